@@ -1,0 +1,145 @@
+"""Data: what a model must know about its data, and where the samples come from.
+
+World units are those of the files; model units have mean zero and unit variance (``sigma_data`` = 1 by contract):
+
+    z = (x - mean) / scale
+
+``mean`` and ``scale`` are measured once on the training samples and kept with the run, so that samples, pictures and
+metrics get world units back.  A sample source returns a batch as a pure function of (ids, seed): sources never draw
+from global random state, which is what makes a run resumable to the bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Condition = Mapping[str, "Tensor"]
+"""What a sample is conditioned on: name to tensor, first axis the batch.  The empty mapping means unconditional, and
+an entry of -1 in an integer tensor (a class label, say) means "not given" for that sample."""
+
+Broadcast = float | tuple[Any, ...]
+"""A number, or nested tuples of numbers that broadcast against one datum."""
+
+
+class Samples(Protocol):
+    """A split of a data set: ``len`` samples, addressed by id."""
+
+    def __len__(self) -> int: ...
+
+    def batch(self, ids: Tensor, seed: int) -> tuple[Tensor, Condition]:
+        """Samples ``ids`` (int64, (b,)) in world units, float32 (b, *shape), and their conditions.
+
+        A pure function of its arguments: row i depends on ``ids[i]`` and ``seed`` alone.  ``seed`` addresses what is
+        drawn anew each time (points of a surface, augmentation); a fixed data set ignores it.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Data:
+    """One kind of data: the shape of a datum, its classes and scale, and its splits.
+
+    shape: of one datum, without the batch axis.
+    classes: names of the labels 0, 1, …; empty when unlabelled.
+    mean, scale: world units of the model's zero and one; broadcast against ``shape``.
+    unordered: the first axis counts the elements of a set, whose number may differ when sampling.
+    train, val: the samples; None where the files are not at hand (a run opened on another machine).
+    summary: what was read, for people and for the run folder (JSON values).
+    """
+
+    shape: tuple[int, ...]
+    classes: tuple[str, ...] = ()
+    mean: Broadcast = 0.0
+    scale: Broadcast = 1.0
+    unordered: bool = False
+    train: Samples | None = None
+    val: Samples | None = None
+    summary: Mapping[str, Any] = field(default_factory=dict)
+
+    def normalize(self, x: Tensor) -> Tensor:
+        """World units to model units."""
+        mean, scale = self._constants(x)
+        return (x - mean) / scale
+
+    def world(self, z: Tensor) -> Tensor:
+        """Model units to world units."""
+        mean, scale = self._constants(z)
+        return z * scale + mean
+
+    def _constants(self, like: Tensor) -> tuple[Tensor, Tensor]:
+        import torch
+
+        def constant(value: Broadcast) -> Tensor:
+            return torch.tensor(value, dtype=like.dtype, device=like.device)
+
+        return constant(self.mean), constant(self.scale)
+
+    def measured(self, *, keep: tuple[int, ...] = (), limit: int = 4096) -> Data:
+        """The same data with ``mean`` and ``scale`` measured on up to ``limit`` training samples.
+
+        keep: axes of one datum (negative numbers count from the end) along which the mean is kept apart: (-1,) for the
+        coordinates of points, (-3,) for the channels of images.  The scale is one number, so that no axis is distorted.
+        """
+        import torch
+
+        if self.train is None or len(self.train) == 0:
+            raise ValueError("cannot measure data without training samples")
+        count = min(limit, len(self.train))
+        ids = torch.linspace(0, len(self.train) - 1, count).round().long()
+        x = self.train.batch(ids, seed=0)[0].double()
+        axes = [a for a in range(-len(self.shape), 0) if a not in keep]
+        mean = x.mean(dim=[0, *axes], keepdim=True)[0]
+        scale = float((x - mean).square().mean().sqrt())
+        if not scale > 0 or not torch.isfinite(mean).all():
+            raise ValueError(f"the data has no spread or is not finite (scale {scale})")
+        mean = mean.reshape(mean.shape[next((i for i, n in enumerate(mean.shape) if n > 1), mean.ndim - 1) :])
+        return replace(self, mean=_nested(mean.tolist()), scale=scale)
+
+    def facts(self) -> dict[str, Any]:
+        """All but the samples, as JSON values; :func:`from_facts` reads it back."""
+        return {
+            "shape": list(self.shape),
+            "classes": list(self.classes),
+            "mean": self.mean,
+            "scale": self.scale,
+            "unordered": self.unordered,
+            "summary": dict(self.summary),
+        }
+
+    @staticmethod
+    def from_facts(facts: Mapping[str, Any]) -> Data:
+        """Data without samples, from :meth:`facts`."""
+        return Data(
+            shape=tuple(int(n) for n in facts["shape"]),
+            classes=tuple(str(name) for name in facts["classes"]),
+            mean=_nested(facts["mean"]),
+            scale=_nested(facts["scale"]),
+            unordered=bool(facts["unordered"]),
+            summary=facts.get("summary", {}),
+        )
+
+
+def _nested(value: Any) -> Any:
+    return tuple(_nested(v) for v in value) if isinstance(value, (list, tuple)) else float(value)
+
+
+class TensorSamples:
+    """A split held in memory: ``x`` (n, *shape) in world units, ``label`` (n,) int64 or None."""
+
+    def __init__(self, x: Tensor, label: Tensor | None = None) -> None:
+        if label is not None and len(label) != len(x):
+            raise ValueError(f"{len(x)} samples but {len(label)} labels")
+        self.x = x
+        self.label = label
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def batch(self, ids: Tensor, seed: int) -> tuple[Tensor, Condition]:
+        """Rows ``ids``; the seed addresses nothing here."""
+        return self.x[ids], {} if self.label is None else {"label": self.label[ids]}

@@ -1,0 +1,102 @@
+"""The plugin contract: a Modality brings one kind of data, its backbone and its pictures.
+
+A modality is a frozen dataclass: its fields are its options (``-o key=value`` on the command line, validated by
+pydantic), its methods build the parts.  It is found through the entry-point group ``ptdiff.modalities.v1``; first-party
+plugins use the same door.  Keep the module that holds the class free of heavy imports: torch, torch-geometric, Open3D
+and matplotlib belong inside the methods.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ptdiff.data import Condition, Data, Samples, TensorSamples
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    from torch import Tensor, nn
+
+    from ptdiff.metrics import Score
+
+    Array = npt.NDArray[np.float32]
+    Image = npt.NDArray[np.uint8]
+
+__all__ = ["Condition", "Data", "Modality", "Samples", "TensorSamples", "Unsupported", "Visualizer"]
+
+Writer = Callable[[Path, "Array"], None]
+"""Writes one sample (world units, shape of one datum) to a path."""
+
+
+class Unsupported(Exception):
+    """Something this modality or this machine cannot do; the message says what to do instead."""
+
+
+class Visualizer(ABC):
+    """Turns samples in world units into pictures: uint8 RGB arrays (height, width, 3)."""
+
+    @abstractmethod
+    def sheet(self, samples: Array, titles: Sequence[str]) -> Image:
+        """One picture of all ``samples`` (n, *shape), each under its title (``titles`` may be empty)."""
+
+    def turntable(self, samples: Array, titles: Sequence[str], frames: int = 36) -> list[Image]:
+        """Pictures of the samples turning once around the up axis."""
+        raise Unsupported(f"{type(self).__name__} has no turntable: it does not draw in three dimensions")
+
+    def show(self, samples: Array, titles: Sequence[str]) -> None:
+        """Open a window on the samples."""
+        raise Unsupported(f"{type(self).__name__} opens no window; write a file with --out instead")
+
+
+@dataclass(frozen=True)
+class Modality(ABC):
+    """One kind of data.  Subclass as a frozen dataclass; its fields are the options, its docstring the help text."""
+
+    @abstractmethod
+    def dataset(self) -> Data:
+        """The data with its splits; raises OSError or ValueError when it cannot be read."""
+
+    @abstractmethod
+    def backbone(self, data: Data) -> nn.Module:
+        """A network ``forward(x, angle, cond) -> y`` for samples of this data.
+
+        x: (b, *data.shape), unit variance at every noise level.
+        angle: (b,), the noise level as atan2(sigma, alpha) in [0, pi/2].
+        cond: see :data:`ptdiff.data.Condition`; a missing key and -1 both mean "not given".
+        y: the shape of x, the raw prediction (:mod:`ptdiff.denoiser` turns it into E[x0|x]).
+        """
+
+    @abstractmethod
+    def visualizer(self) -> Visualizer:
+        """What draws samples."""
+
+    def recipe(self) -> Mapping[str, Any]:
+        """Defaults of the run configuration that suit this modality (nested as in config.yaml)."""
+        return {}
+
+    def metrics(self, samples: Tensor, reference: Tensor, training: Tensor, seed: int = 0) -> dict[str, Score]:
+        """Compare ``samples`` with ``reference``, both (n, *shape) in world units, with intervals and floors.
+
+        training: as many training samples as there are samples; their own distance to ``reference`` is the floor.
+        The default suits any data: sliced Wasserstein and energy distances of the flattened samples.
+        """
+        from ptdiff.metrics import compare
+
+        return compare(samples, reference, training, seed)
+
+    @property
+    def protocol(self) -> str:
+        """The name of the way :meth:`metrics` measures, printed with every figure."""
+        return "full-set"
+
+    def postprocess(self, samples: Tensor) -> Tensor:
+        """Last touch on generated samples in world units (clip to the range of a pixel, say)."""
+        return samples
+
+    def formats(self) -> Mapping[str, Writer]:
+        """File formats for single samples beside npz: suffix without the dot to writer."""
+        return {}
