@@ -1,0 +1,119 @@
+"""Pictures of point clouds: shaded spheres on a white ground, alone or on a turntable."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from .camera import Camera, orbit
+from .light import GatheredLight, Light, cells_per_sphere, gather, studio
+from .scene import Floats, Scene, make_scene, to_srgb
+from .shading import Surface, nodes_of, shade_ground, shade_spheres, surface
+from .spheres_numpy import NumpyVisibility
+from .spheres_open3d import Open3DVisibility
+from .visibility import Visibility
+
+Engine = Literal["auto", "open3d", "numpy"]
+Picture = npt.NDArray[np.uint8]
+
+AZIMUTH, ELEVATION = 38.0, 26.0
+
+
+def render_cloud(
+    points: npt.ArrayLike,
+    *,
+    size: int = 512,
+    azimuth: float = AZIMUTH,
+    elevation: float = ELEVATION,
+    colors: npt.ArrayLike | None = None,
+    radius: float | None = None,
+    engine: Engine = "auto",
+    supersample: int = 2,
+) -> Picture:
+    """A picture (size, size, 3), uint8 RGB, of a cloud (n, 3) with +Y up and its front towards -Z.
+
+    The camera stands at `azimuth` degrees (0 sees the front, 90 the shape's own right side, +X) and `elevation`
+    degrees over the horizon. `colors` (n, 3) are sRGB in [0, 1], by default the position; `radius` of the
+    spheres is in the units of the points, by default smaller the denser the cloud. The engine "auto" is Open3D
+    where it can be imported, otherwise NumPy; both give the same picture. `supersample` squared rays see each
+    pixel.
+
+    Raises:
+        ValueError: points of another shape or not finite (with their count), or an option out of range.
+        ImportError: engine "open3d" where Open3D cannot be imported.
+    """
+    scene = make_scene(points, colors, radius)
+    visibility = _visibility(scene, engine)
+    light = studio(azimuth)
+    camera, fine = _cameras(azimuth, elevation, size, supersample)
+    seen = surface(scene, fine, visibility.first_hit(fine))
+    count = len(scene.centers)
+    gathered = gather(scene, light, visibility, nodes_of(seen, count, cells_per_sphere(count)))
+    return _develop(scene, camera, fine, seen, light, gathered)
+
+
+def turntable(
+    points: npt.ArrayLike,
+    *,
+    frames: int = 36,
+    size: int = 400,
+    azimuth: float = AZIMUTH,
+    elevation: float = ELEVATION,
+    colors: npt.ArrayLike | None = None,
+    radius: float | None = None,
+    engine: Engine = "auto",
+    supersample: int = 2,
+) -> list[Picture]:
+    """Pictures of a cloud from a camera that goes around it once, in `frames` equal steps from `azimuth`.
+
+    Framing, colors and light stay; see `render_cloud` for the rest.
+    """
+    if frames < 1:
+        raise ValueError(f"a turntable needs at least one frame, not {frames}")
+    scene = make_scene(points, colors, radius)
+    visibility = _visibility(scene, engine)
+    light = studio(azimuth)
+    cells = cells_per_sphere(len(scene.centers))
+    gathered = gather(scene, light, visibility, np.ones((len(scene.centers), cells + 1, cells + 1), dtype=bool))
+    pictures = []
+    for frame in range(frames):
+        camera, fine = _cameras(azimuth + 360 * frame / frames, elevation, size, supersample)
+        seen = surface(scene, fine, visibility.first_hit(fine))
+        pictures.append(_develop(scene, camera, fine, seen, light, gathered))
+    return pictures
+
+
+def _visibility(scene: Scene, engine: Engine) -> Visibility:
+    if engine == "numpy":
+        return NumpyVisibility(scene)
+    if engine == "open3d":
+        return Open3DVisibility(scene)
+    if engine != "auto":
+        raise ValueError(f"no engine {engine!r}: choose auto, open3d or numpy")
+    try:
+        return Open3DVisibility(scene)
+    except ImportError:
+        return NumpyVisibility(scene)
+
+
+def _cameras(azimuth: float, elevation: float, size: int, supersample: int) -> tuple[Camera, Camera]:
+    """The camera of the picture and its finer twin."""
+    if size < 1 or supersample < 1:
+        raise ValueError(f"size and supersample must be at least 1, not {size} and {supersample}")
+    return orbit(azimuth, elevation, size), orbit(azimuth, elevation, size * supersample)
+
+
+def _develop(
+    scene: Scene, camera: Camera, fine: Camera, seen: Surface, light: Light, gathered: GatheredLight
+) -> Picture:
+    """Lay the shaded spheres over the ground, averaging fine pixels in linear light."""
+    layers = np.zeros((fine.size * fine.size, 4), dtype=np.float32)
+    layers[seen.pixel, :3] = np.clip(shade_spheres(scene, seen, light, gathered), 0, 1)
+    layers[seen.pixel, 3] = 1
+    block = fine.size // camera.size
+    mean = layers.reshape(camera.size, block, camera.size, block, 4).mean(axis=(1, 3))
+    ground: Floats = shade_ground(scene, camera, gathered)
+    picture = mean[..., :3] + ((1 - mean[..., 3]) * ground)[..., None]
+    return (to_srgb(picture) * 255 + 0.5).astype(np.uint8)

@@ -1,0 +1,169 @@
+"""The light: a wide lamp (key) and a glow from everywhere (ambient), and how much of them reaches what.
+
+Light is gathered before any picture is taken: at the nodes of a coarse grid on every sphere, and at a grid of
+points on the ground. What a node stores is the share of the key and of the ambient light that other spheres
+let pass; both change slowly, so pictures interpolate them. That makes shadows soft and free of noise, makes
+them the same in all frames of an orbit, and costs less than shadows for every pixel.
+
+A unit vector lies on the grid of its sphere by the octahedral map (Meyer et al. 2010): the octahedron
+|x| + |y| + |z| = 1 unfolded to the square [-1, 1]^2.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from .camera import direction
+from .scene import Floats, Ints, Scene
+from .visibility import Visibility
+
+KEY_COUNT, AMBIENT_COUNT = 24, 40
+_LAMP = 0.20  # radius of the lamp over its distance
+_GROUND_CELLS = 128
+
+
+@dataclass(frozen=True)
+class Light:
+    """The key light's middle direction, and directions (k, 3) that stand for all of key and ambient light."""
+
+    toward: Floats
+    key: Floats
+    ambient: Floats
+
+
+@dataclass(frozen=True)
+class GatheredLight:
+    """Shares in [0, 1] that pass: at sphere nodes (n, c + 1, c + 1), at ground points (g, g) [z, x].
+
+    The ground grid reaches from `low` (2,) to `high` (2,) in x and z.
+    """
+
+    key: Floats
+    ambient: Floats
+    ground_key: Floats
+    ground_ambient: Floats
+    low: Floats
+    high: Floats
+
+
+def studio(azimuth: float) -> Light:
+    """The light for a camera at `azimuth` degrees: a lamp high on its left, a glow from all around."""
+    toward = direction(azimuth + 50, 58)
+    turns = np.arange(KEY_COUNT) * np.pi * (3 - 5**0.5)
+    spread = _LAMP * np.sqrt((np.arange(KEY_COUNT) + 0.5) / KEY_COUNT)
+    side = np.cross(toward, (0.0, 1.0, 0.0))
+    side /= np.linalg.norm(side)
+    key = toward + spread[:, None] * (np.cos(turns)[:, None] * side + np.sin(turns)[:, None] * np.cross(side, toward))
+    height = 1 - (2 * np.arange(AMBIENT_COUNT) + 1) / AMBIENT_COUNT
+    turns = np.arange(AMBIENT_COUNT) * np.pi * (3 - 5**0.5)
+    around = np.sqrt(1 - height**2)
+    ambient = np.stack([around * np.cos(turns), height, around * np.sin(turns)], axis=1)
+    return Light(toward, _unit(key), ambient.astype(np.float32))
+
+
+def cells_per_sphere(count: int) -> int:
+    """Cells of a sphere's grid along one side: small spheres need few."""
+    return 12 if count <= 64 else 6 if count <= 4096 else 4 if count <= 30000 else 2
+
+
+def gather(scene: Scene, light: Light, visibility: Visibility, needed: npt.NDArray[np.bool_]) -> GatheredLight:
+    """Gather the light at the `needed` nodes (n, c + 1, c + 1) and on the ground."""
+    cells = needed.shape[1] - 1
+    line = np.linspace(-1, 1, cells + 1, dtype=np.float32)
+    nodes = octahedron_to_sphere(*np.meshgrid(line, line, indexing="ij")).reshape(-1, 3)
+    sphere, node = (index.astype(np.int64) for index in np.nonzero(needed.reshape(len(needed), -1)))
+    normals = nodes[node]
+    points = scene.centers[sphere] + scene.radius * normals
+    low, high = _shadow_window(scene, light)
+    ground = _ground_points(low, high, scene.ground)
+    shares = []
+    for directions in (light.key, light.ambient):
+        at_nodes, on_ground = _passing(directions, points, normals, sphere, ground, visibility)
+        full = np.ones((len(needed), len(nodes)), dtype=np.float32)
+        full[sphere, node] = at_nodes
+        shares.append((full.reshape(needed.shape), on_ground.reshape(_GROUND_CELLS, _GROUND_CELLS)))
+    (key, ground_key), (ambient, ground_ambient) = shares
+    edge = _edge_fade()
+    return GatheredLight(
+        key, ambient, 1 - edge * (1 - _blur(ground_key, 2)), 1 - edge * (1 - _blur(ground_ambient, 12)), low, high
+    )
+
+
+def sphere_to_octahedron(normals: Floats) -> tuple[Floats, Floats]:
+    """Octahedral coordinates in [-1, 1] of unit vectors (..., 3)."""
+    x, y, z = np.moveaxis(normals / np.abs(normals).sum(axis=-1, keepdims=True), -1, 0)
+    folded = y < 0
+    u = np.where(folded, (1 - np.abs(z)) * np.copysign(1, x), x)
+    v = np.where(folded, (1 - np.abs(x)) * np.copysign(1, z), z)
+    return u, v
+
+
+def octahedron_to_sphere(u: Floats, v: Floats) -> Floats:
+    """Unit vectors (..., 3) at octahedral coordinates."""
+    y = 1 - np.abs(u) - np.abs(v)
+    x = np.where(y < 0, (1 - np.abs(v)) * np.copysign(1, u), u)
+    z = np.where(y < 0, (1 - np.abs(u)) * np.copysign(1, v), v)
+    return _unit(np.stack([x, y, z], axis=-1))
+
+
+def _passing(
+    directions: Floats, points: Floats, normals: Floats, sphere: Ints, ground: Floats, visibility: Visibility
+) -> tuple[Floats, Floats]:
+    """Cosine-weighted share of the directions that reach the points on spheres and on the ground."""
+    total, passed = np.zeros(len(points), np.float32), np.zeros(len(points), np.float32)
+    ground_total, ground_passed = 0.0, np.zeros(len(ground), np.float32)
+    for toward in directions:
+        cosine = normals @ toward
+        facing = np.flatnonzero(cosine > 0)
+        places, owners = points[facing], sphere[facing]
+        if toward[1] > 0:
+            places = np.concatenate([places, ground])
+            owners = np.concatenate([owners, np.full(len(ground), -1)])
+        reached = visibility.reached(places, owners, toward)
+        total[facing] += cosine[facing]
+        passed[facing] += cosine[facing] * reached[: len(facing)]
+        if toward[1] > 0:
+            ground_total += float(toward[1])
+            ground_passed += toward[1] * reached[len(facing) :]
+    dark = total == 0
+    return np.where(dark, 1, passed / np.where(dark, 1, total)), ground_passed / np.float32(ground_total)
+
+
+def _shadow_window(scene: Scene, light: Light) -> tuple[Floats, Floats]:
+    """Corners (x, z) of a rectangle on the ground that holds all shadows of the key light, with some room."""
+    height = np.maximum(scene.centers[:, 1:2] - scene.ground, 0)
+    flat = scene.centers[:, [0, 2]]
+    cast = np.concatenate([flat] + [flat - height * d[[0, 2]] / d[1] for d in light.key[-8:]])
+    inner = np.abs(cast).max(axis=1) < 4
+    return (cast[inner].min(axis=0) - 0.45).astype(np.float32), (cast[inner].max(axis=0) + 0.45).astype(np.float32)
+
+
+def _ground_points(low: Floats, high: Floats, ground: float) -> Floats:
+    x = np.linspace(low[0], high[0], _GROUND_CELLS, dtype=np.float32)
+    z = np.linspace(low[1], high[1], _GROUND_CELLS, dtype=np.float32)
+    across, along = np.meshgrid(x, z)
+    return np.stack([across, np.full_like(across, ground), along], axis=-1).reshape(-1, 3)
+
+
+def _edge_fade() -> Floats:
+    """1 within the window, falling to 0 at its border."""
+    line = np.clip(np.minimum(np.arange(_GROUND_CELLS), np.arange(_GROUND_CELLS)[::-1]) / (_GROUND_CELLS * 0.12), 0, 1)
+    smooth = (line * line * (3 - 2 * line)).astype(np.float32)
+    return smooth[:, None] * smooth
+
+
+def _blur(image: Floats, passes: int) -> Floats:
+    """Binomial blur (1, 2, 1) / 4, repeated: a Gaussian of variance passes / 2 cells."""
+    for _ in range(passes):
+        for axis in (0, 1):
+            padded = np.pad(image, [(1, 1) if a == axis else (0, 0) for a in (0, 1)], mode="edge")
+            near, far = (padded[:-2], padded[2:]) if axis == 0 else (padded[:, :-2], padded[:, 2:])
+            image = image / 2 + (near + far) / 4
+    return image
+
+
+def _unit(vectors: npt.NDArray[np.floating]) -> Floats:
+    return (vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)).astype(np.float32)

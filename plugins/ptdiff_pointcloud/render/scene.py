@@ -1,0 +1,117 @@
+"""The scene: a cloud as spheres standing on a ground plane, in coordinates made for looking at it.
+
+The coordinates of a scene have their origin in the center of the cloud's bounding sphere, whose radius
+(spheres included) is 1. +Y is up and the front of a shape faces -Z.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int64]
+
+# A share of 1/200 of the points may stray without having a say in framing and ground.
+_STRAY = 1 / 200
+_LARGEST = 0.35
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Spheres at `centers` (n, 3) of one `radius` with linear-light `albedo` (n, 3), above y = `ground`."""
+
+    centers: Floats
+    radius: float
+    albedo: Floats
+    ground: float
+
+
+def make_scene(points: npt.ArrayLike, colors: npt.ArrayLike | None, radius: float | None) -> Scene:
+    """A scene from points (n, 3), sRGB colors (n, 3) in [0, 1] and a radius in the units of the points.
+
+    Raises:
+        ValueError: wrong shapes, no points, points or colors that are not finite, a radius that is not positive.
+    """
+    cloud = _checked(points, "points")
+    if radius is not None and not (np.isfinite(radius) and radius > 0):
+        raise ValueError(f"radius must be positive, not {radius}")
+    center, extent = _bounding_sphere(cloud)
+    size = default_radius(len(cloud)) * (extent or 1.0) if radius is None else radius
+    # One point alone, or huge spheres, do not fill the whole picture.
+    scale = max(extent + size, size / _LARGEST)
+    centers = (cloud - center) / scale
+    if colors is None:
+        tint = position_colors(cloud)
+    else:
+        tint = _checked(colors, "colors")
+        if tint.shape != cloud.shape:
+            raise ValueError(f"{len(tint)} colors for {len(cloud)} points")
+        if tint.min() < 0 or tint.max() > 1:
+            raise ValueError(f"colors must lie in [0, 1], not in [{tint.min():g}, {tint.max():g}]")
+    ground = _floor(centers[:, 1]) - size / scale
+    return Scene(centers.astype(np.float32), size / scale, to_linear(tint), ground)
+
+
+def default_radius(count: int) -> float:
+    """Radius of a sphere over the radius of the cloud: denser clouds get smaller spheres."""
+    return min(0.16, 0.038 * (2048 / count) ** 0.42)
+
+
+def position_colors(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """sRGB colors (n, 3) by position: x, y, z over the bounding box as red, green, blue of unit length.
+
+    The look of PointFlow's figures (Yang et al. 2019).
+    """
+    low, high = np.quantile(points, (_STRAY, 1 - _STRAY), axis=0)
+    middle, span = (low + high) / 2, float((high - low).max()) or 1.0
+    rgb = np.clip((points - middle) / span + 0.5, 0.001, 1.0)
+    return rgb / np.linalg.norm(rgb, axis=1, keepdims=True)  # type: ignore[no-any-return]
+
+
+def to_linear(color: npt.NDArray[np.floating]) -> Floats:
+    """sRGB in [0, 1] to linear light (IEC 61966-2-1)."""
+    return np.where(color <= 0.04045, color / 12.92, ((color + 0.055) / 1.055) ** 2.4).astype(np.float32)
+
+
+def to_srgb(light: Floats) -> Floats:
+    """Linear light, clipped to [0, 1], to sRGB."""
+    light = np.clip(light, 0, 1)
+    return np.where(light <= 0.0031308, light * 12.92, 1.055 * light ** (1 / 2.4) - 0.055).astype(np.float32)
+
+
+def _checked(array: npt.ArrayLike, name: str) -> npt.NDArray[np.float64]:
+    values = np.asarray(array, dtype=np.float64)
+    if values.ndim != 2 or values.shape[1] != 3 or len(values) == 0:
+        raise ValueError(f"{name} must have shape (n, 3) with n >= 1, not {values.shape}")
+    bad = len(values) - int(np.isfinite(values).all(axis=1).sum())
+    if bad:
+        raise ValueError(f"{bad} of {len(values)} {name} are not finite")
+    return values
+
+
+def _bounding_sphere(points: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], float]:
+    """Center and radius of a sphere around all points, or all but far strays.
+
+    The center is that of the smallest sphere around the inner points (Badoiu and Clarkson 2003: step towards
+    the farthest point by 1, 1/2, 1/3, ...).
+    """
+    middle = np.median(points, axis=0)
+    distance = np.linalg.norm(points - middle, axis=1)
+    reach = float(np.quantile(distance, 1 - _STRAY, method="higher"))
+    inner = points[distance <= 1.5 * reach]
+    center = (inner.min(axis=0) + inner.max(axis=0)) / 2
+    for step in range(2, 60):
+        offset = inner - center
+        farthest = int(np.einsum("ij,ij->i", offset, offset).argmax())
+        center = center + offset[farthest] / (step + 1)
+    return center, float(np.linalg.norm(inner - center, axis=1).max())
+
+
+def _floor(heights: npt.NDArray[np.float64]) -> float:
+    """Height of the lowest centers; centers far below nearly all others do not count."""
+    usual = float(np.quantile(heights, _STRAY, method="lower"))
+    lowest = float(heights.min())
+    return lowest if usual - lowest < 0.06 else usual

@@ -1,0 +1,100 @@
+"""From what every pixel sees to its color, in linear light: shaded spheres before a ground that ends in white."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from .camera import Camera
+from .light import GatheredLight, Light, sphere_to_octahedron
+from .scene import Floats, Ints, Scene
+
+_KEY, _AMBIENT = 0.80, 0.52  # on a surface that faces them
+_SHEEN, _GLOSS = 0.10, 24
+_SHADOW, _CONTACT = 0.50, 0.55  # how much of the white of the ground key and ambient light make
+
+
+@dataclass(frozen=True)
+class Surface:
+    """The pixels that see a sphere: flat index (m,), sphere (m,), normal (m, 3) and direction to the eye (m, 3)."""
+
+    pixel: Ints
+    sphere: Ints
+    normal: Floats
+    toward_eye: Floats
+
+
+def surface(scene: Scene, camera: Camera, hits: Ints) -> Surface:
+    """The exact normals where the rays of the pixels meet the spheres that an engine found."""
+    pixel = np.flatnonzero(hits.ravel() >= 0)
+    sphere = hits.ravel()[pixel]
+    rays = camera.directions().reshape(-1, 3)[pixel]
+    rays /= np.linalg.norm(rays, axis=1, keepdims=True)
+    offset = camera.eye - scene.centers[sphere]
+    along = np.einsum("ij,ij->i", offset, rays)
+    closest = offset - along[:, None] * rays
+    # A mesh of a sphere may be met where the sphere itself is just missed: take the rim there.
+    back = np.sqrt(np.maximum(scene.radius**2 - np.einsum("ij,ij->i", closest, closest), 0))
+    normal = closest - back[:, None] * rays
+    normal /= np.linalg.norm(normal, axis=1, keepdims=True)
+    return Surface(pixel, sphere, normal, -rays)
+
+
+def nodes_of(seen: Surface, count: int, cells: int) -> npt.NDArray[np.bool_]:
+    """Which light nodes (count, cells + 1, cells + 1) the seen surface needs."""
+    needed = np.zeros((count, cells + 1, cells + 1), dtype=bool)
+    row, column, _, _ = _place(seen.normal, cells)
+    for i, j in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        needed[seen.sphere, row + i, column + j] = True
+    return needed
+
+
+def shade_spheres(scene: Scene, seen: Surface, light: Light, gathered: GatheredLight) -> Floats:
+    """Light (m, 3) that the seen surface sends to the eye."""
+    place = _place(seen.normal, gathered.key.shape[1] - 1)
+    key = _interpolate(gathered.key, seen.sphere, *place)
+    ambient = _interpolate(gathered.ambient, seen.sphere, *place)
+    facing = np.maximum(seen.normal @ light.toward, 0)
+    half = light.toward + seen.toward_eye
+    half /= np.linalg.norm(half, axis=1, keepdims=True)
+    sheen = np.maximum(np.einsum("ij,ij->i", seen.normal, half), 0) ** _GLOSS
+    # The white ground sends light back from below, a little less than comes from above.
+    glow = 0.86 + 0.14 * seen.normal[:, 1]
+    diffuse = _KEY * key * facing + _AMBIENT * ambient * glow
+    return scene.albedo[seen.sphere] * diffuse[:, None] + (_SHEEN * key * sheen)[:, None]
+
+
+def shade_ground(scene: Scene, camera: Camera, gathered: GatheredLight) -> Floats:
+    """Light (size, size) from the ground: exactly 1 (white) outside of shadows and where there is no ground."""
+    rays = camera.directions()
+    drop = camera.eye[1] - scene.ground
+    brightness = np.ones(rays.shape[:2], dtype=np.float32)
+    if drop <= 0:
+        return brightness
+    down = rays[..., 1] < -1e-3
+    distance = drop / -rays[down][:, 1]
+    place = camera.eye[[0, 2]] + distance[:, None] * rays[down][:, [0, 2]]
+    cells = len(gathered.ground_key) - 1
+    at = np.clip((place - gathered.low) / (gathered.high - gathered.low), 0, 1) * cells
+    column, row = np.minimum(at.astype(np.int64), cells - 1).T
+    p, q = (at[:, 1] - row).astype(np.float32), (at[:, 0] - column).astype(np.float32)
+    key, ambient = (
+        _interpolate(grid[None], 0, row, column, p, q) for grid in (gathered.ground_key, gathered.ground_ambient)
+    )
+    brightness[down] = 1 - _SHADOW * (1 - key) - (1 - _SHADOW) * _CONTACT * (1 - ambient)
+    return brightness
+
+
+def _place(normals: Floats, cells: int) -> tuple[Ints, Ints, Floats, Floats]:
+    """Row and column of the grid cell of a normal, and where in that cell it lies."""
+    u, v = ((coordinate + 1) / 2 * cells for coordinate in sphere_to_octahedron(normals))
+    row, column = (np.clip(w.astype(np.int64), 0, cells - 1) for w in (u, v))
+    return row, column, (u - row).astype(np.float32), (v - column).astype(np.float32)
+
+
+def _interpolate(grids: Floats, which: Ints | int, row: Ints, column: Ints, p: Floats, q: Floats) -> Floats:
+    near = grids[which, row, column] * (1 - q) + grids[which, row, column + 1] * q
+    far = grids[which, row + 1, column] * (1 - q) + grids[which, row + 1, column + 1] * q
+    return near * (1 - p) + far * p

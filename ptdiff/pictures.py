@@ -1,0 +1,215 @@
+"""Pictures on a page and on disk: contact sheets, image files, animations.
+
+A picture is a uint8 array of shape (height, width, 3), RGB. Nothing here knows what it shows.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from PIL import Image as PillowImage
+    from PIL import ImageFont
+
+__all__ = ["IMAGE_SUFFIXES", "ANIMATION_SUFFIXES", "contact_sheet", "save_animation", "save_image"]
+
+Picture = npt.NDArray[np.uint8]
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+ANIMATION_SUFFIXES = (".gif", ".webp", ".mp4")
+
+_TITLE_COLOR = (110, 110, 110)
+_HEADING_COLOR = (40, 40, 40)
+
+
+def contact_sheet(
+    images: Sequence[Picture],
+    titles: Sequence[str] | None = None,
+    *,
+    columns: int | None = None,
+    heading: str | None = None,
+    gap: int = 12,
+) -> Picture:
+    """Lay pictures out row by row on a white page, each over its centered title.
+
+    Pictures of unequal size are centered in cells as large as the largest. Without `columns` the page is
+    about as wide as it is high, a little wider rather than higher. A title wider than its cell ends in "…".
+
+    Raises:
+        ValueError: no pictures, something that is no picture, or as many titles as there are not pictures.
+    """
+    from PIL import Image, ImageDraw, ImageFont
+
+    if not images:
+        raise ValueError("a contact sheet needs at least one picture")
+    for image in images:
+        _check(image)
+    if titles is not None and len(titles) != len(images):
+        raise ValueError(f"{len(titles)} titles for {len(images)} pictures")
+    if columns is not None and columns < 1:
+        raise ValueError(f"columns must be at least 1, not {columns}")
+    width = max(image.shape[1] for image in images)
+    height = max(image.shape[0] for image in images)
+    columns = min(columns or _columns(len(images)), len(images))
+    rows = math.ceil(len(images) / columns)
+
+    title_font = ImageFont.load_default(max(11, round(width / 17)))
+    heading_font = ImageFont.load_default(max(15, round(width / 11)))
+    title_height = round(_line_height(title_font) * 1.5) if titles is not None else 0
+    heading_height = round(_line_height(heading_font) * 1.7) if heading is not None else 0
+
+    page_width = columns * width + (columns + 1) * gap
+    page_height = heading_height + rows * (height + title_height) + (rows + 1) * gap
+    page = Image.new("RGB", (page_width, page_height), "white")
+    draw = ImageDraw.Draw(page)
+    if heading is not None:
+        text = _shortened(heading, heading_font, page_width - 2 * gap)
+        at = (page_width / 2, gap + heading_height / 2)
+        draw.text(at, text, fill=_HEADING_COLOR, font=heading_font, anchor="mm")
+    for index, image in enumerate(images):
+        row, column = divmod(index, columns)
+        left = gap + column * (width + gap)
+        top = heading_height + gap + row * (height + title_height + gap)
+        inset = ((width - image.shape[1]) // 2, (height - image.shape[0]) // 2)
+        page.paste(Image.fromarray(image), (left + inset[0], top + inset[1]))
+        if titles is not None:
+            text = _shortened(titles[index], title_font, width)
+            at = (left + width / 2, top + height + title_height / 2)
+            draw.text(at, text, fill=_TITLE_COLOR, font=title_font, anchor="mm")
+    return np.asarray(page, dtype=np.uint8).copy()
+
+
+def save_image(path: str | os.PathLike[str], image: Picture) -> None:
+    """Write one picture; the suffix (.png, .jpg, .jpeg, .webp) decides the format.
+
+    The file appears whole or not at all: it is written beside its place and then renamed.
+
+    Raises:
+        ValueError: an unknown suffix, or something that is no picture.
+    """
+    from PIL import Image
+
+    suffix = _suffix(path, IMAGE_SUFFIXES)
+    _check(image)
+    options: dict[str, int | bool] = {}
+    if suffix == ".png":
+        options = {"optimize": True}
+    elif suffix in (".jpg", ".jpeg"):
+        options = {"quality": 92, "subsampling": 0}
+    elif suffix == ".webp":
+        options = {"quality": 90, "method": 4}
+    _write_whole(Path(path), lambda part: Image.fromarray(image).save(part, **options))
+
+
+def save_animation(path: str | os.PathLike[str], frames: Sequence[Picture], fps: float = 20) -> None:
+    """Write pictures of one size as an endless .gif or .webp, or as an .mp4 (needs imageio-ffmpeg).
+
+    A GIF stores the time of a frame in hundredths of a second; viewers slow down below two of them.
+
+    Raises:
+        ValueError: an unknown suffix, no frames, frames of unequal size, or fps outside (0, 50] for a GIF.
+        RuntimeError: .mp4 without imageio-ffmpeg.
+    """
+    suffix = _suffix(path, ANIMATION_SUFFIXES)
+    if not frames:
+        raise ValueError("an animation needs at least one frame")
+    for frame in frames:
+        _check(frame)
+        if frame.shape != frames[0].shape:
+            raise ValueError(f"frames differ in size: {frames[0].shape[:2]} and {frame.shape[:2]}")
+    if not 0 < fps <= (50 if suffix == ".gif" else 1000):
+        raise ValueError(f"cannot show {fps} frames a second in a {suffix} file")
+    write = {".gif": _write_gif, ".webp": _write_webp, ".mp4": _write_mp4}[suffix]
+    _write_whole(Path(path), lambda part: write(part, frames, fps))
+
+
+def _write_gif(path: Path, frames: Sequence[Picture], fps: float) -> None:
+    from PIL import Image
+
+    # One palette for all frames: no flicker, and thirty times faster than a palette a frame. Median cut
+    # keeps soft shadows smooth, dithering would make them crawl.
+    chosen = [frames[i] for i in np.linspace(0, len(frames) - 1, min(len(frames), 8)).astype(int)]
+    palette = Image.fromarray(np.concatenate(chosen)).quantize(256, method=Image.Quantize.MEDIANCUT)
+    indexed = [Image.fromarray(f).quantize(palette=palette, dither=Image.Dither.NONE) for f in frames]
+    duration = max(2, round(100 / fps)) * 10
+    _save_pages(path, indexed, duration, optimize=False)
+
+
+def _write_webp(path: Path, frames: Sequence[Picture], fps: float) -> None:
+    from PIL import Image
+
+    _save_pages(path, [Image.fromarray(frame) for frame in frames], round(1000 / fps), quality=85, method=3)
+
+
+def _save_pages(path: Path, pages: list[PillowImage.Image], duration: int, **options: bool | int) -> None:
+    pages[0].save(path, save_all=True, append_images=pages[1:], duration=duration, loop=0, **options)
+
+
+def _write_mp4(path: Path, frames: Sequence[Picture], fps: float) -> None:
+    try:
+        import imageio_ffmpeg
+    except ImportError as error:
+        raise RuntimeError("writing .mp4 needs imageio-ffmpeg: pip install ptdiff[video]") from error
+    height, width = frames[0].shape[:2]
+    # The common pixel format stores color for blocks of 2 x 2 pixels: odd sizes get one more white line.
+    pad = ((0, height % 2), (0, width % 2), (0, 0))
+    size = (width + width % 2, height + height % 2)
+    writer = imageio_ffmpeg.write_frames(str(path), size, fps=fps, macro_block_size=2, quality=8)
+    writer.send(None)
+    for frame in frames:
+        writer.send(np.ascontiguousarray(np.pad(frame, pad, constant_values=255)))
+    writer.close()
+
+
+def _write_whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Let `write` fill a temporary file beside `path`, then rename it into place."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".tmp-") as folder:
+        part = Path(folder) / f"part{path.suffix.lower()}"
+        write(part)
+        os.replace(part, path)
+
+
+def _suffix(path: str | os.PathLike[str], allowed: tuple[str, ...]) -> str:
+    suffix = Path(path).suffix.lower()
+    if suffix not in allowed:
+        raise ValueError(f"cannot write {Path(path).name!r}: the suffix must be one of {', '.join(allowed)}")
+    return suffix
+
+
+def _check(image: Picture) -> None:
+    if not (isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3):
+        found = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
+        raise ValueError(f"a picture is a uint8 array of shape (height, width, 3), not {found}")
+    if 0 in image.shape:
+        raise ValueError(f"a picture of shape {image.shape} has no pixels")
+
+
+def _columns(count: int) -> int:
+    """Columns of a page that is a little wider than high, with a full last row if one is near."""
+    best = math.ceil(math.sqrt(count * 1.3))
+    near = [c for c in range(best, math.ceil(best * 1.4) + 1) if count % c == 0]
+    return near[0] if near else best
+
+
+def _line_height(font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> float:
+    left, top, right, bottom = font.getbbox("Ågj")
+    return float(bottom - top)
+
+
+def _shortened(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: float) -> str:
+    text = " ".join(text.split())
+    if font.getlength(text) <= width:
+        return text
+    keep = len(text)
+    while keep > 0 and font.getlength(text[:keep].rstrip() + "…") > width:
+        keep -= 1
+    return text[:keep].rstrip() + "…"
