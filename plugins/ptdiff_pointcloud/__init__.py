@@ -1,0 +1,1 @@
+"""Point clouds: shapes as sets of points in space."""
