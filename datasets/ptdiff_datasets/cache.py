@@ -1,0 +1,126 @@
+"""A folder of shapes read once: `points.npy`, memory-mapped, and `index.json` in a folder named by a hash of its origin.
+
+An entry is written beside its place and renamed into it, so that it is there whole or not at all; a damaged one is
+told by its sizes. Nothing in it is a pickle.
+"""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from ptdiff_datasets.errors import DataError, printable
+
+VERSION = 1
+POINTS, INDEX = "points.npy", "index.json"
+Box = tuple[float, float, float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Index:
+    """m shapes in the order of their points; `boxes` are the lowest and the highest corner in the units of the files."""
+
+    counts: list[int]
+    labels: list[str]
+    ids: list[str]
+    splits: list[str]
+    boxes: list[Box]
+    skipped: list[tuple[str, str]]
+
+
+class Damaged(Exception):
+    """An entry that is not what was written."""
+
+
+def default_cache() -> Path:
+    """`$PTDIFF_CACHE`, else `$XDG_CACHE_HOME/ptdiff`, else `~/.cache/ptdiff`."""
+    if chosen := os.environ.get("PTDIFF_CACHE"):
+        return Path(chosen)
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "ptdiff"
+
+
+def load(entry: Path) -> tuple[npt.NDArray[np.float32], Index]:
+    """The points (total, 3), memory-mapped, and the index of an entry. FileNotFoundError if there is none, else
+    Damaged with the reason if it cannot be trusted."""
+    if not entry.exists():
+        raise FileNotFoundError(entry)
+    try:
+        raw = json.loads((entry / INDEX).read_bytes())
+        version, total = raw.pop("version"), raw.pop("total")
+        index = Index(**raw)
+        points = np.load(entry / POINTS, mmap_mode="r", allow_pickle=False)
+        length = (entry / POINTS).stat().st_size
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise Damaged(printable(error)) from None
+    if version != VERSION:
+        raise Damaged(f"version {version}")
+    if points.shape != (total, 3) or points.dtype != np.float32 or length != points.offset + points.nbytes:
+        raise Damaged(f"{POINTS} has {length} bytes of shape {points.shape}")
+    if len({len(column) for column in (index.counts, index.labels, index.ids, index.splits, index.boxes)}) != 1:
+        raise Damaged("columns of different lengths in the index")
+    if not index.counts or min(index.counts) < 1 or sum(index.counts) != total:
+        raise Damaged(f"{sum(index.counts)} points in the index, {total} stored")
+    return points.view(np.ndarray), index
+
+
+@contextmanager
+def new_entry(entry: Path) -> Iterator[Path]:
+    """A temporary folder that takes the place `entry` when the block ends well, and vanishes if it does not."""
+    try:
+        entry.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{entry.name[:12]}-", dir=entry.parent))
+    except OSError as error:
+        where = printable(entry.parent)
+        raise DataError(f"no cache can be kept in {where} ({error.strerror}): set PTDIFF_CACHE to a folder") from None
+    try:
+        yield temporary
+        _take_place(temporary, entry)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _take_place(temporary: Path, entry: Path) -> None:
+    """Another process may do the same at the same time: the entries are equal, so whichever stays is right."""
+    for _ in range(10):
+        try:
+            os.rename(temporary, entry)
+            return
+        except OSError:
+            try:
+                load(entry)
+                return
+            except Damaged:
+                # Renamed first: what others have mapped stays valid, and they never see half an entry.
+                aside = Path(tempfile.mkdtemp(prefix=".damaged-", dir=entry.parent))
+                try:
+                    os.rename(entry, aside / "entry")
+                except FileNotFoundError:
+                    pass  # another process was faster
+                finally:
+                    shutil.rmtree(aside, ignore_errors=True)
+            except FileNotFoundError:
+                continue
+    raise DataError(f"{printable(entry)} cannot be replaced")
+
+
+def write(folder: Path, clouds: Iterator[npt.NDArray[np.float32]], index: Index) -> None:
+    """Write `clouds` (in the order of `index`, with its counts) and the index into `folder`, down to the disk."""
+    total, start = sum(index.counts), 0
+    points = np.lib.format.open_memmap(folder / POINTS, "w+", np.float32, (total, 3))
+    for cloud in clouds:
+        points[start : start + len(cloud)] = cloud
+        start += len(cloud)
+    points.flush()
+    del points
+    (folder / INDEX).write_text(json.dumps({"version": VERSION, "total": total, **asdict(index)}))
+    for name in (POINTS, INDEX):
+        with open(folder / name, "rb") as file:
+            os.fsync(file.fileno())

@@ -1,0 +1,32 @@
+"""The two ways in which a user's data can be unusable: one file (`FormatError`), a whole data set (`DataError`)."""
+
+from pathlib import Path
+
+
+def printable(text: object) -> str:
+    """`text` on one line, without control characters (file names and messages of parsers may hold any)."""
+    return "".join(c if c.isprintable() else "?" for c in " ".join(str(text).split()))
+
+
+class FormatError(ValueError):
+    """A file that does not hold what it claims to hold.
+
+    `path` is the file, `reason` one sentence, `offset` the byte where it shows, where that is known.
+
+    >>> print(FormatError("cube.ply", "the header never ends", 120))
+    cube.ply: the header never ends (byte 120)
+    """
+
+    def __init__(self, path: str | Path, reason: str, offset: int | None = None) -> None:
+        super().__init__(path, reason, offset)
+        self.path = Path(path)
+        self.reason = printable(reason)
+        self.offset = offset
+
+    def __str__(self) -> str:
+        where = "" if self.offset is None else f" (byte {self.offset})"
+        return f"{printable(self.path)}: {self.reason}{where}"
+
+
+class DataError(ValueError):
+    """A data set that cannot be used: nothing there, nothing readable, an unknown class."""

@@ -1,0 +1,210 @@
+"""A user's folder of meshes and point clouds as a `CloudSet`.
+
+Meshes are sampled by area once; the dense clouds are kept in a cache and re-sampled for every batch
+(`CloudSet.draw`). What a shape becomes depends on its file and its path below the root only.
+"""
+
+import hashlib
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from ptdiff_datasets import cache as store
+from ptdiff_datasets.address import address
+from ptdiff_datasets.clouds import CloudSet
+from ptdiff_datasets.errors import DataError, FormatError, printable
+from ptdiff_datasets.layout import Layout, existing_folder, only, scan
+from ptdiff_datasets.meshes import MESH_SUFFIXES, read_mesh, sample_surface, surface_box
+from ptdiff_datasets.ply import read_header
+from ptdiff_datasets.points import read_points
+from ptdiff_datasets.splits import SPLITS, assign_splits
+from ptdiff_datasets.summary import Summary
+
+NORMALIZE = ("auto", "box", "global", "none")
+
+
+def load_folder(
+    root: str | Path,
+    *,
+    points: int = 8192,
+    normalize: str = "auto",
+    classes: Sequence[str] | None = None,
+    cache: str | Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> CloudSet:
+    """All shapes below `root`: `<class>/**/*`, a flat folder, or `<class>/{train,val,test}/*` (ShapeNet PC15k).
+
+    `points` is sampled from each mesh, and the most that is kept of a cloud file. `normalize`: "box" centers each shape
+    on its bounding box and divides by the box's diagonal; "global" and "none" keep the coordinates of the files (for
+    "global" the caller measures one mean and scale); "auto" is "global" for point clouds in train, val and test
+    folders, else "box". `classes` reads these only. `progress(done, total)` is called for each file.
+    A file that cannot be read is skipped, with its reason in the summary. Raises DataError if nothing can be read.
+    """
+    started = time.perf_counter()
+    if normalize not in NORMALIZE:
+        raise ValueError(f"normalize={normalize!r}: one of {', '.join(NORMALIZE)}")
+    if points < 1:
+        raise ValueError(f"points={points}: at least 1")
+    layout = scan(existing_folder(root))
+    if classes is not None:
+        layout = only(layout, classes)
+    if not layout.shapes:
+        raise DataError(_nothing(layout, layout.skipped))
+    if normalize == "auto":
+        clouds = layout.kind == "splits" and all(s.id.lower().endswith((".npy", ".npz")) for s in layout.shapes)
+        normalize = "global" if clouds else "box"
+    base = Path(cache) if cache is not None else store.default_cache()
+    entry = base / "clouds" / _key(layout, points, normalize)
+    damaged, cached = None, False
+    try:
+        array, index = store.load(entry)
+        cached = True
+    except FileNotFoundError:
+        pass
+    except store.Damaged as error:
+        damaged = str(error)
+    if not cached:
+        _build(layout, entry, points, normalize, progress)
+        array, index = store.load(entry)
+    return _assembled(layout, normalize, array, index, started, cached, damaged)
+
+
+def _key(layout: Layout, points: int, normalize: str) -> str:
+    """Every file with its size, time and mode, and the options. The root too: unpacked archives share their times."""
+    files = [(s.id, s.label, s.split, *s.stamp) for s in layout.shapes]
+    text = json.dumps([store.VERSION, str(layout.root.resolve()), points, normalize, files])
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _nothing(layout: Layout, skipped: Sequence[tuple[str, str]]) -> str:
+    where = printable(layout.root)
+    if not skipped:
+        return f"nothing in {where} is a mesh or a point cloud ({layout.other} files of other kinds)"
+    reasons = "; ".join(f"{printable(path)}: {reason}" for path, reason in skipped[:3])
+    more = f"; and {len(skipped) - 3} more" if len(skipped) > 3 else ""
+    return f"nothing in {where} can be read: {reasons}{more}"
+
+
+def _build(
+    layout: Layout, entry: Path, points: int, normalize: str, progress: Callable[[int, int], None] | None
+) -> None:
+    """Read every file, once, into a scratch file; then lay the clouds out by split, which only now can be assigned."""
+    counts, boxes, shapes, skipped = [], [], [], []
+    with store.new_entry(entry) as folder:
+        scratch = folder / "scratch"
+        with open(scratch, "wb") as file:
+            for done, shape in enumerate(layout.shapes, 1):
+                try:
+                    cloud, box = _read(layout.root / shape.id, shape.id, points, normalize)
+                except FormatError as error:
+                    where = "" if error.offset is None else f" (byte {error.offset})"
+                    skipped.append((shape.id, error.reason + where))
+                except OSError as error:
+                    skipped.append((shape.id, error.strerror or str(error)))
+                else:
+                    cloud.tofile(file)
+                    counts.append(len(cloud))
+                    boxes.append(box)
+                    shapes.append(shape)
+                if progress is not None:
+                    progress(done, len(layout.shapes))
+        if not shapes:
+            raise DataError(_nothing(layout, skipped))
+        ids, labels = [s.id for s in shapes], [s.label for s in shapes]
+        splits = assign_splits(ids, labels, [s.split for s in shapes])
+        order = sorted(range(len(shapes)), key=lambda i: (SPLITS.index(splits[i]), ids[i]))
+        starts = np.cumsum([0, *counts])
+        dense = np.memmap(scratch, np.float32, "r").reshape(-1, 3)
+        columns = ([column[i] for i in order] for column in (counts, labels, ids, splits, boxes))
+        store.write(folder, (dense[starts[i] : starts[i + 1]] for i in order), store.Index(*columns, skipped))
+        del dense
+        scratch.unlink()
+
+
+def _read(path: Path, id: str, points: int, normalize: str) -> tuple[npt.NDArray[np.float32], store.Box]:
+    """The dense cloud of one file, normalized, and its box before that."""
+    seed = address("surface", id)
+    suffix = path.suffix.lower()
+    mesh = None
+    # A .ply without faces is a point cloud.
+    if suffix in MESH_SUFFIXES and not (suffix == ".ply" and not read_header(path.read_bytes(), path).count("face")):
+        mesh = read_mesh(path)
+        low, high = surface_box(mesh)
+    else:
+        cloud = read_points(path)
+        low, high = cloud.min(axis=0).astype(np.float64), cloud.max(axis=0).astype(np.float64)
+        if len(cloud) > points:
+            pick = np.random.default_rng(seed).choice(len(cloud), points, replace=False, shuffle=False)
+            cloud = cloud[np.sort(pick)]
+    center, scale = _frame(low, high, normalize)
+    if not (np.isfinite(scale) and scale > 0):
+        raise FormatError(path, f"all points in one place, or too far apart (diagonal {scale:g})")
+    with np.errstate(over="ignore"):
+        if mesh is not None:
+            mesh.vertices = (mesh.vertices - center) / scale
+            dense = sample_surface(mesh, points, seed)
+        else:
+            dense = ((cloud - center) / scale).astype(np.float32)
+    if not np.isfinite(dense).all():
+        raise FormatError(path, "coordinates beyond the range of float32")
+    return dense, (*low.tolist(), *high.tolist())
+
+
+def _frame(
+    low: npt.NDArray[np.float64], high: npt.NDArray[np.float64], normalize: str
+) -> tuple[npt.NDArray[np.float64], float]:
+    """Center and scale of a shape by its box."""
+    if normalize != "box":
+        return np.zeros(3), 1.0
+    return (low + high) / 2, float(np.linalg.norm(high - low))
+
+
+def _assembled(
+    layout: Layout,
+    normalize: str,
+    array: npt.NDArray[np.float32],
+    index: store.Index,
+    started: float,
+    cached: bool,
+    damaged: str | None,
+) -> CloudSet:
+    classes = tuple(sorted(set(index.labels) - {""}))
+    boxes = np.array(index.boxes, np.float64).reshape(-1, 2, 3)
+    frames = [_frame(low, high, normalize) for low, high in boxes]
+    pairs = Counter(zip(index.labels, index.splits, strict=True))
+    summary = Summary(
+        root=str(layout.root),
+        layout=layout.kind,
+        normalize=normalize,
+        counts={c: {s: pairs[c, s] for s in SPLITS if pairs[c, s]} for c in classes or ("",)},
+        skipped=tuple(sorted((*layout.skipped, *((path, reason) for path, reason in index.skipped)))),
+        other=layout.other,
+        low=_triple(boxes[:, 0].min(axis=0)),
+        high=_triple(boxes[:, 1].max(axis=0)),
+        diagonal=float(np.median(np.linalg.norm(boxes[:, 1] - boxes[:, 0], axis=1))),
+        points=len(array),
+        seconds=time.perf_counter() - started,
+        cached=cached,
+        damaged=damaged,
+    )
+    return CloudSet(
+        points=array,
+        offsets=np.cumsum([0, *index.counts], dtype=np.int64),
+        labels=np.array([classes.index(c) if c else -1 for c in index.labels], np.int64),
+        classes=classes,
+        ids=tuple(index.ids),
+        splits=tuple(index.splits),
+        centers=np.array([center for center, _ in frames]),
+        scales=np.array([scale for _, scale in frames]),
+        summary=summary,
+    )
+
+
+def _triple(corner: npt.NDArray[np.float64]) -> tuple[float, float, float]:
+    x, y, z = corner.tolist()
+    return x, y, z

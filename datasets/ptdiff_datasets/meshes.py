@@ -1,0 +1,95 @@
+"""Meshes in files, and points on their surfaces.
+
+Trimesh parses; what it is given is checked before, what it returns after, and whatever it raises becomes one
+FormatError. Only the named file is read: no materials, textures or buffers beside it.
+"""
+
+import warnings
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from ptdiff_datasets.errors import FormatError
+from ptdiff_datasets.headers import CHECKS
+
+if TYPE_CHECKING:
+    import trimesh
+
+MESH_SUFFIXES = frozenset({".obj", ".ply", ".stl", ".off", ".glb"})
+THINNEST = 1e-12  # the least area of a surface, in squares of the diagonal of its box
+
+
+def read_mesh(path: str | Path) -> "trimesh.Trimesh":
+    """The mesh in an .obj, .ply, .stl, .off or .glb file: vertices (v, 3) float64 and triangles (f, 3).
+
+    A scene is flattened: one mesh, every part where its transform puts it. Raises FormatError (one line: file, reason)
+    for a broken or truncated file, no faces, NaN or infinite vertices, indices out of range, and a surface without area.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix not in MESH_SUFFIXES:
+        raise FormatError(path, f"no mesh format has the suffix {suffix or '(none)'}")
+    data = path.read_bytes()
+    if not data:
+        raise FormatError(path, "an empty file", 0)
+    least = CHECKS[suffix](data, path) if suffix in CHECKS else 0
+    mesh = _parsed(data, suffix, path)
+    _check(mesh, least, path)
+    return mesh
+
+
+def _parsed(data: bytes, suffix: str, path: Path) -> "trimesh.Trimesh":
+    import trimesh
+
+    try:
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            # What numpy deprecates here is to stop silently at the first word that is no number.
+            warnings.filterwarnings("error", category=DeprecationWarning, module="trimesh")
+            scene = trimesh.load_scene(BytesIO(data), file_type=suffix[1:], process=False, skip_materials=True)
+            parsed = scene.to_mesh()
+            return trimesh.Trimesh(parsed.vertices, parsed.faces, process=False)
+    except Exception as error:  # trimesh raises whatever its parsers stumble over
+        raise FormatError(path, f"{type(error).__name__}: {str(error)[:100] or 'cannot be parsed'}") from None
+
+
+def _check(mesh: "trimesh.Trimesh", least: int, path: Path) -> None:
+    vertices, faces = np.asarray(mesh.vertices), np.asarray(mesh.faces)
+    if len(faces) == 0:
+        raise FormatError(path, "no faces")
+    if len(faces) < least:
+        raise FormatError(path, f"the header claims {least} faces, only {len(faces)} could be read")
+    if faces.min() < 0 or faces.max() >= len(vertices):
+        raise FormatError(path, f"a face refers to a vertex that is not there (of {len(vertices)})")
+    bad = int((~np.isfinite(vertices).all(axis=1)).sum())
+    if bad:
+        raise FormatError(path, f"{bad} of {len(vertices)} vertices are NaN or infinite")
+    diagonal = float(np.linalg.norm(np.ptp(vertices[faces.ravel()], axis=0)))
+    # Written so that an overflow to infinity or NaN fails the test too.
+    with np.errstate(all="ignore"):
+        area = float(_areas(mesh).sum())
+    if not (np.isfinite(area) and area > THINNEST * diagonal**2):
+        raise FormatError(path, f"a surface without area ({len(faces)} faces)")
+
+
+def _areas(mesh: "trimesh.Trimesh") -> npt.NDArray[np.float64]:
+    """Areas of the triangles (f,), from the vertices alone (trimesh trusts the normals of a file)."""
+    a, b, c = np.asarray(mesh.vertices, np.float64)[np.asarray(mesh.faces)].transpose(1, 0, 2)
+    areas: npt.NDArray[np.float64] = np.linalg.norm(np.cross(b - a, c - a), axis=1) / 2
+    return areas
+
+
+def surface_box(mesh: "trimesh.Trimesh") -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """The lowest and the highest corner (3,) of the triangles that have an area (a stray vertex is no surface)."""
+    corners = np.asarray(mesh.vertices)[np.asarray(mesh.faces)[_areas(mesh) > 0]].reshape(-1, 3)
+    return corners.min(axis=0), corners.max(axis=0)
+
+
+def sample_surface(mesh: "trimesh.Trimesh", count: int, seed: int) -> npt.NDArray[np.float32]:
+    """`count` points (count, 3) on the surface, uniform by area: a function of mesh, count and seed alone."""
+    import trimesh
+
+    points, _ = trimesh.sample.sample_surface(mesh, count, face_weight=_areas(mesh), seed=seed)
+    return np.asarray(points, np.float32)

@@ -1,0 +1,34 @@
+"""Training and validation sets where the folders do not name them: by a hash of the path, so that adding or removing
+a file moves no other."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from ptdiff_datasets.address import fraction
+
+SPLITS = ("train", "val", "test")
+VALIDATION = 0.1
+
+
+def assign_splits(ids: Sequence[str], labels: Sequence[str], given: Sequence[str | None]) -> list[str]:
+    """"train", "val" or "test" for each shape: `given` where a folder says it.
+
+    Shapes without a split become train or, about one in ten, val. Where folders name train and test but no val, a tenth
+    of train becomes val. Every class that can keeps a training shape, and val is not empty if any class has two
+    shapes to give.
+    """
+    if "val" in given:
+        return [split or "train" for split in given]
+    free = [i for i, split in enumerate(given) if split in (None, "train")]
+    order = sorted(free, key=lambda i: (fraction("split", ids[i]), ids[i]))
+    left = Counter(labels[i] for i in free)
+    splits = [split or "train" for split in given]
+    chosen = 0
+    for i in order:
+        if chosen and fraction("split", ids[i]) >= VALIDATION:
+            break
+        if left[labels[i]] > 1:
+            splits[i] = "val"
+            left[labels[i]] -= 1
+            chosen += 1
+    return splits

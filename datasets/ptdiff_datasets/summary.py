@@ -1,0 +1,105 @@
+"""What was read from a folder of shapes: `Summary`, as text of at most 80 columns and as a mapping for JSON."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ptdiff_datasets.errors import printable
+from ptdiff_datasets.splits import SPLITS
+
+WIDTH = 80
+CLASSES = 12  # rows before the rest is folded
+SKIPPED = 5
+LAYOUTS = {"flat": "one flat folder", "classes": "class folders", "splits": "class folders with train, val and test"}
+NORMALIZED = {
+    "box": "each shape centered, its bounding box of diagonal 1",
+    "global": "coordinates as in the files; one scale for all",
+    "none": "coordinates as in the files",
+}
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Counts and sizes. Boxes and diagonals are in the units of the files."""
+
+    root: str
+    layout: str  # "flat", "classes" or "splits"
+    normalize: str  # "box", "global" or "none"
+    counts: Mapping[str, Mapping[str, int]]  # class ("" for none) -> split -> shapes
+    skipped: tuple[tuple[str, str], ...]  # path below the root, reason
+    other: int  # files of other kinds
+    low: tuple[float, float, float]  # bounding box of everything
+    high: tuple[float, float, float]
+    diagonal: float  # median over the shapes
+    points: int
+    seconds: float
+    cached: bool  # read from the cache
+    damaged: str | None = None  # why an earlier cache entry was rebuilt
+
+    def total(self, split: str | None = None) -> int:
+        """The number of shapes, in one split or in all."""
+        return sum(n for row in self.counts.values() for name, n in row.items() if split in (None, name))
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same as plain types, ready for JSON."""
+        plain = asdict(self)
+        plain["skipped"] = [{"path": printable(path), "reason": reason} for path, reason in self.skipped]
+        return plain
+
+    def text(self) -> str:
+        """A few lines for a terminal, none longer than 80 columns."""
+        named = [name for name in self.counts if name]
+        kinds = f" in {_number(len(named), 'class', 'es')}" if named else ""
+        lines = [_middle(printable(self.root), WIDTH), ""]
+        lines.append(f"  {_number(self.total(), 'shape')}{kinds}, {_number(self.points, 'point')}")
+        lines.append(f"  layout     {LAYOUTS[self.layout]}")
+        lines.append(f"  normalize  {self.normalize}: {NORMALIZED[self.normalize]}")
+        for axis, low, high in zip("xyz", self.low, self.high, strict=True):
+            lines.append(f"  {'box' if axis == 'x' else '':<9}  {axis} {low:>9.4g} to {high:>9.4g}")
+        lines.append(f"  diagonal   {self.diagonal:.4g} (median)")
+        lines += ["", *self._table()]
+        if self.skipped or self.other:
+            lines += ["", *self._left_out()]
+        if self.damaged:
+            lines += ["", _end(f"  the cached copy was damaged and has been rebuilt: {self.damaged}", WIDTH)]
+        source = "from the cache" if self.cached else "from the files, cached for the next time"
+        return "\n".join([*lines, "", f"  read in {self.seconds:.2f} s {source}"])
+
+    def _table(self) -> list[str]:
+        splits = [name for name in SPLITS if self.total(name)]
+        rows = sorted(self.counts.items(), key=lambda item: (-sum(item[1].values()), item[0]))
+        shown = rows if len(rows) <= CLASSES + 1 else rows[:CLASSES]
+        table = [(printable(name), [row.get(s, 0) for s in splits]) for name, row in shown if name]
+        if rest := [row for _, row in rows[len(shown) :]]:
+            table.append((f"… and {len(rest)} more", [sum(row.get(s, 0) for row in rest) for s in splits]))
+        if len(rows) > 1 or not table:
+            table.append(("all", [self.total(s) for s in splits]))
+        width = min(40, max(5, *(len(name) for name, _ in table)))
+        lines = ["  " + "class".ljust(width) + "".join(f"{s:>9}" for s in splits)]
+        lines += ["  " + _end(name, width).ljust(width) + "".join(f"{n:>9,}" for n in row) for name, row in table]
+        return lines
+
+    def _left_out(self) -> list[str]:
+        parts = [f"{_number(len(self.skipped), 'file')} skipped"] if self.skipped else []
+        parts += [f"{_number(self.other, 'file')} of other kinds ignored"] if self.other else []
+        lines = ["  " + ", ".join(parts) + (":" if self.skipped else "")]
+        for path, reason in self.skipped[:SKIPPED]:
+            path = _middle(printable(path), 38)
+            lines.append(_end(f"    {path}: {reason}", WIDTH))
+        if len(self.skipped) > SKIPPED:
+            lines.append(f"    … and {len(self.skipped) - SKIPPED:,} more")
+        return lines
+
+
+def _number(n: int, noun: str, plural: str = "s") -> str:
+    return f"{n:,} {noun}{'' if n == 1 else plural}"
+
+
+def _middle(text: str, width: int) -> str:
+    """Shortened in the middle: the end of a path tells most."""
+    half = (width - 1) // 3
+    return text if len(text) <= width else f"{text[:half]}…{text[half + 1 - width :]}"
+
+
+def _end(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: width - 1] + "…"
