@@ -1,0 +1,13 @@
+"""Procedural shapes: ten labelled classes generated from (class, seed), as surface points or meshes. No download.
+
+They are stylised objects, not scans and not ShapeNet; results on them compare with nothing but each other.
+
+>>> from ptdiff_datasets.shapes import make_shape
+>>> make_shape("mug", 7).points(2048).shape
+(2048, 3)
+"""
+
+from ptdiff_datasets.shapes.catalog import CLASSES, dense_clouds, make_shape
+from ptdiff_datasets.shapes.shape import Part, Shape
+
+__all__ = ["CLASSES", "Part", "Shape", "dense_clouds", "make_shape"]

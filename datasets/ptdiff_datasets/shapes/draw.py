@@ -1,0 +1,33 @@
+"""Drawing the parameters of a shape: every draw has a name and is recorded under it."""
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+import numpy as np
+
+Value = float | int | str
+T = TypeVar("T", int, str)
+
+
+class Draw:
+    """Named draws from one random stream; `values` records them in the order drawn."""
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        self._rng = rng
+        self.values: dict[str, Value] = {}
+
+    def number(self, name: str, low: float, high: float) -> float:
+        """A number uniform in [low, high)."""
+        value = low + (high - low) * float(self._rng.random())
+        self.values[name] = value
+        return value
+
+    def choice(self, name: str, options: Sequence[T], weights: Sequence[float] | None = None) -> T:
+        """One of the options, in proportion to the weights (equal when not given)."""
+        u = float(self._rng.random()) * (sum(weights) if weights else len(options))
+        for option, weight in zip(options, weights or [1.0] * len(options), strict=True):
+            u -= weight
+            if u < 0:
+                break
+        self.values[name] = option
+        return option
