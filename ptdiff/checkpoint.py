@@ -1,0 +1,175 @@
+"""Checkpoints that survive a kill at any moment, and say so when they did not.
+
+    <folder>/<step>/{<part>.safetensors …, state.json, MANIFEST.sha256, COMMITTED}
+
+Writing: everything goes into a temporary folder beside the target, each file is flushed to the disk and its SHA-256 put into
+MANIFEST.sha256; the folder is renamed, and only then COMMITTED, which holds the hash of the manifest, is written.  Reading:
+the newest checkpoint that verifies; one that does not is renamed to ``<step>.damaged`` and never deleted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+MANIFEST, COMMITTED, STATE = "MANIFEST.sha256", "COMMITTED", "state.json"
+
+
+class CheckpointError(Exception):
+    """A checkpoint could not be written or read."""
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _flush(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_atomic(path: Path, text: str) -> None:
+    """Replace ``path`` by ``text`` at once: readers see the old file or the new one, never a part."""
+    temporary = path.with_name(f".tmp-{uuid.uuid4().hex}")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        _flush(temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint on disk that verified."""
+
+    path: Path
+    state: Mapping[str, Any]
+
+    @property
+    def step(self) -> int:
+        return int(self.path.name)
+
+    def tensors(self, part: str) -> dict[str, Tensor]:
+        """The tensors of one part, on the CPU."""
+        from safetensors.torch import load_file
+
+        return load_file(self.path / f"{part}.safetensors")
+
+
+def save(
+    folder: Path, step: int, parts: Mapping[str, Mapping[str, Tensor]], state: Mapping[str, Any], *, keep: int = 2
+) -> Checkpoint:
+    """Write ``parts`` (name to tensors) and ``state`` (JSON values) as the checkpoint of ``step``.
+
+    Older checkpoints beyond the newest ``keep`` are removed, once that many verify.  CheckpointError says why nothing was
+    written: the earlier checkpoints are then as they were.
+    """
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    final = folder / str(step)
+    if final.exists() and problem(final) is None:
+        return Checkpoint(final, dict(state))
+    size = sum(t.numel() * t.element_size() for part in parts.values() for t in part.values())
+    free = shutil.disk_usage(folder).free
+    if free < 2 * size:
+        raise CheckpointError(f"{folder}: {free >> 20} MiB free, a checkpoint needs {2 * size >> 20} MiB to be safe")
+    temporary = folder / f".tmp-{uuid.uuid4().hex}"
+    try:
+        temporary.mkdir()
+        for name, tensors in parts.items():
+            save_file({k: t.detach().contiguous().cpu() for k, t in tensors.items()}, temporary / f"{name}.safetensors")
+        (temporary / STATE).write_text(json.dumps(dict(state), indent=1), encoding="utf-8")
+        files = sorted(temporary.iterdir())
+        manifest = "".join(f"{_sha256(file)}  {file.name}\n" for file in files)
+        (temporary / MANIFEST).write_text(manifest, encoding="utf-8")
+        for file in [*files, temporary / MANIFEST, temporary]:
+            _flush(file)
+        if final.exists():
+            _set_aside(final)
+        temporary.rename(final)
+        _flush(folder)
+        write_atomic(final / COMMITTED, hashlib.sha256(manifest.encode()).hexdigest() + "\n")
+        _flush(final)
+    except OSError as error:
+        raise CheckpointError(f"checkpoint of step {step} was not written: {error}") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    _prune(folder, keep)
+    return Checkpoint(final, dict(state))
+
+
+def problem(path: Path) -> str | None:
+    """Why the checkpoint at ``path`` cannot be trusted; None if it verifies."""
+    try:
+        manifest = (path / MANIFEST).read_text(encoding="utf-8")
+        if (path / COMMITTED).read_text(encoding="utf-8").strip() != hashlib.sha256(manifest.encode()).hexdigest():
+            return "the manifest is not the one that was committed"
+        for line in manifest.splitlines():
+            digest, _, name = line.partition("  ")
+            if _sha256(path / name) != digest:
+                return f"{name} has changed since it was written"
+    except FileNotFoundError as error:
+        missing = Path(str(error.filename)).name
+        return "it was never committed" if missing == COMMITTED else f"{missing} is missing"
+    except (OSError, UnicodeDecodeError) as error:
+        return str(error)
+    return None
+
+
+def _steps(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    return sorted((p for p in folder.iterdir() if p.name.isdecimal()), key=lambda p: int(p.name), reverse=True)
+
+
+def _set_aside(path: Path) -> Path:
+    target = path.with_name(f"{path.name}.damaged")
+    number = 1
+    while target.exists():
+        number += 1
+        target = path.with_name(f"{path.name}.damaged-{number}")
+    path.rename(target)
+    return target
+
+
+def latest(folder: Path, warn: Any = None, *, repair: bool = False) -> Checkpoint | None:
+    """The newest checkpoint that verifies, or None.  ``warn`` is called with a line about each that does not.
+
+    repair: set the damaged ones aside, which is for who owns the run (training); readers leave them in place.
+    """
+    for path in _steps(folder):
+        reason = problem(path)
+        if reason is None:
+            state = json.loads((path / STATE).read_text(encoding="utf-8"))
+            return Checkpoint(path, state)
+        place = _set_aside(path) if repair else path
+        if warn is not None:
+            warn(f"checkpoint {place} is not used: {reason}")
+    if repair and folder.is_dir():
+        for leftover in folder.glob(".tmp-*"):
+            shutil.rmtree(leftover, ignore_errors=True)
+    return None
+
+
+def _prune(folder: Path, keep: int) -> None:
+    good = [path for path in _steps(folder) if problem(path) is None]
+    for path in good[keep:]:
+        # uncommit first: a folder half deleted must not look like a checkpoint
+        (path / COMMITTED).unlink(missing_ok=True)
+        shutil.rmtree(path, ignore_errors=True)

@@ -1,0 +1,148 @@
+"""The configuration of a run: everything that config.yaml says, validated at the border and immutable after it.
+
+Precedence: defaults < the modality's recipe < configuration files in order < single settings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from ptdiff.names import one_line, unknown
+
+
+def _named(value: object) -> object:
+    return {"name": value} if isinstance(value, str) else value
+
+
+Choice = Annotated[dict[str, Any], BeforeValidator(_named)]
+"""A name, or a mapping with a ``name`` and options."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Training(_Section):
+    """How a network is fitted."""
+
+    steps: int = Field(3000, ge=1, description="optimiser steps; with minutes set, an upper bound for the schedule")
+    minutes: float | None = Field(None, gt=0, description="stop after this long; the learning rate follows the clock")
+    batch: int = Field(32, ge=1, description="samples a step, over all devices")
+    lr: float = Field(2e-3, gt=0, description="peak learning rate of AdamW")
+    warmup: int = Field(100, ge=0, description="steps of linear warm-up before the cosine")
+    weight_decay: float = Field(0.01, ge=0)
+    betas: tuple[float, float] = (0.9, 0.99)
+    clip: float = Field(1.0, gt=0, description="largest gradient norm")
+    ema: float = Field(0.998, ge=0, lt=1, description="decay of the averaged weights, warmed up")
+    condition_dropout: float = Field(0.1, ge=0, le=1, description="share of labels hidden, for guidance")
+    precision: Literal["32", "bf16"] = "32"
+    inner_steps: int = Field(10, ge=1, description="optimiser steps inside one Lightning step")
+    save_minutes: float = Field(2.0, gt=0, description="minutes between checkpoints")
+    preview_minutes: float = Field(2.0, gt=0, description="minutes between preview pictures")
+    keep: int = Field(2, ge=1, description="checkpoints kept")
+
+
+class Sampling(_Section):
+    """How samples are drawn when the command line says nothing else."""
+
+    solver: Choice = {"name": "heun"}
+    steps: int = Field(20, ge=1)
+    spacing: str = "uniform"
+    guidance: float = Field(1.0, ge=0, description="1 is no guidance")
+
+
+class Config(_Section):
+    """A run."""
+
+    modality: str
+    options: dict[str, Any] = {}
+    process: Choice = {"name": "flow"}
+    prediction: str = "velocity"
+    density: Choice = {"name": "logit-normal"}
+    seed: int = Field(0, ge=0, lt=2**63)
+    training: Training = Training()
+    sampling: Sampling = Sampling()
+
+    def to_yaml(self) -> str:
+        """The complete configuration as YAML; :func:`read` takes it back."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+
+
+def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """``over`` laid over ``base``, section by section.  A choice with another name replaces the old one whole."""
+    result = dict(base)
+    for key, value in over.items():
+        old = result.get(key)
+        value = {"name": value} if isinstance(old, dict) and "name" in old and isinstance(value, str) else value
+        if isinstance(old, dict) and isinstance(value, Mapping) and value.get("name", old.get("name")) == old.get("name"):
+            result[key] = merged(old, value)
+        else:
+            result[key] = dict(value) if isinstance(value, Mapping) else value
+    return result
+
+
+def validate(values: Mapping[str, Any]) -> Config:
+    """A configuration from plain values; ValueError, in one line, names the wrong key and the nearest right one."""
+    _check_keys(Config, values, "")
+    try:
+        return Config.model_validate(dict(values))
+    except ValidationError as error:
+        raise ValueError(f"configuration: {one_line(error)}") from None
+
+
+def _check_keys(section: type[BaseModel], values: Mapping[str, Any], path: str) -> None:
+    for key, value in values.items():
+        if key not in section.model_fields:
+            raise unknown("configuration key", f"{path}{key}", [f"{path}{name}" for name in section.model_fields])
+        inner = section.model_fields[key].annotation
+        if isinstance(inner, type) and issubclass(inner, _Section) and isinstance(value, Mapping):
+            _check_keys(inner, value, f"{path}{key}.")
+
+
+def read(path: Path) -> dict[str, Any]:
+    """A configuration file as plain values; ValueError if it is not a YAML mapping."""
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: not YAML ({' '.join(str(error).split())})") from None
+    if values is None:
+        return {}
+    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
+        raise ValueError(f"{path}: a configuration is a mapping of sections and values")
+    return values
+
+
+def settings(pairs: list[str], what: str = "key=value") -> dict[str, Any]:
+    """``section.key=value`` settings as nested values; values are read as YAML.
+
+    >>> settings(["training.lr=1e-3", "seed=3"])
+    {'training': {'lr': 0.001}, 'seed': 3}
+    """
+    result: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        if not equals or not key.strip():
+            raise ValueError(f"{pair!r} is not of the form {what}")
+        *path, name = key.strip().split(".")
+        inner = result
+        for part in path:
+            inner = inner.setdefault(part, {})
+            if not isinstance(inner, dict):
+                raise ValueError(f"{pair!r}: {part} is a value already, not a section")
+        inner[name] = _scalar(text)
+    return result
+
+
+def _scalar(text: str) -> Any:
+    # YAML 1.1 reads 1e-3 as a string, which nobody means
+    try:
+        return float(text) if "e" in text.lower() else yaml.safe_load(text)
+    except ValueError:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(f"{text!r} is not a value ({' '.join(str(error).split())})") from None

@@ -1,0 +1,79 @@
+"""Finding modalities: entry points in the group ``ptdiff.modalities.v1``, or ``module:Class`` named outright.
+
+Listing imports nothing; only the modality that is named is imported, and one that fails to import harms no other.
+The number in the group's name is the version of the contract in :mod:`ptdiff.modality`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from ptdiff.modality import Modality
+from ptdiff.names import build, unknown
+
+GROUP = "ptdiff.modalities.v1"
+
+
+class PluginError(Exception):
+    """A modality that is registered but cannot be used; the message says why and where it comes from."""
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A modality as its distribution declares it, not imported."""
+
+    name: str
+    target: str
+    distribution: str
+    version: str
+
+
+def _entries() -> dict[str, EntryPoint]:
+    # two distributions may claim one name: the first in alphabetical order of distributions wins, whatever the path order
+    found = sorted(entry_points(group=GROUP), key=lambda e: (e.name, e.dist.name if e.dist else ""), reverse=True)
+    return {entry.name: entry for entry in found}
+
+
+def modalities() -> list[Listed]:
+    """All installed modalities by name."""
+    return [
+        Listed(name, entry.value, entry.dist.name if entry.dist else "?", entry.dist.version if entry.dist else "?")
+        for name, entry in sorted(_entries().items())
+    ]
+
+
+def modality_class(name: str) -> type[Modality]:
+    """The class behind a name, or behind ``module:Class``.
+
+    Raises UnknownName for a name that is not installed and PluginError for one that does not import or is no Modality.
+    """
+    if ":" in name:
+        module, _, attribute = name.partition(":")
+        entry = EntryPoint(name=name, value=f"{module}:{attribute}", group=GROUP)
+    else:
+        known = _entries()
+        if name not in known:
+            raise unknown("modality", name, sorted(known))
+        entry = known[name]
+    origin = f"modality {name!r} ({entry.value})"
+    importlib.invalidate_caches()
+    try:
+        found = entry.load()
+    except Exception as error:
+        # a stranger's module may fail in any way while it is imported
+        raise PluginError(f"{origin} cannot be imported: {type(error).__name__}: {error}") from error
+    if not (isinstance(found, type) and issubclass(found, Modality)):
+        raise PluginError(f"{origin} is not a subclass of ptdiff.modality.Modality")
+    missing = sorted(getattr(found, "__abstractmethods__", ()))
+    if missing:
+        raise PluginError(f"{origin} does not define {', '.join(missing)}")
+    return found
+
+
+def load(name: str, options: Mapping[str, Any] | None = None) -> Modality:
+    """A modality with its options, checked against the types of its fields."""
+    return build(f"modality {name}", modality_class(name), options or {})

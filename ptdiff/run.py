@@ -1,0 +1,125 @@
+"""Runs: a trained model on disk with all that is needed to use it again.
+
+    runs/<name>/
+        config.yaml      the resolved configuration: modality, options, process, prediction, seed, training, sampling
+        data.json        what the model knows of its data: shape, classes, mean, scale
+        env.json         versions and machine
+        metrics.jsonl    one line a report: step, loss, loss by noise band, …
+        samples/         previews;   logs/   what the logger writes
+        checkpoints/     see ptdiff.checkpoint
+
+Nothing in the folder is a pickle.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ptdiff import registry
+from ptdiff.checkpoint import Checkpoint, latest, write_atomic
+from ptdiff.config import Config, read, validate
+from ptdiff.data import Data
+from ptdiff.modality import Modality
+
+if TYPE_CHECKING:
+    from ptdiff.denoiser import NetworkDenoiser
+
+
+class RunError(Exception):
+    """A folder that is no run, or a run that cannot be used; the message says why."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder."""
+
+    path: Path
+    config: Config
+    data: Data
+
+    @staticmethod
+    def create(path: Path, config: Config, data: Data) -> Run:
+        """A new run folder.  RunError if there is a run already: nothing is overwritten."""
+        if (path / "config.yaml").exists():
+            raise RunError(f"{path} holds a run already: continue it with 'ptdiff resume {path}', or choose another --out")
+        for folder in (path, path / "samples", path / "checkpoints", path / "logs"):
+            folder.mkdir(parents=True, exist_ok=True)
+        write_atomic(path / "env.json", json.dumps(_environment(), indent=1) + "\n")
+        write_atomic(path / "data.json", json.dumps(data.facts(), indent=1) + "\n")
+        # last, because its presence is what makes the folder a run
+        write_atomic(path / "config.yaml", config.to_yaml())
+        return Run(path, config, data)
+
+    @staticmethod
+    def open(path: Path) -> Run:
+        """An existing run; its data holds facts, not samples."""
+        if not (path / "config.yaml").is_file():
+            near = [p.parent for p in path.parent.glob("*/config.yaml")] if path.parent.is_dir() else []
+            hint = f" (runs there: {', '.join(sorted(str(p) for p in near)[:5])})" if near else ""
+            raise RunError(f"{path} is not a run folder: it has no config.yaml{hint}")
+        config = validate(read(path / "config.yaml"))
+        try:
+            data = Data.from_facts(json.loads((path / "data.json").read_text(encoding="utf-8")))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise RunError(f"{path}/data.json cannot be read: {error}") from error
+        return Run(path, config, data)
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    def modality(self) -> Modality:
+        """The modality with the options of this run."""
+        return registry.load(self.config.modality, self.config.options)
+
+    def checkpoint(self, warn: Callable[[str], None] | None = None) -> Checkpoint:
+        """The newest checkpoint that verifies; RunError if there is none."""
+        found = latest(self.checkpoints, warn)
+        if found is None:
+            raise RunError(f"{self.path} holds no usable checkpoint: train it first, or let 'ptdiff resume' go on")
+        return found
+
+    def network(self) -> NetworkDenoiser:
+        """The untrained denoiser of this run's configuration."""
+        from ptdiff.denoiser import NetworkDenoiser
+
+        return NetworkDenoiser(self.modality().backbone(self.data), self.config.prediction)
+
+    def denoiser(self, warn: Callable[[str], None] | None = None, *, average: bool = True) -> NetworkDenoiser:
+        """The trained denoiser: averaged weights (EMA), or the raw ones."""
+        model = self.network()
+        checkpoint = self.checkpoint(warn)
+        try:
+            model.load_state_dict(checkpoint.tensors("ema" if average else "model"))
+        except RuntimeError as error:
+            first = str(error).splitlines()[-1].strip()
+            raise RunError(f"{checkpoint.path} does not fit the modality {self.config.modality!r}: {first}") from error
+        return model.eval()
+
+    def log(self, values: Mapping[str, Any]) -> None:
+        """Append one line to metrics.jsonl."""
+        with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(dict(values)) + "\n")
+
+
+def _environment() -> dict[str, Any]:
+    packages = {}
+    for name in ("ptdiff", "torch", "pytorch-lightning", "torch-geometric", "trimesh", "open3d", "numpy", "scipy"):
+        try:
+            packages[name] = version(name)
+        except PackageNotFoundError:
+            packages[name] = "not installed"
+    return {
+        "python": sys.version.split()[0],
+        "platform": platform.platform(),
+        "cores": os.cpu_count(),
+        "packages": packages,
+    }

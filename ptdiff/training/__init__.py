@@ -1,0 +1,1 @@
+"""Training: the step, its data order, averaged weights, checkpoints and an orderly stop."""

@@ -1,0 +1,159 @@
+"""What happens beside the steps: reports, checkpoints, previews, an orderly stop."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+
+from ptdiff.checkpoint import CheckpointError
+from ptdiff.modality import Modality
+from ptdiff.names import choose
+from ptdiff.pictures import save_image
+from ptdiff.process import PROCESSES
+from ptdiff.run import Run
+from ptdiff.sampling import Plan, draw, spread_labels
+from ptdiff.solvers import SOLVERS
+from ptdiff.training.module import DiffusionModule
+from ptdiff.training.state import save_state
+
+Say = Callable[[str], None]
+
+
+class Reports(pl.Callback):
+    """A line in metrics.jsonl (and to the loggers) every few seconds and at the end."""
+
+    def __init__(self, run: Run, show: Callable[[dict[str, Any]], None], seconds: float = 5.0) -> None:
+        self.run, self.show, self.seconds = run, show, seconds
+        self.last = time.monotonic()
+
+    def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:
+        # the ranks report together, by steps, because a report sums over them; alone, the clock decides
+        due = module.done % (50 * module.plan.inner_steps) < module.plan.inner_steps  # type: ignore[union-attr, operator]
+        if due if trainer.world_size > 1 else time.monotonic() - self.last >= self.seconds:
+            self._report(trainer, module)
+
+    def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self._report(trainer, module)
+
+    def _report(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        assert isinstance(module, DiffusionModule)
+        if not float(module.band_count.sum()):
+            return
+        values = module.report()
+        self.last = time.monotonic()
+        if trainer.is_global_zero:
+            self.run.log(values)
+            self.show(values)
+        numbers = {k: v for k, v in values.items() if isinstance(v, float)}
+        bands = {f"loss_band_{i}": v for i, v in enumerate(values["loss_by_band"]) if v is not None}
+        for logger in trainer.loggers:
+            logger.log_metrics(numbers | bands, step=module.done)
+
+
+class Checkpoints(pl.Callback):
+    """A checkpoint every few minutes and whenever training stops, whatever the reason.
+
+    A save that fails is reported and training goes on; three in a row end it.
+    """
+
+    def __init__(self, run: Run, say: Say, minutes: float) -> None:
+        self.run, self.say, self.seconds = run, say, 60 * minutes
+        self.last = time.monotonic()
+        self.failed = 0
+
+    def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:
+        if time.monotonic() - self.last >= self.seconds:
+            self.save(trainer, module)
+
+    def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self.save(trainer, module, final=True)
+
+    def save(self, trainer: pl.Trainer, module: pl.LightningModule, *, final: bool = False) -> None:
+        """Write a checkpoint now (the first rank does)."""
+        assert isinstance(module, DiffusionModule)
+        self.last = time.monotonic()
+        if not trainer.is_global_zero:
+            return
+        optimizer = module.optimizers(use_pl_optimizer=False)
+        assert isinstance(optimizer, torch.optim.Optimizer)
+        try:
+            save_state(module, optimizer, self.run.checkpoints)
+            self.failed = 0
+        except CheckpointError as error:
+            self.failed += 1
+            self.say(f"{error} ({self.failed} in a row)")
+            if final or self.failed >= 3:
+                raise
+
+
+class Previews(pl.Callback):
+    """A picture of samples from the averaged weights every few minutes."""
+
+    def __init__(self, run: Run, modality: Modality, minutes: float, count: int = 10) -> None:
+        self.run, self.modality, self.seconds = run, modality, 60 * minutes
+        self.ids = torch.arange(count)
+        self.last = time.monotonic()
+
+    def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:
+        if time.monotonic() - self.last >= self.seconds and trainer.is_global_zero:
+            assert isinstance(module, DiffusionModule)
+            self._draw(module)
+            # drawing counts as neither training nor waiting
+            self.last = time.monotonic()
+
+    def _draw(self, module: DiffusionModule) -> None:
+        config, data, average = self.run.config, self.run.data, module.average
+        assert average is not None
+        solver = choose("solver", SOLVERS, config.sampling.solver)
+        plan = Plan(module.process, solver, config.sampling.steps, config.sampling.spacing, config.sampling.guidance)
+        cond = spread_labels(self.ids, len(data.classes))
+        titles = [data.classes[i] for i in cond["label"].tolist()] if cond else []
+        moved = {key: value.to(module.device) for key, value in cond.items()}
+        model = self.run.network().to(module.device).eval()
+        model.load_state_dict(average.average)
+        samples = draw(model, data, plan, self.ids.to(module.device), moved, data.shape)
+        picture = self.modality.visualizer().sheet(self.modality.postprocess(samples).cpu().numpy(), titles)
+        save_image(self.run.path / "samples" / f"step-{module.done:07d}.png", picture)
+
+
+class OrderlyStop(pl.Callback):
+    """SIGINT and SIGTERM finish the step, save and end the run; a second signal ends it at once.
+
+    ``signal`` holds the number of the one that came.
+    """
+
+    def __init__(self, say: Say) -> None:
+        self.say = say
+        self.signal: int | None = None
+        self._before: dict[int, Any] = {}
+
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            return
+
+        def stop(number: int, frame: FrameType | None) -> None:
+            if self.signal is not None:
+                raise SystemExit(128 + number)
+            self.signal = number
+            module.stop_requested = True  # type: ignore[assignment]
+            self.say("stopping after this step; once more to stop at once, without saving")
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._before[number] = signal.signal(number, stop)
+
+    def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:
+        assert isinstance(module, DiffusionModule)
+        if module.stop_requested or module.progress >= 1:
+            trainer.should_stop = True
+
+    def teardown(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before.clear()

@@ -1,0 +1,175 @@
+"""The training step, as a LightningModule.
+
+Lightning is the outer loop: devices, ranks, precision of the hardware, loggers.  The hot path is ours: several optimiser
+steps inside one Lightning step, because Lightning's own cost a step exceeds that of a small network on a CPU.  Every random
+number of step s is addressed by (seed, s, place in the global batch), so that a run that was stopped after step s goes on bit
+for bit, on any number of ranks.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from contextlib import nullcontext
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from ptdiff.config import Config
+from ptdiff.data import Condition, Data
+from ptdiff.denoiser import NetworkDenoiser
+from ptdiff.names import choose
+from ptdiff.noise import Stream, mix, normal, uniform
+from ptdiff.objective import DENSITIES, stratified
+from ptdiff.process import PROCESSES, Level
+from ptdiff.training.ema import EMA
+from ptdiff.training.order import sample_ids
+
+BANDS = 4
+"""The loss is reported for equal bands of the angle, from almost clean to almost noise."""
+
+PATIENCE = 10
+"""So many steps without a finite gradient in a row are a divergence."""
+
+
+class Diverged(Exception):
+    """The loss or its gradient was not finite for PATIENCE steps in a row."""
+
+
+class DiffusionModule(pl.LightningModule):
+    """Fits a NetworkDenoiser to data; one Lightning step is a range of optimiser steps."""
+
+    def __init__(self, denoiser: NetworkDenoiser, data: Data, config: Config) -> None:
+        super().__init__()
+        if data.train is None or len(data.train) == 0:
+            raise ValueError("there are no training samples")
+        self.denoiser = denoiser
+        self.samples = data.train
+        self.facts = data
+        self.config = config
+        self.plan = config.training
+        self.process = choose("process", PROCESSES, config.process)
+        self.density = choose("density", DENSITIES, config.density)
+        self.automatic_optimization = False
+        self.average: EMA | None = None
+        self.done = 0
+        self.elapsed = 0.0
+        self.rate = 1.0
+        self.stop_requested = False
+        self.register_buffer("skipped", torch.zeros(()), persistent=False)
+        self.register_buffer("in_a_row", torch.zeros(()), persistent=False)
+        self.register_buffer("band_sum", torch.zeros(BANDS), persistent=False)
+        self.register_buffer("band_count", torch.zeros(BANDS), persistent=False)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        # gains, biases and embeddings are not shrunk: decay is for matrices
+        matrices = [p for p in self.denoiser.parameters() if p.ndim >= 2]
+        others = [p for p in self.denoiser.parameters() if p.ndim < 2]
+        groups = [{"params": matrices}, {"params": others, "weight_decay": 0.0}]
+        return torch.optim.AdamW(
+            [group for group in groups if group["params"]],
+            lr=self.plan.lr,
+            betas=self.plan.betas,
+            weight_decay=self.plan.weight_decay,
+            fused=True,
+        )
+
+    def on_fit_start(self) -> None:
+        if self.average is None:
+            self.average = EMA(self.denoiser, self.plan.ema)
+
+    @property
+    def progress(self) -> float:
+        """How far the run is, 0 to 1: by steps, or by the clock where minutes are set and come first."""
+        by_steps = self.done / self.plan.steps
+        return by_steps if self.plan.minutes is None else max(by_steps, self.elapsed / (60 * self.plan.minutes))
+
+    def learning_rate(self) -> float:
+        """Linear warm-up, then a cosine down to zero at the end of the run."""
+        warm = min(1.0, (self.done + 1) / max(1, self.plan.warmup))
+        return self.plan.lr * self.rate * warm * 0.5 * (1 + math.cos(math.pi * min(1.0, self.progress)))
+
+    def batch(self, step: int) -> tuple[Tensor, Condition]:
+        """This rank's samples of a step in model units, with labels hidden where dropout says so."""
+        rows = self._rows()
+        ids = sample_ids(self.config.seed, step, self.plan.batch, len(self.samples))[rows]
+        x, cond = self.samples.batch(ids, mix(self.config.seed, int(Stream.DATA), step))
+        if self.plan.condition_dropout and cond:
+            hide = uniform(self.config.seed, Stream.CONDITION_DROPOUT, rows, step) < self.plan.condition_dropout
+            cond = {key: _hidden(value, hide) for key, value in cond.items()}
+        x = self.facts.normalize(x.to(self.device, non_blocking=True))
+        return x, {key: value.to(self.device, non_blocking=True) for key, value in cond.items()}
+
+    def _rows(self) -> Tensor:
+        rank, world = (self.trainer.global_rank, self.trainer.world_size) if self._trainer else (0, 1)
+        return torch.arange(self.plan.batch)[rank::world]
+
+    def losses(self, step: int) -> tuple[Tensor, Level]:
+        """The loss of every sample of a step, and the levels they were noised to."""
+        x, cond = self.batch(step)
+        rows = self._rows()
+        offset = uniform(self.config.seed, Stream.TRAIN_LEVEL, torch.zeros(1, dtype=torch.long), step)
+        level = self.density.levels(stratified(offset, self.plan.batch)[rows], self.process)
+        level = Level(level.alpha.to(x), level.sigma.to(x))
+        eps = normal(self.config.seed, Stream.TRAIN_NOISE, rows.to(x.device), step, tuple(x.shape[1:]))
+        half = self.plan.precision == "bf16"
+        with torch.autocast(x.device.type, dtype=torch.bfloat16) if half else nullcontext():
+            return self.denoiser.loss(x, eps, level, cond), level
+
+    def training_step(self, steps: range) -> None:
+        """Optimiser steps ``steps``; ends early when the run was asked to stop or its time is over."""
+        optimizer = self.optimizers(use_pl_optimizer=False)
+        assert isinstance(optimizer, torch.optim.Optimizer) and self.average is not None
+        for step in steps:
+            began = time.perf_counter()
+            self._step(step, optimizer)
+            self.done = step + 1
+            self.elapsed += time.perf_counter() - began
+            if self.stop_requested or self.progress >= 1:
+                break
+        if float(self.in_a_row) >= PATIENCE:
+            raise Diverged(f"no finite gradient in the {PATIENCE} steps before step {self.done}")
+
+    def _step(self, step: int, optimizer: torch.optim.Optimizer) -> None:
+        for group in optimizer.param_groups:
+            group["lr"] = self.learning_rate()
+        losses, level = self.losses(step)
+        optimizer.zero_grad(set_to_none=True)
+        self.manual_backward(losses.mean())
+        norm = torch.nn.utils.clip_grad_norm_(self.denoiser.parameters(), self.plan.clip)
+        # the fused optimiser leaves everything as it is where found_inf is set: no wait for the device to decide
+        bad = (~torch.isfinite(norm)).float()
+        optimizer.found_inf = bad  # type: ignore[attr-defined]
+        optimizer.step()
+        self.skipped += bad
+        self.in_a_row = (self.in_a_row + bad) * bad
+        self.average.update()  # type: ignore[union-attr]
+        band = (level.angle * (2 * BANDS / math.pi)).long().clamp(max=BANDS - 1)
+        self.band_sum.index_add_(0, band, losses.detach().float().nan_to_num())
+        self.band_count.index_add_(0, band, torch.ones_like(losses, dtype=torch.float32))
+
+    def report(self) -> dict[str, Any]:
+        """Loss by noise band and in all since the last report, which this one resets."""
+        totals = torch.stack([self.band_sum, self.band_count])
+        if self._trainer and self.trainer.world_size > 1:
+            totals = self.trainer.strategy.reduce(totals, reduce_op="sum")
+        sums, counts = totals.tolist()
+        self.band_sum.zero_()
+        self.band_count.zero_()
+        return {
+            "step": self.done,
+            "seconds": round(self.elapsed, 3),
+            "loss": sum(sums) / max(1.0, sum(counts)),
+            "loss_by_band": [s / c if c else None for s, c in zip(sums, counts, strict=True)],
+            "learning_rate": self.learning_rate(),
+            "skipped_steps": int(self.skipped),
+        }
+
+
+def _hidden(value: Tensor, hide: Tensor) -> Tensor:
+    # only integers have a value that means "not given"; continuous conditions carry their own masks
+    if value.is_floating_point():
+        return value
+    return torch.where(hide.reshape(-1, *[1] * (value.ndim - 1)), torch.full_like(value, -1), value)
