@@ -1,4 +1,4 @@
-"""Addresses: the id of a shape as a 64-bit number, so that what is random about it depends on nothing else."""
+"""Addresses: a shape's id as a 64-bit number, so that what is random about it depends on nothing else."""
 
 import hashlib
 

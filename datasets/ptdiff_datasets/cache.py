@@ -1,7 +1,7 @@
-"""A folder of shapes read once: `points.npy`, memory-mapped, and `index.json` in a folder named by a hash of its origin.
+"""A folder of shapes, read once: an entry holds `points.npy`, to be memory-mapped, and `index.json`.
 
-An entry is written beside its place and renamed into it, so that it is there whole or not at all; a damaged one is
-told by its sizes. Nothing in it is a pickle.
+An entry is written beside its place and renamed into it, so that it is there whole or not at all; a damaged
+one is told by its sizes. Nothing in it is a pickle.
 """
 
 import json
@@ -25,7 +25,7 @@ Box = tuple[float, float, float, float, float, float]
 
 @dataclass(frozen=True)
 class Index:
-    """m shapes in the order of their points; `boxes` are the lowest and the highest corner in the units of the files."""
+    """m shapes in the order of their points; `boxes`: lowest and highest corner, in units of the files."""
 
     counts: list[int]
     labels: list[str]
@@ -35,7 +35,7 @@ class Index:
     skipped: list[tuple[str, str]]
 
 
-class Damaged(Exception):
+class DamagedError(Exception):
     """An entry that is not what was written."""
 
 
@@ -48,8 +48,10 @@ def default_cache() -> Path:
 
 
 def load(entry: Path) -> tuple[npt.NDArray[np.float32], Index]:
-    """The points (total, 3), memory-mapped, and the index of an entry. FileNotFoundError if there is none, else
-    Damaged with the reason if it cannot be trusted."""
+    """The points (total, 3), memory-mapped, and the index of an entry.
+
+    FileNotFoundError if there is none; DamagedError, with the reason, if it cannot be trusted.
+    """
     if not entry.exists():
         raise FileNotFoundError(entry)
     try:
@@ -59,27 +61,28 @@ def load(entry: Path) -> tuple[npt.NDArray[np.float32], Index]:
         points = np.load(entry / POINTS, mmap_mode="r", allow_pickle=False)
         length = (entry / POINTS).stat().st_size
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise Damaged(printable(error)) from None
+        raise DamagedError(printable(error)) from None
     if version != VERSION:
-        raise Damaged(f"version {version}")
+        raise DamagedError(f"version {version}")
     if points.shape != (total, 3) or points.dtype != np.float32 or length != points.offset + points.nbytes:
-        raise Damaged(f"{POINTS} has {length} bytes of shape {points.shape}")
-    if len({len(column) for column in (index.counts, index.labels, index.ids, index.splits, index.boxes)}) != 1:
-        raise Damaged("columns of different lengths in the index")
+        raise DamagedError(f"{POINTS} has {length} bytes of shape {points.shape}")
+    columns = (index.counts, index.labels, index.ids, index.splits, index.boxes)
+    if len({len(column) for column in columns}) != 1:
+        raise DamagedError("columns of different lengths in the index")
     if not index.counts or min(index.counts) < 1 or sum(index.counts) != total:
-        raise Damaged(f"{sum(index.counts)} points in the index, {total} stored")
+        raise DamagedError(f"{sum(index.counts)} points in the index, {total} stored")
     return points.view(np.ndarray), index
 
 
 @contextmanager
 def new_entry(entry: Path) -> Iterator[Path]:
-    """A temporary folder that takes the place `entry` when the block ends well, and vanishes if it does not."""
+    """A temporary folder that becomes `entry` when the block ends well, and vanishes if it does not."""
     try:
         entry.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{entry.name[:12]}-", dir=entry.parent))
     except OSError as error:
-        where = printable(entry.parent)
-        raise DataError(f"no cache can be kept in {where} ({error.strerror}): set PTDIFF_CACHE to a folder") from None
+        where = f"{printable(entry.parent)} ({error.strerror})"
+        raise DataError(f"no cache can be kept in {where}: set PTDIFF_CACHE to a folder") from None
     try:
         yield temporary
         _take_place(temporary, entry)
@@ -88,20 +91,20 @@ def new_entry(entry: Path) -> Iterator[Path]:
 
 
 def _take_place(temporary: Path, entry: Path) -> None:
-    """Another process may do the same at the same time: the entries are equal, so whichever stays is right."""
+    """Another process may do the same at the same time: the entries are equal, either may stay."""
     for _ in range(10):
         try:
-            os.rename(temporary, entry)
+            temporary.rename(entry)
             return
         except OSError:
             try:
                 load(entry)
                 return
-            except Damaged:
+            except DamagedError:
                 # Renamed first: what others have mapped stays valid, and they never see half an entry.
                 aside = Path(tempfile.mkdtemp(prefix=".damaged-", dir=entry.parent))
                 try:
-                    os.rename(entry, aside / "entry")
+                    entry.rename(aside / "entry")
                 except FileNotFoundError:
                     pass  # another process was faster
                 finally:
@@ -112,7 +115,7 @@ def _take_place(temporary: Path, entry: Path) -> None:
 
 
 def write(folder: Path, clouds: Iterator[npt.NDArray[np.float32]], index: Index) -> None:
-    """Write `clouds` (in the order of `index`, with its counts) and the index into `folder`, down to the disk."""
+    """Write `clouds`, in the order and with the counts of `index`, and the index, down to the disk."""
     total, start = sum(index.counts), 0
     points = np.lib.format.open_memmap(folder / POINTS, "w+", np.float32, (total, 3))
     for cloud in clouds:
@@ -122,5 +125,5 @@ def write(folder: Path, clouds: Iterator[npt.NDArray[np.float32]], index: Index)
     del points
     (folder / INDEX).write_text(json.dumps({"version": VERSION, "total": total, **asdict(index)}))
     for name in (POINTS, INDEX):
-        with open(folder / name, "rb") as file:
+        with (folder / name).open("rb") as file:
             os.fsync(file.fileno())

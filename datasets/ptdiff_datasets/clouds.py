@@ -1,7 +1,7 @@
 """`CloudSet`: labelled dense point clouds of any sizes in one array, and batches re-sampled from them.
 
-k_i is the number of points of cloud i; its points are `points[offsets[i]:offsets[i + 1]]`. A network sees n of them,
-drawn anew each time.
+k_i is the number of points of cloud i, which are `points[offsets[i]:offsets[i + 1]]`. A network sees n of
+them, drawn anew each time.
 """
 
 from dataclasses import dataclass, replace
@@ -19,10 +19,10 @@ from ptdiff_datasets.summary import Summary
 class CloudSet:
     """m point clouds. What was read from a file is `points * scale + center`, cloud by cloud.
 
-    points: (total, 3) float32, memory-mapped where it comes from a cache; offsets: (m + 1,) int64;
-    labels: (m,) int64 into `classes`, -1 throughout where there are no classes; ids: unique names of the shapes;
-    splits: "train", "val" or "test" of each shape, the shapes of one split side by side in this order;
-    centers: (m, 3) and scales: (m,) float64.
+    points: (total, 3) float32, memory-mapped where it comes from a cache; offsets: (m + 1,) int64; labels:
+    (m,) int64 into `classes`, -1 throughout where there are no classes; ids: unique names of the shapes;
+    splits: "train", "val" or "test" of each shape, those of one split side by side; centers: (m, 3) and
+    scales: (m,) float64.
     """
 
     points: npt.NDArray[np.float32]
@@ -68,10 +68,10 @@ class CloudSet:
         )
 
     def draw(self, ids: npt.NDArray[np.int64], n: int, seed: int) -> npt.NDArray[np.float32]:
-        """n points of each of the clouds `ids` (b,), as (b, n, 3): without replacement where k_i >= n, else with.
+        """n points of each of the clouds `ids` (b,): (b, n, 3), with replacement only where k_i < n.
 
-        A row is a function of (seed, the shape's id, n): whatever else is in the batch, and in every split or subset.
-        Seeds are taken modulo 2**64.
+        `ids` index this set, 0 to len - 1. A row is a function of (seed, name of the shape, n): whatever
+        else is in the batch, and in every split alike. Seeds are taken modulo 2**64.
         """
         out = np.empty((len(ids), n, 3), np.float32)
         for row, i in zip(out, ids, strict=True):
@@ -79,7 +79,5 @@ class CloudSet:
             # Philox is counter-based: its key is the address, and there is no state to prepare.
             key = np.array([seed % 2**64, self.keys[i]], np.uint64)
             random = np.random.Generator(np.random.Philox(key=key))
-            replacing = len(cloud) < n
-            pick = random.integers(len(cloud), size=n) if replacing else random.choice(len(cloud), n, replace=False)
-            row[:] = cloud[pick]
+            row[:] = cloud[random.choice(len(cloud), n, replace=len(cloud) < n)]
         return out

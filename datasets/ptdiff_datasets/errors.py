@@ -1,4 +1,4 @@
-"""The two ways in which a user's data can be unusable: one file (`FormatError`), a whole data set (`DataError`)."""
+"""How a user's data can be unusable: one file (`FormatError`), a whole data set (`DataError`)."""
 
 from pathlib import Path
 

@@ -8,7 +8,7 @@ import hashlib
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +18,9 @@ from ptdiff_datasets import cache as store
 from ptdiff_datasets.address import address
 from ptdiff_datasets.clouds import CloudSet
 from ptdiff_datasets.errors import DataError, FormatError, printable
-from ptdiff_datasets.layout import Layout, existing_folder, only, scan
+from ptdiff_datasets.layout import Layout, Shape, existing_folder, only, scan
 from ptdiff_datasets.meshes import MESH_SUFFIXES, read_mesh, sample_surface, surface_box
-from ptdiff_datasets.ply import read_header
+from ptdiff_datasets.ply_header import read_header
 from ptdiff_datasets.points import read_points
 from ptdiff_datasets.splits import SPLITS, assign_splits
 from ptdiff_datasets.summary import Summary
@@ -37,13 +37,14 @@ def load_folder(
     cache: str | Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> CloudSet:
-    """All shapes below `root`: `<class>/**/*`, a flat folder, or `<class>/{train,val,test}/*` (ShapeNet PC15k).
+    """All shapes below `root`: `<class>/**/*`, a flat folder, or `<class>/{train,val,test}/*` (PC15k).
 
-    `points` is sampled from each mesh, and the most that is kept of a cloud file. `normalize`: "box" centers each shape
-    on its bounding box and divides by the box's diagonal; "global" and "none" keep the coordinates of the files (for
-    "global" the caller measures one mean and scale); "auto" is "global" for point clouds in train, val and test
-    folders, else "box". `classes` reads these only. `progress(done, total)` is called for each file.
-    A file that cannot be read is skipped, with its reason in the summary. Raises DataError if nothing can be read.
+    `points` are sampled from each mesh; of a larger cloud file so many are kept, of a smaller one all.
+    `normalize`: "box" centers each shape on its bounding box and divides by the box's diagonal; "global"
+    and "none" keep the coordinates of the files (for "global" the caller measures one mean and scale);
+    "auto" is "global" for arrays in train, val and test folders, else "box". `classes`: read these only.
+    `progress(done, total)` is called for each file. `cache`: see `ptdiff_datasets.cache.default_cache`. A
+    file that cannot be read is skipped, with its reason in the summary. DataError if nothing can be read.
     """
     started = time.perf_counter()
     if normalize not in NORMALIZE:
@@ -56,8 +57,8 @@ def load_folder(
     if not layout.shapes:
         raise DataError(_nothing(layout, layout.skipped))
     if normalize == "auto":
-        clouds = layout.kind == "splits" and all(s.id.lower().endswith((".npy", ".npz")) for s in layout.shapes)
-        normalize = "global" if clouds else "box"
+        arrays = all(shape.id.lower().endswith((".npy", ".npz")) for shape in layout.shapes)
+        normalize = "global" if arrays and layout.kind == "splits" else "box"
     base = Path(cache) if cache is not None else store.default_cache()
     entry = base / "clouds" / _key(layout, points, normalize)
     damaged, cached = None, False
@@ -66,7 +67,7 @@ def load_folder(
         cached = True
     except FileNotFoundError:
         pass
-    except store.Damaged as error:
+    except store.DamagedError as error:
         damaged = str(error)
     if not cached:
         _build(layout, entry, points, normalize, progress)
@@ -75,7 +76,7 @@ def load_folder(
 
 
 def _key(layout: Layout, points: int, normalize: str) -> str:
-    """Every file with its size, time and mode, and the options. The root too: unpacked archives share their times."""
+    """A hash of all files' sizes, times and modes, of the options, and of the root (archives may share times)."""
     files = [(s.id, s.label, s.split, *s.stamp) for s in layout.shapes]
     text = json.dumps([store.VERSION, str(layout.root.resolve()), points, normalize, files])
     return hashlib.sha256(text.encode()).hexdigest()
@@ -93,11 +94,14 @@ def _nothing(layout: Layout, skipped: Sequence[tuple[str, str]]) -> str:
 def _build(
     layout: Layout, entry: Path, points: int, normalize: str, progress: Callable[[int, int], None] | None
 ) -> None:
-    """Read every file, once, into a scratch file; then lay the clouds out by split, which only now can be assigned."""
-    counts, boxes, shapes, skipped = [], [], [], []
+    """Read every file once, into a scratch file; then order the clouds by split, only now known."""
+    counts: list[int] = []
+    boxes: list[store.Box] = []
+    shapes: list[Shape] = []
+    skipped: list[tuple[str, str]] = []
     with store.new_entry(entry) as folder:
         scratch = folder / "scratch"
-        with open(scratch, "wb") as file:
+        with scratch.open("wb") as file:
             for done, shape in enumerate(layout.shapes, 1):
                 try:
                     cloud, box = _read(layout.root / shape.id, shape.id, points, normalize)
@@ -120,8 +124,15 @@ def _build(
         order = sorted(range(len(shapes)), key=lambda i: (SPLITS.index(splits[i]), ids[i]))
         starts = np.cumsum([0, *counts])
         dense = np.memmap(scratch, np.float32, "r").reshape(-1, 3)
-        columns = ([column[i] for i in order] for column in (counts, labels, ids, splits, boxes))
-        store.write(folder, (dense[starts[i] : starts[i + 1]] for i in order), store.Index(*columns, skipped))
+        index = store.Index(
+            counts=[counts[i] for i in order],
+            labels=[labels[i] for i in order],
+            ids=[ids[i] for i in order],
+            splits=[splits[i] for i in order],
+            boxes=[boxes[i] for i in order],
+            skipped=skipped,
+        )
+        store.write(folder, (dense[starts[i] : starts[i + 1]] for i in order), index)
         del dense
         scratch.unlink()
 
@@ -129,11 +140,8 @@ def _build(
 def _read(path: Path, id: str, points: int, normalize: str) -> tuple[npt.NDArray[np.float32], store.Box]:
     """The dense cloud of one file, normalized, and its box before that."""
     seed = address("surface", id)
-    suffix = path.suffix.lower()
-    mesh = None
-    # A .ply without faces is a point cloud.
-    if suffix in MESH_SUFFIXES and not (suffix == ".ply" and not read_header(path.read_bytes(), path).count("face")):
-        mesh = read_mesh(path)
+    mesh = read_mesh(path) if _is_mesh(path) else None
+    if mesh is not None:
         low, high = surface_box(mesh)
     else:
         cloud = read_points(path)
@@ -153,6 +161,14 @@ def _read(path: Path, id: str, points: int, normalize: str) -> tuple[npt.NDArray
     if not np.isfinite(dense).all():
         raise FormatError(path, "coordinates beyond the range of float32")
     return dense, (*low.tolist(), *high.tolist())
+
+
+def _is_mesh(path: Path) -> bool:
+    """A .ply without faces is a point cloud."""
+    suffix = path.suffix.lower()
+    if suffix == ".ply":
+        return read_header(path.read_bytes(), path).count("face") > 0
+    return suffix in MESH_SUFFIXES
 
 
 def _frame(

@@ -1,7 +1,7 @@
 """What the header of a mesh file claims, compared with the length of the file before a parser believes it.
 
-Each check takes the whole content and the path (for the message) and raises FormatError, or returns the number of
-faces that the file must yield at least.
+Each check takes the whole content and the path (for the message) and raises FormatError, or returns the least
+number of faces that the file must yield.
 """
 
 import json
@@ -11,7 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from ptdiff_datasets.errors import FormatError
-from ptdiff_datasets.ply import read_header
+from ptdiff_datasets.ply_header import read_header
+
+
+def check_obj(data: bytes, path: Path) -> int:
+    """No header: every `f` line must name three vertices or more (a cut line does not)."""
+    lines = data.replace(b"\\\r\n", b" ").replace(b"\\\n", b" ")  # a backslash continues the line
+    if short := re.search(rb"^f[ \t]*(\S+[ \t]*){0,2}\r?$", lines, re.MULTILINE):
+        raise FormatError(path, f"{short[0][:40].decode('latin-1')!r} is no face")
+    return len(re.findall(rb"^f[ \t]", lines, re.MULTILINE))
 
 
 def check_ply(data: bytes, path: Path) -> int:
@@ -20,7 +28,7 @@ def check_ply(data: bytes, path: Path) -> int:
 
 
 def check_off(data: bytes, path: Path) -> int:
-    """`OFF`, then the counts of vertices, faces and edges, on the same line or the next (ModelNet: `OFF123 456 0`)."""
+    """`OFF`, then the counts of vertices, faces and edges, on the next line or the same (`OFF123 456 0`)."""
     lines = [line for raw in data.splitlines() if (line := raw.split(b"#")[0].strip())]
     if not lines or not (found := re.match(rb"C?OFF\s*", lines[0])):
         raise FormatError(path, "not an OFF file", 0)
@@ -32,8 +40,12 @@ def check_off(data: bytes, path: Path) -> int:
         raise FormatError(path, "no counts of vertices and faces after OFF", 0)
     vertices, faces = int(counts[0]), int(counts[1])
     if len(lines) - 1 < vertices + faces:
-        there = len(lines) - 1
-        raise FormatError(path, f"the header claims {vertices} vertices and {faces} faces, {there} lines follow")
+        claim = f"the header claims {vertices} vertices and {faces} faces"
+        raise FormatError(path, f"{claim}, {len(lines) - 1} lines follow")
+    for line in lines[1 + vertices : 1 + vertices + faces]:
+        words = line.split()
+        if not words[0].isdigit() or len(words) <= int(words[0]):
+            raise FormatError(path, f"{line[:40].decode('latin-1')!r} is no face")
     return faces
 
 
@@ -43,9 +55,10 @@ def check_stl(data: bytes, path: Path) -> int:
         (faces,) = struct.unpack_from("<I", data, 80)
         if len(data) == 84 + 50 * faces:
             return int(faces)
-    if not data.lstrip()[:5].lower() == b"solid" or b"\0" in data:
-        claim = f"the header claims {faces} triangles, {len(data) - 84} bytes follow" if len(data) >= 84 else ""
-        raise FormatError(path, claim or "too short for an STL file", min(len(data), 80))
+    if data.lstrip()[:5].lower() != b"solid" or b"\0" in data:
+        if len(data) < 84:
+            raise FormatError(path, "too short for an STL file", len(data))
+        raise FormatError(path, f"the header claims {faces} triangles, {len(data) - 84} bytes follow", 80)
     words = data.lower().split()
     if b"endsolid" not in words:
         raise FormatError(path, "the text ends before endsolid", len(data))
@@ -56,14 +69,15 @@ def check_stl(data: bytes, path: Path) -> int:
 
 
 def check_glb(data: bytes, path: Path) -> int:
-    """Version 2, chunks that fill the file, and no accessor that claims more elements than the file has bytes."""
+    """Version 2, chunks within the file, and no accessor with more elements than bytes."""
     if len(data) < 20 or data[:4] != b"glTF":
         raise FormatError(path, "not a GLB file", 0)
     version, length, chunk, kind = struct.unpack_from("<4I", data, 4)
     if version != 2 or kind != 0x4E4F534A:
         raise FormatError(path, f"glTF version {version} without JSON in front", 4)
     if length > len(data) or 20 + chunk > length:
-        raise FormatError(path, f"the header claims {max(length, 20 + chunk)} bytes, the file has {len(data)}", 8)
+        claim = max(length, 20 + chunk)
+        raise FormatError(path, f"the header claims {claim} bytes, the file has {len(data)}", 8)
     try:
         tree: Any = json.loads(data[20 : 20 + chunk])
         views = tree.get("bufferViews", [])
@@ -71,7 +85,8 @@ def check_glb(data: bytes, path: Path) -> int:
             view = accessor.get("bufferView")
             room = len(data) if view is None else min(int(views[view]["byteLength"]), len(data))
             if not 0 <= int(accessor["count"]) <= room:
-                raise FormatError(path, f"an accessor claims {accessor['count']} elements in {room} bytes", 20)
+                claim = f"an accessor claims {accessor['count']} elements"
+                raise FormatError(path, f"{claim} in {room} bytes", 20)
         instances = sum("mesh" in node for node in tree.get("nodes", []))
         if instances > 100_000:
             raise FormatError(path, f"{instances} instances of meshes", 20)
@@ -82,4 +97,4 @@ def check_glb(data: bytes, path: Path) -> int:
     return 0
 
 
-CHECKS = {".ply": check_ply, ".off": check_off, ".stl": check_stl, ".glb": check_glb}
+CHECKS = {".obj": check_obj, ".ply": check_ply, ".off": check_off, ".stl": check_stl, ".glb": check_glb}

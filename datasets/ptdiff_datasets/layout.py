@@ -1,12 +1,13 @@
 """Which files of a folder are shapes, of which class and in which split.
 
-Three layouts: `flat` (`<root>/*`), `classes` (`<root>/<class>/**/*`) and `splits`: train, val and test folders inside
-the class folders (ShapeNetCore.v2.PC15k, ModelNet), or at the root, which is then one class or holds class folders.
+Three layouts: `flat` (`<root>/*`), `classes` (`<root>/<class>/**/*`) and `splits`: train, val and test
+folders inside the class folders (ShapeNetCore.v2.PC15k, ModelNet), or at the root, which is then one class
+or holds them.
 """
 
 import os
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -16,18 +17,19 @@ from ptdiff_datasets.meshes import MESH_SUFFIXES
 from ptdiff_datasets.points import POINT_SUFFIXES
 from ptdiff_datasets.synsets import class_name
 
+Stamp = tuple[int, int, int]  # size, time of the last change in ns, mode: they tell a changed file
 SUFFIXES = MESH_SUFFIXES | POINT_SUFFIXES
 FOLDERS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 
 
 @dataclass(frozen=True)
 class Shape:
-    """A file with one shape. `id` is its path below the root, with slashes; `split` is None where no folder says it."""
+    """A file with one shape. `id`: its path below the root; `split`: None where no folder says it."""
 
     id: str
     label: str  # the class, "" for none
     split: str | None
-    stamp: tuple[int, int, int]  # size, time of the last change in ns, mode: to tell a changed file
+    stamp: Stamp
 
 
 @dataclass(frozen=True)
@@ -47,33 +49,26 @@ def existing_folder(root: str | Path) -> Path:
     if root.exists():
         raise DataError(f"{printable(root)} is a file; a folder of meshes or point clouds is needed")
     parent = root.parent
-    near = get_close_matches(root.name, os.listdir(parent), 1) if parent.is_dir() else []
+    near = get_close_matches(root.name, [p.name for p in parent.iterdir()], 1) if parent.is_dir() else []
     hint = f"; did you mean {printable(parent / near[0])}?" if near else ""
     raise DataError(f"{printable(root)} does not exist{hint}")
 
 
 def scan(root: Path) -> Layout:
-    """The shapes below `root`, sorted by id. Hidden names are ignored, links are not followed out of the root."""
-    found: dict[str, tuple[int, int, int]] = {}
+    """The shapes below `root`, sorted by id. Hidden names are ignored, links out of the root not followed."""
+    found: dict[str, Stamp] = {}
     skipped: list[tuple[str, str]] = []
     other = 0
-
-    def unreadable(error: OSError) -> None:
-        skipped.append((_below(root, error.filename), error.strerror or "unreadable"))
-
-    for folder, subfolders, names in os.walk(root, onerror=unreadable):
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        links = [name for name in subfolders if os.path.islink(os.path.join(folder, name))]
-        skipped += [(_below(root, os.path.join(folder, name)), "a link to a folder") for name in links]
-        for name in sorted(name for name in names if not name.startswith(".")):
-            path = os.path.join(folder, name)
-            if os.path.splitext(name)[1].lower() not in SUFFIXES:
-                other += 1
-                continue
-            try:
-                found[_below(root, path)] = _stamp(path, root)
-            except (OSError, RuntimeError, ValueError) as error:
-                skipped.append((_below(root, path), getattr(error, "strerror", None) or str(error)))
+    for id, entry in _files(root, "", skipped):
+        if Path(entry.name).suffix.lower() not in SUFFIXES:
+            other += 1
+            continue
+        try:
+            found[id] = _stamp(entry, root)
+        except OSError as error:
+            skipped.append((id, error.strerror or str(error)))
+        except (ValueError, RuntimeError) as error:  # RuntimeError: a loop of links
+            skipped.append((id, str(error)))
     kind, place = _place(root, [tuple(id.split("/")) for id in found])
     shapes = []
     for id, stamp in sorted(found.items()):
@@ -85,14 +80,29 @@ def scan(root: Path) -> Layout:
     return Layout(root, kind, tuple(shapes), tuple(sorted(skipped)), other)
 
 
-def _below(root: Path, path: str) -> str:
-    return Path(path).relative_to(root).as_posix()
+def _files(
+    folder: Path, prefix: str, skipped: list[tuple[str, str]]
+) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """Every file below, with its path below the root; what hides or cannot be entered is left out."""
+    try:
+        with os.scandir(folder) as entries:
+            visible = sorted((e for e in entries if not e.name.startswith(".")), key=lambda e: e.name)
+    except OSError as error:
+        skipped.append((prefix or ".", error.strerror or str(error)))
+        return
+    for entry in visible:
+        if entry.is_dir(follow_symlinks=False):
+            yield from _files(Path(entry.path), f"{prefix}{entry.name}/", skipped)
+        elif entry.is_symlink() and entry.is_dir():
+            skipped.append((prefix + entry.name, "a link to a folder"))
+        else:
+            yield prefix + entry.name, entry
 
 
-def _stamp(path: str, root: Path) -> tuple[int, int, int]:
-    if os.path.islink(path) and not Path(path).resolve(strict=True).is_relative_to(root.resolve()):
+def _stamp(entry: os.DirEntry[str], root: Path) -> Stamp:
+    if entry.is_symlink() and not Path(entry.path).resolve(strict=True).is_relative_to(root.resolve()):
         raise ValueError("a link that leads out of the folder")
-    status = os.stat(path)
+    status = entry.stat()
     if not stat.S_ISREG(status.st_mode):
         raise ValueError("not a regular file")
     return status.st_size, status.st_mtime_ns, status.st_mode
@@ -138,13 +148,14 @@ def _in_split(parts: Parts, depth: int, label: str, named: bool, root: Path) -> 
 
 
 def only(layout: Layout, classes: Sequence[str]) -> Layout:
-    """The shapes of these classes, named as read or by their folder (a synset id). DataError for an unknown one."""
+    """The shapes of these classes, named as read or by folder (a synset id). DataError for an unknown one."""
     known = sorted({shape.label for shape in layout.shapes} - {""})
     if not known:
         raise DataError(f"{printable(layout.root)} has no class folders to choose {', '.join(classes)} from")
     wanted = {class_name(name) for name in classes}
     for name in sorted(wanted - set(known)):
         near = get_close_matches(name, known, 1)
-        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known[:12])}{' ...' * (len(known) > 12)}"
+        there = ", ".join(known[:12]) + (" ..." if len(known) > 12 else "")
+        hint = f"did you mean {near[0]}?" if near else f"there are {there}"
         raise DataError(f"no class {name!r} in {printable(layout.root)}; {hint}")
     return replace(layout, shapes=tuple(shape for shape in layout.shapes if shape.label in wanted))

@@ -4,6 +4,7 @@ Trimesh parses; what it is given is checked before, what it returns after, and w
 FormatError. Only the named file is read: no materials, textures or buffers beside it.
 """
 
+import logging
 import warnings
 from io import BytesIO
 from pathlib import Path
@@ -19,14 +20,16 @@ if TYPE_CHECKING:
     import trimesh
 
 MESH_SUFFIXES = frozenset({".obj", ".ply", ".stl", ".off", ".glb"})
+QUIET = logging.NullHandler()  # trimesh logs what it stumbles over; here that becomes a FormatError
+logging.getLogger("trimesh").addHandler(QUIET)
 THINNEST = 1e-12  # the least area of a surface, in squares of the diagonal of its box
 
 
 def read_mesh(path: str | Path) -> "trimesh.Trimesh":
     """The mesh in an .obj, .ply, .stl, .off or .glb file: vertices (v, 3) float64 and triangles (f, 3).
 
-    A scene is flattened: one mesh, every part where its transform puts it. Raises FormatError (one line: file, reason)
-    for a broken or truncated file, no faces, NaN or infinite vertices, indices out of range, and a surface without area.
+    A scene is flattened: one mesh, every part where its transform puts it. Raises FormatError for a broken or
+    truncated file, no faces, NaN or infinite vertices, indices out of range, and a surface without area.
     """
     path = Path(path)
     suffix = path.suffix.lower()
@@ -35,7 +38,7 @@ def read_mesh(path: str | Path) -> "trimesh.Trimesh":
     data = path.read_bytes()
     if not data:
         raise FormatError(path, "an empty file", 0)
-    least = CHECKS[suffix](data, path) if suffix in CHECKS else 0
+    least = CHECKS[suffix](data, path)
     mesh = _parsed(data, suffix, path)
     _check(mesh, least, path)
     return mesh
@@ -48,11 +51,11 @@ def _parsed(data: bytes, suffix: str, path: Path) -> "trimesh.Trimesh":
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             # What numpy deprecates here is to stop silently at the first word that is no number.
             warnings.filterwarnings("error", category=DeprecationWarning, module="trimesh")
-            scene = trimesh.load_scene(BytesIO(data), file_type=suffix[1:], process=False, skip_materials=True)
-            parsed = scene.to_mesh()
+            options = {"process": False, "skip_materials": True}
+            parsed = trimesh.load_scene(BytesIO(data), file_type=suffix[1:], **options).to_mesh()
             return trimesh.Trimesh(parsed.vertices, parsed.faces, process=False)
     except Exception as error:  # trimesh raises whatever its parsers stumble over
-        raise FormatError(path, f"{type(error).__name__}: {str(error)[:100] or 'cannot be parsed'}") from None
+        raise FormatError(path, f"{type(error).__name__}: {str(error)[:100]}") from None
 
 
 def _check(mesh: "trimesh.Trimesh", least: int, path: Path) -> None:
@@ -61,6 +64,8 @@ def _check(mesh: "trimesh.Trimesh", least: int, path: Path) -> None:
         raise FormatError(path, "no faces")
     if len(faces) < least:
         raise FormatError(path, f"the header claims {least} faces, only {len(faces)} could be read")
+    if vertices.ndim != 2 or vertices.shape[1] != 3 or faces.ndim != 2 or faces.shape[1] != 3:
+        raise FormatError(path, f"vertices of shape {vertices.shape} and faces of shape {faces.shape}")
     if faces.min() < 0 or faces.max() >= len(vertices):
         raise FormatError(path, f"a face refers to a vertex that is not there (of {len(vertices)})")
     bad = int((~np.isfinite(vertices).all(axis=1)).sum())
@@ -82,7 +87,7 @@ def _areas(mesh: "trimesh.Trimesh") -> npt.NDArray[np.float64]:
 
 
 def surface_box(mesh: "trimesh.Trimesh") -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """The lowest and the highest corner (3,) of the triangles that have an area (a stray vertex is no surface)."""
+    """The lowest and the highest corner, (3,) each, of the triangles that have an area."""
     corners = np.asarray(mesh.vertices)[np.asarray(mesh.faces)[_areas(mesh) > 0]].reshape(-1, 3)
     return corners.min(axis=0), corners.max(axis=0)
 

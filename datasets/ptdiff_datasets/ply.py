@@ -1,8 +1,7 @@
 """PLY files: a strict reader and an atomic writer of points with normals and colors.
 
-The format (Turk, 1994): a text header that declares elements ("vertex", "face", ...) and their properties, then the
-records, as text or binary. Whatever the header claims is compared with the length of the file before anything is
-allocated. Faces are left to `meshes`.
+The format (Turk, 1994): a text header (`ply_header`), then the records, as text or binary. Faces are left to
+`meshes`.
 """
 
 import os
@@ -15,48 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ptdiff_datasets.errors import FormatError
+from ptdiff_datasets.ply_header import Element, Header, read_header
 
-TYPES = {
-    "char": "i1", "uchar": "u1", "short": "i2", "ushort": "u2", "int": "i4", "uint": "u4", "float": "f4", "double": "f8",
-    "int8": "i1", "uint8": "u1", "int16": "i2", "uint16": "u2", "int32": "i4", "uint32": "u4", "float32": "f4",
-    "float64": "f8",
-}  # fmt: skip
-ORDER = {"ascii": "", "binary_little_endian": "<", "binary_big_endian": ">"}
 LINES = 1 << 15  # records of a text file that are converted at once
-
-
-@dataclass(frozen=True)
-class Property:
-    name: str
-    dtype: str
-    length: str | None = None  # the type of the count in front of a list
-
-
-@dataclass(frozen=True)
-class Element:
-    name: str
-    count: int
-    properties: tuple[Property, ...]
-
-    @property
-    def lists(self) -> bool:
-        return any(p.length for p in self.properties)
-
-    def least(self, text: bool) -> int:
-        """The fewest bytes that one record can take (the empty list for each list)."""
-        if text:
-            return 2 * len(self.properties)
-        return sum(np.dtype(p.length or p.dtype).itemsize for p in self.properties)
-
-
-@dataclass(frozen=True)
-class Header:
-    order: str  # "" for text, else "<" or ">"
-    elements: tuple[Element, ...]
-    size: int  # bytes
-
-    def count(self, name: str) -> int:
-        return sum(e.count for e in self.elements if e.name == name)
 
 
 @dataclass(frozen=True)
@@ -68,60 +28,10 @@ class Ply:
     colors: npt.NDArray[np.uint8] | None = None
 
 
-def read_header(data: bytes, path: Path) -> Header:
-    """The header of a PLY file whose content is `data`; FormatError if it claims more than the file holds."""
-    if not data.startswith((b"ply\n", b"ply\r\n")):
-        raise FormatError(path, "not a PLY file", 0)
-    order: str | None = None
-    elements: list[Element] = []
-    at = 0
-    while True:
-        end = data.find(b"\n", at, at + 4096)
-        if end < 0:
-            raise FormatError(path, "the header never ends", at)
-        words = data[at:end].decode("latin-1").split()
-        start, at = at, end + 1
-        match words:
-            case ["end_header"]:
-                break
-            case ["ply"] | ["comment", *_] | ["obj_info", *_] | []:
-                pass
-            case ["format", name, "1.0"] if name in ORDER and order is None:
-                order = ORDER[name]
-            case ["element", name, count] if count.isdecimal() and len(count) < 19:
-                elements.append(Element(name, int(count), ()))
-            case ["property", dtype, name] if dtype in TYPES and elements:
-                elements[-1] = _extended(elements[-1], Property(name, TYPES[dtype]))
-            case ["property", "list", length, dtype, name] if length in TYPES and dtype in TYPES and elements:
-                elements[-1] = _extended(elements[-1], Property(name, TYPES[dtype], TYPES[length]))
-            case _:
-                raise FormatError(path, f"line {' '.join(words)[:60]!r} in the header", start)
-    if order is None:
-        raise FormatError(path, "the header names no known format", 0)
-    header = Header(order, tuple(elements), at)
-    _check_length(header, len(data), path)
-    return header
-
-
-def _extended(element: Element, new: Property) -> Element:
-    return Element(element.name, element.count, (*element.properties, new))
-
-
-def _check_length(header: Header, length: int, path: Path) -> None:
-    text = header.order == ""
-    needed, there = sum(e.count * e.least(text) for e in header.elements), length - header.size
-    if needed > there + text:  # the last line of a text may lack its newline
-        claim = ", ".join(f"{e.count} {e.name}" for e in header.elements)
-        raise FormatError(path, f"the header claims {claim}: at least {needed} bytes, {there} follow", header.size)
-    fixed = not text and not any(e.lists for e in header.elements)
-    if fixed and there > needed + 2:
-        raise FormatError(path, f"{there - needed} bytes follow that the header does not declare", header.size + needed)
-
-
 def read_ply(path: str | Path) -> Ply:
     """The vertices of a PLY file (ascii, binary little or big endian); faces are ignored.
 
-    Raises FormatError for anything that is not entirely there: missing records, no points, NaN or infinite numbers.
+    Raises FormatError for anything that is not entirely there: missing records, no points, NaN or infinity.
     """
     path = Path(path)
     data = path.read_bytes()
@@ -187,8 +97,11 @@ def _assembled(columns: Columns, path: Path) -> Ply:
     if not {"x", "y", "z"} <= columns.keys():
         raise FormatError(path, "the vertices have no x, y and z")
     points = np.stack([columns[c] for c in "xyz"], axis=1)
-    points = points.astype(np.float32 if points.dtype == np.dtype("f4").newbyteorder(points.dtype.byteorder) else float)
-    bad = int((~np.isfinite(points).all(axis=1)).sum())
+    coordinates: npt.NDArray[np.floating]
+    coordinates = points.astype(
+        np.float32 if points.dtype in (np.dtype("<f4"), np.dtype(">f4")) else np.float64
+    )
+    bad = int((~np.isfinite(coordinates).all(axis=1)).sum())
     if bad:
         raise FormatError(path, f"{bad} of {len(points)} points are NaN or infinite")
     normals = colors = None
@@ -201,7 +114,7 @@ def _assembled(columns: Columns, path: Path) -> Ply:
         if raw.dtype.kind == "f":  # unit interval
             raw = np.rint(np.nan_to_num(raw.astype(np.float64)) * 255)
         colors = np.clip(raw, 0, 255).astype(np.uint8)
-    return Ply(points, normals, colors)
+    return Ply(coordinates, normals, colors)
 
 
 def write_ply(
@@ -234,9 +147,9 @@ def write_ply(
         records[names] = array
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with open(temporary, "xb") as file:
+        with temporary.open("xb") as file:
             file.write(("\n".join([*lines, "end_header"]) + "\n").encode("ascii"))
             records.tofile(file)
-        os.replace(temporary, path)
+        temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

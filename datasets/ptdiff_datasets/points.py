@@ -1,6 +1,7 @@
 """Point clouds in files: .npy and .npz arrays and vertex PLY, as (n, 3) coordinates."""
 
 import zipfile
+from io import BytesIO
 from math import prod
 from pathlib import Path
 from typing import IO
@@ -19,19 +20,19 @@ MEBIBYTE = 1 << 20
 def read_points(path: str | Path) -> npt.NDArray[np.floating]:
     """The points of a .npy, .npz or .ply file, (n, 3), float32 or float64 as in the file.
 
-    An array must have shape (n, 3 or more); columns after the third are ignored. An archive must hold one under the
-    name points, pos, xyz, pc, pointcloud or arr_0, or hold one array of that shape only.
-    Raises FormatError for any other content, for missing bytes, and for NaN or infinite numbers.
+    An array must have shape (n, 3 or more); columns after the third are ignored. An archive must hold one
+    under the name points, pos, xyz, pc, pointcloud or arr_0, or hold one array of that shape only. Raises
+    FormatError for any other content, for missing bytes, and for NaN or infinite numbers.
     """
     path = Path(path)
     match path.suffix.lower():
         case ".ply":
             return read_ply(path).points
         case ".npy":
-            with open(path, "rb") as file:
-                array = _array(file, path.stat().st_size, path)
+            data = path.read_bytes()
+            array = _array(BytesIO(data), len(data), path)
         case ".npz":
-            array = _archived(path)
+            array = _archived(path.read_bytes(), path)
         case suffix:
             raise FormatError(path, f"no point cloud format has the suffix {suffix or '(none)'}")
     return _coordinates(array, path)
@@ -46,8 +47,8 @@ def _shape(file: IO[bytes], length: int, path: Path) -> tuple[tuple[int, ...], n
             raise ValueError(f"format version {version}")
         read = form.read_array_header_1_0 if version == (1, 0) else form.read_array_header_2_0
         shape, _, dtype = read(file)
-    except (ValueError, TypeError, SyntaxError, OSError) as error:
-        raise FormatError(path, f"not a .npy array: {str(error).splitlines()[0][:90]}", 0) from None
+    except Exception as error:  # the header is a Python literal: whatever its parser raises
+        raise FormatError(path, f"not a .npy array: {str(error)[:90]}", 0) from None
     if dtype.hasobject or dtype.kind not in "fiu":
         raise FormatError(path, f"an array of {str(dtype)[:40]}, not of numbers", 0)
     start = file.tell()
@@ -64,9 +65,9 @@ def _array(file: IO[bytes], length: int, path: Path) -> npt.NDArray[np.generic]:
     return array
 
 
-def _archived(path: Path) -> npt.NDArray[np.generic]:
+def _archived(data: bytes, path: Path) -> npt.NDArray[np.generic]:
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(BytesIO(data)) as archive:
             member = _chosen(archive, path)
             if member.file_size > 64 * MEBIBYTE + 4 * member.compress_size:
                 raise FormatError(path, f"{member.filename} swells to {member.file_size} bytes")
@@ -74,10 +75,6 @@ def _archived(path: Path) -> npt.NDArray[np.generic]:
                 return _array(file, member.file_size, path)
     except FormatError:
         raise
-    except OSError as error:
-        if error.errno is not None:
-            raise
-        raise FormatError(path, f"not a .npz archive: {error}") from None
     except Exception as error:  # zipfile and zlib raise half a dozen kinds
         raise FormatError(path, f"not a .npz archive: {error}") from None
 
@@ -103,7 +100,8 @@ def _coordinates(array: npt.NDArray[np.generic], path: Path) -> npt.NDArray[np.f
         raise FormatError(path, f"an array of shape {array.shape}, not (points, 3)")
     if len(array) == 0:
         raise FormatError(path, "no points")
-    points = array[:, :3].astype(np.float32 if array.dtype.kind == "f" and array.dtype.itemsize <= 4 else np.float64)
+    single = array.dtype.kind == "f" and array.dtype.itemsize <= 4
+    points: npt.NDArray[np.floating] = array[:, :3].astype(np.float32 if single else np.float64)
     bad = int((~np.isfinite(points).all(axis=1)).sum())
     if bad:
         raise FormatError(path, f"{bad} of {len(points)} points are NaN or infinite")

@@ -1,5 +1,7 @@
-"""Training and validation sets where the folders do not name them: by a hash of the path, so that adding or removing
-a file moves no other."""
+"""Training and validation sets where the folders do not name them.
+
+A hash of the path decides, so that adding or removing a file moves (nearly) no other.
+"""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -11,11 +13,11 @@ VALIDATION = 0.1
 
 
 def assign_splits(ids: Sequence[str], labels: Sequence[str], given: Sequence[str | None]) -> list[str]:
-    """"train", "val" or "test" for each shape: `given` where a folder says it.
+    """ "train", "val" or "test" for each shape: `given` where a folder says it.
 
-    Shapes without a split become train or, about one in ten, val. Where folders name train and test but no val, a tenth
-    of train becomes val. Every class that can keeps a training shape, and val is not empty if any class has two
-    shapes to give.
+    Shapes without a split become train or, about one in ten, val. Where folders name train and test but no
+    val, a tenth of train becomes val. Every class keeps a training shape; val is empty only if no class has
+    a second one.
     """
     if "val" in given:
         return [split or "train" for split in given]

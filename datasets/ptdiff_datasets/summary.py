@@ -1,4 +1,4 @@
-"""What was read from a folder of shapes: `Summary`, as text of at most 80 columns and as a mapping for JSON."""
+"""What was read from a folder of shapes: `Summary`, as text of at most 80 columns and as plain types."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -10,7 +10,11 @@ from ptdiff_datasets.splits import SPLITS
 WIDTH = 80
 CLASSES = 12  # rows before the rest is folded
 SKIPPED = 5
-LAYOUTS = {"flat": "one flat folder", "classes": "class folders", "splits": "class folders with train, val and test"}
+LAYOUTS = {
+    "flat": "one flat folder",
+    "classes": "class folders",
+    "splits": "train, val and test folders",
+}
 NORMALIZED = {
     "box": "each shape centered, its bounding box of diagonal 1",
     "global": "coordinates as in the files; one scale for all",
@@ -61,7 +65,7 @@ class Summary:
         if self.skipped or self.other:
             lines += ["", *self._left_out()]
         if self.damaged:
-            lines += ["", _end(f"  the cached copy was damaged and has been rebuilt: {self.damaged}", WIDTH)]
+            lines += ["", _end(f"  the damaged cache was rebuilt: {self.damaged}", WIDTH)]
         source = "from the cache" if self.cached else "from the files, cached for the next time"
         return "\n".join([*lines, "", f"  read in {self.seconds:.2f} s {source}"])
 
@@ -76,7 +80,9 @@ class Summary:
             table.append(("all", [self.total(s) for s in splits]))
         width = min(40, max(5, *(len(name) for name, _ in table)))
         lines = ["  " + "class".ljust(width) + "".join(f"{s:>9}" for s in splits)]
-        lines += ["  " + _end(name, width).ljust(width) + "".join(f"{n:>9,}" for n in row) for name, row in table]
+        lines += [
+            "  " + _end(name, width).ljust(width) + "".join(f"{n:>9,}" for n in row) for name, row in table
+        ]
         return lines
 
     def _left_out(self) -> list[str]:

@@ -1,0 +1,106 @@
+"""The header of a PLY file: elements ("vertex", "face", ...), their counts and their properties.
+
+What it claims is compared with the length of the file before anybody allocates anything.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ptdiff_datasets.errors import FormatError
+
+TYPES = {
+    "char": "i1", "uchar": "u1", "short": "i2", "ushort": "u2", "int": "i4", "uint": "u4",
+    "int8": "i1", "uint8": "u1", "int16": "i2", "uint16": "u2", "int32": "i4", "uint32": "u4",
+    "float": "f4", "double": "f8", "float32": "f4", "float64": "f8",
+}  # fmt: skip
+ORDER = {"ascii": "", "binary_little_endian": "<", "binary_big_endian": ">"}
+
+
+@dataclass(frozen=True)
+class Property:
+    name: str
+    dtype: str
+    length: str | None = None  # the type of the count in front of a list
+
+
+@dataclass(frozen=True)
+class Element:
+    name: str
+    count: int
+    properties: tuple[Property, ...]
+
+    @property
+    def lists(self) -> bool:
+        return any(p.length for p in self.properties)
+
+    def least(self, text: bool) -> int:
+        """The fewest bytes that one record can take (the empty list for each list)."""
+        if text:
+            return 2 * len(self.properties)
+        return sum(np.dtype(p.length or p.dtype).itemsize for p in self.properties)
+
+
+@dataclass(frozen=True)
+class Header:
+    order: str  # "" for text, else "<" or ">"
+    elements: tuple[Element, ...]
+    size: int  # bytes
+
+    def count(self, name: str) -> int:
+        return sum(e.count for e in self.elements if e.name == name)
+
+
+def read_header(data: bytes, path: Path) -> Header:
+    """The header of a PLY file whose content is `data`; FormatError if it claims more than the file holds."""
+    if not data.startswith((b"ply\n", b"ply\r\n")):
+        raise FormatError(path, "not a PLY file", 0)
+    order: str | None = None
+    elements: list[Element] = []
+    at = 0
+    while True:
+        end = data.find(b"\n", at, at + 4096)
+        if end < 0:
+            raise FormatError(path, "the header never ends", at)
+        words = data[at:end].decode("latin-1").split()
+        start, at = at, end + 1
+        match words:
+            case ["end_header"]:
+                break
+            case ["ply"] | ["comment", *_] | ["obj_info", *_] | []:
+                pass
+            case ["format", name, "1.0"] if name in ORDER and order is None:
+                order = ORDER[name]
+            case ["element", name, count] if count.isdecimal() and len(count) < 19:
+                elements.append(Element(name, int(count), ()))
+            case ["property", dtype, name] if dtype in TYPES and elements:
+                elements[-1] = _extended(elements[-1], Property(name, TYPES[dtype]))
+            case ["property", "list", length, dtype, name] if length in TYPES and dtype in TYPES and elements:
+                elements[-1] = _extended(elements[-1], Property(name, TYPES[dtype], TYPES[length]))
+            case _:
+                raise FormatError(path, f"line {' '.join(words)[:60]!r} in the header", start)
+    if order is None:
+        raise FormatError(path, "the header names no known format", 0)
+    header = Header(order, tuple(elements), at)
+    _check_length(header, len(data), path)
+    return header
+
+
+def _extended(element: Element, new: Property) -> Element:
+    return Element(element.name, element.count, (*element.properties, new))
+
+
+def _check_length(header: Header, length: int, path: Path) -> None:
+    text = header.order == ""
+    needed, there = sum(e.count * e.least(text) for e in header.elements), length - header.size
+    if needed > there + text:  # the last line of a text may lack its newline
+        claim = ", ".join(f"{e.count} {e.name}" for e in header.elements)
+        raise FormatError(
+            path, f"the header claims {claim}: at least {needed} bytes, {there} follow", header.size
+        )
+    fixed = not text and not any(e.lists for e in header.elements)
+    if fixed and there > needed + 2:
+        raise FormatError(
+            path, f"{there - needed} bytes follow that the header does not declare", header.size + needed
+        )
