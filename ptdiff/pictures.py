@@ -10,7 +10,7 @@ import os
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from PIL import Image as PillowImage
     from PIL import ImageFont
 
-__all__ = ["IMAGE_SUFFIXES", "ANIMATION_SUFFIXES", "contact_sheet", "save_animation", "save_image"]
+__all__ = ["ANIMATION_SUFFIXES", "IMAGE_SUFFIXES", "contact_sheet", "save_animation", "save_image"]
 
 Picture = npt.NDArray[np.uint8]
 
@@ -99,7 +99,7 @@ def save_image(path: str | os.PathLike[str], image: Picture) -> None:
 
     suffix = _suffix(path, IMAGE_SUFFIXES)
     _check(image)
-    options: dict[str, int | bool] = {}
+    options: dict[str, Any] = {}
     if suffix == ".png":
         options = {"optimize": True}
     elif suffix in (".jpg", ".jpeg"):
@@ -149,7 +149,7 @@ def _write_webp(path: Path, frames: Sequence[Picture], fps: float) -> None:
     _save_pages(path, [Image.fromarray(frame) for frame in frames], round(1000 / fps), quality=85, method=3)
 
 
-def _save_pages(path: Path, pages: list[PillowImage.Image], duration: int, **options: bool | int) -> None:
+def _save_pages(path: Path, pages: list[PillowImage.Image], duration: int, **options: Any) -> None:
     pages[0].save(path, save_all=True, append_images=pages[1:], duration=duration, loop=0, **options)
 
 
@@ -175,7 +175,7 @@ def _write_whole(path: Path, write: Callable[[Path], object]) -> None:
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".tmp-") as folder:
         part = Path(folder) / f"part{path.suffix.lower()}"
         write(part)
-        os.replace(part, path)
+        part.replace(path)
 
 
 def _suffix(path: str | os.PathLike[str], allowed: tuple[str, ...]) -> str:
@@ -186,7 +186,7 @@ def _suffix(path: str | os.PathLike[str], allowed: tuple[str, ...]) -> str:
 
 
 def _check(image: Picture) -> None:
-    if not (isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3):
+    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         found = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
         raise ValueError(f"a picture is a uint8 array of shape (height, width, 3), not {found}")
     if 0 in image.shape:
@@ -201,8 +201,8 @@ def _columns(count: int) -> int:
 
 
 def _line_height(font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> float:
-    left, top, right, bottom = font.getbbox("Ågj")
-    return float(bottom - top)
+    box = font.getbbox("Ågj")
+    return float(box[3] - box[1])
 
 
 def _shortened(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: float) -> str:

@@ -1,4 +1,4 @@
-"""Pictures of point clouds: shaded spheres with soft shadows on a white ground, without GL, Vulkan or display.
+"""Pictures of point clouds: shaded spheres with soft shadows on a white ground, without GL or a display.
 
 A `Scene` of spheres, a `Camera` and a `Light` meet in three steps: a visibility engine (Open3D's ray casting,
 or NumPy alone) says what each pixel sees and what the light reaches, the shading turns that into color.

@@ -10,7 +10,7 @@ import numpy as np
 from .scene import Floats
 
 _FIELD = math.radians(24)
-_MARGIN = 1.04
+_MARGIN = 1.08
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,8 @@ class Camera:
         """Directions (size, size, 3) through the pixels in scene coordinates, with forward component 1."""
         x = self.pixels(0, self.size)
         right, up, forward = self.axes
-        return x[None, :, None] * right - x[:, None, None] * up + forward
+        rays: Floats = x[None, :, None] * right - x[:, None, None] * up + forward
+        return rays
 
 
 def direction(azimuth: float, elevation: float) -> Floats:
@@ -47,7 +48,7 @@ def direction(azimuth: float, elevation: float) -> Floats:
 def orbit(azimuth: float, elevation: float, size: int) -> Camera:
     """The camera in `direction(azimuth, elevation)` that just sees the unit sphere whole."""
     if not (math.isfinite(azimuth) and abs(elevation) < 90):
-        raise ValueError(f"no camera at azimuth {azimuth}, elevation {elevation}: elevation lies in (-90, 90)")
+        raise ValueError(f"no camera at azimuth {azimuth} and elevation {elevation}, which lies in (-90, 90)")
     away = direction(azimuth, elevation)
     right = np.cross(-away, (0.0, 1.0, 0.0))
     right /= np.linalg.norm(right)

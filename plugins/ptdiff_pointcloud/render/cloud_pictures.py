@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from .camera import Camera, orbit
 from .light import GatheredLight, Light, cells_per_sphere, gather, studio
-from .scene import Floats, Scene, make_scene, to_srgb
+from .scene import Scene, make_scene, to_srgb
 from .shading import Surface, nodes_of, shade_ground, shade_spheres, surface
 from .spheres_numpy import NumpyVisibility
 from .spheres_open3d import Open3DVisibility
@@ -34,11 +34,11 @@ def render_cloud(
 ) -> Picture:
     """A picture (size, size, 3), uint8 RGB, of a cloud (n, 3) with +Y up and its front towards -Z.
 
-    The camera stands at `azimuth` degrees (0 sees the front, 90 the shape's own right side, +X) and `elevation`
-    degrees over the horizon. `colors` (n, 3) are sRGB in [0, 1], by default the position; `radius` of the
-    spheres is in the units of the points, by default smaller the denser the cloud. The engine "auto" is Open3D
-    where it can be imported, otherwise NumPy; both give the same picture. `supersample` squared rays see each
-    pixel.
+    The camera stands at `azimuth` degrees (0 sees the front, 90 the shape's own right side, +X) and at
+    `elevation` degrees over the horizon. `colors` (n, 3) are sRGB in [0, 1], by default from the position;
+    the `radius` of the spheres is in the units of the points, by default smaller the denser the cloud. The
+    engine "auto" is Open3D where it can be imported, otherwise NumPy; both give the same picture. Each pixel
+    is the mean of `supersample` squared rays.
 
     Raises:
         ValueError: points of another shape or not finite (with their count), or an option out of range.
@@ -75,8 +75,9 @@ def turntable(
     scene = make_scene(points, colors, radius)
     visibility = _visibility(scene, engine)
     light = studio(azimuth)
-    cells = cells_per_sphere(len(scene.centers))
-    gathered = gather(scene, light, visibility, np.ones((len(scene.centers), cells + 1, cells + 1), dtype=bool))
+    nodes = cells_per_sphere(len(scene.centers)) + 1
+    everywhere = np.ones((len(scene.centers), nodes, nodes), dtype=bool)
+    gathered = gather(scene, light, visibility, everywhere)
     pictures = []
     for frame in range(frames):
         camera, fine = _cameras(azimuth + 360 * frame / frames, elevation, size, supersample)
@@ -109,11 +110,12 @@ def _develop(
     scene: Scene, camera: Camera, fine: Camera, seen: Surface, light: Light, gathered: GatheredLight
 ) -> Picture:
     """Lay the shaded spheres over the ground, averaging fine pixels in linear light."""
-    layers = np.zeros((fine.size * fine.size, 4), dtype=np.float32)
-    layers[seen.pixel, :3] = np.clip(shade_spheres(scene, seen, light, gathered), 0, 1)
-    layers[seen.pixel, 3] = 1
     block = fine.size // camera.size
-    mean = layers.reshape(camera.size, block, camera.size, block, 4).mean(axis=(1, 3))
-    ground: Floats = shade_ground(scene, camera, gathered)
-    picture = mean[..., :3] + ((1 - mean[..., 3]) * ground)[..., None]
-    return (to_srgb(picture) * 255 + 0.5).astype(np.uint8)
+    row, column = seen.pixel // fine.size // block, seen.pixel % fine.size // block
+    coarse = row * camera.size + column
+    area = camera.size * camera.size
+    shaded = np.clip(shade_spheres(scene, seen, light, gathered), 0, 1)
+    bare = 1 - np.bincount(coarse, minlength=area) / block**2
+    ground = bare * shade_ground(scene, camera, gathered).ravel()
+    picture = [np.bincount(coarse, shaded[:, c], minlength=area) / block**2 + ground for c in range(3)]
+    return to_srgb(np.stack(picture, axis=-1).reshape(camera.size, camera.size, 3))

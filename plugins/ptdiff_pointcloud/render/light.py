@@ -22,7 +22,8 @@ from .visibility import Visibility
 
 KEY_COUNT, AMBIENT_COUNT = 24, 40
 _LAMP = 0.20  # radius of the lamp over its distance
-_GROUND_CELLS = 128
+_GROUND_KEY, _GROUND_AMBIENT = 96, 32  # points of the ground's grids along one side
+_LIFT = 0.12  # nodes lie this share of a radius over their sphere, so that touching spheres do not shade them
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Light:
 class GatheredLight:
     """Shares in [0, 1] that pass: at sphere nodes (n, c + 1, c + 1), at ground points (g, g) [z, x].
 
-    The ground grid reaches from `low` (2,) to `high` (2,) in x and z.
+    The grids of the ground reach from `low` (2,) to `high` (2,) in x and z.
     """
 
     key: Floats
@@ -56,45 +57,46 @@ def studio(azimuth: float) -> Light:
     spread = _LAMP * np.sqrt((np.arange(KEY_COUNT) + 0.5) / KEY_COUNT)
     side = np.cross(toward, (0.0, 1.0, 0.0))
     side /= np.linalg.norm(side)
-    key = toward + spread[:, None] * (np.cos(turns)[:, None] * side + np.sin(turns)[:, None] * np.cross(side, toward))
+    disc = np.cos(turns)[:, None] * side + np.sin(turns)[:, None] * np.cross(side, toward)
     height = 1 - (2 * np.arange(AMBIENT_COUNT) + 1) / AMBIENT_COUNT
     turns = np.arange(AMBIENT_COUNT) * np.pi * (3 - 5**0.5)
     around = np.sqrt(1 - height**2)
     ambient = np.stack([around * np.cos(turns), height, around * np.sin(turns)], axis=1)
-    return Light(toward, _unit(key), ambient.astype(np.float32))
+    return Light(toward, _unit(toward + spread[:, None] * disc), ambient.astype(np.float32))
 
 
 def cells_per_sphere(count: int) -> int:
     """Cells of a sphere's grid along one side: small spheres need few."""
-    return 12 if count <= 64 else 6 if count <= 4096 else 4 if count <= 30000 else 2
+    return 12 if count <= 64 else 6 if count <= 1024 else 4 if count <= 30000 else 2
 
 
-def gather(scene: Scene, light: Light, visibility: Visibility, needed: npt.NDArray[np.bool_]) -> GatheredLight:
+def gather(
+    scene: Scene, light: Light, visibility: Visibility, needed: npt.NDArray[np.bool_]
+) -> GatheredLight:
     """Gather the light at the `needed` nodes (n, c + 1, c + 1) and on the ground."""
     cells = needed.shape[1] - 1
     line = np.linspace(-1, 1, cells + 1, dtype=np.float32)
     nodes = octahedron_to_sphere(*np.meshgrid(line, line, indexing="ij")).reshape(-1, 3)
     sphere, node = (index.astype(np.int64) for index in np.nonzero(needed.reshape(len(needed), -1)))
     normals = nodes[node]
-    points = scene.centers[sphere] + scene.radius * normals
+    points = scene.centers[sphere] + scene.radius * (1 + _LIFT) * normals
     low, high = _shadow_window(scene, light)
-    ground = _ground_points(low, high, scene.ground)
-    shares = []
-    for directions in (light.key, light.ambient):
+    grids = []
+    for directions, count, blur in ((light.key, _GROUND_KEY, 2), (light.ambient, _GROUND_AMBIENT, 2)):
+        ground = _ground_points(low, high, scene.ground, count)
         at_nodes, on_ground = _passing(directions, points, normals, sphere, ground, visibility)
         full = np.ones((len(needed), len(nodes)), dtype=np.float32)
         full[sphere, node] = at_nodes
-        shares.append((full.reshape(needed.shape), on_ground.reshape(_GROUND_CELLS, _GROUND_CELLS)))
-    (key, ground_key), (ambient, ground_ambient) = shares
-    edge = _edge_fade()
-    return GatheredLight(
-        key, ambient, 1 - edge * (1 - _blur(ground_key, 2)), 1 - edge * (1 - _blur(ground_ambient, 12)), low, high
-    )
+        shadow = _blur(1 - on_ground.reshape(count, count), blur)
+        grids.append((full.reshape(needed.shape), 1 - _edge_fade(count) * shadow))
+    (key, ground_key), (ambient, ground_ambient) = grids
+    return GatheredLight(key, ambient, ground_key, ground_ambient, low, high)
 
 
 def sphere_to_octahedron(normals: Floats) -> tuple[Floats, Floats]:
     """Octahedral coordinates in [-1, 1] of unit vectors (..., 3)."""
-    x, y, z = np.moveaxis(normals / np.abs(normals).sum(axis=-1, keepdims=True), -1, 0)
+    x, y, z = np.moveaxis(normals, -1, 0)
+    x, y, z = (w / (np.abs(x) + np.abs(y) + np.abs(z)) for w in (x, y, z))
     folded = y < 0
     u = np.where(folded, (1 - np.abs(z)) * np.copysign(1, x), x)
     v = np.where(folded, (1 - np.abs(x)) * np.copysign(1, z), z)
@@ -113,8 +115,9 @@ def _passing(
     directions: Floats, points: Floats, normals: Floats, sphere: Ints, ground: Floats, visibility: Visibility
 ) -> tuple[Floats, Floats]:
     """Cosine-weighted share of the directions that reach the points on spheres and on the ground."""
-    total, passed = np.zeros(len(points), np.float32), np.zeros(len(points), np.float32)
-    ground_total, ground_passed = 0.0, np.zeros(len(ground), np.float32)
+    total = np.zeros(len(points), dtype=np.float32)
+    passed = np.zeros(len(points), dtype=np.float32)
+    ground_total, ground_passed = 0.0, np.zeros(len(ground), dtype=np.float32)
     for toward in directions:
         cosine = normals @ toward
         facing = np.flatnonzero(cosine > 0)
@@ -138,20 +141,22 @@ def _shadow_window(scene: Scene, light: Light) -> tuple[Floats, Floats]:
     flat = scene.centers[:, [0, 2]]
     cast = np.concatenate([flat] + [flat - height * d[[0, 2]] / d[1] for d in light.key[-8:]])
     inner = np.abs(cast).max(axis=1) < 4
-    return (cast[inner].min(axis=0) - 0.45).astype(np.float32), (cast[inner].max(axis=0) + 0.45).astype(np.float32)
+    low, high = cast[inner].min(axis=0) - 0.45, cast[inner].max(axis=0) + 0.45
+    return low.astype(np.float32), high.astype(np.float32)
 
 
-def _ground_points(low: Floats, high: Floats, ground: float) -> Floats:
-    x = np.linspace(low[0], high[0], _GROUND_CELLS, dtype=np.float32)
-    z = np.linspace(low[1], high[1], _GROUND_CELLS, dtype=np.float32)
+def _ground_points(low: Floats, high: Floats, ground: float, count: int) -> Floats:
+    x = np.linspace(low[0], high[0], count, dtype=np.float32)
+    z = np.linspace(low[1], high[1], count, dtype=np.float32)
     across, along = np.meshgrid(x, z)
     return np.stack([across, np.full_like(across, ground), along], axis=-1).reshape(-1, 3)
 
 
-def _edge_fade() -> Floats:
-    """1 within the window, falling to 0 at its border."""
-    line = np.clip(np.minimum(np.arange(_GROUND_CELLS), np.arange(_GROUND_CELLS)[::-1]) / (_GROUND_CELLS * 0.12), 0, 1)
-    smooth = (line * line * (3 - 2 * line)).astype(np.float32)
+def _edge_fade(count: int) -> Floats:
+    """1 within the window, falling smoothly to 0 at its border."""
+    index = np.arange(count)
+    line = np.clip(np.minimum(index, index[::-1]) / (count * 0.12), 0, 1)
+    smooth: Floats = (line * line * (3 - 2 * line)).astype(np.float32)
     return smooth[:, None] * smooth
 
 
@@ -161,9 +166,10 @@ def _blur(image: Floats, passes: int) -> Floats:
         for axis in (0, 1):
             padded = np.pad(image, [(1, 1) if a == axis else (0, 0) for a in (0, 1)], mode="edge")
             near, far = (padded[:-2], padded[2:]) if axis == 0 else (padded[:, :-2], padded[:, 2:])
-            image = image / 2 + (near + far) / 4
+            image = (image / 2 + (near + far) / 4).astype(np.float32)
     return image
 
 
 def _unit(vectors: npt.NDArray[np.floating]) -> Floats:
-    return (vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)).astype(np.float32)
+    unit: Floats = (vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)).astype(np.float32)
+    return unit

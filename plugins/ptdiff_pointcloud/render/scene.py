@@ -33,7 +33,7 @@ def make_scene(points: npt.ArrayLike, colors: npt.ArrayLike | None, radius: floa
     """A scene from points (n, 3), sRGB colors (n, 3) in [0, 1] and a radius in the units of the points.
 
     Raises:
-        ValueError: wrong shapes, no points, points or colors that are not finite, a radius that is not positive.
+        ValueError: wrong shapes, no points, points or colors not finite, a radius that is not positive.
     """
     cloud = _checked(points, "points")
     if radius is not None and not (np.isfinite(radius) and radius > 0):
@@ -57,7 +57,7 @@ def make_scene(points: npt.ArrayLike, colors: npt.ArrayLike | None, radius: floa
 
 def default_radius(count: int) -> float:
     """Radius of a sphere over the radius of the cloud: denser clouds get smaller spheres."""
-    return min(0.16, 0.038 * (2048 / count) ** 0.42)
+    return float(min(0.14, 0.038 * (2048 / count) ** 0.38))
 
 
 def position_colors(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -66,8 +66,10 @@ def position_colors(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     The look of PointFlow's figures (Yang et al. 2019).
     """
     low, high = np.quantile(points, (_STRAY, 1 - _STRAY), axis=0)
-    middle, span = (low + high) / 2, float((high - low).max()) or 1.0
-    rgb = np.clip((points - middle) / span + 0.5, 0.001, 1.0)
+    # A thin shape keeps calm colors across: at least this share of the longest side makes a full range.
+    span = np.maximum(high - low, 0.4 * (high - low).max())
+    place = (points - (low + high) / 2) / np.where(span > 0, span, 1) + 0.5
+    rgb = (0.2 + 0.8 * np.clip(place, 0, 1)) ** 1.2
     return rgb / np.linalg.norm(rgb, axis=1, keepdims=True)  # type: ignore[no-any-return]
 
 
@@ -76,10 +78,13 @@ def to_linear(color: npt.NDArray[np.floating]) -> Floats:
     return np.where(color <= 0.04045, color / 12.92, ((color + 0.055) / 1.055) ** 2.4).astype(np.float32)
 
 
-def to_srgb(light: Floats) -> Floats:
-    """Linear light, clipped to [0, 1], to sRGB."""
-    light = np.clip(light, 0, 1)
-    return np.where(light <= 0.0031308, light * 12.92, 1.055 * light ** (1 / 2.4) - 0.055).astype(np.float32)
+def to_srgb(light: npt.NDArray[np.floating]) -> npt.NDArray[np.uint8]:
+    """Linear light, clipped to [0, 1], to sRGB bytes."""
+    step = np.arange(1 << 14) / ((1 << 14) - 1)
+    encoded = np.where(step <= 0.0031308, step * 12.92, 1.055 * step ** (1 / 2.4) - 0.055)
+    table: npt.NDArray[np.uint8] = (encoded * 255 + 0.5).astype(np.uint8)
+    image: npt.NDArray[np.uint8] = table[(np.clip(light, 0, 1) * ((1 << 14) - 1) + 0.5).astype(np.int16)]
+    return image
 
 
 def _checked(array: npt.ArrayLike, name: str) -> npt.NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""From what every pixel sees to its color, in linear light: shaded spheres before a ground that ends in white."""
+"""From what every pixel sees to its color, in linear light: shaded spheres, a ground that ends in white."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from .camera import Camera
 from .light import GatheredLight, Light, sphere_to_octahedron
 from .scene import Floats, Ints, Scene
 
-_KEY, _AMBIENT = 0.80, 0.52  # on a surface that faces them
+_KEY, _AMBIENT = 1.05, 0.72  # on a surface that faces them
+_BOUNCE, _FLOOR = 1.6, 0.1  # light that meets other spheres first brightens crevices, and none is black
 _SHEEN, _GLOSS = 0.10, 24
 _SHADOW, _CONTACT = 0.50, 0.55  # how much of the white of the ground key and ambient light make
 
 
 @dataclass(frozen=True)
 class Surface:
-    """The pixels that see a sphere: flat index (m,), sphere (m,), normal (m, 3) and direction to the eye (m, 3)."""
+    """Pixels that see spheres: flat index (m,), sphere (m,), normal (m, 3), direction to the eye (m, 3)."""
 
     pixel: Ints
     sphere: Ints
@@ -62,12 +63,14 @@ def shade_spheres(scene: Scene, seen: Surface, light: Light, gathered: GatheredL
     sheen = np.maximum(np.einsum("ij,ij->i", seen.normal, half), 0) ** _GLOSS
     # The white ground sends light back from below, a little less than comes from above.
     glow = 0.86 + 0.14 * seen.normal[:, 1]
+    ambient = _FLOOR + (1 - _FLOOR) * (1 - (1 - ambient) ** _BOUNCE)
     diffuse = _KEY * key * facing + _AMBIENT * ambient * glow
-    return scene.albedo[seen.sphere] * diffuse[:, None] + (_SHEEN * key * sheen)[:, None]
+    shaded: Floats = scene.albedo[seen.sphere] * diffuse[:, None] + (_SHEEN * key * sheen)[:, None]
+    return shaded
 
 
 def shade_ground(scene: Scene, camera: Camera, gathered: GatheredLight) -> Floats:
-    """Light (size, size) from the ground: exactly 1 (white) outside of shadows and where there is no ground."""
+    """Light (size, size) from the ground: exactly 1 (white) outside of shadows, and where no ground is."""
     rays = camera.directions()
     drop = camera.eye[1] - scene.ground
     brightness = np.ones(rays.shape[:2], dtype=np.float32)
@@ -76,15 +79,25 @@ def shade_ground(scene: Scene, camera: Camera, gathered: GatheredLight) -> Float
     down = rays[..., 1] < -1e-3
     distance = drop / -rays[down][:, 1]
     place = camera.eye[[0, 2]] + distance[:, None] * rays[down][:, [0, 2]]
-    cells = len(gathered.ground_key) - 1
-    at = np.clip((place - gathered.low) / (gathered.high - gathered.low), 0, 1) * cells
-    column, row = np.minimum(at.astype(np.int64), cells - 1).T
-    p, q = (at[:, 1] - row).astype(np.float32), (at[:, 0] - column).astype(np.float32)
-    key, ambient = (
-        _interpolate(grid[None], 0, row, column, p, q) for grid in (gathered.ground_key, gathered.ground_ambient)
-    )
+    within = np.clip((place - gathered.low) / (gathered.high - gathered.low), 0, 1)
+    key, ambient = (_on_ground(grid, within) for grid in (gathered.ground_key, gathered.ground_ambient))
     brightness[down] = 1 - _SHADOW * (1 - key) - (1 - _SHADOW) * _CONTACT * (1 - ambient)
-    return brightness
+    return 1 - _fade(camera.size) * (1 - brightness)
+
+
+def _fade(size: int) -> Floats:
+    """1 in the middle of the picture, falling smoothly to 0 at its border."""
+    line = np.abs(np.arange(size) + 0.5 - size / 2) / (size / 2)
+    room = np.clip((1 - np.maximum(line[:, None], line)) / 0.3, 0, 1)
+    smooth: Floats = (room * room * (3 - 2 * room)).astype(np.float32)
+    return smooth
+
+
+def _on_ground(grid: Floats, within: Floats) -> Floats:
+    cells = len(grid) - 1
+    at = within * np.float32(cells)
+    column, row = np.minimum(at.astype(np.int64), cells - 1).T
+    return _interpolate(grid[None], 0, row, column, at[:, 1] - row, at[:, 0] - column)
 
 
 def _place(normals: Floats, cells: int) -> tuple[Ints, Ints, Floats, Floats]:
@@ -97,4 +110,5 @@ def _place(normals: Floats, cells: int) -> tuple[Ints, Ints, Floats, Floats]:
 def _interpolate(grids: Floats, which: Ints | int, row: Ints, column: Ints, p: Floats, q: Floats) -> Floats:
     near = grids[which, row, column] * (1 - q) + grids[which, row, column + 1] * q
     far = grids[which, row + 1, column] * (1 - q) + grids[which, row + 1, column + 1] * q
-    return near * (1 - p) + far * p
+    mixed: Floats = near * (1 - p) + far * p
+    return mixed

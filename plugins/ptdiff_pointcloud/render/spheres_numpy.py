@@ -15,7 +15,7 @@ from .scene import Floats, Ints, Scene
 _CHUNK = 1 << 20  # candidate pixels looked at together
 _NOTHING = np.iinfo(np.int64).max
 _ID_BITS = 24
-_MAP_CELLS = 2.5  # cells of a shadow map a radius
+_MAP_CELLS = 3.0  # cells of a shadow map a radius
 
 
 @dataclass(frozen=True)
@@ -23,12 +23,12 @@ class NumpyVisibility:
     scene: Scene
 
     def first_hit(self, camera: Camera) -> Ints:
-        centers = (self.scene.centers - camera.eye) @ camera.axes.T
+        centers: Floats = ((self.scene.centers - camera.eye) @ camera.axes.T).astype(np.float32)
         nearest = np.full(camera.size * camera.size, _NOTHING, dtype=np.int64)
-        columns = _span(centers[:, 0], centers[:, 2], self.scene.radius, camera)
-        rows = _span(-centers[:, 1], centers[:, 2], self.scene.radius, camera)
-        for spheres, side in _by_side(np.maximum(columns[1], rows[1])):
-            _draw(nearest, spheres, side, columns[0][spheres], rows[0][spheres], centers[spheres], self.scene, camera)
+        left, width = _span(centers[:, 0], centers[:, 2], self.scene.radius, camera)
+        top, height = _span(-centers[:, 1], centers[:, 2], self.scene.radius, camera)
+        for group, side in _by_side(np.maximum(width, height)):
+            _draw(nearest, group, centers[group], self.scene.radius, left[group], top[group], side, camera)
         hit = nearest != _NOTHING
         return np.where(hit, nearest & ((1 << 32) - 1), -1).reshape(camera.size, camera.size)
 
@@ -55,11 +55,12 @@ class NumpyVisibility:
         np.maximum.at(highest, pixel.ravel(), key.ravel())
 
         place = ((points @ frame.T - low) / cell).astype(np.int64)
-        inside_map = ((place >= 0) & (place < (width, depth))).all(axis=1)
+        inside_map = (place[:, 0] >= 0) & (place[:, 0] < width) & (place[:, 1] >= 0) & (place[:, 1] < depth)
         place = np.where(inside_map[:, None], place, 0)
         found = np.where(inside_map, highest[place[:, 1] * width + place[:, 0]], -1)
-        above = (found >> _ID_BITS) / (1 << 20) - 4 > points @ light + 0.15 * radius
-        return ~((found >= 0) & above & ((found & ((1 << _ID_BITS) - 1)) != owner))
+        above = (found >> _ID_BITS) / (1 << 20) - 4 > points @ light
+        shaded: npt.NDArray[np.bool_] = (found >= 0) & above & ((found & ((1 << _ID_BITS) - 1)) != owner)
+        return ~shaded
 
 
 def _span(x: Floats, z: Floats, radius: float, camera: Camera) -> tuple[Ints, Ints]:
@@ -81,10 +82,17 @@ def _by_side(side: Ints) -> Iterator[tuple[Ints, int]]:
 
 
 def _draw(
-    nearest: Ints, spheres: Ints, side: int, left: Ints, top: Ints, centers: Floats, scene: Scene, camera: Camera
+    nearest: Ints,
+    index: Ints,
+    centers: Floats,
+    radius: float,
+    left: Ints,
+    top: Ints,
+    side: int,
+    camera: Camera,
 ) -> None:
-    """Draw spheres into the buffer `nearest` of depth and index."""
-    columns, rows = (first[:, None] + np.arange(side) for first in (left, top))
+    """Draw spheres, each into its square of the buffer `nearest` of depth and index."""
+    columns, rows = left[:, None] + np.arange(side), top[:, None] + np.arange(side)
     x = ((columns + 0.5 - camera.size / 2) / camera.focal).astype(np.float32)
     y = (-(rows + 0.5 - camera.size / 2) / camera.focal).astype(np.float32)
     cx, cy, cz = (centers[:, i, None] for i in range(3))
@@ -94,15 +102,16 @@ def _draw(
     length2 = (x * x)[:, None, :] + (y * y + 1)[:, :, None]
     along = (cx * x)[:, None, :] + (cy * y + cz)[:, :, None]
     cross2 = (cz * cz)[:, :, None] * (u * u + v * v) + (cx[:, :, None] * v - cy[:, :, None] * u) ** 2
-    inside = scene.radius**2 * length2 - cross2
+    inside = radius**2 * length2 - cross2
     hit = inside > 0
-    hit &= ((columns >= 0) & (columns < camera.size))[:, None, :] & ((rows >= 0) & (rows < camera.size))[:, :, None]
+    hit &= ((columns >= 0) & (columns < camera.size))[:, None, :]
+    hit &= ((rows >= 0) & (rows < camera.size))[:, :, None]
     depth = (along[hit] - np.sqrt(inside[hit])) / length2[hit]
     pixel = (rows[:, :, None] * camera.size + columns[:, None, :])[hit]
-    index = np.broadcast_to(spheres[:, None, None], hit.shape)[hit]
+    sphere = np.broadcast_to(index[:, None, None], hit.shape)[hit]
     ahead = depth > 0
     # The bits of positive floats are ordered like the floats, so the smallest integer is the nearest sphere.
-    key = (depth.astype(np.float32).view(np.int32).astype(np.int64) << 32) | index
+    key = (depth.astype(np.float32).view(np.int32).astype(np.int64) << 32) | sphere
     np.minimum.at(nearest, pixel[ahead], key[ahead])
 
 

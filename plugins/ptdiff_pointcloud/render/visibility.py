@@ -20,5 +20,6 @@ class Visibility(Protocol):
     def reached(self, points: Floats, owner: Ints, light: Floats) -> npt.NDArray[np.bool_]:
         """Whether parallel light from the unit vector `light` reaches each of the points (m, 3).
 
-        A point of the surface of sphere `owner` (m,) is not shaded by that sphere; owner -1 is the ground.
+        The points lie just outside of the sphere `owner` (m,), on the side of the light, so that it does not
+        shade them; owner -1 is the ground.
         """

@@ -25,7 +25,8 @@ def show(clouds: Sequence[npt.ArrayLike], titles: Sequence[str] | None = None) -
         raise ValueError("there is no cloud to show")
     scenes = [make_scene(cloud, None, None) for cloud in clouds]
     # Open3D must not be asked: without a display it draws into the void forever or ends the process.
-    if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+    display = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    if sys.platform.startswith("linux") and not display:
         raise RuntimeError("there is no display for a window (DISPLAY is not set): render to a file instead")
     try:
         import open3d
@@ -38,7 +39,8 @@ def show(clouds: Sequence[npt.ArrayLike], titles: Sequence[str] | None = None) -
     for index, (scene, cloud) in enumerate(zip(scenes, clouds, strict=True)):
         row, column = divmod(index, columns)
         place = np.array([-column * _STEP, -row * _STEP, 0])
-        geometry = open3d.geometry.PointCloud(open3d.utility.Vector3dVector(scene.centers.astype(np.float64) + place))
+        points = open3d.utility.Vector3dVector(scene.centers.astype(np.float64) + place)
+        geometry = open3d.geometry.PointCloud(points)
         tint = position_colors(np.asarray(cloud, dtype=np.float64))
         geometry.colors = open3d.utility.Vector3dVector(tint)
         drawn.append(geometry)
