@@ -140,7 +140,7 @@ def _write_gif(path: Path, frames: Sequence[Picture], fps: float) -> None:
     palette = Image.fromarray(np.concatenate(chosen)).quantize(256, method=Image.Quantize.MEDIANCUT)
     indexed = [Image.fromarray(f).quantize(palette=palette, dither=Image.Dither.NONE) for f in frames]
     duration = max(2, round(100 / fps)) * 10
-    _save_pages(path, indexed, duration, optimize=False)
+    _save_pages(path, indexed, duration, optimize=False, palette=bytes(palette.getpalette() or []))
 
 
 def _write_webp(path: Path, frames: Sequence[Picture], fps: float) -> None:
@@ -194,10 +194,10 @@ def _check(image: Picture) -> None:
 
 
 def _columns(count: int) -> int:
-    """Columns of a page that is a little wider than high, with a full last row if one is near."""
-    best = math.ceil(math.sqrt(count * 1.3))
-    near = [c for c in range(best, math.ceil(best * 1.4) + 1) if count % c == 0]
-    return near[0] if near else best
+    """Columns of a page a little wider than high, with a full last row where that is near."""
+    best = math.sqrt(count * 1.3)
+    full = [c for c in range(1, count + 1) if count % c == 0 and 0.75 * best <= c <= 1.6 * best]
+    return min(full, key=lambda c: abs(c - best)) if full else round(best)
 
 
 def _line_height(font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> float:

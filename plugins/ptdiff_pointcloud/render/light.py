@@ -139,9 +139,8 @@ def _shadow_window(scene: Scene, light: Light) -> tuple[Floats, Floats]:
     """Corners (x, z) of a rectangle on the ground that holds all shadows of the key light, with some room."""
     height = np.maximum(scene.centers[:, 1:2] - scene.ground, 0)
     flat = scene.centers[:, [0, 2]]
-    cast = np.concatenate([flat] + [flat - height * d[[0, 2]] / d[1] for d in light.key[-8:]])
-    inner = np.abs(cast).max(axis=1) < 4
-    low, high = cast[inner].min(axis=0) - 0.45, cast[inner].max(axis=0) + 0.45
+    cast = np.concatenate([flat] + [flat - height * d[[0, 2]] / d[1] for d in light.key[-8:]]).clip(-2.5, 2.5)
+    low, high = cast.min(axis=0) - 0.45, cast.max(axis=0) + 0.45
     return low.astype(np.float32), high.astype(np.float32)
 
 

@@ -17,6 +17,7 @@ Ints = npt.NDArray[np.int64]
 # A share of 1/200 of the points may stray without having a say in framing and ground.
 _STRAY = 1 / 200
 _LARGEST = 0.35
+_FAR = 3.0
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,9 @@ class Scene:
 
 def make_scene(points: npt.ArrayLike, colors: npt.ArrayLike | None, radius: float | None) -> Scene:
     """A scene from points (n, 3), sRGB colors (n, 3) in [0, 1] and a radius in the units of the points.
+
+    Strays three times as far from the center as the cloud reaches are left out: they lie beside the picture,
+    or so near to the camera that they would hide the cloud.
 
     Raises:
         ValueError: wrong shapes, no points, points or colors not finite, a radius that is not positive.
@@ -52,7 +56,8 @@ def make_scene(points: npt.ArrayLike, colors: npt.ArrayLike | None, radius: floa
         if tint.min() < 0 or tint.max() > 1:
             raise ValueError(f"colors must lie in [0, 1], not in [{tint.min():g}, {tint.max():g}]")
     ground = _floor(centers[:, 1]) - size / scale
-    return Scene(centers.astype(np.float32), size / scale, to_linear(tint), ground)
+    near = np.linalg.norm(centers, axis=1) < _FAR
+    return Scene(centers[near].astype(np.float32), size / scale, to_linear(tint[near]), ground)
 
 
 def default_radius(count: int) -> float:

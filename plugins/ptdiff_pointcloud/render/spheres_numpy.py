@@ -37,8 +37,9 @@ class NumpyVisibility:
         frame = _frame(light)
         flat, height = centers @ frame.T, centers @ light
         low = flat.min(axis=0) - 2 * radius
-        cell = max(radius / _MAP_CELLS, float((flat.max(axis=0) + 2 * radius - low).max()) / 4096)
-        width, depth = (int(n) for n in np.ceil((flat.max(axis=0) + 2 * radius - low) / cell))
+        size = flat.max(axis=0) + 2 * radius - low
+        cell = max(radius / _MAP_CELLS, float(size.max()) / 4096)
+        width, depth = (int(n) for n in np.ceil(size / cell))
 
         # All spheres are equal, so one stencil of offsets with their heights over the center draws each.
         reach = math.ceil(radius / cell)

@@ -1,0 +1,32 @@
+"""The window is refused in words where it cannot open; opening one needs a person."""
+
+import sys
+
+import numpy as np
+import pytest
+
+from ptdiff_pointcloud.render import show
+
+CLOUD = np.random.default_rng(0).normal(size=(20, 3))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells displays by the environment")
+def test_without_a_display_no_window_is_tried(monkeypatch):
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    with pytest.raises(RuntimeError, match="DISPLAY is not set"):
+        show([CLOUD], ["noise"])
+
+
+def test_without_open3d_the_debian_packages_are_named(monkeypatch):
+    monkeypatch.setenv("DISPLAY", ":0")
+    monkeypatch.setitem(sys.modules, "open3d", None)
+    with pytest.raises(RuntimeError, match=r"libegl1 libgl1 libusb-1\.0-0"):
+        show([CLOUD])
+
+
+def test_bad_clouds_are_refused_before_any_window():
+    with pytest.raises(ValueError, match="no cloud"):
+        show([])
+    with pytest.raises(ValueError, match="not finite"):
+        show([CLOUD * np.nan])
