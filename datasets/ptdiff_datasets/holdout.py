@@ -1,0 +1,20 @@
+"""What is kept back to validate on where a data set does not say so itself."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+
+def held_out(label: npt.NDArray[np.int64], every: int = 6) -> npt.NDArray[np.bool_]:
+    """Marks every sixth row of each class in the order of the rows: no chance in it, classes in proportion.
+
+    >>> held_out(np.zeros(8, dtype=np.int64), every=3).nonzero()[0].tolist()
+    [2, 5]
+    """
+    rank = np.empty(len(label), dtype=np.int64)
+    for value in np.unique(label):
+        members = label == value
+        rank[members] = np.arange(members.sum())
+    chosen: npt.NDArray[np.bool_] = rank % every == every - 1
+    return chosen

@@ -1,0 +1,82 @@
+"""IDX, the format of MNIST: magic, sizes, then the numbers, all big-endian, plain or in gzip.
+
+    magic = 0, 0, type, dimensions      sizes: a uint32 for each dimension      payload: prod(sizes) numbers
+
+(LeCun, Cortes and Burges, "The MNIST database", file formats.)  A header is believed only once the length of
+the file agrees with it; a compressed file is never unpacked beyond what its header promises.
+"""
+
+from __future__ import annotations
+
+import gzip
+import math
+import struct
+import zlib
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from ptdiff_datasets.errors import FormatError
+
+_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+_GZIP = b"\x1f\x8b"
+# deflate cannot shrink further: 258 bytes from two bits (RFC 1951)
+_DEFLATE_LIMIT = 1032
+_CHUNK = 1 << 20
+
+
+def read_idx(path: str | Path) -> npt.NDArray[Any]:
+    """The array in an IDX file, plain or gzip, in native byte order.
+
+    Raises FormatError where the header and the payload do not agree or the compression is damaged, OSError
+    where the file cannot be opened.
+    """
+    path = Path(path)
+    length = path.stat().st_size
+    with path.open("rb") as file:
+        packed = file.read(2) == _GZIP
+        file.seek(0)
+        if not packed:
+            return _read(file, path, length, exact=True)
+        try:
+            with gzip.GzipFile(fileobj=file) as stream:
+                return _read(stream, path, _DEFLATE_LIMIT * length, exact=False)
+        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+            raise FormatError(path, f"damaged gzip: {error}") from None
+
+
+class _Stream(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+
+
+def _read(stream: _Stream, path: Path, length: int, *, exact: bool) -> npt.NDArray[Any]:
+    """The array of a stream of ``length`` bytes, or where that is not known exactly, of at most so many."""
+    dtype, shape = _header(stream, path)
+    start = 4 + 4 * len(shape)
+    promised = math.prod(shape) * dtype.itemsize
+    there = length - start
+    if promised > there or (exact and promised < there):
+        found = f"{max(there, 0)} follow" if exact else f"the file cannot hold more than {max(there, 0)}"
+        raise FormatError(path, f"the header promises {promised} bytes of {shape}, {found}", start)
+    payload = bytearray()
+    while chunk := stream.read(min(_CHUNK, promised + 1 - len(payload))):
+        payload += chunk
+    if len(payload) != promised:
+        found = "more" if len(payload) > promised else str(len(payload))
+        raise FormatError(path, f"the header promises {promised} bytes of {shape}, {found} follow", start)
+    return np.frombuffer(payload, dtype=dtype).reshape(shape).astype(dtype.newbyteorder("="), copy=False)
+
+
+def _header(stream: _Stream, path: Path) -> tuple[np.dtype[Any], tuple[int, ...]]:
+    magic = stream.read(4)
+    if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in _TYPES:
+        raise FormatError(path, f"not an IDX file: it starts with {magic.hex(' ') or 'nothing'}", 0)
+    dimensions = magic[3]
+    if not 1 <= dimensions <= 8:
+        raise FormatError(path, f"an array of {dimensions} dimensions", 3)
+    sizes = stream.read(4 * dimensions)
+    if len(sizes) < 4 * dimensions:
+        raise FormatError(path, f"the file ends within its {dimensions} sizes", 4)
+    return np.dtype(_TYPES[magic[2]]), struct.unpack(f">{dimensions}I", sizes)
