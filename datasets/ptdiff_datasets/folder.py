@@ -76,7 +76,7 @@ def load_folder(
 
 
 def _key(layout: Layout, points: int, normalize: str) -> str:
-    """A hash of all files' sizes, times and modes, of the options, and of the root (archives may share times)."""
+    """A hash of all files' sizes, times and modes, the options, and the root (archives share times)."""
     files = [(s.id, s.label, s.split, *s.stamp) for s in layout.shapes]
     text = json.dumps([store.VERSION, str(layout.root.resolve()), points, normalize, files])
     return hashlib.sha256(text.encode()).hexdigest()

@@ -17,7 +17,7 @@ from ptdiff_datasets.ply_header import read_header
 def check_obj(data: bytes, path: Path) -> int:
     """No header: every `f` line must name three vertices or more (a cut line does not)."""
     lines = data.replace(b"\\\r\n", b" ").replace(b"\\\n", b" ")  # a backslash continues the line
-    if short := re.search(rb"^f[ \t]*(\S+[ \t]*){0,2}\r?$", lines, re.MULTILINE):
+    if short := re.search(rb"^f(?:[ \t]+\S+){0,2}[ \t]*\r?$", lines, re.MULTILINE):
         raise FormatError(path, f"{short[0][:40].decode('latin-1')!r} is no face")
     return len(re.findall(rb"^f[ \t]", lines, re.MULTILINE))
 

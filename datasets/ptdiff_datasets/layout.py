@@ -93,10 +93,17 @@ def _files(
     for entry in visible:
         if entry.is_dir(follow_symlinks=False):
             yield from _files(Path(entry.path), f"{prefix}{entry.name}/", skipped)
-        elif entry.is_symlink() and entry.is_dir():
+        elif _links_to_folder(entry):
             skipped.append((prefix + entry.name, "a link to a folder"))
         else:
             yield prefix + entry.name, entry
+
+
+def _links_to_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_symlink() and entry.is_dir()
+    except OSError:  # a link to itself: `_stamp` will say so
+        return False
 
 
 def _stamp(entry: os.DirEntry[str], root: Path) -> Stamp:

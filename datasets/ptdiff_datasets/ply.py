@@ -86,9 +86,12 @@ def _text(data: bytes, header: Header, before: tuple[Element, ...], vertex: Elem
 
 
 def _typed(column: npt.NDArray[np.float64], dtype: str) -> npt.NDArray[np.generic]:
-    """Text is read as float64; integers keep their meaning (a color of uchar is 0 to 255)."""
-    if dtype[0] == "f" or not np.isfinite(column).all():
-        return column
+    """Text is read as float64; then it becomes what the header declares (a color of uchar is 0 to 255)."""
+    if dtype[0] == "f":
+        with np.errstate(over="ignore"):
+            return column.astype(dtype)
+    if not np.isfinite(column).all():
+        return column  # to be counted and refused
     limits = np.iinfo(dtype)
     return np.clip(column, limits.min, limits.max).astype(dtype)
 

@@ -79,7 +79,7 @@ class Summary:
         if len(rows) > 1 or not table:
             table.append(("all", [self.total(s) for s in splits]))
         width = min(40, max(5, *(len(name) for name, _ in table)))
-        lines = ["  " + "class".ljust(width) + "".join(f"{s:>9}" for s in splits)]
+        lines = ["  " + ("class" if rows[0][0] else "").ljust(width) + "".join(f"{s:>9}" for s in splits)]
         lines += [
             "  " + _end(name, width).ljust(width) + "".join(f"{n:>9,}" for n in row) for name, row in table
         ]

@@ -1,0 +1,102 @@
+"""`ptdiff_datasets.clouds`: views without copies, and draws that depend on their address alone."""
+
+import time
+
+import numpy as np
+import pytest
+from ptdiff_datasets.clouds import CloudSet
+from ptdiff_datasets.summary import Summary
+
+
+def cloud_set(counts: list[int], splits: list[str] | None = None) -> CloudSet:
+    """Point j of cloud i is (i, j, 0)."""
+    m = len(counts)
+    points = np.concatenate([np.stack([np.full(k, i), np.arange(k), np.zeros(k)], 1) for i, k in enumerate(counts)])
+    summary = Summary(
+        "somewhere", "flat", "none", {"": {"train": m}}, (), 0, (0, 0, 0), (1, 1, 1), 1.0, sum(counts), 0.0, False
+    )
+    return CloudSet(
+        points=points.astype(np.float32),
+        offsets=np.cumsum([0, *counts], dtype=np.int64),
+        labels=np.arange(m),
+        classes=tuple(f"class {i}" for i in range(m)),
+        ids=tuple(f"{i}.npy" for i in range(m)),
+        splits=tuple(splits or ["train"] * m),
+        centers=np.zeros((m, 3)),
+        scales=np.ones(m),
+        summary=summary,
+    )
+
+
+def test_each_cloud_is_a_view_of_its_own_points() -> None:
+    clouds = cloud_set([3, 1, 5])
+    assert len(clouds) == 3
+    for i, k in enumerate([3, 1, 5]):
+        assert clouds.cloud(i).shape == (k, 3)
+        assert (clouds.cloud(i)[:, 0] == i).all()
+        assert np.shares_memory(clouds.cloud(i), clouds.points)
+    for i in (-1, 3):
+        with pytest.raises(IndexError, match="of 3"):
+            clouds.cloud(i)
+
+
+def test_a_split_shares_the_points_and_keeps_what_belongs_to_them() -> None:
+    clouds = cloud_set([3, 1, 5, 2], ["train", "train", "val", "test"])
+    val = clouds.split("val")
+    assert (len(val), val.ids, val.labels.tolist(), val.offsets.tolist()) == (1, ("2.npy",), [2], [0, 5])
+    assert np.shares_memory(val.points, clouds.points)
+    np.testing.assert_array_equal(val.cloud(0), clouds.cloud(2))
+    assert len(clouds.split("train")) == 2
+    assert clouds.split("test").cloud(0)[0, 0] == 3
+    assert len(cloud_set([3]).split("val")) == 0
+    with pytest.raises(ValueError, match="no split 'dev'"):
+        clouds.split("dev")
+
+
+def test_rows_have_n_points_of_their_cloud_without_repeats_while_there_are_enough() -> None:
+    clouds = cloud_set([100, 7, 20])
+    batch = clouds.draw(np.array([2, 0, 1]), 20, 3)
+    assert batch.shape == (3, 20, 3)
+    assert batch.dtype == np.float32
+    for row, (i, k) in zip(batch, [(2, 20), (0, 100), (1, 7)], strict=True):
+        assert (row[:, 0] == i).all()
+        assert ((row[:, 1] >= 0) & (row[:, 1] < k)).all()
+        assert len(set(row[:, 1])) == (20 if k >= 20 else len(set(row[:, 1])))
+    assert set(batch[0][:, 1]) == set(range(20))
+
+
+def test_a_row_is_the_same_alone_in_any_batch_and_in_its_split() -> None:
+    clouds = cloud_set([50] * 64, ["train"] * 40 + ["val"] * 24)
+    batch = clouds.draw(np.arange(64), 16, 9)
+    np.testing.assert_array_equal(clouds.draw(np.array([17]), 16, 9)[0], batch[17])
+    order = np.random.default_rng(0).permutation(64)
+    np.testing.assert_array_equal(clouds.draw(order, 16, 9), batch[order])
+    np.testing.assert_array_equal(clouds.split("val").draw(np.array([5]), 16, 9)[0], batch[45])
+
+
+def test_other_seeds_and_other_shapes_draw_other_points() -> None:
+    clouds = cloud_set([1000, 1000])
+    drawn = [clouds.draw(np.array([0, 1]), 50, seed)[..., 1] for seed in (0, 1, -1, 2**63, 2**64 + 1)]
+    np.testing.assert_array_equal(drawn[1], drawn[4])  # modulo 2**64
+    rows = [tuple(row) for batch in drawn[:4] for row in batch]
+    assert len(set(rows)) == 8
+
+
+def test_every_point_and_every_place_is_equally_likely() -> None:
+    clouds = cloud_set([40])
+    drawn = np.concatenate([clouds.draw(np.array([0]), 10, seed)[..., 1] for seed in range(4000)]).astype(int)
+    for places in (drawn, drawn[:, :1], drawn[:, 9:]):  # also the first and the last of each draw
+        counts = np.bincount(places.ravel(), minlength=40)
+        expected = places.size / 40
+        assert ((counts - expected) ** 2 / expected).sum() < 82  # chi-squared, 39 degrees, p = 1e-4
+
+
+def test_a_batch_is_drawn_in_a_few_milliseconds() -> None:
+    clouds = cloud_set([8192] * 32)
+    clouds.draw(np.arange(32), 512, 0)
+    times = []
+    for seed in range(15):
+        started = time.perf_counter()
+        clouds.draw(np.arange(32), 512, seed)
+        times.append(time.perf_counter() - started)
+    assert min(times) < 0.010

@@ -1,0 +1,47 @@
+"""`ptdiff_datasets.splits`: about one in ten, addressed, and never an empty class."""
+
+from collections import Counter
+
+from hypothesis import given
+from hypothesis import strategies as st
+from ptdiff_datasets.splits import assign_splits
+
+names = st.lists(st.integers(0, 10**6), min_size=1, max_size=60, unique=True)
+
+
+@given(numbers=names, classes=st.integers(1, 5))
+def test_every_class_trains_and_something_validates(numbers: list[int], classes: int) -> None:
+    ids, labels = [f"{n}.obj" for n in numbers], [str(n % classes) for n in numbers]
+    splits = assign_splits(ids, labels, [None] * len(ids))
+    trained = {label for label, split in zip(labels, splits, strict=True) if split == "train"}
+    assert trained == set(labels)
+    assert ("val" in splits) == (max(Counter(labels).values()) > 1)
+    assert "test" not in splits
+
+
+def test_one_in_ten_validates() -> None:
+    ids = [f"chair/{i}.obj" for i in range(5000)]
+    count = assign_splits(ids, ["chair"] * 5000, [None] * 5000).count("val")
+    assert abs(count - 500) < 5 * (5000 * 0.1 * 0.9) ** 0.5
+
+
+def test_a_new_file_moves_no_other() -> None:
+    ids = [f"chair/{i}.obj" for i in range(300)]
+    few = assign_splits(ids[:200], ["chair"] * 200, [None] * 200)
+    many = assign_splits(ids, ["chair"] * 300, [None] * 300)
+    assert many[:200] == few
+    turned = assign_splits(ids[::-1], ["chair"] * 300, [None] * 300)
+    assert turned[::-1] == many
+
+
+def test_splits_of_the_folders_are_kept() -> None:
+    given_splits = ["train", "val", "test", "train"]
+    assert assign_splits(list("abcd"), ["x"] * 4, given_splits) == given_splits
+
+
+def test_validation_is_taken_from_training_and_never_from_test() -> None:
+    ids = [str(i) for i in range(100)]
+    given_splits = ["train"] * 60 + ["test"] * 40
+    splits = assign_splits(ids, ["x"] * 100, given_splits)
+    assert splits[60:] == ["test"] * 40
+    assert 0 < splits[:60].count("val") < 20
