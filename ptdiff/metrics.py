@@ -31,11 +31,17 @@ class Score:
 def bootstrap(
     statistic: Callable[[Tensor], float], count: int, *, rounds: int = 100, seed: int = 0
 ) -> tuple[float, float]:
-    """The 2.5 % and 97.5 % quantiles of ``statistic(indices)`` over ``rounds`` resamplings of ``count`` items."""
+    """A 95 % interval of ``statistic(indices)`` over ``rounds`` resamplings of ``count`` items.
+
+    The quantiles of the resampled values are moved so that their mean is the value itself: distances grow when a set
+    holds items twice, and that bias says nothing about the spread.
+    """
     generator = torch.Generator().manual_seed(seed)
     draws = [statistic(torch.randint(count, (count,), generator=generator)) for _ in range(rounds)]
-    low, high = torch.tensor(draws, dtype=torch.float64).quantile(torch.tensor([0.025, 0.975], dtype=torch.float64))
-    return float(low), float(high)
+    spread = torch.tensor(draws, dtype=torch.float64)
+    low, high = spread.quantile(torch.tensor([0.025, 0.975], dtype=torch.float64)) - spread.mean()
+    value = statistic(torch.arange(count))
+    return value + float(low), value + float(high)
 
 
 def sliced_wasserstein(x: Tensor, y: Tensor, *, directions: int = 256, seed: int = 0) -> float:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
@@ -23,19 +22,33 @@ from ptdiff.solvers import SOLVERS
 from ptdiff.training.module import DiffusionModule
 from ptdiff.training.state import save_state
 
-Say = Callable[[str], None]
+
+class Observer:
+    """Who watches a run: subclass it and override what you want to see."""
+
+    def say(self, line: str) -> None:
+        """A line worth reading."""
+
+    def tick(self, done: int, fraction: float, seconds: float) -> None:
+        """After every Lightning step: optimiser steps done, the share of the run, the seconds spent on it."""
+
+    def report(self, values: dict[str, Any]) -> None:
+        """The values of a line of metrics.jsonl."""
 
 
 class Reports(pl.Callback):
     """A line in metrics.jsonl (and to the loggers) every few seconds and at the end."""
 
-    def __init__(self, run: Run, show: Callable[[dict[str, Any]], None], seconds: float = 5.0) -> None:
-        self.run, self.show, self.seconds = run, show, seconds
+    def __init__(self, run: Run, observer: Observer, seconds: float = 5.0) -> None:
+        self.run, self.observer, self.seconds = run, observer, seconds
         self.last = time.monotonic()
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:
+        assert isinstance(module, DiffusionModule)
+        if trainer.is_global_zero:
+            self.observer.tick(module.done, module.progress, module.elapsed)
         # the ranks report together, by steps, because a report sums over them; alone, the clock decides
-        due = module.done % (50 * module.plan.inner_steps) < module.plan.inner_steps  # type: ignore[union-attr, operator]
+        due = module.done % (50 * module.plan.inner_steps) < module.plan.inner_steps
         if due if trainer.world_size > 1 else time.monotonic() - self.last >= self.seconds:
             self._report(trainer, module)
 
@@ -50,11 +63,17 @@ class Reports(pl.Callback):
         self.last = time.monotonic()
         if trainer.is_global_zero:
             self.run.log(values)
-            self.show(values)
+            self.observer.report(values)
         numbers = {k: v for k, v in values.items() if isinstance(v, float)}
         bands = {f"loss_band_{i}": v for i, v in enumerate(values["loss_by_band"]) if v is not None}
         for logger in trainer.loggers:
-            logger.log_metrics(numbers | bands, step=module.done)
+            try:
+                logger.log_metrics(numbers | bands, step=module.done)
+                logger.save()
+            except Exception as error:
+                # a tracker that is down must not cost a run; metrics.jsonl has the figures
+                trainer.loggers = [other for other in trainer.loggers if other is not logger]
+                self.observer.say(f"{type(logger).__name__} is switched off: {error}")
 
 
 class Checkpoints(pl.Callback):
@@ -63,8 +82,8 @@ class Checkpoints(pl.Callback):
     A save that fails is reported and training goes on; three in a row end it.
     """
 
-    def __init__(self, run: Run, say: Say, minutes: float) -> None:
-        self.run, self.say, self.seconds = run, say, 60 * minutes
+    def __init__(self, run: Run, observer: Observer, minutes: float) -> None:
+        self.run, self.observer, self.seconds = run, observer, 60 * minutes
         self.last = time.monotonic()
         self.failed = 0
 
@@ -88,7 +107,7 @@ class Checkpoints(pl.Callback):
             self.failed = 0
         except CheckpointError as error:
             self.failed += 1
-            self.say(f"{error} ({self.failed} in a row)")
+            self.observer.say(f"{error} ({self.failed} in a row)")
             if final or self.failed >= 3:
                 raise
 
@@ -96,15 +115,20 @@ class Checkpoints(pl.Callback):
 class Previews(pl.Callback):
     """A picture of samples from the averaged weights every few minutes."""
 
-    def __init__(self, run: Run, modality: Modality, minutes: float, count: int = 10) -> None:
-        self.run, self.modality, self.seconds = run, modality, 60 * minutes
+    def __init__(self, run: Run, modality: Modality, observer: Observer, minutes: float, count: int = 10) -> None:
+        self.run, self.modality, self.observer, self.seconds = run, modality, observer, 60 * minutes
         self.ids = torch.arange(count)
         self.last = time.monotonic()
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:
         if time.monotonic() - self.last >= self.seconds and trainer.is_global_zero:
             assert isinstance(module, DiffusionModule)
-            self._draw(module)
+            try:
+                self._draw(module)
+            except Exception as error:
+                # a picture that fails (a missing library, a full disk) must not cost a run
+                self.observer.say(f"no preview at step {module.done}: {type(error).__name__}: {error}")
+                self.seconds = float("inf")
             # drawing counts as neither training nor waiting
             self.last = time.monotonic()
 
@@ -129,8 +153,8 @@ class OrderlyStop(pl.Callback):
     ``signal`` holds the number of the one that came.
     """
 
-    def __init__(self, say: Say) -> None:
-        self.say = say
+    def __init__(self, observer: Observer) -> None:
+        self.observer = observer
         self.signal: int | None = None
         self._before: dict[int, Any] = {}
 
@@ -143,7 +167,7 @@ class OrderlyStop(pl.Callback):
                 raise SystemExit(128 + number)
             self.signal = number
             module.stop_requested = True  # type: ignore[assignment]
-            self.say("stopping after this step; once more to stop at once, without saving")
+            self.observer.say("stopping after this step; once more to stop at once, without saving")
 
         for number in (signal.SIGINT, signal.SIGTERM):
             self._before[number] = signal.signal(number, stop)

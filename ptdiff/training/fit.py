@@ -5,18 +5,18 @@ from __future__ import annotations
 import ctypes
 import logging
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 
-from ptdiff.checkpoint import latest
+from ptdiff.checkpoint import Checkpoint, latest
 from ptdiff.data import Data
 from ptdiff.modality import Modality
 from ptdiff.run import Run
-from ptdiff.training.callbacks import Checkpoints, OrderlyStop, Previews, Reports, Say
+from ptdiff.training.callbacks import Checkpoints, Observer, OrderlyStop, Previews, Reports
 from ptdiff.training.module import DiffusionModule, Diverged
 from ptdiff.training.state import load_state
 
@@ -59,12 +59,12 @@ class _Blocks:
 class _Restore(pl.Callback):
     """Puts the newest good checkpoint into the module once its optimiser exists."""
 
-    def __init__(self, run: Run, say: Say) -> None:
-        self.run, self.say = run, say
+    def __init__(self, run: Run, observer: Observer) -> None:
+        self.run, self.observer = run, observer
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         assert isinstance(module, DiffusionModule)
-        found = latest(self.run.checkpoints, self.say, repair=trainer.is_global_zero)
+        found = latest(self.run.checkpoints, self.observer.say, repair=trainer.is_global_zero)
         optimizer = module.optimizers(use_pl_optimizer=False)
         assert isinstance(optimizer, torch.optim.Optimizer)
         if found is not None:
@@ -80,26 +80,24 @@ def fit(
     *,
     hardware: Hardware | None = None,
     loggers: list[Any] | None = None,
-    show: Callable[[dict[str, Any]], None] = lambda values: None,
-    say: Say = lambda line: None,
-    previews: bool = True,
+    observer: Observer | None = None,
 ) -> Outcome:
     """Train ``run`` on ``data`` from its newest checkpoint, or from the beginning, to the end of its configuration.
 
-    show is called with every report; say with a line worth reading.  Raises Diverged when the loss stays non-finite after
-    three returns to a good checkpoint, and CheckpointError when the run cannot be saved.
+    Raises Diverged when the loss stays non-finite after three returns to a good checkpoint, and CheckpointError when the run
+    cannot be saved.
     """
     keep_freed_memory()
-    hardware = hardware or Hardware()
+    hardware, observer = hardware or Hardware(), observer or Observer()
     rate = 1.0
     for attempt in range(ROLLBACKS + 1):
         try:
-            return _fit(run, modality, data, hardware, loggers or [], show, say, previews, rate)
+            return _fit(run, modality, data, hardware, loggers or [], observer, rate)
         except Diverged as error:
             if attempt == ROLLBACKS:
                 raise
             rate *= 0.5
-            say(f"{error}: back to the last checkpoint, at {rate:g} of the learning rate")
+            observer.say(f"{error}: back to the last checkpoint, at {rate:g} of the learning rate")
     raise AssertionError("unreachable")
 
 
@@ -109,9 +107,7 @@ def _fit(
     data: Data,
     hardware: Hardware,
     loggers: list[Any],
-    show: Callable[[dict[str, Any]], None],
-    say: Say,
-    previews: bool,
+    observer: Observer,
     rate: float,
 ) -> Outcome:
     plan = run.config.training
@@ -125,11 +121,15 @@ def _fit(
         module.denoiser.net.compile()
     found = latest(run.checkpoints)
     first = 0 if found is None else found.step
-    stop = OrderlyStop(say)
-    callbacks = [_Restore(run, say), stop, Reports(run, show), Checkpoints(run, say, plan.save_minutes)]
-    if previews:
-        callbacks.append(Previews(run, modality, plan.preview_minutes))
-    if module_finished(module, found):
+    stop = OrderlyStop(observer)
+    callbacks = [
+        _Restore(run, observer),
+        Reports(run, observer),
+        Previews(run, modality, observer, plan.preview_minutes),
+        Checkpoints(run, observer, plan.save_minutes),
+        stop,
+    ]
+    if _finished(module, found):
         return Outcome(first, 0.0 if found is None else float(found.state["elapsed"]))
     with warnings.catch_warnings():
         # Lightning advises on loaders and loggers that are not its own
@@ -154,7 +154,7 @@ def _fit(
     return Outcome(module.done, module.elapsed, stop.signal)
 
 
-def module_finished(module: DiffusionModule, found: Any) -> bool:
+def _finished(module: DiffusionModule, found: Checkpoint | None) -> bool:
     """Whether a checkpoint already is the end of its run."""
     if found is None:
         return False

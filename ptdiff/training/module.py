@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterator
 from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import pytorch_lightning as pl
@@ -32,6 +34,16 @@ BANDS = 4
 
 PATIENCE = 10
 """So many steps without a finite gradient in a row are a divergence."""
+
+
+@dataclass(frozen=True)
+class Randomness:
+    """What one step draws: noise (b, *shape), which rows lose their labels, and levels, (b,) each."""
+
+    eps: Tensor
+    hidden: Tensor
+    alpha: Tensor
+    sigma: Tensor
 
 
 class Diverged(Exception):
@@ -80,6 +92,10 @@ class DiffusionModule(pl.LightningModule):
         if self.average is None:
             self.average = EMA(self.denoiser, self.plan.ema)
 
+    def transfer_batch_to_device(self, batch: range, device: torch.device, dataloader_idx: int) -> range:
+        # a batch is a range of step numbers; the samples are moved where they are fetched
+        return batch
+
     @property
     def progress(self) -> float:
         """How far the run is, 0 to 1: by steps, or by the clock where minutes are set and come first."""
@@ -91,51 +107,61 @@ class DiffusionModule(pl.LightningModule):
         warm = min(1.0, (self.done + 1) / max(1, self.plan.warmup))
         return self.plan.lr * self.rate * warm * 0.5 * (1 + math.cos(math.pi * min(1.0, self.progress)))
 
-    def batch(self, step: int) -> tuple[Tensor, Condition]:
-        """This rank's samples of a step in model units, with labels hidden where dropout says so."""
-        rows = self._rows()
-        ids = sample_ids(self.config.seed, step, self.plan.batch, len(self.samples))[rows]
-        x, cond = self.samples.batch(ids, mix(self.config.seed, int(Stream.DATA), step))
-        if self.plan.condition_dropout and cond:
-            hide = uniform(self.config.seed, Stream.CONDITION_DROPOUT, rows, step) < self.plan.condition_dropout
-            cond = {key: _hidden(value, hide) for key, value in cond.items()}
-        x = self.facts.normalize(x.to(self.device, non_blocking=True))
-        return x, {key: value.to(self.device, non_blocking=True) for key, value in cond.items()}
-
     def _rows(self) -> Tensor:
+        """The places in the global batch that are this rank's."""
         rank, world = (self.trainer.global_rank, self.trainer.world_size) if self._trainer else (0, 1)
-        return torch.arange(self.plan.batch)[rank::world]
+        return torch.arange(self.plan.batch, device=self.device)[rank::world]
 
-    def losses(self, step: int) -> tuple[Tensor, Level]:
+    def randomness(self, steps: range) -> Iterator[Randomness]:
+        """The random numbers of each step, drawn for several steps at once where they are small: fewer, larger kernels."""
+        rows, seed, shape = self._rows(), self.config.seed, self.facts.shape
+        together = max(1, 2**21 // (len(rows) * math.prod(shape)))
+        for first in range(steps.start, steps.stop, together):
+            block = torch.arange(first, min(first + together, steps.stop), device=rows.device)
+            ids, at = rows.repeat(len(block)), block.repeat_interleave(len(rows))
+            eps = normal(seed, Stream.TRAIN_NOISE, ids, at, shape).unflatten(0, (len(block), -1))
+            hide = uniform(seed, Stream.CONDITION_DROPOUT, ids, at).unflatten(0, (len(block), -1))
+            offset = uniform(seed, Stream.TRAIN_LEVEL, torch.zeros_like(block), block)
+            u = stratified(offset[:, None], self.plan.batch)[:, rows]
+            level = self.density.levels(u, self.process)
+            hidden = hide < self.plan.condition_dropout
+            yield from map(Randomness, eps, hidden, level.alpha.float(), level.sigma.float())
+
+    def batch(self, step: int, hidden: Tensor) -> tuple[Tensor, Condition]:
+        """This rank's samples of a step in model units, with the labels of ``hidden`` rows taken away."""
+        seed = self.config.seed
+        ids = sample_ids(seed, step, self.plan.batch, len(self.samples))[self._rows().cpu()]
+        x, cond = self.samples.batch(ids, mix(seed, int(Stream.DATA), step))
+        x = self.facts.normalize(x.to(self.device, non_blocking=True))
+        return x, {key: _hide(value.to(self.device, non_blocking=True), hidden) for key, value in cond.items()}
+
+    def losses(self, step: int, random: Randomness) -> tuple[Tensor, Level]:
         """The loss of every sample of a step, and the levels they were noised to."""
-        x, cond = self.batch(step)
-        rows = self._rows()
-        offset = uniform(self.config.seed, Stream.TRAIN_LEVEL, torch.zeros(1, dtype=torch.long), step)
-        level = self.density.levels(stratified(offset, self.plan.batch)[rows], self.process)
-        level = Level(level.alpha.to(x), level.sigma.to(x))
-        eps = normal(self.config.seed, Stream.TRAIN_NOISE, rows.to(x.device), step, tuple(x.shape[1:]))
+        x, cond = self.batch(step, random.hidden)
+        level = Level(random.alpha, random.sigma)
         half = self.plan.precision == "bf16"
         with torch.autocast(x.device.type, dtype=torch.bfloat16) if half else nullcontext():
-            return self.denoiser.loss(x, eps, level, cond), level
+            return self.denoiser.loss(x, random.eps, level, cond), level
 
     def training_step(self, steps: range) -> None:
         """Optimiser steps ``steps``; ends early when the run was asked to stop or its time is over."""
         optimizer = self.optimizers(use_pl_optimizer=False)
         assert isinstance(optimizer, torch.optim.Optimizer) and self.average is not None
-        for step in steps:
-            began = time.perf_counter()
-            self._step(step, optimizer)
+        began = time.perf_counter()
+        for step, random in zip(steps, self.randomness(steps), strict=True):
+            self._step(step, random, optimizer)
             self.done = step + 1
-            self.elapsed += time.perf_counter() - began
+            now = time.perf_counter()
+            self.elapsed, began = self.elapsed + now - began, now
             if self.stop_requested or self.progress >= 1:
                 break
         if float(self.in_a_row) >= PATIENCE:
             raise Diverged(f"no finite gradient in the {PATIENCE} steps before step {self.done}")
 
-    def _step(self, step: int, optimizer: torch.optim.Optimizer) -> None:
+    def _step(self, step: int, random: Randomness, optimizer: torch.optim.Optimizer) -> None:
         for group in optimizer.param_groups:
             group["lr"] = self.learning_rate()
-        losses, level = self.losses(step)
+        losses, level = self.losses(step, random)
         optimizer.zero_grad(set_to_none=True)
         self.manual_backward(losses.mean())
         norm = torch.nn.utils.clip_grad_norm_(self.denoiser.parameters(), self.plan.clip)
@@ -168,8 +194,8 @@ class DiffusionModule(pl.LightningModule):
         }
 
 
-def _hidden(value: Tensor, hide: Tensor) -> Tensor:
+def _hide(value: Tensor, hidden: Tensor) -> Tensor:
     # only integers have a value that means "not given"; continuous conditions carry their own masks
     if value.is_floating_point():
         return value
-    return torch.where(hide.reshape(-1, *[1] * (value.ndim - 1)), torch.full_like(value, -1), value)
+    return torch.where(hidden.reshape(-1, *[1] * (value.ndim - 1)), torch.full_like(value, -1), value)

@@ -1,0 +1,117 @@
+"""``ptdiff doctor``: what works on this machine, and what to install for what does not."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
+from typing import Annotated
+
+import typer
+
+from ptdiff_cli.terminal import Failure, show_json
+
+DEBIAN = {
+    "libEGL.so.1": "libegl1",
+    "libGL.so.1": "libgl1",
+    "libusb-1.0.so.0": "libusb-1.0-0",
+    "libX11.so.6": "libx11-6",
+    "libgomp.so.1": "libgomp1",
+}
+"""Shared libraries that Open3D wants, and the Debian packages that hold them."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at: state is ok, missing (something works less well) or broken (something needed fails)."""
+
+    what: str
+    state: str
+    detail: str
+
+
+def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """Look at the machine: libraries, devices, rendering, plugins."""
+    findings = [_python(), *_packages(), _torch(), _open3d(), _display(), _video(), *_plugins()]
+    if as_json:
+        show_json([asdict(finding) for finding in findings])
+    else:
+        for finding in findings:
+            print(f"{finding.state:8} {finding.what:18} {finding.detail}")
+    if any(finding.state == "broken" for finding in findings):
+        raise Failure("something that ptdiff needs is broken", 1)
+
+
+def _python() -> Finding:
+    return Finding("python", "ok", f"{sys.version.split()[0]}, {os.cpu_count()} cores")
+
+
+def _packages() -> list[Finding]:
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = []
+    for name in ("ptdiff", "torch", "pytorch-lightning", "torch-geometric", "trimesh", "scikit-learn", "safetensors"):
+        try:
+            found.append(Finding(name, "ok", version(name)))
+        except PackageNotFoundError:
+            found.append(Finding(name, "broken", f"not installed: pip install {name}"))
+    return found
+
+
+def _torch() -> Finding:
+    code = (
+        "import torch; print(torch.get_num_threads(), 'threads;',"
+        " torch.cuda.get_device_name() if torch.cuda.is_available() else 'no CUDA device')"
+    )
+    done = _try(code)
+    return Finding("device", "ok" if done.returncode == 0 else "broken", _last(done))
+
+
+def _open3d() -> Finding:
+    """Imported in a process of its own: a graphics library may take its process with it."""
+    done = _try("import open3d; print(open3d.__version__)")
+    if done.returncode == 0:
+        return Finding("open3d", "ok", _last(done))
+    detail = _last(done)
+    libraries = re.findall(r"(lib[\w.+-]+\.so[\d.]*): cannot open shared object", done.stderr)
+    if libraries:
+        packages = sorted(set(DEBIAN.values()) - {"libgomp1", "libx11-6"} | {DEBIAN.get(lib, lib) for lib in libraries})
+        detail = f"{libraries[0]} is missing: apt-get install {' '.join(packages)}"
+    return Finding("open3d", "missing", f"{detail} (pictures are drawn by the software renderer)")
+
+
+def _display() -> Finding:
+    if os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY") or sys.platform in ("win32", "darwin"):
+        return Finding("display", "ok", "there is one, for render --show")
+    return Finding("display", "missing", "none: render --show opens no window; render --out works")
+
+
+def _video() -> Finding:
+    done = _try("import imageio_ffmpeg; print(imageio_ffmpeg.get_ffmpeg_version())")
+    if done.returncode == 0:
+        return Finding("mp4", "ok", f"ffmpeg {_last(done)}")
+    return Finding("mp4", "missing", "for .mp4 files: pip install 'ptdiff[video]' (.gif works without)")
+
+
+def _plugins() -> list[Finding]:
+    from ptdiff import registry
+
+    found = []
+    for item in registry.modalities():
+        try:
+            registry.modality_class(item.name)
+            found.append(Finding(f"modality {item.name}", "ok", item.target))
+        except registry.PluginError as error:
+            found.append(Finding(f"modality {item.name}", "broken", str(error)))
+    return found
+
+
+def _try(code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=False)
+
+
+def _last(done: subprocess.CompletedProcess[str]) -> str:
+    lines = (done.stdout.strip() or done.stderr.strip() or f"exit code {done.returncode}").splitlines()
+    return lines[-1]

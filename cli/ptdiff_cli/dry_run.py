@@ -1,0 +1,65 @@
+"""``ptdiff train --dry-run``: what a training would cost, measured on one batch; nothing is written."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ptdiff.config import Config
+    from ptdiff.data import Data
+    from ptdiff.modality import Modality
+
+
+def dry_run(config: Config, kind: Modality, data: Data) -> None:
+    """Build the model, take three training steps in memory, print shapes, parameters, operations, memory and time."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from ptdiff.denoiser import NetworkDenoiser
+    from ptdiff.training.ema import EMA
+    from ptdiff.training.fit import keep_freed_memory
+    from ptdiff.training.module import DiffusionModule
+
+    keep_freed_memory()
+    torch.manual_seed(config.seed)
+    denoiser = NetworkDenoiser(kind.backbone(data), config.prediction)
+    module = DiffusionModule(denoiser, data, config)
+    optimizer = module.configure_optimizers()
+    module.average = EMA(denoiser, config.training.ema)
+    parameters = sum(p.numel() for p in denoiser.parameters())
+    random = next(module.randomness(range(1)))
+    with FlopCounterMode(display=False) as counter:
+        losses, _ = module.losses(0, random)
+        losses.mean().backward()
+    seconds = []
+    for step in range(3):
+        began = time.perf_counter()
+        losses, _ = module.losses(step, random)
+        losses.mean().backward()
+        optimizer.step()
+        seconds.append(time.perf_counter() - began)
+    each = sorted(seconds)[1]
+    plan = config.training
+    # weights, gradients, two moments and the average
+    state = 5 * parameters * 4
+    print(config.to_yaml())
+    print(f"one sample       {data.shape}, {len(data.classes)} classes")
+    print(f"training samples {len(data.train) if data.train is not None else 0:,}")
+    print(f"batch            {plan.batch}")
+    print(f"parameters       {parameters:,}")
+    print(f"operations       {counter.get_total_flops() / 1e9:.2f} GFLOP a step, forward and backward")
+    print(f"memory           {state / 2**20:.1f} MiB for weights, gradients, optimizer and average; {_peak()} in this process")
+    print(f"one step         {each * 1e3:.0f} ms on {torch.get_num_threads()} threads")
+    if plan.minutes is not None:
+        print(f"training         {plan.minutes:g} min, about {plan.minutes * 60 / each:,.0f} steps")
+    else:
+        print(f"training         {plan.steps:,} steps, about {plan.steps * each / 60:.1f} min")
+
+
+def _peak() -> str:
+    try:
+        import resource
+    except ImportError:
+        return "unknown"
+    return f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.1f} GiB at most"

@@ -1,0 +1,122 @@
+"""``ptdiff eval``: how good a run is, on held-out data, with intervals and floors."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ptdiff_cli.terminal import bad_data, say, show_json, show_table
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ptdiff.data import Condition, Samples
+
+MOST = 500
+"""So many reference samples at most, unless -n says otherwise."""
+
+
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="Run folder.")],
+    reference: Annotated[str | None, typer.Option(help="Other data, given as for --data; default the run's own.")] = None,
+    split: Annotated[str, typer.Option(help="Split of the reference: val or train.")] = "val",
+    protocol: Annotated[str | None, typer.Option(help="How to measure; the modality's own is the only one yet.")] = None,
+    count: Annotated[
+        int | None, typer.Option("-n", "--count", min=2, help=f"Samples; default the whole split, at most {MOST}.")
+    ] = None,
+    solver: Annotated[str | None, typer.Option(help="Solver: see 'ptdiff solvers'.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Steps of the solver.")] = None,
+    process: Annotated[str | None, typer.Option(help="Process to sample under.")] = None,
+    spacing: Annotated[str | None, typer.Option(help="uniform, quadratic, log-snr or karras.")] = None,
+    guidance: Annotated[float | None, typer.Option(min=0, help="Classifier-free guidance; 1 is none.")] = None,
+    points: Annotated[int | None, typer.Option(help="Points of each cloud, generated and reference.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the samples and of the intervals.")] = 0,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="solver.key=value or process.key=value.")] = None,
+    batch: Annotated[int | None, typer.Option(min=1, help="Samples at a time.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Measure a run against held-out data: ptdiff eval RUN."""
+    from json import dumps
+
+    import torch
+
+    from ptdiff import registry
+    from ptdiff.checkpoint import write_atomic
+    from ptdiff.names import unknown
+    from ptdiff.run import Run
+    from ptdiff_cli.drawing import draw_samples, make_plan, shape_of
+
+    found = Run.open(run)
+    plan = make_plan(
+        found, solver=solver, steps=steps, process=process, spacing=spacing, guidance=guidance, seed=seed, settings=set_
+    )
+    shape = shape_of(found, points)
+    options = dict(found.config.options)
+    if points is not None:
+        options["points"] = points
+    own = registry.load(found.config.modality, options)
+    if protocol not in (None, own.protocol):
+        raise unknown("protocol", str(protocol), [own.protocol])
+    other = own
+    if reference is not None:
+        place = Path(reference).expanduser()
+        other = registry.load(found.config.modality, options | {"data": str(place.resolve()) if place.exists() else reference})
+    with bad_data("data"):
+        training = own.dataset().train
+        held = other.dataset()
+    splits = {"val": held.val, "train": held.train}
+    if split not in splits:
+        raise unknown("split", split, splits)
+    target = splits[split]
+    if target is None or training is None or len(target) < 2:
+        raise ValueError(f"the reference has no {split} split of two samples or more")
+    if held.classes != found.data.classes:
+        say("the reference has other classes than the run: samples are drawn with the run's classes in turn")
+    n = min(len(target), MOST if count is None else count)
+    if count is not None and n < count:
+        say(f"the {split} split holds {n} samples: that many are compared")
+    ours, cond = _some(target, n, seed)
+    floor, _ = _some(training, n, seed + 1)
+    labels = None
+    if found.data.classes:
+        labels = cond["label"] if held.classes == found.data.classes else torch.arange(n) % len(found.data.classes)
+    drawn = draw_samples(found, plan, labels, n, shape, batch=batch)
+    m = min(n, len(floor))
+    say(f"comparing {n} samples with {n} of the {split} split")
+    scores = own.metrics(torch.from_numpy(drawn.samples), ours, floor[:m], seed)
+    result: dict[str, Any] = {
+        "n": n,
+        "protocol": own.protocol,
+        "metrics": {name: dataclasses.asdict(score) for name, score in scores.items()},
+        "reference": {"data": str(options.get("data") if reference is None else reference), "split": split},
+        "sampling": {
+            "process": found.config.process if process is None else process,
+            "solver": found.config.sampling.solver if solver is None else solver,
+            "steps": plan.steps,
+            "spacing": plan.spacing,
+            "guidance": plan.guidance,
+            "seed": seed,
+            "shape": list(shape),
+            "calls": plan.table().calls,
+        },
+        "step": found.checkpoint().step,
+    }
+    write_atomic(found.path / "eval.json", dumps(result, indent=1) + "\n")
+    if as_json:
+        show_json(result)
+        return
+    rows = [[k, f"{s.value:.4g}", f"{s.low:.4g} – {s.high:.4g}", f"{s.floor:.4g}"] for k, s in scores.items()]
+    show_table([f"{own.protocol}, n = {n}", "value", "95 % interval", "floor"], rows)
+    say(f"written to {found.path / 'eval.json'}")
+
+
+def _some(samples: Samples, n: int, seed: int) -> tuple[Tensor, Condition]:
+    """``n`` samples spread over the whole split, drawn once for this seed."""
+    import torch
+
+    n = min(n, len(samples))
+    ids = torch.div(torch.arange(n) * len(samples), n, rounding_mode="floor")
+    return samples.batch(ids, seed)

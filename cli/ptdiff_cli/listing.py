@@ -1,0 +1,104 @@
+"""``ptdiff modalities``, ``solvers``, ``processes``: what there is."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+
+from ptdiff_cli.terminal import Failure, show_json, show_table
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def modalities(
+    name: Annotated[str | None, typer.Argument(help="One of them, with its options.")] = None,
+    check: Annotated[bool, typer.Option("--check", help="Run the conformance kit on it.")] = False,
+    as_json: Json = False,
+) -> None:
+    """List the kinds of data that are installed, or describe one."""
+    from ptdiff import registry
+
+    if name is None:
+        if check:
+            raise ValueError("--check needs the name of a modality")
+        found = registry.modalities()
+        if as_json:
+            show_json([dataclasses.asdict(item) for item in found])
+        else:
+            rows = [[m.name, f"{m.distribution} {m.version}", m.target] for m in found]
+            show_table(["modality", "installed by", "class"], rows)
+        return
+    if check:
+        _check(name, as_json)
+        return
+    cls = registry.modality_class(name)
+    options = _options(cls)
+    if as_json:
+        show_json({"name": name, "summary": _first_line(cls), "options": options})
+        return
+    print(f"{name}: {_first_line(cls)}\n")
+    show_table(["option (-o key=value)", "default", "meaning"], [[o["name"], str(o["default"]), o["help"]] for o in options])
+
+
+def _check(name: str, as_json: bool) -> None:
+    from ptdiff.testing import check_modality
+
+    findings = list(check_modality(name))
+    if as_json:
+        show_json([dataclasses.asdict(finding) for finding in findings])
+    else:
+        for finding in findings:
+            print(f"{'ok  ' if finding.problem is None else 'FAIL'}  {finding.check}")
+            if finding.problem is not None:
+                print(f"      {finding.problem}")
+    bad = sum(finding.problem is not None for finding in findings)
+    if bad:
+        raise Failure(f"{name}: {bad} of {len(findings)} checks failed", 1)
+
+
+def solvers(as_json: Json = False) -> None:
+    """List the solvers with their orders and options."""
+    from ptdiff.solvers import SOLVERS
+
+    _catalog("solver", SOLVERS, as_json, lambda cls: {"order": cls().order})
+
+
+def processes(as_json: Json = False) -> None:
+    """List the processes with their options."""
+    from ptdiff.process import PROCESSES
+
+    _catalog("process", PROCESSES, as_json, lambda cls: {})
+
+
+def _catalog(kind: str, catalog: Mapping[str, type[Any]], as_json: bool, extra: Any) -> None:
+    found = [
+        {"name": name, **extra(cls), "options": _options(cls), "summary": _first_line(cls)} for name, cls in catalog.items()
+    ]
+    if as_json:
+        show_json(found)
+        return
+    keys = [key for key in found[0] if key not in ("options", "summary")]
+    rows = [
+        [*(str(item[key]) for key in keys), ", ".join(f"{o['name']}={o['default']}" for o in item["options"]), item["summary"]]
+        for item in found
+    ]
+    show_table([kind if key == "name" else key for key in keys] + ["options", "what it is"], rows)
+
+
+def _options(cls: type[Any]) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": field.name,
+            "default": None if field.default is dataclasses.MISSING else field.default,
+            "type": str(field.type),
+            "help": field.metadata.get("help", ""),
+        }
+        for field in dataclasses.fields(cls)
+    ]
+
+
+def _first_line(cls: type[Any]) -> str:
+    return (cls.__doc__ or "").strip().splitlines()[0]

@@ -1,0 +1,85 @@
+"""The Typer app, and what becomes of errors: one line on stderr and an exit code.
+
+0 ok · 2 wrong usage or option · 3 bad data · 4 training diverged · 130 or 143 stopped by a signal · 1 anything else.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from ptdiff_cli import doctor, evaluate, listing, render, resume, sample, train
+from ptdiff_cli.terminal import Failure, fail
+
+app = typer.Typer(
+    name="ptdiff",
+    help="Diffusion models on 3-D point clouds and every other kind of data.",
+    epilog="A mistake ends with one line and a code; --debug, anywhere, shows the traceback.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        import ptdiff
+
+        typer.echo(f"ptdiff {ptdiff.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    """Diffusion models on 3-D point clouds and every other kind of data."""
+
+
+app.command("train")(train.train)
+app.command("resume")(resume.resume)
+app.command("sample")(sample.sample)
+app.command("eval")(evaluate.evaluate)
+app.command("render")(render.render)
+app.command("modalities")(listing.modalities)
+app.command("solvers")(listing.solvers)
+app.command("processes")(listing.processes)
+app.command("doctor")(doctor.doctor)
+
+
+def main() -> None:
+    """Run the command line."""
+    debug = "--debug" in sys.argv
+    sys.argv = [argument for argument in sys.argv if argument != "--debug"]
+    try:
+        app()
+    except KeyboardInterrupt:
+        fail("interrupted", 130)
+    except BrokenPipeError:
+        # whoever read our output has seen enough
+        sys.stderr.close()
+        sys.exit(0)
+    except Exception as error:
+        if debug or not _mistake(error):
+            raise
+        fail(str(error) or type(error).__name__, error.code if isinstance(error, Failure) else 2)
+
+
+def _mistake(error: Exception) -> bool:
+    """Whether an error is the user's or the machine's and not ours: then its message says all there is to say."""
+    if isinstance(error, (Failure, ValueError, OSError)):
+        return True
+    from ptdiff.checkpoint import CheckpointError
+    from ptdiff.modality import Unsupported
+    from ptdiff.registry import PluginError
+    from ptdiff.run import RunError
+
+    return isinstance(error, (CheckpointError, Unsupported, PluginError, RunError))
+
+
+if __name__ == "__main__":
+    main()
