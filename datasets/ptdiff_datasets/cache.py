@@ -55,21 +55,27 @@ def load(entry: Path) -> tuple[npt.NDArray[np.float32], Index]:
     if not entry.exists():
         raise FileNotFoundError(entry)
     try:
-        raw = json.loads((entry / INDEX).read_bytes())
-        version, total = raw.pop("version"), raw.pop("total")
-        index = Index(**raw)
-        points = np.load(entry / POINTS, mmap_mode="r", allow_pickle=False)
-        length = (entry / POINTS).stat().st_size
-    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise DamagedError(printable(error)) from None
+        return _checked(entry)
+    except DamagedError:
+        raise
+    except Exception as error:  # whatever the parsers of JSON and of arrays make of broken files
+        raise DamagedError(f"{type(error).__name__}: {printable(error)[:60]}") from None
+
+
+def _checked(entry: Path) -> tuple[npt.NDArray[np.float32], Index]:
+    raw = json.loads((entry / INDEX).read_bytes())
+    version, total = raw.pop("version"), raw.pop("total")
     if version != VERSION:
-        raise DamagedError(f"version {version}")
+        raise DamagedError(f"{INDEX} has version {version}")
+    index = Index(**raw)
+    points = np.load(entry / POINTS, mmap_mode="r", allow_pickle=False)
+    length = (entry / POINTS).stat().st_size
     if points.shape != (total, 3) or points.dtype != np.float32 or length != points.offset + points.nbytes:
         raise DamagedError(f"{POINTS} has {length} bytes of shape {points.shape}")
     columns = (index.counts, index.labels, index.ids, index.splits, index.boxes)
-    if len({len(column) for column in columns}) != 1:
+    if len({len(column) for column in columns}) != 1 or np.shape(index.boxes)[1:] != (6,):
         raise DamagedError("columns of different lengths in the index")
-    if not index.counts or min(index.counts) < 1 or sum(index.counts) != total:
+    if min(index.counts) < 1 or sum(index.counts) != total:
         raise DamagedError(f"{sum(index.counts)} points in the index, {total} stored")
     return points.view(np.ndarray), index
 

@@ -177,7 +177,8 @@ def _frame(
     """Center and scale of a shape by its box."""
     if normalize != "box":
         return np.zeros(3), 1.0
-    return (low + high) / 2, float(np.linalg.norm(high - low))
+    with np.errstate(over="ignore"):  # an infinite scale is refused
+        return low / 2 + high / 2, float(np.linalg.norm(high - low))
 
 
 def _assembled(

@@ -71,9 +71,9 @@ def _check(mesh: "trimesh.Trimesh", least: int, path: Path) -> None:
     bad = int((~np.isfinite(vertices).all(axis=1)).sum())
     if bad:
         raise FormatError(path, f"{bad} of {len(vertices)} vertices are NaN or infinite")
-    diagonal = float(np.linalg.norm(np.ptp(vertices[faces.ravel()], axis=0)))
     # Written so that an overflow to infinity or NaN fails the test too.
     with np.errstate(all="ignore"):
+        diagonal = float(np.linalg.norm(np.ptp(vertices[faces.ravel()], axis=0)))
         area = float(_areas(mesh).sum())
     if not (np.isfinite(area) and area > THINNEST * diagonal**2):
         raise FormatError(path, f"a surface without area ({len(faces)} faces)")

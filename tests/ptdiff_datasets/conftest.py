@@ -9,7 +9,7 @@ import pytest
 
 @pytest.fixture
 def box() -> Callable[..., bytes]:
-    """The bytes of a box-shaped mesh: box("stl"), box("ply", encoding="ascii"), box("obj", extents=(1, 2, 3))."""
+    """The bytes of a box-shaped mesh: box("stl"), box("ply", encoding="ascii"), box("obj", (1, 2, 3))."""
     import trimesh
 
     def export(kind: str, extents: tuple[float, float, float] = (1, 1, 1), **options: str) -> bytes:

@@ -4,6 +4,7 @@ import time
 
 import numpy as np
 import pytest
+
 from ptdiff_datasets.clouds import CloudSet
 from ptdiff_datasets.summary import Summary
 
@@ -11,9 +12,22 @@ from ptdiff_datasets.summary import Summary
 def cloud_set(counts: list[int], splits: list[str] | None = None) -> CloudSet:
     """Point j of cloud i is (i, j, 0)."""
     m = len(counts)
-    points = np.concatenate([np.stack([np.full(k, i), np.arange(k), np.zeros(k)], 1) for i, k in enumerate(counts)])
+    points = np.concatenate(
+        [np.stack([np.full(k, i), np.arange(k), np.zeros(k)], 1) for i, k in enumerate(counts)]
+    )
     summary = Summary(
-        "somewhere", "flat", "none", {"": {"train": m}}, (), 0, (0, 0, 0), (1, 1, 1), 1.0, sum(counts), 0.0, False
+        "somewhere",
+        "flat",
+        "none",
+        {"": {"train": m}},
+        (),
+        0,
+        (0, 0, 0),
+        (1, 1, 1),
+        1.0,
+        sum(counts),
+        0.0,
+        False,
     )
     return CloudSet(
         points=points.astype(np.float32),

@@ -4,6 +4,7 @@ from collections import Counter
 
 from hypothesis import given
 from hypothesis import strategies as st
+
 from ptdiff_datasets.splits import assign_splits
 
 names = st.lists(st.integers(0, 10**6), min_size=1, max_size=60, unique=True)

@@ -5,11 +5,12 @@ from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
+
 from ptdiff_datasets.summary import Summary
 
 PLAIN = Summary(
-    root="data/kaykit", layout="classes", normalize="box", counts={"chair": {"train": 9, "val": 1}}, skipped=(), other=0,
-    low=(-1, -2, -3), high=(1, 2, 3), diagonal=1.5, points=81920, seconds=0.25, cached=False,
+    root="data/kaykit", layout="classes", normalize="box", counts={"chair": {"train": 9, "val": 1}},
+    skipped=(), other=0, low=(-1, -2, -3), high=(1, 2, 3), diagonal=1.5, points=81920, seconds=0.25, cached=False,
 )  # fmt: skip
 
 
@@ -19,7 +20,7 @@ def test_long_class_lists_are_folded_to_the_largest() -> None:
     assert "class 11" in text
     assert "class 12" not in text
     assert "… and 29 more" in text
-    rest = [i for i in range(12, 41)]
+    rest = range(12, 41)
     assert f"{sum(100 - i for i in rest):,}" in text
     assert f"{sum(100 - i for i in range(41)):,}" in text.splitlines()[-3]
     assert "13 classes" in replace(PLAIN, counts=dict(list(counts.items())[:13])).text()

@@ -1,0 +1,198 @@
+"""`ptdiff_datasets.cache`: read once, told from a changed folder, whole or rebuilt."""
+
+import json
+import multiprocessing
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ptdiff_datasets.cache import default_cache
+from ptdiff_datasets.clouds import CloudSet
+from ptdiff_datasets.errors import DataError
+from ptdiff_datasets.folder import load_folder
+
+Box = Callable[..., bytes]
+
+
+@pytest.fixture
+def root(tmp_path: Path, box: Box) -> Path:
+    folder = tmp_path / "meshes"
+    for i in range(4):
+        (folder / "box").mkdir(parents=True, exist_ok=True)
+        (folder / "box" / f"{i}.stl").write_bytes(box("stl", (1, 1, 1 + i)))
+    return folder
+
+
+@pytest.fixture
+def load(root: Path, tmp_path: Path) -> Callable[..., CloudSet]:
+    def loaded(**options: object) -> CloudSet:
+        return load_folder(root, **{"points": 64, "cache": tmp_path / "cache", **options})  # type: ignore[arg-type]
+
+    return loaded
+
+
+Load = Callable[..., CloudSet]
+
+
+def entries(tmp_path: Path) -> list[Path]:
+    return sorted((tmp_path / "cache" / "clouds").iterdir())
+
+
+def test_the_second_time_nothing_is_read_and_everything_is_equal(load: Load, tmp_path: Path) -> None:
+    first = load()
+    second = load(progress=lambda done, total: pytest.fail("a file was read"))
+    assert (first.summary.cached, second.summary.cached) == (False, True)
+    for name in ("points", "offsets", "labels", "centers", "scales"):
+        np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
+    assert (first.ids, first.splits, first.classes) == (second.ids, second.splits, second.classes)
+    ignored = {"seconds", "cached"}
+    one, two = ({k: v for k, v in s.summary.as_dict().items() if k not in ignored} for s in (first, second))
+    assert one == two
+    assert sorted(p.name for p in entries(tmp_path)[0].iterdir()) == ["index.json", "points.npy"]
+
+
+def test_the_points_are_mapped_read_only(load: Load) -> None:
+    points = load().points
+    assert isinstance(points.base, np.memmap)
+    assert not points.flags.writeable
+
+
+def test_any_change_of_files_or_options_is_noticed(load: Load, root: Path, box: Box) -> None:
+    load()
+    assert not load(points=65).summary.cached
+    assert not load(normalize="none").summary.cached
+    assert not load(classes=["box"], points=66).summary.cached
+    target = root / "box/1.stl"
+    status = target.stat()
+    target.write_bytes(box("stl", (5, 5, 5)))
+    os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns + 1))
+    assert not load().summary.cached
+    target.rename(root / "box/9.stl")
+    assert not load().summary.cached
+    (root / "box/9.stl").unlink()
+    assert not load().summary.cached
+    assert load().summary.cached
+
+
+def test_equal_looking_files_of_another_root_are_another_entry(
+    load: Load, root: Path, tmp_path: Path
+) -> None:
+    load()
+    twin = tmp_path / "twin"
+    (twin / "box").mkdir(parents=True)
+    for path in (root / "box").iterdir():
+        (twin / "box" / path.name).write_bytes(path.read_bytes())
+        os.utime(twin / "box" / path.name, ns=(0, path.stat().st_mtime_ns))
+    assert not load_folder(twin, points=64, cache=tmp_path / "cache").summary.cached
+
+
+def truncate(entry: Path) -> None:
+    os.truncate(entry / "points.npy", (entry / "points.npy").stat().st_size - 4)
+
+
+def lengthen(entry: Path) -> None:
+    with (entry / "points.npy").open("ab") as file:
+        file.write(b"more")
+
+
+def wrong_counts(entry: Path) -> None:
+    index = json.loads((entry / "index.json").read_text())
+    index["counts"][0] += 1
+    (entry / "index.json").write_text(json.dumps(index))
+
+
+def lost_label(entry: Path) -> None:
+    index = json.loads((entry / "index.json").read_text())
+    index["labels"].pop()
+    (entry / "index.json").write_text(json.dumps(index))
+
+
+def newer(entry: Path) -> None:
+    index = json.loads((entry / "index.json").read_text())
+    (entry / "index.json").write_text(json.dumps({**index, "version": 999}))
+
+
+DAMAGE: dict[str, Callable[[Path], object]] = {
+    "points truncated": truncate,
+    "points too long": lengthen,
+    "points empty": lambda entry: os.truncate(entry / "points.npy", 0),
+    "points gone": lambda entry: (entry / "points.npy").unlink(),
+    "points of another type": lambda entry: np.save(entry / "points.npy", np.zeros((256, 3))),
+    "index gone": lambda entry: (entry / "index.json").unlink(),
+    "index cut": lambda entry: os.truncate(entry / "index.json", 100),
+    "index no mapping": lambda entry: (entry / "index.json").write_text("[1, 2]"),
+    "index of strangers": lambda entry: (entry / "index.json").write_text('{"version": 1, "total": 256}'),
+    "index of a later version": newer,
+    "wrong counts": wrong_counts,
+    "a label lost": lost_label,
+    "a file in its place": lambda entry: (
+        [p.unlink() for p in entry.iterdir()],
+        entry.rmdir(),
+        entry.touch(),
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_a_damaged_entry_is_rebuilt(load: Load, tmp_path: Path, kind: str) -> None:
+    whole = np.array(load().points)
+    (entry,) = entries(tmp_path)
+    DAMAGE[kind](entry)
+    clouds = load()
+    assert not clouds.summary.cached
+    assert clouds.summary.damaged
+    assert "damaged cache was rebuilt" in clouds.summary.text()
+    np.testing.assert_array_equal(clouds.points, whole)
+    assert load().summary.cached
+    assert entries(tmp_path) == [entry]
+
+
+def test_an_interrupted_reading_leaves_nothing(load: Load, tmp_path: Path) -> None:
+    def interrupt(done: int, total: int) -> None:
+        if done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        load(progress=interrupt)
+    assert entries(tmp_path) == []
+    assert not load().summary.cached
+
+
+def _load(root: Path, cache: Path, barrier: object, results: object) -> None:
+    barrier.wait()  # type: ignore[attr-defined]
+    results.put(float(np.abs(load_folder(root, points=64, cache=cache).points).sum()))  # type: ignore[attr-defined]
+
+
+def test_processes_may_read_the_same_folder_at_once(root: Path, tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    barrier, results = context.Barrier(4), context.Queue()
+    workers = [
+        context.Process(target=_load, args=(root, tmp_path / "cache", barrier, results)) for _ in range(4)
+    ]
+    for worker in workers:
+        worker.start()
+    sums = [results.get(timeout=60) for _ in workers]
+    for worker in workers:
+        worker.join()
+    assert len(set(sums)) == 1
+    assert len(entries(tmp_path)) == 1
+
+
+def test_the_place_of_the_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PTDIFF_CACHE", str(tmp_path / "mine"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    assert default_cache() == tmp_path / "mine"
+    monkeypatch.delenv("PTDIFF_CACHE")
+    assert default_cache() == tmp_path / "xdg" / "ptdiff"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert default_cache() == tmp_path / ".cache" / "ptdiff"
+
+
+def test_a_cache_that_cannot_be_written_is_named(load: Load, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match="set PTDIFF_CACHE"):
+        load(cache=tmp_path / "file")
