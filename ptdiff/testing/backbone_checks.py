@@ -1,0 +1,98 @@
+"""Checks of the network: shapes, finiteness, conditions, symmetries, gradients."""
+
+from __future__ import annotations
+
+from ptdiff.testing.subject import BATCH, Subject
+
+
+def the_backbone_keeps_shapes_and_stays_finite(subject: Subject) -> None:
+    """y is shaped like x, finite from clean data (angle 0) to pure noise (angle pi/2)."""
+    import math
+
+    import torch
+
+    _, cond = subject.batch()
+    x = torch.randn(BATCH, *subject.data.shape)
+    with torch.no_grad():
+        y = subject.net(x, torch.tensor([0.0, 0.3, 1.2, math.pi / 2]), cond)
+    assert y.shape == x.shape, f"the backbone maps {tuple(x.shape)} to {tuple(y.shape)}"
+    assert bool(torch.isfinite(y).all()), "the backbone is not finite at both ends of the noise levels"
+
+
+def samples_do_not_see_each_other(subject: Subject) -> None:
+    """A sample's output is the same alone and in a batch (batch normalization breaks this)."""
+    import torch
+
+    _, cond = subject.batch()
+    x, angle = torch.randn(BATCH, *subject.data.shape), torch.linspace(0.1, 1.5, BATCH)
+    with torch.no_grad():
+        together = subject.net(x, angle, cond)
+        alone = subject.net(x[1:2], angle[1:2], {key: value[1:2] for key, value in cond.items()})
+    assert torch.allclose(together[1:2], alone, atol=1e-4), "a sample's output depends on the others in its batch"
+
+
+def not_given_is_said_in_two_ways(subject: Subject) -> None:
+    """A missing condition and -1 give the same output, and a given label another one."""
+    import torch
+
+    if not subject.data.classes:
+        return
+    x, angle = torch.randn(2, *subject.data.shape), torch.tensor([0.5, 1.0])
+    with torch.no_grad():
+        missing = subject.net(x, angle, {})
+        minus_one = subject.net(x, angle, {"label": torch.tensor([-1, -1])})
+        given = subject.net(x, angle, {"label": torch.tensor([0, 0])})
+    assert torch.allclose(missing, minus_one, atol=1e-6), "label -1 must mean the same as no label"
+    assert not torch.allclose(missing, given), "the backbone does not listen to the label"
+
+
+def the_backbone_listens_to_the_noise_level(subject: Subject) -> None:
+    """Another angle gives another output."""
+    import torch
+
+    x = torch.randn(2, *subject.data.shape)
+    with torch.no_grad():
+        low, high = (subject.net(x, torch.full((2,), angle), {}) for angle in (0.2, 1.4))
+    assert not torch.allclose(low, high), "the backbone does not listen to the noise level"
+
+
+def sets_have_no_order(subject: Subject) -> None:
+    """For unordered data: a permutation of the elements permutes the output, and any number of elements works."""
+    import torch
+
+    if not subject.data.unordered:
+        return
+    x, angle = torch.randn(2, *subject.data.shape), torch.tensor([0.5, 1.0])
+    order = torch.randperm(x.shape[1], generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        error = (subject.net(x[:, order], angle, {}) - subject.net(x, angle, {})[:, order]).abs().max()
+        more = subject.net(torch.randn(1, 2 * x.shape[1] + 1, *x.shape[2:]), angle[:1], {})
+    assert float(error) < 1e-3, f"the backbone is not permutation-equivariant (off by {float(error):.2g})"
+    assert more.shape[1] == 2 * x.shape[1] + 1, "the backbone does not take another number of elements"
+
+
+def every_parameter_learns(subject: Subject) -> None:
+    """The loss has a finite gradient for every parameter, and a few steps bring it down."""
+    import torch
+
+    from ptdiff.denoiser import NetworkDenoiser
+    from ptdiff.process import Flow
+
+    torch.manual_seed(0)
+    model = NetworkDenoiser(subject.modality.backbone(subject.data))
+    x, cond = subject.batch()
+    z = subject.data.normalize(x)
+    hidden = {key: torch.where(torch.arange(BATCH) < 1, -1, value) for key, value in cond.items() if not value.is_floating_point()}
+    generator = torch.Generator().manual_seed(1)
+    eps, level = torch.randn(z.shape, generator=generator), Flow().level(torch.linspace(0.2, 0.9, BATCH))
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    losses = []
+    for _ in range(12):
+        loss = model.loss(z, eps, level, {**cond, **hidden}).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    dead = [name for name, p in model.named_parameters() if p.grad is None or not bool(torch.isfinite(p.grad).all())]
+    assert not dead, f"no finite gradient reaches {', '.join(dead[:5])}"
+    assert losses[-1] < losses[0], f"the loss does not fall on one batch ({losses[0]:.4f} to {losses[-1]:.4f})"

@@ -1,0 +1,130 @@
+"""Checks of what surrounds the network: options, samples, scale, pictures, files, metrics."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import tempfile
+from pathlib import Path
+
+from ptdiff import registry
+from ptdiff.modality import Visualizer
+from ptdiff.testing.subject import BATCH, Subject
+
+
+def options_are_a_frozen_dataclass_of_plain_values(subject: Subject) -> None:
+    """Options survive config.yaml: fields of JSON values, restored by the registry's own validation."""
+    assert dataclasses.is_dataclass(subject.modality), "a modality is a dataclass"
+    assert type(subject.modality).__dataclass_params__.frozen, "declare it @dataclass(frozen=True)"  # type: ignore[attr-defined]
+    options = json.loads(json.dumps(dataclasses.asdict(subject.modality)))
+    again = registry.build(type(subject.modality).__name__, type(subject.modality), options)
+    assert again == subject.modality, f"options do not survive JSON: {options}"
+
+
+def batches_have_the_declared_shape(subject: Subject) -> None:
+    """float32 (b, *shape), finite, with integer labels that have names."""
+    import torch
+
+    x, cond = subject.batch()
+    assert tuple(x.shape) == (BATCH, *subject.data.shape), f"batch of shape {tuple(x.shape)}, data of {subject.data.shape}"
+    assert x.dtype == torch.float32, f"samples are {x.dtype}, not float32"
+    assert bool(torch.isfinite(x).all()), "samples are not finite"
+    for key, value in cond.items():
+        assert len(value) == BATCH, f"condition {key!r} has {len(value)} rows for {BATCH} samples"
+    if subject.data.classes:
+        assert "label" in cond, "data with classes gives each sample a 'label'"
+        inside = (cond["label"] >= -1) & (cond["label"] < len(subject.data.classes))
+        assert cond["label"].dtype == torch.int64 and bool(inside.all()), "labels are int64 in [-1, number of classes)"
+
+
+def samples_are_a_pure_function_of_id_and_seed(subject: Subject) -> None:
+    """The same ids and seed give the same rows, alone, again and in another order."""
+    import torch
+
+    x, _ = subject.batch(seed=5)
+    assert subject.data.train is not None
+    again, _ = subject.data.train.batch(torch.arange(BATCH) % len(subject.data.train), 5)
+    assert torch.equal(x, again), "the same (ids, seed) gave other samples: something draws from global random state"
+    order = torch.tensor([2, 0, 3, 1])
+    shuffled, _ = subject.data.train.batch(order % len(subject.data.train), 5)
+    assert torch.equal(shuffled, x[order]), "a sample depends on its place in the batch"
+
+
+def normalized_data_has_unit_variance(subject: Subject) -> None:
+    """In model units the mean is near zero and the variance near one: the contract of the core."""
+    import torch
+
+    train = subject.data.train
+    assert train is not None
+    count = min(512, len(train))
+    ids = torch.div(torch.arange(count) * len(train), count, rounding_mode="floor")
+    z = subject.data.normalize(train.batch(ids, 0)[0]).double()
+    assert abs(float(z.mean())) < 0.3, f"normalized data has mean {float(z.mean()):.3f}: use Data(...).measured()"
+    spread = float(z.square().mean().sqrt())
+    assert 0.7 < spread < 1.4, f"normalized data has standard deviation {spread:.3f}: use Data(...).measured()"
+    back = subject.data.world(subject.data.normalize(train.batch(ids, 0)[0]))
+    assert torch.allclose(back, train.batch(ids, 0)[0], rtol=1e-4, atol=1e-4), "world(normalize(x)) is not x"
+
+
+def splits_do_not_share_samples(subject: Subject) -> None:
+    """No sample of val equals one of train."""
+    import torch
+
+    train, val = subject.data.train, subject.data.val
+    if val is None or train is None or not len(val):
+        return
+    ids = torch.arange(min(16, len(val)))
+    mine = val.batch(ids, 0)[0].flatten(1)
+    theirs = train.batch(torch.arange(min(512, len(train))), 0)[0].flatten(1)
+    same = (mine[:, None] == theirs[None]).all(-1)
+    assert not bool(same.any()), "val holds samples of train"
+
+
+def pictures_are_pictures(subject: Subject) -> None:
+    """The visualizer turns samples in world units into a uint8 RGB image."""
+    import numpy as np
+
+    visualizer = subject.modality.visualizer()
+    assert isinstance(visualizer, Visualizer), "visualizer() must return a ptdiff.modality.Visualizer"
+    x = subject.batch()[0].numpy()
+    for titles in ([], ["one", "two", "three", "four"]):
+        image = visualizer.sheet(x, titles)
+        assert image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3, "a picture is uint8 (h, w, 3)"
+    assert int(image.min()) < int(image.max()), "the picture is empty"
+
+
+def files_are_written(subject: Subject) -> None:
+    """Every file format writes a file that is not empty."""
+    x = subject.batch()[0].numpy()
+    with tempfile.TemporaryDirectory() as folder:
+        for suffix, write in subject.modality.formats().items():
+            assert not suffix.startswith("."), f"name the format {suffix!r} without the dot"
+            path = Path(folder) / f"sample.{suffix}"
+            write(path, x[0])
+            assert path.is_file() and path.stat().st_size > 0, f"format {suffix} wrote nothing"
+
+
+def the_recipe_fits_the_configuration(subject: Subject) -> None:
+    """recipe() holds known keys with values of the right type."""
+    from ptdiff.config import merged, validate
+
+    validate(merged({"modality": "it"}, subject.modality.recipe()))
+
+
+def metrics_know_a_good_set_from_a_bad_one(subject: Subject) -> None:
+    """Held-out samples score better than noise, by every score that falls with quality or is a share near 50 %."""
+    import torch
+
+    train = subject.data.train
+    assert train is not None
+    count = min(16, len(train) // 3)
+    if count < 2:
+        return
+    sets = [train.batch(torch.arange(i * count, (i + 1) * count), 0)[0] for i in range(3)]
+    noise = subject.data.world(torch.randn(sets[0].shape, generator=torch.Generator().manual_seed(0)) * 3)
+    good = subject.modality.metrics(sets[0], sets[1], sets[2])
+    bad = subject.modality.metrics(noise, sets[1], sets[2])
+    assert good, "metrics() returned nothing"
+    for name, score in good.items():
+        assert score.low <= score.high, f"{name}: the interval is upside down"
+    assert any(bad[name].value != good[name].value for name in good), "the metrics cannot tell noise from data"
