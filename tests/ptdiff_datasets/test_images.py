@@ -1,0 +1,133 @@
+"""Digits and folders in MNIST's layout."""
+
+import gzip
+import os
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ptdiff_datasets.errors import DataError, FormatError
+from ptdiff_datasets.images import digits, mnist
+
+REAL = (
+    Path(os.environ.get("PTDIFF_TEST_DATA", Path(__file__).parents[2] / ".." / "shared" / "data")) / "mnist"
+)
+
+
+def write(path: Path, array: np.ndarray) -> None:
+    content = struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape) + array.tobytes()
+    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
+
+
+def images(count: int, seed: int = 0, side: int = 6) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (count, side, side), dtype=np.uint8)
+
+
+def labels(count: int) -> np.ndarray:
+    return (np.arange(count) % 3).astype(np.uint8)
+
+
+def test_digits_are_those_of_scikit_learn_each_once() -> None:
+    from sklearn.datasets import load_digits
+
+    train, val = digits()
+    assert len(train) + len(val) == 1797
+    assert train.pixels.shape[1:] == (1, 8, 8)
+    assert train.pixels.min() == 0
+    assert train.pixels.max() == 1
+    mine = np.concatenate([train.pixels, val.pixels]).reshape(1797, 64) * 16
+    theirs = load_digits().data
+    assert np.array_equal(mine[np.lexsort(mine.T)], theirs[np.lexsort(theirs.T)])
+
+
+def test_the_digits_held_out_are_a_sixth_of_each_class() -> None:
+    train, val = digits()
+    assert train.label is not None
+    assert val.label is not None
+    share = np.bincount(val.label) / (np.bincount(val.label) + np.bincount(train.label))
+    assert np.abs(share - 1 / 6).max() < 0.005
+    assert np.array_equal(digits()[1].pixels, val.pixels)
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_a_folder_in_the_layout_of_mnist_is_read(tmp_path: Path, suffix: str) -> None:
+    write(tmp_path / f"train-images-idx3-ubyte{suffix}", images(9))
+    write(tmp_path / f"train-labels-idx1-ubyte{suffix}", labels(9))
+    write(tmp_path / f"t10k-images-idx3-ubyte{suffix}", images(4, seed=1))
+    write(tmp_path / f"t10k-labels-idx1-ubyte{suffix}", labels(4))
+    train, val = mnist(tmp_path)
+    assert np.array_equal(np.rint(train.pixels[:, 0] * 255), images(9))
+    assert np.array_equal(np.rint(val.pixels[:, 0] * 255), images(4, seed=1))
+    assert train.label is not None
+    assert train.label.tolist() == labels(9).tolist()
+    assert train.pixels.dtype == np.float32
+    again, _ = mnist(tmp_path / f"train-images-idx3-ubyte{suffix}")
+    assert np.array_equal(again.pixels, train.pixels)
+
+
+def test_without_test_files_a_sixth_of_each_class_is_held_out(tmp_path: Path) -> None:
+    write(tmp_path / "train-images-idx3-ubyte", images(36))
+    write(tmp_path / "train-labels-idx1-ubyte", labels(36))
+    train, val = mnist(tmp_path)
+    assert train.label is not None
+    assert val.label is not None
+    assert np.bincount(train.label).tolist() == [10, 10, 10]
+    assert np.bincount(val.label).tolist() == [2, 2, 2]
+
+
+def test_images_without_labels_are_read(tmp_path: Path) -> None:
+    write(tmp_path / "train-images.idx3-ubyte.gz", images(12))
+    train, val = mnist(tmp_path)
+    assert train.label is None
+    assert (len(train), len(val)) == (10, 2)
+
+
+def test_one_file_of_several_sets_must_be_named(tmp_path: Path) -> None:
+    for name in ("letters", "digits"):
+        write(tmp_path / f"emnist-{name}-train-images-idx3-ubyte", images(6))
+        write(tmp_path / f"emnist-{name}-test-images-idx3-ubyte", images(3))
+    with pytest.raises(DataError, match="several sets"):
+        mnist(tmp_path)
+    train, val = mnist(tmp_path / "emnist-letters-train-images-idx3-ubyte")
+    assert (len(train), len(val)) == (6, 3)
+
+
+def test_a_file_both_plain_and_packed_is_one_set(tmp_path: Path) -> None:
+    for suffix in ("", ".gz"):
+        write(tmp_path / f"train-images-idx3-ubyte{suffix}", images(6))
+    assert len(mnist(tmp_path)[0]) == 5
+
+
+def test_what_does_not_fit_together_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no train-images-idx3-ubyte"):
+        mnist(tmp_path)
+    with pytest.raises(FileNotFoundError):
+        mnist(tmp_path / "nowhere")
+    write(tmp_path / "train-images-idx3-ubyte", images(9))
+    write(tmp_path / "train-labels-idx1-ubyte", labels(8))
+    with pytest.raises(FormatError, match="not a byte for each of 9 images"):
+        mnist(tmp_path)
+    write(tmp_path / "train-labels-idx1-ubyte", labels(9))
+    write(tmp_path / "t10k-images-idx3-ubyte", images(4))
+    with pytest.raises(DataError, match=r"one of .* has labels, the other has none"):
+        mnist(tmp_path)
+    write(tmp_path / "t10k-images-idx3-ubyte", images(4, side=7))
+    with pytest.raises(DataError, match=r"images of \(7, 7\)"):
+        mnist(tmp_path)
+    write(tmp_path / "train-images-idx3-ubyte", labels(9))
+    with pytest.raises(FormatError, match="not bytes of"):
+        mnist(tmp_path)
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason=f"the real MNIST is not in {REAL} (set PTDIFF_TEST_DATA)")
+def test_the_real_mnist_has_its_published_counts() -> None:
+    train, val = mnist(REAL)
+    assert train.pixels.shape == (60_000, 1, 28, 28)
+    assert val.pixels.shape == (10_000, 1, 28, 28)
+    assert val.label is not None
+    assert np.bincount(val.label).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
+    # the mean and deviation that every tutorial quotes
+    assert train.pixels.mean(dtype=np.float64) == pytest.approx(0.1307, abs=5e-5)
+    assert train.pixels.std(dtype=np.float64) == pytest.approx(0.3081, abs=5e-5)

@@ -1,0 +1,96 @@
+"""Text tables: separators, names, numbers, and clear words for what is wrong."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ptdiff_datasets.errors import DataError, FormatError
+from ptdiff_datasets.tabular import read_table
+
+
+def table(tmp_path: Path, text: str | bytes) -> Path:
+    path = tmp_path / "table.csv"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+@pytest.mark.parametrize("mark", [",", ";", "\t", ", "])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_columns_are_read_whatever_separates_them(tmp_path: Path, mark: str, end: str) -> None:
+    rows = [("name", "x", "y"), ("a", "1", "-2.5"), ("b", "3e2", "4")]
+    found = read_table(table(tmp_path, end.join(mark.join(row) for row in rows) + end))
+    assert found.names == ("name", "x", "y")
+    assert found.numeric() == ("x", "y")
+    assert found.numbers(["y", "x"]).tolist() == [[-2.5, 1], [4, 300]]
+    assert found.where("name", "b").column("x") == ("3e2",)
+
+
+def test_quotes_a_byte_order_mark_and_empty_lines_are_understood(tmp_path: Path) -> None:
+    found = read_table(table(tmp_path, '\ufeffx,"a ""name"", quoted"\n\n1,"two\nlines"\n\n'))
+    assert found.names == ("x", 'a "name", quoted')
+    assert found.rows == (("1", "two\nlines"),)
+
+
+def test_columns_without_names_are_numbered(tmp_path: Path) -> None:
+    found = read_table(table(tmp_path, "1,2\n3,4\n"))
+    assert found.names == ("c1", "c2")
+    assert found.numbers(found.names).tolist() == [[1, 2], [3, 4]]
+
+
+@settings(max_examples=50, deadline=None)
+@given(values=st.lists(st.tuples(*[st.floats(allow_nan=False, allow_infinity=False)] * 2), min_size=1))
+def test_written_numbers_come_back_to_the_bit(
+    tmp_path_factory: pytest.TempPathFactory, values: list[tuple[float, float]]
+) -> None:
+    text = "x,y\n" + "".join(f"{x!r},{y!r}\n" for x, y in values)
+    found = read_table(table(tmp_path_factory.mktemp("t"), text))
+    assert np.array_equal(found.numbers(["x", "y"]), np.array(values))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "no rows"),
+        ("\n \n", "no rows"),
+        ("x,y\n", "a line of names and no rows"),
+        ("x,y\n1,2\n3\n", "line 3 has 1 cells, not 2"),
+        ("x,y\n1,2\n3,4,5\n", "line 3 has 3 cells, not 2"),
+        ("x,x\n1,2\n", "occurs twice"),
+        ('x,y\n1,"2\n', "line 2: unexpected end of data"),
+        (b"x,y\n1,\xff\n", r"not UTF-8 text \(byte 6\)"),
+        (b"\x89PNG\r\n\x1a\n", r"not UTF-8 text \(byte 0\)"),
+    ],
+)
+def test_a_broken_table_is_refused(tmp_path: Path, text: str | bytes, message: str) -> None:
+    with pytest.raises(FormatError, match=message):
+        read_table(table(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("cell", "message"),
+    [
+        ("", "1 cells of column 'y' are no numbers, the first is ''"),
+        ("two", "the first is 'two'"),
+        ("1_000", "the first is '1_000'"),
+        ("nan", "1 numbers in column 'y' are NaN or infinite"),
+        ("-inf", "NaN or infinite"),
+        ("1e999", "NaN or infinite"),
+    ],
+)
+def test_cells_that_are_no_finite_numbers_are_refused(tmp_path: Path, cell: str, message: str) -> None:
+    found = read_table(table(tmp_path, f"x,y\n1,{cell}\n2,3\n"))
+    with pytest.raises(FormatError, match=message):
+        found.numbers(["x", "y"])
+
+
+def test_a_wrong_name_gets_the_nearest_right_one(tmp_path: Path) -> None:
+    found = read_table(table(tmp_path, "length,height,kind\n1,2,dino\n3,4,star\n"))
+    with pytest.raises(DataError, match="no column 'lenght'; did you mean 'length'"):
+        found.column("lenght")
+    with pytest.raises(DataError, match="no row has kind = 'dinno'; did you mean 'dino'"):
+        found.where("kind", "dinno")
+    with pytest.raises(DataError, match="there are dino, star"):
+        found.where("kind", "42")
