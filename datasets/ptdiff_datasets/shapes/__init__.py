@@ -8,6 +8,7 @@ They are stylised objects, not scans and not ShapeNet; results on them compare w
 """
 
 from ptdiff_datasets.shapes.catalog import CLASSES, dense_clouds, make_shape
-from ptdiff_datasets.shapes.shape import Part, Shape
+from ptdiff_datasets.shapes.part import Part
+from ptdiff_datasets.shapes.shape import Shape
 
 __all__ = ["CLASSES", "Part", "Shape", "dense_clouds", "make_shape"]

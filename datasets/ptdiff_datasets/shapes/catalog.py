@@ -10,8 +10,9 @@ import numpy.typing as npt
 from ptdiff_datasets.shapes.draw import Draw
 from ptdiff_datasets.shapes.furniture import bookshelf, table
 from ptdiff_datasets.shapes.household import bottle, lamp, mug
+from ptdiff_datasets.shapes.part import Part
 from ptdiff_datasets.shapes.seating import chair, sofa
-from ptdiff_datasets.shapes.shape import Part, Shape, stream
+from ptdiff_datasets.shapes.shape import Shape, stream
 from ptdiff_datasets.shapes.vehicles import airplane, car, rocket
 
 _MAKERS: dict[str, Callable[[Draw], list[Part]]] = {

@@ -1,9 +1,10 @@
 """Table and bookshelf. Meters; the front is towards -Z."""
 
 from ptdiff_datasets.shapes.draw import Draw
+from ptdiff_datasets.shapes.part import Part
 from ptdiff_datasets.shapes.placing import block, leg, rod
-from ptdiff_datasets.shapes.shape import Part
-from ptdiff_datasets.shapes.swept import Loft, Revolution, oval, rectangle, rounded
+from ptdiff_datasets.shapes.polyhedra import Loft, oval, rectangle, rounded
+from ptdiff_datasets.shapes.revolution import Revolution
 
 
 def table(draw: Draw) -> list[Part]:

@@ -2,11 +2,11 @@
 
 import math
 
+from ptdiff_datasets.shapes.curved import Ellipsoid, TorusArc
 from ptdiff_datasets.shapes.draw import Draw
+from ptdiff_datasets.shapes.part import Part
 from ptdiff_datasets.shapes.placing import Point, block, leg, rod, towards, turn_y, turn_z
-from ptdiff_datasets.shapes.primitives import Ellipsoid, TorusArc
-from ptdiff_datasets.shapes.shape import Part
-from ptdiff_datasets.shapes.swept import Revolution, frustum
+from ptdiff_datasets.shapes.revolution import Revolution, frustum
 
 
 def bottle(draw: Draw) -> list[Part]:

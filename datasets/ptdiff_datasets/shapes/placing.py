@@ -4,9 +4,10 @@ import math
 
 import numpy as np
 
-from ptdiff_datasets.shapes.primitives import Array, Box
-from ptdiff_datasets.shapes.shape import Part
-from ptdiff_datasets.shapes.swept import frustum
+from ptdiff_datasets.shapes.part import Part
+from ptdiff_datasets.shapes.polyhedra import Box
+from ptdiff_datasets.shapes.revolution import frustum
+from ptdiff_datasets.shapes.solids import Array
 
 Point = tuple[float, float, float]
 

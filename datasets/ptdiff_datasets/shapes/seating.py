@@ -3,9 +3,10 @@
 import math
 
 from ptdiff_datasets.shapes.draw import Draw
+from ptdiff_datasets.shapes.part import Part
 from ptdiff_datasets.shapes.placing import FORWARD, LEFT, Point, block, leg, rod, turn_x
-from ptdiff_datasets.shapes.shape import Part
-from ptdiff_datasets.shapes.swept import Loft, frustum, oval, rounded
+from ptdiff_datasets.shapes.polyhedra import Loft, oval, rounded
+from ptdiff_datasets.shapes.revolution import frustum
 
 
 def chair(draw: Draw) -> list[Part]:

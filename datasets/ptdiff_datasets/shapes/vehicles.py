@@ -2,11 +2,12 @@
 
 import math
 
+from ptdiff_datasets.shapes.curved import Ellipsoid
 from ptdiff_datasets.shapes.draw import Draw
+from ptdiff_datasets.shapes.part import Part
 from ptdiff_datasets.shapes.placing import BACKWARD, FORWARD, LEFT, RIGHT, block, rod, turn_y, turn_z
-from ptdiff_datasets.shapes.primitives import Box, Ellipsoid
-from ptdiff_datasets.shapes.shape import Part
-from ptdiff_datasets.shapes.swept import Loft, Revolution, rectangle
+from ptdiff_datasets.shapes.polyhedra import Box, Loft, rectangle
+from ptdiff_datasets.shapes.revolution import Revolution
 
 
 def _ogive(

@@ -1,93 +1,16 @@
-"""Solids with closed-form surfaces: box, ellipsoid, torus arc.
-
-Coordinates are float64 arrays of shape (3, k), one row per axis, in the solid's own frame. Every solid knows its exact
-area, draws points uniform by area on its closed surface, tells what lies strictly inside it, and has a mesh.
-"""
+"""Smooth solids with samplers of their own: Ellipsoid and TorusArc."""
 
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
+
+from ptdiff_datasets.shapes.solids import Array, Mask
 
 if TYPE_CHECKING:
     import trimesh
-
-Array = npt.NDArray[np.float64]
-Mask = npt.NDArray[np.bool_]
-
-SKIN = 1e-9
-"""A point this close to a surface counts as lying on it, not inside (same unit as the solids)."""
-
-
-class Solid(Protocol):
-    """A closed solid in its own frame."""
-
-    @property
-    def area(self) -> float:
-        """Exact area of the closed surface."""
-        ...
-
-    def sample(self, rng: np.random.Generator, count: int) -> tuple[Array, Array]:
-        """Points (3, count), independent and uniform by area, with their unit outward normals (3, count)."""
-        ...
-
-    def inside(self, points: Array) -> Mask:
-        """Which of the points (3, k) lie strictly inside: bool (k,)."""
-        ...
-
-    def extent(self, rotation: Array) -> tuple[Array, Array]:
-        """Lower and upper corner (3,) of the exact bounding box after the rotation (3, 3)."""
-        ...
-
-    def mesh(self) -> "trimesh.Trimesh":
-        """A watertight mesh whose vertices lie on the surface."""
-        ...
-
-
-@dataclass(frozen=True)
-class Box:
-    """A box centered on the origin; the fields are half its sides."""
-
-    x: float
-    y: float
-    z: float
-
-    @property
-    def area(self) -> float:
-        return 8 * (self.x * self.y + self.y * self.z + self.z * self.x)
-
-    def sample(self, rng: np.random.Generator, count: int) -> tuple[Array, Array]:
-        half = np.array([self.x, self.y, self.z])
-        faces = np.array([self.y * self.z, self.z * self.x, self.x * self.y])
-        points = (2 * rng.random((3, count)) - 1) * half[:, None]
-        normals = np.zeros((3, count))
-        start = 0
-        for axis, size in enumerate(rng.multinomial(count, faces / faces.sum()).tolist()):
-            block = slice(start, start + size)
-            sign = np.sign(
-                points[axis, block] + 5e-324
-            )  # the smallest number makes the sign of zero positive
-            points[axis, block] = sign * half[axis]
-            normals[axis, block] = sign
-            start += size
-        return points, normals
-
-    def inside(self, points: Array) -> Mask:
-        half = np.array([[self.x], [self.y], [self.z]]) - SKIN
-        inside: Mask = (np.abs(points) < half).all(axis=0)
-        return inside
-
-    def extent(self, rotation: Array) -> tuple[Array, Array]:
-        reach = np.abs(rotation) @ np.array([self.x, self.y, self.z])
-        return -reach, reach
-
-    def mesh(self) -> "trimesh.Trimesh":
-        import trimesh
-
-        return trimesh.creation.box(extents=(2 * self.x, 2 * self.y, 2 * self.z))
 
 
 @dataclass(frozen=True)
@@ -126,7 +49,7 @@ class Ellipsoid:
 
     def inside(self, points: Array) -> Mask:
         axes = np.array([[self.x], [self.y], [self.z]])
-        inside: Mask = np.square(points / axes).sum(axis=0) < 1 - SKIN
+        inside: Mask = np.square(points / axes).sum(axis=0) < 1
         return inside
 
     def extent(self, rotation: Array) -> tuple[Array, Array]:
@@ -184,8 +107,8 @@ class TorusArc:
     def inside(self, points: Array) -> Mask:
         x, y, z = points
         turned = np.mod(np.arctan2(y, x) - self.start, 2 * math.pi)
-        tube = np.square(np.hypot(x, y) - self.radius) + z * z < self.tube**2 - SKIN * self.tube
-        inside: Mask = tube & (turned > SKIN) & (turned < self.sweep - SKIN)
+        tube = np.square(np.hypot(x, y) - self.radius) + z * z < self.tube**2
+        inside: Mask = tube & (turned > 0) & (turned < self.sweep)
         return inside
 
     def extent(self, rotation: Array) -> tuple[Array, Array]:
