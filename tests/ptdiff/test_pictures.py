@@ -143,6 +143,26 @@ def test_a_gif_uses_one_palette_for_all_frames(tmp_path):
     assert all(flag & 0x80 == 0 for flag in flags)
 
 
+def test_a_gif_keeps_greys_exactly_beside_many_colors(tmp_path):
+    ramp = np.repeat(np.linspace(180, 255, 60).astype(np.uint8)[None, :, None], 20, axis=0).repeat(3, axis=2)
+    frames = [np.concatenate([noise(i, 20), ramp, flat(255, 20)]) for i in range(3)]
+    save_animation(tmp_path / "a.gif", frames)
+    with Image.open(tmp_path / "a.gif") as back:
+        for index, frame in enumerate(frames):
+            back.seek(index)
+            np.testing.assert_array_equal(np.asarray(back.convert("RGB"))[20:], frame[20:])
+
+
+def test_a_grey_gif_is_exact(tmp_path):
+    save_animation(tmp_path / "a.gif", [flat(v) for v in (0, 90, 255)])
+    with Image.open(tmp_path / "a.gif") as back:
+        values = []
+        for index in range(3):
+            back.seek(index)
+            values.append(back.convert("RGB").getpixel((5, 5)))
+    assert values == [(0, 0, 0), (90, 90, 90), (255, 255, 255)]
+
+
 def test_an_mp4_has_its_frames_and_an_even_size(tmp_path):
     imageio_ffmpeg = pytest.importorskip("imageio_ffmpeg", reason="imageio-ffmpeg is not installed")
     save_animation(tmp_path / "a.mp4", [flat((40 * i, 120, 128), 63, 65) for i in range(6)], fps=10)

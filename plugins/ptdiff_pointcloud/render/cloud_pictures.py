@@ -46,7 +46,7 @@ def render_cloud(
     """
     scene = make_scene(points, colors, radius)
     visibility = _visibility(scene, engine)
-    light = studio(azimuth)
+    light = studio(azimuth, len(scene.centers))
     camera, fine = _cameras(azimuth, elevation, size, supersample)
     seen = surface(scene, fine, visibility.first_hit(fine))
     count = len(scene.centers)
@@ -74,7 +74,7 @@ def turntable(
         raise ValueError(f"a turntable needs at least one frame, not {frames}")
     scene = make_scene(points, colors, radius)
     visibility = _visibility(scene, engine)
-    light = studio(azimuth)
+    light = studio(azimuth, len(scene.centers))
     nodes = cells_per_sphere(len(scene.centers)) + 1
     everywhere = np.ones((len(scene.centers), nodes, nodes), dtype=bool)
     gathered = gather(scene, light, visibility, everywhere)

@@ -11,6 +11,7 @@ A unit vector lies on the grid of its sphere by the octahedral map (Meyer et al.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,10 +21,11 @@ from .camera import direction
 from .scene import Floats, Ints, Scene
 from .visibility import Visibility
 
-KEY_COUNT, AMBIENT_COUNT = 24, 40
 _LAMP = 0.20  # radius of the lamp over its distance
-_GROUND_KEY, _GROUND_AMBIENT = 96, 32  # points of the ground's grids along one side
-_LIFT = 0.12  # nodes lie this share of a radius over their sphere, so that touching spheres do not shade them
+_GROUND_KEY, _GROUND_AMBIENT = 80, 32  # points of the ground's grids along one side
+# Nodes lie this share of a radius over their sphere, so that touching spheres do not shade them; where a
+# sphere has few nodes, those must stand clear of its neighbors.
+_LIFT, _LIFT_OF_FEW = 0.12, 0.8
 
 
 @dataclass(frozen=True)
@@ -50,19 +52,23 @@ class GatheredLight:
     high: Floats
 
 
-def studio(azimuth: float) -> Light:
-    """The light for a camera at `azimuth` degrees: a lamp high on its left, a glow from all around."""
+def studio(azimuth: float, count: int) -> Light:
+    """The light for a camera at `azimuth` degrees: a lamp high on its left, a glow from all around.
+
+    A cloud of few spheres gets more directions: its shadows have nothing to hide their steps in.
+    """
+    steps = ((64, (80, 240)), (256, (40, 96)), (30000, (20, 32)))
+    keys, ambients = next((counts for limit, counts in steps if count <= limit), (12, 20))
     toward = direction(azimuth + 50, 58)
-    turns = np.arange(KEY_COUNT) * np.pi * (3 - 5**0.5)
-    spread = _LAMP * np.sqrt((np.arange(KEY_COUNT) + 0.5) / KEY_COUNT)
     side = np.cross(toward, (0.0, 1.0, 0.0))
     side /= np.linalg.norm(side)
+    turns, rank = _spiral(keys)
     disc = np.cos(turns)[:, None] * side + np.sin(turns)[:, None] * np.cross(side, toward)
-    height = 1 - (2 * np.arange(AMBIENT_COUNT) + 1) / AMBIENT_COUNT
-    turns = np.arange(AMBIENT_COUNT) * np.pi * (3 - 5**0.5)
+    turns, height = _spiral(ambients)
+    height = 1 - 2 * height
     around = np.sqrt(1 - height**2)
-    ambient = np.stack([around * np.cos(turns), height, around * np.sin(turns)], axis=1)
-    return Light(toward, _unit(toward + spread[:, None] * disc), ambient.astype(np.float32))
+    glow = np.stack([around * np.cos(turns), height, around * np.sin(turns)], axis=1)
+    return Light(toward, _unit(toward + _LAMP * np.sqrt(rank)[:, None] * disc), glow.astype(np.float32))
 
 
 def cells_per_sphere(count: int) -> int:
@@ -79,7 +85,8 @@ def gather(
     nodes = octahedron_to_sphere(*np.meshgrid(line, line, indexing="ij")).reshape(-1, 3)
     sphere, node = (index.astype(np.int64) for index in np.nonzero(needed.reshape(len(needed), -1)))
     normals = nodes[node]
-    points = scene.centers[sphere] + scene.radius * (1 + _LIFT) * normals
+    lift = _LIFT if cells > 2 else _LIFT_OF_FEW
+    points = scene.centers[sphere] + scene.radius * (1 + lift) * normals
     low, high = _shadow_window(scene, light)
     grids = []
     for directions, count, blur in ((light.key, _GROUND_KEY, 2), (light.ambient, _GROUND_AMBIENT, 2)):
@@ -167,6 +174,12 @@ def _blur(image: Floats, passes: int) -> Floats:
             near, far = (padded[:-2], padded[2:]) if axis == 0 else (padded[:, :-2], padded[:, 2:])
             image = (image / 2 + (near + far) / 4).astype(np.float32)
     return image
+
+
+def _spiral(count: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Angles and ranks in (0, 1) of points spread evenly by the golden angle (Vogel 1979)."""
+    index = np.arange(count, dtype=np.float64)
+    return index * (math.pi * (3 - 5**0.5)), (index + 0.5) / count
 
 
 def _unit(vectors: npt.NDArray[np.floating]) -> Floats:

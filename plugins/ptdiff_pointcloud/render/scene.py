@@ -62,7 +62,7 @@ def make_scene(points: npt.ArrayLike, colors: npt.ArrayLike | None, radius: floa
 
 def default_radius(count: int) -> float:
     """Radius of a sphere over the radius of the cloud: denser clouds get smaller spheres."""
-    return float(min(0.14, 0.038 * (2048 / count) ** 0.38))
+    return float(min(0.14, 0.036 * (2048 / count) ** 0.42))
 
 
 def position_colors(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

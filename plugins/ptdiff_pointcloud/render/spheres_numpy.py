@@ -15,7 +15,7 @@ from .scene import Floats, Ints, Scene
 _CHUNK = 1 << 20  # candidate pixels looked at together
 _NOTHING = np.iinfo(np.int64).max
 _ID_BITS = 24
-_MAP_CELLS = 3.0  # cells of a shadow map a radius
+_MAP_CELLS, _COARSEST = 3.0, 0.02  # cells of a shadow map a radius, largest cell
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class NumpyVisibility:
         flat, height = centers @ frame.T, centers @ light
         low = flat.min(axis=0) - 2 * radius
         size = flat.max(axis=0) + 2 * radius - low
-        cell = max(radius / _MAP_CELLS, float(size.max()) / 4096)
+        cell = max(min(radius / _MAP_CELLS, _COARSEST), float(size.max()) / 4096)
         width, depth = (int(n) for n in np.ceil(size / cell))
 
         # All spheres are equal, so one stencil of offsets with their heights over the center draws each.

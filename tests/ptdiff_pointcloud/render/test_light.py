@@ -22,7 +22,7 @@ def lit(points, engine, radius=None, azimuth=0.0):
         visibility = (Open3DVisibility if engine == "open3d" else NumpyVisibility)(scene)
     except ImportError as error:
         pytest.skip(f"Open3D cannot be imported: {error}")
-    light = studio(azimuth)
+    light = studio(azimuth, len(scene.centers))
     nodes = cells_per_sphere(len(scene.centers)) + 1
     needed = np.ones((len(scene.centers), nodes, nodes), dtype=bool)
     return scene, light, gather(scene, light, visibility, needed)
@@ -47,7 +47,7 @@ def test_a_sphere_alone_is_lit_all_around(engine):
 
 @both_engines
 def test_a_sphere_in_line_with_the_lamp_shades_the_other(engine):
-    toward = studio(0).toward
+    toward = studio(0, 2).toward
     _, _, gathered = lit([toward, -toward], engine, radius=0.6)
     assert node_toward(gathered, 0, toward) == 1
     assert node_toward(gathered, 1, toward) < 0.05
@@ -56,7 +56,7 @@ def test_a_sphere_in_line_with_the_lamp_shades_the_other(engine):
 
 @both_engines
 def test_spheres_across_the_light_do_not_shade_each_other(engine):
-    toward = studio(0).toward
+    toward = studio(0, 2).toward
     across = np.cross(toward, [0, 1, 0])
     _, _, gathered = lit([across, -across], engine, radius=0.3)
     assert min(node_toward(gathered, i, toward) for i in (0, 1)) == 1
