@@ -66,9 +66,10 @@ class Images(Modality):
 
         if self.data == "digits":
             return images.digits()
-        if not Path(self.data).exists() and Path(self.data).name == self.data:
+        path = Path(self.data)
+        if not (path.exists() or path.suffix or path.name != self.data):
             raise unknown("image set, file or folder", self.data, ["digits"])
-        return images.mnist(self.data)
+        return images.mnist(path)
 
     def backbone(self, data: Data) -> nn.Module:
         """A U-Net of 0.4 M parameters at the default width."""

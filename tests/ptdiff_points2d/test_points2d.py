@@ -1,0 +1,178 @@
+"""The modality: sources, splits, options, pictures, files."""
+
+import csv
+import dataclasses
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from ptdiff.data import Data
+from ptdiff.modality import Unsupported
+from ptdiff.names import UnknownName
+from ptdiff_datasets.errors import DataError
+from ptdiff_datasets.toys import TOYS
+from ptdiff_points2d import Points2D
+
+
+def samples(data: Data, split: str = "train") -> torch.Tensor:
+    part = getattr(data, split)
+    return part.batch(torch.arange(len(part)), seed=0)[0]
+
+
+@pytest.mark.parametrize("name", TOYS)
+def test_every_distribution_is_normalized_labelled_and_split(name: str) -> None:
+    data = Points2D(data=name, count=3000).dataset()
+    assert data.shape == (2,)
+    assert data.classes == TOYS[name].classes
+    z = data.normalize(samples(data))
+    assert z.shape == (3000, 2)
+    assert z.mean(dim=0).abs().max() < 1e-5
+    assert z.square().mean() == pytest.approx(1, abs=1e-5)
+    held = samples(data, "val")
+    assert held.shape == (300, 2)
+    assert len(torch.cat([held, samples(data)]).unique(dim=0)) == 3300
+    assert data.train is not None
+    condition = data.train.batch(torch.arange(50), 0)[1]
+    assert ("label" in condition) == bool(data.classes)
+
+
+def test_the_seed_chooses_the_points_and_nothing_else_does() -> None:
+    first = samples(Points2D(seed=4, count=100).dataset())
+    assert torch.equal(first, samples(Points2D(seed=4, count=100).dataset()))
+    assert torch.equal(first, samples(Points2D(seed=4, count=200).dataset())[:100])
+    assert not torch.equal(first, samples(Points2D(seed=5, count=100).dataset()))
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    rows = np.random.default_rng(0).normal(size=(60, 2)) * [3, 1] + [10, -5]
+    lines = [f"{'ab'[i % 2]}\t{i}\t{x!r}\t{y!r}" for i, (x, y) in enumerate(rows.tolist())]
+    path = tmp_path / "table.tsv"
+    path.write_text("\n".join(["set\tnumber\tx\ty", *lines]))
+    return path
+
+
+def test_a_table_gives_its_columns_classes_and_rows(table: Path) -> None:
+    data = Points2D(data=str(table), columns="x, y", label="set").dataset()
+    assert data.classes == ("a", "b")
+    assert (len(samples(data)), len(samples(data, "val"))) == (50, 10)
+    assert samples(data).mean(dim=0).tolist() == pytest.approx([10, -5], abs=1.5)
+    half = Points2D(data=str(table), columns="x,y", where="set=b").dataset()
+    assert half.classes == ()
+    assert len(samples(half)) + len(samples(half, "val")) == 30
+    # without names of columns the first two that hold numbers
+    assert samples(Points2D(data=str(table)).dataset())[:3, 0].tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"data": "mons"}, UnknownName, "did you mean 'moons'"),
+        ({"data": "nowhere.csv"}, FileNotFoundError, "nowhere.csv"),
+        ({"data": "no/where"}, FileNotFoundError, "no/where"),
+        ({"data": "/"}, IsADirectoryError, "/"),
+        ({"label": "set"}, ValueError, "belong to tables, moons is a distribution"),
+        ({"count": 0}, ValueError, "count must be at least 1"),
+        ({"seed": -1}, ValueError, "seed must not be negative"),
+    ],
+)
+def test_wrong_options_are_answered_clearly(
+    options: dict[str, str], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        Points2D(**options).dataset()  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"columns": "x"}, "two columns of numbers are needed, found x"),
+        ({"columns": "x,z"}, "no column 'z'"),
+        ({"columns": "set,x"}, "no numbers"),
+        ({"where": "set"}, "column=value"),
+        ({"where": "set=c"}, "no row has"),
+        ({"where": "number=7"}, "1 rows are too few"),
+    ],
+)
+def test_wrong_options_of_a_table_are_answered_clearly(
+    table: Path, options: dict[str, str], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        Points2D(data=str(table), **options).dataset()  # type: ignore[arg-type]
+
+
+def test_a_table_with_one_column_of_numbers_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "one.csv"
+    path.write_text("x,name\n1,a\n2,b\n")
+    with pytest.raises(DataError, match="two columns of numbers are needed, found x"):
+        Points2D(data=str(path)).dataset()
+
+
+def ink(picture: np.ndarray) -> np.ndarray:
+    """Where the picture has a color that is not gray."""
+    return np.ptp(picture.astype(int), axis=2) > 40
+
+
+def test_the_picture_shows_points_where_they_are() -> None:
+    picture = Points2D(data="checkerboard").visualizer()
+    corner = picture.sheet(np.full((1, 2), 1.5, np.float32), [])
+    assert corner.shape == (720, 720, 3)
+    assert corner.dtype == np.uint8
+    rows, columns = ink(corner).nonzero()
+    assert len(rows) > 20
+    assert rows.max() < 200
+    assert columns.min() > 500
+    middle = ink(picture.sheet(np.zeros((1, 2), np.float32), [])).nonzero()
+    assert abs(middle[0].mean() - 0.495 * 720) < 3
+    assert abs(middle[1].mean() - 0.525 * 720) < 3
+
+
+def test_the_frame_is_fixed_and_colors_follow_the_class() -> None:
+    picture = Points2D(data="moons").visualizer()
+    one = np.array([[0.5, 0.25]], np.float32)
+    for titles in (["upper"], ["lower"]):
+        sheet = picture.sheet(one, titles)
+        center = sheet[356, 378].tolist()
+        assert center[2] > center[0] if titles == ["upper"] else center[0] > center[2]
+    far = np.array([[0.5, 0.25], [1e6, 0]], np.float32)
+    assert ink(picture.sheet(far, []))[340:372, 362:394].any()
+
+
+def test_numbered_samples_have_no_legend_and_titles_must_match() -> None:
+    picture = Points2D(data="moons").visualizer()
+    points = np.zeros((30, 2), np.float32)
+    plain = picture.sheet(points, [])
+    assert np.array_equal(plain, picture.sheet(points, [str(n) for n in range(30)]))
+    with pytest.raises(ValueError, match="2 titles for 30 samples"):
+        picture.sheet(points, ["a", "b"])
+
+
+def test_any_samples_give_a_picture(table: Path) -> None:
+    for picture in (Points2D(data=str(table)).visualizer(), Points2D(data="lost.csv").visualizer()):
+        for points in (np.zeros((0, 2)), np.full((3, 2), np.nan), np.zeros((1, 2)), np.eye(2) * 1e30):
+            assert picture.sheet(points.astype(np.float32), []).shape == (720, 720, 3)
+        with pytest.raises(Unsupported, match="no turntable"):
+            picture.turntable(np.zeros((1, 2), np.float32), [])
+
+
+def test_a_point_is_written_as_csv(tmp_path: Path) -> None:
+    point = np.array([1 / 3, -2e-7], np.float32)
+    Points2D().formats()["csv"](tmp_path / "p.csv", point)
+    with (tmp_path / "p.csv").open(newline="") as file:
+        rows = list(csv.reader(file))
+    assert rows[0] == ["x", "y"]
+    assert np.array_equal(np.array(rows[1], dtype=np.float32), point)
+
+
+def test_every_option_explains_itself_and_importing_is_light() -> None:
+    assert all(option.metadata["help"] for option in dataclasses.fields(Points2D))
+    for name in TOYS:
+        assert name in {f.name: f for f in dataclasses.fields(Points2D)}["data"].metadata["help"]
+    heavy = "[m for m in ('torch', 'numpy', 'matplotlib') if m in sys.modules]"
+    code = f"import sys, ptdiff_points2d; print({heavy})"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == "[]"
