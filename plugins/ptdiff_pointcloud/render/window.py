@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import ctypes
+import math
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from .scene import make_scene, position_colors
+from .scene import make_scene, to_srgb
 
 _STEP = 2.4
 
@@ -24,31 +27,51 @@ def show(clouds: Sequence[npt.ArrayLike], titles: Sequence[str] | None = None) -
     if not clouds:
         raise ValueError("there is no cloud to show")
     scenes = [make_scene(cloud, None, None) for cloud in clouds]
-    # Open3D must not be asked: without a display it draws into the void forever or ends the process.
-    display = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
-    if sys.platform.startswith("linux") and not display:
-        raise RuntimeError("there is no display for a window (DISPLAY is not set): render to a file instead")
     try:
         import open3d
     except ImportError as error:
         raise RuntimeError(
             f"Open3D cannot be imported ({error}); on Debian: apt-get install libegl1 libgl1 libusb-1.0-0"
         ) from error
+    # Open3D must not be asked: without a display it draws into the void for ever or ends the process.
+    if sys.platform.startswith("linux") and not _display_answers():
+        display = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+        reason = f"display {display} does not answer" if display else "DISPLAY is not set"
+        raise RuntimeError(f"there is no display for a window ({reason}): render to a file instead")
     drawn = []
-    columns = int(np.ceil(np.sqrt(len(scenes))))
-    for index, (scene, cloud) in enumerate(zip(scenes, clouds, strict=True)):
+    columns = math.ceil(math.sqrt(len(scenes)))
+    rows = math.ceil(len(scenes) / columns)
+    for index, scene in enumerate(scenes):
         row, column = divmod(index, columns)
         place = np.array([-column * _STEP, -row * _STEP, 0])
         points = open3d.utility.Vector3dVector(scene.centers.astype(np.float64) + place)
         geometry = open3d.geometry.PointCloud(points)
-        tint = position_colors(np.asarray(cloud, dtype=np.float64))
-        geometry.colors = open3d.utility.Vector3dVector(tint)
+        geometry.colors = open3d.utility.Vector3dVector(to_srgb(scene.albedo) / 255)
         drawn.append(geometry)
     open3d.visualization.draw_geometries(
         drawn,
         window_name=" · ".join(titles) if titles else "point clouds",
-        lookat=[0, 0, 0],
+        lookat=[-(columns - 1) * _STEP / 2, -(rows - 1) * _STEP / 2, 0],
         up=[0, 1, 0],
         front=[0.5, 0.4, -0.8],
         zoom=0.7,
     )
+
+
+def _display_answers() -> bool:
+    """Whether an X server or a Wayland compositor is there; a missing X library counts as no display."""
+    wayland = os.environ.get("WAYLAND_DISPLAY")
+    if wayland and (Path(os.environ.get("XDG_RUNTIME_DIR", "/")) / wayland).is_socket():
+        return True
+    if not os.environ.get("DISPLAY"):
+        return False
+    try:
+        x11 = ctypes.CDLL("libX11.so.6")
+    except OSError:
+        return False
+    x11.XOpenDisplay.restype = ctypes.c_void_p
+    connection = x11.XOpenDisplay(None)
+    if connection is None:
+        return False
+    x11.XCloseDisplay(ctypes.c_void_p(connection))
+    return True

@@ -103,7 +103,8 @@ def test_the_ground_is_untouched_far_from_the_cloud(engine):
 
 def test_in_pictures_the_shadow_falls_right_of_the_cloud_and_left_when_seen_from_behind():
     post = np.stack([np.zeros(60), np.linspace(-1, 1, 60), np.zeros(60)], axis=1)
-    front, behind = turntable(post, frames=2, size=128, radius=0.15, azimuth=0, engine="numpy")
+    red = np.tile((1.0, 0, 0), (60, 1))
+    front, behind = turntable(post, frames=2, size=128, radius=0.15, azimuth=0, colors=red, engine="numpy")
     for image, side in ((front, 1), (behind, -1)):
         ground = (np.ptp(image.astype(int), axis=2) <= 2) & (image[:, :, 0] < 235)
         assert side * (np.nonzero(ground)[1].mean() - 64) > 8
