@@ -10,7 +10,6 @@ waits for the device, the cost is known before running, and on linear denoisers 
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
@@ -47,7 +46,17 @@ class Table:
     @property
     def calls(self) -> int:
         """Calls of the denoiser in one run."""
-        return sum(stage.level is not None for stage in self.stages)
+        return len(self.called)
+
+    @property
+    def history(self) -> int:
+        """How many of the newest estimates the stages look back on."""
+        return max(1, *(len(stage.mix) for stage in self.stages))
+
+    @property
+    def called(self) -> tuple[Pair, ...]:
+        """The levels at which the denoiser is called, in order."""
+        return tuple(stage.level for stage in self.stages if stage.level is not None)
 
     @property
     def stochastic(self) -> bool:
@@ -106,11 +115,10 @@ def trajectory(
     if table.stochastic and noise is None:
         raise ValueError("this table adds noise: pass noise, a function from step to standard normal numbers")
     cond = {} if cond is None else cond
-    called = [stage.level for stage in table.stages if stage.level is not None]
-    columns = torch.tensor(called, dtype=x.dtype, device=x.device).T if called else x.new_zeros(2, 0)
-    levels = map(Level, *(column.unbind() for column in columns))
-    newest: deque[Tensor] = deque(maxlen=max((len(stage.mix) for stage in table.stages), default=0) or 1)
-    step = -1
+    # one transfer to the device for all levels of the run
+    called = torch.tensor(table.called, dtype=x.dtype, device=x.device).reshape(-1, 2).unbind()
+    newest: list[Tensor] = []
+    calls, step = 0, -1
     for stage in table.stages:
         # products and sums are rounded one by one: a fused multiply-add rounds differently in the vectorized body of a
         # kernel and in its tail, and a sample would depend on its place in the batch
@@ -127,7 +135,9 @@ def trajectory(
             x, step = point, step + 1
             yield State(step, table.levels[step], x, newest[0] if newest else None)
         if stage.level is not None:
-            newest.appendleft(denoiser(point, next(levels), cond))
+            alpha, sigma = called[calls].unbind()
+            newest = [denoiser(point, Level(alpha, sigma), cond), *newest[: table.history - 1]]
+            calls += 1
 
 
 def solve(
