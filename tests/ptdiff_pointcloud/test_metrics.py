@@ -1,0 +1,173 @@
+"""1-NNA, coverage and minimum matching distance on cases with known answers, and on what they must catch."""
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from ptdiff_datasets.shapes import CLASSES, dense_clouds
+from ptdiff_pointcloud import PointCloud
+from ptdiff_pointcloud.metrics import (
+    Distances,
+    Outcomes,
+    compare_clouds,
+    coverage,
+    minimum_matching_distance,
+    nearest_neighbor_accuracy,
+)
+
+
+def vectors(count: int, seed: int, dimension: int = 4) -> Tensor:
+    return torch.randn(count, dimension, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def between(generated: Tensor, reference: Tensor) -> Distances:
+    """Distances of plain vectors, which stand for shapes."""
+
+    def squares(a: Tensor, b: Tensor) -> Tensor:
+        return (a[:, None] - b[None]).square().sum(-1)
+
+    return Distances(
+        squares(generated, generated), squares(reference, reference), squares(generated, reference)
+    )
+
+
+def shapes(count: int, points: int, first: int) -> Tensor:
+    """Clouds of procedural shapes, every class in turn, their seeds from ``first`` on."""
+    turn = np.arange(count)
+    return torch.from_numpy(dense_clouds(turn % len(CLASSES), first + turn // len(CLASSES), points))
+
+
+def brute_force(distances: Distances) -> tuple[float, float, float]:
+    """1-NNA by the words of its definition."""
+    n = len(distances.between)
+    right = {"reference": 0, "generated": 0}
+    for name, own, across in (
+        ("reference", distances.reference, distances.between.T),
+        ("generated", distances.generated, distances.between),
+    ):
+        for i in range(n):
+            others = [(float(own[i, j]), True) for j in range(n) if j != i]
+            others += [(float(across[i, j]), False) for j in range(n)]
+            right[name] += min(others)[1]
+    reference, generated = right["reference"], right["generated"]
+    return 100 * (reference + generated) / (2 * n), 100 * reference / n, 100 * generated / n
+
+
+@pytest.mark.parametrize("shift", [0.0, 1.0])
+def test_the_accuracy_is_that_of_the_definition(shift: float) -> None:
+    distances = between(vectors(60, 0), vectors(60, 1) + shift)
+    found = tuple(part.mean for part in nearest_neighbor_accuracy(distances))
+    assert found == pytest.approx(brute_force(distances), abs=1e-9)
+
+
+def test_far_sets_are_told_apart_always() -> None:
+    both, reference, generated = nearest_neighbor_accuracy(between(vectors(20, 0), vectors(20, 1) + 100))
+    assert both.mean == reference.mean == generated.mean == 100
+    assert coverage(between(vectors(20, 0) + 100, vectors(20, 1)).between).mean <= 20
+
+
+def test_a_copy_of_the_reference_is_its_neighbor() -> None:
+    x = vectors(20, 0)
+    distances = between(x, x)
+    assert nearest_neighbor_accuracy(distances)[0].mean == 0
+    assert coverage(distances.between).mean == 100
+    assert minimum_matching_distance(distances.between).mean == 0
+
+
+def test_ties_between_the_sets_count_half() -> None:
+    same = torch.zeros(6, 4, dtype=torch.float64)
+    assert nearest_neighbor_accuracy(between(same, same))[0].mean == 50
+
+
+def test_coverage_and_matching_distance_on_a_line() -> None:
+    generated, reference = torch.tensor([[0.0], [0.1], [5.0]]), torch.tensor([[0.0], [4.0], [9.0]])
+    distances = between(generated, reference).between
+    # 0 and 0.1 are nearest to 0, 5 is nearest to 4
+    assert coverage(distances).mean == pytest.approx(200 / 3)
+    # 0 to 0, 4 to 5, 9 to 5
+    assert minimum_matching_distance(distances).mean == pytest.approx((0 + 1 + 16) / 3)
+
+
+def test_two_halves_of_one_distribution_cannot_be_told_apart() -> None:
+    score = compare_clouds(shapes(120, 128, 0), shapes(120, 128, 100), shapes(120, 128, 200))["1nna_cd"]
+    error = (score.high - score.low) / 4
+    assert abs(score.value - 50) < 2 * error
+    assert abs(score.floor - 50) < 2 * error
+
+
+def test_a_generator_that_repeats_forty_shapes_is_caught_on_the_full_set_only() -> None:
+    reference, few = vectors(240, 0, 3), vectors(40, 1, 3)
+    repeated = few.repeat(6, 1) + 1e-6 * vectors(240, 2, 3)
+    both, real, generated = nearest_neighbor_accuracy(between(repeated, reference))
+    assert both.mean > 70
+    # its own repetitions give it away, while the reference finds nothing odd
+    assert generated.mean > 95
+    assert generated.mean - real.mean > 10
+    order = torch.randperm(240, generator=torch.Generator().manual_seed(0))
+    groups = [(repeated[order[i : i + 8]], reference[i : i + 8]) for i in range(0, 240, 8)]
+    grouped = sum(nearest_neighbor_accuracy(between(g, r))[0].mean for g, r in groups) / len(groups)
+    assert grouped < 60
+
+
+def test_the_interval_of_the_accuracy_is_as_wide_as_the_score_varies() -> None:
+    values, widths = [], []
+    for draw in range(60):
+        both = nearest_neighbor_accuracy(between(vectors(80, 2 * draw), vectors(80, 2 * draw + 1)))[0]
+        low, high = both.interval(seed=draw)
+        values.append(both.mean)
+        widths.append((high - low) / (2 * 1.96))
+    spread = float(torch.tensor(values).std())
+    mean_width = sum(widths) / len(widths)
+    # independent shapes would make it 3.95: a fifth too narrow
+    assert 0.8 * spread < mean_width < 1.35 * spread
+
+
+def test_the_interval_of_independent_numbers_is_that_of_their_mean() -> None:
+    values = vectors(400, 0, 1).flatten()
+    low, high = Outcomes(values, torch.arange(400)).interval(seed=0)
+    assert low < float(values.mean()) < high
+    assert high - low == pytest.approx(2 * 1.96 * float(values.std()) / 20, rel=0.15)
+
+
+def test_shapes_of_one_group_are_resampled_together() -> None:
+    values = torch.tensor([0.0, 100.0]).double().repeat_interleave(50)
+    alone = Outcomes(values, torch.arange(100)).interval(seed=0)
+    tied = Outcomes(values, torch.arange(10).repeat_interleave(10)).interval(seed=0)
+    assert tied[1] - tied[0] > 2 * (alone[1] - alone[0])
+
+
+def test_noise_on_the_clouds_is_seen() -> None:
+    reference, training = shapes(100, 96, 0), shapes(100, 96, 100)
+    clean = shapes(100, 96, 200)
+    noisy = clean + 0.08 * torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
+    good, bad = compare_clouds(clean, reference, training), compare_clouds(noisy, reference, training)
+    assert bad["1nna_cd"].value > good["1nna_cd"].value + 15
+    assert bad["mmd_cd"].value > 1.2 * good["mmd_cd"].value
+    assert bad["1nna_cd"].floor == good["1nna_cd"].floor
+
+
+def test_the_modality_gives_percentages_in_intervals_with_floors() -> None:
+    scores = PointCloud().metrics(shapes(30, 64, 0), shapes(40, 96, 100), shapes(35, 64, 200), seed=3)
+    assert list(scores) == ["1nna_cd", "1nna_cd_ref", "1nna_cd_gen", "cov_cd", "mmd_cd"]
+    for name, score in scores.items():
+        assert score.low <= score.value <= score.high, name
+        assert 0 <= score.value <= 100
+    halves = scores["1nna_cd_ref"].value + scores["1nna_cd_gen"].value
+    assert scores["1nna_cd"].value == pytest.approx(halves / 2)
+    # the smallest set and the sparsest cloud decide
+    assert scores == PointCloud().metrics(
+        shapes(30, 64, 0), shapes(40, 96, 100)[:30, :64], shapes(35, 64, 200)[:30], seed=3
+    )
+
+
+def test_progress_reaches_the_number_of_pairs_once() -> None:
+    seen: list[tuple[int, int]] = []
+    compare_clouds(*(shapes(6, 16, i) for i in (0, 10, 20)), progress=lambda *at: seen.append(at))
+    assert seen[-1] == (3 * 15 + 2 * 36,) * 2
+    assert [done for done, _ in seen] == sorted(done for done, _ in seen)
+
+
+def test_a_single_cloud_is_not_a_set() -> None:
+    with pytest.raises(ValueError, match="at least two clouds"):
+        compare_clouds(shapes(1, 16, 0), shapes(9, 16, 10), shapes(9, 16, 20))
