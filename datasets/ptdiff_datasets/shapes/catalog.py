@@ -7,13 +7,15 @@ from types import MappingProxyType
 import numpy as np
 import numpy.typing as npt
 
+from ptdiff_datasets.shapes.aircraft import airplane, rocket
+from ptdiff_datasets.shapes.car import car
+from ptdiff_datasets.shapes.chair import chair
 from ptdiff_datasets.shapes.draw import Draw
 from ptdiff_datasets.shapes.furniture import bookshelf, table
 from ptdiff_datasets.shapes.household import bottle, lamp, mug
 from ptdiff_datasets.shapes.part import Part
-from ptdiff_datasets.shapes.seating import chair, sofa
 from ptdiff_datasets.shapes.shape import Shape, stream
-from ptdiff_datasets.shapes.vehicles import airplane, car, rocket
+from ptdiff_datasets.shapes.sofa import sofa
 
 _MAKERS: dict[str, Callable[[Draw], list[Part]]] = {
     "airplane": airplane,
@@ -38,9 +40,7 @@ def make_shape(name: str, seed: int) -> Shape:
     """
     if name not in _MAKERS:
         nearest = difflib.get_close_matches(name.lower(), CLASSES, n=1, cutoff=0.0)[0]
-        raise ValueError(
-            f"no class of shapes is called {name!r}; did you mean {nearest!r}? All: {', '.join(CLASSES)}"
-        )
+        raise ValueError(f"no class of shapes is called {name!r}; did you mean {nearest!r}? All: {', '.join(CLASSES)}")
     seed = int(seed)
     if not 0 <= seed < 2**63:
         raise ValueError(f"a shape's seed lies in [0, 2**63), not {seed}")
@@ -50,14 +50,14 @@ def make_shape(name: str, seed: int) -> Shape:
     return Shape(name, seed, label, MappingProxyType(draw.values), parts)
 
 
-def dense_clouds(
-    labels: npt.ArrayLike, seeds: npt.ArrayLike, points: int, draw: int = 0
-) -> npt.NDArray[np.float32]:
+def dense_clouds(labels: npt.ArrayLike, seeds: npt.ArrayLike, points: int, draw: int = 0) -> npt.NDArray[np.float32]:
     """Clouds (m, points, 3) of the shapes (labels[i], seeds[i]), `labels` and `seeds` being integers of shape (m,).
 
     Row i equals `make_shape(CLASSES[labels[i]], seeds[i]).points(points, seed=draw)` whatever else is in the batch.
     """
     label_list, seed_list = np.asarray(labels), np.asarray(seeds)
+    if label_list.dtype.kind not in "iu" or seed_list.dtype.kind not in "iu":
+        raise ValueError(f"labels and seeds must be integers, not {label_list.dtype} and {seed_list.dtype}")
     if label_list.ndim != 1 or label_list.shape != seed_list.shape:
         raise ValueError(
             f"labels and seeds must be two lists of one length, not {label_list.shape} and {seed_list.shape}"

@@ -134,9 +134,7 @@ class TorusArc:
         turn = np.linspace(0, 2 * math.pi, sides, endpoint=False)
         distance = self.radius + self.tube * np.cos(turn)
         height = np.broadcast_to(self.tube * np.sin(turn), (steps + 1, sides))
-        grid = np.stack([distance * np.cos(around), distance * np.sin(around), height], axis=-1).reshape(
-            -1, 3
-        )
+        grid = np.stack([distance * np.cos(around), distance * np.sin(around), height], axis=-1).reshape(-1, 3)
         tips = self.radius * np.stack([np.cos(around), np.sin(around), 0 * around], axis=-1)[[0, -1], 0]
         corner = np.arange(steps * sides)
         beside = corner // sides * sides + (corner + 1) % sides

@@ -74,7 +74,8 @@ class FlatParts:
 def _edges(corners: tuple[int, ...]) -> Counts:
     """Indices (4, bands) of each band's near and far edge among all bottom corners followed by all top corners.
 
-    Of a part with c corners the first c + 2 bands lie in its c + 2 planes; the rest are the other triangles of its caps.
+    Of a part with c corners the first c + 2 bands lie in its c + 2 planes; the rest are the other triangles of its
+    caps.
     """
     total, first = sum(corners), 0
     edges = []

@@ -19,9 +19,7 @@ def bottle(draw: Draw) -> list[Part]:
     starts = {"wine": (0.52, 0.66), "flask": (0.3, 0.48), "water": (0.62, 0.76), "jug": (0.5, 0.62)}[kind]
     shoulder = height * draw.number("shoulder", *starts)
     length = (
-        height
-        * {"wine": 0.2, "flask": 0.28, "water": 0.06, "jug": 0.12}[kind]
-        * draw.number("neck length", 0.8, 1.2)
+        height * {"wine": 0.2, "flask": 0.28, "water": 0.06, "jug": 0.12}[kind] * draw.number("neck length", 0.8, 1.2)
     )
     slope = height - length - shoulder
     power = draw.number("shoulder curve", 0.5, 1.6)
@@ -52,9 +50,7 @@ def bottle(draw: Draw) -> list[Part]:
     low = height - 1.2 * lip_height
     if closure == "cork":
         parts.append(
-            Part(
-                "cork", frustum(mouth * 1.02, mouth * 1.12, size * 1.6 * neck + height - low), (0.0, low, 0.0)
-            )
+            Part("cork", frustum(mouth * 1.02, mouth * 1.12, size * 1.6 * neck + height - low), (0.0, low, 0.0))
         )
     elif closure == "screw":
         tall = size * 1.3 * neck
@@ -96,7 +92,7 @@ def mug(draw: Draw) -> list[Part]:
     """A cup with a wall, a foot and a handle: a ring, an ear, or three straight bars."""
     radius = draw.number("radius", 0.034, 0.046)
     height = radius * draw.number("height", 1.7, 3.0)
-    wall = radius * draw.number("wall", 0.09, 0.14)
+    wall = radius * draw.number("wall", 0.1, 0.15)
     taper = draw.number("taper", 0.72, 1.08)
     bulge = draw.number("bulge", -0.06, 0.16)
     flare = draw.number("flare", 0.0, 0.1)
@@ -117,16 +113,16 @@ def mug(draw: Draw) -> list[Part]:
         profile = [(0.0, 0.0), *profile, (0.0, floor)]
     parts = [Part("cup", Revolution(tuple(profile)))]
     style = draw.choice("handle", ("ring", "ear", "bars"), (5, 3, 2))
-    tube = radius * draw.number("handle tube", 0.1, 0.17)
+    tube = radius * draw.number("handle tube", 0.08, 0.14)
     size, middle = draw.number("handle height", 0.5, 0.68), draw.number("handle place", 0.46, 0.54)
     reach = radius * draw.number("handle reach", 0.55, 0.85)
     low, high = (middle - size / 2) * height, (middle + size / 2) * height
 
     def anchor(y: float) -> float:
-        return outer((y - bevel) / (height - bevel)) - 0.55 * wall
+        return outer((y - bevel) / (height - bevel)) - 0.5 * wall
 
     if style != "bars":
-        bow = draw.number("bow", 0.95, 1.15) if style == "ring" else draw.number("bow", 0.7, 0.9)
+        bow = draw.number("bow", 0.95, 1.15) if style == "ring" else draw.number("bow", 0.86, 0.94)
         return parts + _handle((anchor(high), high, 0.0), (anchor(low), low, 0.0), tube, bow)
     x = max(anchor(low), anchor(high)) + reach
     parts += [rod("bar", (anchor(y), y, 0.0), (x, y, 0.0), tube) for y in (low, high)]
@@ -143,18 +139,11 @@ def lamp(draw: Draw) -> list[Part]:
     pole = draw.number("pole", 0.006, 0.012) * (1.3 if kind in ("floor", "arc") else 1.0)
     dome = draw.number("foot dome", 0.3, 1.0)
     shade = (
-        draw.choice("shade", ("cone", "drum", "globe", "dome"), (4, 3, 2, 2))
-        if kind in ("table", "floor")
-        else "dome"
+        draw.choice("shade", ("cone", "drum", "globe", "dome"), (4, 3, 2, 2)) if kind in ("table", "floor") else "dome"
     )
-    wide = (
-        draw.number("shade radius", 0.85, 1.3)
-        * {"table": 0.16, "floor": 0.24, "desk": 0.085, "arc": 0.22}[kind]
-    )
+    wide = draw.number("shade radius", 0.85, 1.3) * {"table": 0.16, "floor": 0.24, "desk": 0.085, "arc": 0.22}[kind]
     tall = wide * draw.number("shade height", 0.9, 1.5)
-    narrow = (
-        draw.number("shade taper", 0.35, 0.75) if shade == "cone" else draw.number("shade taper", 0.88, 1.0)
-    )
+    narrow = draw.number("shade taper", 0.35, 0.75) if shade == "cone" else draw.number("shade taper", 0.88, 1.0)
     style = draw.choice("base", ("disc", "block", "tripod"), (5, 2, 3 if kind in ("floor", "table") else 0))
     middle = max(height - tall, 0.5 * height)
     parts: list[Part] = []
@@ -182,7 +171,8 @@ def lamp(draw: Draw) -> list[Part]:
         )
     bottom = 0.6 * middle if style == "tripod" else 0.5 * slab
     if kind in ("table", "floor"):
-        parts.append(rod("pole", (0.0, bottom, 0.0), (0.0, middle + 0.3 * tall, 0.0), pole))
+        held = tall - 0.015 * wide if shade == "dome" else 0.3 * tall
+        parts.append(rod("pole", (0.0, bottom, 0.0), (0.0, middle + held, 0.0), pole))
         if kind == "table" and style != "tripod" and draw.choice("body", ("none", "vase"), (1, 2)) == "vase":
             belly = foot * draw.number("belly", 0.5, 0.95)
             parts.append(Part("vase", Ellipsoid(belly, 0.4 * middle, belly), (0.0, 0.45 * middle, 0.0)))
@@ -195,25 +185,20 @@ def lamp(draw: Draw) -> list[Part]:
         parts.append(Part("joint", Ellipsoid(2 * pole, 2 * pole, 2 * pole), elbow))
         aim = draw.number("aim", 0.1, 0.7)
         axis = (0.0, math.cos(aim), math.sin(aim))
-        hang = (0.0, tip[1] - tall * axis[1] * 0.9, tip[2] - tall * axis[2] * 0.9)
+        held = tall - 0.015 * wide  # the arm ends in the middle of the shade's wall
+        hang = (0.0, tip[1] - held * axis[1], tip[2] - held * axis[2])
         return parts + _shade(shade, wide, tall, narrow, hang, axis, pole)
     reach = draw.number("reach", 0.3, 0.42) * height
     straight = height - reach
     parts.append(rod("pole", (0.0, bottom, 0.0), (0.0, straight, 0.0), 1.02 * pole))
     sweep = math.pi * draw.number("arc sweep", 0.72, 0.95)
     # The arc lies in the plane x = 0: its own x axis points to +Z, its center half-way to the front.
-    parts.append(
-        Part("arc", TorusArc(reach, pole, 0.0, sweep), (0.0, straight - 0.001, -reach), turn_y(-math.pi / 2))
-    )
+    parts.append(Part("arc", TorusArc(reach, pole, 0.0, sweep), (0.0, straight - 0.001, -reach), turn_y(-math.pi / 2)))
     end = (0.0, straight + reach * math.sin(sweep), -reach + reach * math.cos(sweep))
-    return parts + _shade(
-        shade, wide, 0.7 * wide, narrow, (0.0, end[1] - 0.6 * wide, end[2]), (0.0, 1.0, 0.0), pole
-    )
+    return parts + _shade(shade, wide, 0.7 * wide, narrow, (0.0, end[1] - 0.685 * wide, end[2]), (0.0, 1.0, 0.0), pole)
 
 
-def _shade(
-    kind: str, wide: float, tall: float, narrow: float, place: Point, axis: Point, pole: float
-) -> list[Part]:
+def _shade(kind: str, wide: float, tall: float, narrow: float, place: Point, axis: Point, pole: float) -> list[Part]:
     """A shade open at the bottom, its lower rim centered on `place`, its upper end along `axis`."""
     turn = None if axis == (0.0, 1.0, 0.0) else towards(axis)
     wall = 0.03 * wide

@@ -63,5 +63,7 @@ def rod(name: str, start: Point, end: Point, radius: float, end_radius: float | 
 
 def leg(name: str, foot: Point, top: Point, foot_radius: float, top_radius: float | None = None) -> Part:
     """A rod that stands on the floor: its foot is lifted so that the lowest edge touches the height of `foot`."""
-    slant = math.hypot(top[0] - foot[0], top[2] - foot[2]) / math.dist(foot, top)
-    return rod(name, (foot[0], foot[1] + foot_radius * slant, foot[2]), top, foot_radius, top_radius)
+    aside, lift = math.hypot(top[0] - foot[0], top[2] - foot[2]), 0.0
+    for _ in range(8):  # lifting the foot tilts the rod a little more: a fast contraction
+        lift = foot_radius * aside / math.hypot(aside, top[1] - foot[1] - lift)
+    return rod(name, (foot[0], foot[1] + lift, foot[2]), top, foot_radius, top_radius)

@@ -27,9 +27,7 @@ class Revolution:
         if points[0][0] > 0:
             points.append(points[0])
         mesh = trimesh.creation.revolve(np.array(points), sections=sections)
-        mesh.apply_transform(
-            [[0, 1, 0, 0], [0, 0, 1, 0], [1, 0, 0, 0], [0, 0, 0, 1]]
-        )  # from around z to around y
+        mesh.apply_transform([[0, 1, 0, 0], [0, 0, 1, 0], [1, 0, 0, 0], [0, 0, 0, 1]])  # from around z to around y
         return mesh
 
 

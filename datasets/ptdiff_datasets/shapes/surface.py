@@ -35,7 +35,10 @@ class Surface:
         self.lower: Array = lower.min(axis=1)
         self.upper: Array = upper.max(axis=1)
         thin = skin(lower, upper)
-        self._low, self._high = ((lower + thin).astype(np.float32)[..., None], (upper - thin).astype(np.float32)[..., None])
+        self._low, self._high = (
+            (lower + thin).astype(np.float32)[..., None],
+            (upper - thin).astype(np.float32)[..., None],
+        )
 
     def sample(self, rng: np.random.Generator, count: int, normals: bool) -> tuple[Floats, Floats | None]:
         """Of `count` points uniform by area on all parts, those inside no part, in random order: (3, at most count).
