@@ -85,10 +85,10 @@ class Points2D(Modality):
         from ptdiff_points2d.picture import Scatter
 
         if self.data in TOYS:
-            return Scatter(source.frame(self.data), TOYS[self.data].classes)
+            return Scatter((*TOYS[self.data].center, TOYS[self.data].reach), TOYS[self.data].classes)
         if Path(self.data).is_file():
             points = self._points()
-            return Scatter(source.frame(self.data, points.train), points.classes)
+            return Scatter(source.around(points.train), points.classes)
         return Scatter(None, ())
 
     def recipe(self) -> Mapping[str, Any]:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ptdiff.modality import Visualizer
+from ptdiff_points2d.source import Frame, around
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from ptdiff.modality import Array, Image
-    from ptdiff_points2d.source import Frame
 
 # told apart by people who see red and green alike, and in gray (after Okabe and Ito 2008)
 COLORS = (
@@ -40,7 +40,7 @@ _INCHES, _DPI = 6.0, 120
 class Scatter(Visualizer):
     """All samples in one square picture, colored by title where the titles name a few classes.
 
-    frame: the square to show; None shows all samples.
+    frame: the square to show; where it is None, or a tenth of the samples lie outside, it is that of the samples.
     classes: the order of the colors, the same from picture to picture.
     """
 
@@ -68,10 +68,14 @@ class Scatter(Visualizer):
         return pixels[..., :3].copy()
 
     def _frame(self, samples: Array) -> Frame:
-        from ptdiff_points2d.source import frame
-
-        shown = samples[np.isfinite(samples).all(axis=1)]
-        return self.frame or (frame("", shown) if len(shown) else (0.0, 0.0, 1.0))
+        samples = samples[np.isfinite(samples).all(axis=1)]
+        if self.frame is not None:
+            x, y, reach = self.frame
+            inside = (np.abs(samples - [x, y]) <= reach).all(axis=1)
+            if inside.sum() >= 0.9 * len(samples):
+                return self.frame
+        # strays beyond the last hundredths do not shrink all others to a dot
+        return around(np.quantile(samples, [0.005, 0.995], axis=0)) if len(samples) else (0.0, 0.0, 1.0)
 
     def _dots(self, axes: Axes, samples: Array, titles: Sequence[str]) -> None:
         # a picture of n dots holds about the same amount of ink for any n

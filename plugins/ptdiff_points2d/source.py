@@ -94,10 +94,8 @@ def from_file(path: Path, columns: Sequence[str], label: str, where: str) -> Poi
     return Points(points[~held], index[~held], points[held], index[held], classes if label else (), summary)
 
 
-def frame(data: str, points: npt.NDArray[np.float32] | None = None) -> Frame:
-    """The square that shows a distribution, or all of ``points`` (n, 2) with a margin."""
-    if points is None:
-        return (*TOYS[data].center, TOYS[data].reach)
-    low, high = points.min(axis=0), points.max(axis=0)
+def around(points: npt.NDArray[np.floating]) -> Frame:
+    """The square around points (n, 2), with a margin of a tenth."""
+    low, high = points.astype(np.float64).min(axis=0), points.astype(np.float64).max(axis=0)
     x, y = ((low + high) / 2).tolist()
     return x, y, 0.55 * float((high - low).max()) or 1.0

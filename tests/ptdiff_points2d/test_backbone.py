@@ -40,9 +40,7 @@ def test_gradients_reach_every_parameter(classes: int) -> None:
     net(x, angle, label).square().sum().backward()
     for name, parameter in net.named_parameters():
         assert parameter.grad is not None, name
-        assert parameter.grad.flatten(1).any(dim=1).all() if parameter.ndim > 1 else parameter.grad.any(), (
-            name
-        )
+        assert parameter.grad.flatten(1).any(dim=1).all() if parameter.ndim > 1 else parameter.grad.any(), name
 
 
 def test_a_label_of_minus_one_is_no_label() -> None:
@@ -93,11 +91,7 @@ def test_it_learns_the_exact_denoiser_of_a_gaussian_in_seconds() -> None:
         level = process.level(torch.tensor(t))
         x0 = mean + torch.randn(4000, 2) @ factor.T
         x = level.alpha * x0 + level.sigma * torch.randn(4000, 2)
-        gain = (
-            level.alpha
-            * covariance
-            @ torch.linalg.inv(level.alpha**2 * covariance + level.sigma**2 * torch.eye(2))
-        )
+        gain = level.alpha * covariance @ torch.linalg.inv(level.alpha**2 * covariance + level.sigma**2 * torch.eye(2))
         exact = mean + (x - level.alpha * mean) @ gain.T
         with torch.no_grad():
             regret = (denoiser(x, Level(level.alpha, level.sigma), {}) - exact).square().mean()

@@ -80,9 +80,7 @@ def test_a_table_gives_its_columns_classes_and_rows(table: Path) -> None:
         ({"seed": -1}, ValueError, "seed must not be negative"),
     ],
 )
-def test_wrong_options_are_answered_clearly(
-    options: dict[str, str], error: type[Exception], message: str
-) -> None:
+def test_wrong_options_are_answered_clearly(options: dict[str, str], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         Points2D(**options).dataset()  # type: ignore[arg-type]
 
@@ -98,9 +96,7 @@ def test_wrong_options_are_answered_clearly(
         ({"where": "number=7"}, "1 rows are too few"),
     ],
 )
-def test_wrong_options_of_a_table_are_answered_clearly(
-    table: Path, options: dict[str, str], message: str
-) -> None:
+def test_wrong_options_of_a_table_are_answered_clearly(table: Path, options: dict[str, str], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Points2D(data=str(table), **options).dataset()  # type: ignore[arg-type]
 
@@ -138,8 +134,16 @@ def test_the_frame_is_fixed_and_colors_follow_the_class() -> None:
         sheet = picture.sheet(one, titles)
         center = sheet[356, 378].tolist()
         assert center[2] > center[0] if titles == ["upper"] else center[0] > center[2]
-    far = np.array([[0.5, 0.25], [1e6, 0]], np.float32)
-    assert ink(picture.sheet(far, []))[340:372, 362:394].any()
+    strays = np.array([[0.5, 0.25]] * 19 + [[1e6, 0]], np.float32)
+    assert ink(picture.sheet(strays, []))[340:372, 362:394].any()
+
+
+def test_samples_of_another_distribution_are_shown_whole() -> None:
+    # a file of samples need not know the options of the run that it comes from
+    rings, _ = TOYS["rings"].draw(500, seed=0)
+    moons = ink(Points2D(data="moons").visualizer().sheet(rings, []))
+    right = ink(Points2D(data="rings").visualizer().sheet(rings, []))
+    assert moons.sum() > 0.9 * right.sum()
 
 
 def test_numbered_samples_have_no_legend_and_titles_must_match() -> None:
