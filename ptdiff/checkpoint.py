@@ -2,9 +2,10 @@
 
     <folder>/<step>/{<part>.safetensors …, state.json, MANIFEST.sha256, COMMITTED}
 
-Writing: everything goes into a temporary folder beside the target, each file is flushed to the disk and its SHA-256 put into
-MANIFEST.sha256; the folder is renamed, and only then COMMITTED, which holds the hash of the manifest, is written.  Reading:
-the newest checkpoint that verifies; one that does not is renamed to ``<step>.damaged`` and never deleted.
+Writing: everything goes into a temporary folder beside the target, each file is flushed to the disk and its SHA-256
+put into MANIFEST.sha256; the folder is renamed, and only then COMMITTED, which holds the hash of the manifest, is
+written. Reading: the newest checkpoint that verifies; one that does not is renamed to ``<step>.damaged`` and never
+deleted.
 """
 
 from __future__ import annotations
@@ -44,13 +45,19 @@ def _flush(path: Path) -> None:
 
 def write_atomic(path: Path, text: str) -> None:
     """Replace ``path`` by ``text`` at once: readers see the old file or the new one, never a part."""
-    temporary = path.with_name(f".tmp-{uuid.uuid4().hex}")
+    temporary = _temporary(path.parent)
     try:
         temporary.write_text(text, encoding="utf-8")
         _flush(temporary)
         temporary.replace(path)
+        # the file is on the disk, its name is not until the folder is
+        _flush(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _temporary(folder: Path) -> Path:
+    return folder / f".tmp-{uuid.uuid4().hex}"
 
 
 @dataclass(frozen=True)
@@ -68,7 +75,8 @@ class Checkpoint:
         """The tensors of one part, on the CPU."""
         from safetensors.torch import load_file
 
-        return load_file(self.path / f"{part}.safetensors")
+        tensors: dict[str, Tensor] = load_file(self.path / f"{part}.safetensors")
+        return tensors
 
 
 def save(
@@ -76,24 +84,45 @@ def save(
 ) -> Checkpoint:
     """Write ``parts`` (name to tensors) and ``state`` (JSON values) as the checkpoint of ``step``.
 
-    Older checkpoints beyond the newest ``keep`` are removed, once that many verify.  CheckpointError says why nothing was
-    written: the earlier checkpoints are then as they were.
+    A checkpoint of that step that verifies is left as it is.  Older checkpoints beyond the newest ``keep`` are
+    removed, once that many verify.  CheckpointError says why nothing was written: the earlier checkpoints are then as
+    they were.
     """
+    from safetensors import SafetensorError
+
+    final = folder / str(step)
+    try:
+        if problem(final) is not None:
+            _write(final, parts, state)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"checkpoint of step {step} was not written: {error}") from error
+    try:
+        _prune(folder, keep)
+        return Checkpoint(final, json.loads((final / STATE).read_bytes()))
+    except OSError as error:
+        raise CheckpointError(
+            f"checkpoint of step {step} is written, but older ones cannot be removed: {error}"
+        ) from error
+
+
+def _write(final: Path, parts: Mapping[str, Mapping[str, Tensor]], state: Mapping[str, Any]) -> None:
     from safetensors.torch import save_file
 
+    folder = final.parent
     folder.mkdir(parents=True, exist_ok=True)
-    final = folder / str(step)
-    if final.exists() and problem(final) is None:
-        return Checkpoint(final, dict(state))
     size = sum(t.numel() * t.element_size() for part in parts.values() for t in part.values())
     free = shutil.disk_usage(folder).free
     if free < 2 * size:
-        raise CheckpointError(f"{folder}: {free >> 20} MiB free, a checkpoint needs {2 * size >> 20} MiB to be safe")
-    temporary = folder / f".tmp-{uuid.uuid4().hex}"
+        raise OSError(f"{folder}: {free >> 20} MiB free, a checkpoint needs {2 * size >> 20} MiB to be safe")
+    temporary = _temporary(folder)
     try:
         temporary.mkdir()
         for name, tensors in parts.items():
-            save_file({k: t.detach().contiguous().cpu() for k, t in tensors.items()}, temporary / f"{name}.safetensors")
+            # cloned, because safetensors refuses two names (tied weights) for one memory
+            save_file(
+                {k: t.detach().cpu().contiguous().clone() for k, t in tensors.items()},
+                temporary / f"{name}.safetensors",
+            )
         (temporary / STATE).write_text(json.dumps(dict(state), indent=1), encoding="utf-8")
         files = sorted(temporary.iterdir())
         manifest = "".join(f"{_sha256(file)}  {file.name}\n" for file in files)
@@ -103,31 +132,35 @@ def save(
         if final.exists():
             _set_aside(final)
         temporary.rename(final)
-        _flush(folder)
-        write_atomic(final / COMMITTED, hashlib.sha256(manifest.encode()).hexdigest() + "\n")
-        _flush(final)
-    except OSError as error:
-        raise CheckpointError(f"checkpoint of step {step} was not written: {error}") from error
+        try:
+            _flush(folder)
+            write_atomic(final / COMMITTED, _seal(manifest.encode()))
+        except OSError:
+            _discard(final)
+            raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    _prune(folder, keep)
-    return Checkpoint(final, dict(state))
+
+
+def _seal(manifest: bytes) -> str:
+    return hashlib.sha256(manifest).hexdigest() + "\n"
 
 
 def problem(path: Path) -> str | None:
     """Why the checkpoint at ``path`` cannot be trusted; None if it verifies."""
     try:
-        manifest = (path / MANIFEST).read_text(encoding="utf-8")
-        if (path / COMMITTED).read_text(encoding="utf-8").strip() != hashlib.sha256(manifest.encode()).hexdigest():
+        # bytes, because text is read with some freedom (line ends), and every bit counts
+        manifest = (path / MANIFEST).read_bytes()
+        if (path / COMMITTED).read_bytes() != _seal(manifest).encode():
             return "the manifest is not the one that was committed"
-        for line in manifest.splitlines():
+        for line in manifest.decode().splitlines():
             digest, _, name = line.partition("  ")
             if _sha256(path / name) != digest:
                 return f"{name} has changed since it was written"
     except FileNotFoundError as error:
         missing = Path(str(error.filename)).name
         return "it was never committed" if missing == COMMITTED else f"{missing} is missing"
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         return str(error)
     return None
 
@@ -153,6 +186,9 @@ def latest(folder: Path, warn: Any = None, *, repair: bool = False) -> Checkpoin
 
     repair: set the damaged ones aside, which is for who owns the run (training); readers leave them in place.
     """
+    if repair and folder.is_dir():
+        for leftover in folder.glob(".tmp-*"):
+            shutil.rmtree(leftover, ignore_errors=True)
     for path in _steps(folder):
         reason = problem(path)
         if reason is None:
@@ -161,15 +197,17 @@ def latest(folder: Path, warn: Any = None, *, repair: bool = False) -> Checkpoin
         place = _set_aside(path) if repair else path
         if warn is not None:
             warn(f"checkpoint {place} is not used: {reason}")
-    if repair and folder.is_dir():
-        for leftover in folder.glob(".tmp-*"):
-            shutil.rmtree(leftover, ignore_errors=True)
     return None
 
 
 def _prune(folder: Path, keep: int) -> None:
     good = [path for path in _steps(folder) if problem(path) is None]
     for path in good[keep:]:
-        # uncommit first: a folder half deleted must not look like a checkpoint
-        (path / COMMITTED).unlink(missing_ok=True)
-        shutil.rmtree(path, ignore_errors=True)
+        _discard(path)
+
+
+def _discard(path: Path) -> None:
+    # out of sight first: a folder half deleted must not look like a checkpoint
+    hidden = _temporary(path.parent)
+    path.rename(hidden)
+    shutil.rmtree(hidden, ignore_errors=True)

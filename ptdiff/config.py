@@ -79,7 +79,11 @@ def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     for key, value in over.items():
         old = result.get(key)
         value = {"name": value} if isinstance(old, dict) and "name" in old and isinstance(value, str) else value
-        if isinstance(old, dict) and isinstance(value, Mapping) and value.get("name", old.get("name")) == old.get("name"):
+        if (
+            isinstance(old, dict)
+            and isinstance(value, Mapping)
+            and value.get("name", old.get("name")) == old.get("name")
+        ):
             result[key] = merged(old, value)
         else:
             result[key] = dict(value) if isinstance(value, Mapping) else value

@@ -2,9 +2,9 @@
 
     denoiser(x, level, cond) -> x_0        x and x_0 of shape (b, …); level of shape () or (b,)
 
-r = hypot(alpha, sigma), theta = atan2(sigma, alpha).  A network sees x / r, of unit variance, and theta, so that it does
-not know which process produced x.  What it predicts, y, is one of four combinations of data and noise, each of them four
-numbers per level:
+r = hypot(alpha, sigma), theta = atan2(sigma, alpha).  A network sees x / r, of unit variance, and theta, so that it
+does not know which process produced x.  What it predicts, y, is one of four combinations of data and noise, each of
+them four numbers per level:
 
     x_0 = skip x + out y,        training target y = data x_0 + noise eps
 
@@ -14,8 +14,8 @@ numbers per level:
     velocity   alpha / r^2      -sigma / r             -sigma/r   alpha/r   yes
     flow       1/(alpha+sigma)  -sigma/(alpha+sigma)   -1         1         yes
 
-velocity is v-prediction (Salimans and Ho 2022) at every scale: EDM's preconditioning with sigma_data = 1 and TrigFlow are
-the same four numbers.  flow is the rectified-flow velocity eps - x_0.
+velocity is v-prediction (Salimans and Ho 2022) at every scale: EDM's preconditioning with sigma_data = 1 and TrigFlow
+are the same four numbers.  flow is the rectified-flow velocity eps - x_0.
 """
 
 from __future__ import annotations
@@ -112,5 +112,6 @@ def check_prediction(prediction: str, noisiest: Level) -> None:
     """Refuse eps-prediction where the noisiest level holds no signal: x_0 = (x - sigma eps) / alpha divides by zero."""
     if prediction == "eps" and bool((noisiest.alpha == 0).any()):
         raise ValueError(
-            "eps-prediction cannot start at pure noise (alpha = 0): use prediction velocity, flow or x0, or process vp or ve"
+            "eps-prediction cannot start at pure noise (alpha = 0): "
+            "use prediction velocity, flow or x0, or process vp or ve"
         )

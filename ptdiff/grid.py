@@ -1,10 +1,11 @@
 """Time grids: which noise levels a solver visits.
 
-A grid of n steps is n + 1 levels from the noisiest, at t = 1, down to the clean level (alpha(0), 0).  The step into the
-clean level replaces x by alpha E[x_0|x] and needs no evaluation there, so no grid ever evaluates a denoiser at sigma = 0.
+A grid of n steps is n + 1 levels from the noisiest, at t = 1, down to the clean level (alpha(0), 0).  The step into
+the clean level replaces x by alpha E[x_0|x] and needs no evaluation there, so no grid ever evaluates a denoiser at
+sigma = 0.
 
-rho = sigma / alpha, the noise-to-signal ratio.  Spacings that are stated in rho run over [RATIO_MIN, RATIO_MAX] where the
-process goes further: beyond, unit-variance data is noise to 1e-4, or clean to 1e-5 of its variance.
+rho = sigma / alpha, the noise-to-signal ratio.  Spacings that are stated in rho run over [RATIO_MIN, RATIO_MAX] where
+the process goes further: beyond, unit-variance data is noise to 1e-4, or clean to 1e-5 of its variance.
 """
 
 from __future__ import annotations

@@ -6,7 +6,8 @@ x_i, y_j are the two sets, flattened to vectors of dimension d.
   (Bonneel et al. 2015), here with equally large sets, so that W2 is a sort.
 * Energy distance: sqrt(2 E|x-y| - E|x-x'| - E|y-y'|), E over different pairs (Székely and Rizzo 2013).
 
-Every score carries a bootstrap interval (resampling the generated samples) and a floor: what the training samples reach.
+Every score carries a bootstrap interval (resampling the generated samples) and a floor: what the training samples
+reach.
 """
 
 from __future__ import annotations
@@ -80,7 +81,9 @@ def compare(samples: Tensor, reference: Tensor, training: Tensor, seed: int = 0)
     def sliced(rows: Tensor) -> float:
         return sliced_wasserstein(samples[rows], reference, seed=seed)
 
-    across, within_x, within_y = (torch.cdist(*pair) for pair in ((samples, reference), (samples,) * 2, (reference,) * 2))
+    across, within_x, within_y = (
+        torch.cdist(*pair) for pair in ((samples, reference), (samples,) * 2, (reference,) * 2)
+    )
 
     def energy(rows: Tensor) -> float:
         return _energy(across, within_x, within_y, rows)

@@ -1,7 +1,7 @@
 """Names people type: the nearest right one for a wrong one, and named choices with options.
 
-A choice is a name in a catalog (processes, solvers, densities) with options for the dataclass behind it.  In YAML it is a
-string, or a mapping whose ``name`` picks the entry: ``process: {name: ve, sigma_max: 40}``.
+A choice is a name in a catalog (processes, solvers, densities) with options for the dataclass behind it.  In YAML it
+is a string, or a mapping whose ``name`` picks the entry: ``process: {name: ve, sigma_max: 40}``.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Addressed randomness: every random number is a pure function of (seed, stream, id, step, element).
 
 Philox-4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3") in plain tensor operations: a keyed
-bijection of a 128-bit counter, so the numbers of sample 17 are the same alone or in a batch, in any order, on any device
-and number of ranks, and need no state that a checkpoint could lose.
+bijection of a 128-bit counter, so the numbers of sample 17 are the same alone or in a batch, in any order, on any
+device and number of ranks, and need no state that a checkpoint could lose.
 
     key     = (seed mixed with stream: 64 bits)
     counter = (element // 4, step, id: low 32 bits, id: high 32 bits)
@@ -58,7 +58,9 @@ def _multiply(a: Tensor, b: int) -> tuple[Tensor, Tensor]:
     return high >> 16, ((high & 0xFFFF) << 16) | (low & 0xFFFF)
 
 
-def philox(counter: tuple[Tensor, Tensor, Tensor, Tensor], key: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def philox(
+    counter: tuple[Tensor, Tensor, Tensor, Tensor], key: tuple[int, int]
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Ten rounds of Philox-4x32; every word an int64 tensor holding 32 bits."""
     c0, c1, c2, c3 = counter
     k0, k1 = key
@@ -76,8 +78,9 @@ def _words(seed: int, stream: Stream, ids: Tensor, step: int | Tensor, count: in
     ids = ids.long()[:, None]
     block = torch.arange(-(-count // 4), device=ids.device)[None, :]
     steps = torch.as_tensor(step, device=ids.device).long().reshape(-1, 1)
-    block, steps, low, high = torch.broadcast_tensors(block, steps, ids & _WORD, (ids >> 32) & _WORD)
-    words = philox((block, steps, low, high), (key & _WORD, (key >> 32) & _WORD))
+    zero = torch.zeros_like(ids + block)
+    counter = (zero + block, zero + steps, zero + (ids & _WORD), zero + ((ids >> 32) & _WORD))
+    words = philox(counter, (key & _WORD, (key >> 32) & _WORD))
     return torch.stack(words, dim=-1).reshape(len(ids), -1)
 
 

@@ -1,7 +1,8 @@
 """Objectives: at which noise levels a denoiser is trained.
 
-A density turns uniform numbers u in (0, 1) into noise levels.  Only the ratio of a level matters to a denoiser, so a density
-may be stated in the time t of a process or, whatever the process, in the noise-to-signal ratio rho = sigma / alpha.
+A density turns uniform numbers u in (0, 1) into noise levels.  Only the ratio of a level matters to a denoiser, so a
+density may be stated in the time t of a process or, whatever the process, in the noise-to-signal ratio rho = sigma /
+alpha.
 """
 
 from __future__ import annotations
@@ -43,7 +44,8 @@ class LogitNormal:
 
 @dataclass(frozen=True)
 class LogNormal:
-    """log rho ~ N(mean, std^2) (Karras et al. 2022, table 1; their -1.2 for sigma_data 0.5 is -0.5 for unit variance)."""
+    """log rho ~ N(mean, std^2) (Karras et al. 2022, table 1; their -1.2 for sigma_data 0.5 is -0.5 for unit
+    variance)."""
 
     mean: float = -0.5
     std: float = 1.2
@@ -77,7 +79,8 @@ DENSITIES: dict[str, type[Density]] = {
 
 
 def stratified(offset: Tensor, count: int) -> Tensor:
-    """``count`` evenly spread numbers in (0, 1), shifted by ``offset`` in (0, 1): each uniform, jointly low-discrepancy.
+    """``count`` evenly spread numbers in (0, 1), shifted by ``offset`` in (0, 1): each uniform, jointly low-
+    discrepancy.
 
     (Kingma et al. 2021, appendix I.1.)  Float64 (count,), or (m, count) for offsets (m, 1).
     """

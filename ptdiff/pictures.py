@@ -150,9 +150,7 @@ def _write_gif(path: Path, frames: Sequence[Picture], fps: float) -> None:
     nearest = np.abs(np.arange(256)[:, None] - levels.astype(int)).argmin(axis=1) if len(levels) else None
     pages = []
     for frame in frames:
-        index = np.array(
-            Image.fromarray(frame).quantize(palette=cut, dither=Image.Dither.NONE), dtype=np.uint8
-        )
+        index = np.array(Image.fromarray(frame).quantize(palette=cut, dither=Image.Dither.NONE), dtype=np.uint8)
         if nearest is not None:
             grey = (frame == frame[:, :, :1]).all(axis=2)
             index[grey] = len(colors) // 3 + nearest[frame[grey][:, 0]]

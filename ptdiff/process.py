@@ -7,8 +7,8 @@ r = hypot(alpha, sigma): standard deviation of x_t for unit-variance data.
 theta = atan2(sigma, alpha): the noise level as an angle in [0, pi/2], finite at both ends.
 lambda = log(alpha / sigma): half the log-SNR.
 
-E[x_0 | x] depends on (x, alpha, sigma) up to a common factor only, so a model that is told the Level instead of t samples
-under every process, whichever it was trained with.  A process is two functions; everything else is derived.
+E[x_0 | x] depends on (x, alpha, sigma) up to a common factor only, so a model that is told the Level instead of t
+samples under every process, whichever it was trained with.  A process is two functions; everything else is derived.
 """
 
 from __future__ import annotations
@@ -134,7 +134,8 @@ class VE(Process):
 
     def sigma(self, t: Tensor) -> Tensor:
         low, high = self.sigma_min ** (1 / self.rho), self.sigma_max ** (1 / self.rho)
-        return (low + t * (high - low)) ** self.rho
+        root: Tensor = low + t * (high - low)
+        return torch.pow(root, self.rho)
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,8 @@ class Listed:
 
 
 def _entries() -> dict[str, EntryPoint]:
-    # two distributions may claim one name: the first in alphabetical order of distributions wins, whatever the path order
+    # two distributions may claim one name: the first in alphabetical order of distributions wins, whatever the path
+    # order
     found = sorted(entry_points(group=GROUP), key=lambda e: (e.name, e.dist.name if e.dist else ""), reverse=True)
     return {entry.name: entry for entry in found}
 

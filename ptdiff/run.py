@@ -49,7 +49,9 @@ class Run:
     def create(path: Path, config: Config, data: Data) -> Run:
         """A new run folder.  RunError if there is a run already: nothing is overwritten."""
         if (path / "config.yaml").exists():
-            raise RunError(f"{path} holds a run already: continue it with 'ptdiff resume {path}', or choose another --out")
+            raise RunError(
+                f"{path} holds a run already: continue it with 'ptdiff resume {path}', or choose another --out"
+            )
         for folder in (path, path / "samples", path / "checkpoints", path / "logs"):
             folder.mkdir(parents=True, exist_ok=True)
         write_atomic(path / "env.json", json.dumps(_environment(), indent=1) + "\n")

@@ -5,6 +5,7 @@ Sample i is a function of (seed, i) and the plan alone, whatever batch it is dra
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -43,12 +44,13 @@ class Plan:
 def start(plan: Plan, table: Table, ids: Tensor, shape: tuple[int, ...]) -> Tensor:
     """Noise (b, *shape) at the table's first level, as wide as unit-variance data is there: hypot(alpha, sigma)."""
     alpha, sigma = table.levels[0]
-    return normal(plan.seed, Stream.START, ids, 0, shape) * (alpha**2 + sigma**2) ** 0.5
+    return normal(plan.seed, Stream.START, ids, 0, shape) * math.hypot(alpha, sigma)
 
 
 @torch.inference_mode()
 def walk(denoiser: Denoiser, plan: Plan, ids: Tensor, shape: tuple[int, ...], cond: Condition) -> Iterator[State]:
-    """All states of samples ``ids`` (b,), in model units, from noise to data; the caller may stop or keep any of them."""
+    """All states of samples ``ids`` (b,), in model units, from noise to data; the caller may stop or keep any of
+    them."""
     table = plan.table()
     if isinstance(denoiser, NetworkDenoiser):
         alpha, sigma = table.levels[0]
@@ -64,16 +66,13 @@ def walk(denoiser: Denoiser, plan: Plan, ids: Tensor, shape: tuple[int, ...], co
 def shown(state: State, data: Data) -> Tensor:
     """A state's x in world units, brought to unit variance first, so that every process shows the same picture."""
     alpha, sigma = state.level
-    return data.world(state.x / (alpha**2 + sigma**2) ** 0.5)
+    return data.world(state.x / math.hypot(alpha, sigma))
 
 
 def draw(denoiser: Denoiser, data: Data, plan: Plan, ids: Tensor, cond: Condition, shape: tuple[int, ...]) -> Tensor:
     """Samples ``ids`` (b, *shape) in world units."""
-    state = None
-    for state in walk(denoiser, plan, ids, shape, cond):
-        pass
-    assert state is not None
-    return data.world(state.x)
+    *_, last = walk(denoiser, plan, ids, shape, cond)
+    return data.world(last.x)
 
 
 def spread_labels(ids: Tensor, classes: int) -> Condition:

@@ -31,12 +31,12 @@ def dry_run(config: Config, kind: Modality, data: Data) -> None:
     random = next(module.randomness(range(1)))
     with FlopCounterMode(display=False) as counter:
         losses, _ = module.losses(0, random)
-        losses.mean().backward()
+        torch.autograd.backward(losses.mean())
     seconds = []
     for step in range(3):
         began = time.perf_counter()
         losses, _ = module.losses(step, random)
-        losses.mean().backward()
+        torch.autograd.backward(losses.mean())
         optimizer.step()
         seconds.append(time.perf_counter() - began)
     each = sorted(seconds)[1]
@@ -49,7 +49,9 @@ def dry_run(config: Config, kind: Modality, data: Data) -> None:
     print(f"batch            {plan.batch}")
     print(f"parameters       {parameters:,}")
     print(f"operations       {counter.get_total_flops() / 1e9:.2f} GFLOP a step, forward and backward")
-    print(f"memory           {state / 2**20:.1f} MiB for weights, gradients, optimizer and average; {_peak()} in this process")
+    print(
+        f"memory           {state / 2**20:.1f} MiB for weights, gradients, moments, average; {_peak()} in this process"
+    )
     print(f"one step         {each * 1e3:.0f} ms on {torch.get_num_threads()} threads")
     if plan.minutes is not None:
         print(f"training         {plan.minutes:g} min, about {plan.minutes * 60 / each:,.0f} steps")

@@ -21,9 +21,13 @@ MOST = 500
 
 def evaluate(
     run: Annotated[Path, typer.Argument(help="Run folder.")],
-    reference: Annotated[str | None, typer.Option(help="Other data, given as for --data; default the run's own.")] = None,
+    reference: Annotated[
+        str | None, typer.Option(help="Other data, given as for --data; default the run's own.")
+    ] = None,
     split: Annotated[str, typer.Option(help="Split of the reference: val or train.")] = "val",
-    protocol: Annotated[str | None, typer.Option(help="How to measure; the modality's own is the only one yet.")] = None,
+    protocol: Annotated[
+        str | None, typer.Option(help="How to measure; the modality's own is the only one yet.")
+    ] = None,
     count: Annotated[
         int | None, typer.Option("-n", "--count", min=2, help=f"Samples; default the whole split, at most {MOST}.")
     ] = None,
@@ -63,7 +67,9 @@ def evaluate(
     other = own
     if reference is not None:
         place = Path(reference).expanduser()
-        other = registry.load(found.config.modality, options | {"data": str(place.resolve()) if place.exists() else reference})
+        other = registry.load(
+            found.config.modality, options | {"data": str(place.resolve()) if place.exists() else reference}
+        )
     with bad_data("data"):
         training = own.dataset().train
         held = other.dataset()

@@ -40,7 +40,9 @@ def modalities(
         show_json({"name": name, "summary": _first_line(cls), "options": options})
         return
     print(f"{name}: {_first_line(cls)}\n")
-    show_table(["option (-o key=value)", "default", "meaning"], [[o["name"], str(o["default"]), o["help"]] for o in options])
+    show_table(
+        ["option (-o key=value)", "default", "meaning"], [[o["name"], str(o["default"]), o["help"]] for o in options]
+    )
 
 
 def _check(name: str, as_json: bool) -> None:
@@ -75,14 +77,19 @@ def processes(as_json: Json = False) -> None:
 
 def _catalog(kind: str, catalog: Mapping[str, type[Any]], as_json: bool, extra: Any) -> None:
     found = [
-        {"name": name, **extra(cls), "options": _options(cls), "summary": _first_line(cls)} for name, cls in catalog.items()
+        {"name": name, **extra(cls), "options": _options(cls), "summary": _first_line(cls)}
+        for name, cls in catalog.items()
     ]
     if as_json:
         show_json(found)
         return
     keys = [key for key in found[0] if key not in ("options", "summary")]
     rows = [
-        [*(str(item[key]) for key in keys), ", ".join(f"{o['name']}={o['default']}" for o in item["options"]), item["summary"]]
+        [
+            *(str(item[key]) for key in keys),
+            ", ".join(f"{o['name']}={o['default']}" for o in item["options"]),
+            item["summary"],
+        ]
         for item in found
     ]
     show_table([kind if key == "name" else key for key in keys] + ["options", "what it is"], rows)

@@ -77,7 +77,14 @@ def bad_data(what: str) -> Iterator[None]:
 @contextmanager
 def progress(unit: str) -> Iterator[Progress]:
     """A progress bar with rate and remaining time; where there is no terminal, nothing."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
     columns = (
         TextColumn("{task.description}"),

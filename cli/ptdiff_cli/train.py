@@ -28,9 +28,7 @@ def train(
         list[Path] | None, typer.Option("-c", "--config", help="YAML configuration; several are laid over each other.")
     ] = None,
     option: Annotated[list[str] | None, typer.Option("-o", "--option", help="Modality option, key=value.")] = None,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", help="Any configuration key, section.key=value.")
-    ] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="Any configuration key, section.key=value.")] = None,
     steps: Annotated[int | None, typer.Option(help="Optimiser steps.")] = None,
     minutes: Annotated[float | None, typer.Option(help="Train for this long instead.")] = None,
     out: Annotated[Path | None, typer.Option(help="Run folder; default runs/<modality>-<number>.")] = None,
@@ -46,7 +44,9 @@ def train(
         list[str] | None, typer.Option(help="csv, tensorboard, mlflow or wandb, beside metrics.jsonl.")
     ] = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads; default all cores.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Build everything, print what it costs, write nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Build everything, print what it costs, write nothing.")
+    ] = False,
 ) -> None:
     """Train a model: ptdiff train -m pointcloud --data FOLDER."""
     named = {"seed": seed, "process": process, "prediction": prediction}
@@ -176,11 +176,11 @@ def execute(
         try:
             outcome = fit(run, kind, data, hardware=hardware, loggers=loggers, observer=watch)
         except Diverged as error:
-            raise Failure(f"training diverged: {error}; the last good checkpoint is kept in {run.path}", DIVERGED) from error
+            raise Failure(
+                f"training diverged: {error}; the last good checkpoint is kept in {run.path}", DIVERGED
+            ) from error
     if outcome.signal is not None:
         say(f"stopped after step {outcome.steps}; go on with: ptdiff resume {run.path}")
         raise typer.Exit(128 + outcome.signal)
     say(f"{outcome.steps} steps in {outcome.seconds / 60:.1f} min; the run is {run.path}")
     say(f"next: ptdiff sample {run.path} · ptdiff eval {run.path} · ptdiff render {run.path}")
-
-

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 from ptdiff.process import Level
 from ptdiff.solvers.table import Pair, Stage, Table, pairs
@@ -41,7 +42,7 @@ class DDIM:
     def table(self, levels: Level) -> Table:
         found = pairs(levels)
         stages = [Stage(keep=1.0, level=found[0])]
-        for s, t in zip(found, found[1:], strict=False):
+        for s, t in pairwise(found):
             std = self.eta * t[1] * math.sqrt(max(0.0, 1 - _decay(s, t) ** 2))
             # x_t = alpha_t D + sqrt(sigma_t^2 - std^2) eps + std z,  eps = (x_s - alpha_s D) / sigma_s
             keep = math.sqrt(max(0.0, t[1] ** 2 - std**2)) / s[1]
@@ -68,7 +69,7 @@ class DPMpp2M:
         found = pairs(levels)
         stages = [Stage(keep=1.0, level=found[0])]
         before = None
-        for s, t in zip(found, found[1:], strict=False):
+        for s, t in pairwise(found):
             q = _decay(s, t)
             step = -math.log(q) if q > 0 else math.inf
             # into the clean level, and after an infinite step out of pure noise, extrapolation has no meaning

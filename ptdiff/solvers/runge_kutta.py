@@ -6,7 +6,8 @@ A chart writes the flow as an ordinary differential equation for y = x / scale i
 
     chart   u                        scale           p        q            straight when
     noise   sigma / alpha            alpha           1/u      -1/u         eps is constant (EDM's Euler and Heun)
-    flow    sigma / (alpha + sigma)  alpha + sigma   1/u      -1/u         eps - x_0 is constant (rectified flow's Euler)
+    flow    sigma / (alpha + sigma)  alpha + sigma   1/u      -1/u         eps - x_0 is constant (rectified flow's
+    Euler)
     angle   atan2(sigma, alpha)      r               cot u    -1/sin u     the data is a unit Gaussian (TrigFlow)
 
 The trajectories are the same for every process; a process only says at which levels the steps end.
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import ClassVar, Literal
 
 from ptdiff.process import Level
@@ -65,7 +67,7 @@ class _RungeKutta:
     def table(self, levels: Level) -> Table:
         found = pairs(levels)
         stages = [Stage(keep=1.0, level=found[0])]
-        for s, t in zip(found, found[1:], strict=False):
+        for s, t in pairwise(found):
             if t[1] == 0:
                 # the flow is singular at sigma = 0; its limit is the posterior mean
                 stages.append(Stage(0.0, (t[0],)))

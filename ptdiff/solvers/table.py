@@ -4,14 +4,15 @@
     x <- point, if the stage advances                   z ~ N(0, I)
     D_0 <- denoiser(point, level), if the stage has one
 
-The coefficients are Python floats computed once in double precision.  So the loop does no arithmetic on schedules and never
-waits for the device, the cost is known before running, and on linear denoisers the table is an exact recursion.
+The coefficients are Python floats computed once in double precision.  So the loop does no arithmetic on schedules and
+never waits for the device, the cost is known before running, and on linear denoisers the table is an exact recursion.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Protocol
 
 import torch
@@ -92,7 +93,7 @@ def pairs(levels: Level) -> tuple[Pair, ...]:
     found = tuple(zip(levels.alpha.tolist(), levels.sigma.tolist(), strict=True))
     if len(found) < 2:
         raise ValueError("a table needs at least two levels")
-    for (alpha, sigma), (alpha_next, sigma_next) in zip(found, found[1:], strict=False):
+    for (alpha, sigma), (alpha_next, sigma_next) in pairwise(found):
         if not sigma * alpha_next > sigma_next * alpha:
             raise ValueError(
                 f"noise must fall from level to level, but (alpha, sigma) = ({alpha:.6g}, {sigma:.6g}) is followed by "

@@ -82,7 +82,11 @@ def every_parameter_learns(subject: Subject) -> None:
     model = NetworkDenoiser(subject.modality.backbone(subject.data))
     x, cond = subject.batch()
     z = subject.data.normalize(x)
-    hidden = {key: torch.where(torch.arange(BATCH) < 1, -1, value) for key, value in cond.items() if not value.is_floating_point()}
+    hidden = {
+        key: torch.where(torch.arange(BATCH) < 1, -1, value)
+        for key, value in cond.items()
+        if not value.is_floating_point()
+    }
     generator = torch.Generator().manual_seed(1)
     eps, level = torch.randn(z.shape, generator=generator), Flow().level(torch.linspace(0.2, 0.9, BATCH))
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
@@ -90,7 +94,7 @@ def every_parameter_learns(subject: Subject) -> None:
     for _ in range(12):
         loss = model.loss(z, eps, level, {**cond, **hidden}).mean()
         optimizer.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         optimizer.step()
         losses.append(loss.item())
     dead = [name for name, p in model.named_parameters() if p.grad is None or not bool(torch.isfinite(p.grad).all())]

@@ -7,8 +7,8 @@ import json
 import tempfile
 from pathlib import Path
 
-from ptdiff import registry
 from ptdiff.modality import Visualizer
+from ptdiff.names import build
 from ptdiff.testing.subject import BATCH, Subject
 
 
@@ -17,7 +17,7 @@ def options_are_a_frozen_dataclass_of_plain_values(subject: Subject) -> None:
     assert dataclasses.is_dataclass(subject.modality), "a modality is a dataclass"
     assert type(subject.modality).__dataclass_params__.frozen, "declare it @dataclass(frozen=True)"  # type: ignore[attr-defined]
     options = json.loads(json.dumps(dataclasses.asdict(subject.modality)))
-    again = registry.build(type(subject.modality).__name__, type(subject.modality), options)
+    again = build(type(subject.modality).__name__, type(subject.modality), options)
     assert again == subject.modality, f"options do not survive JSON: {options}"
 
 
@@ -26,7 +26,9 @@ def batches_have_the_declared_shape(subject: Subject) -> None:
     import torch
 
     x, cond = subject.batch()
-    assert tuple(x.shape) == (BATCH, *subject.data.shape), f"batch of shape {tuple(x.shape)}, data of {subject.data.shape}"
+    assert tuple(x.shape) == (BATCH, *subject.data.shape), (
+        f"batch of shape {tuple(x.shape)}, data of {subject.data.shape}"
+    )
     assert x.dtype == torch.float32, f"samples are {x.dtype}, not float32"
     assert bool(torch.isfinite(x).all()), "samples are not finite"
     for key, value in cond.items():

@@ -15,7 +15,6 @@ from ptdiff.checkpoint import CheckpointError
 from ptdiff.modality import Modality
 from ptdiff.names import choose
 from ptdiff.pictures import save_image
-from ptdiff.process import PROCESSES
 from ptdiff.run import Run
 from ptdiff.sampling import Plan, draw, spread_labels
 from ptdiff.solvers import SOLVERS

@@ -84,8 +84,8 @@ def fit(
 ) -> Outcome:
     """Train ``run`` on ``data`` from its newest checkpoint, or from the beginning, to the end of its configuration.
 
-    Raises Diverged when the loss stays non-finite after three returns to a good checkpoint, and CheckpointError when the run
-    cannot be saved.
+    Raises Diverged when the loss stays non-finite after three returns to a good checkpoint, and CheckpointError when
+    the run cannot be saved.
     """
     keep_freed_memory()
     hardware, observer = hardware or Hardware(), observer or Observer()

@@ -1,9 +1,9 @@
 """The training step, as a LightningModule.
 
-Lightning is the outer loop: devices, ranks, precision of the hardware, loggers.  The hot path is ours: several optimiser
-steps inside one Lightning step, because Lightning's own cost a step exceeds that of a small network on a CPU.  Every random
-number of step s is addressed by (seed, s, place in the global batch), so that a run that was stopped after step s goes on bit
-for bit, on any number of ranks.
+Lightning is the outer loop: devices, ranks, precision of the hardware, loggers.  The hot path is ours: several
+optimiser steps inside one Lightning step, because Lightning's own cost a step exceeds that of a small network on a
+CPU.  Every random number of step s is addressed by (seed, s, place in the global batch), so that a run that was
+stopped after step s goes on bit for bit, on any number of ranks.
 """
 
 from __future__ import annotations
@@ -53,6 +53,11 @@ class Diverged(Exception):
 class DiffusionModule(pl.LightningModule):
     """Fits a NetworkDenoiser to data; one Lightning step is a range of optimiser steps."""
 
+    skipped: Tensor
+    in_a_row: Tensor
+    band_sum: Tensor
+    band_count: Tensor
+
     def __init__(self, denoiser: NetworkDenoiser, data: Data, config: Config) -> None:
         super().__init__()
         if data.train is None or len(data.train) == 0:
@@ -79,7 +84,7 @@ class DiffusionModule(pl.LightningModule):
         # gains, biases and embeddings are not shrunk: decay is for matrices
         matrices = [p for p in self.denoiser.parameters() if p.ndim >= 2]
         others = [p for p in self.denoiser.parameters() if p.ndim < 2]
-        groups = [{"params": matrices}, {"params": others, "weight_decay": 0.0}]
+        groups: list[dict[str, Any]] = [{"params": matrices}, {"params": others, "weight_decay": 0.0}]
         return torch.optim.AdamW(
             [group for group in groups if group["params"]],
             lr=self.plan.lr,
@@ -113,14 +118,15 @@ class DiffusionModule(pl.LightningModule):
         return torch.arange(self.plan.batch, device=self.device)[rank::world]
 
     def randomness(self, steps: range) -> Iterator[Randomness]:
-        """The random numbers of each step, drawn for several steps at once where they are small: fewer, larger kernels."""
+        """The random numbers of each step, drawn for several steps at once where they are small: fewer, larger
+        kernels."""
         rows, seed, shape = self._rows(), self.config.seed, self.facts.shape
         together = max(1, 2**21 // (len(rows) * math.prod(shape)))
         for first in range(steps.start, steps.stop, together):
             block = torch.arange(first, min(first + together, steps.stop), device=rows.device)
             ids, at = rows.repeat(len(block)), block.repeat_interleave(len(rows))
-            eps = normal(seed, Stream.TRAIN_NOISE, ids, at, shape).unflatten(0, (len(block), -1))
-            hide = uniform(seed, Stream.CONDITION_DROPOUT, ids, at).unflatten(0, (len(block), -1))
+            eps = normal(seed, Stream.TRAIN_NOISE, ids, at, shape).reshape(len(block), len(rows), *shape)
+            hide = uniform(seed, Stream.CONDITION_DROPOUT, ids, at).reshape(len(block), len(rows))
             offset = uniform(seed, Stream.TRAIN_LEVEL, torch.zeros_like(block), block)
             u = stratified(offset[:, None], self.plan.batch)[:, rows]
             level = self.density.levels(u, self.process)

@@ -1,4 +1,5 @@
-"""Denoisers: the four predictions invert each other, forget the process, and have their minimum at the posterior mean."""
+"""Denoisers: the four predictions invert each other, forget the process, and have their minimum at the posterior
+mean."""
 
 import math
 

@@ -67,7 +67,7 @@ def test_ve_spaces_the_root_of_sigma_evenly() -> None:
 
 @pytest.mark.parametrize("options", [{"sigma_min": 0}, {"sigma_max": -1}, {"rho": float("nan")}, {"sigma_min": 90}])
 def test_ve_refuses_senseless_ranges(options: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match="sigma|rho"):
+    with pytest.raises(ValueError, match=r"sigma|rho"):
         VE(**options)
 
 

@@ -63,10 +63,7 @@ def test_the_error_falls_with_the_declared_order(solver: Solver, name: str, data
     process = PROCESSES[name]()
     x = _start(process)
     oracle: Denoiser = GAUSSIAN if data == "gaussian" else MIXTURE
-    if data == "gaussian":
-        exact = _gaussian_flow(x, _levels(process, 1))
-    else:
-        exact = _mixture_flow(name)
+    exact = _gaussian_flow(x, _levels(process, 1)) if data == "gaussian" else _mixture_flow(name)
     errors = [float((solve(oracle, x, solver.table(_levels(process, n))) - exact).abs().max()) for n in (80, 160)]
     slope = math.log2(errors[0] / errors[1])
     # midpoint is of order 3 on Gaussians in the charts where u p(u) is constant: more than it declares

@@ -12,7 +12,9 @@ from ptdiff.solvers.exponential import DDIM, DDPM, DPMpp2M
 from ptdiff.solvers.runge_kutta import Euler, Heun
 
 CALLS = {"heun": 19, "ddim": 10, "ddpm": 10, "dpm++2m": 10, "euler": 10, "midpoint": 19, "rk4": 37}
-MIXTURE = Mixture(torch.randn(6, 5, generator=torch.Generator().manual_seed(1)), torch.full((6,), 0.2), torch.full((6,), 1 / 6))
+MIXTURE = Mixture(
+    torch.randn(6, 5, generator=torch.Generator().manual_seed(1)), torch.full((6,), 0.2), torch.full((6,), 1 / 6)
+)
 
 
 @pytest.mark.parametrize("name", SOLVERS)
@@ -152,7 +154,10 @@ def test_eta_outside_its_range_is_refused() -> None:
 
 
 def test_the_loop_compiles_into_one_graph() -> None:
-    table = Table((Stage(1.0, level=(0.0, 1.0)), Stage(0.5, (0.5,), level=(0.5, 0.5)), Stage(0.0, (2.0, -1.0))), ((0.0, 1.0), (0.5, 0.5), (1.0, 0.0)))
+    table = Table(
+        (Stage(1.0, level=(0.0, 1.0)), Stage(0.5, (0.5,), level=(0.5, 0.5)), Stage(0.0, (2.0, -1.0))),
+        ((0.0, 1.0), (0.5, 0.5), (1.0, 0.0)),
+    )
     oracle = Gaussian(torch.zeros(5), torch.ones(5))
     compiled = torch.compile(lambda x: solve(oracle, x, table), fullgraph=True, backend="eager")
     x = torch.randn(2, 5)
