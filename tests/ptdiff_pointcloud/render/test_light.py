@@ -110,13 +110,30 @@ def test_in_pictures_the_shadow_falls_right_of_the_cloud_and_left_when_seen_from
         assert side * (np.nonzero(ground)[1].mean() - 64) > 8
 
 
-def test_shadows_are_soft():
-    _, _, gathered = lit([[0, -1, 0], [0, 1, 0]], "numpy", radius=0.4)
-    middle_row = gathered.ground_key[
-        np.unravel_index(gathered.ground_key.argmin(), gathered.ground_key.shape)[0]
-    ]
-    assert np.abs(np.diff(middle_row)).max() < 0.3
-    assert len(np.unique(middle_row.round(3))) > 12
+@both_engines
+def test_the_higher_a_sphere_the_softer_its_shadow(engine):
+    # Seen from the ground, the lamp is wider than the high sphere and narrower than the low one.
+    scene, light, gathered = lit([[0, -1, 0], [0, 1, 0]], engine, radius=0.12)
+    x, z = (np.linspace(gathered.low[i], gathered.high[i], len(gathered.ground_key)) for i in (0, 1))
+    darkness = []
+    for center in scene.centers:
+        place = center - light.toward * (center[1] - scene.ground) / light.toward[1]
+        near = np.hypot(x[None, :] - place[0], z[:, None] - place[2]) < 0.25
+        darkness.append(1 - gathered.ground_key[near].min())
+    low, high = darkness
+    assert low > 0.65
+    assert 0.05 < high < 0.3
+
+
+@both_engines
+def test_ground_in_the_open_is_fully_lit(engine):
+    scene, _, gathered = lit([[0, 0, 0]], engine)
+    for grid, reach in ((gathered.ground_key, 1.2), (gathered.ground_ambient, 3.0)):
+        x, z = (np.linspace(gathered.low[i], gathered.high[i], len(grid)) for i in (0, 1))
+        away = np.hypot(x[None, :], z[:, None])
+        assert grid.max() == pytest.approx(1, abs=1e-5)
+        assert grid[away < 0.3 * scene.radius].max() < 0.6, "under the sphere it is dark"
+        assert grid[away > reach * scene.radius + 0.5].min(initial=1) > 0.93
 
 
 def test_the_octahedral_map_is_a_bijection():
