@@ -52,11 +52,13 @@ def load(entry: Path) -> tuple[npt.NDArray[np.float32], Index]:
 
     FileNotFoundError if there is none; DamagedError, with the reason, if it cannot be trusted.
     """
-    if not entry.exists():
-        raise FileNotFoundError(entry)
     try:
         return _checked(entry)
     except DamagedError:
+        raise
+    except FileNotFoundError:
+        if entry.exists():  # but not all of it
+            raise DamagedError("a file is missing") from None
         raise
     except Exception as error:  # whatever the parsers of JSON and of arrays make of broken files
         raise DamagedError(f"{type(error).__name__}: {printable(error)[:60]}") from None
@@ -83,17 +85,18 @@ def _checked(entry: Path) -> tuple[npt.NDArray[np.float32], Index]:
 @contextmanager
 def new_entry(entry: Path) -> Iterator[Path]:
     """A temporary folder that becomes `entry` when the block ends well, and vanishes if it does not."""
+    temporary = None
     try:
         entry.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{entry.name[:12]}-", dir=entry.parent))
-    except OSError as error:
-        where = f"{printable(entry.parent)} ({error.strerror})"
-        raise DataError(f"no cache can be kept in {where}: set PTDIFF_CACHE to a folder") from None
-    try:
         yield temporary
         _take_place(temporary, entry)
+    except OSError as error:
+        where = f"{printable(entry.parent)} ({error.strerror or error})"
+        raise DataError(f"no cache can be kept in {where}: set PTDIFF_CACHE to a folder with room") from error
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _take_place(temporary: Path, entry: Path) -> None:
@@ -122,14 +125,16 @@ def _take_place(temporary: Path, entry: Path) -> None:
 
 def write(folder: Path, clouds: Iterator[npt.NDArray[np.float32]], index: Index) -> None:
     """Write `clouds`, in the order and with the counts of `index`, and the index, down to the disk."""
-    total, start = sum(index.counts), 0
-    points = np.lib.format.open_memmap(folder / POINTS, "w+", np.float32, (total, 3))
-    for cloud in clouds:
-        points[start : start + len(cloud)] = cloud
-        start += len(cloud)
-    points.flush()
-    del points
-    (folder / INDEX).write_text(json.dumps({"version": VERSION, "total": total, **asdict(index)}))
-    for name in (POINTS, INDEX):
-        with (folder / name).open("rb") as file:
-            os.fsync(file.fileno())
+    total = sum(index.counts)
+    description = {"descr": "<f4", "fortran_order": False, "shape": (total, 3)}
+    # Not through a memory map: a full disk is an error here, there it would kill the process.
+    with (folder / POINTS).open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, description)
+        for cloud in clouds:
+            file.write(np.ascontiguousarray(cloud, "<f4").tobytes())
+        file.flush()
+        os.fsync(file.fileno())
+    with (folder / INDEX).open("w") as text:
+        json.dump({"version": VERSION, "total": total, **asdict(index)}, text)
+        text.flush()
+        os.fsync(text.fileno())

@@ -55,6 +55,8 @@ class CloudSet:
             raise ValueError(f"no split {name!r}: train, val or test")
         count = self.splits.count(name)
         start = self.splits.index(name) if count else 0
+        if self.splits[start : start + count] != (name,) * count:
+            raise ValueError(f"the shapes of {name} do not lie side by side")
         part, bounds = slice(start, start + count), self.offsets[start : start + count + 1]
         return replace(
             self,

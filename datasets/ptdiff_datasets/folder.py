@@ -111,7 +111,7 @@ def _build(
                 except OSError as error:
                     skipped.append((shape.id, error.strerror or str(error)))
                 else:
-                    cloud.tofile(file)
+                    file.write(cloud.tobytes())
                     counts.append(len(cloud))
                     boxes.append(box)
                     shapes.append(shape)

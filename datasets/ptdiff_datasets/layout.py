@@ -43,13 +43,18 @@ class Layout:
 
 def existing_folder(root: str | Path) -> Path:
     """`root`, if it is a folder; else DataError, which names what is there with nearly that name."""
-    root = Path(root).expanduser()
-    if root.is_dir():
-        return root
-    if root.exists():
+    root = Path(root)
+    try:
+        root = root.expanduser()
+        if root.is_dir():
+            return root
+        exists, parent = root.exists(), root.parent
+        names = [path.name for path in parent.iterdir()] if parent.is_dir() else []
+    except (OSError, RuntimeError) as error:  # RuntimeError: the home of a user that is not there
+        raise DataError(f"{printable(root)}: {getattr(error, 'strerror', None) or error}") from None
+    if exists:
         raise DataError(f"{printable(root)} is a file; a folder of meshes or point clouds is needed")
-    parent = root.parent
-    near = get_close_matches(root.name, [p.name for p in parent.iterdir()], 1) if parent.is_dir() else []
+    near = get_close_matches(root.name, names, 1)
     hint = f"; did you mean {printable(parent / near[0])}?" if near else ""
     raise DataError(f"{printable(root)} does not exist{hint}")
 
@@ -80,9 +85,7 @@ def scan(root: Path) -> Layout:
     return Layout(root, kind, tuple(shapes), tuple(sorted(skipped)), other)
 
 
-def _files(
-    folder: Path, prefix: str, skipped: list[tuple[str, str]]
-) -> Iterator[tuple[str, os.DirEntry[str]]]:
+def _files(folder: Path, prefix: str, skipped: list[tuple[str, str]]) -> Iterator[tuple[str, os.DirEntry[str]]]:
     """Every file below, with its path below the root; what hides or cannot be entered is left out."""
     try:
         with os.scandir(folder) as entries:

@@ -101,9 +101,7 @@ def _assembled(columns: Columns, path: Path) -> Ply:
         raise FormatError(path, "the vertices have no x, y and z")
     points = np.stack([columns[c] for c in "xyz"], axis=1)
     coordinates: npt.NDArray[np.floating]
-    coordinates = points.astype(
-        np.float32 if points.dtype in (np.dtype("<f4"), np.dtype(">f4")) else np.float64
-    )
+    coordinates = points.astype(np.float32 if points.dtype in (np.dtype("<f4"), np.dtype(">f4")) else np.float64)
     bad = int((~np.isfinite(coordinates).all(axis=1)).sum())
     if bad:
         raise FormatError(path, f"{bad} of {len(points)} points are NaN or infinite")

@@ -49,7 +49,7 @@ def _shape(file: IO[bytes], length: int, path: Path) -> tuple[tuple[int, ...], n
         shape, _, dtype = read(file)
     except Exception as error:  # the header is a Python literal: whatever its parser raises
         raise FormatError(path, f"not a .npy array: {str(error)[:90]}", 0) from None
-    if dtype.hasobject or dtype.kind not in "fiu":
+    if dtype.kind not in "fiu":
         raise FormatError(path, f"an array of {str(dtype)[:40]}, not of numbers", 0)
     start = file.tell()
     needed, there = prod(shape) * dtype.itemsize, length - start

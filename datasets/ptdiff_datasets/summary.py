@@ -80,9 +80,7 @@ class Summary:
             table.append(("all", [self.total(s) for s in splits]))
         width = min(40, max(5, *(len(name) for name, _ in table)))
         lines = ["  " + ("class" if rows[0][0] else "").ljust(width) + "".join(f"{s:>9}" for s in splits)]
-        lines += [
-            "  " + _end(name, width).ljust(width) + "".join(f"{n:>9,}" for n in row) for name, row in table
-        ]
+        lines += ["  " + _end(name, width).ljust(width) + "".join(f"{n:>9,}" for n in row) for name, row in table]
         return lines
 
     def _left_out(self) -> list[str]:

@@ -3,6 +3,8 @@
 import json
 import multiprocessing
 import os
+import resource
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -77,9 +79,7 @@ def test_any_change_of_files_or_options_is_noticed(load: Load, root: Path, box: 
     assert load().summary.cached
 
 
-def test_equal_looking_files_of_another_root_are_another_entry(
-    load: Load, root: Path, tmp_path: Path
-) -> None:
+def test_equal_looking_files_of_another_root_are_another_entry(load: Load, root: Path, tmp_path: Path) -> None:
     load()
     twin = tmp_path / "twin"
     (twin / "box").mkdir(parents=True)
@@ -115,6 +115,11 @@ def newer(entry: Path) -> None:
     (entry / "index.json").write_text(json.dumps({**index, "version": 999}))
 
 
+def file_in_its_place(entry: Path) -> None:
+    shutil.rmtree(entry)
+    entry.touch()
+
+
 DAMAGE: dict[str, Callable[[Path], object]] = {
     "points truncated": truncate,
     "points too long": lengthen,
@@ -128,11 +133,7 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
     "index of a later version": newer,
     "wrong counts": wrong_counts,
     "a label lost": lost_label,
-    "a file in its place": lambda entry: (
-        [p.unlink() for p in entry.iterdir()],
-        entry.rmdir(),
-        entry.touch(),
-    ),
+    "a file in its place": file_in_its_place,
 }
 
 
@@ -169,9 +170,7 @@ def _load(root: Path, cache: Path, barrier: object, results: object) -> None:
 def test_processes_may_read_the_same_folder_at_once(root: Path, tmp_path: Path) -> None:
     context = multiprocessing.get_context("fork")
     barrier, results = context.Barrier(4), context.Queue()
-    workers = [
-        context.Process(target=_load, args=(root, tmp_path / "cache", barrier, results)) for _ in range(4)
-    ]
+    workers = [context.Process(target=_load, args=(root, tmp_path / "cache", barrier, results)) for _ in range(4)]
     for worker in workers:
         worker.start()
     sums = [results.get(timeout=60) for _ in workers]
@@ -196,3 +195,14 @@ def test_a_cache_that_cannot_be_written_is_named(load: Load, tmp_path: Path) -> 
     (tmp_path / "file").touch()
     with pytest.raises(DataError, match="set PTDIFF_CACHE"):
         load(cache=tmp_path / "file")
+
+
+def test_a_full_disk_is_a_data_error_and_leaves_nothing(load: Load, tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        with pytest.raises(DataError, match=r"too large.*set PTDIFF_CACHE"):
+            load()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert entries(tmp_path) == []

@@ -12,9 +12,7 @@ from ptdiff_datasets.summary import Summary
 def cloud_set(counts: list[int], splits: list[str] | None = None) -> CloudSet:
     """Point j of cloud i is (i, j, 0)."""
     m = len(counts)
-    points = np.concatenate(
-        [np.stack([np.full(k, i), np.arange(k), np.zeros(k)], 1) for i, k in enumerate(counts)]
-    )
+    points = np.concatenate([np.stack([np.full(k, i), np.arange(k), np.zeros(k)], 1) for i, k in enumerate(counts)])
     summary = Summary(
         "somewhere",
         "flat",
@@ -63,6 +61,8 @@ def test_a_split_shares_the_points_and_keeps_what_belongs_to_them() -> None:
     assert len(clouds.split("train")) == 2
     assert clouds.split("test").cloud(0)[0, 0] == 3
     assert len(cloud_set([3]).split("val")) == 0
+    with pytest.raises(ValueError, match="side by side"):
+        cloud_set([1, 1, 1], ["train", "val", "train"]).split("train")
     with pytest.raises(ValueError, match="no split 'dev'"):
         clouds.split("dev")
 

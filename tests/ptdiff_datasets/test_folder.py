@@ -35,9 +35,7 @@ def fill(root: Path, files: dict[str, bytes]) -> None:
 
 
 def test_meshes_and_clouds_of_a_class_folder_become_one_set(tmp_path: Path, box: Box, load: Load) -> None:
-    fill(
-        tmp_path, {f"box/{kind}.{kind}": box(kind, (1, 2, 3)) for kind in ("obj", "ply", "stl", "off", "glb")}
-    )
+    fill(tmp_path, {f"box/{kind}.{kind}": box(kind, (1, 2, 3)) for kind in ("obj", "ply", "stl", "off", "glb")})
     (tmp_path / "scan").mkdir()
     np.save(tmp_path / "scan/few.npy", np.random.default_rng(0).random((100, 3)))
     write_ply(tmp_path / "scan/many.ply", np.random.default_rng(1).random((5000, 3)))
@@ -88,9 +86,7 @@ def test_global_and_none_keep_the_coordinates_of_the_files(tmp_path: Path, load:
         load(tmp_path, normalize="unit")
 
 
-def test_auto_is_global_for_shapenet_arrays_and_box_for_the_rest(
-    tmp_path: Path, box: Box, load: Load
-) -> None:
+def test_auto_is_global_for_shapenet_arrays_and_box_for_the_rest(tmp_path: Path, box: Box, load: Load) -> None:
     for split in ("train", "val"):
         (tmp_path / "pc/04379243" / split).mkdir(parents=True)
         np.save(tmp_path / "pc/04379243" / split / "x.npy", np.random.default_rng(0).random((20, 3)))
@@ -117,6 +113,20 @@ def test_a_flat_folder_has_no_classes(tmp_path: Path, box: Box, load: Load) -> N
     assert len(clouds.split("val")) >= 1
 
 
+def test_every_split_holds_its_own_shapes(tmp_path: Path, box: Box, load: Load) -> None:
+    fill(tmp_path, {f"{c}/{i}.stl": box("stl", (1, 1, 1 + i)) for c in "ab" for i in range(15)})
+    clouds = load(tmp_path)
+    parts = [clouds.split(name) for name in ("train", "val", "test")]
+    assert sum((part.ids for part in parts), ()) == clouds.ids
+    assert [set(part.splits) for part in parts] == [{"train"}, {"val"}, set()]
+    for part in parts:
+        for i, id in enumerate(part.ids):
+            height = 1 + int(id[2:-4])
+            assert part.scales[i] == pytest.approx((2 + height**2) ** 0.5)
+            assert np.ptp(part.cloud(i)[:, 2]) * part.scales[i] == pytest.approx(height, rel=0.1)
+            assert part.classes[part.labels[i]] == id[0]
+
+
 def test_only_the_chosen_classes_are_read(tmp_path: Path, box: Box, load: Load) -> None:
     fill(tmp_path, {f"{c}/{i}.stl": box("stl") for c in ("a", "b", "c") for i in range(2)})
     seen: list[tuple[int, int]] = []
@@ -136,8 +146,8 @@ def test_a_shape_does_not_depend_on_its_neighbors(tmp_path: Path, box: Box, load
         j = many.ids.index(id)
         np.testing.assert_array_equal(few.cloud(i), many.cloud(j))
         np.testing.assert_array_equal(few.draw(np.array([i]), 32, 1), many.draw(np.array([j]), 32, 1))
-    same = [many.cloud(many.ids.index(f"a/{i}.stl")) for i in (0, 1)]
-    assert not np.array_equal(*same)  # equal boxes, yet points of their own
+    one, other = (many.cloud(many.ids.index(f"a/{i}.stl")) for i in (0, 1))
+    assert not np.array_equal(one, other)  # equal boxes, yet points of their own
 
 
 def test_a_spoiled_folder_gives_what_is_whole_and_a_reason_for_each_of_the_rest(
@@ -175,9 +185,7 @@ def test_a_spoiled_folder_gives_what_is_whole_and_a_reason_for_each_of_the_rest(
 @pytest.mark.parametrize("normalize", ["box", "none"])
 def test_coordinates_beyond_float32_are_refused(tmp_path: Path, load: Load, normalize: str) -> None:
     np.save(tmp_path / "a.npy", np.random.default_rng(0).random((9, 3)))
-    np.save(
-        tmp_path / "b.npy", np.random.default_rng(0).random((9, 3)) * (1e39 if normalize == "none" else 1e308)
-    )
+    np.save(tmp_path / "b.npy", np.random.default_rng(0).random((9, 3)) * (1e39 if normalize == "none" else 1e308))
     clouds = load(tmp_path, normalize=normalize)
     assert clouds.ids == ("a.npy",)
 

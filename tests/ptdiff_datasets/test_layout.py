@@ -22,9 +22,7 @@ def places(layout: Layout) -> dict[str, tuple[str, str | None]]:
 
 
 def test_a_flat_folder_has_no_classes(tmp_path: Path) -> None:
-    layout = tree(
-        tmp_path, "a.obj", "b.PLY", "c.Npy", "d.glb", "e.stl", "f.off", "g.npz", "notes.txt", "a.mtl"
-    )
+    layout = tree(tmp_path, "a.obj", "b.PLY", "c.Npy", "d.glb", "e.stl", "f.off", "g.npz", "notes.txt", "a.mtl")
     assert layout.kind == "flat"
     assert set(places(layout).values()) == {("", None)}
     assert [shape.id[0] for shape in layout.shapes] == list("abcdefg")
@@ -137,6 +135,8 @@ def test_a_missing_folder_is_answered_with_the_nearest_name(tmp_path: Path) -> N
         existing_folder(tmp_path / "quite-different")
     with pytest.raises(DataError, match=r"does not exist$"):
         existing_folder(tmp_path / "no" / "parent")
+    with pytest.raises(DataError, match="no-such-user"):
+        existing_folder("~no-such-user/data")
     with pytest.raises(DataError, match="is a file"):
         existing_folder(tmp_path / "file.obj")
 

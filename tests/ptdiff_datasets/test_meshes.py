@@ -86,9 +86,7 @@ def test_points_lie_on_the_surface_and_are_uniform_by_area(tmp_path: Path, box: 
     face = points[points[:, 0] > 0.499999]
     for axis, length in ((1, 2.0), (2, 3.0)):
         counts, _ = np.histogram(face[:, axis] / length + 0.5, 10, (0, 1))
-        assert (
-            (counts - len(face) / 10) ** 2 / (len(face) / 10)
-        ).sum() < 34  # chi-squared, 9 degrees, p = 1e-4
+        assert ((counts - len(face) / 10) ** 2 / (len(face) / 10)).sum() < 34  # chi-squared, 9 degrees, p = 1e-4
 
 
 def test_sampling_is_a_function_of_mesh_count_and_seed(tmp_path: Path, box: Box) -> None:

@@ -71,9 +71,7 @@ def test_the_three_encodings_hold_the_same_points(tmp_path: Path) -> None:
 
 
 def test_doubles_keep_their_precision_and_other_properties_are_passed_over(tmp_path: Path) -> None:
-    properties = (
-        "property uchar red\nproperty double x\nproperty double y\nproperty short s\nproperty double z\n"
-    )
+    properties = "property uchar red\nproperty double x\nproperty double y\nproperty short s\nproperty double z\n"
     body = struct.pack("<Bddhd", 9, 1e6 + 0.125, 2.0, -3, 4.0)
     (tmp_path / "a.ply").write_bytes(header("binary_little_endian", 1, properties) + body)
     cloud = read_ply(tmp_path / "a.ply")
@@ -103,9 +101,7 @@ def test_colors_as_text_and_as_fractions_are_bytes(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("encoding", ["ascii", "binary_little_endian", "binary_big_endian"])
 @pytest.mark.parametrize("count", [10**6, 4 * 10**9, 10**17])
-def test_a_count_larger_than_the_file_is_refused_before_allocating(
-    tmp_path: Path, encoding: str, count: int
-) -> None:
+def test_a_count_larger_than_the_file_is_refused_before_allocating(tmp_path: Path, encoding: str, count: int) -> None:
     error = refused(tmp_path / "a.ply", header(encoding, count) + b"0 0 0\n" * 100)
     assert f"claims {count} vertex" in error.reason
     assert error.offset is not None
@@ -155,9 +151,7 @@ def test_broken_headers_and_records_name_their_fault(tmp_path: Path, data: bytes
     assert reason in refused(tmp_path / "a.ply", data).reason
 
 
-def test_a_failed_write_leaves_the_old_file_and_nothing_else(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.ply"
     write_ply(path, np.ones((2, 3)))
     before = path.read_bytes()

@@ -92,9 +92,7 @@ def npy(shape: tuple[int, ...], body: bytes = b"") -> bytes:
 
 
 @pytest.mark.parametrize("shape", [(10**12, 3), (2**62, 3), (2**32, 2**32, 3), (5, 3)])
-def test_a_shape_larger_than_the_file_is_refused_before_allocating(
-    tmp_path: Path, shape: tuple[int, ...]
-) -> None:
+def test_a_shape_larger_than_the_file_is_refused_before_allocating(tmp_path: Path, shape: tuple[int, ...]) -> None:
     (tmp_path / "a.npy").write_bytes(npy(shape, bytes(36)))
     with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
         archive.writestr("points.npy", npy(shape, bytes(36)))

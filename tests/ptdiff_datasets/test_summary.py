@@ -9,9 +9,19 @@ from hypothesis import strategies as st
 from ptdiff_datasets.summary import Summary
 
 PLAIN = Summary(
-    root="data/kaykit", layout="classes", normalize="box", counts={"chair": {"train": 9, "val": 1}},
-    skipped=(), other=0, low=(-1, -2, -3), high=(1, 2, 3), diagonal=1.5, points=81920, seconds=0.25, cached=False,
-)  # fmt: skip
+    root="data/kaykit",
+    layout="classes",
+    normalize="box",
+    counts={"chair": {"train": 9, "val": 1}},
+    skipped=(),
+    other=0,
+    low=(-1, -2, -3),
+    high=(1, 2, 3),
+    diagonal=1.5,
+    points=81920,
+    seconds=0.25,
+    cached=False,
+)
 
 
 def test_long_class_lists_are_folded_to_the_largest() -> None:
@@ -32,6 +42,11 @@ def test_what_was_left_out_is_named() -> None:
     assert "chair/4.obj: no faces" in text
     assert "chair/5.obj" not in text
     assert "… and 4 more" in text
+
+
+def test_a_long_path_leaves_room_for_the_reason() -> None:
+    text = replace(PLAIN, skipped=(("very/long/" * 20 + "end.obj", "no faces"),)).text()
+    assert "end.obj: no faces" in text
 
 
 def test_the_cache_is_told() -> None:
