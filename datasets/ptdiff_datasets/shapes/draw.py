@@ -1,6 +1,7 @@
 """Drawing the parameters of a shape: every draw has a name and is recorded under it."""
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import TypeVar
 
 import numpy as np
@@ -24,10 +25,9 @@ class Draw:
 
     def choice(self, name: str, options: Sequence[T], weights: Sequence[float] | None = None) -> T:
         """One of the options, in proportion to the weights (equal when not given)."""
-        u = float(self._rng.random()) * (sum(weights) if weights else len(options))
-        for option, weight in zip(options, weights or [1.0] * len(options), strict=True):
-            u -= weight
-            if u < 0:
-                break
-        self.values[name] = option
-        return option
+        shares = weights or [1.0] * len(options)
+        u = float(self._rng.random()) * sum(shares)
+        chosen = (option for option, end in zip(options, accumulate(shares), strict=True) if u < end)
+        value = next(chosen, options[-1])
+        self.values[name] = value
+        return value

@@ -43,10 +43,10 @@ class FlatParts:
         self._vectors = vectors.astype(np.float32)
         self._widths = np.sqrt(np.square(vectors[:, 1:4:2]).sum(axis=0)).astype(np.float32)
         self._blocks = len(blocks)
-        offsets = (vectors[:, 4] * far).sum(axis=0) - skin(self.lower, self.upper)
+        offsets = ((vectors[:, 4] * far).sum(axis=0) - skin(self.lower, self.upper)).astype(np.float32)[:, None]
         starts = first_of(self.bands).tolist()[self._blocks :]
         planes = [slice(start, start + count + 2) for start, count in zip(starts, corners[self._blocks :], strict=True)]
-        self._planes = [(self._vectors[:, 4, some].T, offsets[some, None].astype(np.float32)) for some in planes]
+        self._planes = [(self._vectors[:, 4, some].T, offsets[some]) for some in planes]
 
     def sample(self, rng: np.random.Generator, counts: Counts, normals: bool) -> tuple[Floats, Floats | None]:
         """counts[i] points uniform on every band i, in order: (3, sum of counts), and their normals if wanted."""
@@ -61,7 +61,7 @@ class FlatParts:
 
     def covered(self, points: Floats, near: Mask) -> Mask:
         """Which points lie inside a part: bool (k,), near[i] telling which lie in part i's bounding box."""
-        covered: Mask = near[: self._blocks].any(axis=0)  # an upright box is its own bounding box
+        covered: Mask = np.any(near[: self._blocks], axis=0)  # an upright box is its own bounding box
         for row, (normals, offsets) in zip(near[self._blocks :], self._planes, strict=True):
             candidates = np.flatnonzero(row)
             if candidates.size:

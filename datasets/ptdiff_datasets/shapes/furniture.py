@@ -3,7 +3,7 @@
 from ptdiff_datasets.shapes.draw import Draw
 from ptdiff_datasets.shapes.part import Part
 from ptdiff_datasets.shapes.placing import block, leg, rod
-from ptdiff_datasets.shapes.polyhedra import Loft, oval, rectangle, rounded
+from ptdiff_datasets.shapes.polyhedra import Loft, Outline, oval, rectangle, rounded
 from ptdiff_datasets.shapes.revolution import Revolution
 
 _HEIGHT = {"dining": 0.74, "coffee": 0.42, "side": 0.58}
@@ -21,6 +21,7 @@ def table(draw: Draw) -> list[Part]:
     width = depth * draw.number("aspect", 1.0, 1.06 if outline == "round" else 1.4 if kind == "side" else 2.1)
     thick = draw.number("top thickness", 0.02, 0.06)
     flare = draw.number("top flare", 1.0, 1.05)
+    edge: Outline
     curved = outline in ("round", "oval")
     if curved:
         edge, spread = oval(width, depth, 28), 0.33
@@ -37,9 +38,9 @@ def table(draw: Draw) -> list[Part]:
     if base == "pedestal":
         foot = min(width, depth) * draw.number("foot", 0.24, 0.36)
         waist, low = foot * draw.number("waist", 0.12, 0.3), 0.04 * height
-        turned = ((0.0, 0.0), (foot, 0.0), (foot, low), (1.6 * waist, 2.4 * low), (waist, 0.25 * height))
-        turned += ((waist, 0.75 * height), (min(2.2 * waist, 0.9 * foot), top), (0.0, top))
-        return [*parts, Part("pedestal", Revolution(turned))]
+        plate = ((0.0, 0.0), (foot, 0.0), (foot, low), (1.6 * waist, 2.4 * low), (waist, 0.25 * height))
+        stem = ((waist, 0.75 * height), (min(2.2 * waist, 0.9 * foot), top), (0.0, top))
+        return [*parts, Part("pedestal", Revolution(plate + stem))]
     if base == "panels":
         parts += [block("panel", (s * x, top / 2, 0.0), (1.2 * size, top, 2 * z)) for s in _SIDES]
         return [*parts, block("beam", (0.0, brace, 0.0), (2 * x, 0.14 * height, 0.8 * size))]

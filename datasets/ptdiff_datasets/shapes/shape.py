@@ -53,7 +53,7 @@ class Shape:
         if n < 1 or not 0 <= seed < 2**63:
             raise ValueError(f"a cloud needs n >= 1 and a seed in [0, 2**63), not n = {n} and seed = {seed}")
         rng = stream(self.seed, self.label, 1, seed)
-        points, outward = self.surface.sample(rng, n + n // 4 + 64, normals)
+        points, outward = self.surface.sample(rng, n + n // 2 + 64, normals)
         while points.shape[1] < n:
             more = self.surface.sample(rng, 2 * (n - points.shape[1]) + 64, normals)
             points = np.concatenate([points, more[0]], axis=1)

@@ -6,14 +6,15 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 import pytest
+from scipy.special import elliprg
+from scipy.stats import chisquare, kstest
+
 from ptdiff_datasets.shapes.curved import Ellipsoid, TorusArc
 from ptdiff_datasets.shapes.part import Part
 from ptdiff_datasets.shapes.placing import towards, turn_x, turn_y, turn_z
 from ptdiff_datasets.shapes.polyhedra import Box, Loft, oval, rectangle, rounded
 from ptdiff_datasets.shapes.revolution import Revolution, frustum
 from ptdiff_datasets.shapes.surface import Surface
-from scipy.special import elliprg
-from scipy.stats import chisquare, kstest
 
 TILT = turn_x(0.4) @ turn_z(0.9)
 PLACE = (0.3, -0.2, 0.5)
