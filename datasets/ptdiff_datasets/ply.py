@@ -44,10 +44,8 @@ def read_ply(path: str | Path) -> Ply:
         raise FormatError(path, "lists before or inside the vertices", header.size)
     if vertex.count == 0:
         raise FormatError(path, "no points", header.size)
-    if header.order:
-        columns = _binary(data, header, before, vertex)
-    else:
-        columns = _text(data, header, before, vertex, path)
+    binary = header.order != ""
+    columns = _binary(data, header, before, vertex) if binary else _text(data, header, before, vertex, path)
     return _assembled(columns, path)
 
 
@@ -101,9 +99,11 @@ def _assembled(columns: Columns, path: Path) -> Ply:
         raise FormatError(path, "the vertices have no x, y and z")
     points = np.stack([columns[c] for c in "xyz"], axis=1)
     coordinates: npt.NDArray[np.floating]
-    coordinates = points.astype(np.float32 if points.dtype in (np.dtype("<f4"), np.dtype(">f4")) else np.float64)
-    bad = int((~np.isfinite(coordinates).all(axis=1)).sum())
-    if bad:
+    coordinates = points.astype(
+        np.float32 if points.dtype in (np.dtype("<f4"), np.dtype(">f4")) else np.float64, copy=False
+    )
+    if not np.isfinite(coordinates).all():
+        bad = int((~np.isfinite(coordinates).all(axis=1)).sum())
         raise FormatError(path, f"{bad} of {len(points)} points are NaN or infinite")
     normals = colors = None
     if {"nx", "ny", "nz"} <= columns.keys():
