@@ -76,9 +76,7 @@ def cells_per_sphere(count: int) -> int:
     return 12 if count <= 64 else 6 if count <= 1024 else 4 if count <= 30000 else 2
 
 
-def gather(
-    scene: Scene, light: Light, visibility: Visibility, needed: npt.NDArray[np.bool_]
-) -> GatheredLight:
+def gather(scene: Scene, light: Light, visibility: Visibility, needed: npt.NDArray[np.bool_]) -> GatheredLight:
     """Gather the light at the `needed` nodes (n, c + 1, c + 1) and on the ground."""
     cells = needed.shape[1] - 1
     line = np.linspace(-1, 1, cells + 1, dtype=np.float32)
