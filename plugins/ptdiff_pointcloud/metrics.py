@@ -53,7 +53,11 @@ class Outcomes:
         _, group = torch.unique(self.group, return_inverse=True)
         total = torch.zeros(int(group.max()) + 1, dtype=torch.float64).index_add(0, group, self.values)
         count = torch.bincount(group).double()
-        return bootstrap(lambda i: float(total[i].sum() / count[i].sum()), len(count), rounds=1000, seed=seed)
+        low, high = bootstrap(
+            lambda i: float(total[i].sum() / count[i].sum()), len(count), rounds=1000, seed=seed
+        )
+        # centered on the mean, an interval of few groups can reach beyond what a mean can be
+        return max(low, float(self.values.min())), min(high, float(self.values.max()))
 
 
 def nearest_neighbor_accuracy(distances: Distances) -> tuple[Outcomes, Outcomes, Outcomes]:

@@ -81,12 +81,11 @@ def test_ties_between_the_sets_count_half() -> None:
 
 
 def test_coverage_and_matching_distance_on_a_line() -> None:
-    generated, reference = torch.tensor([[0.0], [0.1], [5.0]]), torch.tensor([[0.0], [4.0], [9.0]])
+    generated, reference = torch.tensor([[0.0], [0.1], [0.2]]), torch.tensor([[0.0], [4.0], [9.0]])
     distances = between(generated, reference).between
-    # 0 and 0.1 are nearest to 0, 5 is nearest to 4
-    assert coverage(distances).mean == pytest.approx(200 / 3)
-    # 0 to 0, 4 to 5, 9 to 5
-    assert minimum_matching_distance(distances).mean == pytest.approx((0 + 1 + 16) / 3)
+    # all three are nearest to 0, though each of the others has a nearest, too
+    assert coverage(distances).values.tolist() == [100, 0, 0]
+    assert minimum_matching_distance(distances).values.tolist() == pytest.approx([0, 3.8**2, 8.8**2])
 
 
 def test_two_halves_of_one_distribution_cannot_be_told_apart() -> None:
@@ -128,6 +127,12 @@ def test_the_interval_of_independent_numbers_is_that_of_their_mean() -> None:
     low, high = Outcomes(values, torch.arange(400)).interval(seed=0)
     assert low < float(values.mean()) < high
     assert high - low == pytest.approx(2 * 1.96 * float(values.std()) / 20, rel=0.15)
+
+
+def test_an_interval_stays_within_what_a_mean_can_be() -> None:
+    values = torch.tensor([100.0] * 21 + [0.0]).double()
+    low, high = Outcomes(values, torch.arange(22) // 5).interval(seed=0)
+    assert 0 <= low < high <= 100
 
 
 def test_shapes_of_one_group_are_resampled_together() -> None:
