@@ -1,0 +1,93 @@
+"""A mistake ends with one line, the right exit code, no traceback and nothing half-written."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+USAGE = [
+    (["train", "-m", "pointclod"], "did you mean 'pointcloud'?"),
+    (["train"], "say what kind of data"),
+    (["train", "-m", "points2d", "-o", "widht=3"], "did you mean 'width'?"),
+    (["train", "-m", "points2d", "-o", "width=many"], "width"),
+    (["train", "-m", "points2d", "-o", "width"], "key=value"),
+    (["train", "-m", "points2d", "--set", "trainig.lr=1"], "did you mean 'training'?"),
+    (["train", "-m", "points2d", "--set", "training.lr=-1"], "greater than 0"),
+    (["train", "-m", "points2d", "--process", "flwo"], "did you mean 'flow'?"),
+    (["train", "-m", "points2d", "--prediction", "velocty"], "did you mean 'velocity'?"),
+    (["train", "-m", "points2d", "--prediction", "eps"], "eps-prediction cannot start at pure noise"),
+    (["train", "-m", "points2d", "--logger", "csvv"], "did you mean 'csv'?"),
+    (["train", "-m", "points2d", "-c", "none.yaml"], "none.yaml"),
+    (["sample", "nowhere"], "not a run folder"),
+    (["modalities", "imges"], "did you mean 'images'?"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), USAGE, ids=[" ".join(a) for a, _ in USAGE])
+def test_wrong_usage_ends_with_two(ptdiff, arguments: list[str], message: str, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    done = ptdiff(*arguments, cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len([line for line in done.stderr.splitlines() if line.startswith("error:")]) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+BAD_DATA = [
+    ["train", "-m", "points2d", "--data", "mooons"],
+    ["train", "-m", "points2d", "--data", "none.csv"],
+    ["train", "-m", "images", "--data", "no-folder"],
+    ["train", "-m", "pointcloud", "--data", "no-folder"],
+    ["train", "-m", "pointcloud", "--data", "empty"],
+    ["render", "none.npz"],
+    ["render", "bad.npz"],
+    ["render", "other.npz"],
+]
+
+
+@pytest.mark.parametrize("arguments", BAD_DATA, ids=lambda arguments: " ".join(arguments))
+def test_bad_data_ends_with_three(ptdiff, arguments: list[str], tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "bad.npz").write_bytes(b"PK\x03\x04 not an archive")
+    np.savez(tmp_path / "other.npz", points=np.zeros(3))
+    before = sorted(tmp_path.iterdir())
+    done = ptdiff(*arguments, cwd=tmp_path, env={"PTDIFF_CACHE": str(tmp_path / "empty")})
+    assert done.returncode == 3, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "error:" in done.stderr
+    assert sorted(tmp_path.iterdir()) == before
+
+
+WRONG_FOR_A_RUN = [
+    (["sample", "--solver", "huen"], "did you mean 'heun'?"),
+    (["sample", "--spacing", "karas"], "did you mean 'karras'?"),
+    (["sample", "--label", "5"], "unknown class"),
+    (["sample", "--points", "100"], "--points is for sets"),
+    (["sample", "--format", "plyy"], "unknown format"),
+    (["sample", "--set", "solver.eta=3", "--solver", "ddim"], "eta must lie in"),
+    (["sample", "--set", "sampler.eta=3"], "did you mean 'solver'?"),
+    (["sample", "--solver", "heun", "--set", "solver.chart=noise"], "cannot start at pure noise"),
+    (["eval", "--protocol", "mine"], "unknown protocol"),
+    (["eval", "--split", "tests"], "unknown split"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), WRONG_FOR_A_RUN, ids=[" ".join(a) for a, _ in WRONG_FOR_A_RUN])
+def test_wrong_options_for_a_run_end_with_two(ptdiff, run: Path, arguments: list[str], message: str) -> None:  # type: ignore[no-untyped-def]
+    done = ptdiff(arguments[0], run, *arguments[1:])
+    assert done.returncode == 2, done.stderr
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_existing_run_is_not_overwritten(ptdiff, run: Path) -> None:  # type: ignore[no-untyped-def]
+    before = (run / "config.yaml").read_text()
+    done = ptdiff("train", "-m", "points2d", "--steps", 1, "--out", run)
+    assert done.returncode == 2
+    assert "holds a run already" in done.stderr
+    assert (run / "config.yaml").read_text() == before
+
+
+def test_debug_shows_the_traceback(ptdiff) -> None:  # type: ignore[no-untyped-def]
+    done = ptdiff("train", "-m", "pointclod", "--debug")
+    assert "Traceback" in done.stderr
