@@ -39,10 +39,10 @@ def read_idx(path: str | Path) -> npt.NDArray[Any]:
         packed = file.read(2) == _GZIP
         file.seek(0)
         if not packed:
-            return _read(file, path, length, exact=True)
+            return _read(file, path, length)
         try:
             with gzip.GzipFile(fileobj=file) as stream:
-                return _read(stream, path, _DEFLATE_LIMIT * length, exact=False)
+                return _read(stream, path, _DEFLATE_LIMIT * length)
         except (gzip.BadGzipFile, EOFError, zlib.error) as error:
             raise FormatError(path, f"damaged gzip: {error}") from None
 
@@ -51,14 +51,13 @@ class _Stream(Protocol):
     def read(self, size: int, /) -> bytes: ...
 
 
-def _read(stream: _Stream, path: Path, length: int, *, exact: bool) -> npt.NDArray[Any]:
-    """The array of a stream of ``length`` bytes, or where that is not known exactly, of at most so many."""
+def _read(stream: _Stream, path: Path, limit: int) -> npt.NDArray[Any]:
+    """The array of a stream that cannot be longer than ``limit`` bytes."""
     dtype, shape = _header(stream, path)
     start = 4 + 4 * len(shape)
     promised = math.prod(shape) * dtype.itemsize
-    there = length - start
-    if promised > there or (exact and promised < there):
-        found = f"{max(there, 0)} follow" if exact else f"the file cannot hold more than {max(there, 0)}"
+    if start + promised > limit:
+        found = f"the file holds at most {max(limit - start, 0)}"
         raise FormatError(path, f"the header promises {promised} bytes of {shape}, {found}", start)
     payload = bytearray()
     while chunk := stream.read(min(_CHUNK, promised + 1 - len(payload))):

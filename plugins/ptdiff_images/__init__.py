@@ -92,13 +92,13 @@ class Images(Modality):
         """Two minutes on two cores."""
         return {
             "training": {
-                "steps": 4000,
-                "batch": 64,
+                "steps": 6000,
+                "batch": 32,
                 "lr": 2e-3,
-                "ema": 0.995,
+                "ema": 0.998,
                 "condition_dropout": 0.1,
                 "precision": "bf16",
-                "inner_steps": 5,
+                "inner_steps": 10,
             },
             "sampling": {"steps": 30},
         }

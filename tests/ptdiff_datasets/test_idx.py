@@ -58,13 +58,15 @@ def test_an_empty_array_comes_back(tmp_path: Path) -> None:
         (b"\0\0\x08\3" + bytes(8), "ends within its 3 sizes", 4),
         (packed(IMAGES)[:-1], "promises 60 bytes", 16),
         (packed(IMAGES) + b"x", "promises 60 bytes", 16),
-        (b"\0\0\x08\3" + b"\xff" * 12 + bytes(100), "promises 79228162458924105385300197375 bytes", 16),
-        (b"\0\0\x0e\1\x40\0\0\0" + bytes(100), "promises 8589934592 bytes", 8),
+        (
+            b"\0\0\x08\3" + b"\xff" * 12 + bytes(100),
+            "promises 79228162458924105385300197375 bytes of .* the file holds at most",
+            16,
+        ),
+        (b"\0\0\x0e\1\x40\0\0\0" + bytes(100), "promises 8589934592 bytes of .* the file holds at most", 8),
     ],
 )
-def test_a_header_that_lies_is_refused(
-    tmp_path: Path, content: bytes, message: str, offset: int, wrap: Any
-) -> None:
+def test_a_header_that_lies_is_refused(tmp_path: Path, content: bytes, message: str, offset: int, wrap: Any) -> None:
     path = tmp_path / "bad.idx"
     path.write_bytes(wrap(content))
     with pytest.raises(FormatError, match=message) as caught:

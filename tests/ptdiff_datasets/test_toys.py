@@ -22,8 +22,10 @@ def fits(values: np.ndarray, cdf: Callable[[np.ndarray], np.ndarray]) -> None:
     assert stats.kstest(values, cdf).pvalue > P
 
 
-def normal(std: float) -> Callable[[np.ndarray], np.ndarray]:
-    return stats.norm(scale=std).cdf
+def is_normal(values: np.ndarray, std: float) -> None:
+    """Centered, of this deviation to four standard errors, and of the right form."""
+    fits(values, stats.norm(scale=std).cdf)
+    assert abs(values.std() / std - 1) < 4 / np.sqrt(2 * len(values))
 
 
 def nearest(points: np.ndarray, curve: np.ndarray) -> np.ndarray:
@@ -78,16 +80,16 @@ def test_the_frame_holds_the_points_and_is_not_much_too_large(name: str) -> None
 def test_two_gaussians_stand_three_apart() -> None:
     points, label = draw("two-gaussians")
     for k, x in enumerate((-1.5, 1.5)):
-        fits(points[label == k, 0] - x, normal(0.5))
-        fits(points[label == k, 1], normal(0.5))
+        is_normal(points[label == k, 0] - x, 0.5)
+        is_normal(points[label == k, 1], 0.5)
 
 
 def test_eight_gaussians_stand_on_a_circle_counted_from_the_east() -> None:
     points, label = draw("8-gaussians")
     for k, name in enumerate(TOYS["8-gaussians"].classes):
         center = 2 * np.array([np.cos(k * np.pi / 4), np.sin(k * np.pi / 4)])
-        fits(points[label == k, 0] - center[0], normal(0.15))
-        fits(points[label == k, 1] - center[1], normal(0.15))
+        is_normal(points[label == k, 0] - center[0], 0.15)
+        is_normal(points[label == k, 1] - center[1], 0.15)
         assert ("north" in name) == (center[1] > 1e-9)
         assert ("west" in name) == (center[0] < -1e-9)
 
@@ -95,7 +97,7 @@ def test_eight_gaussians_stand_on_a_circle_counted_from_the_east() -> None:
 def test_the_grid_is_twenty_five_gaussians() -> None:
     points, _ = draw("grid")
     cell = np.rint(points)
-    fits((points - cell).ravel(), normal(0.08))
+    is_normal((points - cell).ravel(), 0.08)
     assert stats.chisquare(np.unique(cell, axis=0, return_counts=True)[1]).pvalue > P
     assert len(np.unique(cell, axis=0)) == 25
 
@@ -115,9 +117,7 @@ def test_moons_are_half_circles_that_face_each_other() -> None:
 @pytest.mark.parametrize(
     ("name", "radii", "noise"), [("circles", (1.0, 0.5), 0.04), ("rings", (1.0, 2.0, 3.0, 4.0), 0.08)]
 )
-def test_circles_and_rings_have_rice_distributed_radii(
-    name: str, radii: tuple[float, ...], noise: float
-) -> None:
+def test_circles_and_rings_have_rice_distributed_radii(name: str, radii: tuple[float, ...], noise: float) -> None:
     points, label = draw(name)
     for k, radius in enumerate(radii):
         x, y = points[label == k].T
