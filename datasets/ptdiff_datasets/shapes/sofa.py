@@ -25,7 +25,8 @@ def sofa(draw: Draw) -> list[Part]:
     inner = seats * place
     width = inner + (2 * arm if arms != "none" else 0.0)
     deck = foot + base
-    parts = [block("base", (0.0, foot + base / 2, 0.0), (width - 0.02, base, depth))]
+    # The base ends inside the arms and before the back, so that no two faces share a plane.
+    parts = [block("base", (0.0, foot + base / 2, -0.01), ((inner + width) / 2, base, depth - 0.02))]
     inset = depth - behind
     for i in range(seats):
         x = place * (i + 0.5) - inner / 2

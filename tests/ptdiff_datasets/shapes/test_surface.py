@@ -19,6 +19,7 @@ from ptdiff_datasets.shapes.surface import Surface
 TILT = turn_x(0.4) @ turn_z(0.9)
 PLACE = (0.3, -0.2, 0.5)
 BOTTLE = ((0.0, 0.1), (0.3, 0.0), (0.5, 0.1), (0.45, 0.9), (0.2, 1.2), (0.2, 1.5), (0.0, 1.5))
+CUP = ((0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.4, 1.0), (0.4, 0.3), (0.0, 0.3))
 SHELL = ((0.5, 0.0), (0.3, 0.8), (0.25, 0.8), (0.45, 0.0))
 SOLIDS = {
     "box": Box(0.5, 0.2, 0.05),
@@ -31,6 +32,7 @@ SOLIDS = {
     "disc": frustum(0.5, 0.5, 0.01),
     "bottle": Revolution(BOTTLE),
     "shell": Revolution(SHELL),
+    "cup": Revolution(CUP),
     "ellipsoid": Ellipsoid(0.2, 0.5, 1.0),
     "pancake": Ellipsoid(0.6, 0.1, 0.6),
     "handle": TorusArc(0.3, 0.1, -1.2, 2.4),
