@@ -2,33 +2,42 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from subprocess import CompletedProcess
+from unittest import mock
 
 import pytest
 
-Call = Callable[..., subprocess.CompletedProcess[str]]
+Call = Callable[..., CompletedProcess[str]]
 
-SMALL = ["-o", "count=256", "-o", "width=32", "-o", "layers=1", "--set", "training.batch=64", "--threads", "1"]
+SMALL = ["-o", "count=256", "-o", "width=32", "-o", "blocks=1", "--set", "training.batch=64"]
 
 
 @pytest.fixture(scope="session")
 def ptdiff() -> Call:
-    """Run the command line in a process of its own, as a user does."""
+    """Call the command line's own main function; a process for each call would spend its time on imports."""
+    from ptdiff_cli.main import main
 
-    def call(*arguments: str | Path, cwd: Path | None = None, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "ptdiff_cli.main", *map(str, arguments)],
-            capture_output=True,
-            text=True,
-            cwd=cwd,
-            env={**os.environ, "COLUMNS": "80", "OMP_NUM_THREADS": "1", **(env or {})},
-            timeout=240,
-            check=False,
-        )
+    def call(*arguments: object, cwd: Path | None = None, env: dict[str, str] | None = None) -> CompletedProcess[str]:
+        argv = ["ptdiff", *map(str, arguments)]
+        out, err, code = io.StringIO(), io.StringIO(), 0
+        with (
+            mock.patch.object(sys, "argv", argv),
+            mock.patch.dict(os.environ, {"COLUMNS": "80", **(env or {})}),
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+            contextlib.chdir(cwd or Path.cwd()),
+        ):
+            try:
+                main()
+            except SystemExit as end:
+                code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        return CompletedProcess(argv, code, out.getvalue(), err.getvalue())
 
     return call
 
