@@ -26,10 +26,24 @@ if TYPE_CHECKING:
     Array = npt.NDArray[np.float32]
     Image = npt.NDArray[np.uint8]
 
-__all__ = ["Condition", "Data", "Modality", "Samples", "TensorSamples", "Unsupported", "Visualizer"]
+__all__ = [
+    "Condition",
+    "Data",
+    "Modality",
+    "Progress",
+    "Samples",
+    "TensorSamples",
+    "Unsupported",
+    "Visualizer",
+    "Writer",
+]
 
 Writer = Callable[[Path, "Array"], None]
 """Writes one sample (world units, shape of one datum) to a path."""
+
+
+Progress = Callable[[int, int], None]
+"""Called with (done, total) during long work."""
 
 
 class Unsupported(Exception):
@@ -78,10 +92,13 @@ class Modality(ABC):
         """Defaults of the run configuration that suit this modality (nested as in config.yaml)."""
         return {}
 
-    def metrics(self, samples: Tensor, reference: Tensor, training: Tensor, seed: int = 0) -> dict[str, Score]:
+    def metrics(
+        self, samples: Tensor, reference: Tensor, training: Tensor, seed: int = 0, progress: Progress | None = None
+    ) -> dict[str, Score]:
         """Compare ``samples`` with ``reference``, both (n, *shape) in world units, with intervals and floors.
 
         training: as many training samples as there are samples; their own distance to ``reference`` is the floor.
+        progress: called with (done, total) by metrics that take long.
         The default suits any data: sliced Wasserstein and energy distances of the flattened samples.
         """
         from ptdiff.metrics import compare

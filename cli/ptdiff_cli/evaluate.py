@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ptdiff_cli.terminal import bad_data, say, show_json, show_table
+from ptdiff_cli.terminal import bad_data, counter, progress, say, show_json, show_table
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -92,7 +92,8 @@ def evaluate(
     drawn = draw_samples(found, plan, labels, n, shape, batch=batch)
     m = min(n, len(floor))
     say(f"comparing {n} samples with {n} of the {split} split")
-    scores = own.metrics(torch.from_numpy(drawn.samples), ours, floor[:m], seed)
+    with progress("pairs") as bar:
+        scores = own.metrics(torch.from_numpy(drawn.samples), ours, floor[:m], seed, counter(bar, "compare"))
     result: dict[str, Any] = {
         "n": n,
         "protocol": own.protocol,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from ptdiff_cli.terminal import DIVERGED, Failure, bad_data, say
+from ptdiff_cli.terminal import DIVERGED, Failure, bad_data, console, say
 
 if TYPE_CHECKING:
     from ptdiff.config import Config
@@ -133,7 +133,7 @@ def _choices(config: Config, processes: Any, densities: Any, solvers: Any) -> No
 
 def read_data(kind: Modality) -> Data:
     """The data of a modality, and a summary of what was read."""
-    with bad_data("data"):
+    with bad_data("data"), console().status("reading the data"):
         data = kind.dataset()
     text = data.summary.get("text")
     if text:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from ptdiff.modality import Data, Modality, Visualizer, Writer
+from ptdiff.modality import Data, Modality, Progress, Visualizer, Writer
 from ptdiff.names import unknown
 
 if TYPE_CHECKING:
@@ -32,9 +32,7 @@ class PointCloud(Modality):
     points: int = _option(512, "points of a cloud in training; sampling takes any number")
     dense: int = _option(4096, "points kept of each shape, from which every batch draws anew")
     classes: tuple[str, ...] = _option((), "classes to take, as [chair, table]; else all")
-    shapes_per_class: int = _option(
-        400, "procedural shapes of each class to train on; a tenth of that is held out"
-    )
+    shapes_per_class: int = _option(400, "procedural shapes of each class to train on; a tenth of that is held out")
     normalize: Literal["auto", "box", "global", "none"] = _option(
         "auto",
         "of a folder: box (each shape centered, its box of diagonal 1), global or none (as in the files); "
@@ -95,12 +93,12 @@ class PointCloud(Modality):
         return Spheres()
 
     def metrics(
-        self, samples: Tensor, reference: Tensor, training: Tensor, seed: int = 0
+        self, samples: Tensor, reference: Tensor, training: Tensor, seed: int = 0, progress: Progress | None = None
     ) -> dict[str, Score]:
         """By the Chamfer distance: 1-NNA with its halves, coverage and minimum matching distance."""
         from ptdiff_pointcloud.metrics import compare_clouds
 
-        return compare_clouds(samples, reference, training, seed)
+        return compare_clouds(samples, reference, training, seed, progress)
 
     @property
     def protocol(self) -> str:

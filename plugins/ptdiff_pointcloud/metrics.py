@@ -53,9 +53,7 @@ class Outcomes:
         _, group = torch.unique(self.group, return_inverse=True)
         total = torch.zeros(int(group.max()) + 1, dtype=torch.float64).index_add(0, group, self.values)
         count = torch.bincount(group).double()
-        low, high = bootstrap(
-            lambda i: float(total[i].sum() / count[i].sum()), len(count), rounds=1000, seed=seed
-        )
+        low, high = bootstrap(lambda i: float(total[i].sum() / count[i].sum()), len(count), rounds=1000, seed=seed)
         # centered on the mean, an interval of few groups can reach beyond what a mean can be
         return max(low, float(self.values.min())), min(high, float(self.values.max()))
 
@@ -135,7 +133,5 @@ def compare_clouds(
         return chamfer(x, y, report).cpu()
 
     real = distances(reference)
-    found, floor = (
-        outcomes(Distances(distances(x), real, distances(x, reference)), "cd") for x in (samples, training)
-    )
+    found, floor = (outcomes(Distances(distances(x), real, distances(x, reference)), "cd") for x in (samples, training))
     return {name: Score(score.mean, *score.interval(seed), floor[name].mean) for name, score in found.items()}

@@ -56,9 +56,7 @@ class ShapeSamples:
         if not 0 <= i < len(self):
             raise IndexError(f"shape {i} of {len(self)}")
         turn, place = divmod(i, len(self.labels))
-        cloud: npt.NDArray[np.float32] = dense_clouds([self.labels[place]], [self.first + turn], self.dense)[
-            0
-        ]
+        cloud: npt.NDArray[np.float32] = dense_clouds([self.labels[place]], [self.first + turn], self.dense)[0]
         return cloud
 
 
