@@ -18,6 +18,7 @@ from ptdiff.pictures import save_image
 from ptdiff.run import Run
 from ptdiff.sampling import Plan, draw, spread_labels
 from ptdiff.solvers import SOLVERS
+from ptdiff.training.loggers import Trackers
 from ptdiff.training.module import DiffusionModule
 from ptdiff.training.state import save_state
 
@@ -38,8 +39,8 @@ class Observer:
 class Reports(pl.Callback):
     """A line in metrics.jsonl (and to the loggers) every few seconds and at the end."""
 
-    def __init__(self, run: Run, observer: Observer, seconds: float = 5.0) -> None:
-        self.run, self.observer, self.seconds = run, observer, seconds
+    def __init__(self, run: Run, observer: Observer, trackers: Trackers, seconds: float = 5.0) -> None:
+        self.run, self.observer, self.trackers, self.seconds = run, observer, trackers, seconds
         self.last = time.monotonic()
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:
@@ -56,23 +57,21 @@ class Reports(pl.Callback):
 
     def _report(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         assert isinstance(module, DiffusionModule)
-        if not float(module.band_count.sum()):
+        if trainer.world_size == 1 and not float(module.band_count.sum()):
             return
         values = module.report()
         self.last = time.monotonic()
-        if trainer.is_global_zero:
+        if not trainer.is_global_zero:
+            return
+        try:
             self.run.log(values)
-            self.observer.report(values)
+        except OSError as error:
+            # a full disk must not end a run before its checkpoints have had their say
+            self.observer.say(f"metrics.jsonl is not written: {error}")
+        self.observer.report(values)
         numbers = {k: v for k, v in values.items() if isinstance(v, float)}
         bands = {f"loss_band_{i}": v for i, v in enumerate(values["loss_by_band"]) if v is not None}
-        for logger in trainer.loggers:
-            try:
-                logger.log_metrics(numbers | bands, step=module.done)
-                logger.save()
-            except Exception as error:
-                # a tracker that is down must not cost a run; metrics.jsonl has the figures
-                trainer.loggers = [other for other in trainer.loggers if other is not logger]
-                self.observer.say(f"{type(logger).__name__} is switched off: {error}")
+        self.trackers.log(numbers | bands, module.done)
 
 
 class Checkpoints(pl.Callback):
@@ -149,13 +148,13 @@ class Previews(pl.Callback):
 class OrderlyStop(pl.Callback):
     """SIGINT and SIGTERM finish the step, save and end the run; a second signal ends it at once.
 
-    ``signal`` holds the number of the one that came.
+    ``signal`` holds the number of the one that came.  Who starts the training puts the handlers back: Lightning has
+    its own, and leaves by several doors.
     """
 
     def __init__(self, observer: Observer) -> None:
         self.observer = observer
         self.signal: int | None = None
-        self._before: dict[int, Any] = {}
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         if threading.current_thread() is not threading.main_thread():
@@ -169,14 +168,9 @@ class OrderlyStop(pl.Callback):
             self.observer.say("stopping after this step; once more to stop at once, without saving")
 
         for number in (signal.SIGINT, signal.SIGTERM):
-            self._before[number] = signal.signal(number, stop)
+            signal.signal(number, stop)
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:
         assert isinstance(module, DiffusionModule)
         if module.stop_requested or module.progress >= 1:
             trainer.should_stop = True
-
-    def teardown(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-        self._before.clear()

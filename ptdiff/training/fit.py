@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import signal
+import threading
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +20,7 @@ from ptdiff.data import Data
 from ptdiff.modality import Modality
 from ptdiff.run import Run
 from ptdiff.training.callbacks import Checkpoints, Observer, OrderlyStop, Previews, Reports
+from ptdiff.training.loggers import Trackers
 from ptdiff.training.module import DiffusionModule, Diverged
 from ptdiff.training.state import load_state
 
@@ -47,13 +51,13 @@ class _Blocks:
     """The optimiser steps still to do, in ranges of ``inner`` for one Lightning step each."""
 
     def __init__(self, first: int, last: int, inner: int) -> None:
-        self.ranges = [range(s, min(s + inner, last)) for s in range(first, last, inner)]
+        self.starts, self.last, self.inner = range(first, last, inner), last, inner
 
     def __len__(self) -> int:
-        return len(self.ranges)
+        return len(self.starts)
 
     def __iter__(self) -> Iterator[range]:
-        return iter(self.ranges)
+        return (range(start, min(start + self.inner, self.last)) for start in self.starts)
 
 
 class _Restore(pl.Callback):
@@ -89,16 +93,22 @@ def fit(
     """
     keep_freed_memory()
     hardware, observer = hardware or Hardware(), observer or Observer()
+    trackers, status = Trackers(loggers or [], observer.say), "failed"
     rate = 1.0
-    for attempt in range(ROLLBACKS + 1):
-        try:
-            return _fit(run, modality, data, hardware, loggers or [], observer, rate)
-        except Diverged as error:
-            if attempt == ROLLBACKS:
-                raise
-            rate *= 0.5
-            observer.say(f"{error}: back to the last checkpoint, at {rate:g} of the learning rate")
-    raise AssertionError("unreachable")
+    try:
+        for _ in range(ROLLBACKS):
+            try:
+                outcome = _fit(run, modality, data, hardware, trackers, observer, rate)
+                break
+            except Diverged as error:
+                rate = error.rate / 2
+                observer.say(f"{error}: back to the last checkpoint, at {rate:g} of the learning rate")
+        else:
+            outcome = _fit(run, modality, data, hardware, trackers, observer, rate)
+        status = "success"
+        return outcome
+    finally:
+        trackers.close(status)
 
 
 def _fit(
@@ -106,12 +116,40 @@ def _fit(
     modality: Modality,
     data: Data,
     hardware: Hardware,
-    loggers: list[Any],
+    trackers: Trackers,
     observer: Observer,
     rate: float,
 ) -> Outcome:
     plan = run.config.training
-    if hardware.devices not in ("auto", 1, "1") or hardware.nodes > 1:
+    stop = OrderlyStop(observer)
+    callbacks = [
+        _Restore(run, observer),
+        Reports(run, observer, trackers),
+        Previews(run, modality, observer, plan.preview_minutes),
+        Checkpoints(run, observer, plan.save_minutes),
+        stop,
+    ]
+    with _quiet():
+        trainer = pl.Trainer(
+            max_epochs=1,
+            # the noise is drawn in float64, which other accelerators do not have
+            accelerator="cuda" if torch.cuda.is_available() else "cpu",
+            devices=hardware.devices,
+            num_nodes=hardware.nodes,
+            strategy=hardware.strategy,
+            logger=False,
+            callbacks=callbacks,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            use_distributed_sampler=False,
+            num_sanity_val_steps=0,
+            log_every_n_steps=10**9,
+        )
+    ranks = trainer.num_devices * trainer.num_nodes
+    if ranks > plan.batch:
+        raise ValueError(f"a batch of {plan.batch} cannot be shared by {ranks} devices")
+    if ranks > 1:
         # the gradients of ranks are joined once a Lightning step
         plan = plan.model_copy(update={"inner_steps": 1})
     torch.manual_seed(run.config.seed)
@@ -121,37 +159,32 @@ def _fit(
         module.denoiser.net.compile()
     found = latest(run.checkpoints)
     first = 0 if found is None else found.step
-    stop = OrderlyStop(observer)
-    callbacks = [
-        _Restore(run, observer),
-        Reports(run, observer),
-        Previews(run, modality, observer, plan.preview_minutes),
-        Checkpoints(run, observer, plan.save_minutes),
-        stop,
-    ]
     if _finished(module, found):
         return Outcome(first, 0.0 if found is None else float(found.state["elapsed"]))
-    with warnings.catch_warnings():
-        # Lightning advises on loaders and loggers that are not its own
-        warnings.filterwarnings("ignore", module="pytorch_lightning")
-        logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
-        trainer = pl.Trainer(
-            max_epochs=1,
-            accelerator="auto",
-            devices=hardware.devices,
-            num_nodes=hardware.nodes,
-            strategy=hardware.strategy,
-            logger=loggers or False,
-            callbacks=callbacks,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            use_distributed_sampler=False,
-            num_sanity_val_steps=0,
-            log_every_n_steps=10**9,
-        )
+    with _quiet(), _handlers_kept():
         trainer.fit(module, train_dataloaders=_Blocks(first, plan.steps, plan.inner_steps))
     return Outcome(module.done, module.elapsed, stop.signal)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without Lightning's advice on loaders and loggers that are not its own."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="pytorch_lightning")
+        yield
+
+
+@contextmanager
+def _handlers_kept() -> Iterator[None]:
+    """Puts back the signal handlers that training replaces."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 def _finished(module: DiffusionModule, found: Checkpoint | None) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,3 +39,30 @@ def make_loggers(names: list[str], run: Path) -> list[Any]:
         except ImportError as error:
             raise Unsupported(f"--logger {name} needs a package: pip install 'ptdiff[{name}]' ({error})") from error
     return made
+
+
+class Trackers:
+    """Loggers, each of which is switched off when it fails: a tracker that is down must not cost a run.
+
+    Lightning is not told of them, because it lets an exception of theirs end the training.
+    """
+
+    def __init__(self, loggers: list[Any], say: Callable[[str], None]) -> None:
+        self.loggers, self.say = list(loggers), say
+
+    def log(self, numbers: Mapping[str, float], step: int) -> None:
+        """The figures of a step."""
+        self._each(lambda logger: (logger.log_metrics(dict(numbers), step=step), logger.save()))
+
+    def close(self, status: str) -> None:
+        """No more is to come; status: success or failed."""
+        self._each(lambda logger: logger.finalize(status))
+
+    def _each(self, do: Callable[[Any], object]) -> None:
+        for logger in list(self.loggers):
+            try:
+                do(logger)
+            except Exception as error:
+                # metrics.jsonl has the figures
+                self.loggers.remove(logger)
+                self.say(f"{type(logger).__name__} is switched off: {type(error).__name__}: {error}")

@@ -47,7 +47,11 @@ class Randomness:
 
 
 class Diverged(Exception):
-    """The loss or its gradient was not finite for PATIENCE steps in a row."""
+    """No finite loss and gradient for PATIENCE steps in a row; rate: the share of the learning rate at the time."""
+
+    def __init__(self, message: str, rate: float) -> None:
+        super().__init__(message)
+        self.rate = rate
 
 
 class DiffusionModule(pl.LightningModule):
@@ -161,15 +165,25 @@ class DiffusionModule(pl.LightningModule):
             self.elapsed, began = self.elapsed + now - began, now
             if self.stop_requested or self.progress >= 1:
                 break
+        if self.trainer.world_size > 1:
+            # one clock and one will: ranks that end apart would wait for each other for ever
+            self.elapsed = self.trainer.strategy.broadcast(self.elapsed)
+            self.stop_requested = self.trainer.strategy.reduce_boolean_decision(self.stop_requested, all=False)
         if float(self.in_a_row) >= PATIENCE:
-            raise Diverged(f"no finite gradient in the {PATIENCE} steps before step {self.done}")
+            raise Diverged(f"no finite gradient in the {PATIENCE} steps before step {self.done}", self.rate)
 
     def _step(self, step: int, random: Randomness, optimizer: torch.optim.Optimizer) -> None:
         for group in optimizer.param_groups:
             group["lr"] = self.learning_rate()
+        # what a network draws by itself (dropout) is addressed like the rest
+        seed = mix(self.config.seed, int(Stream.TRAIN_NOISE), step, self.trainer.global_rank)
+        torch.default_generator.manual_seed(seed)
+        if self.device.type == "cuda":
+            torch.cuda.manual_seed(seed)
         losses, level = self.losses(step, random)
         optimizer.zero_grad(set_to_none=True)
-        self.manual_backward(losses.mean())
+        # ranks take the mean of their gradients, but one may have a row more than another
+        self.manual_backward(losses.mean() * (len(losses) * self.trainer.world_size / self.plan.batch))
         norm = torch.nn.utils.clip_grad_norm_(self.denoiser.parameters(), self.plan.clip)
         # the fused optimiser leaves everything as it is where found_inf is set: no wait for the device to decide
         bad = (~torch.isfinite(norm)).float()
@@ -179,8 +193,10 @@ class DiffusionModule(pl.LightningModule):
         self.in_a_row = (self.in_a_row + bad) * bad
         self.average.update()  # type: ignore[union-attr]
         band = (level.angle * (2 * BANDS / math.pi)).long().clamp(max=BANDS - 1)
-        self.band_sum.index_add_(0, band, losses.detach().float().nan_to_num())
-        self.band_count.index_add_(0, band, torch.ones_like(losses, dtype=torch.float32))
+        losses = losses.detach().float()
+        finite = torch.isfinite(losses)
+        self.band_sum.index_add_(0, band, torch.where(finite, losses, 0))
+        self.band_count.index_add_(0, band, finite.float())
 
     def report(self) -> dict[str, Any]:
         """Loss by noise band and in all since the last report, which this one resets."""

@@ -1,0 +1,49 @@
+"""Runs of the tiny modality."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+HERE = str(Path(__file__).parent)
+if HERE not in sys.path:
+    # trial.py and tiny_modality.py lie beside the tests
+    sys.path.insert(0, HERE)
+
+from trial import Start, Trial  # noqa: E402
+
+from ptdiff import registry  # noqa: E402
+from ptdiff.config import merged, validate  # noqa: E402
+from ptdiff.run import Run  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    # sums over several threads may come out in another order
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Start:
+    """start(name, options, **training) makes a run of the tiny modality."""
+
+    def make(name: str = "run", options: dict[str, Any] | None = None, **training: Any) -> Trial:
+        values = {
+            "modality": "tiny_modality:Tiny",
+            "options": options or {},
+            "training": {"steps": 40, "batch": 8, "warmup": 5, "lr": 1e-2} | training,
+        }
+        config = validate(merged({}, values))
+        modality = registry.load(config.modality, config.options)
+        data = modality.dataset()
+        return Trial(Run.create(tmp_path / name, config, data), modality, data)
+
+    return make

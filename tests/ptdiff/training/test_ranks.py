@@ -1,0 +1,98 @@
+"""Two ranks on one machine (gloo) give what one device gives, and end together."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from trial import Start, Trial, environment
+
+SCRIPT = """
+import os, sys
+from pathlib import Path
+import torch
+from ptdiff.run import Run
+from ptdiff.training.callbacks import Observer
+from ptdiff.training.fit import Hardware, fit
+
+class Watch(Observer):
+    def tick(self, done, fraction, seconds):
+        print(f"step {done}", flush=True)
+
+torch.set_num_threads(1)
+run = Run.open(Path(sys.argv[1]))
+kind = run.modality()
+outcome = fit(run, kind, kind.dataset(), hardware=Hardware(devices=2, strategy="ddp"), observer=Watch())
+sys.exit(0 if outcome.signal is None else 128 + outcome.signal)
+"""
+
+
+def two_ranks(trial: Trial) -> subprocess.Popen[str]:
+    # Lightning starts the second rank by running the same file again
+    script = trial.run.path.parent / "train.py"
+    script.write_text(SCRIPT)
+    return subprocess.Popen(
+        [sys.executable, str(script), str(trial.run.path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment(),
+        start_new_session=True,
+    )
+
+
+def finished(process: subprocess.Popen[str], timeout: float = 150) -> tuple[int, str]:
+    try:
+        out = process.communicate(timeout=timeout)[0]
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        raise
+    return process.returncode, out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("batch", [8, 7])
+def test_two_ranks_train_the_weights_of_one(start: Start, batch: int) -> None:
+    options = {"classes": 2}
+    one, two = start("one", options, batch=batch), start("two", options, batch=batch)
+    one.fit()
+    code, out = finished(two_ranks(two))
+    assert code == 0, out
+    mine, theirs = one.tensors(), two.tensors()
+    assert mine.keys() == theirs.keys()
+    for name, value in mine.items():
+        torch.testing.assert_close(
+            theirs[name], value, rtol=2e-3, atol=2e-4, msg=lambda text, name=name: f"{name}: {text}"
+        )
+    # and not because nothing was trained
+    fresh = one.run.network().state_dict()["net.out.weight"]
+    assert float((mine["model.net.out.weight"] - fresh).abs().max()) > 0.05
+    assert one.state()["step"] == two.state()["step"] == 40
+
+
+@pytest.mark.slow
+def test_ranks_end_together_by_the_clock(start: Start) -> None:
+    trial = start(options={"delay": 0.01}, steps=10**9, minutes=0.05)
+    code, out = finished(two_ranks(trial))
+    assert code == 0, out
+    assert trial.state()["elapsed"] == pytest.approx(3.0, abs=0.5)
+
+
+@pytest.mark.slow
+def test_a_signal_to_one_rank_stops_both(start: Start) -> None:
+    trial = start(options={"delay": 0.05}, steps=10**4)
+    process = two_ranks(trial)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("step 5"):
+            break
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.1)
+    code, out = finished(process, 60)
+    assert code == 130, out
+    assert 5 <= trial.state()["step"] < 10**4

@@ -1,0 +1,100 @@
+"""Runs of the tiny modality, in this process and in others."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ptdiff.checkpoint import latest
+from ptdiff.data import Data
+from ptdiff.modality import Modality
+from ptdiff.run import Run
+from ptdiff.training.callbacks import Observer
+from ptdiff.training.fit import Outcome, fit
+
+HERE = str(Path(__file__).parent)
+
+
+class Recorder(Observer):
+    """Keeps what a run says."""
+
+    def __init__(self, act: Callable[[int], None] | None = None) -> None:
+        self.lines: list[str] = []
+        self.reports: list[dict[str, Any]] = []
+        self.steps: list[int] = []
+        self.act = act
+
+    def say(self, line: str) -> None:
+        self.lines.append(line)
+
+    def tick(self, done: int, fraction: float, seconds: float) -> None:
+        self.steps.append(done)
+        if self.act is not None:
+            self.act(done)
+
+    def report(self, values: dict[str, Any]) -> None:
+        self.reports.append(values)
+
+
+@dataclass
+class Trial:
+    """A run with its data at hand."""
+
+    run: Run
+    modality: Modality
+    data: Data
+
+    def fit(self, observer: Observer | None = None, **options: Any) -> Outcome:
+        return fit(self.run, self.modality, self.data, observer=observer, **options)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Weights, averaged weights and moments of the newest checkpoint under one name each."""
+        found = latest(self.run.checkpoints)
+        assert found is not None
+        return {
+            f"{part}.{name}": value
+            for part in ("model", "ema", "optimizer")
+            for name, value in found.tensors(part).items()
+        }
+
+    def state(self) -> dict[str, Any]:
+        found = latest(self.run.checkpoints)
+        assert found is not None
+        return {"step": found.step} | dict(found.state)
+
+
+Start = Callable[..., Trial]
+
+
+def assert_bit_equal(mine: dict[str, Tensor], theirs: dict[str, Tensor]) -> None:
+    assert mine.keys() == theirs.keys()
+    different = [name for name in mine if not torch.equal(mine[name], theirs[name])]
+    assert not different, f"{len(different)} of {len(mine)} differ, {different[0]} among them"
+
+
+def environment(**more: str) -> dict[str, str]:
+    return {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": os.pathsep.join([HERE, *filter(None, sys.path)]),
+        **more,
+    }
+
+
+def command(*arguments: str | Path) -> subprocess.Popen[str]:
+    """``ptdiff`` with these arguments, in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "ptdiff_cli.main", *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment(),
+    )
