@@ -17,7 +17,17 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     source = tmp_path_factory.mktemp("source")
     for name in ("pyproject.toml", "ptdiff_waves.py"):
         (source / name).write_bytes((ROOT / "examples" / "waves" / name).read_bytes())
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--target", str(folder)]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--no-build-isolation",
+        "--target",
+        str(folder),
+    ]
     subprocess.run([*command, str(source)], check=True, capture_output=True)
     path = os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH", "")]))
     return {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}

@@ -16,13 +16,24 @@ SOURCES = [p for folder in ("ptdiff", "plugins", "datasets", "cli", "examples") 
 def test_a_wheel_holds_only_names_that_start_with_ptdiff(tmp_path: Path) -> None:
     # built from a copy: a build folder left in the checkout would be packed too
     copy = tmp_path / "source"
-    files = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout.decode().split("\0")
+    files = (
+        subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout.decode().split("\0")
+    )
     for name in filter(None, files):
         target = copy / name
         target.parent.mkdir(parents=True, exist_ok=True)
         if (ROOT / name).is_file():
             target.write_bytes((ROOT / name).read_bytes())
-    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path / "dist"), str(copy)]
+    command = [
+        sys.executable,
+        "-m",
+        "build",
+        "--wheel",
+        "--no-isolation",
+        "--outdir",
+        str(tmp_path / "dist"),
+        str(copy),
+    ]
     subprocess.run(command, check=True, capture_output=True)
     (wheel,) = (tmp_path / "dist").glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
@@ -57,7 +68,7 @@ def test_nothing_runs_code_from_files(what: str) -> None:
         f"{path.relative_to(ROOT)}:{number}"
         for path in SOURCES
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
-        if re.search(FORBIDDEN[what], line.split("#")[0]) and '"""' not in line and "pickle." not in line.split('"')[-1][:0]
+        if re.search(FORBIDDEN[what], line.split("#")[0])
     ]
     code = [place for place in found if not _in_prose(place)]
     assert code == []
@@ -82,15 +93,6 @@ def test_files_fit_one_sitting() -> None:
     assert long == {}
     ordered = sorted(length for length in lengths.values() if length > 5)
     assert ordered[len(ordered) // 2] <= 130
-
-
-def test_documents_link_to_files_that_exist() -> None:
-    broken = []
-    for page in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md")]:
-        for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
-            if "://" not in target and not (page.parent / target).exists():
-                broken.append(f"{page.relative_to(ROOT)}: {target}")
-    assert broken == []
 
 
 def test_versions_agree() -> None:

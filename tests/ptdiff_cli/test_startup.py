@@ -13,12 +13,12 @@ HEAVY = ("torch", "pytorch_lightning", "torch_geometric", "open3d", "trimesh", "
 @pytest.mark.parametrize("arguments", [["--help"], ["modalities"], ["modalities", "--json"], ["train", "--help"]])
 def test_nothing_heavy_is_imported(arguments: list[str]) -> None:
     code = (
-        "import sys; sys.argv = ['ptdiff', *{!r}]\n"
+        f"import sys; sys.argv = ['ptdiff', *{arguments!r}]\n"
         "from ptdiff_cli.main import main\n"
         "try: main()\n"
         "except SystemExit: pass\n"
-        "print('LOADED', [m for m in {!r} if m in sys.modules])"
-    ).format(arguments, HEAVY)
+        f"print('LOADED', [m for m in {HEAVY!r} if m in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "LOADED []"
 
