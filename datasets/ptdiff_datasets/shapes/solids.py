@@ -20,7 +20,9 @@ def across_band(u: Floats, a: Floats, b: Floats) -> Floats:
     A band between two parallel edges of lengths a and b, or between two circles of radii a and b, has that density of
     area at the fraction t of the way; the form below is stable at a = b.
     """
-    fraction: Floats = u * (a + b) / (a + np.sqrt(a * a + u * (b * b - a * a)))
+    way = a + np.sqrt(a * a + u * (b * b - a * a))
+    # at the tip of a cone both are zero: u = 0 is one draw in 2^24, which a training run meets
+    fraction: Floats = np.divide(u * (a + b), way, out=np.zeros_like(way), where=way > 0)
     return fraction
 
 

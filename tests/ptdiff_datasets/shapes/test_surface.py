@@ -202,3 +202,10 @@ def test_turns_go_the_way_they_say() -> None:
     assert np.allclose(turn_x(quarter) @ [0, 1, 0], [0, 0, 1])
     assert np.allclose(turn_y(quarter) @ [0, 0, 1], [1, 0, 0])
     assert np.allclose(turn_z(quarter) @ [1, 0, 0], [0, 1, 0])
+
+
+def test_a_draw_of_zero_at_the_tip_of_a_cone_is_the_tip() -> None:
+    from ptdiff_datasets.shapes.solids import across_band
+
+    u, tip, edge = (np.array(v, np.float32) for v in ([0.0, 0.25, 1.0], [0.0] * 3, [2.0] * 3))
+    assert across_band(u, tip, edge).tolist() == [0.0, 0.5, 1.0]
