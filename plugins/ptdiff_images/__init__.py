@@ -94,13 +94,15 @@ class Images(Modality):
             "training": {
                 "steps": 6000,
                 "batch": 32,
-                "lr": 2e-3,
+                "lr": 5e-3,
                 "ema": 0.998,
                 "condition_dropout": 0.1,
                 "precision": "bf16",
                 "inner_steps": 10,
             },
-            "sampling": {"steps": 30},
+            # after two minutes of MNIST a nearest-neighbor judge reads 0.75, 0.89 and 0.94 of the digits right at
+            # guidance 1, 1.5 and 2 (0.94 of real ones); the sliced distance to the data grows, 0.031, 0.034, 0.043
+            "sampling": {"steps": 30, "guidance": 1.5},
         }
 
     def formats(self) -> Mapping[str, Writer]:

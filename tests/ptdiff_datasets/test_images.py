@@ -11,9 +11,7 @@ import pytest
 from ptdiff_datasets.errors import DataError, FormatError
 from ptdiff_datasets.images import digits, mnist
 
-REAL = (
-    Path(os.environ.get("PTDIFF_TEST_DATA", Path(__file__).parents[2] / ".." / "shared" / "data")) / "mnist"
-)
+REAL = Path(os.environ.get("PTDIFF_TEST_DATA", Path(__file__).parents[2] / ".." / "shared" / "data")) / "mnist"
 
 
 def write(path: Path, array: np.ndarray) -> None:

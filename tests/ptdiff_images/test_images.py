@@ -17,9 +17,7 @@ from ptdiff_datasets.errors import DataError
 from ptdiff_images import Images
 from ptdiff_images.picture import to_bytes
 
-REAL = (
-    Path(os.environ.get("PTDIFF_TEST_DATA", Path(__file__).parents[2] / ".." / "shared" / "data")) / "mnist"
-)
+REAL = Path(os.environ.get("PTDIFF_TEST_DATA", Path(__file__).parents[2] / ".." / "shared" / "data")) / "mnist"
 
 
 def write(path: Path, array: np.ndarray) -> None:
@@ -42,9 +40,7 @@ def test_digits_have_ten_classes_and_unit_variance() -> None:
 
 
 def test_a_folder_of_idx_files_names_its_classes(tmp_path: Path) -> None:
-    write(
-        tmp_path / "train-images-idx3-ubyte", np.random.default_rng(0).integers(0, 256, (12, 9, 7), np.uint8)
-    )
+    write(tmp_path / "train-images-idx3-ubyte", np.random.default_rng(0).integers(0, 256, (12, 9, 7), np.uint8))
     data = Images(data=str(tmp_path)).dataset()
     assert data.shape == (1, 9, 7)
     assert data.classes == ()
