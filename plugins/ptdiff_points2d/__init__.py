@@ -73,7 +73,7 @@ class Points2D(Modality):
         return source.from_toy(self.data, self.count, self.seed)
 
     def backbone(self, data: Data) -> nn.Module:
-        """A residual perceptron; at the default width a step of 512 points takes about 2 ms on one core."""
+        """A residual perceptron; at the default width a step of 512 points takes about 3 ms on one core."""
         from ptdiff_points2d.backbone import ResidualMLP
 
         return ResidualMLP(data.shape[0], self.width, self.blocks, len(data.classes))
