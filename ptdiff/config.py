@@ -6,6 +6,7 @@ Precedence: defaults < the modality's recipe < configuration files in order < si
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,7 +17,10 @@ from ptdiff.names import one_line, unknown
 
 
 def _named(value: object) -> object:
-    return {"name": value} if isinstance(value, str) else value
+    value = {"name": value} if isinstance(value, str) else value
+    if not (isinstance(value, Mapping) and isinstance(value.get("name"), str)):
+        raise ValueError("should be a name, or a mapping with a name and options")
+    return value
 
 
 Choice = Annotated[dict[str, Any], BeforeValidator(_named)]
@@ -24,7 +28,7 @@ Choice = Annotated[dict[str, Any], BeforeValidator(_named)]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Training(_Section):
@@ -36,7 +40,7 @@ class Training(_Section):
     lr: float = Field(2e-3, gt=0, description="peak learning rate of AdamW")
     warmup: int = Field(100, ge=0, description="steps of linear warm-up before the cosine")
     weight_decay: float = Field(0.01, ge=0)
-    betas: tuple[float, float] = (0.9, 0.99)
+    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.9, 0.99)
     clip: float = Field(1.0, gt=0, description="largest gradient norm")
     ema: float = Field(0.998, ge=0, lt=1, description="decay of the averaged weights, warmed up")
     condition_dropout: float = Field(0.1, ge=0, le=1, description="share of labels hidden, for guidance")
@@ -75,18 +79,18 @@ class Config(_Section):
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     """``over`` laid over ``base``, section by section.  A choice with another name replaces the old one whole."""
-    result = dict(base)
+    result = deepcopy(dict(base))
     for key, value in over.items():
         old = result.get(key)
-        value = {"name": value} if isinstance(old, dict) and "name" in old and isinstance(value, str) else value
-        if (
-            isinstance(old, dict)
-            and isinstance(value, Mapping)
-            and value.get("name", old.get("name")) == old.get("name")
-        ):
+        # a name alone is short for a choice without options
+        if isinstance(old, str) and isinstance(value, Mapping):
+            old = {"name": old}
+        if isinstance(old, dict) and "name" in old and isinstance(value, str):
+            value = {"name": value}
+        if isinstance(old, dict) and isinstance(value, Mapping) and value.get("name", old.get("name")) == old.get("name"):
             result[key] = merged(old, value)
         else:
-            result[key] = dict(value) if isinstance(value, Mapping) else value
+            result[key] = deepcopy(value)
     return result
 
 
@@ -102,10 +106,10 @@ def validate(values: Mapping[str, Any]) -> Config:
 def _check_keys(section: type[BaseModel], values: Mapping[str, Any], path: str) -> None:
     for key, value in values.items():
         if key not in section.model_fields:
-            raise unknown("configuration key", f"{path}{key}", [f"{path}{name}" for name in section.model_fields])
+            raise unknown(f"configuration key{f' in {path}' if path else ''}", str(key), section.model_fields)
         inner = section.model_fields[key].annotation
         if isinstance(inner, type) and issubclass(inner, _Section) and isinstance(value, Mapping):
-            _check_keys(inner, value, f"{path}{key}.")
+            _check_keys(inner, value, f"{path}.{key}" if path else key)
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -130,9 +134,9 @@ def settings(pairs: list[str], what: str = "key=value") -> dict[str, Any]:
     result: dict[str, Any] = {}
     for pair in pairs:
         key, equals, text = pair.partition("=")
-        if not equals or not key.strip():
-            raise ValueError(f"{pair!r} is not of the form {what}")
         *path, name = key.strip().split(".")
+        if not equals or not all([*path, name]):
+            raise ValueError(f"{pair!r} is not of the form {what}")
         inner = result
         for part in path:
             inner = inner.setdefault(part, {})

@@ -90,9 +90,13 @@ class Data:
         if self.train is None or len(self.train) == 0:
             raise ValueError("cannot measure data without training samples")
         count = min(limit, len(self.train))
-        ids = torch.linspace(0, len(self.train) - 1, count).round().long()
+        # in float64, because float32 does not count beyond 2^24
+        ids = torch.linspace(0, len(self.train) - 1, count, dtype=torch.float64).round().long()
         x = self.train.batch(ids, seed=0)[0].double()
-        axes = [a for a in range(-len(self.shape), 0) if a not in keep]
+        rank = len(self.shape)
+        if not all(-rank <= axis < rank for axis in keep):
+            raise ValueError(f"a datum of shape {self.shape} does not have all of the axes {keep}")
+        axes = [axis for axis in range(-rank, 0) if axis not in keep and axis + rank not in keep]
         mean = x.mean(dim=[0, *axes], keepdim=True)[0]
         scale = float((x - mean).square().mean().sqrt())
         if not scale > 0 or not torch.isfinite(mean).all():

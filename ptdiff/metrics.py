@@ -59,8 +59,18 @@ def sliced_wasserstein(x: Tensor, y: Tensor, *, directions: int = 256, seed: int
 
 def energy_distance(x: Tensor, y: Tensor) -> float:
     """Energy distance between two sets (n, *shape) and (m, *shape); the unbiased estimate, cut off below at 0."""
+    if len(x) < 2 or len(y) < 2:
+        raise ValueError(f"the energy distance needs two samples of each set, not {len(x)} and {len(y)}")
+    return _energy(*_distances(x, y), torch.arange(len(x)))
+
+
+def _distances(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """All distances between the sets, within x and within y."""
     x, y = x.flatten(1).double(), y.flatten(1).double()
-    return _energy(torch.cdist(x, y), torch.cdist(x, x), torch.cdist(y, y), torch.arange(len(x)))
+    # cdist multiplies matrices, which loses the digits of a common offset
+    middle = y.mean(dim=0)
+    x, y = x - middle, y - middle
+    return torch.cdist(x, y), torch.cdist(x, x), torch.cdist(y, y)
 
 
 def _energy(across: Tensor, within_x: Tensor, within_y: Tensor, rows: Tensor) -> float:
@@ -81,12 +91,10 @@ def compare(samples: Tensor, reference: Tensor, training: Tensor, seed: int = 0)
     def sliced(rows: Tensor) -> float:
         return sliced_wasserstein(samples[rows], reference, seed=seed)
 
-    across, within_x, within_y = (
-        torch.cdist(*pair) for pair in ((samples, reference), (samples,) * 2, (reference,) * 2)
-    )
+    distances = _distances(samples, reference)
 
     def energy(rows: Tensor) -> float:
-        return _energy(across, within_x, within_y, rows)
+        return _energy(*distances, rows)
 
     floors = {
         "sliced_wasserstein": sliced_wasserstein(training, reference, seed=seed),

@@ -187,9 +187,7 @@ def test_every_single_bit_that_flips_is_noticed(pair: Path, name: str) -> None:
     file = pair / "2" / name
     data = bytearray(file.read_bytes())
     bits = range(8 * len(data))
-    for bit in random.Random(name).sample(bits, min(400, len(bits))) + [
-        8 * len(data) - 8 + i for i in range(8)
-    ]:
+    for bit in random.Random(name).sample(bits, min(400, len(bits))) + [8 * len(data) - 8 + i for i in range(8)]:
         data[bit // 8] ^= 1 << bit % 8
         file.write_bytes(data)
         assert problem(pair / "2") is not None, bit
@@ -250,9 +248,7 @@ def test_prune_keeps_the_newest_that_verify(tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["3", "5"]
 
 
-def test_a_disk_without_room_is_refused_before_anything_is_written(
-    pair: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_disk_without_room_is_refused_before_anything_is_written(pair: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = contents(pair)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(100, 95, 5))  # type: ignore[attr-defined]
     with pytest.raises(CheckpointError, match="MiB free"):
@@ -274,9 +270,7 @@ class Faults:
                 monkeypatch.setattr(module, name, self.failing(getattr(module, name)))
         import safetensors.torch
 
-        monkeypatch.setattr(
-            safetensors.torch, "serialize_file", self.failing(safetensors.torch.serialize_file)
-        )
+        monkeypatch.setattr(safetensors.torch, "serialize_file", self.failing(safetensors.torch.serialize_file))
 
     def failing(self, operation):  # type: ignore[no-untyped-def]
         def replacement(*args, **kwargs):  # type: ignore[no-untyped-def]
@@ -450,9 +444,7 @@ def test_write_atomic_replaces_the_whole_text_and_leaves_nothing_else(tmp_path: 
 
 
 @pytest.mark.parametrize("name", ["fsync", "replace", "open"])
-def test_write_atomic_that_fails_keeps_the_old_text(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
+def test_write_atomic_that_fails_keeps_the_old_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     path = tmp_path / "config.yaml"
     write_atomic(path, "old")
 

@@ -24,9 +24,7 @@ from ptdiff.training.module import PATIENCE, Diverged
 class Poisoned:
     """Samples that are not finite in some steps, the first time or always."""
 
-    def __init__(
-        self, trial: Trial, steps: range, *, times: int = 10**9, value: float = float("nan")
-    ) -> None:
+    def __init__(self, trial: Trial, steps: range, *, times: int = 10**9, value: float = float("nan")) -> None:
         assert trial.data.train is not None
         self.inner, self.value, self.times = trial.data.train, value, times
         self.seeds = {mix(0, int(Stream.DATA), step): step for step in steps}
@@ -287,9 +285,7 @@ def failing_saves(monkeypatch: pytest.MonkeyPatch, fails: range) -> list[int]:
     return calls
 
 
-def test_two_saves_that_fail_are_reported_and_training_goes_on(
-    start: Start, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_two_saves_that_fail_are_reported_and_training_goes_on(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     failing_saves(monkeypatch, range(2))
     trial, recorder = start(steps=8, inner_steps=1, save_minutes=1e-9), Recorder()
     assert trial.fit(recorder).steps == 8
@@ -306,9 +302,7 @@ def test_three_saves_that_fail_in_a_row_end_the_run(start: Start, monkeypatch: p
     assert trial.state()["step"] == 2
 
 
-def test_a_last_save_that_fails_is_never_a_silent_success(
-    start: Start, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_last_save_that_fails_is_never_a_silent_success(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     failing_saves(monkeypatch, range(1))
     with pytest.raises(CheckpointError):
         start(steps=3).fit()

@@ -41,9 +41,7 @@ def stopped_and_resumed(trial: Trial, *steps: int) -> Trial:
     [{}, {"classes": 3}, {"dropout": 0.3}],
     ids=["plain", "with labels hidden at random", "with dropout"],
 )
-def test_a_run_that_was_stopped_ends_bit_equal_to_one_that_was_not(
-    start: Start, options: dict[str, Any]
-) -> None:
+def test_a_run_that_was_stopped_ends_bit_equal_to_one_that_was_not(start: Start, options: dict[str, Any]) -> None:
     whole = start("whole", options, inner_steps=1)
     assert whole.fit().steps == 40
     parted = stopped_and_resumed(start("parted", options, inner_steps=1), 17, 31)
@@ -132,9 +130,7 @@ def test_the_denoiser_approaches_the_posterior_mean(start: Start) -> None:
     assert float(jumpy) < 0.03
 
 
-def test_the_loss_falls_to_what_the_best_denoiser_leaves(
-    start: Start, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_loss_falls_to_what_the_best_denoiser_leaves(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Reports.__init__, "__defaults__", (0.0,))
     trial = start(options={"count": 4000, "width": 32}, steps=400, batch=128, inner_steps=5)
     recorder = Recorder()
@@ -144,11 +140,7 @@ def test_the_loss_falls_to_what_the_best_denoiser_leaves(
     # x = cos x0 + sin eps, v = cos eps - sin x0:  Var(v | x) = s^2 / (s^2 cos^2 + sin^2) for data of deviation s
     assert trial.data.train is not None
     variance = trial.data.normalize(trial.data.train.x).var(dim=0)  # type: ignore[attr-defined]
-    angle = (
-        LogitNormal()
-        .levels((torch.arange(10_000, dtype=torch.float64) + 0.5) / 10_000, Flow())
-        .angle[:, None]
-    )
+    angle = LogitNormal().levels((torch.arange(10_000, dtype=torch.float64) + 0.5) / 10_000, Flow()).angle[:, None]
     best = (variance / (variance * angle.cos() ** 2 + angle.sin() ** 2)).mean()
     assert float(losses[:4].mean()) > 1.05 * best
     assert float(losses[-40:].mean()) == pytest.approx(float(best), rel=0.03)

@@ -125,9 +125,7 @@ TRAIN = ["train", "-m", "tiny_modality:Tiny", "--steps", "60", "--threads", "1",
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_command_line_stops_on_a_signal_and_resumes_to_the_end(
-    tmp_path: Path, number: signal.Signals
-) -> None:
+def test_the_command_line_stops_on_a_signal_and_resumes_to_the_end(tmp_path: Path, number: signal.Signals) -> None:
     path = tmp_path / "run"
     with command(*TRAIN, "-o", "delay=0.1", "--set", "training.inner_steps=1", "--out", path) as child:
         deadline = time.monotonic() + 100

@@ -49,14 +49,10 @@ class Tiny(Modality):
         import torch
 
         generator = torch.Generator().manual_seed(1)
-        x = torch.randn(self.count, 2, generator=generator) * torch.tensor([0.5, 2.0]) + torch.tensor(
-            [3.0, -1.0]
-        )
+        x = torch.randn(self.count, 2, generator=generator) * torch.tensor([0.5, 2.0]) + torch.tensor([3.0, -1.0])
         label = torch.arange(self.count) % self.classes if self.classes else None
         names = tuple(f"class {i}" for i in range(self.classes))
-        return Data((2,), classes=names, train=Samples(x, label, self.delay, self.broken)).measured(
-            keep=(-1,)
-        )
+        return Data((2,), classes=names, train=Samples(x, label, self.delay, self.broken)).measured(keep=(-1,))
 
     def backbone(self, data: Data) -> nn.Module:
         import torch
