@@ -7,13 +7,14 @@ The number in the group's name is the version of the contract in :mod:`ptdiff.mo
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from ptdiff.modality import Modality
-from ptdiff.names import build, unknown
+from ptdiff.names import UnknownName, build, unknown
 
 GROUP = "ptdiff.modalities.v1"
 
@@ -53,8 +54,9 @@ def modality_class(name: str) -> type[Modality]:
     Raises UnknownName for a name that is not installed and PluginError for one that does not import or is no Modality.
     """
     if ":" in name:
-        module, _, attribute = name.partition(":")
-        entry = EntryPoint(name=name, value=f"{module}:{attribute}", group=GROUP)
+        if not re.fullmatch(r"[\w.]+:[\w.]+", name):
+            raise UnknownName(f"modality {name!r} is not of the form module:Class")
+        entry = EntryPoint(name=name, value=name, group=GROUP)
     else:
         known = _entries()
         if name not in known:
@@ -64,7 +66,7 @@ def modality_class(name: str) -> type[Modality]:
     importlib.invalidate_caches()
     try:
         found = entry.load()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         # a stranger's module may fail in any way while it is imported
         raise PluginError(f"{origin} cannot be imported: {type(error).__name__}: {error}") from error
     if not (isinstance(found, type) and issubclass(found, Modality)):

@@ -23,9 +23,8 @@ scalars = st.none() | st.booleans() | numbers | st.text(max_size=12)
 json_values = st.recursive(
     scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words, inner, max_size=3)
 )
-trees = st.dictionaries(
-    words, st.recursive(numbers, lambda inner: st.dictionaries(words, inner, max_size=3)), max_size=4
-)
+sections = st.recursive(numbers, lambda old: st.dictionaries(words, old, min_size=1, max_size=3))
+trees = st.dictionaries(words, sections, max_size=4)
 
 
 def leaves(tree: Any, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:
