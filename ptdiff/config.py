@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from ptdiff.names import one_line, unknown
 
@@ -34,8 +34,8 @@ class _Section(BaseModel):
 class Training(_Section):
     """How a network is fitted."""
 
-    steps: int = Field(3000, ge=1, description="optimiser steps; with minutes set, an upper bound for the schedule")
-    minutes: float | None = Field(None, gt=0, description="stop after this long; the learning rate follows the clock")
+    steps: int | None = Field(3000, ge=1, description="optimiser steps; null where the clock alone ends the run")
+    minutes: float | None = Field(None, gt=0, description="end after this long; with steps too, whichever comes first")
     batch: int = Field(32, ge=1, description="samples a step, over all devices")
     lr: float = Field(2e-3, gt=0, description="peak learning rate of AdamW")
     warmup: int = Field(100, ge=0, description="steps of linear warm-up before the cosine")
@@ -49,6 +49,12 @@ class Training(_Section):
     save_minutes: float = Field(2.0, gt=0, description="minutes between checkpoints")
     preview_minutes: float = Field(2.0, gt=0, description="minutes between preview pictures")
     keep: int = Field(2, ge=1, description="checkpoints kept")
+
+    @model_validator(mode="after")
+    def _ends(self) -> Training:
+        if self.steps is None and self.minutes is None:
+            raise ValueError("set steps, minutes or both: without either the run has no end")
+        return self
 
 
 class Sampling(_Section):
@@ -87,7 +93,11 @@ def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
             old = {"name": old}
         if isinstance(old, dict) and "name" in old and isinstance(value, str):
             value = {"name": value}
-        if isinstance(old, dict) and isinstance(value, Mapping) and value.get("name", old.get("name")) == old.get("name"):
+        if (
+            isinstance(old, dict)
+            and isinstance(value, Mapping)
+            and value.get("name", old.get("name")) == old.get("name")
+        ):
             result[key] = merged(old, value)
         else:
             result[key] = deepcopy(value)

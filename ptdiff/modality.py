@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ptdiff.data import Condition, Data, Samples, TensorSamples
 
@@ -51,7 +51,12 @@ class Unsupported(Exception):
 
 
 class Visualizer(ABC):
-    """Turns samples in world units into pictures: uint8 RGB arrays (height, width, 3)."""
+    """Turns samples in world units into pictures: uint8 RGB arrays (height, width, 3).
+
+    ``many`` is how many samples fill a picture well: a handful of shapes, thousands of points in the plane.
+    """
+
+    many: ClassVar[int] = 20
 
     @abstractmethod
     def sheet(self, samples: Array, titles: Sequence[str]) -> Image:

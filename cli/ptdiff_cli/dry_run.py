@@ -54,9 +54,9 @@ def dry_run(config: Config, kind: Modality, data: Data) -> None:
     )
     print(f"one step         {each * 1e3:.0f} ms on {torch.get_num_threads()} threads")
     if plan.minutes is not None:
-        print(f"training         {plan.minutes:g} min, about {plan.minutes * 60 / each:,.0f} steps")
-    else:
-        print(f"training         {plan.steps:,} steps, about {plan.steps * each / 60:.1f} min")
+        print(f"training         at most {plan.minutes:g} min, about {plan.minutes * 60 / each:,.0f} steps")
+    if plan.steps is not None:
+        print(f"training         at most {plan.steps:,} steps, about {plan.steps * each / 60:.1f} min")
 
 
 def _peak() -> str:

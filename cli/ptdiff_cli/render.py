@@ -24,7 +24,9 @@ def render(
     out: Annotated[Path | None, typer.Option(help="Picture (.png) or animation (.gif, .mp4).")] = None,
     turntable: Annotated[bool, typer.Option("--turntable", help="Turn the samples once around.")] = False,
     show: Annotated[bool, typer.Option("--show", help="Open a window.")] = False,
-    count: Annotated[int, typer.Option("-n", "--count", min=1, help="At most so many samples.")] = 20,
+    count: Annotated[
+        int | None, typer.Option("-n", "--count", min=1, help="At most so many samples; default what fills a picture.")
+    ] = None,
     modality: Annotated[
         str, typer.Option("-m", "--modality", help="Kind of data, where the file does not say.")
     ] = "pointcloud",
@@ -72,7 +74,7 @@ class _Shown:
     trajectory: npt.NDArray[np.float32] | None = None
 
 
-def _from_run(path: Path, count: int) -> _Shown:
+def _from_run(path: Path, count: int | None) -> _Shown:
     import torch
 
     from ptdiff.run import Run
@@ -80,13 +82,16 @@ def _from_run(path: Path, count: int) -> _Shown:
     from ptdiff_cli.drawing import draw_samples, make_plan, titles
 
     run = Run.open(path)
+    kind = run.modality()
+    count = count or kind.visualizer().many
     labels = spread_labels(torch.arange(count), len(run.data.classes)).get("label")
     drawn = draw_samples(run, make_plan(run), labels, count, run.data.shape)
-    return _Shown(drawn.samples, titles(run, drawn.labels), run.modality())
+    return _Shown(drawn.samples, titles(run, drawn.labels), kind)
 
 
-def _from_file(path: Path, count: int, modality: str) -> _Shown:
+def _from_file(path: Path, count: int | None, modality: str) -> _Shown:
     import zipfile
+    from json import loads
 
     import numpy as np
 
@@ -101,12 +106,14 @@ def _from_file(path: Path, count: int, modality: str) -> _Shown:
             arrays = {name: file[name] for name in file.files}
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise Failure(f"{path} cannot be read as npz: {error}", BAD_DATA) from error
+    options = loads(str(arrays["options"])) if "options" in arrays else {}
+    kind = registry.load(str(arrays["modality"]) if "modality" in arrays else modality, options)
+    count = count or kind.visualizer().many
     samples = arrays["samples"][:count].astype(np.float32)
     if len(samples) == 0 or not np.isfinite(samples).all():
         raise Failure(f"{path}: the samples are empty or not finite", BAD_DATA)
     names = [str(name) for name in arrays["classes"]] if "classes" in arrays else []
     labels = arrays["label"][:count].tolist() if "label" in arrays else []
     titles = [names[i] if 0 <= i < len(names) else "" for i in labels] if names else []
-    kind = registry.load(str(arrays["modality"]) if "modality" in arrays else modality)
     trajectory = arrays["trajectory"][:, :count] if "trajectory" in arrays else None
     return _Shown(samples, titles, kind, trajectory)

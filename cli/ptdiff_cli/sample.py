@@ -63,6 +63,8 @@ def sample(
 
 
 def _write(run: Run, drawn: Drawn, target: Path, kind: str) -> None:
+    from json import dumps
+
     import numpy as np
 
     from ptdiff_cli.drawing import titles, write_npz
@@ -75,6 +77,7 @@ def _write(run: Run, drawn: Drawn, target: Path, kind: str) -> None:
             label=drawn.labels,
             classes=np.array(run.data.classes, dtype=np.str_),
             modality=np.array(run.config.modality),
+            options=np.array(dumps(run.config.options)),
             **extra,
         )
         return

@@ -55,7 +55,7 @@ def train(
     over["training"] = {key: value for key, value in training.items() if value is not None}
     if minutes is not None and steps is None:
         # the clock ends the run, not the count
-        over["training"]["steps"] = 10**9
+        over["training"]["steps"] = None
     resolved, kind = resolve(modality, data, config or [], option or [], set_ or [], over)
     use_threads(threads)
     read = read_data(kind)

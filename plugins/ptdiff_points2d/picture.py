@@ -44,6 +44,8 @@ class Scatter(Visualizer):
     classes: the order of the colors, the same from picture to picture.
     """
 
+    many = 2000
+
     frame: Frame | None
     classes: tuple[str, ...]
 

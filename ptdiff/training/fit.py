@@ -162,7 +162,7 @@ def _fit(
     if _finished(module, found):
         return Outcome(first, 0.0 if found is None else float(found.state["elapsed"]))
     with _quiet(), _handlers_kept():
-        trainer.fit(module, train_dataloaders=_Blocks(first, plan.steps, plan.inner_steps))
+        trainer.fit(module, train_dataloaders=_Blocks(first, plan.steps or 10**12, plan.inner_steps))
     return Outcome(module.done, module.elapsed, stop.signal)
 
 

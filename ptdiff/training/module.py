@@ -107,8 +107,8 @@ class DiffusionModule(pl.LightningModule):
 
     @property
     def progress(self) -> float:
-        """How far the run is, 0 to 1: by steps, or by the clock where minutes are set and come first."""
-        by_steps = self.done / self.plan.steps
+        """How far the run is, 0 to 1: by steps, or by the clock where that comes first."""
+        by_steps = 0.0 if self.plan.steps is None else self.done / self.plan.steps
         return by_steps if self.plan.minutes is None else max(by_steps, self.elapsed / (60 * self.plan.minutes))
 
     def learning_rate(self) -> float:
