@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 from ptdiff.testing.subject import BATCH, Subject
 
 
@@ -25,10 +27,16 @@ def samples_do_not_see_each_other(subject: Subject) -> None:
 
     _, cond = subject.batch()
     x, angle = torch.randn(BATCH, *subject.data.shape), torch.linspace(0.1, 1.5, BATCH)
-    with torch.no_grad():
-        together = subject.net(x, angle, cond)
-        alone = subject.net(x[1:2], angle[1:2], {key: value[1:2] for key, value in cond.items()})
-    assert torch.allclose(together[1:2], alone, atol=1e-4), "a sample's output depends on the others in its batch"
+    # as in training, where batch normalization mixes samples, but without the chance of dropout
+    learning = copy.deepcopy(subject.net).train()
+    for module in learning.modules():
+        if isinstance(module, torch.nn.modules.dropout._DropoutNd):
+            module.eval()
+    for net in (subject.net, learning):
+        with torch.no_grad():
+            together = net(x, angle, cond)
+            alone = net(x[1:2], angle[1:2], {key: value[1:2] for key, value in cond.items()})
+        assert torch.allclose(together[1:2], alone, atol=1e-4), "a sample's output depends on the others in its batch"
 
 
 def not_given_is_said_in_two_ways(subject: Subject) -> None:

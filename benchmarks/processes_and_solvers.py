@@ -1,0 +1,70 @@
+"""One checkpoint under every process with every solver: does the quality depend on them?
+
+    python benchmarks/processes_and_solvers.py runs/demo --calls 40
+
+All solvers get about the same number of calls of the network.  Prints a table of the modality's first score and writes
+benchmarks/results/processes_and_solvers.json with all of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import time
+from pathlib import Path
+
+import torch
+
+from ptdiff.process import PROCESSES
+from ptdiff.run import Run
+from ptdiff.sampling import Plan, draw
+from ptdiff.solvers import SOLVERS
+
+RESULTS = Path(__file__).parent / "results" / "processes_and_solvers.json"
+CALLS_A_STEP = {"heun": 2, "midpoint": 2, "rk4": 4}
+
+
+def main() -> None:
+    """Draw, compare, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--calls", type=int, default=40, help="calls of the network for each sample, about")
+    parser.add_argument("-n", type=int, default=200, help="samples and reference samples")
+    parser.add_argument("--spacing", default=None, help="spacing of the grid; default the run's")
+    arguments = parser.parse_args()
+    run = Run.open(arguments.run)
+    kind, model, data = run.modality(), run.denoiser(), run.modality().dataset()
+    assert data.val is not None and data.train is not None
+    n = min(arguments.n, len(data.val))
+    reference, cond = data.val.batch(torch.arange(n) * len(data.val) // n, 0)
+    training, _ = data.train.batch(torch.arange(n) * len(data.train) // n, 1)
+    rows = []
+    for process in PROCESSES:
+        for solver in SOLVERS:
+            steps = max(2, arguments.calls // CALLS_A_STEP.get(solver, 1))
+            spacing = arguments.spacing or run.config.sampling.spacing
+            plan = Plan(PROCESSES[process](), SOLVERS[solver](), steps=steps, spacing=spacing)
+            began = time.perf_counter()
+            samples = torch.cat(
+                [
+                    draw(model, run.data, plan, ids, {k: v[ids] for k, v in cond.items()}, run.data.shape)
+                    for ids in torch.arange(n).split(100)
+                ]
+            )
+            scores = kind.metrics(kind.postprocess(samples), reference, training)
+            row = {"process": process, "solver": solver, "steps": steps, "calls": plan.table().calls}
+            row |= {"seconds": round(time.perf_counter() - began, 1)}
+            rows.append(row | {name: dataclasses.asdict(score) for name, score in scores.items()})
+            name, score = next(iter(scores.items()))
+            print(
+                f"{process:10} {solver:8} {row['calls']:3} calls  {name} {score.value:.4g} "
+                f"({score.low:.4g} to {score.high:.4g}), floor {score.floor:.4g}",
+                flush=True,
+            )
+            checkpoint = {"modality": run.config.modality, "process": run.config.process, "step": run.checkpoint().step}
+            RESULTS.write_text(json.dumps({"n": n, "trained": checkpoint, "rows": rows}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
