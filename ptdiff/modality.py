@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -36,6 +36,7 @@ __all__ = [
     "Unsupported",
     "Visualizer",
     "Writer",
+    "option",
 ]
 
 Writer = Callable[[Path, "Array"], None]
@@ -44,6 +45,11 @@ Writer = Callable[[Path, "Array"], None]
 
 Progress = Callable[[int, int], None]
 """Called with (done, total) during long work."""
+
+
+def option(default: Any, text: str) -> Any:
+    """A field of a modality with its default and the help text that the command line shows."""
+    return field(default=default, metadata={"help": text})
 
 
 class Unsupported(Exception):
