@@ -148,8 +148,7 @@ class Previews(pl.Callback):
 class OrderlyStop(pl.Callback):
     """SIGINT and SIGTERM finish the step, save and end the run; a second signal ends it at once.
 
-    ``signal`` holds the number of the one that came.  Who starts the training puts the handlers back: Lightning has
-    its own, and leaves by several doors.
+    ``signal`` holds the number of the one that came.  Lightning puts the handlers back, all of them, when it ends.
     """
 
     def __init__(self, observer: Observer) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import logging
-import signal
-import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -161,7 +159,7 @@ def _fit(
     first = 0 if found is None else found.step
     if _finished(module, found):
         return Outcome(first, 0.0 if found is None else float(found.state["elapsed"]))
-    with _quiet(), _handlers_kept():
+    with _quiet():
         trainer.fit(module, train_dataloaders=_Blocks(first, plan.steps or 10**12, plan.inner_steps))
     return Outcome(module.done, module.elapsed, stop.signal)
 
@@ -173,18 +171,6 @@ def _quiet() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="pytorch_lightning")
         yield
-
-
-@contextmanager
-def _handlers_kept() -> Iterator[None]:
-    """Puts back the signal handlers that training replaces."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        if threading.current_thread() is threading.main_thread():
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
 
 def _finished(module: DiffusionModule, found: Checkpoint | None) -> bool:
