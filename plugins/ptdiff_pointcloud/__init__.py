@@ -30,7 +30,9 @@ class PointCloud(Modality):
         "shapes (procedural, no download), or a folder: <class>/*, flat, or <class>/{train,val,test}/*",
     )
     points: int = _option(512, "points of a cloud in training; sampling takes any number")
-    dense: int = _option(4096, "points kept of each shape, from which every batch draws anew")
+    dense: int = _option(
+        4096, "points kept of each shape, from which every batch draws anew; at least four times points"
+    )
     classes: tuple[str, ...] = _option((), "classes to take, as [chair, table]; else all")
     shapes_per_class: int = _option(400, "procedural shapes of each class to train on; a tenth of that is held out")
     normalize: Literal["auto", "box", "global", "none"] = _option(

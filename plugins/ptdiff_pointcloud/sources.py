@@ -30,6 +30,11 @@ HELD_OUT = 1 << 32
 _KEPT = 1 << 30  # bytes of dense clouds in memory
 
 
+def dense_enough(points: int, dense: int) -> int:
+    """How many points to keep of a shape: with fewer than four times a batch's, batches would be much the same."""
+    return max(dense, 4 * points)
+
+
 class ShapeSamples:
     """Procedural shapes of ``labels`` in turn, ``count`` of each, with seeds from ``first`` on.
 
@@ -38,7 +43,7 @@ class ShapeSamples:
 
     def __init__(self, labels: Sequence[int], count: int, first: int, points: int, dense: int) -> None:
         self.labels, self.count, self.first = tuple(labels), count, first
-        self.points, self.dense = points, max(points, dense)
+        self.points, self.dense = points, dense
         self._cloud = lru_cache(maxsize=_KEPT // (12 * self.dense))(self._make)
 
     def __len__(self) -> int:
@@ -67,6 +72,7 @@ def shapes(points: int, dense: int, count: int, classes: Sequence[str]) -> Data:
             raise unknown("class of shapes", name, CLASSES)
     names = tuple(name for name in CLASSES if name in classes or not classes)
     labels = [CLASSES.index(name) for name in names]
+    dense = dense_enough(points, dense)
     train = ShapeSamples(labels, count, 0, points, dense)
     val = ShapeSamples(labels, max(1, count // 10), HELD_OUT, points, dense)
     lines = [
@@ -108,7 +114,7 @@ def folder(root: Path, points: int, dense: int, classes: Sequence[str], normaliz
     """A folder as :func:`ptdiff_datasets.folder.load_folder` reads it; no val where nothing is held out."""
     from ptdiff_datasets.folder import load_folder
 
-    clouds = load_folder(root, points=max(points, dense), normalize=normalize, classes=classes or None)
+    clouds = load_folder(root, points=dense_enough(points, dense), normalize=normalize, classes=classes or None)
     train, val = FolderSamples(clouds.split("train"), points), FolderSamples(clouds.split("val"), points)
     summary = {"source": str(root), **clouds.summary.as_dict(), "text": clouds.summary.text()}
     return Data(

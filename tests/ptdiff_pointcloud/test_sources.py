@@ -24,9 +24,7 @@ def meshes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (root / name).mkdir(parents=True)
         for i in range(12):
             size = 1 + i / 4
-            mesh = (
-                trimesh.creation.box((size, 2, 3)) if name == "box" else trimesh.creation.icosphere(2, size)
-            )
+            mesh = trimesh.creation.box((size, 2, 3)) if name == "box" else trimesh.creation.icosphere(2, size)
             mesh.export(root / name / f"{i}.obj")
     (root / "box" / "broken.ply").write_text("this is no mesh")
     return root
@@ -65,12 +63,19 @@ def test_every_seed_draws_other_points_of_the_same_shape(dataset: Open) -> None:
     train, _ = splits(dataset())
     ids = torch.arange(4)
     x, y = train.batch(ids, 1)[0], train.batch(ids, 2)[0]
-    shared = [
-        len(set(map(tuple, a.tolist())) & set(map(tuple, b.tolist()))) for a, b in zip(x, y, strict=True)
-    ]
+    shared = [len(set(map(tuple, a.tolist())) & set(map(tuple, b.tolist()))) for a, b in zip(x, y, strict=True)]
     # 64 of 512 twice: 8 in common on average
     assert all(count < 25 for count in shared)
     assert (x.amax(1) - y.amax(1)).abs().max() < 0.3
+
+
+@pytest.mark.parametrize("source", ["shapes", "folder"])
+def test_seeds_share_few_points_however_small_the_dense_clouds(source: str, meshes: Path) -> None:
+    options = {"shapes_per_class": 1} if source == "shapes" else {"data": str(meshes)}
+    train, _ = splits(PointCloud(points=128, dense=32, **options).dataset())  # type: ignore[arg-type]
+    x, y = train.batch(torch.tensor([0]), 1)[0][0], train.batch(torch.tensor([0]), 2)[0][0]
+    # 128 of 512 twice: 32 in common on average
+    assert len(set(map(tuple, x.tolist())) & set(map(tuple, y.tolist()))) < 60
 
 
 def test_training_and_held_out_shapes_are_different_shapes(dataset: Open) -> None:
@@ -172,9 +177,7 @@ def test_a_flat_folder_has_no_labels(meshes: Path) -> None:
 
 
 def test_one_class_of_a_folder_can_be_chosen(meshes: Path) -> None:
-    data = load(
-        "ptdiff_pointcloud:PointCloud", {"data": str(meshes), "points": 16, "classes": ["box"]}
-    ).dataset()
+    data = load("ptdiff_pointcloud:PointCloud", {"data": str(meshes), "points": 16, "classes": ["box"]}).dataset()
     assert data.classes == ("box",)
 
 
