@@ -67,16 +67,23 @@ def test_a_split_shares_the_points_and_keeps_what_belongs_to_them() -> None:
         clouds.split("dev")
 
 
-def test_rows_have_n_points_of_their_cloud_without_repeats_while_there_are_enough() -> None:
-    clouds = cloud_set([100, 7, 20])
-    batch = clouds.draw(np.array([2, 0, 1]), 20, 3)
-    assert batch.shape == (3, 20, 3)
+def test_rows_have_n_points_of_their_cloud_each_as_often_as_any_other() -> None:
+    clouds = cloud_set([100, 7, 20, 1, 10])
+    batch = clouds.draw(np.array([2, 0, 1, 3, 4]), 20, 3)
+    assert batch.shape == (5, 20, 3)
     assert batch.dtype == np.float32
-    for row, (i, k) in zip(batch, [(2, 20), (0, 100), (1, 7)], strict=True):
+    for row, (i, k) in zip(batch, [(2, 20), (0, 100), (1, 7), (3, 1), (4, 10)], strict=True):
         assert (row[:, 0] == i).all()
-        assert ((row[:, 1] >= 0) & (row[:, 1] < k)).all()
-        assert len(set(row[:, 1])) == (20 if k >= 20 else len(set(row[:, 1])))
-    assert set(batch[0][:, 1]) == set(range(20))
+        times = np.bincount(row[:, 1].astype(int), minlength=k)
+        assert len(times) == k
+        assert set(times) <= {20 // k, -(-20 // k)}
+
+
+def test_which_points_of_a_small_cloud_come_once_more_is_left_to_chance() -> None:
+    clouds = cloud_set([7])
+    drawn = np.concatenate([clouds.draw(np.array([0]), 10, seed)[..., 1] for seed in range(700)]).astype(int)
+    extra = np.bincount(drawn.ravel(), minlength=7) - 700
+    assert (np.abs(extra - 300) < 5 * (700 * 3 / 7 * 4 / 7) ** 0.5).all()  # 5 sigma of a binomial
 
 
 def test_a_row_is_the_same_alone_in_any_batch_and_in_its_split() -> None:
