@@ -16,6 +16,7 @@ from pathlib import Path
 
 import torch
 
+from ptdiff.evaluation import comparison, largest
 from ptdiff.process import PROCESSES
 from ptdiff.run import Run
 from ptdiff.sampling import Plan, draw
@@ -36,9 +37,9 @@ def main() -> None:
     run = Run.open(arguments.run)
     kind, model, data = run.modality(), run.denoiser(), run.modality().dataset()
     assert data.val is not None and data.train is not None
-    n = min(arguments.n, len(data.val))
-    reference, cond = data.val.batch(torch.arange(n) * len(data.val) // n, 0)
-    training, _ = data.train.batch(torch.arange(n) * len(data.train) // n, 1)
+    n = largest(data.train, data.val, arguments.n)
+    sets = comparison(data.train, data.val, n)
+    cond = {} if sets.labels is None else {"label": sets.labels}
     rows = []
     for process in PROCESSES:
         for solver in SOLVERS:
@@ -52,7 +53,7 @@ def main() -> None:
                     for ids in torch.arange(n).split(100)
                 ]
             )
-            scores = kind.metrics(kind.postprocess(samples), reference, training)
+            scores = kind.metrics(kind.postprocess(samples), sets.reference, sets.training)
             row = {"process": process, "solver": solver, "steps": steps, "calls": plan.table().calls}
             row |= {"seconds": round(time.perf_counter() - began, 1)}
             rows.append(row | {name: dataclasses.asdict(score) for name, score in scores.items()})

@@ -84,24 +84,33 @@ class Config(_Section):
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """``over`` laid over ``base``, section by section.  A choice with another name replaces the old one whole."""
+    """``over`` laid over ``base``, section by section.
+
+    A choice with another name replaces the old one whole; options that met no name yet go to the name they meet.
+
+    >>> merged({"process": {"sigma_max": 40}}, {"process": "ve"})
+    {'process': {'sigma_max': 40, 'name': 've'}}
+    >>> merged({"process": {"name": "ve", "sigma_max": 40}}, {"process": "vp"})
+    {'process': {'name': 'vp'}}
+    """
     result = deepcopy(dict(base))
     for key, value in over.items():
         old = result.get(key)
         # a name alone is short for a choice without options
         if isinstance(old, str) and isinstance(value, Mapping):
             old = {"name": old}
-        if isinstance(old, dict) and "name" in old and isinstance(value, str):
+        if isinstance(old, dict) and isinstance(value, str):
             value = {"name": value}
-        if (
-            isinstance(old, dict)
-            and isinstance(value, Mapping)
-            and value.get("name", old.get("name")) == old.get("name")
-        ):
+        if isinstance(old, dict) and isinstance(value, Mapping) and _same_choice(old, value):
             result[key] = merged(old, value)
         else:
             result[key] = deepcopy(value)
     return result
+
+
+def _same_choice(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    # options without a name belong to whatever name they meet; sections have no name at all
+    return "name" not in old or new.get("name", old["name"]) == old["name"]
 
 
 def validate(values: Mapping[str, Any]) -> Config:
@@ -120,6 +129,11 @@ def _check_keys(section: type[BaseModel], values: Mapping[str, Any], path: str) 
         inner = section.model_fields[key].annotation
         if isinstance(inner, type) and issubclass(inner, _Section) and isinstance(value, Mapping):
             _check_keys(inner, value, f"{path}.{key}" if path else key)
+
+
+def defaults(modality: str) -> dict[str, Any]:
+    """The configuration before any recipe, file or setting, as plain values."""
+    return Config(modality=modality).model_dump(mode="json")
 
 
 def read(path: Path) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Data: what a model must know about its data, and where the samples come from.
 
-World units are those of the files; model units have mean zero and unit variance (``sigma_data`` = 1 by contract):
+World units are those of the data as its modality hands it out (of the files, unless it says otherwise); model units
+have mean zero and unit variance (``sigma_data`` = 1 by contract):
 
     z = (x - mean) / scale
 

@@ -82,7 +82,10 @@ def _energy(across: Tensor, within_x: Tensor, within_y: Tensor, rows: Tensor) ->
 
 
 def compare(samples: Tensor, reference: Tensor, training: Tensor, seed: int = 0) -> dict[str, Score]:
-    """Sliced Wasserstein and energy distance of ``samples`` to ``reference``, with intervals and floors."""
+    """Sliced Wasserstein and energy distance of ``samples`` to ``reference``, with intervals and floors.
+
+    The intervals resample the generated samples; that the reference is a sample too is what the floor shows.
+    """
     n = min(len(samples), len(reference), len(training))
     if n < 2:
         raise ValueError("at least two samples of each set are needed to compare them")
@@ -101,7 +104,9 @@ def compare(samples: Tensor, reference: Tensor, training: Tensor, seed: int = 0)
         "energy": energy_distance(training, reference),
     }
     statistics = {"sliced_wasserstein": sliced, "energy": energy}
-    return {
-        name: Score(of(torch.arange(n)), *bootstrap(of, n, rounds=40, seed=seed), floors[name])
-        for name, of in statistics.items()
-    }
+    scores = {}
+    for name, of in statistics.items():
+        low, high = bootstrap(of, n, rounds=200, seed=seed)
+        # no distance is negative, though an interval centred on a small one may reach below
+        scores[name] = Score(of(torch.arange(n)), max(0.0, low), high, floors[name])
+    return scores

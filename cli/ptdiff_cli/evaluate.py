@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from ptdiff_cli.terminal import bad_data, counter, progress, say, show_json, show_table
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from ptdiff.data import Condition, Samples
+from ptdiff_cli.terminal import BAD_DATA, Failure, bad_data, counter, progress, say, show_json, show_table
 
 MOST = 500
 """So many reference samples at most, unless -n says otherwise."""
@@ -49,8 +44,10 @@ def evaluate(
 
     from ptdiff import registry
     from ptdiff.checkpoint import write_atomic
+    from ptdiff.evaluation import comparison, largest
     from ptdiff.names import unknown
     from ptdiff.run import Run
+    from ptdiff.sampling import spread_labels
     from ptdiff_cli.drawing import draw_samples, make_plan, shape_of
 
     found = Run.open(run)
@@ -71,29 +68,28 @@ def evaluate(
             found.config.modality, options | {"data": str(place.resolve()) if place.exists() else reference}
         )
     with bad_data("data"):
-        training = own.dataset().train
-        held = other.dataset()
+        ours = own.dataset()
+        held = ours if other is own else other.dataset()
     splits = {"val": held.val, "train": held.train}
     if split not in splits:
         raise unknown("split", split, splits)
     target = splits[split]
-    if target is None or training is None or len(target) < 2:
-        raise ValueError(f"the reference has no {split} split of two samples or more")
-    if held.classes != found.data.classes:
-        say("the reference has other classes than the run: samples are drawn with the run's classes in turn")
-    n = min(len(target), MOST if count is None else count)
+    if target is None or ours.train is None:
+        raise Failure(f"the reference has no {split} split", BAD_DATA)
+    n = largest(ours.train, target, MOST if count is None else count)
     if count is not None and n < count:
-        say(f"the {split} split holds {n} samples: that many are compared")
-    ours, cond = _some(target, n, seed)
-    floor, _ = _some(training, n, seed + 1)
-    labels = None
-    if found.data.classes:
-        labels = cond["label"] if held.classes == found.data.classes else torch.arange(n) % len(found.data.classes)
-    drawn = draw_samples(found, plan, labels, n, shape, batch=batch)
-    m = min(n, len(floor))
+        say(f"there are {n} samples to compare with: that many are compared")
+    same_classes = held.classes == found.data.classes
+    if not same_classes:
+        say("the reference has other classes than the run: samples are drawn with the run's classes in turn")
+    with bad_data("data"):
+        sets = comparison(ours.train, target, n, seed, match=same_classes)
+    labels = sets.labels if same_classes else spread_labels(torch.arange(n), len(found.data.classes)).get("label")
+    drawn = draw_samples(found, plan, labels if found.data.classes else None, n, shape, batch=batch)
     say(f"comparing {n} samples with {n} of the {split} split")
     with progress("pairs") as bar:
-        scores = own.metrics(torch.from_numpy(drawn.samples), ours, floor[:m], seed, counter(bar, "compare"))
+        generated = torch.from_numpy(drawn.samples)
+        scores = own.metrics(generated, sets.reference, sets.training, seed, counter(bar, "compare"))
     result: dict[str, Any] = {
         "n": n,
         "protocol": own.protocol,
@@ -118,12 +114,3 @@ def evaluate(
     rows = [[k, f"{s.value:.4g}", f"{s.low:.4g} – {s.high:.4g}", f"{s.floor:.4g}"] for k, s in scores.items()]
     show_table([f"{own.protocol}, n = {n}", "value", "95 % interval", "floor"], rows)
     say(f"written to {found.path / 'eval.json'}")
-
-
-def _some(samples: Samples, n: int, seed: int) -> tuple[Tensor, Condition]:
-    """``n`` samples spread over the whole split, drawn once for this seed."""
-    import torch
-
-    n = min(n, len(samples))
-    ids = torch.div(torch.arange(n) * len(samples), n, rounding_mode="floor")
-    return samples.batch(ids, seed)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from ptdiff_cli.terminal import DIVERGED, Failure, bad_data, console, say
+from ptdiff_cli.terminal import DIVERGED, Failure, bad_data, say
 
 if TYPE_CHECKING:
     from ptdiff.config import Config
@@ -84,11 +84,8 @@ def resolve(
 ) -> tuple[Config, Modality]:
     """The complete configuration and its modality; see ptdiff.config for the precedence."""
     from ptdiff import registry
-    from ptdiff.config import merged, read, validate
+    from ptdiff.config import defaults, merged, read, validate
     from ptdiff.config import settings as parse
-    from ptdiff.objective import DENSITIES
-    from ptdiff.process import PROCESSES
-    from ptdiff.solvers import SOLVERS
 
     over: dict[str, Any] = {}
     for file in files:
@@ -108,22 +105,25 @@ def resolve(
         over["options"]["data"] = str(Path(place).expanduser().resolve())
     kind = registry.load(over["modality"], over["options"])
     over["options"] = dataclasses.asdict(kind)
-    config = validate(merged(merged({"modality": over["modality"]}, kind.recipe()), over))
-    _choices(config, PROCESSES, DENSITIES, SOLVERS)
+    config = validate(merged(merged(defaults(over["modality"]), kind.recipe()), over))
+    _choices(config)
     return config, kind
 
 
-def _choices(config: Config, processes: Any, densities: Any, solvers: Any) -> None:
+def _choices(config: Config) -> None:
     """Every name and option of the configuration is right before anything is written."""
     import torch
 
     from ptdiff.denoiser import PREDICTIONS, check_prediction
     from ptdiff.grid import SPACINGS
     from ptdiff.names import choose, unknown
+    from ptdiff.objective import DENSITIES
+    from ptdiff.process import PROCESSES
+    from ptdiff.solvers import SOLVERS
 
-    process = choose("process", processes, config.process)
-    choose("density", densities, config.density)
-    choose("solver", solvers, config.sampling.solver)
+    process = choose("process", PROCESSES, config.process)
+    choose("density", DENSITIES, config.density)
+    choose("solver", SOLVERS, config.sampling.solver)
     if config.prediction not in PREDICTIONS:
         raise unknown("prediction", config.prediction, PREDICTIONS)
     if config.sampling.spacing not in SPACINGS:
@@ -133,7 +133,7 @@ def _choices(config: Config, processes: Any, densities: Any, solvers: Any) -> No
 
 def read_data(kind: Modality) -> Data:
     """The data of a modality, and a summary of what was read."""
-    with bad_data("data"), console().status("reading the data"):
+    with bad_data("data"):
         data = kind.dataset()
     text = data.summary.get("text")
     if text:

@@ -72,8 +72,9 @@ class CloudSet:
     def draw(self, ids: npt.NDArray[np.int64], n: int, seed: int) -> npt.NDArray[np.float32]:
         """n points of each of the clouds `ids` (b,): (b, n, 3), all k_i of a cloud before any comes again.
 
-        Of a cloud with k_i < n every point occurs floor(n / k_i) or ceil(n / k_i) times. `ids` index this set, 0 to len - 1. A row is a function of (seed, name of the shape, n): whatever
-        else is in the batch, and in every split alike. Seeds are taken modulo 2**64.
+        Of a cloud with k_i < n every point occurs floor(n / k_i) or ceil(n / k_i) times. `ids` index this
+        set, 0 to len - 1. A row is a function of (seed, name of the shape, n): whatever else is in the batch,
+        and in every split alike. Seeds are taken modulo 2**64.
         """
         out = np.empty((len(ids), n, 3), np.float32)
         for row, i in zip(out, ids, strict=True):

@@ -10,7 +10,7 @@ import stat
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from ptdiff_datasets.errors import DataError, printable
 from ptdiff_datasets.meshes import MESH_SUFFIXES
@@ -19,6 +19,7 @@ from ptdiff_datasets.synsets import class_name
 
 Stamp = tuple[int, int, int]  # size, time of the last change in ns, mode: they tell a changed file
 SUFFIXES = MESH_SUFFIXES | POINT_SUFFIXES
+PREFERRED = (".obj", ".glb", ".ply", ".off", ".stl", ".npy", ".npz")  # of a shape in several formats
 FOLDERS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 
 
@@ -74,6 +75,7 @@ def scan(root: Path) -> Layout:
             skipped.append((id, error.strerror or str(error)))
         except (ValueError, RuntimeError) as error:  # RuntimeError: a loop of links
             skipped.append((id, str(error)))
+    found = _one_format(found, skipped)
     kind, place = _place(root, [tuple(id.split("/")) for id in found])
     shapes = []
     for id, stamp in sorted(found.items()):
@@ -83,6 +85,16 @@ def scan(root: Path) -> Layout:
         except ValueError as error:
             skipped.append((id, str(error)))
     return Layout(root, kind, tuple(shapes), tuple(sorted(skipped)), other)
+
+
+def _one_format(found: dict[str, Stamp], skipped: list[tuple[str, str]]) -> dict[str, Stamp]:
+    """Of files that differ in their suffix only, the first of `PREFERRED`: they are one shape."""
+    kept: dict[PurePosixPath, str] = {}
+    for id in sorted(found, key=lambda id: (PREFERRED.index(PurePosixPath(id).suffix.lower()), id)):
+        first = kept.setdefault(PurePosixPath(id).with_suffix(""), id)
+        if first != id:
+            skipped.append((id, f"the same shape as {first}"))
+    return {id: found[id] for id in kept.values()}
 
 
 def _files(folder: Path, prefix: str, skipped: list[tuple[str, str]]) -> Iterator[tuple[str, os.DirEntry[str]]]:

@@ -1,10 +1,12 @@
 """Training and validation sets where the folders do not name them.
 
-A hash of the path decides, so that adding or removing a file moves (nearly) no other.
+A hash of the path decides, so that adding or removing a file moves (nearly) no other. The suffix does not
+count: one shape in two formats is on one side.
 """
 
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import PurePosixPath
 
 from ptdiff_datasets.address import fraction
 
@@ -22,12 +24,13 @@ def assign_splits(ids: Sequence[str], labels: Sequence[str], given: Sequence[str
     if "val" in given:
         return [split or "train" for split in given]
     free = [i for i, split in enumerate(given) if split in (None, "train")]
-    order = sorted(free, key=lambda i: (fraction("split", ids[i]), ids[i]))
+    place = [fraction("split", str(PurePosixPath(id).with_suffix(""))) for id in ids]
+    order = sorted(free, key=lambda i: (place[i], ids[i]))
     left = Counter(labels[i] for i in free)
     splits = [split or "train" for split in given]
     chosen = 0
     for i in order:
-        if chosen and fraction("split", ids[i]) >= VALIDATION:
+        if chosen and place[i] >= VALIDATION:
             break
         if left[labels[i]] > 1:
             splits[i] = "val"

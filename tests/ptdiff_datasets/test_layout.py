@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ptdiff_datasets.errors import DataError
-from ptdiff_datasets.layout import Layout, existing_folder, only, scan
+from ptdiff_datasets.layout import PREFERRED, SUFFIXES, Layout, existing_folder, only, scan
 from ptdiff_datasets.synsets import SHAPENET
 
 
@@ -47,6 +47,20 @@ def test_class_folders_may_be_nested_and_hidden_names_do_not_count(tmp_path: Pat
     }
     assert layout.other == 0
     assert layout.skipped == ()
+
+
+def test_a_shape_in_several_formats_is_one_shape(tmp_path: Path) -> None:
+    layout = tree(tmp_path, "chair/a.stl", "chair/a.OBJ", "chair/a.npy", "chair/b.npy", "chair/b.glb", "lamp/a.ply")
+    assert list(places(layout)) == ["chair/a.OBJ", "chair/b.glb", "lamp/a.ply"]
+    assert layout.skipped == (
+        ("chair/a.npy", "the same shape as chair/a.OBJ"),
+        ("chair/a.stl", "the same shape as chair/a.OBJ"),
+        ("chair/b.npy", "the same shape as chair/b.glb"),
+    )
+
+
+def test_every_format_has_its_rank() -> None:
+    assert set(PREFERRED) == SUFFIXES
 
 
 def test_shapenet_trees_have_names_and_splits(tmp_path: Path) -> None:

@@ -35,6 +35,13 @@ def test_a_new_file_moves_no_other() -> None:
     assert turned[::-1] == many
 
 
+def test_the_format_of_a_file_does_not_count() -> None:
+    stems = [f"chair/{i}.v2" for i in range(300)]
+    one, other = (assign_splits([stem + suffix for stem in stems], ["x"] * 300, [None] * 300) for suffix in (".obj", ".glb"))
+    assert one == other
+    assert 0 < one.count("val") < 60
+
+
 def test_splits_of_the_folders_are_kept() -> None:
     given_splits = ["train", "val", "test", "train"]
     assert assign_splits(list("abcd"), ["x"] * 4, given_splits) == given_splits
