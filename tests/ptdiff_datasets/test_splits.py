@@ -37,7 +37,9 @@ def test_a_new_file_moves_no_other() -> None:
 
 def test_the_format_of_a_file_does_not_count() -> None:
     stems = [f"chair/{i}.v2" for i in range(300)]
-    one, other = (assign_splits([stem + suffix for stem in stems], ["x"] * 300, [None] * 300) for suffix in (".obj", ".glb"))
+    one, other = (
+        assign_splits([stem + suffix for stem in stems], ["x"] * 300, [None] * 300) for suffix in (".obj", ".glb")
+    )
     assert one == other
     assert 0 < one.count("val") < 60
 
