@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from ptdiff_datasets.errors import DataError, printable
 
-VERSION = 1
+VERSION = 2
 POINTS, INDEX = "points.npy", "index.json"
 Box = tuple[float, float, float, float, float, float]
 

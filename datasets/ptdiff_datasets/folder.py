@@ -15,13 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ptdiff_datasets import cache as store
-from ptdiff_datasets.address import address
 from ptdiff_datasets.clouds import CloudSet
 from ptdiff_datasets.errors import DataError, FormatError, printable
 from ptdiff_datasets.layout import Layout, Shape, existing_folder, only, scan
-from ptdiff_datasets.meshes import MESH_SUFFIXES, read_mesh, sample_surface, surface_box
-from ptdiff_datasets.ply_header import read_header
-from ptdiff_datasets.points import read_points
+from ptdiff_datasets.reading import frame, read_shape
 from ptdiff_datasets.splits import SPLITS, assign_splits
 from ptdiff_datasets.summary import Summary
 
@@ -99,12 +96,15 @@ def _build(
     boxes: list[store.Box] = []
     shapes: list[Shape] = []
     skipped: list[tuple[str, str]] = []
+    sizes, first = Counter(shape.stamp[0] for shape in layout.shapes), dict[bytes, str]()
     with store.new_entry(entry) as folder:
         scratch = folder / "scratch"
         with scratch.open("wb") as file:
             for done, shape in enumerate(layout.shapes, 1):
                 try:
-                    cloud, box = _read(layout.root / shape.id, shape.id, points, normalize)
+                    cloud, box = read_shape(layout.root / shape.id, shape.id, points, normalize)
+                    if sizes[shape.stamp[0]] > 1:
+                        _no_copy(layout.root / shape.id, shape.id, first)
                 except FormatError as error:
                     where = "" if error.offset is None else f" (byte {error.offset})"
                     skipped.append((shape.id, error.reason + where))
@@ -137,48 +137,12 @@ def _build(
         scratch.unlink()
 
 
-def _read(path: Path, id: str, points: int, normalize: str) -> tuple[npt.NDArray[np.float32], store.Box]:
-    """The dense cloud of one file, normalized, and its box before that."""
-    seed = address("surface", id)
-    mesh = read_mesh(path) if _is_mesh(path) else None
-    if mesh is not None:
-        low, high = surface_box(mesh)
-    else:
-        cloud = read_points(path)
-        low, high = cloud.min(axis=0).astype(np.float64), cloud.max(axis=0).astype(np.float64)
-        if len(cloud) > points:
-            pick = np.random.default_rng(seed).choice(len(cloud), points, replace=False, shuffle=False)
-            cloud = cloud[np.sort(pick)]
-    center, scale = _frame(low, high, normalize)
-    if not (np.isfinite(scale) and scale > 0):
-        raise FormatError(path, f"all points in one place, or too far apart (diagonal {scale:g})")
-    with np.errstate(over="ignore"):
-        if mesh is not None:
-            mesh.vertices = (mesh.vertices - center) / scale
-            dense = sample_surface(mesh, points, seed)
-        else:
-            dense = ((cloud - center) / scale).astype(np.float32)
-    if not np.isfinite(dense).all():
-        raise FormatError(path, "coordinates beyond the range of float32")
-    return dense, (*low.tolist(), *high.tolist())
-
-
-def _is_mesh(path: Path) -> bool:
-    """A .ply without faces is a point cloud."""
-    suffix = path.suffix.lower()
-    if suffix == ".ply":
-        return read_header(path.read_bytes(), path).count("face") > 0
-    return suffix in MESH_SUFFIXES
-
-
-def _frame(
-    low: npt.NDArray[np.float64], high: npt.NDArray[np.float64], normalize: str
-) -> tuple[npt.NDArray[np.float64], float]:
-    """Center and scale of a shape by its box."""
-    if normalize != "box":
-        return np.zeros(3), 1.0
-    with np.errstate(over="ignore"):  # an infinite scale is refused
-        return low / 2 + high / 2, float(np.linalg.norm(high - low))
+def _no_copy(path: Path, id: str, first: dict[bytes, str]) -> None:
+    """FormatError for the bytes of an earlier shape: one copy to train on, one held out would be no test."""
+    with path.open("rb") as file:
+        earlier = first.setdefault(hashlib.file_digest(file, "sha256").digest(), id)
+    if earlier != id:
+        raise FormatError(path, f"a copy of {earlier}")
 
 
 def _assembled(
@@ -192,7 +156,7 @@ def _assembled(
 ) -> CloudSet:
     classes = tuple(sorted(set(index.labels) - {""}))
     boxes = np.array(index.boxes, np.float64).reshape(-1, 2, 3)
-    frames = [_frame(low, high, normalize) for low, high in boxes]
+    frames = [frame(low, high, normalize) for low, high in boxes]
     pairs = Counter(zip(index.labels, index.splits, strict=True))
     summary = Summary(
         root=str(layout.root),

@@ -129,7 +129,7 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
     "index gone": lambda entry: (entry / "index.json").unlink(),
     "index cut": lambda entry: os.truncate(entry / "index.json", 100),
     "index no mapping": lambda entry: (entry / "index.json").write_text("[1, 2]"),
-    "index of strangers": lambda entry: (entry / "index.json").write_text('{"version": 1, "total": 256}'),
+    "index of strangers": lambda entry: (entry / "index.json").write_text('{"version": 2, "total": 256}'),
     "index of a later version": newer,
     "wrong counts": wrong_counts,
     "a label lost": lost_label,

@@ -87,10 +87,10 @@ def test_global_and_none_keep_the_coordinates_of_the_files(tmp_path: Path, load:
 
 
 def test_auto_is_global_for_shapenet_arrays_and_box_for_the_rest(tmp_path: Path, box: Box, load: Load) -> None:
-    for split in ("train", "val"):
+    for i, split in enumerate(("train", "val")):
         (tmp_path / "pc/04379243" / split).mkdir(parents=True)
-        np.save(tmp_path / "pc/04379243" / split / "x.npy", np.random.default_rng(0).random((20, 3)))
-        fill(tmp_path / "modelnet", {f"chair/{split}/chair_1.off": box("off")})
+        np.save(tmp_path / "pc/04379243" / split / "x.npy", np.random.default_rng(i).random((20, 3)))
+        fill(tmp_path / "modelnet", {f"chair/{split}/chair_1.off": box("off", (1, 1, 1 + i))})
     pc = load(tmp_path / "pc")
     assert (pc.summary.normalize, pc.classes, pc.splits) == ("global", ("table",), ("train", "val"))
     assert load(tmp_path / "modelnet").summary.normalize == "box"
@@ -106,7 +106,7 @@ def test_a_large_cloud_is_thinned_to_a_subset_of_its_points(tmp_path: Path, load
 
 
 def test_a_flat_folder_has_no_classes(tmp_path: Path, box: Box, load: Load) -> None:
-    fill(tmp_path, {f"{i}.stl": box("stl") for i in range(5)})
+    fill(tmp_path, {f"{i}.stl": box("stl", (1, 1, 1 + i)) for i in range(5)})
     clouds = load(tmp_path)
     assert clouds.classes == ()
     assert clouds.labels.tolist() == [-1] * 5
@@ -127,8 +127,23 @@ def test_every_split_holds_its_own_shapes(tmp_path: Path, box: Box, load: Load) 
             assert part.classes[part.labels[i]] == id[0]
 
 
+def test_a_copy_of_a_file_is_left_out_so_that_no_copy_is_held_out(tmp_path: Path, box: Box, load: Load) -> None:
+    fill(
+        tmp_path,
+        {"a/0.stl": box("stl"), "a/1.stl": box("stl"), "b/2.stl": box("stl"), "b/3.stl": box("stl", (1, 2, 3))},
+    )
+    fill(tmp_path, {"a/bad.stl": b"x" * 100, "b/bad.stl": b"x" * 100})
+    for _ in range(2):  # from the files, then from the cache
+        clouds = load(tmp_path)
+        assert sorted(clouds.ids) == ["a/0.stl", "b/3.stl"]
+        reasons = dict(clouds.summary.skipped)
+        assert (reasons["a/1.stl"], reasons["b/2.stl"]) == ("a copy of a/0.stl",) * 2
+        assert reasons["a/bad.stl"] == reasons["b/bad.stl"]
+
+
 def test_only_the_chosen_classes_are_read(tmp_path: Path, box: Box, load: Load) -> None:
-    fill(tmp_path, {f"{c}/{i}.stl": box("stl") for c in ("a", "b", "c") for i in range(2)})
+    sizes = {"a": 1, "b": 2, "c": 3}
+    fill(tmp_path, {f"{c}/{i}.stl": box("stl", (1, 1 + i, size)) for c, size in sizes.items() for i in range(2)})
     seen: list[tuple[int, int]] = []
     clouds = load(tmp_path, classes=["c", "a"], progress=lambda done, total: seen.append((done, total)))
     assert clouds.classes == ("a", "c")
@@ -138,9 +153,10 @@ def test_only_the_chosen_classes_are_read(tmp_path: Path, box: Box, load: Load) 
 
 
 def test_a_shape_does_not_depend_on_its_neighbors(tmp_path: Path, box: Box, load: Load) -> None:
-    fill(tmp_path, {f"a/{i}.stl": box("stl") for i in range(3)})
+    header = [str(i).encode().ljust(80) for i in range(3)]
+    fill(tmp_path, {f"a/{i}.stl": header[i] + box("stl")[80:] for i in range(3)})
     few = load(tmp_path)
-    fill(tmp_path, {f"a/{i}.stl": box("stl", (1, 2, 3)) for i in range(3, 9)} | {"b/x.obj": box("obj")})
+    fill(tmp_path, {f"a/{i}.stl": box("stl", (1, 2, i)) for i in range(3, 9)} | {"b/x.obj": box("obj")})
     many = load(tmp_path)
     for i, id in enumerate(few.ids):
         j = many.ids.index(id)
@@ -153,19 +169,19 @@ def test_a_shape_does_not_depend_on_its_neighbors(tmp_path: Path, box: Box, load
 def test_a_spoiled_folder_gives_what_is_whole_and_a_reason_for_each_of_the_rest(
     tmp_path: Path, box: Box, load: Load
 ) -> None:
-    whole = {f"good/{i}.obj": box("obj") for i in range(4)}
+    whole = {f"good/{i}.obj": box("obj", (1, 1, 1 + i)) for i in range(4)}
     header = b"ply\nformat binary_little_endian 1.0\nelement vertex 4000000000\n"
     spoiled = {
-        "bad/cut.stl": box("stl")[:300],
-        "bad/cut.glb": box("glb")[:400],
-        "bad/cut.ply": box("ply")[:-30],
+        "bad/cut-stl.stl": box("stl")[:300],
+        "bad/cut-glb.glb": box("glb")[:400],
+        "bad/cut-ply.ply": box("ply")[:-30],
         "bad/empty.obj": b"",
         "bad/nan.obj": b"v 0 0 nan\nv 1 0 0\nv 0 1 0\nf 1 2 3\n",
         "bad/flat.obj": b"v 0 0 0\nv 1 0 0\nv 2 0 0\nf 1 2 3\n",
         "bad/text.obj": b"for you this is no mesh\n",
-        "bad/huge.ply": header + b"property float x\nend_header\n" + bytes(99),
-        "bad/huge.off": b"OFF\n9999999999 9999999999 0\n0 0 0\n",
-        "bad/huge.npy": b"\x93NUMPY\x01\x00" + b"\x76\x00" + b"{'descr': '<f4', 'fortran_order': False, "
+        "bad/huge-ply.ply": header + b"property float x\nend_header\n" + bytes(99),
+        "bad/huge-off.off": b"OFF\n9999999999 9999999999 0\n0 0 0\n",
+        "bad/huge-npy.npy": b"\x93NUMPY\x01\x00" + b"\x76\x00" + b"{'descr': '<f4', 'fortran_order': False, "
         b"'shape': (99999999999, 3)}".ljust(117) + b"\n",
         "bad/one.npz": b"PK\x05\x06",
     }  # fmt: skip
