@@ -113,6 +113,7 @@ class Data:
             "mean": self.mean,
             "scale": self.scale,
             "unordered": self.unordered,
+            "samples": {name: len(s) for name, s in (("train", self.train), ("val", self.val)) if s is not None},
             "summary": dict(self.summary),
         }
 

@@ -10,6 +10,7 @@ the process goes further: beyond, unit-variance data is noise to 1e-4, or clean 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -39,7 +40,7 @@ def _ratios(process: Process, ratio: Callable[[float, float], Tensor]) -> Tensor
 
 def _log_snr(process: Process, n: int) -> Tensor:
     """Equal steps of log-SNR (Lu et al. 2022, section 3.3)."""
-    return _ratios(process, lambda high, low: torch.logspace(_log10(high), _log10(low), n, dtype=torch.float64))
+    return _ratios(process, lambda high, low: torch.logspace(math.log10(high), math.log10(low), n, dtype=torch.float64))
 
 
 def _karras(process: Process, n: int, power: float = 7.0) -> Tensor:
@@ -48,10 +49,6 @@ def _karras(process: Process, n: int, power: float = 7.0) -> Tensor:
         process,
         lambda high, low: torch.linspace(high ** (1 / power), low ** (1 / power), n, dtype=torch.float64) ** power,
     )
-
-
-def _log10(value: float) -> float:
-    return float(torch.tensor(value, dtype=torch.float64).log10())
 
 
 SPACINGS: dict[str, Callable[[Process, int], Tensor]] = {

@@ -52,7 +52,7 @@ def option(default: Any, text: str) -> Any:
     return field(default=default, metadata={"help": text})
 
 
-class Unsupported(Exception):
+class Unsupported(RuntimeError):
     """Something this modality or this machine cannot do; the message says what to do instead."""
 
 

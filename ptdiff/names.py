@@ -57,6 +57,12 @@ def one_line(error: ValidationError) -> str:
     return "; ".join(found)
 
 
+def described(catalog: Mapping[str, type[Any]], made: Any) -> dict[str, Any]:
+    """The choice that :func:`choose` makes ``made`` from: its name in the catalog and all its options."""
+    name = next(name for name, cls in catalog.items() if cls is type(made))
+    return {"name": name, **dataclasses.asdict(made)}
+
+
 def choose(kind: str, catalog: Mapping[str, type[T]], choice: Mapping[str, Any]) -> T:
     """The catalog entry ``choice["name"]``, built with the other keys as its options."""
     options = dict(choice)

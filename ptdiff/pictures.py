@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from ptdiff.modality import Unsupported
+
 if TYPE_CHECKING:
     from PIL import Image as PillowImage
     from PIL import ImageFont
@@ -174,7 +176,7 @@ def _write_mp4(path: Path, frames: Sequence[Picture], fps: float) -> None:
     try:
         import imageio_ffmpeg
     except ImportError as error:
-        raise RuntimeError("writing .mp4 needs imageio-ffmpeg: pip install ptdiff[video]") from error
+        raise Unsupported("writing .mp4 needs imageio-ffmpeg: pip install ptdiff[video]") from error
     height, width = frames[0].shape[:2]
     # The common pixel format stores color for blocks of 2 x 2 pixels: odd sizes get one more white line.
     pad = ((0, height % 2), (0, width % 2), (0, 0))

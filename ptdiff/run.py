@@ -74,6 +74,15 @@ class Run:
             raise RunError(f"{path}/data.json cannot be read: {error}") from error
         return Run(path, config, data)
 
+    def change(self, data: Data) -> str | None:
+        """How ``data`` differs from what this run was begun with, in words; None where it does not."""
+        before = json.loads((self.path / "data.json").read_text(encoding="utf-8"))
+        now = json.loads(json.dumps(data.facts()))
+        for name in ("shape", "classes", "samples"):
+            if before.get(name) != now[name]:
+                return f"{name} were {before.get(name)} and are {now[name]}"
+        return None
+
     @property
     def checkpoints(self) -> Path:
         return self.path / "checkpoints"

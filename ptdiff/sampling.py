@@ -6,6 +6,7 @@ Sample i is a function of (seed, i) and the plan alone, whatever batch it is dra
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -71,8 +72,8 @@ def shown(state: State, data: Data) -> Tensor:
 
 def draw(denoiser: Denoiser, data: Data, plan: Plan, ids: Tensor, cond: Condition, shape: tuple[int, ...]) -> Tensor:
     """Samples ``ids`` (b, *shape) in world units."""
-    *_, last = walk(denoiser, plan, ids, shape, cond)
-    return data.world(last.x)
+    end = deque(walk(denoiser, plan, ids, shape, cond), maxlen=1)
+    return data.world(end[0].x)
 
 
 def spread_labels(ids: Tensor, classes: int) -> Condition:

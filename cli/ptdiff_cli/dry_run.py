@@ -6,6 +6,8 @@ import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import torch
+
     from ptdiff.config import Config
     from ptdiff.data import Data
     from ptdiff.modality import Modality
@@ -24,7 +26,8 @@ def dry_run(config: Config, kind: Modality, data: Data) -> None:
     keep_freed_memory()
     torch.manual_seed(config.seed)
     denoiser = NetworkDenoiser(kind.backbone(data), config.prediction)
-    module = DiffusionModule(denoiser, data, config)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    module = DiffusionModule(denoiser, data, config).to(device)
     optimizer = module.configure_optimizers()
     module.average = EMA(denoiser, config.training.ema)
     parameters = sum(p.numel() for p in denoiser.parameters())
@@ -38,6 +41,8 @@ def dry_run(config: Config, kind: Modality, data: Data) -> None:
         losses, _ = module.losses(step, random)
         torch.autograd.backward(losses.mean())
         optimizer.step()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
         seconds.append(time.perf_counter() - began)
     each = sorted(seconds)[1]
     plan = config.training
@@ -49,19 +54,27 @@ def dry_run(config: Config, kind: Modality, data: Data) -> None:
     print(f"batch            {plan.batch}")
     print(f"parameters       {parameters:,}")
     print(f"operations       {counter.get_total_flops() / 1e9:.2f} GFLOP a step, forward and backward")
-    print(
-        f"memory           {state / 2**20:.1f} MiB for weights, gradients, moments, average; {_peak()} in this process"
-    )
-    print(f"one step         {each * 1e3:.0f} ms on {torch.get_num_threads()} threads")
+    print(f"memory           {state / 2**20:.1f} MiB for weights, gradients, moments, average; {_peak(device)} in all")
+    print(f"one step         {each * 1e3:.0f} ms on {_where(device)}")
     if plan.minutes is not None:
         print(f"training         at most {plan.minutes:g} min, about {plan.minutes * 60 / each:,.0f} steps")
     if plan.steps is not None:
         print(f"training         at most {plan.steps:,} steps, about {plan.steps * each / 60:.1f} min")
 
 
-def _peak() -> str:
+def _where(device: torch.device) -> str:
+    import torch
+
+    return torch.cuda.get_device_name() if device.type == "cuda" else f"{torch.get_num_threads()} threads"
+
+
+def _peak(device: torch.device) -> str:
+    import torch
+
+    if device.type == "cuda":
+        return f"{torch.cuda.max_memory_allocated() / 2**30:.1f} GiB"
     try:
         import resource
     except ImportError:
-        return "unknown"
-    return f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.1f} GiB at most"
+        return "an unknown amount"
+    return f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.1f} GiB"

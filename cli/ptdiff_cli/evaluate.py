@@ -45,9 +45,11 @@ def evaluate(
     from ptdiff import registry
     from ptdiff.checkpoint import write_atomic
     from ptdiff.evaluation import comparison, largest
-    from ptdiff.names import unknown
+    from ptdiff.names import described, unknown
+    from ptdiff.process import PROCESSES
     from ptdiff.run import Run
     from ptdiff.sampling import spread_labels
+    from ptdiff.solvers import SOLVERS
     from ptdiff_cli.drawing import draw_samples, make_plan, shape_of
 
     found = Run.open(run)
@@ -96,8 +98,8 @@ def evaluate(
         "metrics": {name: dataclasses.asdict(score) for name, score in scores.items()},
         "reference": {"data": str(options.get("data") if reference is None else reference), "split": split},
         "sampling": {
-            "process": found.config.process if process is None else process,
-            "solver": found.config.sampling.solver if solver is None else solver,
+            "process": described(PROCESSES, plan.process),
+            "solver": described(SOLVERS, plan.solver),
             "steps": plan.steps,
             "spacing": plan.spacing,
             "guidance": plan.guidance,

@@ -57,28 +57,25 @@ def main() -> None:
     sys.argv = [argument for argument in sys.argv if argument != "--debug"]
     try:
         app()
-    except KeyboardInterrupt:
-        fail("interrupted", 130)
-    except BrokenPipeError:
-        # whoever read our output has seen enough
-        sys.stderr.close()
-        sys.exit(0)
     except Exception as error:
-        if debug or not _mistake(error):
+        code = _exit_code(error)
+        if debug or code is None:
             raise
-        fail(str(error) or type(error).__name__, error.code if isinstance(error, Failure) else 2)
+        fail(str(error) or type(error).__name__, code)
 
 
-def _mistake(error: Exception) -> bool:
-    """Whether an error is the user's or the machine's and not ours: then its message says all there is to say."""
-    if isinstance(error, (Failure, ValueError, OSError)):
-        return True
+def _exit_code(error: Exception) -> int | None:
+    """The exit code of an error of the user or the machine; None for one of ours, which needs its traceback."""
     from ptdiff.checkpoint import CheckpointError
     from ptdiff.modality import Unsupported
     from ptdiff.registry import PluginError
     from ptdiff.run import RunError
 
-    return isinstance(error, (CheckpointError, Unsupported, PluginError, RunError))
+    if isinstance(error, Failure):
+        return error.code
+    if isinstance(error, (ValueError, FileNotFoundError, PluginError, RunError)):
+        return 2
+    return 1 if isinstance(error, (OSError, CheckpointError, Unsupported)) else None
 
 
 if __name__ == "__main__":

@@ -43,7 +43,8 @@ def render(
     shown = _from_run(path, count) if path.is_dir() else _from_file(path, count, modality)
     if show:
         shown.kind.visualizer().show(shown.samples, shown.titles)
-        return
+        if out is None:
+            return
     moving = turntable or (out is not None and out.suffix.lower() in ANIMATIONS)
     target = out or (path / "samples" / "samples.png" if path.is_dir() else path.with_suffix(".png"))
     if out is None and moving:
@@ -91,6 +92,7 @@ def _from_run(path: Path, count: int | None) -> _Shown:
 
 def _from_file(path: Path, count: int | None, modality: str) -> _Shown:
     import zipfile
+    import zlib
     from json import loads
 
     import numpy as np
@@ -104,8 +106,14 @@ def _from_file(path: Path, count: int | None, modality: str) -> _Shown:
             if not hasattr(file, "files") or "samples" not in file.files:
                 raise Failure(f"{path} holds no array 'samples'; 'ptdiff sample' writes such files", BAD_DATA)
             arrays = {name: file[name] for name in file.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise Failure(f"{path} cannot be read as npz: {error}", BAD_DATA) from error
+    if arrays["samples"].ndim < 2 or arrays["samples"].dtype.kind != "f":
+        raise Failure(f"{path}: 'samples' must be an array of numbers (n, …)", BAD_DATA)
+    if "label" in arrays and (
+        arrays["label"].shape != arrays["samples"].shape[:1] or arrays["label"].dtype.kind != "i"
+    ):
+        raise Failure(f"{path}: 'label' must hold one whole number a sample", BAD_DATA)
     options = loads(str(arrays["options"])) if "options" in arrays else {}
     kind = registry.load(str(arrays["modality"]) if "modality" in arrays else modality, options)
     count = count or kind.visualizer().many

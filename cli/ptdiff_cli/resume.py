@@ -2,37 +2,49 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from ptdiff_cli.terminal import BAD_DATA, Failure
+from ptdiff_cli.train import (
+    Compile,
+    Devices,
+    Logger,
+    Nodes,
+    Strategy,
+    Threads,
+    execute,
+    make_hardware,
+    process_rank,
+    read_data,
+    use_threads,
+)
+
 
 def resume(
     run: Annotated[Path, typer.Argument(help="Run folder.")],
-    threads: Annotated[int | None, typer.Option(help="CPU threads; default all cores.")] = None,
+    devices: Devices = 1,
+    nodes: Nodes = 1,
+    strategy: Strategy = "auto",
+    compile_: Compile = False,
+    logger: Logger = None,
+    threads: Threads = None,
 ) -> None:
     """Go on with a run from its last checkpoint, to the end of its configuration."""
     from ptdiff.run import Run
-    from ptdiff_cli.train import execute, read_data, use_threads
+    from ptdiff.training.loggers import make_loggers
 
     found = Run.open(run)
     use_threads(threads)
+    hardware = make_hardware(devices, nodes, strategy, compile_, found.config.training.batch)
     kind = found.modality()
-    # the scale is the run's own: the model must see the world as it did before
     data = read_data(kind)
-    _same(found, data.shape, data.classes)
-    from dataclasses import replace
-
-    execute(found, kind, replace(data, mean=found.data.mean, scale=found.data.scale))
-
-
-def _same(run: object, shape: tuple[int, ...], classes: tuple[str, ...]) -> None:
-    from ptdiff.run import Run, RunError
-
-    assert isinstance(run, Run)
-    if (shape, classes) != (run.data.shape, run.data.classes):
-        raise RunError(
-            f"the data has changed since {run.path} began: it had samples of shape {run.data.shape} in "
-            f"{len(run.data.classes)} classes and has now {shape} in {len(classes)}"
-        )
+    change = found.change(data)
+    if change is not None:
+        raise Failure(f"the data has changed since {run} began: {change}", BAD_DATA)
+    loggers = make_loggers(logger or [], run) if process_rank() == 0 else []
+    # the scale is the run's own: the model must see the world as it did before
+    execute(found, kind, replace(data, mean=found.data.mean, scale=found.data.scale), hardware, loggers)

@@ -21,7 +21,7 @@ def sample(
     steps: Annotated[int | None, typer.Option(min=1, help="Steps of the solver.")] = None,
     process: Annotated[str | None, typer.Option(help="Process to sample under; any works.")] = None,
     spacing: Annotated[str | None, typer.Option(help="uniform, quadratic, log-snr or karras.")] = None,
-    label: Annotated[str | None, typer.Option(help="One class, by name or number; default all in turn.")] = None,
+    label: Annotated[str | None, typer.Option(help="A class by name or number, or none; default all in turn.")] = None,
     guidance: Annotated[float | None, typer.Option(min=0, help="Classifier-free guidance; 1 is none.")] = None,
     points: Annotated[int | None, typer.Option(help="Points of each cloud; any number.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Sample i depends on (seed, i) alone.")] = 0,
@@ -44,6 +44,8 @@ def sample(
     kind = format_ or (out.suffix[1:] if out is not None and out.suffix else "npz")
     if kind not in formats:
         raise unknown("format", kind, sorted(formats))
+    if kind != "npz" and out is not None and out.suffix and (count > 1 or out.suffix != f".{kind}"):
+        raise ValueError(f"--out {out}: {count} samples as {kind} files need a folder")
     if trajectory and kind != "npz":
         raise ValueError("--trajectory needs --format npz")
     plan = make_plan(
@@ -52,7 +54,9 @@ def sample(
     shape = shape_of(found, points)
     classes = len(found.data.classes)
     labels = spread_labels(torch.arange(count), classes).get("label")
-    if label is not None:
+    if label == "none":
+        labels = None
+    elif label is not None:
         labels = torch.full((count,), label_of(found, label))
     drawn = draw_samples(
         found, plan, labels, count, shape, batch=batch, keep=(lambda step: True) if trajectory else None

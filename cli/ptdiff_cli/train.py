@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -15,6 +16,14 @@ if TYPE_CHECKING:
     from ptdiff.data import Data
     from ptdiff.modality import Modality
     from ptdiff.run import Run
+    from ptdiff.training.fit import Hardware
+
+Devices = Annotated[int, typer.Option(min=1, help="Number of devices.")]
+Nodes = Annotated[int, typer.Option(min=1, help="Number of machines.")]
+Strategy = Annotated[Literal["auto", "ddp"], typer.Option(help="How devices share the work.")]
+Compile = Annotated[bool, typer.Option("--compile", help="Compile the network (pays on GPUs).")]
+Logger = Annotated[list[str] | None, typer.Option(help="csv, tensorboard, mlflow or wandb, beside metrics.jsonl.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads; default all cores.")]
 
 
 def train(
@@ -36,14 +45,12 @@ def train(
     process: Annotated[str | None, typer.Option(help="Process to train under: see 'ptdiff processes'.")] = None,
     prediction: Annotated[str | None, typer.Option(help="velocity, flow, x0 or eps.")] = None,
     precision: Annotated[Literal["32", "bf16"] | None, typer.Option(help="Arithmetic of the network.")] = None,
-    devices: Annotated[str, typer.Option(help="Number of devices, or auto.")] = "auto",
-    nodes: Annotated[int, typer.Option(help="Number of machines.")] = 1,
-    strategy: Annotated[Literal["auto", "ddp", "fsdp"], typer.Option(help="How devices share the work.")] = "auto",
-    compile_: Annotated[bool, typer.Option("--compile", help="Compile the network (pays on GPUs).")] = False,
-    logger: Annotated[
-        list[str] | None, typer.Option(help="csv, tensorboard, mlflow or wandb, beside metrics.jsonl.")
-    ] = None,
-    threads: Annotated[int | None, typer.Option(help="CPU threads; default all cores.")] = None,
+    devices: Devices = 1,
+    nodes: Nodes = 1,
+    strategy: Strategy = "auto",
+    compile_: Compile = False,
+    logger: Logger = None,
+    threads: Threads = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Build everything, print what it costs, write nothing.")
     ] = False,
@@ -67,11 +74,38 @@ def train(
     from ptdiff.run import Run
     from ptdiff.training.loggers import make_loggers
 
-    path = out or next_free(Path("runs"), resolved.modality)
-    # made before the folder: a logger that is not installed must not leave an empty run behind
-    loggers = make_loggers(logger or [], path)
-    run = Run.create(path, resolved, read)
-    execute(run, kind, read, devices=devices, nodes=nodes, strategy=strategy, compile=compile_, loggers=loggers)
+    # everything that can be refused is refused before a folder exists
+    kind.backbone(read)
+    hardware = make_hardware(devices, nodes, strategy, compile_, resolved.training.batch)
+    path = run_path(out, resolved.modality)
+    loggers = make_loggers(logger or [], path) if process_rank() == 0 else []
+    run = Run.create(path, resolved, read) if process_rank() == 0 else Run(path, resolved, read)
+    execute(run, kind, read, hardware, loggers)
+
+
+def run_path(out: Path | None, name: str) -> Path:
+    """The run folder.  Lightning starts further ranks by the same command line: those find the folder of the first."""
+    if process_rank() == 0:
+        os.environ["PTDIFF_RUN"] = str(out or next_free(Path("runs"), name))
+    return Path(os.environ["PTDIFF_RUN"])
+
+
+def process_rank() -> int:
+    """The place of this process among those that train together; 0 for one alone."""
+    return int(os.environ.get("RANK") or os.environ.get("LOCAL_RANK") or 0)
+
+
+def make_hardware(devices: int, nodes: int, strategy: str, compile: bool, batch: int) -> Hardware:
+    """Where training runs; ValueError for more devices than there are, or than samples in a batch."""
+    import torch
+
+    from ptdiff.training.fit import Hardware
+
+    if torch.cuda.is_available() and devices > torch.cuda.device_count():
+        raise ValueError(f"--devices {devices}: this machine has {torch.cuda.device_count()}")
+    if devices * nodes > batch:
+        raise ValueError(f"a batch of {batch} cannot be shared by {devices * nodes} devices")
+    return Hardware(devices, nodes, strategy, compile)
 
 
 def resolve(
@@ -136,7 +170,7 @@ def read_data(kind: Modality) -> Data:
     with bad_data("data"):
         data = kind.dataset()
     text = data.summary.get("text")
-    if text:
+    if text and process_rank() == 0:
         say(str(text))
     return data
 
@@ -155,32 +189,28 @@ def use_threads(threads: int | None) -> None:
         torch.set_num_threads(threads)
 
 
-def execute(
-    run: Run,
-    kind: Modality,
-    data: Data,
-    *,
-    devices: str = "auto",
-    nodes: int = 1,
-    strategy: str = "auto",
-    compile: bool = False,
-    loggers: list[Any] | None = None,
-) -> None:
+def execute(run: Run, kind: Modality, data: Data, hardware: Hardware, loggers: list[Any]) -> None:
     """Train a run to its end with a progress bar, and say where it stands."""
-    from ptdiff.training.fit import Hardware, fit
+    from ptdiff.training.callbacks import Observer
+    from ptdiff.training.fit import fit
     from ptdiff.training.module import Diverged
     from ptdiff_cli.watch import Watch
 
-    hardware = Hardware(int(devices) if devices.isdecimal() else devices, nodes, strategy, compile)
-    with Watch(run.config) as watch:
-        try:
-            outcome = fit(run, kind, data, hardware=hardware, loggers=loggers, observer=watch)
-        except Diverged as error:
-            raise Failure(
-                f"training diverged: {error}; the last good checkpoint is kept in {run.path}", DIVERGED
-            ) from error
+    first = process_rank() == 0
+    try:
+        if first:
+            with Watch(run.config) as watch:
+                outcome = fit(run, kind, data, hardware=hardware, loggers=loggers, observer=watch)
+        else:
+            outcome = fit(run, kind, data, hardware=hardware, observer=Observer())
+    except Diverged as error:
+        raise Failure(
+            f"training diverged: {error}; the last good checkpoint is kept in {run.path}", DIVERGED
+        ) from error
     if outcome.signal is not None:
-        say(f"stopped after step {outcome.steps}; go on with: ptdiff resume {run.path}")
+        if first:
+            say(f"stopped after step {outcome.steps}; go on with: ptdiff resume {run.path}")
         raise typer.Exit(128 + outcome.signal)
-    say(f"{outcome.steps} steps in {outcome.seconds / 60:.1f} min; the run is {run.path}")
-    say(f"next: ptdiff sample {run.path} · ptdiff eval {run.path} · ptdiff render {run.path}")
+    if first:
+        say(f"{outcome.steps} steps in {outcome.seconds / 60:.1f} min; the run is {run.path}")
+        say(f"next: ptdiff sample {run.path} · ptdiff eval {run.path} · ptdiff render {run.path}")

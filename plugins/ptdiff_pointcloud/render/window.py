@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from ptdiff.modality import Unsupported
+
 from .scene import make_scene, to_srgb
 
 _STEP = 2.4
@@ -21,7 +23,7 @@ def show(clouds: Sequence[npt.ArrayLike], titles: Sequence[str] | None = None) -
     """Open a window with the clouds (each (n, 3)) side by side; returns when it is closed.
 
     Raises:
-        RuntimeError: without a display, or where Open3D cannot be imported.
+        Unsupported: without a display, or where Open3D cannot be imported.
         ValueError: no clouds, or clouds that cannot be drawn.
     """
     if not clouds:
@@ -30,14 +32,14 @@ def show(clouds: Sequence[npt.ArrayLike], titles: Sequence[str] | None = None) -
     try:
         import open3d
     except ImportError as error:
-        raise RuntimeError(
+        raise Unsupported(
             f"Open3D cannot be imported ({error}); on Debian: apt-get install libegl1 libgl1 libusb-1.0-0"
         ) from error
     # Open3D must not be asked: without a display it draws into the void for ever or ends the process.
     if sys.platform.startswith("linux") and not _display_answers():
         display = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
         reason = f"display {display} does not answer" if display else "DISPLAY is not set"
-        raise RuntimeError(f"there is no display for a window ({reason}): render to a file instead")
+        raise Unsupported(f"there is no display for a window ({reason}): render to a file instead")
     drawn = []
     columns = math.ceil(math.sqrt(len(scenes)))
     rows = math.ceil(len(scenes) / columns)
