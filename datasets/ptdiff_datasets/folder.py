@@ -172,6 +172,7 @@ def _assembled(
         seconds=time.perf_counter() - started,
         cached=cached,
         damaged=damaged,
+        inside=layout.inside,
     )
     return CloudSet(
         points=array,

@@ -2,7 +2,7 @@
 
 Three layouts: `flat` (`<root>/*`), `classes` (`<root>/<class>/**/*`) and `splits`: train, val and test
 folders inside the class folders (ShapeNetCore.v2.PC15k, ModelNet), or at the root, which is then one class
-or holds them.
+or holds them. They may lie `inside` a folder that holds everything.
 """
 
 import os
@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from ptdiff_datasets.errors import DataError, printable
 from ptdiff_datasets.meshes import MESH_SUFFIXES
 from ptdiff_datasets.points import POINT_SUFFIXES
-from ptdiff_datasets.synsets import class_name
+from ptdiff_datasets.synsets import SHAPENET, class_name
 
 Stamp = tuple[int, int, int]  # size, time of the last change in ns, mode: they tell a changed file
 SUFFIXES = MESH_SUFFIXES | POINT_SUFFIXES
@@ -40,6 +40,7 @@ class Layout:
     shapes: tuple[Shape, ...]
     skipped: tuple[tuple[str, str], ...]  # path below the root, reason
     other: int  # files of other kinds
+    inside: str = ""  # the folder below the root that holds the class folders, where it is not the root
 
 
 def existing_folder(root: str | Path) -> Path:
@@ -76,15 +77,17 @@ def scan(root: Path) -> Layout:
         except (ValueError, RuntimeError) as error:  # RuntimeError: a loop of links
             skipped.append((id, str(error)))
     found = _one_format(found, skipped)
-    kind, place = _place(root, [tuple(id.split("/")) for id in found])
+    parts = {id: tuple(id.split("/")) for id in sorted(found)}
+    wrapper = _wrapper(list(parts.values()))
+    parts = {id: path[len(wrapper) :] for id, path in parts.items()}
+    kind, place = _place(wrapper[-1] if wrapper else root.resolve().name, list(parts.values()))
     shapes = []
-    for id, stamp in sorted(found.items()):
+    for id, path in parts.items():
         try:
-            label, split = place(tuple(id.split("/")))
-            shapes.append(Shape(id, label, split, stamp))
+            shapes.append(Shape(id, *place(path), found[id]))
         except ValueError as error:
             skipped.append((id, str(error)))
-    return Layout(root, kind, tuple(shapes), tuple(sorted(skipped)), other)
+    return Layout(root, kind, tuple(shapes), tuple(sorted(skipped)), other, "/".join(wrapper))
 
 
 def _one_format(found: dict[str, Stamp], skipped: list[tuple[str, str]]) -> dict[str, Stamp]:
@@ -134,18 +137,37 @@ Parts = tuple[str, ...]
 Place = Callable[[Parts], tuple[str, str | None]]  # class and split of a path; ValueError if it has none
 
 
-def _place(root: Path, paths: Sequence[Parts]) -> tuple[str, Place]:
+def _wrapper(paths: Sequence[Parts]) -> Parts:
+    """The folders that hold all class or split folders, () where that is the root.
+
+    Class folders are told from the folders inside a single class by holding two shapes each, or more: ShapeNet
+    has a folder for every shape.
+    """
+    folders = [p[:-1] for p in paths]
+    shared: Parts = tuple(os.path.commonprefix(folders))
+    for depth, folder in enumerate(shared):
+        if folder in SHAPENET or _are_splits({folder}):
+            return shared[:depth]
+    inner = {folder[len(shared)] for folder in folders if len(folder) > len(shared)}
+    if _are_splits(inner):
+        return shared[:-1]
+    return shared if len(shared) not in map(len, folders) and len(paths) >= 2 * len(inner) else ()
+
+
+def _place(name: str, paths: Sequence[Parts]) -> tuple[str, Place]:
+    """`name`: of the folder that holds them."""
     top = {p[0] for p in paths if len(p) > 1}
-    inner: dict[str, set[str]] = {name: set() for name in top}
+    inner: dict[str, set[str]] = {folder: set() for folder in top}
     for p in paths:
         if len(p) > 2:
             inner[p[0]].add(p[1])
     if _are_splits(top):
-        named = any(inner[name] for name in top)
-        return "splits", lambda p: _in_split(p, 0, class_name(p[1]) if len(p) > 2 else "", named, root)
-    if any(_are_splits(names) for names in inner.values()):
-        return "splits", lambda p: _in_split(p, 1, class_name(p[0]), True, root)
-    return ("classes", _in_class) if top else ("flat", lambda p: ("", None))
+        named = any(inner.values())
+        return "splits", lambda p: _in_split(p, 0, class_name(p[1]) if len(p) > 2 else "", named, name)
+    if any(_are_splits(folders) for folders in inner.values()):
+        return "splits", lambda p: _in_split(p, 1, class_name(p[0]), True, name)
+    loose = sum(len(p) == 1 for p in paths)
+    return ("classes", _in_class) if loose <= len(paths) - loose and top else ("flat", _in_flat)
 
 
 def _are_splits(names: set[str]) -> bool:
@@ -154,19 +176,25 @@ def _are_splits(names: set[str]) -> bool:
     return "train" in splits and (bool(splits & {"val", "test"}) or None not in splits)
 
 
+def _in_flat(parts: Parts) -> tuple[str, None]:
+    if len(parts) > 1:
+        raise ValueError("lies deeper than most: not in the flat folder")
+    return "", None
+
+
 def _in_class(parts: Parts) -> tuple[str, None]:
     if len(parts) == 1:
         raise ValueError("lies beside the class folders: no class")
     return class_name(parts[0]), None
 
 
-def _in_split(parts: Parts, depth: int, label: str, named: bool, root: Path) -> tuple[str, str]:
+def _in_split(parts: Parts, depth: int, label: str, named: bool, name: str) -> tuple[str, str]:
     split = FOLDERS.get(parts[depth].lower()) if len(parts) > depth + 1 else None
     if split is None:
         raise ValueError("not in a train, val or test folder")
     if named and not label:
         raise ValueError("lies beside the class folders: no class")
-    return label or class_name(root.resolve().name), split
+    return label or class_name(name), split
 
 
 def only(layout: Layout, classes: Sequence[str]) -> Layout:

@@ -39,6 +39,7 @@ class Summary:
     seconds: float
     cached: bool  # read from the cache
     damaged: str | None = None  # why an earlier cache entry was rebuilt
+    inside: str = ""  # the folder below the root that holds the class folders, where it is not the root
 
     def total(self, split: str | None = None) -> int:
         """The number of shapes, in one split or in all."""
@@ -56,7 +57,8 @@ class Summary:
         kinds = f" in {_number(len(named), 'class', 'es')}" if named else ""
         lines = [_middle(printable(self.root), WIDTH), ""]
         lines.append(f"  {_number(self.total(), 'shape')}{kinds}, {_number(self.points, 'point')}")
-        lines.append(f"  layout     {LAYOUTS[self.layout]}")
+        inside = f" inside {printable(self.inside)}" if self.inside else ""
+        lines.append(_end(f"  layout     {LAYOUTS[self.layout]}{inside}", WIDTH))
         lines.append(f"  normalize  {self.normalize}: {NORMALIZED[self.normalize]}")
         for axis, low, high in zip("xyz", self.low, self.high, strict=True):
             lines.append(f"  {'box' if axis == 'x' else '':<9}  {axis} {low:>9.4g} to {high:>9.4g}")

@@ -108,6 +108,53 @@ def test_files_beside_class_folders_are_skipped_with_the_reason(tmp_path: Path) 
     assert layout.skipped == (("stray.obj", "lies beside the class folders: no class"),)
 
 
+def test_a_few_nested_files_do_not_turn_a_flat_folder_into_classes(tmp_path: Path) -> None:
+    layout = tree(tmp_path, "a.obj", "b.obj", "c.obj", "old/d.obj", "old/older/e.obj")
+    assert layout.kind == "flat"
+    assert places(layout) == {f"{name}.obj": ("", None) for name in "abc"}
+    assert {path for path, _ in layout.skipped} == {"old/d.obj", "old/older/e.obj"}
+    assert {reason for _, reason in layout.skipped} == {"lies deeper than most: not in the flat folder"}
+    # as many beside as inside: classes
+    assert tree(tmp_path, "old/f.obj").kind == "classes"
+
+
+def test_class_folders_may_lie_inside_folders_that_hold_everything(tmp_path: Path) -> None:
+    names = [f"set/models/{name}/{i}.obj" for name in ("chair", "lamp") for i in range(2)]
+    layout = tree(tmp_path, *names)
+    assert (layout.kind, layout.inside) == ("classes", "set/models")
+    assert places(layout) == {name: (name.split("/")[2], None) for name in names}
+
+
+def test_splits_may_lie_inside_a_folder_that_holds_everything(tmp_path: Path) -> None:
+    names = [f"PC15k/{id}/{split}/a.npy" for id in ("03001627", "04379243") for split in ("train", "val")]
+    layout = tree(tmp_path / "many", *names)
+    assert (layout.kind, layout.inside) == ("splits", "PC15k")
+    assert set(places(layout).values()) == {(c, s) for c in ("chair", "table") for s in ("train", "val")}
+    one = tree(tmp_path / "one", "ModelNet/sofa/train/a.off", "ModelNet/sofa/test/b.off")
+    assert (one.kind, one.inside) == ("splits", "ModelNet")
+    assert set(places(one).values()) == {("sofa", "train"), ("sofa", "test")}
+    above = tree(tmp_path / "above", "data/train/sofa/a.off", "data/train/bed/b.off")
+    assert (above.kind, above.inside) == ("splits", "data")
+    assert set(places(above).values()) == {("sofa", "train"), ("bed", "train")}
+    alone = tree(tmp_path / "alone", "data/03001627/train/a.npy", "data/03001627/train/b.npy")
+    assert set(places(alone).values()) == {("chair", "train")}
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("chair/1a/models/a.obj", "chair/2b/models/a.obj", "chair/3c/models/a.obj"),  # a folder for every shape
+        ("chair/a.obj", "chair/b.obj"),
+        ("chair/a.obj", "chair/old/b.obj", "chair/old/c.obj"),
+        ("03001627/1a/a.obj", "03001627/1a/b.obj", "03001627/2b/a.obj", "03001627/2b/b.obj"),  # a class by its id
+    ],
+)
+def test_a_single_class_folder_stays_a_class(tmp_path: Path, names: tuple[str, ...]) -> None:
+    layout = tree(tmp_path, *names)
+    assert (layout.kind, layout.inside) == ("classes", "")
+    assert places(layout) == {name: ("chair", None) for name in names}
+
+
 def test_links_are_not_followed_out_of_the_folder_or_into_folders(tmp_path: Path) -> None:
     root = tmp_path / "root"
     tree(root, "chair/a.obj")

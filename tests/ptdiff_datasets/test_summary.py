@@ -49,6 +49,11 @@ def test_a_long_path_leaves_room_for_the_reason() -> None:
     assert "end.obj: no faces" in text
 
 
+def test_a_folder_that_holds_everything_is_named() -> None:
+    assert "layout     class folders inside set/models\n" in replace(PLAIN, inside="set/models").text()
+    assert "inside" not in PLAIN.text()
+
+
 def test_the_cache_is_told() -> None:
     assert "cached for the next time" in PLAIN.text()
     assert "from the cache" in replace(PLAIN, cached=True).text()
@@ -70,7 +75,7 @@ def test_no_line_is_longer_than_80_columns_whatever_the_names(
 ) -> None:
     summary = replace(
         PLAIN, root=root, counts={name: {"train": 10**6, "val": 0, "test": 10**5} for name in names},
-        skipped=tuple(skipped), low=(value,) * 3, high=(-value,) * 3, diagonal=abs(value), damaged=damaged,
+        skipped=tuple(skipped), low=(value,) * 3, high=(-value,) * 3, diagonal=abs(value), damaged=damaged, inside=root,
     )  # fmt: skip
     lines = summary.text().split("\n")
     assert max(map(len, lines)) <= 80
