@@ -21,6 +21,8 @@ from ptdiff.data import Condition
 from ptdiff.embedding import LevelEmbedding
 from ptdiff_pointcloud.set_transformer import Modulation, fourier, modulate
 
+_DISTANCES = 2**25  # at once, when neighbors are sought
+
 
 class PointNet(nn.Module):
     """``forward(x, angle, cond)``: points (b, n, channels) of unit variance to a prediction of that shape.
@@ -101,9 +103,13 @@ def nearest(x: Tensor, k: int) -> Tensor:
     k = min(k, n)
     # differences, not matrix products: their rounding does not depend on the place of a point in its cloud
     found = [
-        torch.cdist(part, part, compute_mode="donot_use_mm_for_euclid_dist").topk(k, largest=False).indices
-        for part in torch.split(x, max(1, 2**25 // n**2))
+        torch.cdist(rows, part, compute_mode="donot_use_mm_for_euclid_dist").topk(k, largest=False).indices
+        for part in torch.split(x, max(1, _DISTANCES // n**2))
+        for rows in torch.split(part, max(1, _DISTANCES // n), dim=1)
     ]
-    source = torch.cat(found) + n * torch.arange(b, device=x.device)[:, None, None]
+    source = (
+        torch.cat([indices.reshape(-1, k) for indices in found]).view(b, n, k)
+        + n * torch.arange(b, device=x.device)[:, None, None]
+    )
     target = torch.arange(b * n, device=x.device).repeat_interleave(k)
     return torch.stack([source.flatten(), target])

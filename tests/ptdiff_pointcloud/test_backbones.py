@@ -141,6 +141,24 @@ def test_nearest_finds_what_sorting_finds_and_stays_inside_each_cloud() -> None:
         assert torch.equal(found.sort(1).values, true.sort(1).values)
 
 
+def test_neighbors_of_many_points_are_sought_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, sizes, cdist = inputs(40)[0], [], torch.cdist
+
+    def counted(*arguments: Tensor, **options: str) -> Tensor:
+        found = cdist(*arguments, **options)
+        sizes.append(found.numel())
+        return found
+
+    whole = nearest(x, 5)
+    monkeypatch.setattr(torch, "cdist", counted)
+    for most in (40, 300, 1600, 3500):
+        sizes.clear()
+        monkeypatch.setattr("ptdiff_pointcloud.pointnet._DISTANCES", most)
+        assert torch.equal(nearest(x, 5), whole)
+        assert max(sizes) <= most
+        assert sum(sizes) == 3 * 40 * 40
+
+
 def test_options_choose_the_network() -> None:
     data = PointCloud(shapes_per_class=1).dataset()
     assert isinstance(PointCloud(network="pointnet", width=32).backbone(data), PointNet)
