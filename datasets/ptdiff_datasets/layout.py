@@ -10,6 +10,7 @@ import stat
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from itertools import takewhile
 from pathlib import Path, PurePosixPath
 
 from ptdiff_datasets.errors import DataError, printable
@@ -144,7 +145,9 @@ def _wrapper(paths: Sequence[Parts]) -> Parts:
     has a folder for every shape.
     """
     folders = [p[:-1] for p in paths]
-    shared: Parts = tuple(os.path.commonprefix(folders))
+    shared: Parts = tuple(
+        names[0] for names in takewhile(lambda names: len(set(names)) == 1, zip(*folders, strict=False))
+    )
     for depth, folder in enumerate(shared):
         if folder in SHAPENET or _are_splits({folder}):
             return shared[:depth]

@@ -28,11 +28,17 @@ HELD_OUT = 1 << 32
 """Training shapes have the seeds 0, 1, …; held-out shapes those from here on."""
 
 _KEPT = 1 << 30  # bytes of dense clouds in memory
+_MEASURED = 1 << 22  # points from which mean and scale are measured
 
 
 def dense_enough(points: int, dense: int) -> int:
     """How many points to keep of a shape: with fewer than four times a batch's, batches would be much the same."""
     return max(dense, 4 * points)
+
+
+def enough_to_measure(points: int, limit: int) -> int:
+    """How many clouds tell mean and scale: ``limit``, or fewer that hold four million points together."""
+    return max(1, min(limit, _MEASURED // points))
 
 
 class ShapeSamples:
@@ -89,7 +95,7 @@ def shapes(points: int, dense: int, count: int, classes: Sequence[str]) -> Data:
     }
     # making shapes takes longer than measuring them: a few hundred tell mean and scale to a thousandth
     return Data((points, 3), names, unordered=True, train=train, val=val, summary=summary).measured(
-        keep=(-1,), limit=400
+        keep=(-1,), limit=enough_to_measure(points, 400)
     )
 
 
@@ -124,4 +130,4 @@ def folder(root: Path, points: int, dense: int, classes: Sequence[str], normaliz
         train=train,
         val=val if len(val) else None,
         summary=summary,
-    ).measured(keep=(-1,))
+    ).measured(keep=(-1,), limit=enough_to_measure(points, 4096))

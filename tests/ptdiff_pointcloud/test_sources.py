@@ -2,17 +2,19 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import trimesh
+from torch import Tensor
 
 from ptdiff.data import Data, Samples
 from ptdiff.registry import load
 from ptdiff_datasets.shapes import CLASSES, make_shape
 from ptdiff_pointcloud import PointCloud
-from ptdiff_pointcloud.sources import HELD_OUT, ShapeSamples
+from ptdiff_pointcloud.sources import HELD_OUT, FolderSamples, ShapeSamples
 
 
 @pytest.fixture
@@ -93,6 +95,23 @@ def test_model_units_have_mean_zero_and_unit_variance(dataset: Open) -> None:
     assert np.shape(data.mean) == (3,)
     assert data.shape == (64, 3)
     assert data.unordered
+
+
+def test_measuring_many_points_takes_few_clouds(meshes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[tuple[int, ...]] = []
+    for kind in (ShapeSamples, FolderSamples):
+
+        def batch(self: Any, ids: Tensor, seed: int, make: Any = kind.batch) -> Any:
+            x, cond = make(self, ids, seed)
+            drawn.append(tuple(x.shape))
+            return x, cond
+
+        monkeypatch.setattr(kind, "batch", batch)
+    monkeypatch.setattr("ptdiff_pointcloud.sources._MEASURED", 1000)
+    PointCloud(points=200, classes=("table",), shapes_per_class=8).dataset()
+    PointCloud(data=str(meshes), points=62).dataset()
+    PointCloud(data=str(meshes), points=2000).dataset()
+    assert [shape[0] for shape in drawn] == [5, 16, 1]
 
 
 def test_the_facts_of_the_data_survive_the_run_folder(dataset: Open) -> None:
