@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal
 
 from ptdiff.modality import Data, Modality, Progress, Visualizer, Writer
@@ -62,6 +62,20 @@ class PointCloud(Modality):
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
         if self.network == "set-transformer" and self.width % self.heads:
             raise ValueError(f"width must be a multiple of heads, not {self.width} with {self.heads}")
+        if self.data == "shapes":
+            self._refuse(["normalize"], "procedural shapes")
+        else:
+            self._refuse(["shapes_per_class"], "a folder")
+        if self.network == "pointnet":
+            self._refuse(["inducers", "heads"], "the pointnet")
+        else:
+            self._refuse(["neighbors"], "the set transformer")
+
+    def _refuse(self, names: Sequence[str], subject: str) -> None:
+        """To set what changes nothing is a mistake; the defaults pass, as a run's config.yaml holds them all."""
+        for known in fields(self):
+            if known.name in names and getattr(self, known.name) != known.default:
+                raise ValueError(f"{known.name} has no effect on {subject}; leave it out")
 
     def dataset(self) -> Data:
         """Clouds (points, 3) float32; procedural shapes are +Y up, in a box of diagonal 1 around 0."""

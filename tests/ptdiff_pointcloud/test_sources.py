@@ -1,6 +1,7 @@
 """The data of the point-cloud modality: addressed, re-sampled, disjoint and measured, from either source."""
 
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -169,6 +170,27 @@ def test_a_wrong_class_is_answered_with_the_nearest() -> None:
 def test_a_wrong_name_of_data_is_answered_with_what_there_is() -> None:
     with pytest.raises(ValueError, match="did you mean 'shapes'"):
         PointCloud(data="shape").dataset()
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"normalize": "box"}, "normalize has no effect on procedural shapes"),
+        ({"data": "x/y", "shapes_per_class": 9}, "shapes_per_class has no effect on a folder"),
+        ({"network": "pointnet", "inducers": 8}, "inducers has no effect on the pointnet"),
+        ({"network": "pointnet", "heads": 8}, "heads has no effect on the pointnet"),
+        ({"neighbors": 9}, "neighbors has no effect on the set transformer"),
+    ],
+)
+def test_an_option_that_would_change_nothing_is_refused(options: dict[str, Any], reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        load("ptdiff_pointcloud:PointCloud", options)
+
+
+@pytest.mark.parametrize("options", [{}, {"network": "pointnet", "neighbors": 4}, {"data": "x/y", "normalize": "none"}])
+def test_the_options_of_a_run_folder_load_again(options: dict[str, Any]) -> None:
+    made = load("ptdiff_pointcloud:PointCloud", options)
+    assert load("ptdiff_pointcloud:PointCloud", asdict(made)) == made
 
 
 def test_there_is_no_shape_beyond_the_last() -> None:
