@@ -17,7 +17,8 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -115,10 +116,31 @@ class Run:
             raise RunError(f"{checkpoint.path} does not fit the modality {self.config.modality!r}: {first}") from error
         return model.eval()
 
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep the run to this process; RunError if another one is training it."""
+        try:
+            import fcntl
+        except ImportError:
+            # no such locks on this system
+            yield
+            return
+        with (self.path / ".lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise RunError(f"{self.path} is being trained by another process") from None
+            yield
+
     def log(self, values: Mapping[str, Any]) -> None:
         """Append one line to metrics.jsonl."""
         with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(dict(values)) + "\n")
+
+
+def process_rank() -> int:
+    """The place of this process among those that train together; 0 for one alone."""
+    return int(os.environ.get("RANK") or os.environ.get("LOCAL_RANK") or 0)
 
 
 def _environment() -> dict[str, Any]:

@@ -18,7 +18,6 @@ from ptdiff_cli.train import (
     Threads,
     execute,
     make_hardware,
-    process_rank,
     read_data,
     use_threads,
 )
@@ -34,7 +33,7 @@ def resume(
     threads: Threads = None,
 ) -> None:
     """Go on with a run from its last checkpoint, to the end of its configuration."""
-    from ptdiff.run import Run
+    from ptdiff.run import Run, process_rank
     from ptdiff.training.loggers import make_loggers
 
     found = Run.open(run)

@@ -71,7 +71,7 @@ def train(
 
         rehearse(resolved, kind, read)
         return
-    from ptdiff.run import Run
+    from ptdiff.run import Run, process_rank
     from ptdiff.training.loggers import make_loggers
 
     # everything that can be refused is refused before a folder exists
@@ -85,14 +85,11 @@ def train(
 
 def run_path(out: Path | None, name: str) -> Path:
     """The run folder.  Lightning starts further ranks by the same command line: those find the folder of the first."""
+    from ptdiff.run import process_rank
+
     if process_rank() == 0:
         os.environ["PTDIFF_RUN"] = str(out or next_free(Path("runs"), name))
     return Path(os.environ["PTDIFF_RUN"])
-
-
-def process_rank() -> int:
-    """The place of this process among those that train together; 0 for one alone."""
-    return int(os.environ.get("RANK") or os.environ.get("LOCAL_RANK") or 0)
 
 
 def make_hardware(devices: int, nodes: int, strategy: str, compile: bool, batch: int) -> Hardware:
@@ -167,6 +164,8 @@ def _choices(config: Config) -> None:
 
 def read_data(kind: Modality) -> Data:
     """The data of a modality, and a summary of what was read."""
+    from ptdiff.run import process_rank
+
     with bad_data("data"):
         data = kind.dataset()
     text = data.summary.get("text")
@@ -191,6 +190,7 @@ def use_threads(threads: int | None) -> None:
 
 def execute(run: Run, kind: Modality, data: Data, hardware: Hardware, loggers: list[Any]) -> None:
     """Train a run to its end with a progress bar, and say where it stands."""
+    from ptdiff.run import process_rank
     from ptdiff.training.callbacks import Observer
     from ptdiff.training.fit import fit
     from ptdiff.training.module import Diverged

@@ -45,7 +45,7 @@ class Watch(Observer):
         self.bar.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     def report(self, values: dict[str, Any]) -> None:
-        self.loss = f"loss {values['loss']:.4f}"
+        self.loss = "loss not finite" if values["loss"] is None else f"loss {values['loss']:.4f}"
 
     def tick(self, done: int, fraction: float, seconds: float) -> None:
         if self.began is None:

@@ -148,28 +148,37 @@ class Previews(pl.Callback):
 class OrderlyStop(pl.Callback):
     """SIGINT and SIGTERM finish the step, save and end the run; a second signal ends it at once.
 
-    ``signal`` holds the number of the one that came.  Lightning puts the handlers back, all of them, when it ends.
+    ``signal`` holds the number of the one that came, over all returns to a checkpoint.
     """
 
     def __init__(self, observer: Observer) -> None:
         self.observer = observer
         self.signal: int | None = None
+        self.module: DiffusionModule | None = None
+
+    def listen(self) -> None:
+        """Take over both signals, where this is the main thread."""
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, self._stop)
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        if self.signal is not None:
+            raise SystemExit(128 + number)
+        self.signal = number
+        if self.module is not None:
+            self.module.stop_requested = True
+        self.observer.say("stopping after this step; once more to stop at once, without saving")
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        if threading.current_thread() is not threading.main_thread():
-            return
-
-        def stop(number: int, frame: FrameType | None) -> None:
-            if self.signal is not None:
-                raise SystemExit(128 + number)
-            self.signal = number
-            module.stop_requested = True  # type: ignore[assignment]
-            self.observer.say("stopping after this step; once more to stop at once, without saving")
-
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, stop)
+        assert isinstance(module, DiffusionModule)
+        self.module = module
+        module.stop_requested = self.signal is not None
+        # once more: Lightning has put its own handler of SIGTERM in between
+        self.listen()
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:
         assert isinstance(module, DiffusionModule)
-        if module.stop_requested or module.progress >= 1:
+        # several ranks stop at the step they agreed on; one alone may stop at once
+        if module.ending or (trainer.world_size == 1 and module.stop_requested):
             trainer.should_stop = True

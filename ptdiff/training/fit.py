@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import signal
+import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +18,7 @@ import torch
 from ptdiff.checkpoint import Checkpoint, latest
 from ptdiff.data import Data
 from ptdiff.modality import Modality
-from ptdiff.run import Run
+from ptdiff.run import Run, process_rank
 from ptdiff.training.callbacks import Checkpoints, Observer, OrderlyStop, Previews, Reports
 from ptdiff.training.loggers import Trackers
 from ptdiff.training.module import DiffusionModule, Diverged
@@ -92,21 +94,37 @@ def fit(
     keep_freed_memory()
     hardware, observer = hardware or Hardware(), observer or Observer()
     trackers, status = Trackers(loggers or [], observer.say), "failed"
-    rate = 1.0
+    stop, rate = OrderlyStop(observer), 1.0
     try:
-        for _ in range(ROLLBACKS):
-            try:
-                outcome = _fit(run, modality, data, hardware, trackers, observer, rate)
-                break
-            except Diverged as error:
-                rate = error.rate / 2
-                observer.say(f"{error}: back to the last checkpoint, at {rate:g} of the learning rate")
-        else:
-            outcome = _fit(run, modality, data, hardware, trackers, observer, rate)
+        with _listening(stop), run.locked() if process_rank() == 0 else nullcontext():
+            for _ in range(ROLLBACKS):
+                try:
+                    outcome = _fit(run, modality, data, hardware, trackers, observer, stop, rate)
+                    break
+                except Diverged as error:
+                    rate = error.rate / 2
+                    observer.say(f"{error}: back to the last checkpoint, at {rate:g} of the learning rate")
+            else:
+                outcome = _fit(run, modality, data, hardware, trackers, observer, stop, rate)
         status = "success"
         return outcome
     finally:
         trackers.close(status)
+
+
+@contextmanager
+def _listening(stop: OrderlyStop) -> Iterator[None]:
+    """Signals go to ``stop`` from the start, not only from the first step, and back to where they went before."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    stop.listen()
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _fit(
@@ -116,10 +134,10 @@ def _fit(
     hardware: Hardware,
     trackers: Trackers,
     observer: Observer,
+    stop: OrderlyStop,
     rate: float,
 ) -> Outcome:
     plan = run.config.training
-    stop = OrderlyStop(observer)
     callbacks = [
         _Restore(run, observer),
         Reports(run, observer, trackers),

@@ -57,11 +57,6 @@ class Diverged(Exception):
 class DiffusionModule(pl.LightningModule):
     """Fits a NetworkDenoiser to data; one Lightning step is a range of optimiser steps."""
 
-    skipped: Tensor
-    in_a_row: Tensor
-    band_sum: Tensor
-    band_count: Tensor
-
     def __init__(self, denoiser: NetworkDenoiser, data: Data, config: Config) -> None:
         super().__init__()
         if data.train is None or len(data.train) == 0:
@@ -79,10 +74,10 @@ class DiffusionModule(pl.LightningModule):
         self.elapsed = 0.0
         self.rate = 1.0
         self.stop_requested = False
-        self.register_buffer("skipped", torch.zeros(()), persistent=False)
-        self.register_buffer("in_a_row", torch.zeros(()), persistent=False)
-        self.register_buffer("band_sum", torch.zeros(BANDS), persistent=False)
-        self.register_buffer("band_count", torch.zeros(BANDS), persistent=False)
+        self.ending = False
+        # counters of this rank; not buffers, because the first rank's buffers overwrite those of the others
+        self.skipped, self.in_a_row = torch.zeros(()), torch.zeros(())
+        self.band_sum, self.band_count = torch.zeros(BANDS), torch.zeros(BANDS)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         # gains, biases and embeddings are not shrunk: decay is for matrices
@@ -100,6 +95,8 @@ class DiffusionModule(pl.LightningModule):
     def on_fit_start(self) -> None:
         if self.average is None:
             self.average = EMA(self.denoiser, self.plan.ema)
+        for name in ("skipped", "in_a_row", "band_sum", "band_count"):
+            setattr(self, name, getattr(self, name).to(self.device))
 
     def transfer_batch_to_device(self, batch: range, device: torch.device, dataloader_idx: int) -> range:
         # a batch is a range of step numbers; the samples are moved where they are fetched
@@ -119,12 +116,12 @@ class DiffusionModule(pl.LightningModule):
     def _rows(self) -> Tensor:
         """The places in the global batch that are this rank's."""
         rank, world = (self.trainer.global_rank, self.trainer.world_size) if self._trainer else (0, 1)
-        return torch.arange(self.plan.batch, device=self.device)[rank::world]
+        return torch.arange(self.plan.batch)[rank::world]
 
     def randomness(self, steps: range) -> Iterator[Randomness]:
         """The random numbers of each step, drawn for several steps at once where they are small: fewer, larger
         kernels."""
-        rows, seed, shape = self._rows(), self.config.seed, self.facts.shape
+        rows, seed, shape = self._rows().to(self.device), self.config.seed, self.facts.shape
         together = max(1, 2**21 // (len(rows) * math.prod(shape)))
         for first in range(steps.start, steps.stop, together):
             block = torch.arange(first, min(first + together, steps.stop), device=rows.device)
@@ -140,7 +137,7 @@ class DiffusionModule(pl.LightningModule):
     def batch(self, step: int, hidden: Tensor) -> tuple[Tensor, Condition]:
         """This rank's samples of a step in model units, with the labels of ``hidden`` rows taken away."""
         seed = self.config.seed
-        ids = sample_ids(seed, step, self.plan.batch, len(self.samples))[self._rows().cpu()]
+        ids = sample_ids(seed, step, self.plan.batch, len(self.samples))[self._rows()]
         x, cond = self.samples.batch(ids, mix(seed, int(Stream.DATA), step))
         x = self.facts.normalize(x.to(self.device, non_blocking=True))
         return x, {key: _hide(value.to(self.device, non_blocking=True), hidden) for key, value in cond.items()}
@@ -165,11 +162,16 @@ class DiffusionModule(pl.LightningModule):
             self.elapsed, began = self.elapsed + now - began, now
             if self.stop_requested or self.progress >= 1:
                 break
+        # the one wait for the device in a block; the time of what was still under way belongs to the steps
+        diverged = float(self.in_a_row) >= PATIENCE
+        self.elapsed += time.perf_counter() - began
+        stop = self.stop_requested
         if self.trainer.world_size > 1:
             # one clock and one will: ranks that end apart would wait for each other for ever
             self.elapsed = self.trainer.strategy.broadcast(self.elapsed)
-            self.stop_requested = self.trainer.strategy.reduce_boolean_decision(self.stop_requested, all=False)
-        if float(self.in_a_row) >= PATIENCE:
+            stop = self.trainer.strategy.reduce_boolean_decision(stop, all=False)
+        self.ending = stop or self.progress >= 1
+        if diverged:
             raise Diverged(f"no finite gradient in the {PATIENCE} steps before step {self.done}", self.rate)
 
     def _step(self, step: int, random: Randomness, optimizer: torch.optim.Optimizer) -> None:
@@ -209,7 +211,7 @@ class DiffusionModule(pl.LightningModule):
         return {
             "step": self.done,
             "seconds": round(self.elapsed, 3),
-            "loss": sum(sums) / max(1.0, sum(counts)),
+            "loss": sum(sums) / sum(counts) if sum(counts) else None,
             "loss_by_band": [s / c if c else None for s, c in zip(sums, counts, strict=True)],
             "learning_rate": self.learning_rate(),
             "skipped_steps": int(self.skipped),
