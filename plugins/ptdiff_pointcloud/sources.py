@@ -20,6 +20,7 @@ from torch import Tensor
 from ptdiff.data import Condition, Data
 from ptdiff.names import unknown
 from ptdiff_datasets.shapes import CLASSES, dense_clouds
+from ptdiff_pointcloud.progress import bar
 
 if TYPE_CHECKING:
     from ptdiff_datasets.clouds import CloudSet
@@ -120,7 +121,14 @@ def folder(root: Path, points: int, dense: int, classes: Sequence[str], normaliz
     """A folder as :func:`ptdiff_datasets.folder.load_folder` reads it; no val where nothing is held out."""
     from ptdiff_datasets.folder import load_folder
 
-    clouds = load_folder(root, points=dense_enough(points, dense), normalize=normalize, classes=classes or None)
+    with bar("reading the shapes") as progress:
+        clouds = load_folder(
+            root,
+            points=dense_enough(points, dense),
+            normalize=normalize,
+            classes=classes or None,
+            progress=progress,
+        )
     train, val = FolderSamples(clouds.split("train"), points), FolderSamples(clouds.split("val"), points)
     summary = {"source": str(root), **clouds.summary.as_dict(), "text": clouds.summary.text()}
     return Data(
