@@ -1,5 +1,7 @@
 """A folder of shapes, read once: an entry holds `points.npy`, to be memory-mapped, and `index.json`.
 
+Entries are called `<what was asked for>-<state of the files>`; one with another state of the files takes the
+place of its forerunner.
 An entry is written beside its place and renamed into it, so that it is there whole or not at all; a damaged
 one is told by its sizes. Nothing in it is a pickle.
 """
@@ -54,7 +56,7 @@ def load(entry: Path) -> tuple[npt.NDArray[np.float32], Index]:
     """
     try:
         return _checked(entry)
-    except DamagedError:
+    except (DamagedError, MemoryError, ImportError):
         raise
     except FileNotFoundError:
         if entry.exists():  # but not all of it
@@ -83,20 +85,39 @@ def _checked(entry: Path) -> tuple[npt.NDArray[np.float32], Index]:
 
 
 @contextmanager
-def new_entry(entry: Path) -> Iterator[Path]:
-    """A temporary folder that becomes `entry` when the block ends well, and vanishes if it does not."""
+def workplace(entry: Path) -> Iterator[Path]:
+    """A temporary folder beside `entry`, to be kept as it (`keep`) or to vanish."""
     temporary = None
     try:
         entry.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{entry.name[:12]}-", dir=entry.parent))
         yield temporary
-        _take_place(temporary, entry)
     except OSError as error:
         where = f"{printable(entry.parent)} ({error.strerror or error})"
         raise DataError(f"no cache can be kept in {where}: set PTDIFF_CACHE to a folder with room") from error
     finally:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def keep(folder: Path, entry: Path) -> None:
+    """Make what was written in a workplace the entry, and remove those for earlier states of the files."""
+    _take_place(folder, entry)
+    asked_for = entry.name.rpartition("-")[0]
+    for old in entry.parent.glob(f"{asked_for}-*"):
+        if old != entry:
+            _remove(old)
+
+
+def _remove(entry: Path) -> None:
+    """Renamed first: what others have mapped stays valid, and they never see half an entry."""
+    aside = Path(tempfile.mkdtemp(prefix=".old-", dir=entry.parent))
+    try:
+        entry.rename(aside / "entry")
+    except FileNotFoundError:
+        pass  # another process was faster
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 def _take_place(temporary: Path, entry: Path) -> None:
@@ -110,14 +131,7 @@ def _take_place(temporary: Path, entry: Path) -> None:
                 load(entry)
                 return
             except DamagedError:
-                # Renamed first: what others have mapped stays valid, and they never see half an entry.
-                aside = Path(tempfile.mkdtemp(prefix=".damaged-", dir=entry.parent))
-                try:
-                    entry.rename(aside / "entry")
-                except FileNotFoundError:
-                    pass  # another process was faster
-                finally:
-                    shutil.rmtree(aside, ignore_errors=True)
+                _remove(entry)
             except FileNotFoundError:
                 continue
     raise DataError(f"{printable(entry)} cannot be replaced")

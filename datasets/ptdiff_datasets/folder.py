@@ -9,6 +9,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -57,7 +58,7 @@ def load_folder(
         arrays = all(shape.id.lower().endswith((".npy", ".npz")) for shape in layout.shapes)
         normalize = "global" if arrays and layout.kind == "splits" else "box"
     base = Path(cache) if cache is not None else store.default_cache()
-    entry = base / "clouds" / _key(layout, points, normalize)
+    entry = base / "clouds" / _entry(layout, points, normalize, classes)
     damaged, cached = None, False
     try:
         array, index = store.load(entry)
@@ -67,16 +68,16 @@ def load_folder(
     except store.DamagedError as error:
         damaged = str(error)
     if not cached:
-        _build(layout, entry, points, normalize, progress)
-        array, index = store.load(entry)
-    return _assembled(layout, normalize, array, index, started, cached, damaged)
+        array, index = _build(layout, entry, points, normalize, progress)
+    return _assembled(layout, entry, normalize, array, index, started, cached, damaged)
 
 
-def _key(layout: Layout, points: int, normalize: str) -> str:
-    """A hash of all files' sizes, times and modes, the options, and the root (archives share times)."""
+def _entry(layout: Layout, points: int, normalize: str, classes: Sequence[str] | None) -> str:
+    """The root and the options, then all files' sizes, times and modes, and what reads them, each as a hash."""
+    asked_for = [str(layout.root.resolve()), points, normalize, sorted(classes) if classes is not None else None]
     files = [(s.id, s.label, s.split, *s.stamp) for s in layout.shapes]
-    text = json.dumps([store.VERSION, str(layout.root.resolve()), points, normalize, files])
-    return hashlib.sha256(text.encode()).hexdigest()
+    found = [store.VERSION, version("trimesh"), files]
+    return "-".join(hashlib.sha256(json.dumps(part).encode()).hexdigest()[:32] for part in (asked_for, found))
 
 
 def _nothing(layout: Layout, skipped: Sequence[tuple[str, str]]) -> str:
@@ -90,14 +91,18 @@ def _nothing(layout: Layout, skipped: Sequence[tuple[str, str]]) -> str:
 
 def _build(
     layout: Layout, entry: Path, points: int, normalize: str, progress: Callable[[int, int], None] | None
-) -> None:
-    """Read every file once, into a scratch file; then order the clouds by split, only now known."""
+) -> tuple[npt.NDArray[np.float32], store.Index]:
+    """Read every file once, into a scratch file; then order the clouds by split, only now known.
+
+    Where a file could not be opened nothing is kept in the cache: the next time it may.
+    """
     counts: list[int] = []
     boxes: list[store.Box] = []
     shapes: list[Shape] = []
     skipped: list[tuple[str, str]] = []
     sizes, first = Counter(shape.stamp[0] for shape in layout.shapes), dict[bytes, str]()
-    with store.new_entry(entry) as folder:
+    closed = False
+    with store.workplace(entry) as folder:
         scratch = folder / "scratch"
         with scratch.open("wb") as file:
             for done, shape in enumerate(layout.shapes, 1):
@@ -109,6 +114,7 @@ def _build(
                     where = "" if error.offset is None else f" (byte {error.offset})"
                     skipped.append((shape.id, error.reason + where))
                 except OSError as error:
+                    closed = True
                     skipped.append((shape.id, error.strerror or str(error)))
                 else:
                     file.write(cloud.tobytes())
@@ -135,6 +141,10 @@ def _build(
         store.write(folder, (dense[starts[i] : starts[i + 1]] for i in order), index)
         del dense
         scratch.unlink()
+        if closed:
+            return store.load(folder)  # the mapping outlives the files
+        store.keep(folder, entry)
+        return store.load(entry)
 
 
 def _no_copy(path: Path, id: str, first: dict[bytes, str]) -> None:
@@ -147,6 +157,7 @@ def _no_copy(path: Path, id: str, first: dict[bytes, str]) -> None:
 
 def _assembled(
     layout: Layout,
+    entry: Path,
     normalize: str,
     array: npt.NDArray[np.float32],
     index: store.Index,
@@ -173,6 +184,7 @@ def _assembled(
         cached=cached,
         damaged=damaged,
         inside=layout.inside,
+        cache=str(entry.parent) if entry.exists() else "",
     )
     return CloudSet(
         points=array,

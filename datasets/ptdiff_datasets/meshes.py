@@ -1,7 +1,7 @@
 """Meshes in files, and points on their surfaces.
 
 Trimesh parses; what it is given is checked before, what it returns after, and whatever it raises becomes one
-FormatError. Only the named file is read: no materials, textures or buffers beside it.
+FormatError, but for a lack of memory or of a package. Only the named file is read: no materials, textures or buffers beside it.
 """
 
 import logging
@@ -54,6 +54,8 @@ def _parsed(data: bytes, suffix: str, path: Path) -> "trimesh.Trimesh":
             options = {"process": False, "skip_materials": True}
             parsed = trimesh.load_scene(BytesIO(data), file_type=suffix[1:], **options).to_mesh()
             return trimesh.Trimesh(parsed.vertices, parsed.faces, process=False)
+    except (MemoryError, ImportError):  # not the fault of the file
+        raise
     except Exception as error:  # trimesh raises whatever its parsers stumble over
         raise FormatError(path, f"{type(error).__name__}: {str(error)[:100]}") from None
 

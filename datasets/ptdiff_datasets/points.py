@@ -47,6 +47,8 @@ def _shape(file: IO[bytes], length: int, path: Path) -> tuple[tuple[int, ...], n
             raise ValueError(f"format version {version}")
         read = form.read_array_header_1_0 if version == (1, 0) else form.read_array_header_2_0
         shape, _, dtype = read(file)
+    except (MemoryError, ImportError):
+        raise
     except Exception as error:  # the header is a Python literal: whatever its parser raises
         raise FormatError(path, f"not a .npy array: {str(error)[:90]}", 0) from None
     if dtype.kind not in "fiu":
@@ -73,7 +75,7 @@ def _archived(data: bytes, path: Path) -> npt.NDArray[np.generic]:
                 raise FormatError(path, f"{member.filename} swells to {member.file_size} bytes")
             with archive.open(member) as file:
                 return _array(file, member.file_size, path)
-    except FormatError:
+    except (FormatError, MemoryError, ImportError):
         raise
     except Exception as error:  # zipfile and zlib raise half a dozen kinds
         raise FormatError(path, f"not a .npz archive: {error}") from None

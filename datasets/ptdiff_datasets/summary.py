@@ -1,7 +1,9 @@
 """What was read from a folder of shapes: `Summary`, as text of at most 80 columns and as plain types."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from ptdiff_datasets.errors import printable
@@ -40,6 +42,7 @@ class Summary:
     cached: bool  # read from the cache
     damaged: str | None = None  # why an earlier cache entry was rebuilt
     inside: str = ""  # the folder below the root that holds the class folders, where it is not the root
+    cache: str = ""  # the folder that keeps what was read, where anything could be kept
 
     def total(self, split: str | None = None) -> int:
         """The number of shapes, in one split or in all."""
@@ -68,8 +71,10 @@ class Summary:
             lines += ["", *self._left_out()]
         if self.damaged:
             lines += ["", _end(f"  the damaged cache was rebuilt: {self.damaged}", WIDTH)]
-        source = "from the cache" if self.cached else "from the files, cached for the next time"
-        return "\n".join([*lines, "", f"  read in {self.seconds:.2f} s {source}"])
+        kept = "cached for the next time" if self.cache else "not cached, as some could not be opened"
+        last = f"  read in {self.seconds:.2f} s " + ("from the cache" if self.cached else f"from the files, {kept}")
+        place = f" in {_homely(self.cache)}" if self.cache else ""
+        return "\n".join([*lines, "", last + place if len(last + place) <= WIDTH else last])
 
     def _table(self) -> list[str]:
         splits = [name for name in SPLITS if self.total(name)]
@@ -99,6 +104,12 @@ class Summary:
 
 def _number(n: int, noun: str, plural: str = "s") -> str:
     return f"{n:,} {noun}{'' if n == 1 else plural}"
+
+
+def _homely(path: str) -> str:
+    """With ~ for the home folder."""
+    home = str(Path.home())
+    return printable("~" + path.removeprefix(home) if path.startswith(home + os.sep) else path)
 
 
 def _middle(text: str, width: int) -> str:

@@ -79,6 +79,60 @@ def test_any_change_of_files_or_options_is_noticed(load: Load, root: Path, box: 
     assert load().summary.cached
 
 
+def test_an_entry_takes_the_place_of_its_forerunner_only(load: Load, root: Path, box: Box, tmp_path: Path) -> None:
+    first = load()
+    load(points=65)
+    load(classes=["box"])
+    before = set(entries(tmp_path))
+    assert len(before) == 3
+    points = np.array(first.points)
+    (root / "box/8.stl").write_bytes(box("stl", (5, 5, 5)))
+    load()
+    after = set(entries(tmp_path))
+    assert len(after) == 3
+    assert len(before - after) == 1
+    np.testing.assert_array_equal(first.points, points)  # still mapped
+
+
+def test_another_version_of_the_parser_reads_anew(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    load()
+    monkeypatch.setattr("ptdiff_datasets.folder.version", lambda package: f"another {package}")
+    assert not load().summary.cached
+    assert load().summary.cached
+
+
+def test_what_could_not_be_opened_is_tried_again(load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read_bytes(path: Path, whole: Callable[[Path], bytes] = Path.read_bytes) -> bytes:
+        if path.name == "2.stl":
+            raise OSError(5, "Input/output error")
+        return whole(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", read_bytes)
+        partly = load()
+    assert partly.summary.skipped == (("box/2.stl", "Input/output error"),)
+    assert (len(partly), partly.summary.cache) == (3, "")
+    assert np.isfinite(partly.points).all()
+    assert entries(tmp_path) == []
+    assert len(load()) == 4
+    assert load().summary.cache == str(tmp_path / "cache" / "clouds")
+
+
+@pytest.mark.parametrize("fault", [MemoryError("not enough"), ImportError("no such package")])
+@pytest.mark.parametrize("place", ["trimesh.load_scene", "numpy.lib.format.read_array_header_1_0"])
+def test_what_is_no_fault_of_the_files_is_not_kept(
+    load: Load, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Exception, place: str
+) -> None:
+    def fail(*arguments: object, **options: object) -> None:
+        raise fault
+
+    np.save(root / "box/cloud.npy", np.random.default_rng(0).random((9, 3)))
+    monkeypatch.setattr(place, fail)
+    with pytest.raises(type(fault)):
+        load()
+    assert entries(tmp_path) == []
+
+
 def test_equal_looking_files_of_another_root_are_another_entry(load: Load, root: Path, tmp_path: Path) -> None:
     load()
     twin = tmp_path / "twin"

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -55,8 +56,11 @@ def test_a_folder_that_holds_everything_is_named() -> None:
 
 
 def test_the_cache_is_told() -> None:
-    assert "cached for the next time" in PLAIN.text()
-    assert "from the cache" in replace(PLAIN, cached=True).text()
+    assert PLAIN.text().endswith("  read in 0.25 s from the files, not cached, as some could not be opened")
+    kept = replace(PLAIN, cache=str(Path.home() / "clouds"))
+    assert kept.text().endswith("  read in 0.25 s from the files, cached for the next time in ~/clouds")
+    assert replace(kept, cached=True).text().endswith("  read in 0.25 s from the cache in ~/clouds")
+    assert replace(kept, cache="/" + "x" * 80).text().endswith("from the files, cached for the next time")
     assert "rebuilt: truncated" in replace(PLAIN, damaged="truncated").text()
 
 
@@ -75,7 +79,7 @@ def test_no_line_is_longer_than_80_columns_whatever_the_names(
 ) -> None:
     summary = replace(
         PLAIN, root=root, counts={name: {"train": 10**6, "val": 0, "test": 10**5} for name in names},
-        skipped=tuple(skipped), low=(value,) * 3, high=(-value,) * 3, diagonal=abs(value), damaged=damaged, inside=root,
+        skipped=tuple(skipped), low=(value,) * 3, high=(-value,) * 3, diagonal=abs(value), damaged=damaged, inside=root, cache=root,
     )  # fmt: skip
     lines = summary.text().split("\n")
     assert max(map(len, lines)) <= 80

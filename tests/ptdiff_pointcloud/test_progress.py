@@ -62,8 +62,14 @@ def test_nothing_is_shown_where_there_is_no_terminal(
 def test_the_bar_goes_when_the_work_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = open_terminal(monkeypatch)
     monkeypatch.setattr("ptdiff_pointcloud.progress._PATIENCE", 0.0)
-    with pytest.raises(KeyboardInterrupt), bar("work") as report:
-        assert report is not None
-        report(1, 2)
-        raise KeyboardInterrupt
+
+    def work() -> None:
+        with bar("work") as report:
+            assert report is not None
+            report(1, 2)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
+    assert "work" in terminal.getvalue()
     assert terminal.getvalue().endswith("\x1b[2K")
