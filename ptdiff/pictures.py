@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from PIL import Image as PillowImage
     from PIL import ImageFont
 
-__all__ = ["ANIMATION_SUFFIXES", "IMAGE_SUFFIXES", "contact_sheet", "save_animation", "save_image"]
+__all__ = ["ANIMATION_SUFFIXES", "IMAGE_SUFFIXES", "contact_sheet", "save_animation", "save_image", "sheet_columns"]
 
 Picture = npt.NDArray[np.uint8]
 
@@ -61,7 +61,7 @@ def contact_sheet(
         raise ValueError(f"columns must be at least 1, not {columns}")
     width = max(image.shape[1] for image in images)
     height = max(image.shape[0] for image in images)
-    columns = min(columns or _columns(len(images)), len(images))
+    columns = min(columns or sheet_columns(len(images)), len(images))
     rows = math.ceil(len(images) / columns)
 
     title_font = ImageFont.load_default(max(11, round(width / 17)))
@@ -212,8 +212,8 @@ def _check(image: Picture) -> None:
         raise ValueError(f"a picture of shape {image.shape} has no pixels")
 
 
-def _columns(count: int) -> int:
-    """Columns of a page a little wider than high, with a full last row where that is near."""
+def sheet_columns(count: int) -> int:
+    """Columns of a page of ``count`` pictures, a little wider than high, with a full last row where that is near."""
     best = math.sqrt(count * 1.3)
     full = [c for c in range(1, count + 1) if count % c == 0 and 0.75 * best <= c <= 1.6 * best]
     return min(full, key=lambda c: abs(c - best)) if full else round(best)

@@ -1,7 +1,8 @@
 """Meshes in files, and points on their surfaces.
 
 Trimesh parses; what it is given is checked before, what it returns after, and whatever it raises becomes one
-FormatError, but for a lack of memory or of a package. Only the named file is read: no materials, textures or buffers beside it.
+FormatError, but for a lack of memory or of a package. Only the named file is read: no materials, textures or
+buffers beside it.
 """
 
 import logging

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ptdiff.modality import Unsupported, Visualizer
-from ptdiff.pictures import contact_sheet
+from ptdiff.pictures import contact_sheet, sheet_columns
 from ptdiff_pointcloud.render import render_cloud, show, turntable
 
 if TYPE_CHECKING:
@@ -17,9 +16,10 @@ _LARGEST, _SMALLEST, _SHEET = 512, 192, 1536  # pixels: of one picture, and the 
 
 
 def _size(count: int) -> int:
-    """Pixels a side of each picture on a sheet of ``count``."""
-    columns = math.ceil(math.sqrt(count))
-    return max(_SMALLEST, min(_LARGEST, _SHEET // columns))
+    """Pixels a side of each picture on a sheet of ``count``; ValueError for none."""
+    if count < 1:
+        raise ValueError("there are no clouds to draw")
+    return max(_SMALLEST, min(_LARGEST, _SHEET // sheet_columns(count)))
 
 
 class Spheres(Visualizer):
@@ -33,6 +33,7 @@ class Spheres(Visualizer):
     def turntable(self, samples: Array, titles: Sequence[str], frames: int = 36) -> list[Image]:
         """The same sheet ``frames`` times, all clouds turning together."""
         size = _size(len(samples))
+        # frame by frame, so that beside the pages no more than one picture of each cloud is there
         turning = [turntable(cloud, frames=frames, size=size) for cloud in samples]
         return [contact_sheet(pictures, titles or None) for pictures in zip(*turning, strict=True)]
 

@@ -79,7 +79,8 @@ def test_no_line_is_longer_than_80_columns_whatever_the_names(
 ) -> None:
     summary = replace(
         PLAIN, root=root, counts={name: {"train": 10**6, "val": 0, "test": 10**5} for name in names},
-        skipped=tuple(skipped), low=(value,) * 3, high=(-value,) * 3, diagonal=abs(value), damaged=damaged, inside=root, cache=root,
+        skipped=tuple(skipped), low=(value,) * 3, high=(-value,) * 3, diagonal=abs(value), damaged=damaged,
+        inside=root, cache=root,
     )  # fmt: skip
     lines = summary.text().split("\n")
     assert max(map(len, lines)) <= 80

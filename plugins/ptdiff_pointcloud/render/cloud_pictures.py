@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
@@ -65,8 +66,8 @@ def turntable(
     radius: float | None = None,
     engine: Engine = "auto",
     supersample: int = 2,
-) -> list[Picture]:
-    """Pictures of a cloud from a camera that goes around it once, in `frames` equal steps from `azimuth`.
+) -> Iterator[Picture]:
+    """Pictures of a cloud, one by one, from a camera that goes around it once in `frames` steps from `azimuth`.
 
     Framing, colors and light stay; see `render_cloud` for the rest.
     """
@@ -78,12 +79,10 @@ def turntable(
     nodes = cells_per_sphere(len(scene.centers)) + 1
     everywhere = np.ones((len(scene.centers), nodes, nodes), dtype=bool)
     gathered = gather(scene, light, visibility, everywhere)
-    pictures = []
     for frame in range(frames):
         camera, fine = _cameras(azimuth + 360 * frame / frames, elevation, size, supersample)
         seen = surface(scene, fine, visibility.first_hit(fine))
-        pictures.append(_develop(scene, camera, fine, seen, light, gathered))
-    return pictures
+        yield _develop(scene, camera, fine, seen, light, gathered)
 
 
 def _visibility(scene: Scene, engine: Engine) -> Visibility:

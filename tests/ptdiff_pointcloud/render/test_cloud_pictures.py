@@ -164,7 +164,7 @@ def test_supersampling_smooths_edges_only(engine):
 def test_a_turntable_starts_with_the_picture_and_closes_its_circle(engine):
     options = {"size": 96, "engine": engine}
     cloud = torus(300) * (1, 1, 0.5) + (3, 0, 0)
-    frames = turntable(cloud, frames=4, **options)
+    frames = list(turntable(cloud, frames=4, **options))
     assert len(frames) == 4
     assert {f.shape for f in frames} == {(96, 96, 3)}
     still = render_cloud(cloud, **options).astype(int)
@@ -177,7 +177,7 @@ def test_an_orbit_keeps_framing_and_colors():
     # A ring of equal spheres around the axis of the orbit looks the same from all sides, but for its light.
     a = np.arange(12) * 2 * np.pi / 12
     ring = np.stack([np.cos(a), 0 * a, np.sin(a)], axis=1)
-    frames = turntable(ring, frames=12, size=96, colors=np.tile(RED, (12, 1)), engine="numpy")
+    frames = list(turntable(ring, frames=12, size=96, colors=np.tile(RED, (12, 1)), engine="numpy"))
     masks = np.stack([tinted(f, RED) for f in frames])
     assert (masks != masks[0]).mean() < 0.01
 
