@@ -118,7 +118,7 @@ class PointCloud(Modality):
 
     @property
     def protocol(self) -> str:
-        """Full set, squared Chamfer distance as in PointFlow, world units."""
+        """Full set, squared Chamfer distance as in PointFlow, world units; in 1-NNA exact ties count one half."""
         return "full-set, squared Chamfer (sum of two means), world units"
 
     def recipe(self) -> Mapping[str, Any]:

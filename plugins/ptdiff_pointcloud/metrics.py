@@ -4,9 +4,9 @@ G: n generated clouds; R: n reference clouds.  On the full set, never in groups:
 generator that repeats forty shapes passes for perfect.
 
 * 1-NNA (Lopez-Paz and Oquab 2017; Yang et al. 2019): how often the nearest neighbor of a cloud among the 2n -
-  1 others comes from its own set, in percent.  50 is best: the sets cannot be told apart.  Its halves tell
-  failures apart: too high among the generated means little diversity (they cluster), too high among the
-  reference means clouds off the data.
+  1 others comes from its own set, in percent; where one of either set is equally near it counts one half.  50
+  is best: the sets cannot be told apart.  Its halves tell failures apart: too high among the generated means
+  little diversity (they cluster), too high among the reference means clouds off the data.
 * Coverage: how many reference clouds are the nearest to some generated cloud, in percent.  Real samples reach
   about 55.
 * Minimum matching distance: the mean over the reference of the distance to the nearest generated cloud.
@@ -15,6 +15,7 @@ Each is a mean of one number per shape, and its 95 % interval resamples those nu
 drawn twice would be its own nearest neighbor, and 1-NNA would rise by itself.  Shapes that are neighbors are
 not independent (of two that are nearest to each other both are right or both are wrong): they are resampled
 together, as the components of the graph of nearest neighbors.  For coverage the interval is on the wide side.
+Fewer than five groups say nothing about how the mean varies: the interval is then the range of the numbers.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from torch import Tensor
 
 from ptdiff.metrics import Score, bootstrap
 from ptdiff_pointcloud.chamfer import Progress, chamfer
+
+_GROUPS = 5  # the least number of groups to resample
 
 
 @dataclass(frozen=True)
@@ -49,13 +52,16 @@ class Outcomes:
         return float(self.values.mean())
 
     def interval(self, seed: int) -> tuple[float, float]:
-        """The mean's 95 % bootstrap interval over groups."""
+        """The mean's 95 % bootstrap interval over groups; lowest and highest value where they are few."""
+        lowest, highest = float(self.values.min()), float(self.values.max())
         _, group = torch.unique(self.group, return_inverse=True)
+        if int(group.max()) + 1 < _GROUPS:
+            return lowest, highest
         total = torch.zeros(int(group.max()) + 1, dtype=torch.float64).index_add(0, group, self.values)
         count = torch.bincount(group).double()
         low, high = bootstrap(lambda i: float(total[i].sum() / count[i].sum()), len(count), rounds=1000, seed=seed)
         # centered on the mean, an interval of few groups can reach beyond what a mean can be
-        return max(low, float(self.values.min())), min(high, float(self.values.max()))
+        return max(low, lowest), min(high, highest)
 
 
 def nearest_neighbor_accuracy(distances: Distances) -> tuple[Outcomes, Outcomes, Outcomes]:
