@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ptdiff.modality import Data, Modality, TensorSamples, Visualizer, Writer
+from ptdiff.modality import Data, Modality, TensorSamples, Visualizer, Writer, option
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -16,17 +16,13 @@ if TYPE_CHECKING:
 __all__ = ["Images"]
 
 
-def _option(default: Any, text: str) -> Any:
-    return field(default=default, metadata={"help": text})
-
-
 @dataclass(frozen=True)
 class Images(Modality):
     """Small images: scikit-learn's handwritten digits, or IDX files such as MNIST or Fashion-MNIST."""
 
-    data: str = _option("digits", "digits, a folder in MNIST's layout, or one file of training images (idx3)")
-    channels: int = _option(32, "channels of the U-Net where it is fine, twice as many where coarse")
-    depth: int = _option(2, "blocks of the U-Net at each place")
+    data: str = option("digits", "digits, a folder in MNIST's layout, or one file of training images (idx3)")
+    channels: int = option(32, "channels of the U-Net where it is fine, twice as many where coarse")
+    depth: int = option(2, "blocks of the U-Net at each place")
 
     def __post_init__(self) -> None:
         for name in ("channels", "depth"):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal
 
-from ptdiff.modality import Data, Modality, Progress, Visualizer, Writer
+from ptdiff.modality import Data, Modality, Progress, Visualizer, Writer, option
 from ptdiff.names import unknown
 
 if TYPE_CHECKING:
@@ -17,35 +17,31 @@ if TYPE_CHECKING:
 __all__ = ["PointCloud"]
 
 
-def _option(default: Any, text: str) -> Any:
-    return field(default=default, metadata={"help": text})
-
-
 @dataclass(frozen=True)
 class PointCloud(Modality):
     """Point clouds: ten classes of procedural shapes, or a folder of your own meshes or clouds."""
 
-    data: str = _option(
+    data: str = option(
         "shapes",
         "shapes (procedural, no download), or a folder: <class>/*, flat, or <class>/{train,val,test}/*",
     )
-    points: int = _option(512, "points of a cloud in training; sampling takes any number")
-    dense: int = _option(
+    points: int = option(512, "points of a cloud in training; sampling takes any number")
+    dense: int = option(
         4096, "points kept of each shape, from which every batch draws anew; at least four times points"
     )
-    classes: tuple[str, ...] = _option((), "classes to take, as [chair, table]; else all")
-    shapes_per_class: int = _option(400, "procedural shapes of each class to train on; a tenth of that is held out")
-    normalize: Literal["auto", "box", "global", "none"] = _option(
+    classes: tuple[str, ...] = option((), "classes to take, as [chair, table]; else all")
+    shapes_per_class: int = option(400, "procedural shapes of each class to train on; a tenth of that is held out")
+    normalize: Literal["auto", "box", "global", "none"] = option(
         "auto",
         "of a folder: box (each shape centered, its box of diagonal 1), global or none (as in the files); "
         "auto is global for arrays in train and val folders, else box",
     )
-    network: Literal["set-transformer", "pointnet"] = _option("set-transformer", "the denoiser")
-    width: int = _option(96, "channels of the network")
-    layers: int = _option(4, "blocks of the network")
-    inducers: int = _option(16, "inducing points of the set transformer")
-    heads: int = _option(4, "attention heads of the set transformer")
-    neighbors: int = _option(8, "nearest points a point of the pointnet looks at")
+    network: Literal["set-transformer", "pointnet"] = option("set-transformer", "the denoiser")
+    width: int = option(96, "channels of the network")
+    layers: int = option(4, "blocks of the network")
+    inducers: int = option(16, "inducing points of the set transformer")
+    heads: int = option(4, "attention heads of the set transformer")
+    neighbors: int = option(8, "nearest points a point of the pointnet looks at")
 
     def __post_init__(self) -> None:
         for name in (

@@ -19,7 +19,7 @@ from torch_geometric.nn import MLP, PointNetConv, global_max_pool
 
 from ptdiff.data import Condition
 from ptdiff.embedding import LevelEmbedding
-from ptdiff_pointcloud.set_transformer import Modulation, fourier, modulate
+from ptdiff_pointcloud.layers import Modulation, fourier, modulate, zero_linear
 
 _DISTANCES = 2**25  # at once, when neighbors are sought
 
@@ -46,9 +46,7 @@ class PointNet(nn.Module):
         self.lift = nn.Linear(channels * (1 + 2 * octaves), width)
         self.blocks = nn.ModuleList(Block(channels, width) for _ in range(layers))
         self.last = Modulation(width, 2)
-        self.head = nn.Linear(width, channels)
-        nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)
+        self.head = zero_linear(width, channels)
 
     def forward(self, x: Tensor, angle: Tensor, cond: Condition) -> Tensor:
         """x (b, n, channels), angle (b,) to y of the shape of x."""

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 
 from ptdiff.data import Condition
 from ptdiff.embedding import LevelEmbedding
+from ptdiff_pointcloud.layers import Modulation, fourier, modulate, norm, zero_linear
 
 
 class SetTransformer(nn.Module):
@@ -54,9 +55,7 @@ class SetTransformer(nn.Module):
         self.inducers = nn.Parameter(torch.randn(inducers, width))
         self.blocks = nn.ModuleList(Block(width, heads) for _ in range(layers))
         self.last = Modulation(width, 2)
-        self.head = nn.Linear(width, channels)
-        nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)
+        self.head = zero_linear(width, channels)
 
     def forward(self, x: Tensor, angle: Tensor, cond: Condition) -> Tensor:
         """x (b, n, channels), angle (b,) to y of the shape of x."""
@@ -120,44 +119,11 @@ class Block(nn.Module):
         return out
 
 
-class Modulation(nn.Module):
-    """c (b, d) to ``parts`` shifts, scales or gates (b, 1, d), all zero at first."""
-
-    def __init__(self, width: int, parts: int) -> None:
-        super().__init__()
-        self.parts = parts
-        self.linear = nn.Linear(width, parts * width)
-        nn.init.zeros_(self.linear.weight)
-        nn.init.zeros_(self.linear.bias)
-
-    def forward(self, c: Tensor) -> tuple[Tensor, ...]:
-        """c (b, d), already activated."""
-        parts: tuple[Tensor, ...] = self.linear(c)[:, None].chunk(self.parts, dim=-1)
-        return parts
-
-
 def mlp(width: int, ratio: int) -> nn.Sequential:
     """Two layers with ``ratio`` times the width between them."""
     return nn.Sequential(nn.Linear(width, ratio * width), nn.GELU(), nn.Linear(ratio * width, width))
 
 
-def norm(x: Tensor) -> Tensor:
-    """Each token to mean 0 and variance 1; sums are taken in float32 whatever the type of x."""
-    return F.layer_norm(x, x.shape[-1:])
-
-
-def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
-    """norm(x) (1 + scale) + shift."""
-    return torch.addcmul(shift, norm(x), 1 + scale)
-
-
 def softmax(logits: Tensor) -> Tensor:
     """Over the last axis, in float32: on a CPU also three times faster than in bfloat16."""
     return logits.softmax(-1, dtype=torch.float32).to(logits.dtype)
-
-
-def fourier(x: Tensor, octaves: int) -> Tensor:
-    """Coordinates (b, n, k), then their sines and cosines at ``octaves`` frequencies."""
-    frequency = math.pi / 4 * 2.0 ** torch.arange(octaves, device=x.device)
-    phase = (x[..., None] * frequency).flatten(-2)
-    return torch.cat([x, phase.sin(), phase.cos()], dim=-1)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ptdiff.modality import Data, Modality, TensorSamples, Visualizer, Writer
+from ptdiff.modality import Data, Modality, TensorSamples, Visualizer, Writer, option
 
 if TYPE_CHECKING:
     from torch import nn
@@ -17,26 +17,22 @@ if TYPE_CHECKING:
 __all__ = ["Points2D"]
 
 
-def _option(default: Any, text: str) -> Any:
-    return field(default=default, metadata={"help": text})
-
-
 @dataclass(frozen=True)
 class Points2D(Modality):
     """Points in the plane: toy distributions by formula, or two columns of a CSV or TSV file."""
 
-    data: str = _option(
+    data: str = option(
         "moons",
         "8-gaussians, checkerboard, circles, grid, moons, pinwheel, rings, spirals, swissroll, "
         "two-gaussians, or a CSV or TSV file",
     )
-    count: int = _option(20_000, "points of a toy distribution to train on")
-    seed: int = _option(0, "which points of a toy distribution")
-    columns: str = _option("", "two columns of a table, as x,y; else the first two that hold numbers")
-    label: str = _option("", "the column of a table that holds the class")
-    where: str = _option("", "rows of a table to take, as column=value; else all")
-    width: int = _option(96, "channels of the network")
-    blocks: int = _option(3, "residual blocks of the network")
+    count: int = option(20_000, "points of a toy distribution to train on")
+    seed: int = option(0, "which points of a toy distribution")
+    columns: str = option("", "two columns of a table, as x,y; else the first two that hold numbers")
+    label: str = option("", "the column of a table that holds the class")
+    where: str = option("", "rows of a table to take, as column=value; else all")
+    width: int = option(96, "channels of the network")
+    blocks: int = option(3, "residual blocks of the network")
 
     def __post_init__(self) -> None:
         for name in ("count", "width", "blocks"):

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from ptdiff_pointcloud import PointCloud
+from ptdiff_pointcloud.layers import fourier
 from ptdiff_pointcloud.pointnet import PointNet, nearest
-from ptdiff_pointcloud.set_transformer import SetTransformer, fourier
+from ptdiff_pointcloud.set_transformer import SetTransformer
 
 Make = Callable[[], nn.Module]
 
@@ -45,6 +46,17 @@ def inputs(n: int = 50, b: int = 3) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
 def test_a_fresh_network_predicts_zero(make: Make) -> None:
     x, angle, cond = inputs()
     assert torch.equal(make()(x, angle, cond), torch.zeros_like(x))
+
+
+def test_parameters_have_the_names_that_checkpoints_know() -> None:
+    block = {
+        "points.linear", "latent.linear", "query", "gathered", "qkv", "mixed", "key", "value",
+        "latent_mlp.0", "latent_mlp.2", "point_mlp.0", "point_mlp.2",
+    }  # fmt: skip
+    layers = {"lift", "last.linear", "head", *(f"blocks.0.{name}" for name in block)}
+    net = SetTransformer(3, width=8, layers=1, inducers=2, heads=2)
+    names = {name for name in net.state_dict() if not name.startswith("embed.")}
+    assert names == {"inducers", *(f"{name}.{kind}" for name in layers for kind in ("weight", "bias"))}
 
 
 def test_permuting_the_points_permutes_the_prediction(make: Make) -> None:
