@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ptdiff.modality import Data, Modality, TensorSamples, Visualizer
+from ptdiff.modality import Data, Modality, TensorSamples, Visualizer, option
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,9 +21,9 @@ KINDS = ("sine", "square", "triangle")
 class Waves(Modality):
     """Sine, square and triangle waves of random amplitude, frequency and phase."""
 
-    count: int = field(default=3000, metadata={"help": "training signals"})
-    length: int = field(default=64, metadata={"help": "samples of each signal"})
-    width: int = field(default=64, metadata={"help": "channels of the network"})
+    count: int = option(3000, "training signals")
+    length: int = option(64, "samples of each signal")
+    width: int = option(64, "channels of the network")
 
     def dataset(self) -> Data:
         train, val = self._signals(0, self.count), self._signals(1, max(self.count // 10, 8))
@@ -34,9 +34,12 @@ class Waves(Modality):
     def _signals(self, split: int, count: int) -> TensorSamples:
         import torch
 
-        generator = torch.Generator().manual_seed(split)
-        label = torch.randint(len(KINDS), (count,), generator=generator)
-        amplitude, frequency, phase = torch.rand(3, count, 1, generator=generator)
+        from ptdiff.noise import Stream, uniform
+
+        # signal i depends on the split and i alone: with another count the first ones stay what they are
+        drawn = uniform(split, Stream.DATA, torch.arange(count), 0, (4,))
+        label = (len(KINDS) * drawn[:, 0]).long()
+        amplitude, frequency, phase = drawn[:, 1:, None].float().unbind(1)
         t = torch.linspace(0, 1, self.length)
         sine = torch.sin(2 * torch.pi * ((1 + 3 * frequency) * t + phase))
         shapes = torch.stack([sine, sine.sign(), 2 / torch.pi * torch.asin(sine)])
