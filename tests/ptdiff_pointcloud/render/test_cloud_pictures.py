@@ -173,6 +173,13 @@ def test_a_turntable_starts_with_the_picture_and_closes_its_circle(engine):
     assert np.abs(frames[2] - still).mean() > 2
 
 
+def test_frames_of_a_turntable_are_drawn_one_by_one():
+    frames = turntable(torus(20), frames=10**6, size=32, engine="numpy")
+    np.testing.assert_array_equal(next(frames).shape, (32, 32, 3))
+    with pytest.raises(ValueError, match="at least one frame"):
+        next(turntable(torus(20), frames=0))
+
+
 def test_an_orbit_keeps_framing_and_colors():
     # A ring of equal spheres around the axis of the orbit looks the same from all sides, but for its light.
     a = np.arange(12) * 2 * np.pi / 12
