@@ -157,3 +157,10 @@ def test_sets_of_other_sizes_are_cut_to_the_smallest() -> None:
     one = compare(normal(50, 2, seed=1), normal(40, 2, seed=2), normal(30, 2, seed=3))
     other = compare(normal(50, 2, seed=1)[:30], normal(40, 2, seed=2)[:30], normal(30, 2, seed=3))
     assert one == other
+
+
+def test_an_interval_holds_its_value_even_where_a_distance_is_cut_off_at_zero() -> None:
+    for seed in range(8):
+        sets = torch.randn(3, 16, 2, generator=torch.Generator().manual_seed(seed)).unbind()
+        for score in compare(*sets).values():
+            assert 0 <= score.low <= score.value <= score.high
