@@ -1,8 +1,10 @@
 """The documents say what is true: links lead somewhere, examples run, tests they name exist."""
 
+import importlib.util
 import re
 from pathlib import Path
 
+import pytest
 import torch
 
 ROOT = Path(__file__).parents[2]
@@ -41,3 +43,14 @@ def test_commands_named_in_the_documents_exist() -> None:
         name for page in pages for name in re.findall(r"^ptdiff (\w+)|`ptdiff (\w+)", page.read_text(), re.MULTILINE)
     }
     assert {a or b for a, b in used} <= known | {"NAME"}
+
+
+@pytest.mark.parametrize("name", ["demo", "processes_and_solvers"])
+def test_figures_in_the_documents_are_those_of_the_files(name: str) -> None:
+    spec = importlib.util.spec_from_file_location("figures", ROOT / "benchmarks" / "figures.py")
+    assert spec is not None
+    assert spec.loader is not None
+    figures = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(figures)
+    page, text = figures.filled(name)
+    assert page.read_text(encoding="utf-8") == text
