@@ -80,11 +80,8 @@ def _in_prose(place: str) -> bool:
 
     name, _, number = place.rpartition(":")
     tree = ast.parse((ROOT / name).read_text(encoding="utf-8"))
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.end_lineno is not None:
-            if node.lineno <= int(number) <= node.end_lineno:
-                return True
-    return False
+    texts = [node for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    return any(text.lineno <= int(number) <= (text.end_lineno or text.lineno) for text in texts)
 
 
 def test_files_fit_one_sitting() -> None:

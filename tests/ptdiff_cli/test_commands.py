@@ -1,6 +1,9 @@
 """The way of a user: train, sample, evaluate, render, resume, list."""
 
 import json
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -123,3 +126,41 @@ def test_a_modality_lists_its_options(ptdiff) -> None:  # type: ignore[no-untype
     options = {option["name"]: option for option in json.loads(done.stdout)["options"]}
     assert options["points"]["default"] == 512
     assert all(option["help"] for option in options.values())
+
+
+def test_one_class_is_sampled_by_name_and_none_without_a_label(ptdiff, run: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    name = json.loads((run / "data.json").read_text())["classes"][1]
+    for label, expected in ((name, [1, 1, 1]), ("1", [1, 1, 1]), ("none", [-1, -1, -1])):
+        done = ptdiff("sample", run, "-n", 3, "--label", label, "--steps", 3, "--out", tmp_path / "s.npz")
+        assert done.returncode == 0, done.stderr
+        assert np.load(tmp_path / "s.npz")["label"].tolist() == expected
+
+
+def test_loggers_write_beside_the_metrics(ptdiff, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    path = tmp_path / "run"
+    loggers = ["--logger", "csv", "--logger", "tensorboard"]
+    small = ["-o", "count=256", "-o", "width=32", "-o", "blocks=1"]
+    done = ptdiff("train", "-m", "points2d", "--data", "moons", "--steps", 20, "--out", path, *small, *loggers)
+    assert done.returncode == 0, done.stderr
+    assert "loss" in (path / "logs" / "csv" / "metrics.csv").read_text().splitlines()[0]
+    assert list((path / "logs" / "tensorboard").glob("events*"))
+
+
+def test_resuming_on_other_data_is_refused(ptdiff, run: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    copy = tmp_path / "copy"
+    shutil.copytree(run, copy)
+    config = (copy / "config.yaml").read_text()
+    (copy / "config.yaml").write_text(config.replace("count: 256", "count: 255"))
+    done = ptdiff("resume", copy)
+    assert done.returncode == 3
+    assert "the data has changed" in done.stderr
+
+
+@pytest.mark.slow
+def test_two_devices_train_one_run(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "ptdiff_cli.main", "train", "-m", "points2d", "--data", "moons", "--steps", "20"]
+    small = ["-o", "count=256", "-o", "width=32", "-o", "blocks=1", "--devices", "2", "--strategy", "ddp"]
+    done = subprocess.run([*command, *small], capture_output=True, text=True, cwd=tmp_path, timeout=200, check=False)
+    assert done.returncode == 0, done.stderr
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["points2d-001"]
+    assert (tmp_path / "runs" / "points2d-001" / "checkpoints" / "20" / "COMMITTED").is_file()
