@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := runs/demo
 MINUTES ?= 8
+CORES ?= 2
 
 .PHONY: demo test check setup setup-dev clean help
 
@@ -45,7 +46,7 @@ check: setup-dev
 	$(BIN)/python -m pytest -q -p no:cacheprovider ptdiff plugins datasets cli
 
 test: check
-	$(BIN)/python -m pytest -q tests
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(CORES) --dist loadfile tests
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
