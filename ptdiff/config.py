@@ -45,6 +45,7 @@ class Training(_Section):
     ema: float = Field(0.998, ge=0, lt=1, description="decay of the averaged weights, warmed up")
     condition_dropout: float = Field(0.1, ge=0, le=1, description="share of labels hidden, for guidance")
     precision: Literal["32", "bf16"] = "32"
+    shards: int = Field(1, ge=1, description="parts of a batch that CPU threads work on side by side")
     inner_steps: int = Field(10, ge=1, description="optimiser steps inside one Lightning step")
     save_minutes: float = Field(2.0, gt=0, description="minutes between checkpoints")
     preview_minutes: float = Field(2.0, gt=0, description="minutes between preview pictures")

@@ -28,10 +28,10 @@ from ptdiff.objective import DENSITIES, stratified
 from ptdiff.process import PROCESSES, Level
 from ptdiff.training.ema import EMA
 from ptdiff.training.order import sample_ids
+from ptdiff.training.shards import Shards
 
 BANDS = 4
 """The loss is reported for equal bands of the angle, from almost clean to almost noise."""
-
 PATIENCE = 10
 """So many steps without a finite gradient in a row are a divergence."""
 
@@ -44,6 +44,10 @@ class Randomness:
     hidden: Tensor
     alpha: Tensor
     sigma: Tensor
+
+    def part(self, rows: Tensor) -> Randomness:
+        """The draws of some rows."""
+        return Randomness(self.eps[rows], self.hidden[rows], self.alpha[rows], self.sigma[rows])
 
 
 class Diverged(Exception):
@@ -75,6 +79,7 @@ class DiffusionModule(pl.LightningModule):
         self.rate = 1.0
         self.stop_requested = False
         self.ending = False
+        self.shards: Shards | None = None
         # counters of this rank; not buffers, because the first rank's buffers overwrite those of the others
         self.skipped, self.in_a_row = torch.zeros(()), torch.zeros(())
         self.band_sum, self.band_count = torch.zeros(BANDS), torch.zeros(BANDS)
@@ -98,6 +103,15 @@ class DiffusionModule(pl.LightningModule):
         for name in ("skipped", "in_a_row", "band_sum", "band_count"):
             setattr(self, name, getattr(self, name).to(self.device))
 
+        count = min(self.plan.shards, torch.get_num_threads(), self.plan.batch)
+        if count > 1 and self.device.type == "cpu" and self.trainer.world_size == 1:
+            self.shards = Shards(count, self.denoiser)
+
+    def teardown(self, stage: str) -> None:
+        if self.shards is not None:
+            self.shards.close()
+            self.shards = None
+
     def transfer_batch_to_device(self, batch: range, device: torch.device, dataloader_idx: int) -> range:
         # a batch is a range of step numbers; the samples are moved where they are fetched
         return batch
@@ -119,8 +133,7 @@ class DiffusionModule(pl.LightningModule):
         return torch.arange(self.plan.batch)[rank::world]
 
     def randomness(self, steps: range) -> Iterator[Randomness]:
-        """The random numbers of each step, drawn for several steps at once where they are small: fewer, larger
-        kernels."""
+        """The random numbers of each step, drawn for several steps at once where they are small."""
         rows, seed, shape = self._rows().to(self.device), self.config.seed, self.facts.shape
         together = max(1, 2**21 // (len(rows) * math.prod(shape)))
         for first in range(steps.start, steps.stop, together):
@@ -145,10 +158,12 @@ class DiffusionModule(pl.LightningModule):
     def losses(self, step: int, random: Randomness) -> tuple[Tensor, Level]:
         """The loss of every sample of a step, and the levels they were noised to."""
         x, cond = self.batch(step, random.hidden)
-        level = Level(random.alpha, random.sigma)
+        return self._losses(x, cond, random), Level(random.alpha, random.sigma)
+
+    def _losses(self, x: Tensor, cond: Condition, random: Randomness) -> Tensor:
         half = self.plan.precision == "bf16"
         with torch.autocast(x.device.type, dtype=torch.bfloat16) if half else nullcontext():
-            return self.denoiser.loss(x, random.eps, level, cond), level
+            return self.denoiser.loss(x, random.eps, Level(random.alpha, random.sigma), cond)
 
     def training_step(self, steps: range) -> None:
         """Optimiser steps ``steps``; ends early when the run was asked to stop or its time is over."""
@@ -182,10 +197,8 @@ class DiffusionModule(pl.LightningModule):
         torch.default_generator.manual_seed(seed)
         if self.device.type == "cuda":
             torch.cuda.manual_seed(seed)
-        losses, level = self.losses(step, random)
         optimizer.zero_grad(set_to_none=True)
-        # ranks take the mean of their gradients, but one may have a row more than another
-        self.manual_backward(losses.mean() * (len(losses) * self.trainer.world_size / self.plan.batch))
+        losses = self._gradients(step, random)
         norm = torch.nn.utils.clip_grad_norm_(self.denoiser.parameters(), self.plan.clip)
         # the fused optimiser leaves everything as it is where found_inf is set: no wait for the device to decide
         bad = (~torch.isfinite(norm)).float()
@@ -194,11 +207,25 @@ class DiffusionModule(pl.LightningModule):
         self.skipped += bad
         self.in_a_row = (self.in_a_row + bad) * bad
         self.average.update()  # type: ignore[union-attr]
-        band = (level.angle * (2 * BANDS / math.pi)).long().clamp(max=BANDS - 1)
-        losses = losses.detach().float()
+        angle = Level(random.alpha, random.sigma).angle
+        band = (angle * (2 * BANDS / math.pi)).long().clamp(max=BANDS - 1)
+        losses = losses.float()
         finite = torch.isfinite(losses)
         self.band_sum.index_add_(0, band, torch.where(finite, losses, 0))
         self.band_count.index_add_(0, band, finite.float())
+
+    def _gradients(self, step: int, random: Randomness) -> Tensor:
+        """Put the gradient of the mean loss into the parameters; the losses of the samples."""
+        if self.shards is None:
+            losses, _ = self.losses(step, random)
+            # ranks take the mean of their gradients, but one may have a row more than another
+            self.manual_backward(losses.mean() * (len(losses) * self.trainer.world_size / self.plan.batch))
+            return losses.detach()
+        x, cond = self.batch(step, random.hidden)
+        return self.shards.gradients(
+            lambda rows: self._losses(x[rows], {key: value[rows] for key, value in cond.items()}, random.part(rows)),
+            len(x),
+        )
 
     def report(self) -> dict[str, Any]:
         """Loss by noise band and in all since the last report, which this one resets."""
