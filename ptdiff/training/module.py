@@ -74,9 +74,7 @@ class DiffusionModule(pl.LightningModule):
         self.density = choose("density", DENSITIES, config.density)
         self.automatic_optimization = False
         self.average: EMA | None = None
-        self.done = 0
-        self.elapsed = 0.0
-        self.rate = 1.0
+        self.done, self.elapsed, self.rate = 0, 0.0, 1.0
         self.stop_requested = False
         self.ending = False
         self.shards: Shards | None = None
