@@ -47,7 +47,9 @@ def processes_and_solvers(result: dict[str, Any]) -> str:
     first = result["rows"][0]["1nna_cd"]
     widest = max(row["1nna_cd"]["high"] - row["1nna_cd"]["low"] for row in result["rows"]) / 2
     rows.append("")
-    rows.append(f"n = {result['n']}; floor {first['floor']:.1f}; 95 % intervals reach up to ±{widest:.1f}.")
+    rows.append(
+        f"n = {result['n']}, {result['shape'][0]} points; floor {first['floor']:.1f}; 95 % intervals reach up to ±{widest:.1f}."
+    )
     return "\n".join(rows)
 
 

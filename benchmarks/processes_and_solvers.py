@@ -16,6 +16,7 @@ from pathlib import Path
 
 import torch
 
+from ptdiff import registry
 from ptdiff.evaluation import comparison, largest
 from ptdiff.process import PROCESSES
 from ptdiff.run import Run
@@ -32,10 +33,13 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("--calls", type=int, default=40, help="calls of the network for each sample, about")
     parser.add_argument("-n", type=int, default=200, help="samples and reference samples")
+    parser.add_argument("--points", type=int, default=None, help="points of each cloud; default the run's")
     parser.add_argument("--spacing", default=None, help="spacing of the grid; default the run's")
     arguments = parser.parse_args()
     run = Run.open(arguments.run)
-    kind, model, data = run.modality(), run.denoiser(), run.modality().dataset()
+    options = run.config.options if arguments.points is None else run.config.options | {"points": arguments.points}
+    kind, model = registry.load(run.config.modality, options), run.denoiser()
+    data = kind.dataset()
     assert data.val is not None and data.train is not None
     n = largest(data.train, data.val, arguments.n)
     sets = comparison(data.train, data.val, n)
@@ -49,7 +53,7 @@ def main() -> None:
             began = time.perf_counter()
             samples = torch.cat(
                 [
-                    draw(model, run.data, plan, ids, {k: v[ids] for k, v in cond.items()}, run.data.shape)
+                    draw(model, run.data, plan, ids, {k: v[ids] for k, v in cond.items()}, data.shape)
                     for ids in torch.arange(n).split(100)
                 ]
             )
@@ -64,7 +68,9 @@ def main() -> None:
                 flush=True,
             )
             checkpoint = {"modality": run.config.modality, "process": run.config.process, "step": run.checkpoint().step}
-            RESULTS.write_text(json.dumps({"n": n, "trained": checkpoint, "rows": rows}, indent=1) + "\n")
+            RESULTS.write_text(
+                json.dumps({"n": n, "shape": data.shape, "trained": checkpoint, "rows": rows}, indent=1) + "\n"
+            )
 
 
 if __name__ == "__main__":
