@@ -48,7 +48,8 @@ def processes_and_solvers(result: dict[str, Any]) -> str:
     widest = max(row["1nna_cd"]["high"] - row["1nna_cd"]["low"] for row in result["rows"]) / 2
     rows.append("")
     rows.append(
-        f"n = {result['n']}, {result['shape'][0]} points; floor {first['floor']:.1f}; 95 % intervals reach up to ±{widest:.1f}."
+        f"n = {result['n']}, {result['shape'][0]} points; floor {first['floor']:.1f}; "
+        f"95 % intervals reach up to ±{widest:.1f}."
     )
     return "\n".join(rows)
 
