@@ -33,7 +33,6 @@ class Stream(IntEnum):
     CONDITION_DROPOUT = 4
     DATA = 5
     ORDER = 6
-    LABEL = 7
 
 
 def mix(*words: int) -> int:

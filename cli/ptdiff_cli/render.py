@@ -115,7 +115,13 @@ def _from_file(path: Path, count: int | None, modality: str) -> _Shown:
     ):
         raise Failure(f"{path}: 'label' must hold one whole number a sample", BAD_DATA)
     options = loads(str(arrays["options"])) if "options" in arrays else {}
-    kind = registry.load(str(arrays["modality"]) if "modality" in arrays else modality, options)
+    name = str(arrays["modality"]) if "modality" in arrays else modality
+    if ":" in name and name != modality:
+        # what is imported is for the user to say, never for a file
+        raise Failure(
+            f"{path} was made by {name}, which is not installed as a modality: add -m {name} if you trust it", 2
+        )
+    kind = registry.load(name, options)
     count = count or kind.visualizer().many
     samples = arrays["samples"][:count].astype(np.float32)
     if len(samples) == 0 or not np.isfinite(samples).all():

@@ -29,7 +29,7 @@ def sample(
     set_: Annotated[list[str] | None, typer.Option("--set", help="solver.key=value or process.key=value.")] = None,
     out: Annotated[Path | None, typer.Option(help="File (.npz), or folder with --format.")] = None,
     format_: Annotated[str | None, typer.Option("--format", help="npz, or one file a sample: ply, png, csv …")] = None,
-    batch: Annotated[int | None, typer.Option(min=1, help="Samples at a time; changes nothing but speed.")] = None,
+    batch: Annotated[int | None, typer.Option(min=1, help="Samples at a time; changes speed and last digits.")] = None,
 ) -> None:
     """Draw samples: ptdiff sample RUN -n 16 --out samples.npz."""
     import torch

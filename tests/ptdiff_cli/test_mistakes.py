@@ -91,3 +91,13 @@ def test_an_existing_run_is_not_overwritten(ptdiff, run: Path) -> None:  # type:
 def test_debug_lets_the_error_through_with_its_traceback(ptdiff) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(ValueError, match="pointclod"):
         ptdiff("train", "-m", "pointclod", "--debug")
+
+
+def test_a_file_cannot_name_what_is_imported(ptdiff, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / "stranger.py").write_text("raise SystemExit('imported')")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    np.savez(tmp_path / "x.npz", samples=np.zeros((2, 5, 3), np.float32), modality=np.array("stranger:Thing"))
+    done = ptdiff("render", tmp_path / "x.npz")
+    assert done.returncode == 2
+    assert "add -m stranger:Thing if you trust it" in done.stderr
+    assert not (tmp_path / "x.png").exists()
