@@ -1,7 +1,8 @@
 """Names people type: the nearest right one for a wrong one, and named choices with options.
 
 A choice is a name in a catalog (processes, solvers, densities) with options for the dataclass behind it.  In YAML it
-is a string, or a mapping whose ``name`` picks the entry: ``process: {name: ve, sigma_max: 40}``.
+is a string, or a mapping whose ``name`` picks the entry: ``process: {name: ve, sigma_max: 40}``.  An option called
+``base`` is itself a choice from the same catalog: ``solver: {name: churn, amount: 40, base: heun}``.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -38,13 +39,23 @@ def build(kind: str, cls: type[T], options: Mapping[str, Any]) -> T:
     Raises UnknownName for an unknown option and ValueError, in one line, for a value that does not fit.
     """
     names = [f.name for f in dataclasses.fields(cls)]  # type: ignore[arg-type]
-    for key in options:
+    types, checked, found = get_type_hints(cls), {}, []
+    for key, value in options.items():
         if key not in names:
             raise unknown(f"option of {kind}", key, names)
+        if dataclasses.is_dataclass(value):
+            checked[key] = value  # a choice that was made already
+            continue
+        try:
+            checked[key] = TypeAdapter(types[key]).validate_python(value)
+        except ValidationError as error:
+            found.append(f"{key}: {one_line(error)}")
+    if found:
+        raise ValueError(f"{kind}: {'; '.join(found)}")
     try:
-        return TypeAdapter(cls).validate_python(dict(options))
-    except ValidationError as error:
-        raise ValueError(f"{kind}: {one_line(error)}") from None
+        return cls(**checked)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{kind}: {error}") from None
 
 
 def one_line(error: ValidationError) -> str:
@@ -60,13 +71,21 @@ def one_line(error: ValidationError) -> str:
 def described(catalog: Mapping[str, type[Any]], made: Any) -> dict[str, Any]:
     """The choice that :func:`choose` makes ``made`` from: its name in the catalog and all its options."""
     name = next(name for name, cls in catalog.items() if cls is type(made))
-    return {"name": name, **dataclasses.asdict(made)}
+    options = {f.name: getattr(made, f.name) for f in dataclasses.fields(made)}
+    if "base" in options:
+        options["base"] = described(catalog, options["base"])
+    return {"name": name, **options}
 
 
 def choose(kind: str, catalog: Mapping[str, type[T]], choice: Mapping[str, Any]) -> T:
     """The catalog entry ``choice["name"]``, built with the other keys as its options."""
     options = dict(choice)
+    if "name" not in options:
+        raise ValueError(f"{kind}: a choice needs a name, one of {', '.join(catalog)}")
     name = str(options.pop("name"))
     if name not in catalog:
         raise unknown(kind, name, catalog)
+    base = options.get("base")
+    if isinstance(base, (str, Mapping)):
+        options["base"] = choose(kind, catalog, {"name": base} if isinstance(base, str) else base)
     return build(f"{kind} {name}", catalog[name], options)
