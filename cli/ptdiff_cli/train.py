@@ -146,9 +146,9 @@ def _choices(config: Config) -> None:
     import torch
 
     from ptdiff.denoiser import PREDICTIONS, check_prediction
+    from ptdiff.density import DENSITIES
     from ptdiff.grid import SPACINGS
     from ptdiff.names import choose, unknown
-    from ptdiff.objective import DENSITIES
     from ptdiff.process import PROCESSES
     from ptdiff.solvers import SOLVERS
 

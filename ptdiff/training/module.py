@@ -22,9 +22,9 @@ from torch import Tensor
 from ptdiff.config import Config
 from ptdiff.data import Condition, Data
 from ptdiff.denoiser import NetworkDenoiser
+from ptdiff.density import DENSITIES, stratified
 from ptdiff.names import choose
 from ptdiff.noise import Stream, mix, normal, uniform
-from ptdiff.objective import DENSITIES, stratified
 from ptdiff.process import PROCESSES, Level
 from ptdiff.training.ema import EMA
 from ptdiff.training.order import sample_ids

@@ -14,7 +14,7 @@ import pytest
 import torch
 from trial import Recorder, Start, Trial, assert_bit_equal
 
-from ptdiff.objective import LogitNormal
+from ptdiff.density import LogitNormal
 from ptdiff.oracle import Gaussian
 from ptdiff.process import Flow
 from ptdiff.training.callbacks import Reports

@@ -1,4 +1,4 @@
-"""Objectives: at which noise levels a denoiser is trained.
+"""Densities: at which noise levels a denoiser is trained.
 
 A density turns uniform numbers u in (0, 1) into noise levels.  Only the ratio of a level matters to a denoiser, so a
 density may be stated in the time t of a process or, whatever the process, in the noise-to-signal ratio rho = sigma /

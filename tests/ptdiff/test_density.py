@@ -7,7 +7,7 @@ import scipy.special
 import scipy.stats
 import torch
 
-from ptdiff.objective import DENSITIES, LogitNormal, LogNormal, LogUniform, Uniform, stratified
+from ptdiff.density import DENSITIES, LogitNormal, LogNormal, LogUniform, Uniform, stratified
 from ptdiff.process import PROCESSES, Flow
 
 U = torch.linspace(0.001, 0.999, 999, dtype=torch.float64)
