@@ -88,3 +88,85 @@ def test_a_row_is_bit_equal_in_any_batch() -> None:
     for i in (0, 17, 63):
         assert torch.equal(mixture(x[i : i + 1], level, {})[0], together[i])
     assert math.isfinite(float(together.sum()))
+
+
+def _labelled() -> Mixture:
+    mixture = _mixture()
+    return Mixture(mixture.means, mixture.stds, mixture.weights, torch.tensor([0, 1, 0]))
+
+
+def _slope(oracle: Gaussian | Mixture, x: torch.Tensor, level: Level) -> torch.Tensor:
+    x = x.clone().requires_grad_()
+    return torch.autograd.grad(oracle.log_prob(x, level).sum(), x)[0]
+
+
+@pytest.mark.parametrize(("alpha", "sigma"), [(1.0, 0.1), (0.7, 0.7), (0.0, 1.0), (1.0, 20.0)])
+def test_tweedies_formula_joins_log_density_and_denoiser(alpha: float, sigma: float) -> None:
+    level, x = _level(alpha, sigma), torch.randn(7, 4, 3, dtype=DTYPE)
+    mixture = Mixture(torch.randn(3, 4, 3, dtype=DTYPE), torch.tensor([0.5, 0.2, 1.0]), torch.tensor([0.2, 0.3, 0.5]))
+    gaussian = Gaussian(torch.randn(3, dtype=DTYPE), torch.tensor([0.5], dtype=DTYPE))
+    for oracle in (mixture, gaussian):
+        # alpha E[x_0|x] = x + sigma^2 grad log p_t(x)
+        assert torch.allclose(alpha * oracle(x, level, {}), x + sigma**2 * _slope(oracle, x, level), atol=1e-10)
+
+
+def test_densities_integrate_to_one() -> None:
+    x = torch.linspace(-60, 60, 600_001, dtype=DTYPE)[:, None]
+    for level in (None, _level(0.8, 0.3), _level(0.0, 1.0), _level(1.0, 5.0)):
+        for oracle in (_mixture(), Gaussian(torch.tensor([0.4], dtype=DTYPE), torch.tensor([0.5], dtype=DTYPE))):
+            assert float(oracle.log_prob(x, level).exp().sum() * 120 / 600_000) == pytest.approx(1, abs=1e-9)
+
+
+def test_the_log_density_of_a_mixture_of_one_is_a_gaussians() -> None:
+    mean, std = torch.randn(4, 3, dtype=DTYPE), torch.tensor([0.8], dtype=DTYPE)
+    x = torch.randn(5, 4, 3, dtype=DTYPE)
+    one = Mixture(mean[None], std, torch.ones(1, dtype=DTYPE))
+    normal = torch.distributions.Normal(mean, std)
+    assert torch.allclose(one.log_prob(x), normal.log_prob(x).sum(dim=(1, 2)), atol=1e-10)
+    assert torch.allclose(Gaussian(mean, std).log_prob(x), normal.log_prob(x).sum(dim=(1, 2)), atol=1e-10)
+
+
+def test_a_point_has_infinite_density_where_it_sits_and_none_elsewhere() -> None:
+    points = Mixture.of_data(torch.randn(5, 3, dtype=DTYPE))
+    got = points.log_prob(torch.cat([points.means[:1], points.means[1:2] + 0.1]))
+    assert got.tolist() == [math.inf, -math.inf]
+
+
+def test_a_label_keeps_the_components_of_its_class() -> None:
+    both, x, level = _labelled(), torch.randn(6, 1, dtype=DTYPE), _level(0.6, 0.8)
+    pick = torch.tensor([0, 2])
+    first = Mixture(both.means[pick], both.stds[pick], both.weights[pick] / both.weights[pick].sum())
+    label = torch.tensor([0, 1, -1, 0, 1, -1])
+    got = both(x, level, {"label": label})
+    second = Gaussian(both.means[1], both.stds[1:2])
+    expected = [first, second, _mixture()] * 2
+    for i, oracle in enumerate(expected):
+        assert torch.allclose(got[i : i + 1], oracle(x[i : i + 1], level, {}), atol=1e-12)
+        one = both.log_prob(x[i : i + 1], level, {"label": label[i : i + 1]})
+        assert torch.allclose(one, oracle.log_prob(x[i : i + 1], level), atol=1e-12)
+    assert torch.equal(both(x, level, {}), _mixture()(x, level, {}))
+
+
+def test_the_classifier_of_a_mixture_sums_its_responsibilities() -> None:
+    both, x, level = _labelled(), torch.randn(6, 1, dtype=DTYPE), _level(0.6, 0.8)
+    parts = both.responsibilities(x, level)
+    for label, expected in ((0, parts[:, 0] + parts[:, 2]), (1, parts[:, 1])):
+        got = both.log_label(x, level, torch.full((6,), label)).exp()
+        assert torch.allclose(got, expected, atol=1e-12)
+
+
+def test_samples_have_the_moments_and_do_not_depend_on_the_batch() -> None:
+    both, ids = _labelled(), torch.arange(200_000)
+    x = both.sample(3, ids)
+    mean = float((both.weights * both.means[:, 0]).sum())
+    variance = float((both.weights * (both.means[:, 0].square() + both.stds.square())).sum()) - mean**2
+    assert float(x.mean()) == pytest.approx(mean, abs=4 * math.sqrt(variance / 2e5))
+    assert float(x.var()) == pytest.approx(variance, rel=0.015)
+    assert torch.equal(both.sample(3, ids[17:18])[0], x[17])
+    assert torch.equal(both.sample(3, torch.tensor([9, 5]), {"label": torch.tensor([-1, 1])})[0], x[9])
+    only = both.sample(3, ids[:9], {"label": torch.ones(9, dtype=torch.int64)})
+    assert float((only - both.means[1]).abs().max()) < 5 * float(both.stds[1])
+    gaussian = Gaussian(torch.tensor(2.0, dtype=DTYPE), torch.tensor(0.5, dtype=DTYPE))
+    x = gaussian.sample(0, ids[:50_000], (4,))
+    assert x.shape == (50_000, 4) and float(x.mean()) == pytest.approx(2, abs=0.01)
+    assert float(x.std()) == pytest.approx(0.5, abs=0.005)
