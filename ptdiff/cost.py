@@ -1,6 +1,6 @@
 """Cost: how often the network is evaluated for one sample, counted before a run and while it runs.
 
-A wrapper (guidance, inverse problems) that evaluates its denoiser more than once, or differentiates through it, says so:
+A wrapper (guidance, inverse problems) that evaluates its denoiser more than once, or differentiates it, says so:
 
     calls_at(level) -> int      evaluations for one call at the level (alpha, sigma); a gradient counts as one more
 
@@ -44,7 +44,7 @@ class Counted:
         self.rows += len(x)
         estimate = self.denoiser(x, level, cond)
         if torch.is_grad_enabled() and estimate.requires_grad:
-            estimate.register_hook(self._backward)
+            estimate.register_hook(self._backward)  # type: ignore[no-untyped-call]
         return estimate
 
     def _backward(self, gradient: Tensor) -> None:

@@ -58,8 +58,8 @@ def walk(denoiser: Denoiser, plan: Plan, ids: Tensor, shape: tuple[int, ...], co
         check_prediction(denoiser.prediction, Level(torch.tensor(alpha), torch.tensor(sigma)))
     guided = denoiser if plan.guidance == 1 else ClassifierFree(denoiser, plan.guidance)
 
-    def noise(step: int) -> Tensor:
-        return normal(plan.seed, Stream.SOLVER, ids, step, shape)
+    def noise(draw: int) -> Tensor:
+        return normal(plan.seed, Stream.SOLVER, ids, draw, shape)
 
     yield from trajectory(guided, start(plan, table, ids, shape), table, cond, noise)
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from ptdiff.process import Level
-from ptdiff.solvers.table import Pair, Stage, Table, pairs
+from ptdiff.solvers.table import Draw, Pair, Stage, Table, closed, pairs
 
 
 def _decay(s: Pair, t: Pair) -> float:
@@ -46,8 +46,8 @@ class DDIM:
             std = self.eta * t[1] * math.sqrt(max(0.0, 1 - _decay(s, t) ** 2))
             # x_t = alpha_t D + sqrt(sigma_t^2 - std^2) eps + std z,  eps = (x_s - alpha_s D) / sigma_s
             keep = math.sqrt(max(0.0, t[1] ** 2 - std**2)) / s[1]
-            stages.append(Stage(keep, (t[0] - keep * s[0],), noise=std, level=t))
-        return _closed(stages, found)
+            stages.append(Stage(keep, (t[0] - keep * s[0],), noise=((Draw(s, t), std),) if std else (), level=t))
+        return closed(stages, found)
 
 
 @dataclass(frozen=True)
@@ -78,11 +78,4 @@ class DPMpp2M:
             mix = (weight * (1 + bend), -weight * bend) if bend else (weight,)
             stages.append(Stage(t[1] / s[1], mix, level=t))
             before = step
-        return _closed(stages, found)
-
-
-def _closed(stages: list[Stage], found: tuple[Pair, ...]) -> Table:
-    # nothing is left to evaluate at the last level
-    last = stages[-1]
-    stages[-1] = Stage(last.keep, last.mix, last.noise, level=None)
-    return Table(tuple(stages), found)
+        return closed(stages, found)

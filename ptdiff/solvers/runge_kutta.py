@@ -21,7 +21,7 @@ from itertools import pairwise
 from typing import ClassVar, Literal
 
 from ptdiff.process import Level
-from ptdiff.solvers.table import Pair, Stage, Table, pairs
+from ptdiff.solvers.table import Pair, Stage, Table, closed, pairs
 
 Chart = Literal["angle", "flow", "noise"]
 
@@ -73,9 +73,7 @@ class _RungeKutta:
                 stages.append(Stage(0.0, (t[0],)))
             else:
                 stages.extend(self._step(s, t))
-        last = stages[-1]
-        stages[-1] = Stage(last.keep, last.mix, last.noise, level=None)
-        return Table(tuple(stages), found)
+        return closed(stages, found)
 
     def _step(self, s: Pair, t: Pair) -> list[Stage]:
         (u, scale), (u_end, scale_end) = _position(self.chart, s), _position(self.chart, t)

@@ -1,7 +1,7 @@
 """A solver is a table: for given levels, a list of linear stages that one loop executes.
 
-    point = keep x + sum_j mix_j D_j + noise z          D_0 the newest denoised estimate, D_1 the one before, …
-    x <- point, if the stage advances                   z ~ N(0, I)
+    point = keep x + sum_j mix_j D_j + sum_k noise_k z_k      D_0 the newest denoised estimate, D_1 the one before, …
+    x <- point, if the stage advances                         z_k ~ N(0, I), independent
     D_0 <- denoiser(point, level), if the stage has one
 
 The coefficients are Python floats computed once in double precision.  So the loop does no arithmetic on schedules and
@@ -11,9 +11,10 @@ never waits for the device, the cost is known before running, and on linear deno
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import pairwise
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -27,14 +28,47 @@ Pair = tuple[float, float]
 
 
 @dataclass(frozen=True)
+class Draw:
+    """Standard normal numbers z: equal draws are the same numbers, different ones are independent.
+
+    Without ``fresh``, the increment of the Brownian path from the noisier level ``start`` to the cleaner ``end``,
+    divided by its standard deviation; the intervals of one table must not overlap.  The time of the path is the SNR
+    (alpha / sigma)^2, in which the noise of the reverse SDE has independent increments.  With ``fresh``, numbers that
+    belong to no path: noise that is added again, or a corrector's; the integer tells draws at the same levels apart.
+    """
+
+    start: Pair
+    end: Pair
+    fresh: int | None = None
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """The interval of Brownian time: the SNR at both ends, infinite at a clean level."""
+        return _snr(self.start), _snr(self.end)
+
+
+def _snr(level: Pair) -> float:
+    return (level[0] / level[1]) ** 2 if level[1] > 0 else float("inf")
+
+
+@dataclass(frozen=True)
 class Stage:
     """One row of a table.  ``level`` is where the denoiser is called on the new point; None where it is not."""
 
     keep: float
     mix: tuple[float, ...] = ()
-    noise: float = 0.0
+    noise: tuple[tuple[Draw, float], ...] = ()
     level: Pair | None = None
     advance: bool = True
+
+
+class _Row(NamedTuple):
+    """A stage with tensors for numbers: products (index of the estimate, -1 for x; weight, None for one)."""
+
+    products: tuple[tuple[int, Tensor | None], ...]
+    noise: tuple[tuple[int, Tensor], ...]
+    level: Level | None
+    advance: bool
 
 
 @dataclass(frozen=True)
@@ -60,13 +94,50 @@ class Table:
         return tuple(stage.level for stage in self.stages if stage.level is not None)
 
     @property
+    def draws(self) -> tuple[Draw, ...]:
+        """The different draws in the order of their first use: what ``noise(k)`` is asked for."""
+        return tuple(dict.fromkeys(draw for stage in self.stages for draw, weight in stage.noise if weight))
+
+    @property
     def stochastic(self) -> bool:
         """Whether any stage adds noise."""
-        return any(stage.noise != 0 for stage in self.stages)
+        return any(weight for stage in self.stages for _, weight in stage.noise)
+
+    def rows(self, dtype: torch.dtype, device: torch.device) -> tuple[_Row, ...]:
+        """The stages with their numbers as tensors, made once: weights on the host, levels on the device."""
+        if torch.compiler.is_compiling():
+            return self._rows(dtype, device)
+        made: dict[tuple[torch.dtype, torch.device], tuple[_Row, ...]] = self._made
+        if (dtype, device) not in made:
+            # whoever runs the table next may differentiate: the tensors must not belong to this inference mode
+            with torch.inference_mode(False):
+                made[dtype, device] = self._rows(dtype, device)
+        return made[dtype, device]
+
+    @cached_property
+    def _made(self) -> dict[tuple[torch.dtype, torch.device], tuple[_Row, ...]]:
+        return {}
+
+    def _rows(self, dtype: torch.dtype, device: torch.device) -> tuple[_Row, ...]:
+        called = torch.tensor(self.called, dtype=dtype, device=device).reshape(-1, 2)
+        levels = iter([Level(alpha, sigma) for alpha, sigma in zip(*called.unbind(1), strict=True)])
+        index = {draw: k for k, draw in enumerate(self.draws)}
+
+        def number(value: float) -> Tensor:
+            return torch.tensor(value, dtype=dtype)
+
+        return tuple(
+            _Row(
+                tuple((j, None if w == 1 else number(w)) for j, w in enumerate((stage.keep, *stage.mix), -1) if w),
+                tuple((index[draw], number(w)) for draw, w in stage.noise if w),
+                None if stage.level is None else next(levels),
+                stage.advance,
+            )
+            for stage in self.stages
+        )
 
 
-@dataclass(frozen=True)
-class State:
+class State(NamedTuple):
     """Where a run stands after ``step`` steps: x at ``level``, and the newest estimate of x_0 (None at the start)."""
 
     step: int
@@ -102,6 +173,11 @@ def pairs(levels: Level) -> tuple[Pair, ...]:
     return found
 
 
+def closed(stages: list[Stage], levels: tuple[Pair, ...]) -> Table:
+    """The table of ``stages``, without a call at the last level, where nothing is left to use it."""
+    return Table((*stages[:-1], replace(stages[-1], level=None)), levels)
+
+
 def trajectory(
     denoiser: Denoiser,
     x: Tensor,
@@ -111,34 +187,43 @@ def trajectory(
 ) -> Iterator[State]:
     """Walk ``x`` (b, …) through the table, yielding the state at every level, the first included.
 
-    noise: step to standard normal numbers shaped like x; needed by tables that add noise.
+    noise: k to the numbers of ``table.draws[k]``, shaped like x; needed by tables that add noise.
     """
     if table.stochastic and noise is None:
-        raise ValueError("this table adds noise: pass noise, a function from step to standard normal numbers")
+        raise ValueError("this table adds noise: pass noise, a function from the number of a draw to its numbers")
     cond = {} if cond is None else cond
-    # one transfer to the device for all levels of the run
-    called = torch.tensor(table.called, dtype=x.dtype, device=x.device).reshape(-1, 2).unbind()
+    history = table.history
     newest: list[Tensor] = []
-    calls, step = 0, -1
-    for stage in table.stages:
+    held: dict[int, Tensor] = {}
+    step = -1
+    for products, draws, level, advance in table.rows(x.dtype, x.device):
+        point, owned = None, False
         # products and sums are rounded one by one: a fused multiply-add rounds differently in the vectorized body of a
         # kernel and in its tail, and a sample would depend on its place in the batch
-        point = x if stage.keep == 1 else x * stage.keep if stage.keep else None
-        for weight, estimate in zip(stage.mix, newest, strict=False):
-            if weight:
-                term = estimate if weight == 1 else estimate * weight
-                point = term if point is None else point + term
+        for source, weight in products:
+            term = x if source < 0 else newest[source]
+            if weight is not None:
+                term = term * weight
+            if point is None:
+                point, owned = term, weight is not None
+            elif owned:
+                point.add_(term)
+            else:
+                point, owned = point + term, True
         if point is None:
             point = torch.zeros_like(x)
-        if stage.noise and noise is not None:
-            point = point + noise(step) * stage.noise
-        if stage.advance:
+        if noise is not None:
+            for k, weight in draws:
+                if k not in held:
+                    held[k] = noise(k).to(x.dtype)
+                point = point + held[k] * weight
+        if advance:
             x, step = point, step + 1
+            held.clear()
             yield State(step, table.levels[step], x, newest[0] if newest else None)
-        if stage.level is not None:
-            alpha, sigma = called[calls].unbind()
-            newest = [denoiser(point, Level(alpha, sigma), cond), *newest[: table.history - 1]]
-            calls += 1
+        if level is not None:
+            newest.insert(0, denoiser(point, level, cond))
+            del newest[history:]
 
 
 def solve(

@@ -88,7 +88,10 @@ def _moments(levels: Level, eta: float) -> tuple[float, float]:
     for stage in table.stages:
         if stage.mix:
             factor, constant = stage.keep + stage.mix[0] * gain, stage.mix[0] * bias
-            mean, variance = factor * mean + constant, factor**2 * variance + stage.noise**2
+            mean, variance = (
+                factor * mean + constant,
+                factor**2 * variance + sum(weight**2 for _, weight in stage.noise),
+            )
         if stage.level is not None:
             a, b = stage.level
             # D(x) = gain x + bias

@@ -78,7 +78,7 @@ def test_ddim_with_eta_one_is_the_ancestral_step_of_ddpm() -> None:
     variance = betas[t] * (1 - bars[s]) / (1 - bars[t])
     assert stage.keep == pytest.approx(float(mean_x), rel=1e-9)
     assert stage.mix[0] == pytest.approx(float(mean_x0), rel=1e-9)
-    assert stage.noise**2 == pytest.approx(float(variance), rel=1e-9)
+    assert stage.noise[0][1] ** 2 == pytest.approx(float(variance), rel=1e-9)
 
 
 @pytest.mark.parametrize("chart", ["flow", "noise"])
