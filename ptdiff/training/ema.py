@@ -1,28 +1,115 @@
-"""Exponential moving average of the weights.
+"""Averages of the weights.
 
-    ema <- d ema + (1 - d) weights,        d = min(decay, (1 + n) / (10 + n)) after n updates
+    average <- d_n average + (1 - d_n) weights        at update n = 0, 1, 2, …
 
-so that the first, useless weights are forgotten quickly (the warm-up of TensorFlow's ExponentialMovingAverage).
+An average is its schedule of decays d_n:
+
+    fixed       d = min(decay, (1 + n) / (10 + n)): constant, after a warm-up that forgets the first, useless weights
+    warm-up     d = 1 - (1 + n / inverse_gamma)^-power, between min and max
+    power       d = (1 - 1 / (n + 1))^(gamma + 1): a profile like t^gamma, as wide as ``std`` of the run
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 
+class Average(Protocol):
+    """A schedule of decays."""
+
+    def keep(self, n: int) -> float:
+        """d_n, in [0, 1]: the share of the old average that update n = 0, 1, … keeps."""
+        ...
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """A constant decay, warmed up as in TensorFlow's ExponentialMovingAverage."""
+
+    decay: float = 0.998
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.decay < 1:
+            raise ValueError(f"the decay of an EMA must lie in [0, 1), not {self.decay}")
+
+    def keep(self, n: int) -> float:
+        return min(self.decay, (1 + n) / (10 + n))
+
+
+@dataclass(frozen=True)
+class WarmUp:
+    """A decay that rises with the updates by a power law: power 2/3 for 1e6 and more steps, 3/4 for fewer."""
+
+    inverse_gamma: float = 1.0
+    power: float = 0.75
+    min: float = 0.0
+    max: float = 0.9999
+    start: int = 0
+
+    def __post_init__(self) -> None:
+        if not (self.inverse_gamma > 0 and self.power > 0 and 0 <= self.min <= self.max <= 1 and self.start >= 0):
+            raise ValueError("inverse_gamma and power must be positive, 0 <= min <= max <= 1 and start not negative")
+
+    def keep(self, n: int) -> float:
+        passed = n - self.start
+        if passed <= 0:
+            # nothing is averaged before the start
+            return 0.0
+        return min(self.max, max(self.min, 1 - (1 + passed / self.inverse_gamma) ** -self.power))
+
+
+@dataclass(frozen=True)
+class Power:
+    """A power-function average of relative width ``std``: of the run so far, so that it needs no warm-up.
+
+    Karras et al. 2024, eq. 2-4: weight of the weights at time t proportional to t^gamma.  Two or more of them, with
+    snapshots kept, give an average of any width afterwards (:mod:`ptdiff.training.posthoc`).
+    """
+
+    std: float = 0.1
+
+    def __post_init__(self) -> None:
+        exponent(self.std)
+
+    @property
+    def gamma(self) -> float:
+        """The exponent of the profile."""
+        return exponent(self.std)
+
+    def keep(self, n: int) -> float:
+        return float((1 - 1 / (n + 1)) ** (self.gamma + 1))
+
+
+def exponent(std: float) -> float:
+    """gamma of the profile t^gamma on [0, 1] that has this standard deviation: its variance is (gamma + 1) /
+    ((gamma + 2)^2 (gamma + 3)), which falls from 1/12 at gamma = 0."""
+    if not 0.005 <= std <= 12**-0.5:
+        raise ValueError(f"the relative width of an average must lie in [0.005, 0.2886], not {std}")
+    low, high = 0.0, 1e3
+    for _ in range(100):
+        middle = (low + high) / 2
+        wider = (middle + 1) / ((middle + 2) ** 2 * (middle + 3)) > std * std
+        low, high = (middle, high) if wider else (low, middle)
+    return low
+
+
+AVERAGES: dict[str, type[Average]] = {"fixed": Fixed, "warm-up": WarmUp, "power": Power}
+
+
 class EMA:
     """Averaged copies of a module's parameters and buffers; integer buffers are copied as they are.
 
-    Make it after the module is on its device: it keeps references to the module's tensors.
+    Make it after the module is on its device: it keeps references to the module's tensors.  A number is short for
+    ``Fixed``.
     """
 
-    def __init__(self, module: nn.Module, decay: float) -> None:
-        if not 0 <= decay < 1:
-            raise ValueError(f"the decay of an EMA must lie in [0, 1), not {decay}")
-        self.decay = decay
+    def __init__(self, module: nn.Module, average: Average | float) -> None:
+        self.schedule = Fixed(average) if isinstance(average, (int, float)) else average
         self.updates = 0
         live = {name: value.detach() for name, value in module.state_dict().items()}
         self.average = {name: value.clone() for name, value in live.items()}
@@ -33,7 +120,7 @@ class EMA:
     @torch.no_grad()
     def update(self) -> None:
         """Take the module's present weights into the average."""
-        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
+        decay = self.schedule.keep(self.updates)
         self.updates += 1
         torch._foreach_lerp_(*self._floats, 1 - decay)
         for average, value in self._others:

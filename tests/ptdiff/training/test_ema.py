@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from ptdiff.training.ema import EMA
+from ptdiff.training.ema import EMA, Power, WarmUp
 
 
 class Numbered(nn.Module):
@@ -88,3 +88,34 @@ def test_the_average_does_not_share_memory_with_the_weights() -> None:
 def test_a_decay_outside_is_refused(decay: float) -> None:
     with pytest.raises(ValueError, match="decay"):
         EMA(Numbered(), decay)
+
+
+def test_a_power_average_weighs_the_past_like_its_profile() -> None:
+    schedule = Power(0.1)
+    n = 2000
+    weight = torch.zeros(n, dtype=torch.float64)
+    for k in range(n):
+        decay = schedule.keep(k)
+        weight *= decay
+        weight[k] = 1 - decay
+    t = (torch.arange(n, dtype=torch.float64) + 0.5) / n
+    assert float(weight.sum()) == pytest.approx(1)
+    mean = float((weight * t).sum())
+    assert float((weight * (t - mean) ** 2).sum().sqrt()) == pytest.approx(0.1, rel=1e-3)
+
+
+def test_the_warm_up_reaches_its_largest_decay_and_starts_where_it_is_told() -> None:
+    schedule = WarmUp(inverse_gamma=1, power=1, max=0.9, start=5)
+    assert [schedule.keep(n) for n in (0, 5)] == [0.0, 0.0]
+    assert schedule.keep(6) == pytest.approx(0.5)
+    assert schedule.keep(8) == pytest.approx(0.75)
+    assert schedule.keep(10_000) == 0.9
+
+
+def test_a_power_average_forgets_the_first_weights_at_once() -> None:
+    module = Numbered()
+    ema = EMA(module, Power(0.05))
+    with torch.no_grad():
+        module.weight.fill_(4.0)
+    ema.update()
+    assert ema.average["weight"].tolist() == [4.0, 4.0]
