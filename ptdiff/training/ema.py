@@ -60,7 +60,7 @@ class WarmUp:
         if passed <= 0:
             # nothing is averaged before the start
             return 0.0
-        return min(self.max, max(self.min, 1 - (1 + passed / self.inverse_gamma) ** -self.power))
+        return float(min(self.max, max(self.min, 1 - (1 + passed / self.inverse_gamma) ** -self.power)))
 
 
 @dataclass(frozen=True)
