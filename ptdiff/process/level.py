@@ -1,0 +1,134 @@
+"""Noise levels, and what a process is.
+
+    x_t = alpha_t x_0 + sigma_t eps,   t in [0, 1],  0 = data, 1 = noise,  eps ~ N(0, I)
+
+alpha_t, sigma_t: signal and noise scale at time t; together a Level.
+r = hypot(alpha, sigma): standard deviation of x_t for unit-variance data.
+theta = atan2(sigma, alpha): the noise level as an angle in [0, pi/2], finite at both ends.
+rho = sigma / alpha; SNR = 1 / rho^2; lambda = log(alpha / sigma): half the log-SNR.
+
+E[x_0 | x] depends on (x, alpha, sigma) up to a common factor only, so a model that is told the Level instead of t
+samples under every process, whichever it was trained with.  A process is two functions; everything else is derived.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Level:
+    """A noise level: alpha and sigma, tensors of one shape: () for a whole batch, or (b,)."""
+
+    alpha: Tensor
+    sigma: Tensor
+
+    @property
+    def scale(self) -> Tensor:
+        """r, the standard deviation of x at this level for unit-variance data."""
+        return torch.hypot(self.alpha, self.sigma)
+
+    @property
+    def angle(self) -> Tensor:
+        """theta in [0, pi/2]."""
+        return torch.atan2(self.sigma, self.alpha)
+
+    @property
+    def half_log_snr(self) -> Tensor:
+        """lambda: infinite where the level is clean, minus infinity where it is pure noise."""
+        return torch.log(self.alpha) - torch.log(self.sigma)
+
+    def like(self, x: Tensor) -> Level:
+        """The same level with trailing axes, so that it broadcasts against x (b, …)."""
+        if self.alpha.ndim == 0:
+            return self
+        shape = (-1,) + (1,) * (x.ndim - 1)
+        return Level(self.alpha.reshape(shape), self.sigma.reshape(shape))
+
+
+class Process(ABC):
+    """alpha(t) and sigma(t) for t in [0, 1]; elementwise on tensors of any float type, finite at both ends."""
+
+    @abstractmethod
+    def alpha(self, t: Tensor) -> Tensor:
+        """Signal scale."""
+
+    @abstractmethod
+    def sigma(self, t: Tensor) -> Tensor:
+        """Noise scale; sigma / alpha increases with t."""
+
+    def level(self, t: Tensor) -> Level:
+        """The noise level at time t."""
+        return Level(self.alpha(t), self.sigma(t))
+
+    def time(self, angle: Tensor) -> Tensor:
+        """The times whose levels have these angles, float64, by bisection; angles outside are cut off at 0 or 1."""
+        low, high = torch.zeros_like(angle, dtype=torch.float64), torch.ones_like(angle, dtype=torch.float64)
+        for _ in range(60):
+            middle = (low + high) / 2
+            above = self.level(middle).angle < angle
+            low, high = torch.where(above, middle, low), torch.where(above, high, middle)
+        return (low + high) / 2
+
+    def rate(self, t: Tensor) -> Tensor:
+        """d lambda / dt at times strictly between 0 and 1, float64, by automatic differentiation; never positive."""
+        with torch.inference_mode(False), torch.enable_grad():
+            at = t.detach().to(torch.float64, copy=True).requires_grad_()
+            (slope,) = torch.autograd.grad(self.level(at).half_log_snr.sum(), at)
+        return slope
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The angles at t = 0 and t = 1."""
+        low, high = self.level(torch.tensor([0.0, 1.0], dtype=torch.float64)).angle.tolist()
+        return low, high
+
+    @property
+    def terminal_snr(self) -> float:
+        """alpha^2 / sigma^2 at t = 1: zero for pure noise."""
+        last = self.level(torch.ones((), dtype=torch.float64))
+        return float(last.alpha / last.sigma) ** 2
+
+    @property
+    def chain_steps(self) -> int | None:
+        """Number of steps of a discrete chain; None for a process in continuous time."""
+        return None
+
+
+def prior_error(noisiest: Level, data_std: float = 1.0) -> float:
+    """Relative error in variance of starting at N(0, r^2) where the data has standard deviation ``data_std``.
+
+    r^2 = alpha^2 + sigma^2 is the variance for unit-variance data; the true one is alpha^2 data_std^2 + sigma^2.
+
+    >>> ten = Level(torch.tensor(1.0), torch.tensor(10.0))
+    >>> round(100 * prior_error(ten, 0.7), 3)
+    0.507
+    """
+    alpha, sigma = float(noisiest.alpha) ** 2, float(noisiest.sigma) ** 2
+    return (alpha + sigma) / (alpha * data_std**2 + sigma) - 1
+
+
+def check_reach(noisiest: Level, data_std: float = 1.0, tolerance: float = 0.01) -> float:
+    """Refuse to start from noise where the noisiest level still shows the data; returns :func:`prior_error`.
+
+    Sampling starts at N(0, r^2) and so forgets the share alpha^2 s^2 / (alpha^2 s^2 + sigma^2) of the variance, the
+    data's part, along a direction in which the data has standard deviation s = ``data_std``: the widest one decides
+    (1 is each element's own, the first principal component's is larger).
+
+    Raises ValueError where that share, or the error in variance, exceeds ``tolerance``.
+    """
+    alpha, sigma = float(noisiest.alpha), float(noisiest.sigma)
+    error = prior_error(noisiest, data_std)
+    share = (alpha * data_std) ** 2 / ((alpha * data_std) ** 2 + sigma**2)
+    if max(share, abs(error)) > tolerance:
+        snr = (alpha / sigma) ** 2 if sigma else float("inf")
+        raise ValueError(
+            f"the noisiest level is too clean to start from noise: terminal SNR {snr:.3g}; of the variance {share:.2%} "
+            f"is still data of spread {data_std:g}, and starting at N(0, {alpha**2 + sigma**2:.4g}) misses it by "
+            f"{error:+.2%} (raise sigma_max or the betas, rescale to zero terminal SNR, or shift the process)"
+        )
+    return error
