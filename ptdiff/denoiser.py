@@ -96,16 +96,20 @@ class NetworkDenoiser(nn.Module):
         numbers = PREDICTIONS[self.prediction](level.like(x))
         return numbers.skip * x + numbers.out * self.raw(x, level, cond).to(x.dtype)
 
+    def residual(self, x0: Tensor, eps: Tensor, level: Level, cond: Condition) -> Tensor:
+        """y - target at x = alpha x_0 + sigma eps, like x_0; D - x_0 is ``out`` times it (ptdiff.objective)."""
+        wide = level.like(x0)
+        numbers = PREDICTIONS[self.prediction](wide)
+        target = numbers.data * x0 + numbers.noise * eps
+        y = self.raw(wide.alpha * x0 + wide.sigma * eps, level, cond)
+        return y.to(target.dtype) - target
+
     def loss(self, x0: Tensor, eps: Tensor, level: Level, cond: Condition) -> Tensor:
         """Mean squared error of y for each sample, (b,), at levels (b,); its minimum is the posterior mean.
 
         The error is that of y, not of x_0: an x_0 error weighs 1 / out^2.
         """
-        wide = level.like(x0)
-        numbers = PREDICTIONS[self.prediction](wide)
-        target = numbers.data * x0 + numbers.noise * eps
-        y = self.raw(wide.alpha * x0 + wide.sigma * eps, level, cond)
-        return (y.to(target.dtype) - target).square().flatten(1).mean(dim=1)
+        return self.residual(x0, eps, level, cond).square().flatten(1).mean(dim=1)
 
 
 def check_prediction(prediction: str, noisiest: Level) -> None:
