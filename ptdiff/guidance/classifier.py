@@ -1,0 +1,45 @@
+"""Classifier guidance: the gradient of log p(y | x) at a noise level, as a shift of the denoiser.
+
+E[x_0 | x, y] = E[x_0 | x] + sigma^2 / alpha  grad_x log p(y | x)            (Dhariwal and Nichol 2021, section 4)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ptdiff.cost import calls
+from ptdiff.data import Condition
+from ptdiff.denoiser import Denoiser
+from ptdiff.posterior import pullback
+from ptdiff.process import Level
+
+Classifier = Callable[[Tensor, Level, Condition], Tensor]
+"""x (b, …), its level and condition to log p(y | x), (b,), up to a constant; differentiable in x."""
+
+
+@dataclass(frozen=True)
+class ClassifierGuided:
+    """D + w sigma^2 / alpha grad log p(y | x), one call of the denoiser and one gradient of the classifier.
+
+    At alpha = 0 a classifier sees noise alone and the estimate stays as it is.
+    """
+
+    denoiser: Denoiser
+    classifier: Classifier
+    scale: float = 1.0
+
+    def __call__(self, x: Tensor, level: Level, cond: Condition, /) -> Tensor:
+        found, pull = pullback(self.classifier, x, level, cond)
+        wide = level.like(x)
+        known = wide.alpha > 0
+        factor = self.scale * wide.sigma.square() / torch.where(known, wide.alpha, 1)
+        shift = torch.where(known, pull(torch.ones_like(found)) * factor, 0)
+        return self.denoiser(x, level, cond) + shift
+
+    def calls_at(self, level: tuple[float, float]) -> int:
+        """Those of the denoiser; the classifier is another network."""
+        return calls(self.denoiser, level)

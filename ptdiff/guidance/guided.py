@@ -1,0 +1,97 @@
+"""Guidance: Denoiser -> Denoiser, so that it composes with every solver and with itself.
+
+    D_c   the estimate to be strengthened: given the condition, or by the better model
+    D_u   the one it is compared with: without the condition, or by the weaker model
+    w     the guidance scale; w = 1 is no guidance (the convention of EDM2 and diffusers)
+    rho   sigma / alpha
+
+A guidance is a rule that combines the two; ``rule.guide(denoiser)`` calls one denoiser with and without the condition,
+``rule.guide(denoiser, weak)`` two denoisers with it (autoguidance).
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ptdiff.cost import calls
+from ptdiff.data import Condition
+from ptdiff.denoiser import Denoiser
+from ptdiff.process import Level
+
+
+@dataclass(frozen=True)
+class Guidance(ABC):
+    """Guidance by ``scale`` where low <= rho <= high (Kynkaanniemi et al. 2024), and none elsewhere.
+
+    rho is that of unit-variance data: a bound stated for EDM's sigma_data = 0.5 is twice as large here.
+    """
+
+    scale: float = 1.0
+    low: float = 0.0
+    high: float | None = None
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.scale):
+            raise ValueError(f"scale must be finite, not {self.scale}")
+        if not 0 <= self.low < (math.inf if self.high is None else self.high):
+            raise ValueError(f"an interval needs 0 <= low < high, not low={self.low}, high={self.high}")
+
+    @abstractmethod
+    def combine(self, x: Tensor, level: Level, given: Tensor, free: Tensor) -> Tensor:
+        """The guided estimate from D_c = ``given`` and D_u = ``free``, all (b, …); the level broadcasts against x."""
+
+    def guide(self, denoiser: Denoiser, weak: Denoiser | None = None) -> Denoiser:
+        """``denoiser``, guided by what it says without the condition, or by what a weaker model says with it."""
+        return Guided(denoiser, self, weak)
+
+
+@dataclass(frozen=True)
+class Guided:
+    """A denoiser and the rule that guides it: two calls for one.
+
+    One call where w = 1, without a condition, and outside the interval.  Whether a level lies inside is asked of a
+    level of shape () on the host, so that on an accelerator each call waits for the device, which the saved call
+    outweighs.  For levels (b,), or while compiling, both estimates are computed and the right one is selected.
+    """
+
+    denoiser: Denoiser
+    rule: Guidance
+    weak: Denoiser | None = None
+
+    def __call__(self, x: Tensor, level: Level, cond: Condition, /) -> Tensor:
+        rule = self.rule
+        given = self.denoiser(x, level, cond)
+        inside = within(level, rule.low, rule.high)
+        if inside is False or rule.scale == 1 or (self.weak is None and not cond):
+            return given
+        free = self.denoiser(x, level, {}) if self.weak is None else self.weak(x, level, cond)
+        guided = rule.combine(x, level.like(x), given, free)
+        return guided if isinstance(inside, bool) else select(inside, guided, given)
+
+    def calls_at(self, level: tuple[float, float]) -> int:
+        """Evaluations for one call with a condition at (alpha, sigma)."""
+        inner = calls(self.denoiser, level)
+        ratio = level[1] / level[0] if level[0] else math.inf
+        inside = self.rule.low <= ratio <= (math.inf if self.rule.high is None else self.rule.high)
+        if not inside or self.rule.scale == 1:
+            return inner
+        return inner + (inner if self.weak is None else calls(self.weak, level))
+
+
+def within(level: Level, low: float, high: float | None) -> bool | Tensor:
+    """Whether low <= rho <= high: a bool for a level of shape (), which waits for the device; else a tensor (b,)."""
+    if low == 0 and high is None:
+        return True
+    ratio = level.sigma / level.alpha
+    inside = (ratio >= low) if high is None else (ratio >= low) & (ratio <= high)
+    return bool(inside) if inside.ndim == 0 and not torch.compiler.is_compiling() else inside
+
+
+def select(flags: Tensor, one: Tensor, other: Tensor) -> Tensor:
+    """``one`` where the flags () or (b,) are set, ``other`` elsewhere, (b, …)."""
+    return torch.where(flags.reshape(flags.shape + (1,) * (one.ndim - 1) * flags.ndim), one, other)

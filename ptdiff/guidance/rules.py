@@ -1,0 +1,173 @@
+"""The rules of guidance: how D_c and D_u become one estimate.
+
+    cfg        D_u + w (D_c - D_u)
+    apg        the same, with what is parallel to D_c taken out of the difference
+    cfg-zero   the same on velocities, with D_u's scaled to fit D_c's
+    tcfg       the same, with what D_u's noise does not share with D_c's taken out of it
+    mambo      the same, the less the more the two differ
+
+Symbols as in guided.py.  Norms and products are per sample, over all its elements.  cfg is the same on x0, eps and v at
+one level; the others are not, and each says on what it works.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ptdiff.cost import calls
+from ptdiff.data import Condition
+from ptdiff.denoiser import Denoiser
+from ptdiff.guidance.guided import Guidance, select, within
+from ptdiff.posterior import dot, total
+from ptdiff.process import Level
+
+
+def _ratio(a: Tensor, b: Tensor, otherwise: float = 0.0) -> Tensor:
+    # a / b, finite where b is zero
+    return torch.where(b == 0, otherwise, a / torch.where(b == 0, 1, b))
+
+
+def _deviation(x0: Tensor) -> Tensor:
+    mean = total(x0) / x0[0].numel()
+    return (total((x0 - mean).square()) / x0[0].numel()).sqrt()
+
+
+def _drift(x: Tensor, level: Level, x0: Tensor) -> Tensor:
+    # sigma times the rectified-flow velocity eps - x_0, finite at sigma = 0
+    return x - (level.alpha + level.sigma) * x0
+
+
+@dataclass(frozen=True)
+class CFG(Guidance):
+    """Classifier-free guidance D_u + w (D_c - D_u) (Ho and Salimans 2022, eq. 6, there w - 1).
+
+    phi: share of the result whose standard deviation is brought back to that of D_c, in [0, 1] (Lin et al. 2024, eq.
+    15 and 16; here on estimates of x_0).
+    """
+
+    phi: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.phi <= 1:
+            raise ValueError(f"phi must lie in [0, 1], not {self.phi}")
+
+    def combine(self, x: Tensor, level: Level, given: Tensor, free: Tensor) -> Tensor:
+        guided = free + (given - free) * self.scale
+        if self.phi == 0:
+            return guided
+        back = _ratio(_deviation(given), _deviation(guided), otherwise=1.0)
+        return guided * (self.phi * back + (1 - self.phi))
+
+
+@dataclass(frozen=True)
+class APG(Guidance):
+    """Adaptive projected guidance: the difference loses its part parallel to D_c (Sadat et al. 2024, on x_0).
+
+    eta: how much of the parallel part stays; 1 is classifier-free guidance.
+    norm: the largest Euclidean norm of the difference, over a whole sample; None for no bound.
+    Without the paper's momentum, which would make the estimate depend on earlier calls.
+    """
+
+    eta: float = 0.0
+    norm: float | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.norm is not None and not self.norm > 0:
+            raise ValueError(f"norm must be positive, not {self.norm}")
+
+    def combine(self, x: Tensor, level: Level, given: Tensor, free: Tensor) -> Tensor:
+        change = given - free
+        if self.norm is not None:
+            size = dot(change, change).sqrt()
+            change = change * _ratio(torch.full_like(size, self.norm), size).clamp(max=1)
+        parallel = given * _ratio(dot(change, given), dot(given, given))
+        return given + (change - parallel * (1 - self.eta)) * (self.scale - 1)
+
+
+@dataclass(frozen=True)
+class CFGZero(Guidance):
+    """CFG-Zero*: on velocities, D_u's scaled to fit D_c's by least squares (Fan et al. 2025).
+
+    zero: the noise-to-signal ratio rho at and above which the velocity is zero (the paper's first steps); None for
+    nowhere.  There the network is not called.
+    """
+
+    zero: float | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.zero is not None and not self.zero > 0:
+            raise ValueError(f"zero must be positive, not {self.zero}")
+
+    def combine(self, x: Tensor, level: Level, given: Tensor, free: Tensor) -> Tensor:
+        one, other = _drift(x, level, given), _drift(x, level, free)
+        other = other * _ratio(dot(one, other), dot(other, other), otherwise=1.0)
+        return (x - (other + (one - other) * self.scale)) / (level.alpha + level.sigma)
+
+    def guide(self, denoiser: Denoiser, weak: Denoiser | None = None) -> Denoiser:
+        guided = super().guide(denoiser, weak)
+        return guided if self.zero is None else ZeroInit(guided, self.zero)
+
+
+@dataclass(frozen=True)
+class ZeroInit:
+    """Velocity zero where rho >= ``above``: eps = x_0 = x / (alpha + sigma), without a call of the denoiser."""
+
+    denoiser: Denoiser
+    above: float
+
+    def __call__(self, x: Tensor, level: Level, cond: Condition, /) -> Tensor:
+        wide = level.like(x)
+        still = x / (wide.alpha + wide.sigma)
+        beyond = within(level, self.above, None)
+        if isinstance(beyond, bool):
+            return still if beyond else self.denoiser(x, level, cond)
+        return select(beyond, still, self.denoiser(x, level, cond))
+
+    def calls_at(self, level: tuple[float, float]) -> int:
+        """None where the velocity is zero."""
+        return 0 if level[1] >= self.above * level[0] else calls(self.denoiser, level)
+
+
+@dataclass(frozen=True)
+class TCFG(Guidance):
+    """Tangential damping: D_u's noise keeps its part along the first singular vector of both (Kwon et al. 2025).
+
+    With a = x - alpha D_u = sigma eps_u and d = D_c - D_u, that vector is v = a - k alpha d, and the projection adds
+    to D_u k times the part of d orthogonal to v, which is finite at alpha = 0.
+    """
+
+    def combine(self, x: Tensor, level: Level, given: Tensor, free: Tensor) -> Tensor:
+        one, other = x - level.alpha * given, x - level.alpha * free
+        # the eigenvector (cos, sin) of the Gram matrix that belongs to its larger eigenvalue
+        angle = 0.5 * torch.atan2(2 * dot(one, other), dot(one, one) - dot(other, other))
+        k = _ratio(torch.cos(angle), torch.cos(angle) + torch.sin(angle), otherwise=0.5)
+        change = given - free
+        first = other - level.alpha * (k * change)
+        free = free + k * (change - first * _ratio(dot(change, first), dot(first, first)))
+        return free + (given - free) * self.scale
+
+
+@dataclass(frozen=True)
+class Mambo(Guidance):
+    """Magnitude-aware: 1 + (w - 1) exp(-damping |v_c - v_u| / |v_u|) for w, v the velocity (Zhu et al. 2025)."""
+
+    damping: float = 8.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.damping >= 0:
+            raise ValueError(f"damping must not be negative, not {self.damping}")
+
+    def combine(self, x: Tensor, level: Level, given: Tensor, free: Tensor) -> Tensor:
+        one, other = _drift(x, level, given), _drift(x, level, free)
+        size = _ratio(dot(one - other, one - other), dot(other, other)).sqrt()
+        return given + (given - free) * ((self.scale - 1) * torch.exp(-self.damping * size))
+
+
+GUIDANCE: dict[str, type[Guidance]] = {"cfg": CFG, "apg": APG, "cfg-zero": CFGZero, "tcfg": TCFG, "mambo": Mambo}

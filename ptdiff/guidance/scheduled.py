@@ -1,0 +1,53 @@
+"""Classifier-free guidance whose scale depends on the level, and CFG++ as a case of it.
+
+CFG++ (Chung et al. 2024, algorithm 2) moves towards D_u + lambda (D_c - D_u) but keeps the noise eps_u of D_u:
+
+    x_t = alpha_t (D_u + lambda (D_c - D_u)) + sigma_t (x_s - alpha_s D_u) / sigma_s
+
+which is the step of DDIM on D_u + w (D_c - D_u) with w = lambda / (1 - q), q = (alpha_s sigma_t) / (alpha_t sigma_s).
+So it needs the levels of the grid, and it is what it says with DDIM (eta = 0) on that grid only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ptdiff.cost import calls
+from ptdiff.data import Condition
+from ptdiff.denoiser import Denoiser
+from ptdiff.process import Level
+
+
+@dataclass(frozen=True)
+class Scheduled:
+    """D_u + w (D_c - D_u), w = scales[i] for the angles[i] nearest to the level's; both tensors (n,)."""
+
+    denoiser: Denoiser
+    angles: Tensor
+    scales: Tensor
+
+    def __call__(self, x: Tensor, level: Level, cond: Condition, /) -> Tensor:
+        given = self.denoiser(x, level, cond)
+        if not cond:
+            return given
+        free = self.denoiser(x, level, {})
+        nearest = (level.angle[..., None] - self.angles.to(level.angle)).abs().argmin(dim=-1)
+        scale = self.scales.to(x)[nearest]
+        return free + (given - free) * Level(scale, scale).like(x).alpha
+
+    def calls_at(self, level: tuple[float, float]) -> int:
+        """Two, with a condition."""
+        return 2 * calls(self.denoiser, level)
+
+
+def plus_plus(denoiser: Denoiser, levels: Level, scale: float) -> Scheduled:
+    """CFG++ for DDIM on ``levels`` (n + 1,), noisiest first; the scale lambda lies in [0, 1], and 1 is strong."""
+    if not 0 <= scale <= 1:
+        raise ValueError(f"the scale of CFG++ must lie in [0, 1], not {scale}")
+    q = (levels.alpha[:-1] * levels.sigma[1:]) / (levels.alpha[1:] * levels.sigma[:-1])
+    if not bool((q < 1).all()):
+        raise ValueError("noise must fall from level to level")
+    return Scheduled(denoiser, torch.atan2(levels.sigma[:-1], levels.alpha[:-1]), scale / (1 - q))
