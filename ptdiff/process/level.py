@@ -106,7 +106,7 @@ def prior_error(noisiest: Level, data_std: float = 1.0) -> float:
 
     >>> ten = Level(torch.tensor(1.0), torch.tensor(10.0))
     >>> round(100 * prior_error(ten, 0.7), 3)
-    0.507
+    0.508
     """
     alpha, sigma = float(noisiest.alpha) ** 2, float(noisiest.sigma) ** 2
     return (alpha + sigma) / (alpha * data_std**2 + sigma) - 1

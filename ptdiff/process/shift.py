@@ -44,7 +44,7 @@ def _shifted(level: Level, shift: float | Tensor, scale: Scale) -> Level:
 class Shifted(Process):
     """The base process with shift times its noise-to-signal ratio: log-SNR less 2 log shift (Hoogeboom, SD3).
 
-    Hoogeboom et al. 2023, section 3.1; with base flow the ratios of Esser et al. 2024, eq. 23, at t
+    Hoogeboom et al. 2023, section 3.1; over flow it has the ratios of Esser et al. 2024, eq. 23.
     scale: r of the base, r = 1 (unit) or alpha + sigma = 1 (flow); a denoiser does not see the difference.
     """
 

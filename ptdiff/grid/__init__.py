@@ -1,0 +1,7 @@
+"""Time grids: which noise levels a solver visits."""
+
+from ptdiff.grid.catalog import SPACINGS
+from ptdiff.grid.levels import End, grid
+from ptdiff.grid.spacing import RATIO_MAX, RATIO_MIN, Spacing
+
+__all__ = ["RATIO_MAX", "RATIO_MIN", "SPACINGS", "End", "Spacing", "grid"]

@@ -1,0 +1,23 @@
+"""The spacings by name."""
+
+from __future__ import annotations
+
+from ptdiff.grid.spacing import Beta, Exponential, Karras, LogSNR, Polyexponential, Quadratic, Spacing, Uniform
+from ptdiff.grid.tables import Given, IDDPMGrid, Leading, Linspace, Trailing, VEGrid, VPGrid
+
+SPACINGS: dict[str, type[Spacing]] = {
+    "uniform": Uniform,
+    "quadratic": Quadratic,
+    "log-snr": LogSNR,
+    "karras": Karras,
+    "exponential": Exponential,
+    "polyexponential": Polyexponential,
+    "beta": Beta,
+    "trailing": Trailing,
+    "leading": Leading,
+    "linspace": Linspace,
+    "edm-vp": VPGrid,
+    "edm-ve": VEGrid,
+    "edm-iddpm": IDDPMGrid,
+    "levels": Given,
+}
