@@ -19,9 +19,10 @@ from torch import Tensor, nn
 
 from ptdiff.data import Condition
 from ptdiff.denoiser import NetworkDenoiser
+from ptdiff.names import described
 from ptdiff.process import Level
 from ptdiff.weight import LogDensity, Setting, Weighting, out_squared
-from ptdiff.weighting import Prediction, Uncertainty
+from ptdiff.weighting import WEIGHTINGS, Prediction, Uncertainty
 
 
 @dataclass(frozen=True)
@@ -151,9 +152,9 @@ class Objective:
         weight = self.weight(levels, prediction)
         bad = ~torch.isfinite(weight)
         if bool(bad.any()):
-            ratio = float((levels.sigma / levels.alpha)[bad].flatten()[0])
+            ratio, name = float((levels.sigma / levels.alpha)[bad][0]), described(WEIGHTINGS, self.weighting)["name"]
             raise ValueError(
-                f"weighting {type(self.weighting).__name__} is not finite for {prediction}-prediction where "
+                f"weighting {name} is not finite for {prediction}-prediction where "
                 f"sigma / alpha = {ratio:.3g}: choose another prediction, weighting or density"
             )
 
