@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -143,9 +144,92 @@ class Mixture:
 
     def sample(self, seed: int, ids: Tensor, cond: Condition | None = None) -> Tensor:
         """Data ``ids``, (b, *shape), of the given labels."""
-        cumulative = self.log_weights(self.weights.double(), cond or {}).exp().cumsum(dim=1)
-        # below the last entry, whatever rounding made of the sum
-        mark = uniform(seed, Stream.DATA, ids, 0)[:, None] * cumulative[:, -1:]
-        part = torch.searchsorted(cumulative.expand(len(ids), -1).contiguous(), mark, right=True)[:, 0]
+        part = _part(seed, ids, self.log_weights(self.weights.double(), cond or {}))
         z = normal(seed, Stream.DATA, ids, 1, tuple(self.means.shape[1:])).to(self.means)
         return self.means[part] + z * self.stds[part].reshape(-1, *(1,) * (self.means.ndim - 1))
+
+    def full(self) -> FullMixture:
+        """The same distribution with its covariances written out."""
+        eye = torch.eye(self.means[0].numel()).to(self.means)
+        return FullMixture(self.means, self.stds.square()[:, None, None] * eye, self.weights)
+
+
+def _part(seed: int, ids: Tensor, logs: Tensor) -> Tensor:
+    # the component of each sample, (b,), for log weights (1, k) or (b, k)
+    cumulative = logs.exp().cumsum(dim=1)
+    # below the last entry, whatever rounding made of the sum
+    mark = uniform(seed, Stream.DATA, ids, 0)[:, None] * cumulative[:, -1:]
+    return torch.searchsorted(cumulative.expand(len(ids), -1).contiguous(), mark, right=True)[:, 0]
+
+
+@dataclass(frozen=True)
+class FullMixture:
+    """x_0 ~ sum_k w_k N(mean_k, C_k): means (k, *shape), covariances (k, d, d) of the flattened datum, weights (k,).
+
+    The covariances must be positive definite where it is called at sigma = 0; elsewhere they may be singular.
+    """
+
+    means: Tensor
+    covariances: Tensor
+    weights: Tensor
+
+    @cached_property
+    def _eigen(self) -> tuple[Tensor, Tensor]:
+        # rounding may leave a singular covariance with an eigenvalue just below zero
+        values, vectors = torch.linalg.eigh(self.covariances.double())
+        return values.clamp(min=0), vectors
+
+    def _axes(self, x: Tensor, level: Level) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        # along the axes of each component: coordinates of x - alpha mean (b, k, d), their variances, gains; the axes
+        alpha, sigma = (v.reshape(-1, 1, 1) for v in (level.alpha, level.sigma))
+        values, vectors = (v.to(x) for v in self._eigen)
+        gap = x.flatten(1)[:, None, :] - alpha * self.means.to(x).flatten(1)
+        spread = alpha.square() * values + sigma.square()
+        return (gap[..., None] * vectors).sum(dim=2), spread, _gain(alpha, values, spread), vectors
+
+    def _each(self, x: Tensor, level: Level) -> tuple[Tensor, Tensor, Tensor]:
+        # log w_k N_k(x), (b, k); posterior means of the components, (b, k, d), and covariances, (., k, d, d)
+        along, spread, gain, vectors = self._axes(x, level)
+        logs = torch.log(self.weights.to(x)) + _log_normal(along.square(), spread).sum(dim=-1)
+        each = self.means.to(x).flatten(1) + (vectors * (gain * along)[:, :, None, :]).sum(dim=-1)
+        left = self._eigen[0].to(x) * (1 - level.alpha.reshape(-1, 1, 1) * gain)
+        return logs, each, (vectors * left[:, :, None, :]) @ vectors.mT
+
+    def __call__(self, x: Tensor, level: Level, cond: Condition, /) -> Tensor:
+        logs, each, _ = self._each(x, level)
+        return (torch.softmax(logs, dim=1)[..., None] * each).sum(dim=1).reshape(x.shape)
+
+    def covariance(self, x: Tensor, level: Level) -> Tensor:
+        """Cov[x_0 | x], (b, d, d)."""
+        logs, each, within = self._each(x, level)
+        share = torch.softmax(logs, dim=1)[..., None, None]
+        apart = each - (share[..., 0] * each).sum(dim=1, keepdim=True)
+        return (share * (within + apart[..., None] * apart[..., None, :])).sum(dim=1)
+
+    def log_prob(self, x: Tensor, level: Level | None = None) -> Tensor:
+        """log p_t(x), (b,)."""
+        return torch.logsumexp(self._each(x, clean(x) if level is None else level)[0], dim=1)
+
+    def sample(self, seed: int, ids: Tensor) -> Tensor:
+        """Data ``ids``, (b, *shape)."""
+        part = _part(seed, ids, torch.log(self.weights.double())[None])
+        values, vectors = (v.to(self.means) for v in self._eigen)
+        z = normal(seed, Stream.DATA, ids, 1, (values.shape[1],)).to(self.means)
+        spread = (vectors[part] * (values[part].sqrt() * z)[:, None, :]).sum(dim=-1)
+        return self.means[part] + spread.reshape(-1, *self.means.shape[1:])
+
+    def posterior(self, matrix: Tensor, y: Tensor, noise: float) -> FullMixture:
+        """p(x_0 | y) for y = matrix x_0 + noise z, matrix (m, d), y (m,), z ~ N(0, I): a mixture again.
+
+        With noise = 0 the rows of the matrix must be independent on every component.
+        """
+        prior, means = self.covariances, self.means.flatten(1)
+        seen = matrix @ prior @ matrix.mT + noise**2 * torch.eye(len(y)).to(prior)
+        gain = torch.linalg.solve(seen, matrix @ prior).mT
+        gap = y - means @ matrix.mT
+        rest = torch.eye(means.shape[1]).to(prior) - gain @ matrix
+        # Joseph's form: symmetric and not negative whatever is rounded
+        left = rest @ prior @ rest.mT + noise**2 * gain @ gain.mT
+        fit = -0.5 * ((gap[:, None] @ torch.linalg.solve(seen, gap[..., None]))[:, 0, 0] + torch.logdet(seen))
+        updated = means + (gain @ gap[..., None])[..., 0]
+        return FullMixture(updated.reshape(self.means.shape), left, torch.softmax(torch.log(self.weights) + fit, dim=0))

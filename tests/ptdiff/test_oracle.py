@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from ptdiff.oracle import Gaussian, Mixture
+from ptdiff.oracle import FullMixture, Gaussian, Mixture
 from ptdiff.process import PROCESSES, Level
 
 DTYPE = torch.float64
@@ -170,3 +170,56 @@ def test_samples_have_the_moments_and_do_not_depend_on_the_batch() -> None:
     x = gaussian.sample(0, ids[:50_000], (4,))
     assert x.shape == (50_000, 4) and float(x.mean()) == pytest.approx(2, abs=0.01)
     assert float(x.std()) == pytest.approx(0.5, abs=0.005)
+
+
+def _full() -> FullMixture:
+    root = torch.randn(3, 4, 4, dtype=DTYPE, generator=torch.Generator().manual_seed(5))
+    means = torch.randn(3, 2, 2, dtype=DTYPE, generator=torch.Generator().manual_seed(6))
+    return FullMixture(means, root @ root.mT / 4 + 0.1 * torch.eye(4), torch.tensor([0.5, 0.2, 0.3], dtype=DTYPE))
+
+
+@pytest.mark.parametrize(("alpha", "sigma"), [(1.0, 0.1), (0.7, 0.7), (0.0, 1.0), (1.0, 0.0), (1.0, 20.0)])
+def test_a_full_mixture_of_round_components_is_the_mixture(alpha: float, sigma: float) -> None:
+    means = torch.randn(3, 2, 2, dtype=DTYPE)
+    mixture = Mixture(means, torch.tensor([0.5, 0.2, 1.0]).to(DTYPE), torch.tensor([0.2, 0.3, 0.5]).to(DTYPE))
+    x, level = torch.randn(7, 2, 2, dtype=DTYPE), _level(alpha, sigma)
+    assert torch.allclose(mixture.full()(x, level, {}), mixture(x, level, {}), atol=1e-12)
+    assert torch.allclose(mixture.full().log_prob(x, level), mixture.log_prob(x, level), atol=1e-10)
+
+
+@pytest.mark.parametrize(("alpha", "sigma"), [(1.0, 0.1), (0.7, 0.7), (1.0, 20.0)])
+def test_density_mean_and_covariance_of_a_full_mixture_agree(alpha: float, sigma: float) -> None:
+    full, level, x = _full(), _level(alpha, sigma), torch.randn(5, 2, 2, dtype=DTYPE)
+    at = x.clone().requires_grad_()
+    score = torch.autograd.grad(full.log_prob(at, level).sum(), at)[0]
+    assert torch.allclose(alpha * full(x, level, {}), x + sigma**2 * score, atol=1e-9)
+    for i in range(5):
+        slope = torch.autograd.functional.jacobian(lambda v: full(v[None], level, {})[0].flatten(), x[i])
+        covariance = sigma**2 / alpha * slope.reshape(4, 4)
+        assert torch.allclose(full.covariance(x, level)[i], covariance, atol=1e-8)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.3])
+def test_the_posterior_of_a_mixture_is_bayes_rule(noise: float) -> None:
+    full = _full()
+    matrix = torch.randn(2, 4, dtype=DTYPE, generator=torch.Generator().manual_seed(7))
+    y = torch.tensor([0.4, -0.3], dtype=DTYPE)
+    found = full.posterior(matrix, y, noise)
+    assert float(found.weights.sum()) == pytest.approx(1)
+    if noise == 0:
+        x = found.sample(0, torch.arange(50))
+        assert torch.allclose(x.flatten(1) @ matrix.mT, y.expand(50, 2), atol=1e-5)
+        return
+    x = torch.randn(9, 2, 2, dtype=DTYPE)
+    # log p(x) + log p(y|x) - log p(x|y) = log p(y), whatever x is
+    seen = torch.distributions.Normal(x.flatten(1) @ matrix.mT, noise).log_prob(y).sum(1)
+    evidence = full.log_prob(x) + seen - found.log_prob(x)
+    assert torch.allclose(evidence, evidence[:1].expand(9), atol=1e-9)
+
+
+def test_samples_of_a_full_mixture_have_its_moments() -> None:
+    full = _full()
+    x = full.sample(1, torch.arange(100_000)).flatten(1)
+    nothing = _level(0.0, 1.0)  # where the posterior is the prior
+    assert torch.allclose(x.mean(0), full(torch.zeros(1, 2, 2, dtype=DTYPE), nothing, {}).flatten(), atol=0.02)
+    assert torch.allclose(x.T.cov(), full.covariance(torch.zeros(1, 2, 2, dtype=DTYPE), nothing)[0], atol=0.04)
