@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from ptdiff_cli import doctor, evaluate, listing, render, resume, sample, train
+from ptdiff_cli import certify, doctor, evaluate, listing, render, resume, sample, train
 from ptdiff_cli.terminal import Failure, fail
 
 app = typer.Typer(
@@ -48,6 +48,7 @@ app.command("render")(render.render)
 app.command("modalities")(listing.modalities)
 app.command("solvers")(listing.solvers)
 app.command("processes")(listing.processes)
+app.command("certify")(certify.certify)
 app.command("doctor")(doctor.doctor)
 
 

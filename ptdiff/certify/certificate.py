@@ -32,14 +32,15 @@ class Certificate:
     @property
     def holds(self) -> bool:
         """Whether the measured figure is what is declared, within the tolerance."""
-        if any(math.isnan(value) for value in (self.measured, self.declared, self.tolerance)):
-            return False
-        if self.measured == self.declared:
-            return True
-        excess = self.measured - self.declared
-        if self.direction == "at least":
-            return excess >= -self.tolerance
-        return excess <= self.tolerance if self.direction == "at most" else abs(excess) <= self.tolerance
+        return self.excess <= self.tolerance
+
+    @property
+    def excess(self) -> float:
+        """How far the measured figure lies beyond the declared one, on a side that counts; nothing else is as bad as
+        what is not a number."""
+        above = 0.0 if self.measured == self.declared else self.measured - self.declared
+        found = {"equal": abs(above), "at least": -above, "at most": above}[self.direction]
+        return math.nan if math.isnan(self.tolerance) else found
 
     def to_json(self) -> dict[str, Any]:
         """The fields and ``holds``, for a file; figures that are not finite become null, which JSON has a word for."""

@@ -1,0 +1,64 @@
+"""``ptdiff certify``: whether solvers, losses and likelihoods are what they declare, measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ptdiff_cli.terminal import Failure, counter, progress, show_json, show_table
+
+if TYPE_CHECKING:
+    from ptdiff.certify import Certificate
+
+SHOWN = 20
+"""So many certificates that do not hold are printed in full."""
+
+
+def certify(
+    only: Annotated[
+        str | None, typer.Option(help="Some of orders,weak,calls,objectives,likelihoods,agreement; default all.")
+    ] = None,
+    solver: Annotated[list[str] | None, typer.Option(help="A solver by name; may be repeated; default all.")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes side by side.")] = 2,
+    out: Annotated[Path | None, typer.Option(help="Write all certificates to this JSON file.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Certify the core: orders of solvers, minima of losses, likelihoods, costs. Exit code 1 if anything fails."""
+    from json import dumps
+
+    from ptdiff.certify.suite import parts, run, worst
+    from ptdiff.checkpoint import write_atomic
+
+    wanted = only.split(",") if only else ()
+    with progress("parts") as bar:
+        certificates = run(parts(wanted, solver or ()), workers, counter(bar, "certify"))
+    failed = [certificate for certificate in certificates if not certificate.holds]
+    if out is not None:
+        rows = ",\n".join(dumps(certificate.to_json()) for certificate in certificates)
+        write_atomic(out, f"[\n{rows}\n]\n")
+    if as_json:
+        show_json([certificate.to_json() for certificate in certificates])
+    else:
+        _show(worst(certificates), failed)
+    if failed:
+        raise Failure(f"{len(failed)} of {len(certificates)} certificates do not hold", 1)
+    if not certificates:
+        raise ValueError("nothing was certified: no such part for these solvers")
+
+
+def _show(worst: Sequence[tuple[Certificate, int]], failed: Sequence[Certificate]) -> None:
+    rows = [
+        [c.kind, c.subject, f"{c.measured:.4g}", f"{c.declared:.4g}", str(count), "yes" if c.holds else "NO"]
+        for c, count in worst
+    ]
+    show_table(["kind", "worst case", "measured", "declared", "of", "holds"], rows)
+    for c in failed[:SHOWN]:
+        sign = {"equal": "±", "at least": "at least, less", "at most": "at most, plus"}[c.direction]
+        print(
+            f"FAIL  {c.kind}: {c.subject}: measured {c.measured:.6g}, declared {c.declared:.6g} {sign} {c.tolerance:g}"
+        )
+    if len(failed) > SHOWN:
+        print(f"… and {len(failed) - SHOWN} more: --json or --out shows all")

@@ -1,0 +1,57 @@
+"""Many tables at once: the same solver for the same number of steps under different processes.
+
+A table is a list of stages (ptdiff/solvers/table.py).  Tables of one length whose stages differ in their numbers alone
+are run as one, with a row of numbers for each; a denoiser is then called once for all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import zip_longest
+
+import torch
+from torch import Tensor
+
+from ptdiff.denoiser import Denoiser
+from ptdiff.process import Level
+from ptdiff.solvers import Table
+
+
+def _shape(table: Table) -> tuple[tuple[bool, bool], ...]:
+    return tuple((stage.level is None, stage.advance) for stage in table.stages)
+
+
+def ends(denoiser: Denoiser, starts: Sequence[Tensor], tables: Sequence[Table]) -> list[Tensor]:
+    """What ``solve`` returns for each start (b, d) and its table; the tables add no noise."""
+    groups: dict[tuple[tuple[bool, bool], ...], list[int]] = {}
+    for i, table in enumerate(tables):
+        groups.setdefault(_shape(table), []).append(i)
+    found: dict[int, Tensor] = {}
+    for group in groups.values():
+        together = _ends(denoiser, torch.stack([starts[i] for i in group]), [tables[i] for i in group])
+        found.update(zip(group, together.unbind(), strict=True))
+    return [found[i] for i in range(len(tables))]
+
+
+def _ends(denoiser: Denoiser, x: Tensor, tables: Sequence[Table]) -> Tensor:
+    count, batch = x.shape[:2]
+
+    def column(values: Sequence[float]) -> Tensor:
+        return torch.tensor(values, dtype=x.dtype).reshape(-1, *(1,) * (x.ndim - 1))
+
+    newest: list[Tensor] = []
+    history = max(table.history for table in tables)
+    for stages in zip(*(table.stages for table in tables), strict=True):
+        point = x * column([stage.keep for stage in stages])
+        for estimate, weights in zip(
+            newest, zip_longest(*(stage.mix for stage in stages), fillvalue=0.0), strict=False
+        ):
+            point = point + estimate * column(weights)
+        if stages[0].advance:
+            x = point
+        called = [stage.level for stage in stages if stage.level is not None]
+        if called:
+            alpha, sigma = torch.tensor(called, dtype=x.dtype).repeat_interleave(batch, dim=0).unbind(1)
+            newest.insert(0, denoiser(point.flatten(0, 1), Level(alpha, sigma), {}).reshape(count, batch, *x.shape[2:]))
+            del newest[history:]
+    return x

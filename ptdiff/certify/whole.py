@@ -1,0 +1,58 @@
+"""The whole way in float32, from the noisiest level of a process to its clean one: finite, on the data, and counted.
+
+The data are points, so that the end is known: every sample has to land on one of them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+
+import torch
+
+from ptdiff.certify.certificate import Certificate
+from ptdiff.cost import Counted
+from ptdiff.grid import grid
+from ptdiff.noise import Stream, normal
+from ptdiff.oracle import Mixture
+from ptdiff.process import Process
+from ptdiff.solvers import Solver, Table, trajectory
+
+STEPS = 40
+SAMPLES = 16
+CLOSE = 1e-3
+POINTS = torch.tensor([[-1.0, 2.0], [1.0, 0.5]])
+
+
+def _walk(table: Table) -> tuple[float, float]:
+    """How far from the data the worst sample ends, infinite where a state is not finite; denoiser calls a sample."""
+    ids = torch.arange(SAMPLES)
+
+    def noise(draw: int) -> torch.Tensor:
+        return normal(0, Stream.SOLVER, ids, draw, (2,))
+
+    counted = Counted(Mixture.of_data(POINTS))
+    x = normal(0, Stream.START, ids, 0, (2,)) * math.hypot(*table.levels[0])
+    finite = True
+    for state in trajectory(counted, x, table, {}, noise):
+        x, finite = state.x, finite and bool(torch.isfinite(state.x).all())
+    gap = float(torch.cdist(x, POINTS).amin(dim=1).max())
+    return gap if finite else math.inf, counted.rows / SAMPLES
+
+
+def certify(label: str, solver: Solver, processes: Mapping[str, Process]) -> Iterator[Certificate]:
+    """The end and the calls under every process.
+
+    A solver that refuses pure noise (alpha = 0) in so many words is certified to refuse it, and nothing else.
+    """
+    for name, process in processes.items():
+        subject, levels = f"{label}, {name}", grid(process, STEPS)
+        try:
+            table = solver.table(levels)
+        except ValueError as error:
+            refused = levels.alpha[0] == 0 and "pure noise" in str(error)
+            yield Certificate("refuses pure noise", subject, float(refused), 1.0, 0.0)
+            continue
+        gap, calls = _walk(table)
+        yield Certificate("end", subject, gap, 0.0, CLOSE, "at most")
+        yield Certificate("calls", subject, calls, table.calls, 0.0)
