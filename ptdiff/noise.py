@@ -33,6 +33,9 @@ class Stream(IntEnum):
     CONDITION_DROPOUT = 4
     DATA = 5
     ORDER = 6
+    PATH = 7
+    PATH_LEAF = 8
+    FRESH = 9
 
 
 def mix(*words: int) -> int:
@@ -50,13 +53,6 @@ def mix(*words: int) -> int:
     return state >> 1
 
 
-def _multiply(a: Tensor, b: int) -> tuple[Tensor, Tensor]:
-    # the 64-bit product of two 32-bit words, as (high, low), in int64 without overflow into the sign
-    low = (a & 0xFFFF) * b
-    high = (a >> 16) * b + (low >> 16)
-    return high >> 16, ((high & 0xFFFF) << 16) | (low & 0xFFFF)
-
-
 def philox(
     counter: tuple[Tensor, Tensor, Tensor, Tensor], key: tuple[int, int]
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -64,9 +60,11 @@ def philox(
     c0, c1, c2, c3 = counter
     k0, k1 = key
     for _ in range(10):
-        high0, low0 = _multiply(c0, _MULTIPLIERS[0])
-        high1, low1 = _multiply(c2, _MULTIPLIERS[1])
-        c0, c1, c2, c3 = high1 ^ c1 ^ k0, low1, high0 ^ c3 ^ k1, low0
+        # the 64-bit products of 32-bit words; int64 wraps around, and its bits are those of the unsigned product
+        product0, product1 = c0 * _MULTIPLIERS[0], c2 * _MULTIPLIERS[1]
+        c0 = (product1 >> 32).bitwise_and_(_WORD).bitwise_xor_(c1).bitwise_xor_(k0)
+        c2 = (product0 >> 32).bitwise_and_(_WORD).bitwise_xor_(c3).bitwise_xor_(k1)
+        c1, c3 = product1.bitwise_and_(_WORD), product0.bitwise_and_(_WORD)
         k0, k1 = (k0 + _WEYL[0]) & _WORD, (k1 + _WEYL[1]) & _WORD
     return c0, c1, c2, c3
 
