@@ -1,0 +1,37 @@
+"""Densities: at which noise levels a denoiser is trained."""
+
+from ptdiff.density.form import LEAST, MOST, Density, stratified
+from ptdiff.density.loss_aware import LossAware
+from ptdiff.density.of_ratio import Cosine, CosineInterpolated, LogLogistic, LogNormal, LogUniform, SplitLogNormal
+from ptdiff.density.of_time import LogitNormal, Mode, Uniform
+
+__all__ = [
+    "DENSITIES",
+    "LEAST",
+    "MOST",
+    "Cosine",
+    "CosineInterpolated",
+    "Density",
+    "LogLogistic",
+    "LogNormal",
+    "LogUniform",
+    "LogitNormal",
+    "LossAware",
+    "Mode",
+    "SplitLogNormal",
+    "Uniform",
+    "stratified",
+]
+
+DENSITIES: dict[str, type[Density]] = {
+    "uniform": Uniform,
+    "logit-normal": LogitNormal,
+    "mode": Mode,
+    "log-normal": LogNormal,
+    "split-log-normal": SplitLogNormal,
+    "log-uniform": LogUniform,
+    "log-logistic": LogLogistic,
+    "cosine": Cosine,
+    "cosine-interpolated": CosineInterpolated,
+    "loss-aware": LossAware,
+}
