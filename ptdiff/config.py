@@ -75,6 +75,9 @@ class Config(_Section):
     process: Choice = {"name": "flow"}
     prediction: str = "velocity"
     density: Choice = {"name": "logit-normal"}
+    weighting: Choice = {"name": "prediction"}
+    loss: Choice = {"name": "l2"}
+    noise: Choice = {"name": "gaussian"}
     seed: int = Field(0, ge=0, lt=2**63)
     training: Training = Training()
     sampling: Sampling = Sampling()

@@ -2,8 +2,8 @@
 
 Lightning is the outer loop: devices, ranks, precision of the hardware, loggers.  The hot path is ours: several
 optimiser steps inside one Lightning step, because Lightning's own cost a step exceeds that of a small network on a
-CPU.  Every random number of step s is addressed by (seed, s, place in the global batch), so that a run that was
-stopped after step s goes on bit for bit, on any number of ranks.
+CPU.  What a step draws is a function of its number (ptdiff.training.draws), and what steps leave behind is in the
+checkpoint (ptdiff.training.state), so that a run that was stopped goes on bit for bit.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass
 from typing import Any
 
 import pytorch_lightning as pl
@@ -22,32 +21,23 @@ from torch import Tensor
 from ptdiff.config import Config
 from ptdiff.data import Condition, Data
 from ptdiff.denoiser import NetworkDenoiser
-from ptdiff.density import DENSITIES, stratified
+from ptdiff.density import DENSITIES
+from ptdiff.loss_aware import LossAware
 from ptdiff.names import choose
-from ptdiff.noise import Stream, mix, normal, uniform
+from ptdiff.noise import Stream, mix
+from ptdiff.objective import LOSSES, Objective
 from ptdiff.process import PROCESSES, Level
+from ptdiff.training.corruption import NOISES
+from ptdiff.training.draws import Draws, Randomness
 from ptdiff.training.ema import EMA
-from ptdiff.training.order import sample_ids
+from ptdiff.training.loss_history import LossHistory
 from ptdiff.training.shards import Shards
+from ptdiff.weighting import WEIGHTINGS
 
 BANDS = 4
 """The loss is reported for equal bands of the angle, from almost clean to almost noise."""
 PATIENCE = 10
 """So many steps without a finite gradient in a row are a divergence."""
-
-
-@dataclass(frozen=True)
-class Randomness:
-    """What one step draws: noise (b, *shape), which rows lose their labels, and levels, (b,) each."""
-
-    eps: Tensor
-    hidden: Tensor
-    alpha: Tensor
-    sigma: Tensor
-
-    def part(self, rows: Tensor) -> Randomness:
-        """The draws of some rows."""
-        return Randomness(self.eps[rows], self.hidden[rows], self.alpha[rows], self.sigma[rows])
 
 
 class Diverged(Exception):
@@ -66,12 +56,18 @@ class DiffusionModule(pl.LightningModule):
         if data.train is None or len(data.train) == 0:
             raise ValueError("there are no training samples")
         self.denoiser = denoiser
-        self.samples = data.train
-        self.facts = data
         self.config = config
         self.plan = config.training
         self.process = choose("process", PROCESSES, config.process)
-        self.density = choose("density", DENSITIES, config.density)
+        density = choose("density", DENSITIES | {"loss-aware": LossAware}, config.density)
+        noise = choose("noise", NOISES, config.noise)
+        self.history = LossHistory(density) if isinstance(density, LossAware) else None
+        self.draws = Draws(config, data, data.train, self.process, density, noise, self.history)
+        weighting, loss = choose("weighting", WEIGHTINGS, config.weighting), choose("loss", LOSSES, config.loss)
+        self.objective = Objective(weighting, loss, self.draws.log_density)
+        self.objective.check(self.draws.extremes(), denoiser.prediction)
+        # its parameters, if it has any, are trained with the network's, and no part of the denoiser
+        self.log_variance = self.objective.log_variance
         self.automatic_optimization = False
         self.average: EMA | None = None
         self.done, self.elapsed, self.rate = 0, 0.0, 1.0
@@ -84,8 +80,8 @@ class DiffusionModule(pl.LightningModule):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         # gains, biases and embeddings are not shrunk: decay is for matrices
-        matrices = [p for p in self.denoiser.parameters() if p.ndim >= 2]
-        others = [p for p in self.denoiser.parameters() if p.ndim < 2]
+        matrices = [p for p in self.parameters() if p.ndim >= 2]
+        others = [p for p in self.parameters() if p.ndim < 2]
         groups: list[dict[str, Any]] = [{"params": matrices}, {"params": others, "weight_decay": 0.0}]
         return torch.optim.AdamW(
             [group for group in groups if group["params"]],
@@ -100,10 +96,12 @@ class DiffusionModule(pl.LightningModule):
             self.average = EMA(self.denoiser, self.plan.ema)
         for name in ("skipped", "in_a_row", "band_sum", "band_count"):
             setattr(self, name, getattr(self, name).to(self.device))
+        if self.history is not None:
+            self.history.sums = self.history.sums.to(self.device)
 
         count = min(self.plan.shards, torch.get_num_threads(), self.plan.batch)
         if count > 1 and self.device.type == "cpu" and self.trainer.world_size == 1:
-            self.shards = Shards(count, self.denoiser)
+            self.shards = Shards(count, self)
 
     def teardown(self, stage: str) -> None:
         if self.shards is not None:
@@ -131,37 +129,23 @@ class DiffusionModule(pl.LightningModule):
         return torch.arange(self.plan.batch)[rank::world]
 
     def randomness(self, steps: range) -> Iterator[Randomness]:
-        """The random numbers of each step, drawn for several steps at once where they are small."""
-        rows, seed, shape = self._rows().to(self.device), self.config.seed, self.facts.shape
-        together = max(1, 2**21 // (len(rows) * math.prod(shape)))
-        for first in range(steps.start, steps.stop, together):
-            block = torch.arange(first, min(first + together, steps.stop), device=rows.device)
-            ids, at = rows.repeat(len(block)), block.repeat_interleave(len(rows))
-            eps = normal(seed, Stream.TRAIN_NOISE, ids, at, shape).reshape(len(block), len(rows), *shape)
-            hide = uniform(seed, Stream.CONDITION_DROPOUT, ids, at).reshape(len(block), len(rows))
-            offset = uniform(seed, Stream.TRAIN_LEVEL, torch.zeros_like(block), block)
-            u = stratified(offset[:, None], self.plan.batch)[:, rows]
-            level = self.density.levels(u, self.process)
-            hidden = hide < self.plan.condition_dropout
-            yield from map(Randomness, eps, hidden, level.alpha.float(), level.sigma.float())
+        """The random numbers of each step for this rank's rows; each is asked for when the steps before it are done."""
+        return self.draws.randomness(steps, self._rows().to(self.device))
 
     def batch(self, step: int, hidden: Tensor) -> tuple[Tensor, Condition]:
         """This rank's samples of a step in model units, with the labels of ``hidden`` rows taken away."""
-        seed = self.config.seed
-        ids = sample_ids(seed, step, self.plan.batch, len(self.samples))[self._rows()]
-        x, cond = self.samples.batch(ids, mix(seed, int(Stream.DATA), step))
-        x = self.facts.normalize(x.to(self.device, non_blocking=True))
-        return x, {key: _hide(value.to(self.device, non_blocking=True), hidden) for key, value in cond.items()}
+        return self.draws.batch(step, hidden, self._rows())
 
     def losses(self, step: int, random: Randomness) -> tuple[Tensor, Level]:
-        """The loss of every sample of a step, and the levels they were noised to."""
+        """The loss of every sample of a step, times its importance, and the levels they were noised to."""
         x, cond = self.batch(step, random.hidden)
-        return self._losses(x, cond, random), Level(random.alpha, random.sigma)
+        return self._losses(x, cond, random), random.level
 
     def _losses(self, x: Tensor, cond: Condition, random: Randomness) -> Tensor:
         half = self.plan.precision == "bf16"
         with torch.autocast(x.device.type, dtype=torch.bfloat16) if half else nullcontext():
-            return self.denoiser.loss(x, random.eps, Level(random.alpha, random.sigma), cond)
+            losses = self.objective(self.denoiser, x, random.eps, random.level, cond)
+        return losses if random.importance is None else losses * random.importance
 
     def training_step(self, steps: range) -> None:
         """Optimiser steps ``steps``; ends early when the run was asked to stop or its time is over."""
@@ -197,7 +181,7 @@ class DiffusionModule(pl.LightningModule):
             torch.cuda.manual_seed(seed)
         optimizer.zero_grad(set_to_none=True)
         losses = self._gradients(step, random)
-        norm = torch.nn.utils.clip_grad_norm_(self.denoiser.parameters(), self.plan.clip)
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters(), self.plan.clip)
         # the fused optimiser leaves everything as it is where found_inf is set: no wait for the device to decide
         bad = (~torch.isfinite(norm)).float()
         optimizer.found_inf = bad  # type: ignore[attr-defined]
@@ -205,9 +189,18 @@ class DiffusionModule(pl.LightningModule):
         self.skipped += bad
         self.in_a_row = (self.in_a_row + bad) * bad
         self.average.update()  # type: ignore[union-attr]
-        angle = Level(random.alpha, random.sigma).angle
-        band = (angle * (2 * BANDS / math.pi)).long().clamp(max=BANDS - 1)
-        losses = losses.float()
+        self._note(losses.float(), random)
+
+    def _note(self, losses: Tensor, random: Randomness) -> None:
+        """Take the losses of a step into the report, and into the density where it learns from them."""
+        if random.importance is not None and random.place is not None and self.history is not None:
+            losses = losses / random.importance
+            measured = self.history.measured(random.place, losses)
+            if self.trainer.world_size > 1:
+                # the levels of the next step are drawn alike on all ranks
+                measured = self.trainer.strategy.reduce(measured, reduce_op="sum")
+            self.history.learn(measured)
+        band = (random.level.angle * (2 * BANDS / math.pi)).long().clamp(max=BANDS - 1)
         finite = torch.isfinite(losses)
         self.band_sum.index_add_(0, band, torch.where(finite, losses, 0))
         self.band_count.index_add_(0, band, finite.float())
@@ -226,7 +219,11 @@ class DiffusionModule(pl.LightningModule):
         )
 
     def report(self) -> dict[str, Any]:
-        """Loss by noise band and in all since the last report, which this one resets."""
+        """Loss by noise band and in all since the last report, which this one resets.
+
+        The loss is the objective: weighted, in the units of y where the weighting is ``prediction``, and before the
+        importances of a density that learns.
+        """
         totals = torch.stack([self.band_sum, self.band_count])
         if self._trainer and self.trainer.world_size > 1:
             totals = self.trainer.strategy.reduce(totals, reduce_op="sum")
@@ -241,10 +238,3 @@ class DiffusionModule(pl.LightningModule):
             "learning_rate": self.learning_rate(),
             "skipped_steps": int(self.skipped),
         }
-
-
-def _hide(value: Tensor, hidden: Tensor) -> Tensor:
-    # only integers have a value that means "not given"; continuous conditions carry their own masks
-    if value.is_floating_point():
-        return value
-    return torch.where(hidden.reshape(-1, *[1] * (value.ndim - 1)), torch.full_like(value, -1), value)

@@ -1,4 +1,5 @@
-"""What a run must keep to go on bit for bit: weights, averaged weights, optimiser moments and a few numbers."""
+"""What a run must keep to go on bit for bit: weights, averaged weights, optimiser moments and a few numbers; where
+there are such, the learned log-variance and the losses by noise level."""
 
 from __future__ import annotations
 
@@ -28,6 +29,10 @@ def save_state(module: DiffusionModule, optimizer: torch.optim.Optimizer, folder
         "skipped": float(module.skipped),
     }
     parts = {"model": module.denoiser.state_dict(), "ema": average.average, "optimizer": moments}
+    if module.log_variance is not None:
+        parts["log_variance"] = module.log_variance.state_dict()
+    if module.history is not None:
+        parts["loss_history"] = {"sums": module.history.sums}
     return save(folder, module.done, parts, state, keep=module.plan.keep)
 
 
@@ -37,6 +42,10 @@ def load_state(module: DiffusionModule, optimizer: torch.optim.Optimizer, checkp
     assert average is not None
     module.denoiser.load_state_dict(checkpoint.tensors("model"))
     average.load(checkpoint.tensors("ema"), int(checkpoint.state["ema_updates"]))
+    if module.log_variance is not None:
+        module.log_variance.load_state_dict(checkpoint.tensors("log_variance"))
+    if module.history is not None:
+        module.history.sums.copy_(checkpoint.tensors("loss_history")["sums"])
     moments: dict[int, dict[str, Tensor]] = {}
     for name, value in checkpoint.tensors("optimizer").items():
         index, _, key = name.partition(".")

@@ -56,12 +56,12 @@ class Trial:
         return fit(self.run, self.modality, self.data, observer=observer, **options)
 
     def tensors(self) -> dict[str, Tensor]:
-        """Weights, averaged weights and moments of the newest checkpoint under one name each."""
+        """Weights, averaged weights, moments and all else of the newest checkpoint under one name each."""
         found = latest(self.run.checkpoints)
         assert found is not None
         return {
             f"{part}.{name}": value
-            for part in ("model", "ema", "optimizer")
+            for part in sorted(file.stem for file in found.path.glob("*.safetensors"))
             for name, value in found.tensors(part).items()
         }
 

@@ -1,0 +1,130 @@
+"""What a step draws: samples, noise, hidden labels and noise levels.
+
+Every number of step s is addressed by (seed, s, place in the global batch), so that a run that was stopped after step
+s goes on bit for bit, on any number of ranks.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from ptdiff.config import Config
+from ptdiff.data import Condition, Data, Samples
+from ptdiff.density import Density, stratified
+from ptdiff.noise import Stream, mix, uniform
+from ptdiff.process import Level, Process
+from ptdiff.training.corruption import Noise
+from ptdiff.training.loss_history import LEAST, LossHistory
+from ptdiff.training.order import sample_ids
+
+RARE = 1e-9
+
+
+@dataclass(frozen=True)
+class Randomness:
+    """What one step draws: noise (b, *shape), which rows lose their labels, and levels, (b,) each.
+
+    Where levels are drawn by their loss: ``place``, the quantile in (0, 1) of each level in the density that learns,
+    and ``importance``, the factor that keeps the mean loss unbiased.
+    """
+
+    eps: Tensor
+    hidden: Tensor
+    alpha: Tensor
+    sigma: Tensor
+    place: Tensor | None = None
+    importance: Tensor | None = None
+
+    def part(self, rows: Tensor) -> Randomness:
+        """The draws of some rows."""
+        place = None if self.place is None else self.place[rows]
+        importance = None if self.importance is None else self.importance[rows]
+        return Randomness(self.eps[rows], self.hidden[rows], self.alpha[rows], self.sigma[rows], place, importance)
+
+    @property
+    def level(self) -> Level:
+        return Level(self.alpha, self.sigma)
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Where the steps of a run take their samples and random numbers from."""
+
+    config: Config
+    data: Data
+    samples: Samples
+    process: Process
+    density: Density
+    noise: Noise
+    history: LossHistory | None
+
+    def randomness(self, steps: range, rows: Tensor) -> Iterator[Randomness]:
+        """The random numbers of each step at places ``rows`` of the global batch, drawn for several steps at once
+        where they are small."""
+        seed, plan, shape = self.config.seed, self.config.training, self.data.shape
+        together = max(1, 2**21 // (len(rows) * math.prod(shape)))
+        for first in range(steps.start, steps.stop, together):
+            block = torch.arange(first, min(first + together, steps.stop), device=rows.device)
+            ids, at = rows.repeat(len(block)), block.repeat_interleave(len(rows))
+            eps = self.noise.draw(seed, ids, at, shape).reshape(len(block), len(rows), *shape)
+            hide = uniform(seed, Stream.CONDITION_DROPOUT, ids, at).reshape(len(block), len(rows))
+            offset = uniform(seed, Stream.TRAIN_LEVEL, torch.zeros_like(block), block)
+            u = stratified(offset[:, None], plan.batch)[:, rows]
+            hidden = hide < plan.condition_dropout
+            if self.history is None:
+                level = self.density.levels(u, self.process)
+                yield from map(Randomness, eps, hidden, level.alpha.float(), level.sigma.float())
+            else:
+                for each in zip(eps, hidden, u, strict=True):
+                    # one at a time: a step's levels depend on the losses of the steps before it
+                    yield self._by_loss(*each, self.history)
+
+    def _by_loss(self, eps: Tensor, hidden: Tensor, u: Tensor, history: LossHistory) -> Randomness:
+        place, importance = history.aim(u)
+        level = self.density.levels(place, self.process)
+        return Randomness(eps, hidden, level.alpha.float(), level.sigma.float(), place, importance.float())
+
+    def extremes(self) -> Level:
+        """The least and the most noise that may be drawn, (2,), float32."""
+        ends = torch.tensor([LEAST, 1 - 2 * LEAST], dtype=torch.float64)
+        level = self.density.levels(ends, self.process)
+        return Level(level.alpha.float(), level.sigma.float())
+
+    @cached_property
+    def _common(self) -> tuple[float, float]:
+        # lambda between the quantiles RARE and 1 - RARE
+        ends = torch.tensor([RARE, 1 - RARE], dtype=torch.float64)
+        level = self.density.levels(ends, self.process)
+        most, least = (torch.log(level.alpha) - torch.log(level.sigma)).tolist()
+        return least, most
+
+    def log_density(self, level: Level) -> Tensor:
+        """log p(lambda) of the levels that are drawn, in the shape of the level.
+
+        Beyond the quantiles 1e-9 and 1 - 1e-9 it is that of the nearer one: rounding puts levels onto the edge of the
+        support and over it.
+        """
+        half_log_snr = torch.log(level.alpha.double()) - torch.log(level.sigma.double())
+        return self.density.log_density(half_log_snr.clamp(*self._common), self.process)
+
+    def batch(self, step: int, hidden: Tensor, rows: Tensor) -> tuple[Tensor, Condition]:
+        """The samples of a step at places ``rows``, in model units on the device of ``hidden``, with the labels of
+        ``hidden`` rows taken away."""
+        seed, device = self.config.seed, hidden.device
+        ids = sample_ids(seed, step, self.config.training.batch, len(self.samples))[rows]
+        x, cond = self.samples.batch(ids, mix(seed, int(Stream.DATA), step))
+        x = self.data.normalize(x.to(device, non_blocking=True))
+        return x, {key: _hide(value.to(device, non_blocking=True), hidden) for key, value in cond.items()}
+
+
+def _hide(value: Tensor, hidden: Tensor) -> Tensor:
+    # only integers have a value that means "not given"; continuous conditions carry their own masks
+    if value.is_floating_point():
+        return value
+    return torch.where(hidden.reshape(-1, *[1] * (value.ndim - 1)), torch.full_like(value, -1), value)

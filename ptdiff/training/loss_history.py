@@ -1,0 +1,66 @@
+"""Noise levels drawn by their loss: importance sampling of a density that keeps its objective.
+
+    p_k proportional to sqrt(E[L^2 | bin k])        (Nichol and Dhariwal 2021, eq. 18)
+
+The bins are equally probable under the base density, so they are intervals of the angle between its quantiles, and an
+inverse distribution function needs no more than the base's own.  L is a sample's loss; its second moments are running
+sums that forget.  A level of bin k counts 1 / (bins p_k), so that the mean loss is that of the base density.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from ptdiff.loss_aware import LossAware
+
+LEAST = math.ulp(0.5) / 2
+"""Quantiles lie between this and 1 - 2 LEAST, as ptdiff.density.stratified makes them."""
+PRIOR = 1.0
+"""So many samples' worth of the mean over all bins is added to each: a bin that was not seen is as the others."""
+
+
+class LossHistory:
+    """Sums of L^2 and of samples by bin, and the levels they ask for; the same on all ranks."""
+
+    def __init__(self, density: LossAware) -> None:
+        self.density = density
+        self.sums = torch.zeros(2, density.bins, dtype=torch.float64)
+
+    def probabilities(self) -> Tensor:
+        """p_k, (bins,), summing to one."""
+        bins, floor = self.density.bins, self.density.floor
+        squares, counts = self.sums
+        total = counts.sum()
+        mean = torch.where(total > 0, squares.sum() / torch.where(total > 0, total, 1), 1.0)
+        root = torch.sqrt((squares + PRIOR * mean) / (counts + PRIOR))
+        whole = root.sum()
+        share = torch.where(whole > 0, root / torch.where(whole > 0, whole, 1), 1 / bins)
+        return floor / bins + (1 - floor) * share
+
+    def aim(self, u: Tensor) -> tuple[Tensor, Tensor]:
+        """For uniform numbers u in (0, 1), (b,): quantiles of the base density, increasing in u, and importances."""
+        p = self.probabilities()
+        ends = p.cumsum(dim=0)
+        k = torch.searchsorted(ends, u).clamp(max=len(p) - 1)
+        inside = ((u - (ends - p)[k]) / p[k]).clamp(0, 1)
+        place = (k + inside) / len(p)
+        return place.clamp(LEAST, 1 - 2 * LEAST), 1 / (len(p) * p[k])
+
+    def measured(self, place: Tensor, losses: Tensor) -> Tensor:
+        """What losses (b,) at quantiles ``place`` (b,) add to the sums, (2, bins); losses that are not finite add
+        nothing."""
+        bins = self.density.bins
+        k = (place * bins).long().clamp(max=bins - 1)
+        losses = losses.double()
+        finite = torch.isfinite(losses)
+        # one column a bin and a plain sum: an indexed sum has no fixed order on accelerators
+        chosen = (k[:, None] == torch.arange(bins, device=k.device)) & finite[:, None]
+        squares = torch.where(finite, losses, 0).square()
+        return torch.stack([(chosen * squares[:, None]).sum(dim=0), chosen.double().sum(dim=0)])
+
+    def learn(self, measured: Tensor) -> None:
+        """Take a step's :meth:`measured`, summed over the ranks, into the sums."""
+        self.sums = self.density.decay * self.sums + measured
