@@ -16,11 +16,11 @@ from torch import Tensor
 
 from ptdiff.config import Config
 from ptdiff.data import Condition, Data, Samples
-from ptdiff.density import Density, stratified
+from ptdiff.density import LEAST, MOST, Density, stratified
 from ptdiff.noise import Stream, mix, uniform
 from ptdiff.process import Level, Process
 from ptdiff.training.corruption import Noise
-from ptdiff.training.loss_history import LEAST, LossHistory
+from ptdiff.training.loss_history import LossHistory
 from ptdiff.training.order import sample_ids
 
 RARE = 1e-9
@@ -92,7 +92,7 @@ class Draws:
 
     def extremes(self) -> Level:
         """The least and the most noise that may be drawn, (2,), float32."""
-        ends = torch.tensor([LEAST, 1 - 2 * LEAST], dtype=torch.float64)
+        ends = torch.tensor([LEAST, MOST], dtype=torch.float64)
         level = self.density.levels(ends, self.process)
         return Level(level.alpha.float(), level.sigma.float())
 

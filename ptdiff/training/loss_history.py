@@ -9,15 +9,11 @@ sums that forget.  A level of bin k counts 1 / (bins p_k), so that the mean loss
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
-from ptdiff.loss_aware import LossAware
+from ptdiff.density import LEAST, MOST, LossAware
 
-LEAST = math.ulp(0.5) / 2
-"""Quantiles lie between this and 1 - 2 LEAST, as ptdiff.density.stratified makes them."""
 PRIOR = 1.0
 """So many samples' worth of the mean over all bins is added to each: a bin that was not seen is as the others."""
 
@@ -47,7 +43,7 @@ class LossHistory:
         k = torch.searchsorted(ends, u).clamp(max=len(p) - 1)
         inside = ((u - (ends - p)[k]) / p[k]).clamp(0, 1)
         place = (k + inside) / len(p)
-        return place.clamp(LEAST, 1 - 2 * LEAST), 1 / (len(p) * p[k])
+        return place.clamp(LEAST, MOST), 1 / (len(p) * p[k])
 
     def measured(self, place: Tensor, losses: Tensor) -> Tensor:
         """What losses (b,) at quantiles ``place`` (b,) add to the sums, (2, bins); losses that are not finite add

@@ -21,8 +21,7 @@ from torch import Tensor
 from ptdiff.config import Config
 from ptdiff.data import Condition, Data
 from ptdiff.denoiser import NetworkDenoiser
-from ptdiff.density import DENSITIES
-from ptdiff.loss_aware import LossAware
+from ptdiff.density import DENSITIES, LossAware
 from ptdiff.names import choose
 from ptdiff.noise import Stream, mix
 from ptdiff.objective import LOSSES, Objective
@@ -59,7 +58,7 @@ class DiffusionModule(pl.LightningModule):
         self.config = config
         self.plan = config.training
         self.process = choose("process", PROCESSES, config.process)
-        density = choose("density", DENSITIES | {"loss-aware": LossAware}, config.density)
+        density = choose("density", DENSITIES, config.density)
         noise = choose("noise", NOISES, config.noise)
         self.history = LossHistory(density) if isinstance(density, LossAware) else None
         self.draws = Draws(config, data, data.train, self.process, density, noise, self.history)
