@@ -50,6 +50,11 @@ class Path:
             raise ValueError(f"sigma_min must lie in [0, 1), not {self.sigma_min}")
 
     @property
+    def calls(self) -> int:
+        """Calls of the denoiser, those that estimate the error of the steps included (a few less from 0)."""
+        return 4 * (self.steps + self.steps // 2)
+
+    @property
     def last(self) -> Level:
         """The noisiest level, float64."""
         return self.process.level(torch.ones((), dtype=torch.float64))

@@ -121,6 +121,14 @@ class Modality(ABC):
         """The name of the way :meth:`metrics` measures, printed with every figure."""
         return "full-set"
 
+    @property
+    def bin_width(self) -> float | None:
+        """The step between neighboring values of quantised data in world units, 1 / 255 for bytes in [0, 1].
+
+        None for continuous data.  Likelihoods are then those of values, not of densities.
+        """
+        return None
+
     def postprocess(self, samples: Tensor) -> Tensor:
         """Last touch on generated samples in world units (clip to the range of a pixel, say)."""
         return samples

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from ptdiff_cli import certify, doctor, evaluate, listing, render, resume, sample, train
+from ptdiff_cli import certify, doctor, evaluate, likelihood, listing, render, resume, sample, train
 from ptdiff_cli.terminal import Failure, fail
 
 app = typer.Typer(
@@ -44,6 +44,7 @@ app.command("train")(train.train)
 app.command("resume")(resume.resume)
 app.command("sample")(sample.sample)
 app.command("eval")(evaluate.evaluate)
+app.command("likelihood")(likelihood.likelihood)
 app.command("render")(render.render)
 app.command("modalities")(listing.modalities)
 app.command("solvers")(listing.solvers)

@@ -80,6 +80,11 @@ class Images(Modality):
 
         return Gallery()
 
+    @property
+    def bin_width(self) -> float:
+        """1 / 255 for bytes; scikit-learn's digits count to 16."""
+        return 1 / 16 if self.data == "digits" else 1 / 255
+
     def postprocess(self, samples: Tensor) -> Tensor:
         """Values cut off at [0, 1]."""
         return samples.clamp(0, 1)

@@ -57,6 +57,7 @@ def test_the_exact_density_of_a_mixture_in_few_hundred_calls(shape: tuple[int, .
     assert found.prior_gap.abs().max() == 0
     assert float(found.step_error.max()) < 1e-3
     # 192 of the path and 96 of the check, before products with the Jacobian
+    assert Path().calls == 288
     assert found.calls == 288 * (1 + x[0].numel())
 
 
