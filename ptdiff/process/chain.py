@@ -186,7 +186,7 @@ def _table(chain: Chain) -> Tensor:
         log_abar = torch.log1p(-_BETAS[chain.schedule](chain)).cumsum(0)
         alpha, sigma = torch.exp(0.5 * log_abar), torch.sqrt(-torch.expm1(log_abar))
         if chain.zero_terminal_snr:
-            alpha = (alpha - alpha[-1]) * (alpha[0] / (alpha[0] - alpha[-1]))
+            alpha = alpha[0] * ((alpha - alpha[-1]) / (alpha[0] - alpha[-1]))
             sigma = torch.cat([sigma[:1], torch.sqrt((1 - alpha[1:]) * (1 + alpha[1:]))])
         return torch.stack([alpha, sigma])
 
