@@ -38,6 +38,7 @@ class LossHistory:
 
     def aim(self, u: Tensor) -> tuple[Tensor, Tensor]:
         """For uniform numbers u in (0, 1), (b,): quantiles of the base density, increasing in u, and importances."""
+        self.sums = self.sums.to(u.device)
         p = self.probabilities()
         ends = p.cumsum(dim=0)
         k = torch.searchsorted(ends, u).clamp(max=len(p) - 1)

@@ -95,8 +95,6 @@ class DiffusionModule(pl.LightningModule):
             self.average = EMA(self.denoiser, self.plan.ema)
         for name in ("skipped", "in_a_row", "band_sum", "band_count"):
             setattr(self, name, getattr(self, name).to(self.device))
-        if self.history is not None:
-            self.history.sums = self.history.sums.to(self.device)
 
         count = min(self.plan.shards, torch.get_num_threads(), self.plan.batch)
         if count > 1 and self.device.type == "cpu" and self.trainer.world_size == 1:
