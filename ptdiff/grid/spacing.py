@@ -101,7 +101,8 @@ class Exponential:
             middle = (low + high) / 2
             below = process.sigma(middle) < sigma
             low, high = torch.where(below, middle, low), torch.where(below, high, middle)
-        return (low + high) / 2
+        # where sigma levels off, as that of vp-cosine does, its end does not say when to the last digit
+        return torch.cat([low.new_ones(1), ((low + high) / 2)[1:]])
 
 
 def _geometric(low: float, high: float, n: int) -> Tensor:
