@@ -1,0 +1,21 @@
+"""Inverse problems: linear operators, observations, and denoisers that take them into account."""
+
+from ptdiff.inverse.methods import DPS, METHODS, MMPS, TMPD, Method, Observed, PiGDM, Replacement
+from ptdiff.inverse.operators import Along, Average, Linear, Mask, Observation, Operator
+
+__all__ = [
+    "DPS",
+    "METHODS",
+    "MMPS",
+    "TMPD",
+    "Along",
+    "Average",
+    "Linear",
+    "Mask",
+    "Method",
+    "Observation",
+    "Observed",
+    "Operator",
+    "PiGDM",
+    "Replacement",
+]

@@ -1,0 +1,122 @@
+"""Linear operators: what of a datum is observed.
+
+    y = A x_0 + noise z            A: data (b, …) to observations (b, …), z ~ N(0, I)
+
+Everything is in model units, in which denoisers work; :meth:`Observation.of_world` converts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from ptdiff.data import Data
+from ptdiff.posterior import ordinary
+
+
+class Operator(Protocol):
+    """A linear map of each sample, and its adjoint: <A x, y> = <x, A* y>."""
+
+    def __call__(self, x: Tensor, /) -> Tensor: ...
+
+    def adjoint(self, y: Tensor, /) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class Mask:
+    """What is known: ``known`` (bool or 0/1) broadcasts against one datum or a batch; elsewhere y is zero.
+
+    Part of an image, some points of a cloud (n, 1), some coordinates.
+    """
+
+    known: Tensor
+
+    def __call__(self, x: Tensor, /) -> Tensor:
+        return x * self.known.to(x)
+
+    def adjoint(self, y: Tensor, /) -> Tensor:
+        return y * self.known.to(y)
+
+
+@dataclass(frozen=True)
+class Along:
+    """A matrix (m, n) applied along an axis of length n of x (b, …): channels to gray, mixtures of coordinates.
+
+    ``Along(torch.full((1, 3), 1 / 3), axis=-3)`` makes images gray: given y, sampling colors them.
+    """
+
+    matrix: Tensor
+    axis: int = -1
+
+    def __call__(self, x: Tensor, /) -> Tensor:
+        return self._apply(x, self.matrix)
+
+    def adjoint(self, y: Tensor, /) -> Tensor:
+        return self._apply(y, self.matrix.mT)
+
+    def _apply(self, x: Tensor, matrix: Tensor) -> Tensor:
+        return (matrix.to(x) @ x.movedim(self.axis, -1)[..., None])[..., 0].movedim(-1, self.axis)
+
+
+@dataclass(frozen=True)
+class Average:
+    """Means of ``factor`` x ``factor`` blocks of images (b, c, h, w): given y, sampling raises the resolution."""
+
+    factor: int
+
+    def __call__(self, x: Tensor, /) -> Tensor:
+        n, (height, width) = self.factor, x.shape[-2:]
+        if height % n or width % n:
+            raise ValueError(f"blocks of {n} do not divide an image of {height} x {width}")
+        return x.reshape(*x.shape[:-2], height // n, n, width // n, n).mean(dim=(-1, -3))
+
+    def adjoint(self, y: Tensor, /) -> Tensor:
+        n = self.factor
+        return y.repeat_interleave(n, dim=-1).repeat_interleave(n, dim=-2) / n**2
+
+
+@dataclass(frozen=True)
+class Linear:
+    """Any linear ``function`` of batches of data of ``shape``; the adjoint is found by differentiating it."""
+
+    function: Callable[[Tensor], Tensor]
+    shape: tuple[int, ...]
+
+    def __call__(self, x: Tensor, /) -> Tensor:
+        return self.function(x)
+
+    def adjoint(self, y: Tensor, /) -> Tensor:
+        with torch.inference_mode(False), torch.enable_grad():
+            y = ordinary(y)
+            at = torch.zeros(len(y), *self.shape, dtype=y.dtype, device=y.device, requires_grad=True)
+            (found,) = torch.autograd.grad(self.function(at), at, y, create_graph=y.requires_grad)
+        return found
+
+
+@dataclass(frozen=True)
+class Observation:
+    """y (b, …), or one for the whole batch (1, …), seen through ``operator`` with noise of a standard deviation.
+
+    A noise of 0 means that the data agrees with y exactly.
+    """
+
+    operator: Operator
+    y: Tensor
+    noise: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.noise < float("inf"):
+            raise ValueError(f"noise must be finite and not negative, not {self.noise}")
+
+    @staticmethod
+    def of_world(operator: Operator, y: Tensor, data: Data, noise: float = 0.0) -> Observation:
+        """The observation in model units of y and noise in world units; ValueError unless the scale is one number."""
+        if not isinstance(data.scale, (int, float)):
+            raise ValueError("an observation in world units needs data whose scale is one number")
+        # A (scale z + mean) = scale A z + A mean
+        mean = operator(data.world(torch.zeros(1, *data.shape, dtype=y.dtype, device=y.device)))
+        return Observation(operator, (y - mean) / data.scale, noise / data.scale)
