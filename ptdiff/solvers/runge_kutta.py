@@ -6,9 +6,9 @@ A chart writes the flow as an ordinary differential equation for y = x / scale i
 
     chart   u                        scale           p        q            straight when
     noise   sigma / alpha            alpha           1/u      -1/u         eps is constant (EDM's Euler and Heun)
-    flow    sigma / (alpha + sigma)  alpha + sigma   1/u      -1/u         eps - x_0 is constant (rectified flow's
-    Euler)
+    flow    sigma / (alpha + sigma)  alpha + sigma   1/u      -1/u         eps - x_0 is constant (rectified flow)
     angle   atan2(sigma, alpha)      r               cot u    -1/sin u     the data is a unit Gaussian (TrigFlow)
+    log     log(sigma / alpha)       alpha           1        -1           never; every scale has equal weight
 
 The trajectories are the same for every process; a process only says at which levels the steps end.
 """
@@ -22,8 +22,9 @@ from typing import ClassVar, Literal
 
 from ptdiff.process import Level
 from ptdiff.solvers.table import Pair, Stage, Table, closed, pairs
+from ptdiff.solvers.tableau import Tableau
 
-Chart = Literal["angle", "flow", "noise"]
+Chart = Literal["angle", "flow", "noise", "log"]
 
 
 def _position(chart: Chart, level: Pair) -> tuple[float, float]:
@@ -34,35 +35,37 @@ def _position(chart: Chart, level: Pair) -> tuple[float, float]:
     if chart == "flow":
         return sigma / (alpha + sigma), alpha + sigma
     if alpha == 0:
-        raise ValueError("the noise chart cannot start at pure noise (alpha = 0): use chart=angle or chart=flow")
-    return sigma / alpha, alpha
+        raise ValueError(f"the {chart} chart cannot start at pure noise (alpha = 0): use chart=angle or chart=flow")
+    return (math.log(sigma / alpha) if chart == "log" else sigma / alpha), alpha
 
 
 def _level(chart: Chart, u: float) -> Pair:
     """The level at u with scale 1."""
     if chart == "angle":
         return math.cos(u), math.sin(u)
-    return (1 - u, u) if chart == "flow" else (1.0, u)
+    if chart == "flow":
+        return 1 - u, u
+    return 1.0, (math.exp(u) if chart == "log" else u)
 
 
 def _slope(chart: Chart, u: float) -> tuple[float, float]:
     """p(u) and q(u)."""
-    return (math.cos(u) / math.sin(u), -1 / math.sin(u)) if chart == "angle" else (1 / u, -1 / u)
+    if chart == "angle":
+        return math.cos(u) / math.sin(u), -1 / math.sin(u)
+    return (1.0, -1.0) if chart == "log" else (1 / u, -1 / u)
 
 
 @dataclass(frozen=True)
 class _RungeKutta:
-    """A Butcher tableau: ``inner`` are the rows below the diagonal, ``outer`` the weights; nodes are the row sums."""
+    """A method with a tableau of its own."""
 
     chart: Chart = "angle"
 
-    inner: ClassVar[tuple[tuple[float, ...], ...]]
-    outer: ClassVar[tuple[float, ...]]
-    declared: ClassVar[int]
+    tableau: ClassVar[Tableau]
 
     @property
     def order(self) -> int:
-        return self.declared
+        return self.tableau.order
 
     def table(self, levels: Level) -> Table:
         found = pairs(levels)
@@ -81,14 +84,14 @@ class _RungeKutta:
         # k_i = slope at node i as a combination of y and of D_0 … D_i: (weight of y, weights of D, oldest first)
         slopes: list[tuple[float, list[float]]] = []
         stages = []
-        for row in ((), *self.inner):
+        for row, c in zip(((), *self.tableau.inner), self.tableau.nodes, strict=True):
             on_y, on_d = self._advance(slopes, row, h)
-            node = u + sum(row) * h
+            node = u + c * h
             if row:
                 stages.append(Stage(on_y / scale, tuple(reversed(on_d)), level=_level(self.chart, node), advance=False))
             p, q = _slope(self.chart, node)
             slopes.append((p * on_y, [*(p * d for d in on_d), q]))
-        on_y, on_d = self._advance(slopes, self.outer, h)
+        on_y, on_d = self._advance(slopes, self.tableau.outer, h)
         mix = tuple(scale_end * d for d in reversed(on_d))
         return [*stages, Stage(scale_end * on_y / scale, mix, level=t)]
 
@@ -109,33 +112,64 @@ class _RungeKutta:
 class Euler(_RungeKutta):
     """Euler: one call a step."""
 
-    inner = ()
-    outer = (1.0,)
-    declared = 1
+    tableau = Tableau((), (1.0,))
 
 
 @dataclass(frozen=True)
 class Midpoint(_RungeKutta):
     """The explicit midpoint rule: two calls a step."""
 
-    inner = ((0.5,),)
-    outer = (0.0, 1.0)
-    declared = 2
+    tableau = Tableau(((1 / 2,),), (0.0, 1.0))
 
 
 @dataclass(frozen=True)
 class Heun(_RungeKutta):
     """Heun, the trapezoidal rule (Karras et al. 2022, algorithm 1): two calls a step, one for the last."""
 
-    inner = ((1.0,),)
-    outer = (0.5, 0.5)
-    declared = 2
+    tableau = Tableau(((1.0,),), (1 / 2, 1 / 2))
+
+
+@dataclass(frozen=True)
+class Ralston(_RungeKutta):
+    """Ralston's second-order method (Ralston 1962), of the least error bound: two calls a step, one for the last."""
+
+    tableau = Tableau(((2 / 3,),), (1 / 4, 3 / 4))
+
+
+@dataclass(frozen=True)
+class Kutta3(_RungeKutta):
+    """Kutta's third-order method (Kutta 1901), Simpson's rule for an integral: three calls a step, one for the last."""
+
+    tableau = Tableau(((1 / 2,), (-1.0, 2.0)), (1 / 6, 2 / 3, 1 / 6))
+
+
+@dataclass(frozen=True)
+class Ralston3(_RungeKutta):
+    """Ralston's third-order method, also that of Bogacki and Shampine (1989): three calls a step, one for the last."""
+
+    tableau = Tableau(((1 / 2,), (0.0, 3 / 4)), (2 / 9, 1 / 3, 4 / 9))
 
 
 @dataclass(frozen=True)
 class RK4(_RungeKutta):
     """The classical Runge-Kutta method: four calls a step, one for the last."""
 
-    inner = ((0.5,), (0.0, 0.5), (0.0, 0.0, 1.0))
-    outer = (1 / 6, 1 / 3, 1 / 3, 1 / 6)
-    declared = 4
+    tableau = Tableau(((1 / 2,), (0.0, 1 / 2), (0.0, 0.0, 1.0)), (1 / 6, 1 / 3, 1 / 3, 1 / 6))
+
+
+@dataclass(frozen=True)
+class RungeKutta(_RungeKutta):
+    """Any explicit tableau: rows ``inner`` below the diagonal, weights ``outer``; as it stands, Kutta's 3/8 rule.
+
+    The nodes are the row sums and lie in [0, 1]; the order is measured by the order conditions, up to 6.
+    """
+
+    inner: tuple[tuple[float, ...], ...] = ((1 / 3,), (-1 / 3, 1.0), (1.0, -1.0, 1.0))
+    outer: tuple[float, ...] = (1 / 8, 3 / 8, 3 / 8, 1 / 8)
+
+    def __post_init__(self) -> None:
+        Tableau(self.inner, self.outer)
+
+    @property
+    def tableau(self) -> Tableau:  # type: ignore[override]
+        return Tableau(self.inner, self.outer)
