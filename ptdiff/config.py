@@ -27,6 +27,16 @@ Choice = Annotated[dict[str, Any], BeforeValidator(_named)]
 """A name, or a mapping with a ``name`` and options."""
 
 
+def _guided(value: object) -> object:
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        value = {"scale": float(value)}
+    return {"name": "cfg", **value} if isinstance(value, Mapping) else value
+
+
+GuidanceChoice = Annotated[Choice, BeforeValidator(_guided)]
+"""A choice; a number is short for classifier-free guidance of that scale, and options without a name mean cfg."""
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -63,8 +73,13 @@ class Sampling(_Section):
 
     solver: Choice = {"name": "heun"}
     steps: int = Field(20, ge=1)
-    spacing: str = "uniform"
-    guidance: float = Field(1.0, ge=0, description="1 is no guidance")
+    spacing: Choice = {"name": "uniform"}
+    end: Literal["zero", "sigma-min"] = Field("zero", description="the clean level, or the last noisy one")
+    guidance: GuidanceChoice = Field({"name": "cfg", "scale": 1.0}, description="scale 1 is no guidance")
+    threshold: Choice | None = Field(None, description="limits of the data, in world units")
+    noise: Literal["path", "independent"] = Field(
+        "path", description="noise of stochastic solvers: one Brownian path for any steps, or new numbers each"
+    )
 
 
 class Config(_Section):
@@ -124,6 +139,15 @@ def validate(values: Mapping[str, Any]) -> Config:
         return Config.model_validate(dict(values))
     except ValidationError as error:
         raise ValueError(f"configuration: {one_line(error)}") from None
+
+
+def sampling(values: Mapping[str, Any]) -> Sampling:
+    """How samples are drawn, from plain values; ValueError, in one line, as in :func:`validate`."""
+    _check_keys(Sampling, values, "sampling")
+    try:
+        return Sampling.model_validate(dict(values))
+    except ValidationError as error:
+        raise ValueError(f"sampling: {one_line(error)}") from None
 
 
 def _check_keys(section: type[BaseModel], values: Mapping[str, Any], path: str) -> None:

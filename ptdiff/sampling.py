@@ -7,61 +7,114 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
+from ptdiff.brownian import Path
+from ptdiff.config import Sampling
+from ptdiff.cost import Counted, planned
 from ptdiff.data import Condition, Data
 from ptdiff.denoiser import Denoiser, NetworkDenoiser, check_prediction
-from ptdiff.grid import SPACINGS, grid
-from ptdiff.guidance import ClassifierFree
-from ptdiff.names import unknown
+from ptdiff.grid import SPACINGS, End, Spacing, grid
+from ptdiff.guidance import CFG, GUIDANCE, Guidance
+from ptdiff.names import choose
 from ptdiff.noise import Stream, normal
-from ptdiff.process import Level, Process
-from ptdiff.solvers import Solver, State, Table, trajectory
+from ptdiff.process import PROCESSES, Level, Process
+from ptdiff.solvers import SOLVERS, Solver, State, Table, trajectory
+from ptdiff.solvers.adaptive import Adaptive
 from ptdiff.solvers.runge_kutta import Heun
+from ptdiff.threshold import THRESHOLDS, Threshold
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How samples are drawn: under which process, by which solver over which grid, guided how strongly."""
+    """How samples are drawn: under which process, by which solver over which grid, guided and limited how.
+
+    noise: of stochastic solvers; "path" is one Brownian path a sample, the same for any number of steps.
+    """
 
     process: Process
-    solver: Solver = field(default_factory=Heun)
+    solver: Solver | Adaptive = field(default_factory=Heun)
     steps: int = 20
-    spacing: str = "uniform"
-    guidance: float = 1.0
+    spacing: Spacing | str = "uniform"
+    end: End = "zero"
+    guidance: Guidance = field(default_factory=CFG)
+    threshold: Threshold | None = None
+    noise: Literal["path", "independent"] = "path"
     seed: int = 0
 
+    @staticmethod
+    def chosen(process: Mapping[str, Any], sampling: Sampling, seed: int = 0) -> Plan:
+        """The plan that a configuration names; UnknownName and ValueError say what is wrong with it."""
+        limits = sampling.threshold
+        return Plan(
+            process=choose("process", PROCESSES, process),
+            solver=choose("solver", SOLVERS, sampling.solver),
+            steps=sampling.steps,
+            spacing=choose("spacing", SPACINGS, sampling.spacing),
+            end=sampling.end,
+            guidance=choose("guidance", GUIDANCE, sampling.guidance),
+            threshold=None if limits is None else choose("threshold", THRESHOLDS, limits),
+            noise=sampling.noise,
+            seed=seed,
+        )
+
+    def levels(self) -> Level:
+        """The grid, noisiest level first."""
+        return grid(self.process, self.steps, self.spacing, self.end)
+
     def table(self) -> Table:
-        """The compiled solver; UnknownName for a spacing that is none."""
-        if self.spacing not in SPACINGS:
-            raise unknown("spacing", self.spacing, SPACINGS)
-        return self.solver.table(grid(self.process, self.steps, self.spacing))
+        """The compiled solver; ValueError for an adaptive one, which has none."""
+        if isinstance(self.solver, Adaptive):
+            raise ValueError("an adaptive solver chooses its own steps: it has no table")
+        return self.solver.table(self.levels())
+
+    def cost(self, denoiser: Denoiser) -> int | None:
+        """Evaluations of the network for each sample, known before; None where an adaptive solver decides."""
+        return None if isinstance(self.solver, Adaptive) else planned(denoiser, self.table().called)
 
 
-def start(plan: Plan, table: Table, ids: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Noise (b, *shape) at the table's first level, as wide as unit-variance data is there: hypot(alpha, sigma)."""
-    alpha, sigma = table.levels[0]
-    return normal(plan.seed, Stream.START, ids, 0, shape) * math.hypot(alpha, sigma)
+def prepared(model: Denoiser, plan: Plan, data: Data, weak: Denoiser | None = None) -> Denoiser:
+    """``model``, guided (by ``weak``, where there is one: autoguidance) and limited as the plan says.
+
+    ValueError where the model's prediction does not bear the plan's first level.
+    """
+    network = model.denoiser if isinstance(model, Counted) else model
+    if isinstance(network, NetworkDenoiser):
+        levels = plan.levels()
+        check_prediction(network.prediction, Level(levels.alpha[0], levels.sigma[0]))
+    idle = isinstance(plan.guidance, CFG) and plan.guidance.scale == 1
+    guided = model if idle else plan.guidance.guide(model, weak)
+    return guided if plan.threshold is None else plan.threshold.limit(guided, data)
+
+
+def start(plan: Plan, ids: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Noise (b, *shape) at the first level, as wide as unit-variance data is there: hypot(alpha, sigma)."""
+    levels = plan.levels()
+    return normal(plan.seed, Stream.START, ids, 0, shape) * math.hypot(float(levels.alpha[0]), float(levels.sigma[0]))
+
+
+def noise(plan: Plan, table: Table, ids: Tensor, shape: tuple[int, ...]) -> Callable[[int], Tensor]:
+    """The numbers of the table's draws for samples ``ids``."""
+    if plan.noise == "path":
+        return Path(plan.seed, ids, shape).noise(table)
+    return lambda draw: normal(plan.seed, Stream.SOLVER, ids, draw, shape)
 
 
 @torch.inference_mode()
 def walk(denoiser: Denoiser, plan: Plan, ids: Tensor, shape: tuple[int, ...], cond: Condition) -> Iterator[State]:
     """All states of samples ``ids`` (b,), in model units, from noise to data; the caller may stop or keep any of
-    them."""
-    table = plan.table()
-    if isinstance(denoiser, NetworkDenoiser):
-        alpha, sigma = table.levels[0]
-        check_prediction(denoiser.prediction, Level(torch.tensor(alpha), torch.tensor(sigma)))
-    guided = denoiser if plan.guidance == 1 else ClassifierFree(denoiser, plan.guidance)
-
-    def noise(draw: int) -> Tensor:
-        return normal(plan.seed, Stream.SOLVER, ids, draw, shape)
-
-    yield from trajectory(guided, start(plan, table, ids, shape), table, cond, noise)
+    them.  ``denoiser`` is taken as it is: see :func:`prepared`."""
+    x = start(plan, ids, shape)
+    if isinstance(plan.solver, Adaptive):
+        yield from plan.solver.trajectory(denoiser, x, plan.levels(), cond)
+    else:
+        table = plan.table()
+        yield from trajectory(denoiser, x, table, cond, noise(plan, table, ids, shape))
 
 
 def shown(state: State, data: Data) -> Tensor:
@@ -70,9 +123,9 @@ def shown(state: State, data: Data) -> Tensor:
     return data.world(state.x / math.hypot(alpha, sigma))
 
 
-def draw(denoiser: Denoiser, data: Data, plan: Plan, ids: Tensor, cond: Condition, shape: tuple[int, ...]) -> Tensor:
+def draw(model: Denoiser, data: Data, plan: Plan, ids: Tensor, cond: Condition, shape: tuple[int, ...]) -> Tensor:
     """Samples ``ids`` (b, *shape) in world units."""
-    end = deque(walk(denoiser, plan, ids, shape, cond), maxlen=1)
+    end = deque(walk(prepared(model, plan, data), plan, ids, shape, cond), maxlen=1)
     return data.world(end[0].x)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,49 +23,69 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Drawn:
-    """Samples in world units (n, *shape), their labels (n,), -1 where there are no classes, and all states if kept."""
+    """Samples in world units (n, *shape), their labels (n,), -1 where there are no classes, and all states if kept.
+
+    calls: evaluations of the network for each sample, counted.
+    """
 
     samples: npt.NDArray[np.float32]
     labels: npt.NDArray[np.int64]
-    trajectory: npt.NDArray[np.float32] | None = None
+    trajectory: npt.NDArray[np.float32] | None
+    calls: float
 
 
-def make_plan(
-    run: Run,
-    *,
-    solver: str | None = None,
-    steps: int | None = None,
-    process: str | None = None,
-    spacing: str | None = None,
-    guidance: float | None = None,
-    seed: int = 0,
-    settings: list[str] | None = None,
-) -> Plan:
-    """The run's own way of sampling, with what the command line says instead."""
-    from ptdiff.config import merged
+def make_plan(run: Run, over: Mapping[str, Any], settings: list[str] | None = None, seed: int = 0) -> Plan:
+    """The run's own way of sampling, with what the command line says instead.
+
+    over: option to value, None where it was not given; "process" beside the keys of the section ``sampling``.
+    """
+    from ptdiff.config import merged, sampling
     from ptdiff.config import settings as parse
-    from ptdiff.names import choose, unknown
-    from ptdiff.process import PROCESSES
+    from ptdiff.names import unknown
     from ptdiff.sampling import Plan
-    from ptdiff.solvers import SOLVERS
+    from ptdiff.solvers.adaptive import Adaptive
 
-    base: dict[str, Any] = {"solver": run.config.sampling.solver, "process": run.config.process}
-    over = {key: {"name": name} for key, name in (("solver", solver), ("process", process)) if name is not None}
+    base = {"process": run.config.process, **run.config.sampling.model_dump()}
     extra = parse(settings or [], "solver.key=value")
     for key in extra:
         if key not in base:
             raise unknown("section", key, base)
-    chosen = merged(merged(base, over), extra)
-    plan = Plan(
-        process=choose("process", PROCESSES, chosen["process"]),
-        solver=choose("solver", SOLVERS, chosen["solver"]),
-        steps=run.config.sampling.steps if steps is None else steps,
-        spacing=run.config.sampling.spacing if spacing is None else spacing,
-        guidance=run.config.sampling.guidance if guidance is None else guidance,
-        seed=seed,
-    )
-    plan.table()  # a wrong combination ends here, before the model is loaded
+    chosen = merged(merged(base, {key: value for key, value in over.items() if value is not None}), extra)
+    plan = Plan.chosen(chosen.pop("process"), sampling(chosen), seed)
+    # a wrong combination ends here, before the model is loaded
+    if isinstance(plan.solver, Adaptive):
+        plan.levels()
+    else:
+        plan.table()
     return plan
+
+
+def scale(guidance: float | None) -> dict[str, float] | None:
+    """--guidance as the option of whatever rule the run is configured with."""
+    return None if guidance is None else {"scale": guidance}
+
+
+def facts(plan: Plan) -> dict[str, Any]:
+    """The plan as plain values, all options included."""
+    from ptdiff.grid import SPACINGS
+    from ptdiff.guidance import GUIDANCE
+    from ptdiff.names import described
+    from ptdiff.process import PROCESSES
+    from ptdiff.solvers import SOLVERS
+    from ptdiff.threshold import THRESHOLDS
+
+    spacing = plan.spacing
+    return {
+        "process": described(PROCESSES, plan.process),
+        "solver": described(SOLVERS, plan.solver),
+        "steps": plan.steps,
+        "spacing": spacing if isinstance(spacing, str) else described(SPACINGS, spacing),
+        "end": plan.end,
+        "guidance": described(GUIDANCE, plan.guidance),
+        "threshold": None if plan.threshold is None else described(THRESHOLDS, plan.threshold),
+        "noise": plan.noise,
+        "seed": plan.seed,
+    }
 
 
 def shape_of(run: Run, points: int | None) -> tuple[int, ...]:
@@ -101,19 +122,29 @@ def draw_samples(
     *,
     batch: int | None = None,
     keep: Callable[[int], bool] | None = None,
+    weak: Run | None = None,
 ) -> Drawn:
-    """``count`` samples with ``labels`` (count,) or without; ``keep`` picks the steps whose states are kept."""
+    """``count`` samples with ``labels`` (count,) or without; ``keep`` picks the steps whose states are kept.
+
+    weak: a run to be guided away from (autoguidance).
+    """
     import numpy as np
     import torch
 
-    from ptdiff.sampling import shown, walk
+    from ptdiff.cost import Counted
+    from ptdiff.sampling import prepared, shown, walk
+    from ptdiff.solvers.adaptive import Adaptive
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model = run.denoiser(say).to(device)
+    model = Counted(run.denoiser(say).to(device))
+    against = None if weak is None else Counted(weak.denoiser(say).to(device))
+    denoiser = prepared(model, plan, run.data, against)
     kind = run.modality()
-    table = plan.table()
-    calls = table.calls * (2 if plan.guidance != 1 and labels is not None else 1)
-    say(f"{count} samples, {calls} calls of the network each")
+    if keep is not None and isinstance(plan.solver, Adaptive):
+        raise ValueError("an adaptive solver gives every sample steps of its own: there are no common states to keep")
+    # without a condition there is nothing to guide by, unless a weaker model does
+    known_cost = plan.cost(denoiser if labels is not None or weak is not None else model)
+    say(f"{count} samples, {'adaptive' if known_cost is None else known_cost} calls of the network each")
     # a batch keeps the largest activation of a network of width 64 near 64 MiB
     size = batch or max(1, min(count, 2**18 // max(1, int(np.prod(shape)))))
     out: list[Tensor] = []
@@ -125,10 +156,12 @@ def draw_samples(
             cond: Condition = {} if labels is None else {"label": labels[first : first + size].to(device)}
             states: list[Tensor] = []
             state: State | None = None
-            for state in walk(model, plan, ids, shape, cond):
+            noisiest: tuple[float, float] | None = None
+            for state in walk(denoiser, plan, ids, shape, cond):
                 if keep is not None and keep(state.step):
                     states.append(shown(state, run.data).cpu())
-                share = state.step / (len(table.levels) - 1)
+                noisiest = noisiest or state.level
+                share = 1 - math.atan2(*reversed(state.level)) / math.atan2(*reversed(noisiest))
                 bar.update(task, completed=first + int(share * len(ids)), note=f"step {state.step}")
             assert state is not None
             out.append(kind.postprocess(run.data.world(state.x)).cpu())
@@ -140,7 +173,10 @@ def draw_samples(
     trajectory = None
     if keep is not None:
         trajectory = np.stack([torch.cat(parts).numpy() for parts in zip(*kept, strict=True)]).astype(np.float32)
-    return Drawn(samples, known, trajectory)
+    spent = model.rows + (0 if against is None else against.rows)
+    if known_cost is None or spent != count * known_cost:
+        say(f"{spent / count:.4g} calls of the network for each sample")
+    return Drawn(samples, known, trajectory, spent / count)
 
 
 def titles(run: Run, labels: npt.NDArray[np.int64]) -> list[str]:

@@ -29,11 +29,13 @@ def evaluate(
     solver: Annotated[str | None, typer.Option(help="Solver: see 'ptdiff solvers'.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Steps of the solver.")] = None,
     process: Annotated[str | None, typer.Option(help="Process to sample under.")] = None,
-    spacing: Annotated[str | None, typer.Option(help="uniform, quadratic, log-snr or karras.")] = None,
+    spacing: Annotated[str | None, typer.Option(help="Time grid: see 'ptdiff spacings'.")] = None,
     guidance: Annotated[float | None, typer.Option(min=0, help="Classifier-free guidance; 1 is none.")] = None,
     points: Annotated[int | None, typer.Option(help="Points of each cloud, generated and reference.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the samples and of the intervals.")] = 0,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="solver.key=value or process.key=value.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="section.key=value: solver, process, guidance …")
+    ] = None,
     batch: Annotated[int | None, typer.Option(min=1, help="Samples at a time.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -45,17 +47,14 @@ def evaluate(
     from ptdiff import registry
     from ptdiff.checkpoint import write_atomic
     from ptdiff.evaluation import comparison, largest
-    from ptdiff.names import described, unknown
-    from ptdiff.process import PROCESSES
+    from ptdiff.names import unknown
     from ptdiff.run import Run
     from ptdiff.sampling import spread_labels
-    from ptdiff.solvers import SOLVERS
-    from ptdiff_cli.drawing import draw_samples, make_plan, shape_of
+    from ptdiff_cli.drawing import draw_samples, facts, make_plan, scale, shape_of
 
     found = Run.open(run)
-    plan = make_plan(
-        found, solver=solver, steps=steps, process=process, spacing=spacing, guidance=guidance, seed=seed, settings=set_
-    )
+    given = {"solver": solver, "steps": steps, "process": process, "spacing": spacing, "guidance": scale(guidance)}
+    plan = make_plan(found, given, set_, seed)
     shape = shape_of(found, points)
     options = dict(found.config.options)
     if points is not None:
@@ -98,14 +97,9 @@ def evaluate(
         "metrics": {name: dataclasses.asdict(score) for name, score in scores.items()},
         "reference": {"data": str(options.get("data") if reference is None else reference), "split": split},
         "sampling": {
-            "process": described(PROCESSES, plan.process),
-            "solver": described(SOLVERS, plan.solver),
-            "steps": plan.steps,
-            "spacing": plan.spacing,
-            "guidance": plan.guidance,
-            "seed": seed,
+            **facts(plan),
             "shape": list(shape),
-            "calls": plan.table().calls,
+            "calls": drawn.calls,
         },
         "step": found.checkpoint().step,
     }

@@ -86,7 +86,7 @@ def _from_run(path: Path, count: int | None) -> _Shown:
     kind = run.modality()
     count = count or kind.visualizer().many
     labels = spread_labels(torch.arange(count), len(run.data.classes)).get("label")
-    drawn = draw_samples(run, make_plan(run), labels, count, run.data.shape)
+    drawn = draw_samples(run, make_plan(run, {}), labels, count, run.data.shape)
     return _Shown(drawn.samples, titles(run, drawn.labels), kind)
 
 

@@ -20,13 +20,16 @@ def sample(
     solver: Annotated[str | None, typer.Option(help="Solver: see 'ptdiff solvers'.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Steps of the solver.")] = None,
     process: Annotated[str | None, typer.Option(help="Process to sample under; any works.")] = None,
-    spacing: Annotated[str | None, typer.Option(help="uniform, quadratic, log-snr or karras.")] = None,
+    spacing: Annotated[str | None, typer.Option(help="Time grid: see 'ptdiff spacings'.")] = None,
     label: Annotated[str | None, typer.Option(help="A class by name or number, or none; default all in turn.")] = None,
     guidance: Annotated[float | None, typer.Option(min=0, help="Classifier-free guidance; 1 is none.")] = None,
+    weak: Annotated[Path | None, typer.Option(help="A weaker run to be guided away from: autoguidance.")] = None,
     points: Annotated[int | None, typer.Option(help="Points of each cloud; any number.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Sample i depends on (seed, i) alone.")] = 0,
     trajectory: Annotated[bool, typer.Option("--trajectory", help="Keep all states on the way too.")] = False,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="solver.key=value or process.key=value.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="section.key=value: solver, process, guidance …")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="File (.npz), or folder with --format.")] = None,
     format_: Annotated[str | None, typer.Option("--format", help="npz, or one file a sample: ply, png, csv …")] = None,
     batch: Annotated[int | None, typer.Option(min=1, help="Samples at a time; changes speed and last digits.")] = None,
@@ -37,7 +40,7 @@ def sample(
     from ptdiff.names import unknown
     from ptdiff.run import Run
     from ptdiff.sampling import spread_labels
-    from ptdiff_cli.drawing import draw_samples, label_of, make_plan, shape_of
+    from ptdiff_cli.drawing import draw_samples, label_of, make_plan, scale, shape_of
 
     found = Run.open(run)
     formats = {"npz", *found.modality().formats()}
@@ -48,9 +51,11 @@ def sample(
         raise ValueError(f"--out {out}: {count} samples as {kind} files need a folder")
     if trajectory and kind != "npz":
         raise ValueError("--trajectory needs --format npz")
-    plan = make_plan(
-        found, solver=solver, steps=steps, process=process, spacing=spacing, guidance=guidance, seed=seed, settings=set_
-    )
+    given = {"solver": solver, "steps": steps, "process": process, "spacing": spacing, "guidance": scale(guidance)}
+    plan = make_plan(found, given, set_, seed)
+    other = None if weak is None else Run.open(weak)
+    if other is not None and other.data.shape[-1:] != found.data.shape[-1:]:
+        raise ValueError(f"--weak {weak}: its data has another shape, {other.data.shape}")
     shape = shape_of(found, points)
     classes = len(found.data.classes)
     labels = spread_labels(torch.arange(count), classes).get("label")
@@ -59,7 +64,7 @@ def sample(
     elif label is not None:
         labels = torch.full((count,), label_of(found, label))
     drawn = draw_samples(
-        found, plan, labels, count, shape, batch=batch, keep=(lambda step: True) if trajectory else None
+        found, plan, labels, count, shape, batch=batch, keep=(lambda step: True) if trajectory else None, weak=other
     )
     target = out or found.path / "samples" / (f"seed-{seed}.npz" if kind == "npz" else f"seed-{seed}-{kind}")
     _write(found, drawn, target, kind)

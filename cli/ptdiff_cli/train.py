@@ -147,18 +147,15 @@ def _choices(config: Config) -> None:
 
     from ptdiff.denoiser import PREDICTIONS, check_prediction
     from ptdiff.density import DENSITIES
-    from ptdiff.grid import SPACINGS
     from ptdiff.names import choose, unknown
     from ptdiff.process import PROCESSES
-    from ptdiff.solvers import SOLVERS
+    from ptdiff.sampling import Plan
 
     process = choose("process", PROCESSES, config.process)
     choose("density", DENSITIES, config.density)
-    choose("solver", SOLVERS, config.sampling.solver)
+    Plan.chosen(config.process, config.sampling)
     if config.prediction not in PREDICTIONS:
         raise unknown("prediction", config.prediction, PREDICTIONS)
-    if config.sampling.spacing not in SPACINGS:
-        raise unknown("spacing", config.sampling.spacing, SPACINGS)
     check_prediction(config.prediction, process.level(torch.ones(1)))
 
 

@@ -13,11 +13,9 @@ import torch
 
 from ptdiff.checkpoint import CheckpointError
 from ptdiff.modality import Modality
-from ptdiff.names import choose
 from ptdiff.pictures import save_image
 from ptdiff.run import Run
 from ptdiff.sampling import Plan, draw, spread_labels
-from ptdiff.solvers import SOLVERS
 from ptdiff.training.loggers import Trackers
 from ptdiff.training.module import DiffusionModule
 from ptdiff.training.state import save_state
@@ -133,8 +131,7 @@ class Previews(pl.Callback):
     def _draw(self, module: DiffusionModule) -> None:
         config, data, average = self.run.config, self.run.data, module.average
         assert average is not None
-        solver = choose("solver", SOLVERS, config.sampling.solver)
-        plan = Plan(module.process, solver, config.sampling.steps, config.sampling.spacing, config.sampling.guidance)
+        plan = Plan.chosen(config.process, config.sampling)
         cond = spread_labels(self.ids, len(data.classes))
         titles = [data.classes[i] for i in cond["label"].tolist()] if cond else []
         moved = {key: value.to(module.device) for key, value in cond.items()}
