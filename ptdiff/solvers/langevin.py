@@ -1,0 +1,136 @@
+"""Langevin dynamics at a noise level: annealed through the levels, and as a corrector after each step of a solver.
+
+One step at the level (alpha, sigma), with the score (alpha D - x) / sigma^2 and a step size in units of sigma^2:
+
+    x <- x + size / 2 (alpha D - x) + sqrt(size) sigma z
+
+It leaves the distribution of x at this level as it is, up to a relative error of its variance of at most size / 4, and
+draws x towards it at a rate of size / 2.  The papers take the step from norms of the score and the noise; here it is
+their ratio at typical x, where the score is as long as noise over sigma, so that a step stays linear in x.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+
+from ptdiff.process import Level
+from ptdiff.solvers.runge_kutta import Heun
+from ptdiff.solvers.table import Draw, Pair, Solver, Stage, Table, closed, pairs
+
+
+def langevin_step(level: Pair, size: float, number: int) -> Stage:
+    """The step with the newest estimate, made at ``level``; the next call is at the same level."""
+    draw = Draw(level, level, fresh=number)
+    return Stage(1 - size / 2, (level[0] * size / 2,), ((draw, math.sqrt(size) * level[1]),), level)
+
+
+def _check(size: float, repeats: int) -> None:
+    if not 0 < size < 2:
+        raise ValueError(f"the step of Langevin dynamics must lie between 0 and 2 in units of sigma^2, not {size:.6g}")
+    if repeats < 1:
+        raise ValueError(f"repeats must be at least 1, not {repeats}")
+
+
+@dataclass(frozen=True)
+class Langevin:
+    """Annealed Langevin dynamics (Song and Ermon 2019, algorithm 1), with a last denoising step.
+
+    repeats steps at each noisy level; size is their epsilon / sigma_L^2.  Between levels x / alpha is kept.
+    """
+
+    size: float = 0.2
+    repeats: int = 5
+
+    def __post_init__(self) -> None:
+        _check(self.size, self.repeats)
+
+    @property
+    def order(self) -> int:
+        """0: the bias is that of the step size, however many levels."""
+        return 0
+
+    def table(self, levels: Level) -> Table:
+        found = pairs(levels)
+        stages, passed = [Stage(1.0, level=found[0])], [found[0]]
+        for i, level in enumerate(found):
+            if i > 0:
+                keep = level[0] / found[i - 1][0] if found[i - 1][0] > 0 else level[1] / found[i - 1][1]
+                stages.append(Stage(keep, level=level) if level[1] > 0 else Stage(0.0, (level[0],)))
+                passed.append(level)
+            if level[1] > 0:
+                stages += [langevin_step(level, self.size, k) for k in range(self.repeats)]
+                passed += [level] * self.repeats
+        return closed(stages, tuple(passed))
+
+
+@dataclass(frozen=True)
+class Corrector:
+    """Langevin steps after each step of another solver: predictor and corrector (Song et al. 2021, algorithm 1).
+
+    snr is the paper's r, which sets the step size 4 r^2; a multistep base looks back on the corrected estimates.
+    """
+
+    base: Solver = field(default_factory=Heun)
+    snr: float = 0.1
+    repeats: int = 1
+
+    def __post_init__(self) -> None:
+        _check(4 * self.snr**2, self.repeats)
+
+    @property
+    def order(self) -> int:
+        """0: the bias of the Langevin steps does not fall with the number of levels."""
+        return 0
+
+    def table(self, levels: Level) -> Table:
+        base, size = self.base.table(levels), 4 * self.snr**2
+        last_use = _last_use(base)
+        stages: list[Stage] = []
+        passed: list[Pair] = []
+        calls, step = 0, 0
+        # calls of the base by their numbers among all calls
+        numbers: list[int] = []
+        newest: Pair | None = None
+        for k, stage in enumerate(base.stages):
+            stages.append(replace(stage, mix=_remapped(stage.mix, numbers, calls)))
+            if stage.level is not None:
+                numbers.append(calls)
+                calls, newest = calls + 1, stage.level
+            if not stage.advance:
+                continue
+            level = base.levels[step]
+            fell = step > 0 and level[1] * passed[-1][0] < passed[-1][1] * level[0]
+            passed.append(level)
+            step += 1
+            if not (fell and level[1] > 0):
+                continue
+            if stage.level is None:
+                stages[-1] = replace(stages[-1], level=level)
+                calls += 1
+            stages += [langevin_step(level, size, j) for j in range(self.repeats)]
+            passed += [level] * self.repeats
+            if newest == level and last_use.get(len(numbers) - 1, 0) > k:
+                # what the base does next with its estimate at x it does with the one at the corrected x
+                calls += self.repeats
+                numbers[-1] = calls - 1
+            else:
+                stages[-1] = replace(stages[-1], level=None)
+                calls += self.repeats - 1
+        return Table(tuple(stages), tuple(passed))
+
+
+def _last_use(table: Table) -> dict[int, int]:
+    """The last stage that looks back on each call."""
+    found: dict[int, int] = {}
+    calls = 0
+    for k, stage in enumerate(table.stages):
+        found |= {calls - 1 - j: k for j, weight in enumerate(stage.mix) if weight}
+        calls += stage.level is not None
+    return found
+
+
+def _remapped(mix: tuple[float, ...], numbers: list[int], calls: int) -> tuple[float, ...]:
+    # weights go by offset from the newest call, and there are more calls now than the base knows of
+    found = dict(zip((calls - 1 - number for number in reversed(numbers)), mix, strict=False))
+    return tuple(found.get(offset, 0.0) for offset in range(max(found, default=-1) + 1))

@@ -1,0 +1,142 @@
+"""Going back up: solvers that add noise again and walk the same levels once more.
+
+From (alpha, sigma) up to the noisier (alpha', sigma'):
+
+    x' = k x + sqrt(sigma'^2 - k^2 sigma^2) z,    k = alpha' / alpha
+
+which is the forward process, so that x' has the distribution of its level if x has.  Every pass draws new noise, and a
+base that looks back on earlier estimates starts anew after going up.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+
+import torch
+
+from ptdiff.process import Level
+from ptdiff.solvers.exponential import DDPM
+from ptdiff.solvers.runge_kutta import Heun
+from ptdiff.solvers.table import Draw, Pair, Solver, Stage, Table, pairs
+
+
+def levels_of(found: Sequence[Pair]) -> Level:
+    """The levels (n,) as tensors, float64."""
+    both = torch.tensor(found, dtype=torch.float64)
+    return Level(both[:, 0], both[:, 1])
+
+
+def joined(start: Pair, parts: Sequence[Table], scale: float = 1.0) -> Table:
+    """One table from ``start`` through all ``parts``, going up with fresh noise to where the next part starts.
+
+    scale multiplies the standard deviation of that noise.  Draws over a part of the path that was used before become fresh ones.
+    """
+    stages, passed = [Stage(1.0)], [start]
+    taken: set[Draw] = set()
+    reached = Draw(start, start).span[0]
+    for part in parts:
+        here, there = passed[-1], part.levels[0]
+        names: dict[Draw, Draw] = {}
+        for draw in part.draws:
+            names[draw] = draw if draw.span[0] >= reached and draw not in taken else _fresh(draw, taken)
+            taken.add(names[draw])
+        own = [
+            replace(stage, noise=tuple((names[draw], weight) for draw, weight in stage.noise if weight))
+            for stage in part.stages
+        ]
+        if here == there:
+            own[0] = replace(own[0], advance=False)
+            passed += part.levels[1:]
+        else:
+            keep = there[0] / here[0]
+            std = math.sqrt(there[1] ** 2 - (keep * here[1]) ** 2)
+            up = _fresh(Draw(here, there), taken)
+            taken.add(up)
+            own[0] = replace(own[0], keep=keep, noise=((up, scale * std),))
+            passed += part.levels
+        stages += own
+        reached = max([reached, *(draw.span[1] for draw in names.values() if draw.fresh is None)])
+    return Table(tuple(stages), tuple(passed))
+
+
+def _fresh(draw: Draw, taken: set[Draw]) -> Draw:
+    number = 0
+    while (found := replace(draw, fresh=number)) in taken:
+        number += 1
+    return found
+
+
+def _repeats(repeats: int) -> None:
+    if repeats < 1:
+        raise ValueError(f"repeats must be at least 1, not {repeats}")
+
+
+@dataclass(frozen=True)
+class Restart:
+    """Restart (Xu et al. 2023, algorithm 1): at rho = low, back up to rho = high and down again, ``repeats`` times.
+
+    The interval is that of the grid's own levels within [low, high] (rho = sigma / alpha; unit-variance data: twice the
+    paper's sigma).  Several intervals are a Restart with another one as its base.  ValueError where the grid has fewer
+    than two levels in the interval.
+    """
+
+    base: Solver = field(default_factory=Heun)
+    low: float = 0.1
+    high: float = 2.0
+    repeats: int = 2
+
+    def __post_init__(self) -> None:
+        _repeats(self.repeats)
+        if not 0 < self.low < self.high < math.inf:
+            raise ValueError(f"a restart needs 0 < low < high < inf, not low {self.low} and high {self.high}")
+
+    @property
+    def order(self) -> int:
+        return self.base.order
+
+    def table(self, levels: Level) -> Table:
+        found = pairs(levels)
+        inside = [i for i, (a, b) in enumerate(found) if self.low * a <= b <= self.high * a]
+        if len(inside) < 2:
+            raise ValueError(
+                f"the grid has no two levels with sigma / alpha between low {self.low} and high {self.high}: "
+                "take more steps or a wider interval"
+            )
+        top, bottom = inside[0], inside[-1]
+        ways = [found[: bottom + 1], *[found[top : bottom + 1]] * self.repeats, found[bottom:]]
+        return joined(found[0], [self.base.table(levels_of(way)) for way in ways if len(way) > 1])
+
+
+@dataclass(frozen=True)
+class Resample:
+    """RePaint's resampling (Lugmayr et al. 2022, section 4.2): every ``jump`` steps are walked ``repeats`` times.
+
+    Counted from the data, as in the paper; it is what makes inpainting by replacement agree with its surroundings.
+    """
+
+    base: Solver = field(default_factory=DDPM)
+    jump: int = 5
+    repeats: int = 2
+
+    def __post_init__(self) -> None:
+        _repeats(self.repeats)
+        if self.jump < 1:
+            raise ValueError(f"jump must be at least 1, not {self.jump}")
+
+    @property
+    def order(self) -> int:
+        return min(self.base.order, 1)
+
+    def table(self, levels: Level) -> Table:
+        found = pairs(levels)
+        last = len(found) - 1
+        ends = [0, *range(last % self.jump or self.jump, last + 1, self.jump)]
+        parts: list[Table] = []
+        for begin, end in pairwise(ends):
+            part = self.base.table(levels_of(found[begin : end + 1]))
+            # from pure noise one cannot come back to the same pure noise: the first way down is walked once
+            parts += [part] * (self.repeats if found[begin][0] > 0 else 1)
+        return joined(found[0], parts)

@@ -1,0 +1,113 @@
+"""SEEDS: exponential Runge-Kutta methods for the reverse SDE (Gonzalez et al. 2023), in noise prediction.
+
+s -> t is one step, rho = sigma / alpha, lambda = -log rho, y = x / alpha, F = (y - D) / rho.  The reverse SDE is
+
+    dy = 2 F d rho + noise,    and for F constant    y_t = y_s - 2 (rho_s - rho_t) F + sqrt(rho_s^2 - rho_t^2) z
+
+which is SEEDS-1.  SEEDS-2 and 3 evaluate F at inner levels, at equal steps of lambda, and all stages of a step see one
+path: the noise of its first part enters each of them.  It is the path of :mod:`ptdiff.solvers.stochastic` by another
+clock, rho^2 there and 1 / rho^2 here, so that the normalized increments agree as the steps get short.
+
+Out of pure noise and into the clean level, where one of these coefficients is infinite or the estimate exact, all take
+the step of DDPM.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import ClassVar
+
+from ptdiff.process import Level
+from ptdiff.solvers.ancestral import between, decay
+from ptdiff.solvers.stochastic import sde_step
+from ptdiff.solvers.table import Draw, Pair, Stage, Table, closed, pairs
+
+Form = dict[int | Draw, float]
+"""A number of the step: its weights on y_s (key -1), on the estimates of the step by number, and on draws."""
+
+
+def _sum(*terms: tuple[float, Mapping[int | Draw, float]]) -> Form:
+    total: Form = {}
+    for factor, form in terms:
+        for key, value in form.items():
+            total[key] = total.get(key, 0.0) + factor * value
+    return total
+
+
+def _path(levels: tuple[Pair, ...]) -> Form:
+    # y's noise from the first to the last of the levels, by its parts
+    return {Draw(a, b): math.sqrt((a[1] / a[0]) ** 2 - (b[1] / b[0]) ** 2) for a, b in pairwise(levels)}
+
+
+@dataclass(frozen=True)
+class SEEDS1:
+    """SEEDS-1: one call a step, noise prediction held constant (Gonzalez et al. 2023)."""
+
+    shares: ClassVar[tuple[float, ...]] = ()
+
+    @property
+    def order(self) -> int:
+        return 1
+
+    def table(self, levels: Level) -> Table:
+        found = pairs(levels)
+        stages = [Stage(1.0, level=found[0])]
+        for s, t in pairwise(found):
+            stages += self._step(s, t) if decay(s, t) > 0 else [sde_step(s, t, 1.0)]
+        return closed(stages, found)
+
+    def _step(self, s: Pair, t: Pair) -> list[Stage]:
+        marks = (s, *(between(s, t, share) for share in self.shares), t)
+        h = -math.log(decay(s, t))
+        stages: list[Stage] = []
+        point: Form = {-1: 1.0}
+        slopes: list[Form] = []
+        for i, (start, end) in enumerate(pairwise(marks)):
+            slopes.append(_sum((start[0] / start[1], point), (-start[0] / start[1], {i: 1.0})))
+            ratio, share = end[1] / end[0], (*self.shares, 1.0)[i]
+            weights = (-2 * ratio * w for w in self._weights(i, share * h))
+            point = _sum((1.0, {-1: 1.0}), (1.0, _path(marks[: i + 2])), *zip(weights, slopes, strict=True))
+            mix = tuple(end[0] * point.get(k, 0.0) for k in range(i, -1, -1))
+            noise = tuple((draw, end[0] * weight) for draw, weight in point.items() if isinstance(draw, Draw))
+            stages.append(Stage(end[0] / s[0] * point[-1], mix, noise, end, advance=end is t))
+        return stages
+
+    def _weights(self, stage: int, h: float) -> tuple[float, ...]:
+        """Weights of F_0 … F_stage, in units of -2 rho, over the length h from the step's start to the stage's end."""
+        return (math.expm1(h),)
+
+
+@dataclass(frozen=True)
+class SEEDS2(SEEDS1):
+    """SEEDS-2: two calls a step, noise prediction at the middle of lambda (Gonzalez et al. 2023)."""
+
+    shares = (0.5,)
+
+    @property
+    def order(self) -> int:
+        """Weak order, as measured; the paper proves 1."""
+        return 2
+
+    def _weights(self, stage: int, h: float) -> tuple[float, ...]:
+        return (*(0.0,) * stage, math.expm1(h))
+
+
+@dataclass(frozen=True)
+class SEEDS3(SEEDS1):
+    """SEEDS-3: three calls a step, at thirds of lambda (Gonzalez et al. 2023)."""
+
+    shares = (1 / 3, 2 / 3)
+
+    @property
+    def order(self) -> int:
+        """Weak order, as measured; the paper proves 1."""
+        return 2
+
+    def _weights(self, stage: int, h: float) -> tuple[float, ...]:
+        # F is linear in lambda through F_0 and the newest F, at 1/2 of the length of stage 1 and at 2/3 of stage 2
+        at = (1.0, 1 / 2, 2 / 3)[stage]
+        late = (math.expm1(h) / h - 1) / at if stage else 0.0
+        return (math.expm1(h) - late, *(0.0,) * (stage - 1), late) if stage else (math.expm1(h),)
