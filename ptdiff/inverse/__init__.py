@@ -2,6 +2,7 @@
 
 from ptdiff.inverse.methods import DPS, METHODS, MMPS, TMPD, Method, Observed, PiGDM, Replacement
 from ptdiff.inverse.operators import Along, Average, Linear, Mask, Observation, Operator
+from ptdiff.inverse.particles import particles, pick
 
 __all__ = [
     "DPS",
@@ -18,4 +19,6 @@ __all__ = [
     "Operator",
     "PiGDM",
     "Replacement",
+    "particles",
+    "pick",
 ]

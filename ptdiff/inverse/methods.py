@@ -77,13 +77,13 @@ class Observed:
         return calls(self.denoiser, level) * self.method.evaluations
 
 
-def _white(level: Level, x: Tensor) -> Tensor:
-    # s^2, broadcast against x
+def white(level: Level, x: Tensor) -> Tensor:
+    """s^2, broadcast against x."""
     wide = level.like(x)
     return wide.sigma.square() / (wide.alpha.square() + wide.sigma.square())
 
 
-def _solve(product: Product, right: Tensor, steps: int) -> Tensor:
+def solve(product: Product, right: Tensor, steps: int) -> Tensor:
     """Conjugate gradients on ``product(v) = right`` (b, …) from zero, each sample its own, without waiting for any."""
     found, rest, move = torch.zeros_like(right), right, right
     size = dot(rest, rest)
@@ -104,7 +104,7 @@ def _correction(seen: Observation, mean: Tensor, spread: Product, steps: int) ->
     """A* (A C A* + noise^2)^-1 (y - A mean), with ``spread`` for the product with C."""
     apply, adjoint, variance = seen.operator, seen.operator.adjoint, seen.noise**2
     gap = ordinary(seen.y).to(mean) - apply(mean)
-    return adjoint(_solve(lambda v: apply(spread(adjoint(v))) + v * variance, gap, steps))
+    return adjoint(solve(lambda v: apply(spread(adjoint(v))) + v * variance, gap, steps))
 
 
 @dataclass(frozen=True)
@@ -129,8 +129,8 @@ class Replacement(_Solved):
         return 1
 
     def estimate(self, denoiser: Denoiser, seen: Observation, x: Tensor, level: Level, cond: Condition) -> Tensor:
-        mean, white = denoiser(x, level, cond), _white(level, x)
-        return mean + white * _correction(seen, mean, lambda v: v * white, self.steps)
+        mean, spread = denoiser(x, level, cond), white(level, x)
+        return mean + spread * _correction(seen, mean, lambda v: v * spread, self.steps)
 
 
 @dataclass(frozen=True)
@@ -145,8 +145,8 @@ class PiGDM(_Solved):
         return 2
 
     def estimate(self, denoiser: Denoiser, seen: Observation, x: Tensor, level: Level, cond: Condition) -> Tensor:
-        belief, white = posterior(denoiser, x, level, cond), _white(level, x)
-        return belief.mean + belief.covariance(_correction(seen, belief.mean, lambda v: v * white, self.steps))
+        belief, spread = posterior(denoiser, x, level, cond), white(level, x)
+        return belief.mean + belief.covariance(_correction(seen, belief.mean, lambda v: v * spread, self.steps))
 
 
 @dataclass(frozen=True)
