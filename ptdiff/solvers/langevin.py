@@ -61,6 +61,9 @@ class Langevin:
             if level[1] > 0:
                 stages += [langevin_step(level, self.size, k) for k in range(self.repeats)]
                 passed += [level] * self.repeats
+                if i + 1 < len(found) and found[i + 1][1] > 0:
+                    # the next call is at the next level
+                    stages[-1] = replace(stages[-1], level=None)
         return closed(stages, tuple(passed))
 
 

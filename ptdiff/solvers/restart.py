@@ -32,7 +32,8 @@ def levels_of(found: Sequence[Pair]) -> Level:
 def joined(start: Pair, parts: Sequence[Table], scale: float = 1.0) -> Table:
     """One table from ``start`` through all ``parts``, going up with fresh noise to where the next part starts.
 
-    scale multiplies the standard deviation of that noise.  Draws over a part of the path that was used before become fresh ones.
+    scale multiplies the standard deviation of that noise.  A draw over a part of the path that was used before becomes
+    a fresh one.
     """
     stages, passed = [Stage(1.0)], [start]
     taken: set[Draw] = set()
