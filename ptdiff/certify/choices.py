@@ -4,34 +4,42 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from itertools import product
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from ptdiff.solvers import SOLVERS, Solver
 
+POINTS = range(1, 7)
+"""What is tried for an option called ``points``, how many estimates a multistep method uses."""
 
-def alternatives(hint: Any) -> tuple[Any, ...]:
-    """The values of an option that can be listed: those of a Literal, and of a truth value."""
+
+def alternatives(option: str, hint: Any) -> tuple[Any, ...]:
+    """The values of an option that can be listed: those of a Literal, of a truth value, and of ``points``."""
     if hint is bool:
         return (False, True)
+    if option == "points":
+        return tuple(POINTS)
     return get_args(hint) if get_origin(hint) is Literal else ()
 
 
 def choices(name: str) -> Iterator[tuple[str, Solver]]:
-    """Label and solver: the defaults first, then every combination of listed options that the solver accepts.
+    """Label and solver: the defaults, then with each other value of each option, by itself and with other points.
 
-    A label is the name, and the options that differ from the defaults: "heun chart=noise".
+    A label is the name, and the options that differ from the defaults: "heun chart=noise".  What a solver refuses is
+    left out: it says so with a message of its own.
     """
     cls = SOLVERS[name]
-    hints = get_type_hints(cls)
-    fields = [field for field in dataclasses.fields(cls) if alternatives(hints[field.name])]  # type: ignore[arg-type]
+    hints, defaults = get_type_hints(cls), {field.name: field.default for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    others: list[dict[str, Any]] = [
+        {option: value}
+        for option, default in defaults.items()
+        for value in alternatives(option, hints[option])
+        if value != default
+    ]
+    points = [change for change in others if "points" in change]
+    both = [{**a, **b} for a in points for b in others if "points" not in b]
     yield name, cls()
-    for values in product(*(alternatives(hints[field.name]) for field in fields)):
-        options = {field.name: value for field, value in zip(fields, values, strict=True) if value != field.default}
-        if not options:
-            continue
+    for options in [*others, *both]:
         try:
-            solver = cls(**options)
+            yield " ".join([name, *(f"{key}={value}" for key, value in options.items())]), cls(**options)
         except ValueError:
-            continue  # the solver refuses this combination with a message of its own
-        yield " ".join([name, *(f"{key}={value}" for key, value in options.items())]), solver
+            continue

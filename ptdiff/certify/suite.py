@@ -1,20 +1,23 @@
 """All certificates, in parts that can run side by side.
 
-A part is a picklable function without arguments that returns certificates: a solver on all processes, say.
+A part is a picklable function without arguments that returns certificates: the orders of one solver, say.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import cache, partial
 from multiprocessing import get_context
 
 import torch
 
-from ptdiff.certify import orders, whole
+from ptdiff.certify import agreement, orders, whole
 from ptdiff.certify.certificate import Certificate
 from ptdiff.certify.choices import choices
+from ptdiff.certify.likelihoods import likelihood_certificates
+from ptdiff.certify.objectives import objective_certificates
+from ptdiff.certify.pairs import PAIRS, installed
 from ptdiff.certify.problem import PROBLEMS
 from ptdiff.names import unknown
 from ptdiff.process import PROCESSES, Flow, Process
@@ -23,54 +26,82 @@ from ptdiff.solvers import SOLVERS, Solver
 Part = Callable[[], list[Certificate]]
 
 
+@cache
+def processes() -> dict[str, Process]:
+    """Every process of the catalog with its defaults."""
+    return {name: cls() for name, cls in PROCESSES.items()}
+
+
 def stochastic(solver: Solver) -> bool:
     """Whether the solver adds noise between two levels, and so has a weak order instead of one."""
     return solver.table(PROBLEMS["mixture"].levels(Flow(), 4)).stochastic
 
 
-@cache
-def made() -> dict[str, Process]:
-    """Every process of the catalog with its defaults."""
-    return {name: cls() for name, cls in PROCESSES.items()}
-
-
 def _orders(name: str) -> list[Certificate]:
-    return [
-        certificate
-        for label, solver in choices(name)
-        if not stochastic(solver)
-        for certificate in orders.certify(label, solver, made())
-    ]
+    found = [(label, solver) for label, solver in choices(name) if not stochastic(solver)]
+    return [c for label, solver in found for c in orders.strong(label, solver, processes())]
+
+
+def _weak(name: str) -> list[Certificate]:
+    found = [(label, solver) for label, solver in choices(name) if stochastic(solver)]
+    return [c for label, solver in found for c in orders.weak(label, solver, processes())]
 
 
 def _calls(name: str) -> list[Certificate]:
-    return [certificate for label, solver in choices(name) for certificate in whole.certify(label, solver, made())]
+    return [c for label, solver in choices(name) for c in whole.certify(label, solver, processes())]
 
 
-SECTIONS: dict[str, Callable[[str], list[Certificate]]] = {"orders": _orders, "calls": _calls}
-"""What can be asked for one solver at a time."""
+def _agreement(names: frozenset[str]) -> list[Certificate]:
+    return list(agreement.certify([pair for pair in installed(PAIRS) if pair.ours["name"] in names]))
 
 
-def parts(only: Iterable[str] = (), solvers: Iterable[str] = ()) -> list[Part]:
-    """The parts of the sections ``only`` (all, where there are none) for ``solvers`` (all of the catalog)."""
-    only, solvers = list(only) or list(SECTIONS), list(solvers) or list(SOLVERS)
+def _objectives() -> list[Certificate]:
+    return list(objective_certificates())
+
+
+def _likelihoods() -> list[Certificate]:
+    return list(likelihood_certificates())
+
+
+def _each(section: Callable[[str], list[Certificate]], solvers: Sequence[str]) -> list[Part]:
+    return [partial(section, name) for name in solvers]
+
+
+SECTIONS: dict[str, Callable[[Sequence[str]], list[Part]]] = {
+    "orders": partial(_each, _orders),
+    "weak": partial(_each, _weak),
+    "calls": partial(_each, _calls),
+    "objectives": lambda solvers: [_objectives],
+    "likelihoods": lambda solvers: [_likelihoods],
+    "agreement": lambda solvers: [partial(_agreement, frozenset(solvers))],
+}
+"""The parts of each section for solvers by name; some sections know none."""
+OF_SOLVERS = ("orders", "weak", "calls", "agreement")
+
+
+def parts(only: Sequence[str] = (), solvers: Sequence[str] = ()) -> list[Part]:
+    """The parts of the sections ``only`` for ``solvers``: by default all of all, and for named solvers what knows any.
+
+    Raises UnknownName for a section or a solver that does not exist.
+    """
     for section in only:
         if section not in SECTIONS:
             raise unknown("section", section, SECTIONS)
     for name in solvers:
         if name not in SOLVERS:
             raise unknown("solver", name, SOLVERS)
-    return [partial(SECTIONS[section], name) for section in only for name in solvers]
+    wanted = only or (OF_SOLVERS if solvers else tuple(SECTIONS))
+    return [part for section in wanted for part in SECTIONS[section](solvers or tuple(SOLVERS))]
 
 
-def run(parts: list[Part], workers: int, progress: Callable[[int, int], None] | None = None) -> list[Certificate]:
-    """The certificates of all parts, in their order; with one worker in this process, else one thread a worker."""
+def run(parts: Sequence[Part], workers: int, progress: Callable[[int, int], None] | None = None) -> list[Certificate]:
+    """The certificates of all parts, in their order; in this process, or in so many others of one thread each."""
+    found: list[list[Certificate]] = []
     if workers == 1:
-        found = []
-        for done, part in enumerate(parts, 1):
+        for part in parts:
             found.append(part())
             if progress:
-                progress(done, len(parts))
+                progress(len(found), len(parts))
     else:
         with ProcessPoolExecutor(workers, get_context("spawn"), torch.set_num_threads, (1,)) as pool:
             running = [pool.submit(part) for part in parts]

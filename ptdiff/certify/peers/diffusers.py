@@ -1,0 +1,129 @@
+"""diffusers (von Platen et al. 2022): schedulers, which are given the same levels by setting their tables.
+
+Their tables are float32, and some cast the sample to float32 within a step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ptdiff.certify.peers import Noise, Sampler
+from ptdiff.denoiser import Denoiser
+from ptdiff.process import Level
+
+PACKAGE = "diffusers"
+
+
+def _made(name: str, **options: Any) -> Any:
+    return getattr(import_module(PACKAGE), f"{name}Scheduler")(**options)
+
+
+def _x0(x: Tensor, level: Level, d: Tensor) -> Tensor:
+    return d
+
+
+def _eps(x: Tensor, level: Level, d: Tensor) -> Tensor:
+    return (x - level.alpha * d) / level.sigma
+
+
+def _velocity(x: Tensor, level: Level, d: Tensor) -> Tensor:
+    return level.alpha * _eps(x, level, d) - level.sigma * d
+
+
+def _flow(x: Tensor, level: Level, d: Tensor) -> Tensor:
+    return _eps(x, level, d) - d
+
+
+def _walk(
+    made: Any,
+    denoiser: Denoiser,
+    x: Tensor,
+    called: list[Level],
+    output: Callable[[Tensor, Level, Tensor], Tensor],
+    noise: Noise | None = None,
+    **given: Any,
+) -> list[Tensor]:
+    states = []
+    for i, (t, level) in enumerate(zip(made.timesteps, called, strict=True)):
+        if noise is not None:
+            given["variance_noise"] = noise() if i + 1 < len(called) else torch.zeros_like(x)
+        x = made.step(output(x, level, denoiser(x, level, {})), t, x, **given).prev_sample
+        states.append(x)
+    return states
+
+
+def _each(levels: Level, repeats: int = 1) -> list[Level]:
+    """The levels without the last, as single ones; the inner ones repeated, where each is called at again."""
+    found = [Level(alpha, sigma) for alpha, sigma in zip(levels.alpha, levels.sigma, strict=True)]
+    return [found[0], *(level for level in found[1:-1] for _ in range(repeats))]
+
+
+def by_sigma(name: str, **options: Any) -> Sampler:
+    """Schedulers with a table of sigma / alpha, in the space alpha^2 + sigma^2 = 1, that are told x_0."""
+
+    def run(denoiser: Denoiser, x: Tensor, levels: Level, noise: Noise) -> list[Tensor]:
+        made = _made(name, prediction_type="sample", **options)
+        made.set_timesteps(len(levels.alpha) - 1)
+        made.sigmas = levels.sigma / levels.alpha
+        stochastic = str(options.get("algorithm_type", "")).startswith("sde")
+        return _walk(made, denoiser, x, _each(levels), _x0, noise if stochastic else None)
+
+    return run
+
+
+def by_chain(name: str, **options: Any) -> Sampler:
+    """Schedulers with a table of alpha^2 over the steps of a chain: here a chain of as many steps as are taken."""
+
+    def run(denoiser: Denoiser, x: Tensor, levels: Level, noise: Noise) -> list[Tensor]:
+        steps, eta = len(levels.alpha) - 1, options.get("eta")
+        kept = {key: value for key, value in options.items() if key != "eta"}
+        made = _made(name, num_train_timesteps=steps, prediction_type="epsilon", **kept)
+        made.set_timesteps(steps)
+        squares = levels.alpha.square()
+        made.alphas_cumprod, made.final_alpha_cumprod = squares[:-1].flip(0), squares[-1]
+        given = {} if eta is None else {"eta": eta}
+        return _walk(made, denoiser, x, _each(levels), _eps, noise if eta else None, **given)
+
+    return run
+
+
+def exploding(name: str, inner: Callable[[Level], Level] | None = None, **options: Any) -> Sampler:
+    """Schedulers with a table of sigma and alpha = 1; two calls a step where ``inner`` or Heun's rule says so.
+
+    inner: the levels (n + 1,) to those of the second calls (n,).
+    """
+
+    def run(denoiser: Denoiser, x: Tensor, levels: Level, noise: Noise) -> list[Tensor]:
+        twice = name.startswith(("Heun", "KDPM2", "FlowMatchHeun"))
+        made = _made(name, **options)
+        made.set_timesteps(len(levels.alpha) - 1)
+        called = _each(levels)
+        sigmas = levels.sigma
+        if twice:
+            sigmas = torch.cat([sigmas[:1], sigmas[1:-1].repeat_interleave(2), sigmas[-1:]])
+            called = _each(levels, 2)
+        made.sigmas = sigmas
+        output = _flow if name.startswith("FlowMatch") else _eps
+        if inner is not None:
+            between = inner(levels)
+            made.sigmas_interpol = torch.cat([sigmas[:1], between.sigma.repeat_interleave(2), sigmas[-1:]])
+            seconds = _each(Level(*(torch.cat([v, v[-1:]]) for v in (between.alpha, between.sigma))))
+            called = [level for pair in zip(_each(levels), seconds, strict=False) for level in pair]
+        made.is_scale_input_called = True
+        states = _walk(made, denoiser, x, called[: len(made.timesteps)], output)
+        return states[-1:] if twice else states
+
+    return run
+
+
+def pseudo(denoiser: Denoiser, x: Tensor, levels: Level, noise: Noise) -> list[Tensor]:
+    """IPNDMScheduler, whose tables are alpha and sigma."""
+    made = _made("IPNDM")
+    made.set_timesteps(len(levels.alpha) - 1)
+    made.alphas, made.betas = levels.alpha, levels.sigma
+    return _walk(made, denoiser, x, _each(levels), _velocity)

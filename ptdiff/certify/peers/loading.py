@@ -1,0 +1,65 @@
+"""Importing parts of libraries whose packages drag in more than they need."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from importlib.util import find_spec
+from types import ModuleType
+from typing import Any
+from unittest import mock
+
+import torch
+
+from ptdiff.certify.peers import Noise
+
+
+class _Nothing(ModuleType):
+    """An empty module from which everything can be imported."""
+
+    def __getattr__(self, name: str) -> None:
+        if name.startswith("__"):
+            raise AttributeError(name)
+
+
+def installed(package: str) -> bool:
+    """Whether the package can be found; it is not imported."""
+    return find_spec(package) is not None
+
+
+def part(package: str, name: str, unused: tuple[str, ...] = ()) -> Any:
+    """The module ``package.name`` without running the package's own ``__init__``.
+
+    unused: libraries that the module imports but that nothing here calls; where they are missing, empty modules stand
+    in for them during the import.
+    """
+    full = f"{package}.{name}"
+    if full in sys.modules:
+        return sys.modules[full]
+    spec = find_spec(package)
+    if spec is None or spec.submodule_search_locations is None:
+        raise ModuleNotFoundError(f"{package} is not installed", name=package)
+    shell = ModuleType(package)
+    shell.__path__ = list(spec.submodule_search_locations)
+    stand_ins: dict[str, ModuleType] = {package: shell}
+    for missing in unused:
+        if find_spec(missing.partition(".")[0]) is None:
+            stand_ins[missing] = _Nothing(missing)
+            stand_ins[missing].__path__ = []
+    # what the import itself loads has to stay: mock.patch.dict would throw it out again
+    stand_ins = {key: module for key, module in stand_ins.items() if key not in sys.modules}
+    sys.modules.update(stand_ins)
+    try:
+        return import_module(full)
+    finally:
+        for key in stand_ins:
+            del sys.modules[key]
+
+
+@contextmanager
+def drawing(noise: Noise) -> Iterator[None]:
+    """Inside, ``torch.randn_like`` gives the numbers of ``noise``."""
+    with mock.patch.object(torch, "randn_like", side_effect=lambda *_, **__: noise()):
+        yield
