@@ -1,4 +1,4 @@
-"""``ptdiff modalities``, ``solvers``, ``processes``: what there is."""
+"""``ptdiff modalities``, ``solvers``, ``processes``, ``list``: what there is."""
 
 from __future__ import annotations
 
@@ -73,6 +73,56 @@ def processes(as_json: Json = False) -> None:
     from ptdiff.process import PROCESSES
 
     _catalog("process", PROCESSES, as_json, lambda cls: {})
+
+
+def catalogs() -> dict[str, Mapping[str, type[Any]]]:
+    """Every catalog of choices, by the key of the configuration that takes one of them."""
+    from ptdiff.coupling import COUPLINGS
+    from ptdiff.density import DENSITIES
+    from ptdiff.grid import SPACINGS
+    from ptdiff.guidance import GUIDANCE
+    from ptdiff.objective import LOSSES
+    from ptdiff.process import PROCESSES
+    from ptdiff.solvers import SOLVERS
+    from ptdiff.threshold import THRESHOLDS
+    from ptdiff.training.corruption import NOISES
+    from ptdiff.training.ema import AVERAGES
+    from ptdiff.weighting import WEIGHTINGS
+
+    return {
+        "process": PROCESSES,
+        "density": DENSITIES,
+        "weighting": WEIGHTINGS,
+        "loss": LOSSES,
+        "noise": NOISES,
+        "coupling": COUPLINGS,
+        "average": AVERAGES,
+        "solver": SOLVERS,
+        "spacing": SPACINGS,
+        "guidance": GUIDANCE,
+        "threshold": THRESHOLDS,
+    }
+
+
+def choices(
+    kind: Annotated[str | None, typer.Argument(help="One of them, with its names and options.")] = None,
+    as_json: Json = False,
+) -> None:
+    """List what can be chosen: solver, spacing, guidance, weighting and so on."""
+    from ptdiff.names import unknown
+
+    found = catalogs()
+    if kind is None:
+        if as_json:
+            show_json({name: list(catalog) for name, catalog in found.items()})
+        else:
+            show_table(["ptdiff list …", "names"], [[name, ", ".join(catalog)] for name, catalog in found.items()])
+        return
+    # the plural is as good
+    name = kind if kind in found else kind.removesuffix("s")
+    if name not in found:
+        raise unknown("kind of choice", kind, found)
+    _catalog(name, found[name], as_json, lambda cls: {})
 
 
 def _catalog(kind: str, catalog: Mapping[str, type[Any]], as_json: bool, extra: Any) -> None:

@@ -49,6 +49,7 @@ app.command("render")(render.render)
 app.command("modalities")(listing.modalities)
 app.command("solvers")(listing.solvers)
 app.command("processes")(listing.processes)
+app.command("list")(listing.choices)
 app.command("certify")(certify.certify)
 app.command("doctor")(doctor.doctor)
 
