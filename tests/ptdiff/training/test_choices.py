@@ -7,6 +7,7 @@ import os
 import re
 import signal
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -111,6 +112,14 @@ def test_losses_that_are_drawn_more_often_count_less(start: Start) -> None:
     x, cond = module.batch(0, random.hidden)
     plain = module.denoiser.loss(x, random.eps, level, cond)
     torch.testing.assert_close(losses, plain * random.importance)
+    # what is learned from and reported is the loss itself
+    before = module.history.sums
+    module._trainer = SimpleNamespace(world_size=1)  # type: ignore[assignment]
+    module._note(losses.detach(), random)
+    torch.testing.assert_close(
+        module.history.sums, 0.999 * before + module.history.measured(random.place, plain.detach())
+    )
+    assert float(module.band_sum.sum()) == pytest.approx(float(plain.sum()), rel=1e-5)
     expected = module.draws.density.levels(random.place, module.process)
     assert torch.equal(level.sigma, expected.sigma.float())
 
