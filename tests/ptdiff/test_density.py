@@ -134,6 +134,24 @@ def test_the_density_fits_the_histogram_of_its_levels(density: str) -> None:
     assert found == pytest.approx(cells, abs=2e-3)
 
 
+def test_densities_of_known_form_keep_all_digits() -> None:
+    lam = torch.linspace(-4, 4, 41, dtype=F64)
+    y = -lam.numpy()
+    expected: list[tuple[Density, object]] = [
+        (LogNormal(-0.5, 1.2), scipy.stats.norm.logpdf(y, -0.5, 1.2)),
+        (SplitLogNormal(-0.5, 1.2, 1.2), scipy.stats.norm.logpdf(y, -0.5, 1.2)),
+        (LogUniform(0.001, 1000), scipy.stats.uniform.logpdf(y, math.log(0.001), math.log(1e6))),
+        (LogLogistic(-0.5, 0.7), scipy.stats.logistic.logpdf(y, -0.5, 0.7)),
+        (Cosine(2.0), scipy.stats.hypsecant.logpdf(y, math.log(2.0))),
+    ]
+    for density, known in expected:
+        assert density.log_density(lam, VPLinear()).numpy() == pytest.approx(known, abs=1e-13), density
+    t = torch.sigmoid(lam)  # of the flow, lambda = log((1 - t) / t)
+    assert Uniform().log_density(-lam, Flow()) == pytest.approx(torch.log(t * (1 - t)), abs=1e-12)
+    logit = scipy.stats.norm.logpdf(lam.numpy(), 0.5, 1.3)
+    assert LogitNormal(0.5, 1.3).log_density(-lam, Flow()).numpy() == pytest.approx(logit, abs=1e-12)
+
+
 @pytest.mark.parametrize("density", ["uniform", "logit-normal", "mode"])
 def test_there_is_no_density_where_the_process_does_not_go(density: str) -> None:
     outside = torch.tensor([-math.log(81.0), -math.log(0.0019), math.inf, -math.inf], dtype=F64)
