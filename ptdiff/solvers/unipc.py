@@ -28,7 +28,6 @@ from ptdiff.solvers.trace import Form, Node, Trace
 class UniPC(Multistep):
     """UniPC of 1 to 3 points, predictor and corrector in one call a step (Zhao et al. 2023, algorithms 1 and 2)."""
 
-    start: Start = "rk"
     points: int = 2
     variant: Literal["bh1", "bh2"] = "bh2"
     estimate: Estimate = "x0"
@@ -76,6 +75,7 @@ class UniPC(Multistep):
 
 @dataclass(frozen=True)
 class UniPC3(UniPC):
-    """UniPC of three points."""
+    """UniPC of three points, with a start that keeps its order 4."""
 
+    start: Start = "rk"
     points: int = 3

@@ -1,0 +1,79 @@
+"""DEIS: polynomials of the noise in a variable, integrated exactly."""
+
+import math
+
+import pytest
+import torch
+from scipy.integrate import quad
+from torch import Tensor
+
+from ptdiff.oracle import Mixture
+from ptdiff.process import Level, VPLinear
+from ptdiff.solvers import Solver, solve
+from ptdiff.solvers.deis import DEIS
+from ptdiff.solvers.linear import LMS
+from ptdiff.solvers.multistep import ExpAB
+
+DTYPE = torch.float64
+ORACLE = Mixture(
+    torch.tensor([[-1.0, 0.3], [0.8, -0.5], [0.2, 1.1]], dtype=DTYPE),
+    torch.tensor([0.3, 0.2, 0.4], dtype=DTYPE),
+    torch.tensor([0.3, 0.5, 0.2], dtype=DTYPE),
+)
+TIMES = [1.0, 0.83, 0.71, 0.5, 0.42, 0.2, 0.13, 0.01]
+LEVELS = VPLinear().level(torch.tensor(TIMES, dtype=DTYPE))
+X = torch.randn(9, 2, generator=torch.Generator().manual_seed(0), dtype=DTYPE)
+
+
+def _rho(t: float) -> float:
+    return math.sqrt(math.expm1(0.1 * t + 0.5 * 19.9 * t * t))
+
+
+@pytest.mark.parametrize("points", [1, 2, 3, 4])
+def test_tab_integrates_polynomials_of_the_time_of_vp(points: int) -> None:
+    x, history = X, list[Tensor]()
+    for i in range(len(TIMES) - 1):
+        x0 = ORACLE(x, Level(LEVELS.alpha[i], LEVELS.sigma[i]), {})
+        history = [(x - LEVELS.alpha[i] * x0) / LEVELS.sigma[i], *history][:points]
+        nodes = [TIMES[i - j] for j in range(len(history))]
+        total = torch.zeros_like(x)
+        for j, e in enumerate(history):
+
+            def integrand(t: float, j: int = j, nodes: list[float] = nodes) -> float:
+                others = nodes[:j] + nodes[j + 1 :]
+                lagrange = math.prod((t - other) / (nodes[j] - other) for other in others)
+                rho = _rho(t)
+                return (rho * rho + 1) * (0.1 + 19.9 * t) / (2 * rho) * lagrange
+
+            total = total + e * quad(integrand, TIMES[i], TIMES[i + 1], epsabs=0, epsrel=1e-11)[0]
+        x = LEVELS.alpha[i + 1] * (x / LEVELS.alpha[i] + total)
+    found = solve(ORACLE, X, DEIS(start="low", points=points).table(LEVELS))
+    assert torch.allclose(found, x, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("points", [2, 3, 4])
+def test_the_other_variables_are_known_methods(points: int) -> None:
+    pairs: list[tuple[Solver, Solver]] = [
+        (DEIS(points=points, variable="rho"), LMS(points=points)),
+        (DEIS(points=points, variable="log-rho"), ExpAB(points=points, estimate="eps")),
+    ]
+    for ours, other in pairs:
+        found = [solve(ORACLE, X, solver.table(LEVELS)) for solver in (ours, other)]
+        assert torch.allclose(*found, rtol=0, atol=1e-11)
+
+
+@pytest.mark.parametrize("variable", ["time", "rho", "log-rho"])
+def test_weights_keep_their_digits_for_very_short_steps(variable: str) -> None:
+    levels = VPLinear().level(torch.linspace(0.5, 0.49, 2001, dtype=DTYPE))
+    rho = (levels.sigma / levels.alpha).tolist()
+    solver = DEIS(start="low", variable=variable)  # type: ignore[arg-type]
+    stage = solver.table(levels).stages[3]
+    # the weights of a constant noise add up to the step in rho: x = sigma for D = 0, and D / alpha for constant D
+    assert stage.keep * float(levels.sigma[2]) == pytest.approx(float(levels.sigma[3]), rel=1e-12)
+    assert stage.mix[0] == pytest.approx(23 / 12 * (rho[2] - rho[3]) / rho[2] * float(levels.alpha[3]), rel=1e-3)
+
+
+def test_a_lower_order_at_the_end_is_declared() -> None:
+    assert DEIS().order == 3
+    assert DEIS(lower_order_final=True).order == 2
+    assert DEIS(start="low").order == 2
