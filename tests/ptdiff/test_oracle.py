@@ -223,3 +223,9 @@ def test_samples_of_a_full_mixture_have_its_moments() -> None:
     nothing = _level(0.0, 1.0)  # where the posterior is the prior
     assert torch.allclose(x.mean(0), full(torch.zeros(1, 2, 2, dtype=DTYPE), nothing, {}).flatten(), atol=0.02)
     assert torch.allclose(x.T.cov(), full.covariance(torch.zeros(1, 2, 2, dtype=DTYPE), nothing)[0], atol=0.04)
+
+
+def test_without_noise_a_label_gives_the_nearest_point_of_its_class() -> None:
+    points = Mixture.of_data(torch.tensor([[0.0], [1.0], [3.0]], dtype=DTYPE), torch.tensor([0, 1, 1]))
+    got = points(torch.tensor([[0.1], [0.1]], dtype=DTYPE), _level(1.0, 0.0), {"label": torch.tensor([0, 1])})
+    assert got.flatten().tolist() == [0.0, 1.0]
