@@ -23,7 +23,7 @@ from ptdiff.grid import SPACINGS, End, Spacing, grid
 from ptdiff.guidance import CFG, GUIDANCE, Guidance
 from ptdiff.names import choose
 from ptdiff.noise import Stream, normal
-from ptdiff.process import PROCESSES, Level, Process
+from ptdiff.process import PROCESSES, Level, Process, check_reach
 from ptdiff.solvers import SOLVERS, Solver, State, Table, trajectory
 from ptdiff.solvers.adaptive import Adaptive
 from ptdiff.solvers.runge_kutta import Heun
@@ -81,12 +81,15 @@ class Plan:
 def prepared(model: Denoiser, plan: Plan, data: Data, weak: Denoiser | None = None) -> Denoiser:
     """``model``, guided (by ``weak``, where there is one: autoguidance) and limited as the plan says.
 
-    ValueError where the model's prediction does not bear the plan's first level.
+    ValueError where the plan's first level is too clean to start from noise, or is one that the model's prediction does
+    not bear.
     """
+    levels = plan.levels()
+    first = Level(levels.alpha[0], levels.sigma[0])
+    check_reach(first)
     network = model.denoiser if isinstance(model, Counted) else model
     if isinstance(network, NetworkDenoiser):
-        levels = plan.levels()
-        check_prediction(network.prediction, Level(levels.alpha[0], levels.sigma[0]))
+        check_prediction(network.prediction, first)
     idle = isinstance(plan.guidance, CFG) and plan.guidance.scale == 1
     guided = model if idle else plan.guidance.guide(model, weak)
     return guided if plan.threshold is None else plan.threshold.limit(guided, data)
@@ -123,10 +126,15 @@ def shown(state: State, data: Data) -> Tensor:
     return data.world(state.x / math.hypot(alpha, sigma))
 
 
+def finished(state: State, data: Data) -> Tensor:
+    """A last state in world units; one that stopped at a noisy level keeps its noise, sigma / alpha."""
+    return data.world(state.x if state.level[0] == 1 else state.x / state.level[0])
+
+
 def draw(model: Denoiser, data: Data, plan: Plan, ids: Tensor, cond: Condition, shape: tuple[int, ...]) -> Tensor:
     """Samples ``ids`` (b, *shape) in world units."""
     end = deque(walk(prepared(model, plan, data), plan, ids, shape, cond), maxlen=1)
-    return data.world(end[0].x)
+    return finished(end[0], data)
 
 
 def spread_labels(ids: Tensor, classes: int) -> Condition:

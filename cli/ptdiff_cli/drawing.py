@@ -132,7 +132,7 @@ def draw_samples(
     import torch
 
     from ptdiff.cost import Counted
-    from ptdiff.sampling import prepared, shown, walk
+    from ptdiff.sampling import finished, prepared, shown, walk
     from ptdiff.solvers.adaptive import Adaptive
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -164,7 +164,7 @@ def draw_samples(
                 share = 1 - math.atan2(*reversed(state.level)) / math.atan2(*reversed(noisiest))
                 bar.update(task, completed=first + int(share * len(ids)), note=f"step {state.step}")
             assert state is not None
-            out.append(kind.postprocess(run.data.world(state.x)).cpu())
+            out.append(kind.postprocess(finished(state, run.data)).cpu())
             kept.append(states)
     samples = torch.cat(out).numpy().astype(np.float32)
     if not np.isfinite(samples).all():

@@ -149,12 +149,18 @@ def _options(cls: type[Any]) -> list[dict[str, Any]]:
     return [
         {
             "name": field.name,
-            "default": None if field.default is dataclasses.MISSING else field.default,
+            "default": _default(field),
             "type": str(field.type),
             "help": field.metadata.get("help", ""),
         }
         for field in dataclasses.fields(cls)
     ]
+
+
+def _default(field: dataclasses.Field[Any]) -> Any:
+    if field.default_factory is not dataclasses.MISSING:
+        return str(field.default_factory())
+    return None if field.default is dataclasses.MISSING else field.default
 
 
 def _first_line(cls: type[Any]) -> str:
