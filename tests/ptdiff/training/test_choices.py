@@ -14,10 +14,12 @@ import pytest
 import torch
 import yaml
 from test_ranks import SCRIPT, finished, two_ranks
+from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 from trial import Recorder, Start, Trial, assert_bit_equal
 
 from ptdiff.config import merged, validate
 from ptdiff.denoiser import NetworkDenoiser
+from ptdiff.process import Level
 from ptdiff.run import Run
 from ptdiff.training.module import DiffusionModule
 from ptdiff.weighting import WEIGHTINGS
@@ -119,7 +121,7 @@ def test_losses_that_are_drawn_more_often_count_less(start: Start) -> None:
     torch.testing.assert_close(
         module.history.sums, 0.999 * before + module.history.measured(random.place, plain.detach())
     )
-    assert float(module.band_sum.sum()) == pytest.approx(float(plain.sum()), rel=1e-5)
+    assert float(module.band_sum.sum()) == pytest.approx(float(plain.detach().sum()), rel=1e-5)
     expected = module.draws.density.levels(random.place, module.process)
     assert torch.equal(level.sigma, expected.sigma.float())
 
@@ -147,6 +149,29 @@ def test_every_weighting_trains(start: Start, name: str) -> None:
     trial = with_choices(start(steps=4), {"weighting": name})
     assert trial.fit().steps == 4
     assert all(torch.isfinite(value).all() for value in trial.tensors().values())
+
+
+@pytest.mark.parametrize("name", WEIGHTINGS)
+@pytest.mark.parametrize("density", ["logit-normal", "log-normal", "loss-aware"])
+def test_no_value_is_waited_for_in_a_step(
+    start: Start, name: str, density: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # tensors without values: whoever asks for one fails
+    module = module_of(with_choices(start(), {"weighting": name, "density": density, "loss": "huber"}))
+    x, cond = module.batch(0, torch.zeros(8, dtype=torch.bool))
+    (random,) = module.randomness(range(1))
+    # two numbers of the process that never leave the host
+    monkeypatch.setattr(type(module.process), "ends", module.process.ends)
+    with FakeTensorMode(allow_non_fake_inputs=True) as fake:
+        given = {key: fake.from_tensor(value) for key, value in (("x", x), ("eps", random.eps), ("u", random.alpha))}
+        at = Level(given["u"], 1 - given["u"])
+        losses = module.objective(module.denoiser, given["x"], given["eps"], at, cond)
+        if module.history is not None:
+            module.history.sums = fake.from_tensor(module.history.sums)
+            place, importance = module.history.aim(given["u"].double())
+            module.history.learn(module.history.measured(place, losses * importance))
+        with pytest.raises(DataDependentOutputException):
+            float(losses.detach().mean())
 
 
 @pytest.mark.parametrize("loss", ["l1", "huber", "pseudo-huber", {"name": "l2", "norm_p": 1.0}])
