@@ -8,8 +8,9 @@ D = E[x_0 | x], and p_u is the density of y.  f = -tan(u) (y + grad log p_u): ze
 noise, u = pi/2, where p_u = N(0, I) exactly.  Nothing diverges at either end.  The classical Runge-Kutta method runs
 over nodes u = low + (high - low) w^1.5, w uniform, finer where the data's details appear.
 
-low: y starts as the datum itself at rho = tan(low) = ``sigma_min``, which leaves a bias of O(sigma_min^2) where the
-density is smooth; where it is not (data on a surface), the result is the density of data with noise of that width.
+low: y starts as the datum itself at rho = tan(low) = ``sigma_min``, or where the process starts if that is noisier.
+This leaves a bias of O(rho^2) where the density is smooth; where it is not (data on a surface), the result is the
+density of data with noise of that width.
 high: where ``process`` ends.  Short of pure noise the prior N(0, I) is an approximation; see ``prior_gap``.
 """
 
@@ -59,10 +60,15 @@ class Path:
         """The noisiest level, float64."""
         return self.process.level(torch.ones((), dtype=torch.float64))
 
+    @property
+    def lowest(self) -> float:
+        """The noise-to-signal ratio where the path starts: ``sigma_min``, or the process's own if that is higher."""
+        start = self.process.level(torch.zeros((), dtype=torch.float64))
+        return max(self.sigma_min, float(start.sigma / start.alpha))
+
     def nodes(self, steps: int) -> list[float]:
         """steps + 1 angles, clean end first."""
-        start = float(self.process.level(torch.zeros((), dtype=torch.float64)).angle)
-        low, high = max(math.atan(self.sigma_min), start), float(self.last.angle)
+        low, high = math.atan(self.lowest), float(self.last.angle)
         return [low + (high - low) * (i / steps) ** _POWER for i in range(steps)] + [high]
 
 

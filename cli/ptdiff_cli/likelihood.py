@@ -98,7 +98,7 @@ def likelihood(
         "divergence": described(DIVERGENCES, kind),
         "process": described(PROCESSES, path.process),
         "steps": steps,
-        "sigma_min": sigma_min,
+        "sigma_min": path.lowest,
         "seed": seed,
         "step": found.checkpoint().step,
     }

@@ -227,6 +227,12 @@ def test_a_denoiser_without_derivative_is_refused() -> None:
         log_likelihood(cut, torch.zeros(2, 3))
 
 
+def test_a_path_starts_where_the_process_does() -> None:
+    assert Path(VE(sigma_min=0.01)).lowest == pytest.approx(0.01)
+    assert Path(VE(sigma_min=0.01), sigma_min=0.1).lowest == 0.1
+    assert Path(sigma_min=0).nodes(2)[::2] == [0.0, math.pi / 2]
+
+
 @pytest.mark.parametrize("wrong", [{"steps": 7}, {"steps": 0}, {"sigma_min": -1.0}, {"sigma_min": math.nan}])
 def test_paths_that_lead_nowhere_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="must"):
