@@ -4,7 +4,7 @@ import torch
 
 from ptdiff.cost import Counted, calls, planned
 from ptdiff.grid import grid
-from ptdiff.guidance import ClassifierFree
+from ptdiff.guidance import CFG
 from ptdiff.oracle import Gaussian
 from ptdiff.process import Flow, Level
 from ptdiff.solvers import SOLVERS, solve
@@ -21,10 +21,10 @@ def test_the_rows_that_run_are_the_calls_that_were_planned() -> None:
 
 
 def test_guidance_costs_two_calls_and_one_where_it_does_nothing() -> None:
-    guided = ClassifierFree(ORACLE, 2.0)
+    guided = CFG(2.0).guide(ORACLE)
     assert calls(guided, (0.5, 0.5)) == 2
-    assert calls(ClassifierFree(guided, 3.0), (0.5, 0.5)) == 4
-    assert calls(ClassifierFree(ORACLE, 1.0), (0.5, 0.5)) == 1
+    assert calls(CFG(3.0).guide(guided), (0.5, 0.5)) == 4
+    assert calls(CFG(1.0).guide(ORACLE), (0.5, 0.5)) == 1
 
 
 def test_a_gradient_counts_once_more() -> None:
