@@ -72,6 +72,7 @@ def test_what_a_run_learns_beside_its_weights_goes_on_bit_for_bit(start: Start, 
     assert ("log_variance" in names) == (name != "loss-aware")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("two_threads")
 def test_threads_that_share_a_batch_learn_the_same_bits_every_time(start: Start) -> None:
     whole, parted = parted_and_whole(start, "both", shards=2)
@@ -151,8 +152,9 @@ def test_every_weighting_trains(start: Start, name: str) -> None:
     assert all(torch.isfinite(value).all() for value in trial.tensors().values())
 
 
-@pytest.mark.parametrize("name", WEIGHTINGS)
-@pytest.mark.parametrize("density", ["logit-normal", "log-normal", "loss-aware"])
+@pytest.mark.parametrize(
+    ("name", "density"), [*((name, "logit-normal") for name in WEIGHTINGS), ("uncertainty", "loss-aware")]
+)
 def test_no_value_is_waited_for_in_a_step(
     start: Start, name: str, density: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -174,8 +176,10 @@ def test_no_value_is_waited_for_in_a_step(
             float(losses.detach().mean())
 
 
-@pytest.mark.parametrize("loss", ["l1", "huber", "pseudo-huber", {"name": "l2", "norm_p": 1.0}])
-@pytest.mark.parametrize("precision", ["32", "bf16"])
+@pytest.mark.parametrize(
+    ("loss", "precision"),
+    [("l1", "32"), ("huber", "bf16"), ("pseudo-huber", "32"), ({"name": "l2", "norm_p": 1.0}, "bf16")],
+)
 def test_every_loss_trains(start: Start, loss: Any, precision: str) -> None:
     trial = with_choices(start(steps=4, precision=precision), {"loss": loss, "noise": "offset"})
     assert trial.fit().steps == 4
