@@ -46,7 +46,7 @@ def rates(process: Process, t: Tensor) -> tuple[Level, Level]:
         at = t.detach().clone().requires_grad_()
         level = process.level(at)
         alpha, sigma = (
-            torch.autograd.grad(v.sum(), at)[0] if v.requires_grad else torch.zeros_like(v)
+            torch.autograd.grad(v.sum(), at, retain_graph=True)[0] if v.requires_grad else torch.zeros_like(v)
             for v in (level.alpha, level.sigma)
         )
     return Level(level.alpha.detach(), level.sigma.detach()), Level(alpha, sigma)
