@@ -81,7 +81,7 @@ class DPMppSDE:
                 continue
             middle = between(s, t, self.r)
             inner, late = sde_step(s, middle, self.eta), 1 / (2 * self.r)
-            mix = whole.mix[0] * late, whole.mix[0] * (1 - late)
+            mix = tuple(whole.mix[0] * share for share in (late, 1 - late) if share)
             stages.append(replace(inner, level=middle, advance=False))
             stages.append(replace(whole, mix=mix, noise=noise(self.eta, s, middle, t)))
         return closed(stages, found)
