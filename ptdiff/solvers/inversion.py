@@ -101,12 +101,12 @@ def invert_exactly(
     ``limit`` iterations: where steps are too long, or data has no density, different noise ends in the same data.
     """
     found = pairs(levels)
-    steps = [solver.table(_both(s, t)) for s, t in pairwise(found)]
-    if not _one_step(_deterministic(solver.table(levels)), steps):
+    _deterministic(solver.table(levels))
+    if not is_one_step(solver, levels):
         raise ValueError(f"only a one-step solver can be inverted exactly, not {solver}")
     y = x0 / math.hypot(*found[-1])
-    for table, (s, t) in reversed([*zip(steps, pairwise(found), strict=True)]):
-        target = y
+    for s, t in reversed([*pairwise(found)]):
+        table, target = solver.table(_both(s, t)), y
         for _ in range(limit):
             gap = target - solve(denoiser, y * math.hypot(*s), table, cond) / math.hypot(*t)
             open_ = ~(gap.abs().flatten(1).amax(dim=1) <= tolerance)
@@ -132,9 +132,10 @@ def _deterministic(table: Table) -> Table:
     return table
 
 
-def _one_step(table: Table, steps: list[Table]) -> bool:
-    """Whether a table is the tables of its steps one after another."""
-    rows = [(stage.keep, stage.mix) for stage in table.stages[1:]]
+def is_one_step(solver: Solver, levels: Level) -> bool:
+    """Whether the solver's table is the tables of its steps one after another, so that no step looks back."""
+    steps = [solver.table(_both(s, t)) for s, t in pairwise(pairs(levels))]
+    rows = [(stage.keep, stage.mix) for stage in solver.table(levels).stages[1:]]
     return rows == [(stage.keep, stage.mix) for step in steps for stage in step.stages[1:]]
 
 
