@@ -77,22 +77,22 @@ def _repeats(repeats: int) -> None:
 
 @dataclass(frozen=True)
 class Restart:
-    """Restart (Xu et al. 2023, algorithm 1): at rho = low, back up to rho = high and down again, ``repeats`` times.
+    """Restart (Xu et al. 2023, algorithm 1): at the low end of an interval back up to its high end, ``repeats`` times.
 
-    The interval is that of the grid's own levels within [low, high] (rho = sigma / alpha; unit-variance data: twice the
-    paper's sigma).  Several intervals are a Restart with another one as its base.  ValueError where the grid has fewer
-    than two levels in the interval.
+    intervals: (low, high) in rho = sigma / alpha (for data of unit variance; twice the paper's sigma, whose data has
+    standard deviation 0.5).  The restarts go over the grid's own levels within them.  ValueError where the grid has
+    fewer than two levels in an interval.
     """
 
     base: Solver = field(default_factory=Heun)
-    low: float = 0.1
-    high: float = 2.0
+    intervals: tuple[tuple[float, float], ...] = ((0.1, 2.0),)
     repeats: int = 2
 
     def __post_init__(self) -> None:
         _repeats(self.repeats)
-        if not 0 < self.low < self.high < math.inf:
-            raise ValueError(f"a restart needs 0 < low < high < inf, not low {self.low} and high {self.high}")
+        for low, high in self.intervals:
+            if not 0 < low < high < math.inf:
+                raise ValueError(f"a restart needs 0 < low < high < inf, not the interval ({low}, {high})")
 
     @property
     def order(self) -> int:
@@ -100,14 +100,18 @@ class Restart:
 
     def table(self, levels: Level) -> Table:
         found = pairs(levels)
-        inside = [i for i, (a, b) in enumerate(found) if self.low * a <= b <= self.high * a]
-        if len(inside) < 2:
-            raise ValueError(
-                f"the grid has no two levels with sigma / alpha between low {self.low} and high {self.high}: "
-                "take more steps or a wider interval"
-            )
-        top, bottom = inside[0], inside[-1]
-        ways = [found[: bottom + 1], *[found[top : bottom + 1]] * self.repeats, found[bottom:]]
+        ways, here = [], 0
+        for low, high in sorted(self.intervals, reverse=True):
+            inside = [i for i, (alpha, sigma) in enumerate(found) if low * alpha <= sigma <= high * alpha]
+            if len(inside) < 2:
+                raise ValueError(
+                    f"the grid has no two levels with sigma / alpha in the interval ({low}, {high}): "
+                    "take more steps or a wider interval"
+                )
+            top, bottom = inside[0], inside[-1]
+            ways += [found[here : bottom + 1], *[found[top : bottom + 1]] * self.repeats]
+            here = bottom
+        ways.append(found[here:])
         return joined(found[0], [self.base.table(levels_of(way)) for way in ways if len(way) > 1])
 
 
