@@ -72,5 +72,10 @@ def gap(pair: Pair) -> float:
 def certify(pairs: list[Pair]) -> Iterator[Certificate]:
     """One certificate for each pair."""
     for pair in pairs:
-        options = " ".join([pair.ours["name"], *(f"{k}={v}" for k, v in pair.ours.items() if k != "name")])
-        yield Certificate("agreement", f"{pair.peer} {pair.theirs}, {options}", gap(pair), 0.0, TOLERANCE, "at most")
+        subject = f"{pair.peer}, {pair.theirs}, {_words(pair.ours)}"
+        yield Certificate("agreement", subject, gap(pair), 0.0, TOLERANCE, "at most")
+
+
+def _words(choice: Mapping[str, Any]) -> str:
+    options = (f"{k}={_words(v) if isinstance(v, Mapping) else v}" for k, v in choice.items() if k != "name")
+    return " ".join([choice["name"], *options])

@@ -21,11 +21,19 @@ def alternatives(option: str, hint: Any) -> tuple[Any, ...]:
     return get_args(hint) if get_origin(hint) is Literal else ()
 
 
+_CLASSES = tuple(SOLVERS.values())
+
+
+def _options(cls: Any) -> list[str]:
+    return [field.name for field in dataclasses.fields(cls)]
+
+
 def choices(name: str) -> Iterator[tuple[str, Solver]]:
     """Label and solver: the defaults, then with each other value of each option, by itself and with other points.
 
     A label is the name, and the options that differ from the defaults: "heun chart=noise".  What a solver refuses is
-    left out: it says so with a message of its own.
+    left out: it says so with a message of its own.  An entry that is another one with other defaults (a subclass with
+    the same options) has nothing but its defaults to certify.
     """
     cls = SOLVERS[name]
     hints, defaults = get_type_hints(cls), {field.name: field.default for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
@@ -38,6 +46,8 @@ def choices(name: str) -> Iterator[tuple[str, Solver]]:
     points = [change for change in others if "points" in change]
     both = [{**a, **b} for a in points for b in others if "points" not in b]
     yield name, cls()
+    if any(cls is not other and issubclass(cls, other) and _options(cls) == _options(other) for other in _CLASSES):
+        return
     for options in [*others, *both]:
         try:
             yield " ".join([name, *(f"{key}={value}" for key, value in options.items())]), cls(**options)

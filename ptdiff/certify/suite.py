@@ -113,8 +113,9 @@ def run(parts: Sequence[Part], workers: int, progress: Callable[[int, int], None
 
 
 def worst(certificates: Iterable[Certificate]) -> list[tuple[Certificate, int]]:
-    """For each kind and first word of the subjects, the certificate nearest to failing, and how many there are."""
+    """The certificate nearest to failing of each kind, for orders of each solver, and how many there are."""
     groups: dict[tuple[str, str], list[Certificate]] = {}
     for certificate in certificates:
-        groups.setdefault((certificate.kind, certificate.subject.split(", ")[0]), []).append(certificate)
+        name = certificate.subject.replace(",", "").split()[0] if certificate.kind.endswith("order") else ""
+        groups.setdefault((certificate.kind, name), []).append(certificate)
     return [(max(group, key=lambda c: (not c.holds, c.excess)), len(group)) for group in groups.values()]

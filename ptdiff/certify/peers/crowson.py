@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -22,6 +23,22 @@ def sampling() -> Any:
     return part(PACKAGE, "sampling", _UNUSED)
 
 
+def _path(noise: Noise) -> Callable[[Tensor, Tensor], Tensor]:
+    """Increments of a Brownian path over SNR = 1 / sigma^2: of an interval, or of one that begins with the last."""
+    last: list[tuple[Tensor, Tensor, Tensor]] = []
+
+    def increment(start: Tensor, end: Tensor) -> Tensor:
+        z = noise()
+        if last and torch.isclose(last[-1][0], start, rtol=1e-9):
+            _, between, before = last[-1]
+            spans = between**-2 - start**-2, end**-2 - between**-2
+            return (torch.sqrt(spans[0]) * before + torch.sqrt(spans[1]) * z) / torch.sqrt(spans[0] + spans[1])
+        last.append((start, end, z))
+        return z
+
+    return increment
+
+
 def sampler(name: str, **options: Any) -> Sampler:
     """``sample_<name>`` with these options."""
 
@@ -33,15 +50,12 @@ def sampler(name: str, **options: Any) -> Sampler:
 
         given = dict(options)
         if "noise_sampler" in inspect.signature(function).parameters:
-            given["noise_sampler"] = lambda *_: noise()
+            given["noise_sampler"] = _path(noise)
         with drawing(noise):
-            if "sigmas" in inspect.signature(function).parameters:
-                end = function(
-                    model, x, levels.sigma, disable=True, callback=lambda seen: visited.append(seen["x"]), **given
-                )
-            else:
-                ends = float(levels.sigma[-1]), float(levels.sigma[0])
-                end = function(model, x, *ends, disable=True, **given)
-        return [*visited[1:], end]
+            end = function(
+                model, x, levels.sigma, disable=True, callback=lambda seen: visited.append(seen["x"]), **given
+            )
+        # with churn the states that are shown hold its noise already
+        return [end] if options.get("s_churn") else [*visited[1:], end]
 
     return run

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ptdiff.certify.peers import Noise, Sampler
+from ptdiff.certify.peers.loading import drawing
 from ptdiff.denoiser import Denoiser
 from ptdiff.process import Level
 
@@ -45,15 +46,14 @@ def _walk(
     x: Tensor,
     called: list[Level],
     output: Callable[[Tensor, Level, Tensor], Tensor],
-    noise: Noise | None = None,
+    noise: Noise,
     **given: Any,
 ) -> list[Tensor]:
     states = []
-    for i, (t, level) in enumerate(zip(made.timesteps, called, strict=True)):
-        if noise is not None:
-            given["variance_noise"] = noise() if i + 1 < len(called) else torch.zeros_like(x)
-        x = made.step(output(x, level, denoiser(x, level, {})), t, x, **given).prev_sample
-        states.append(x)
+    with drawing(noise):
+        for t, level in zip(made.timesteps, called, strict=True):
+            x = made.step(output(x, level, denoiser(x, level, {})), t, x, **given).prev_sample
+            states.append(x)
     return states
 
 
@@ -70,8 +70,7 @@ def by_sigma(name: str, **options: Any) -> Sampler:
         made = _made(name, prediction_type="sample", **options)
         made.set_timesteps(len(levels.alpha) - 1)
         made.sigmas = levels.sigma / levels.alpha
-        stochastic = str(options.get("algorithm_type", "")).startswith("sde")
-        return _walk(made, denoiser, x, _each(levels), _x0, noise if stochastic else None)
+        return _walk(made, denoiser, x, _each(levels), _x0, noise)
 
     return run
 
@@ -87,38 +86,44 @@ def by_chain(name: str, **options: Any) -> Sampler:
         squares = levels.alpha.square()
         made.alphas_cumprod, made.final_alpha_cumprod = squares[:-1].flip(0), squares[-1]
         given = {} if eta is None else {"eta": eta}
-        return _walk(made, denoiser, x, _each(levels), _eps, noise if eta else None, **given)
+        called = _each(levels)
+        if name == "PNDM":
+            # it starts with a trial step, and calls once more where that has led
+            return _walk(made, denoiser, x, [*called[:2], *called[1:]], _eps, noise)[1:]
+        return _walk(made, denoiser, x, called, _eps, noise, **given)
 
     return run
 
 
-def exploding(name: str, inner: Callable[[Level], Level] | None = None, **options: Any) -> Sampler:
-    """Schedulers with a table of sigma and alpha = 1; two calls a step where ``inner`` or Heun's rule says so.
-
-    inner: the levels (n + 1,) to those of the second calls (n,).
-    """
+def exploding(name: str, **options: Any) -> Sampler:
+    """Schedulers with a table of sigma and alpha = 1, or of flow matching; some call twice a step, the second time at
+    the next level or at the geometric mean."""
 
     def run(denoiser: Denoiser, x: Tensor, levels: Level, noise: Noise) -> list[Tensor]:
-        twice = name.startswith(("Heun", "KDPM2", "FlowMatchHeun"))
         made = _made(name, **options)
         made.set_timesteps(len(levels.alpha) - 1)
-        called = _each(levels)
-        sigmas = levels.sigma
-        if twice:
-            sigmas = torch.cat([sigmas[:1], sigmas[1:-1].repeat_interleave(2), sigmas[-1:]])
-            called = _each(levels, 2)
-        made.sigmas = sigmas
-        output = _flow if name.startswith("FlowMatch") else _eps
-        if inner is not None:
-            between = inner(levels)
-            made.sigmas_interpol = torch.cat([sigmas[:1], between.sigma.repeat_interleave(2), sigmas[-1:]])
-            seconds = _each(Level(*(torch.cat([v, v[-1:]]) for v in (between.alpha, between.sigma))))
-            called = [level for pair in zip(_each(levels), seconds, strict=False) for level in pair]
         made.is_scale_input_called = True
-        states = _walk(made, denoiser, x, called[: len(made.timesteps)], output)
+        called, made.sigmas = _each(levels), levels.sigma
+        twice = name.startswith(("Heun", "KDPM2", "FlowMatchHeun"))
+        if twice:
+            made.sigmas = _twice(levels.sigma)
+            called = _each(levels, 2)
+        if name.startswith("KDPM2"):
+            between = torch.sqrt(levels.sigma[:-2] * levels.sigma[1:-1])
+            made.sigmas_interpol = torch.cat(
+                [levels.sigma[:1], between.repeat_interleave(2), levels.sigma.new_zeros(3)]
+            )
+            seconds = [Level(levels.alpha[0], sigma) for sigma in between]
+            called = [level for pair in zip(_each(levels), seconds, strict=False) for level in pair] + called[-1:]
+        output = _flow if name.startswith("FlowMatch") else _eps
+        states = _walk(made, denoiser, x, called[: len(made.timesteps)], output, noise)
         return states[-1:] if twice else states
 
     return run
+
+
+def _twice(sigmas: Tensor) -> Tensor:
+    return torch.cat([sigmas[:1], sigmas[1:-1].repeat_interleave(2), sigmas[-1:]])
 
 
 def pseudo(denoiser: Denoiser, x: Tensor, levels: Level, noise: Noise) -> list[Tensor]:
@@ -126,4 +131,4 @@ def pseudo(denoiser: Denoiser, x: Tensor, levels: Level, noise: Noise) -> list[T
     made = _made("IPNDM")
     made.set_timesteps(len(levels.alpha) - 1)
     made.alphas, made.betas = levels.alpha, levels.sigma
-    return _walk(made, denoiser, x, _each(levels), _velocity)
+    return _walk(made, denoiser, x, _each(levels), _velocity, noise)

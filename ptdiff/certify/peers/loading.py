@@ -60,6 +60,9 @@ def part(package: str, name: str, unused: tuple[str, ...] = ()) -> Any:
 
 @contextmanager
 def drawing(noise: Noise) -> Iterator[None]:
-    """Inside, ``torch.randn_like`` gives the numbers of ``noise``."""
-    with mock.patch.object(torch, "randn_like", side_effect=lambda *_, **__: noise()):
+    """Inside, ``torch.randn_like`` and ``torch.randn`` give the numbers of ``noise``."""
+    with (
+        mock.patch.object(torch, "randn_like", side_effect=lambda *_, **__: noise()),
+        mock.patch.object(torch, "randn", side_effect=lambda *_, **__: noise()),
+    ):
         yield
