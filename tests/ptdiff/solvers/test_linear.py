@@ -1,6 +1,7 @@
 """Linear multistep methods and the PNDM family: the published formulas line by line."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -48,7 +49,9 @@ def test_ab_in_the_noise_chart_is_the_linear_multistep_method_in_sigma(points: i
         nodes = [float(sigmas[i - j]) for j in range(len(history))]
         for j, slope in enumerate(history):
             others = nodes[:j] + nodes[j + 1 :]
-            integral = np.polynomial.Polynomial.fromroots(others).integ() if others else np.polynomial.Polynomial([0, 1])
+            integral = (
+                np.polynomial.Polynomial.fromroots(others).integ() if others else np.polynomial.Polynomial([0, 1])
+            )
             area = integral(float(sigmas[i + 1])) - integral(float(sigmas[i]))
             x = x + slope * area / math.prod(nodes[j] - other for other in others)
     levels = Level(torch.ones_like(sigmas), sigmas)
@@ -82,7 +85,7 @@ def test_ab_of_two_points_extrapolates_the_slope_in_its_chart(chart: str) -> Non
 def test_ipndm_transfers_the_mean_of_the_newest_noises(points: int) -> None:
     x, history = X, list[Tensor]()
     ends = list(zip(LEVELS.alpha, LEVELS.sigma, strict=True))
-    for s, t in zip(ends, ends[1:], strict=False):
+    for s, t in pairwise(ends):
         history = [_noise(x, *s), *history][:points]
         x = _transfer(x, _mean(history), s, t)
     assert torch.allclose(solve(ORACLE, X, IPNDM(points=points).table(LEVELS)), x, rtol=0, atol=1e-10)
@@ -92,7 +95,7 @@ def test_ipndm_transfers_the_mean_of_the_newest_noises(points: int) -> None:
 def test_pndm_begins_as_it_says_and_goes_on_with_four_points(begin: str) -> None:
     x, history = X, list[Tensor]()
     ends = list(zip(LEVELS.alpha, LEVELS.sigma, strict=True))
-    for s, t in zip(ends, ends[1:], strict=False):
+    for s, t in pairwise(ends):
         history = [_noise(x, *s), *history][:4]
         e = _mean(history)
         if begin == "prk" and len(history) < 4:

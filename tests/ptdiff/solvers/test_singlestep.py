@@ -1,6 +1,7 @@
 """Singlestep methods: the algorithms of the papers line by line."""
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -87,7 +88,7 @@ def _data_third(x: Tensor, lam: float, h: float, r1: float, r2: float) -> Tensor
 def test_the_algorithms_of_the_papers(solver: Solver, step, inner: tuple[float, ...]) -> None:  # type: ignore[no-untyped-def]
     x = X
     lam = torch.log(LEVELS.alpha / LEVELS.sigma).tolist()
-    for start, end in zip(lam, lam[1:], strict=False):
+    for start, end in pairwise(lam):
         x = step(x, start, end - start, *inner)
     assert torch.allclose(solve(ORACLE, X, solver.table(LEVELS)), x, rtol=0, atol=1e-11)
 
@@ -96,7 +97,7 @@ def test_dpm_2_takes_the_slope_at_the_geometric_mean() -> None:
     sigmas = torch.tensor([10.0, 4.0, 1.0, 0.3, 0.0], dtype=DTYPE)
     one = torch.ones((), dtype=DTYPE)
     x = 10 * X
-    for sigma, lower in zip(sigmas, sigmas[1:], strict=False):
+    for sigma, lower in pairwise(sigmas):
         slope = (x - ORACLE(x, Level(one, sigma), {})) / sigma
         if lower > 0:
             middle = (sigma * lower).sqrt()

@@ -1,5 +1,7 @@
 """Traces: a solver written in forms is the table it should be."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 
@@ -48,7 +50,7 @@ def test_the_runge_kutta_step_is_that_of_the_angle_chart(order: int, method: typ
     levels = _levels(3)
     found = pairs(levels)
     trace = Trace(found[0])
-    for s, t in zip(found, found[1:], strict=False):
+    for s, t in pairwise(found):
         trace.evaluate(runge_kutta(trace, trace.x, s, t, order), t)
     for ours, theirs in zip(trace.table(found).stages, method("angle").table(levels).stages, strict=True):
         assert ours.keep == pytest.approx(theirs.keep, abs=1e-13)
