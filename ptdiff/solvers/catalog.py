@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from ptdiff.solvers.adaptive import Adaptive
 from ptdiff.solvers.ancestral import DPM2Ancestral, DPMpp2SAncestral, EulerAncestral
 from ptdiff.solvers.churn import Churn
 from ptdiff.solvers.deis import DEIS
+from ptdiff.solvers.dormand_prince import Dopri5
+from ptdiff.solvers.dpm_adaptive import DPMAdaptive
 from ptdiff.solvers.euler_maruyama import EulerMaruyama
 from ptdiff.solvers.exponential import DDIM, DDPM
 from ptdiff.solvers.langevin import Corrector, Langevin
@@ -67,3 +70,5 @@ SOLVERS: dict[str, type[Solver]] = {
     "corrector": Corrector,
     "tempered": Tempered,
 }
+
+ADAPTIVE: dict[str, type[Adaptive]] = {"dopri5": Dopri5, "dpm-adaptive": DPMAdaptive}
