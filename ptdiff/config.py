@@ -37,6 +37,18 @@ GuidanceChoice = Annotated[Choice, BeforeValidator(_guided)]
 """A choice; a number is short for classifier-free guidance of that scale, and options without a name mean cfg."""
 
 
+def _decay(value: object) -> object:
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        if not 0 <= value < 1:
+            raise ValueError(f"the decay of an average must lie in [0, 1), not {value}")
+        value = {"decay": float(value)}
+    return {"name": "fixed", **value} if isinstance(value, Mapping) else value
+
+
+AverageChoice = Annotated[Choice, BeforeValidator(_decay)]
+"""A choice; a number is short for the fixed average with that decay."""
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -52,7 +64,9 @@ class Training(_Section):
     weight_decay: float = Field(0.01, ge=0)
     betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.9, 0.99)
     clip: float = Field(1.0, gt=0, description="largest gradient norm")
-    ema: float = Field(0.998, ge=0, lt=1, description="decay of the averaged weights, warmed up")
+    ema: AverageChoice = Field({"name": "fixed", "decay": 0.998}, description="average of the weights; a number: decay")
+    averages: list[AverageChoice] = Field([], description="further averages, kept beside it")
+    snapshots: int = Field(0, ge=0, description="snapshots of the power averages, for other widths afterwards")
     condition_dropout: float = Field(0.1, ge=0, le=1, description="share of labels hidden, for guidance")
     precision: Literal["32", "bf16"] = "32"
     shards: int = Field(1, ge=1, description="parts of a batch that CPU threads work on side by side")

@@ -7,6 +7,7 @@
         metrics.jsonl    one line a report: step, loss, loss by noise band, …
         samples/         previews;   logs/   what the logger writes
         checkpoints/     see ptdiff.checkpoint
+        averages/        snapshots of averaged weights, where there are any: see ptdiff.posthoc
 
 Nothing in the folder is a pickle.
 """
@@ -29,8 +30,11 @@ from ptdiff.checkpoint import Checkpoint, latest, write_atomic
 from ptdiff.config import Config, read, validate
 from ptdiff.data import Data
 from ptdiff.modality import Modality
+from ptdiff.names import unknown
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from ptdiff.denoiser import NetworkDenoiser
 
 
@@ -88,6 +92,10 @@ class Run:
     def checkpoints(self) -> Path:
         return self.path / "checkpoints"
 
+    @property
+    def averages(self) -> Path:
+        return self.path / "averages"
+
     def modality(self) -> Modality:
         """The modality with the options of this run."""
         return registry.load(self.config.modality, self.config.options)
@@ -105,16 +113,45 @@ class Run:
 
         return NetworkDenoiser(self.modality().backbone(self.data), self.config.prediction)
 
-    def denoiser(self, warn: Callable[[str], None] | None = None, *, average: bool = True) -> NetworkDenoiser:
-        """The trained denoiser: averaged weights (EMA), or the raw ones."""
+    def denoiser(
+        self, warn: Callable[[str], None] | None = None, *, weights: str | float | None = None
+    ) -> NetworkDenoiser:
+        """The trained denoiser.
+
+        weights: "raw"; "ema", the averaged ones, or "ema-1", … for further averages; "best" of a run with patience; a
+        number, or its text, for the average of that relative width, made of the run's snapshots.  None means the best
+        where there are such, and "ema" elsewhere.  RunError for weights that the run cannot give.
+        """
         model = self.network()
         checkpoint = self.checkpoint(warn)
         try:
-            model.load_state_dict(checkpoint.tensors("ema" if average else "model"))
+            model.load_state_dict(self._weights(checkpoint, weights, warn))
         except RuntimeError as error:
             first = str(error).splitlines()[-1].strip()
             raise RunError(f"{checkpoint.path} does not fit the modality {self.config.modality!r}: {first}") from error
         return model.eval()
+
+    def _weights(
+        self, checkpoint: Checkpoint, weights: str | float | None, warn: Callable[[str], None] | None
+    ) -> dict[str, Tensor]:
+        from ptdiff.posthoc import average
+
+        parts = {"raw": "model"} | {
+            part: part
+            for part in sorted(file.stem for file in checkpoint.path.glob("*.safetensors"))
+            if part.startswith(("ema", "best"))
+        }
+        name = ("best" if "best" in parts else "ema") if weights is None else weights
+        if isinstance(name, str) and name in parts:
+            return checkpoint.tensors(parts[name])
+        try:
+            width = float(name)
+        except ValueError:
+            raise unknown("weights", str(name), [*parts, "a relative width such as 0.1"]) from None
+        try:
+            return average(self.averages, checkpoint, width, warn)
+        except ValueError as error:
+            raise RunError(f"{self.path}: {error}") from None
 
     @contextmanager
     def locked(self) -> Iterator[None]:

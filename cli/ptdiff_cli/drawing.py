@@ -123,10 +123,11 @@ def draw_samples(
     batch: int | None = None,
     keep: Callable[[int], bool] | None = None,
     weak: Run | None = None,
+    weights: str | None = None,
 ) -> Drawn:
     """``count`` samples with ``labels`` (count,) or without; ``keep`` picks the steps whose states are kept.
 
-    weak: a run to be guided away from (autoguidance).
+    weak: a run to be guided away from (autoguidance).  weights: which of the run's, see Run.denoiser.
     """
     import numpy as np
     import torch
@@ -136,7 +137,7 @@ def draw_samples(
     from ptdiff.solvers.adaptive import Adaptive
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model = Counted(run.denoiser(say).to(device))
+    model = Counted(run.denoiser(say, weights=weights).to(device))
     against = None if weak is None else Counted(weak.denoiser(say).to(device))
     denoiser = prepared(model, plan, run.data, against)
     kind = run.modality()

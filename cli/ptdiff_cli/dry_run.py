@@ -19,7 +19,6 @@ def dry_run(config: Config, kind: Modality, data: Data) -> None:
     from torch.utils.flop_counter import FlopCounterMode
 
     from ptdiff.denoiser import NetworkDenoiser
-    from ptdiff.training.ema import EMA
     from ptdiff.training.fit import keep_freed_memory
     from ptdiff.training.module import DiffusionModule
 
@@ -29,7 +28,7 @@ def dry_run(config: Config, kind: Modality, data: Data) -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     module = DiffusionModule(denoiser, data, config).to(device)
     optimizer = module.configure_optimizers()
-    module.average = EMA(denoiser, config.training.ema)
+    module.make_averages()
     parameters = sum(p.numel() for p in denoiser.parameters())
     random = next(module.randomness(range(1)))
     with FlopCounterMode(display=False) as counter:
@@ -46,15 +45,15 @@ def dry_run(config: Config, kind: Modality, data: Data) -> None:
         seconds.append(time.perf_counter() - began)
     each = sorted(seconds)[1]
     plan = config.training
-    # weights, gradients, two moments and the average
-    state = 5 * parameters * 4
+    # weights, gradients, two moments and the averages
+    state = (4 + len(module.averages)) * parameters * 4
     print(config.to_yaml())
     print(f"one sample       {data.shape}, {len(data.classes)} classes")
     print(f"training samples {len(data.train) if data.train is not None else 0:,}")
     print(f"batch            {plan.batch}")
     print(f"parameters       {parameters:,}")
     print(f"operations       {counter.get_total_flops() / 1e9:.2f} GFLOP a step, forward and backward")
-    print(f"memory           {state / 2**20:.1f} MiB for weights, gradients, moments, average; {_peak(device)} in all")
+    print(f"memory           {state / 2**20:.1f} MiB for weights, gradients, moments, averages; {_peak(device)} in all")
     print(f"one step         {each * 1e3:.0f} ms on {_where(device)}")
     if plan.minutes is not None:
         print(f"training         at most {plan.minutes:g} min, about {plan.minutes * 60 / each:,.0f} steps")

@@ -31,6 +31,9 @@ def evaluate(
     process: Annotated[str | None, typer.Option(help="Process to sample under.")] = None,
     spacing: Annotated[str | None, typer.Option(help="Time grid: see 'ptdiff list spacing'.")] = None,
     guidance: Annotated[float | None, typer.Option(min=0, help="Classifier-free guidance; 1 is none.")] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="raw, ema, ema-1, best, or a relative width: an average after the fact.")
+    ] = None,
     points: Annotated[int | None, typer.Option(help="Points of each cloud, generated and reference.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the samples and of the intervals.")] = 0,
     set_: Annotated[
@@ -86,7 +89,7 @@ def evaluate(
     with bad_data("data"):
         sets = comparison(ours.train, target, n, seed, match=same_classes)
     labels = sets.labels if same_classes else spread_labels(torch.arange(n), len(found.data.classes)).get("label")
-    drawn = draw_samples(found, plan, labels if found.data.classes else None, n, shape, batch=batch)
+    drawn = draw_samples(found, plan, labels if found.data.classes else None, n, shape, batch=batch, weights=weights)
     say(f"comparing {n} samples with {n} of the {split} split")
     with progress("pairs") as bar:
         generated = torch.from_numpy(drawn.samples)
@@ -101,6 +104,7 @@ def evaluate(
             "shape": list(shape),
             "calls": drawn.calls,
         },
+        "weights": weights,
         "step": found.checkpoint().step,
     }
     write_atomic(found.path / "eval.json", dumps(result, indent=1) + "\n")

@@ -28,6 +28,9 @@ def likelihood(
     steps: Annotated[int, typer.Option(min=2, help="Steps along the flow, even; four calls each.")] = 48,
     sigma_min: Annotated[float, typer.Option(min=0, help="Noise of the cleanest level, for data of width 1.")] = 1e-3,
     process: Annotated[str | None, typer.Option(help="Process whose end is the prior; default the run's.")] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="raw, ema, ema-1, best, or a relative width: an average after the fact.")
+    ] = None,
     unconditional: Annotated[bool, typer.Option("--unconditional", help="Do not tell the network the class.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Which samples, and which probes.")] = 0,
     batch: Annotated[int | None, typer.Option(min=1, help="Samples at a time.")] = None,
@@ -74,7 +77,7 @@ def likelihood(
     width, shape, size = own.bin_width, tuple(x.shape[1:]), x[0].numel()
     if width is not None:
         x = dequantize(x, width, seed, ids)
-    model_units = _measure(found, x, cond, path, kind, seed, ids, batch)
+    model_units = _measure(found, x, cond, path, kind, seed, ids, batch, weights)
     if not torch.isfinite(model_units.nats).all():
         raise ValueError("the likelihoods are not finite: try more steps, or a larger --sigma-min")
     nats = world_nats(model_units.nats, found.data, shape)
@@ -100,6 +103,7 @@ def likelihood(
         "steps": steps,
         "sigma_min": path.lowest,
         "seed": seed,
+        "weights": weights,
         "step": found.checkpoint().step,
     }
     if out is not None:
@@ -131,6 +135,7 @@ def _measure(
     seed: int,
     ids: Tensor,
     batch: int | None,
+    weights: str | None,
 ) -> LogLikelihood:
     """Log-likelihoods of x (n, …), world units, in model units and on the CPU."""
     import torch
@@ -138,7 +143,7 @@ def _measure(
     from ptdiff.likelihood import LogLikelihood, log_likelihood
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model = run.denoiser(say).to(device).requires_grad_(False)
+    model = run.denoiser(say, weights=weights).to(device).requires_grad_(False)
     size = x[0].numel()
     say(f"{len(x)} samples, {path.calls * (1 + kind.products(size)):,} evaluations of the network each")
     z = run.data.normalize(x)

@@ -24,6 +24,9 @@ def sample(
     label: Annotated[str | None, typer.Option(help="A class by name or number, or none; default all in turn.")] = None,
     guidance: Annotated[float | None, typer.Option(min=0, help="Classifier-free guidance; 1 is none.")] = None,
     weak: Annotated[Path | None, typer.Option(help="A weaker run to be guided away from: autoguidance.")] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="raw, ema, ema-1, best, or a relative width: an average after the fact.")
+    ] = None,
     points: Annotated[int | None, typer.Option(help="Points of each cloud; any number.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Sample i depends on (seed, i) alone.")] = 0,
     trajectory: Annotated[bool, typer.Option("--trajectory", help="Keep all states on the way too.")] = False,
@@ -64,7 +67,15 @@ def sample(
     elif label is not None:
         labels = torch.full((count,), label_of(found, label))
     drawn = draw_samples(
-        found, plan, labels, count, shape, batch=batch, keep=(lambda step: True) if trajectory else None, weak=other
+        found,
+        plan,
+        labels,
+        count,
+        shape,
+        batch=batch,
+        keep=(lambda step: True) if trajectory else None,
+        weak=other,
+        weights=weights,
     )
     target = out or found.path / "samples" / (f"seed-{seed}.npz" if kind == "npz" else f"seed-{seed}-{kind}")
     _write(found, drawn, target, kind)

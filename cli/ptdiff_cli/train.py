@@ -148,11 +148,19 @@ def _choices(config: Config) -> None:
     from ptdiff.denoiser import PREDICTIONS, check_prediction
     from ptdiff.density import DENSITIES
     from ptdiff.names import choose, unknown
+    from ptdiff.objective import LOSSES
     from ptdiff.process import PROCESSES
     from ptdiff.sampling import Plan
+    from ptdiff.training.corruption import NOISES
+    from ptdiff.training.ema import averages_of
+    from ptdiff.weighting import WEIGHTINGS
 
     process = choose("process", PROCESSES, config.process)
     choose("density", DENSITIES, config.density)
+    choose("weighting", WEIGHTINGS, config.weighting)
+    choose("loss", LOSSES, config.loss)
+    choose("noise", NOISES, config.noise)
+    averages_of(config.training)
     Plan.chosen(config.process, config.sampling)
     if config.prediction not in PREDICTIONS:
         raise unknown("prediction", config.prediction, PREDICTIONS)

@@ -129,8 +129,7 @@ class Previews(pl.Callback):
             self.last = time.monotonic()
 
     def _draw(self, module: DiffusionModule) -> None:
-        config, data, average = self.run.config, self.run.data, module.average
-        assert average is not None
+        config, data, average = self.run.config, self.run.data, module.averages[0]
         plan = Plan.chosen(config.process, config.sampling)
         cond = spread_labels(self.ids, len(data.classes))
         titles = [data.classes[i] for i in cond["label"].tolist()] if cond else []

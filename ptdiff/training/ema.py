@@ -7,6 +7,7 @@ An average is its schedule of decays d_n:
     fixed       d = min(decay, (1 + n) / (10 + n)): constant, after a warm-up that forgets the first, useless weights
     warm-up     d = 1 - (1 + n / inverse_gamma)^-power, between min and max
     power       d = (1 - 1 / (n + 1))^(gamma + 1): a profile like t^gamma, as wide as ``std`` of the run
+    uniform     d = m / (m + 1), m = max(0, n - start): equal weights from ``start`` on
 """
 
 from __future__ import annotations
@@ -17,6 +18,10 @@ from typing import Protocol
 
 import torch
 from torch import Tensor, nn
+
+from ptdiff.config import Training
+from ptdiff.names import choose
+from ptdiff.posthoc import exponent
 
 
 class Average(Protocol):
@@ -68,7 +73,7 @@ class Power:
     """A power-function average of relative width ``std``: of the run so far, so that it needs no warm-up.
 
     Karras et al. 2024, eq. 2-4: weight of the weights at time t proportional to t^gamma.  Two or more of them, with
-    snapshots kept, give an average of any width afterwards (:mod:`ptdiff.training.posthoc`).
+    snapshots kept, give an average of any width afterwards (:mod:`ptdiff.posthoc`).
     """
 
     std: float = 0.1
@@ -85,20 +90,22 @@ class Power:
         return float((1 - 1 / (n + 1)) ** (self.gamma + 1))
 
 
-def exponent(std: float) -> float:
-    """gamma of the profile t^gamma on [0, 1] that has this standard deviation: its variance is (gamma + 1) /
-    ((gamma + 2)^2 (gamma + 3)), which falls from 1/12 at gamma = 0."""
-    if not 0.005 <= std <= 12**-0.5:
-        raise ValueError(f"the relative width of an average must lie in [0.005, 0.2886], not {std}")
-    low, high = 0.0, 1e3
-    for _ in range(100):
-        middle = (low + high) / 2
-        wider = (middle + 1) / ((middle + 2) ** 2 * (middle + 3)) > std * std
-        low, high = (middle, high) if wider else (low, middle)
-    return low
+@dataclass(frozen=True)
+class Uniform:
+    """The plain mean of all weights from update ``start`` on: stochastic weight averaging (Izmailov et al. 2018)."""
+
+    start: int = 0
+
+    def __post_init__(self) -> None:
+        if self.start < 0:
+            raise ValueError(f"start must be at least 0, not {self.start}")
+
+    def keep(self, n: int) -> float:
+        passed = max(0, n - self.start)
+        return passed / (passed + 1)
 
 
-AVERAGES: dict[str, type[Average]] = {"fixed": Fixed, "warm-up": WarmUp, "power": Power}
+AVERAGES: dict[str, type[Average]] = {"fixed": Fixed, "warm-up": WarmUp, "power": Power, "uniform": Uniform}
 
 
 class EMA:
@@ -132,3 +139,28 @@ class EMA:
         for name, value in average.items():
             self.average[name].copy_(value)
         self.updates = updates
+
+
+def averages_of(plan: Training) -> list[Average]:
+    """The averages that a configuration asks for, ``ema`` first; ValueError for snapshots without a power average."""
+    found = [choose("average", AVERAGES, choice) for choice in (plan.ema, *plan.averages)]
+    if plan.snapshots and not any(isinstance(average, Power) for average in found):
+        raise ValueError(
+            "training.snapshots are of power averages, and there is none: "
+            "set training.averages to [{name: power, std: 0.05}, {name: power, std: 0.1}]"
+        )
+    return found
+
+
+def part_name(index: int) -> str:
+    """What an average is called in checkpoints and on the command line: ema, ema-1, ema-2, …"""
+    return f"ema-{index}" if index else "ema"
+
+
+def profiles(averages: list[EMA]) -> dict[str, dict[str, float]]:
+    """The profiles of those that are power averages, by name, as plain values (ptdiff.posthoc.Profile)."""
+    return {
+        part_name(index): {"updates": average.updates, "std": average.schedule.std}
+        for index, average in enumerate(averages)
+        if isinstance(average.schedule, Power)
+    }

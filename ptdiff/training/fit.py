@@ -7,21 +7,24 @@ import logging
 import signal
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 
 from ptdiff.checkpoint import Checkpoint, latest
+from ptdiff.config import Training
 from ptdiff.data import Data
 from ptdiff.modality import Modality
 from ptdiff.run import Run, process_rank
 from ptdiff.training.callbacks import Checkpoints, Observer, OrderlyStop, Previews, Reports
 from ptdiff.training.loggers import Trackers
 from ptdiff.training.module import DiffusionModule, Diverged
+from ptdiff.training.snapshots import Snapshots
 from ptdiff.training.state import load_state
 
 ROLLBACKS = 3
@@ -48,16 +51,23 @@ class Outcome:
 
 
 class _Blocks:
-    """The optimiser steps still to do, in ranges of ``inner`` for one Lightning step each."""
+    """The optimiser steps still to do, in ranges of at most ``inner`` for one Lightning step each; one ends at every
+    one of ``marks``, where something is to be done between two steps."""
 
-    def __init__(self, first: int, last: int, inner: int) -> None:
-        self.starts, self.last, self.inner = range(first, last, inner), last, inner
+    def __init__(self, first: int, last: int, inner: int, marks: Iterable[int] = ()) -> None:
+        ends = sorted({first, last, *(mark for mark in marks if first < mark < last)})
+        self.inner, self.spans = inner, [range(a, b, inner) for a, b in pairwise(ends)]
 
     def __len__(self) -> int:
-        return len(self.starts)
+        return sum(len(span) for span in self.spans)
 
     def __iter__(self) -> Iterator[range]:
-        return (range(start, min(start + self.inner, self.last)) for start in self.starts)
+        return (range(start, min(start + self.inner, span.stop)) for span in self.spans for start in span)
+
+
+def _marks(plan: Training) -> set[int]:
+    """The first steps by which so many parts of a run are over (DiffusionModule.passed)."""
+    return {-(-k * (plan.steps or 0) // parts) for parts in (plan.snapshots,) for k in range(1, parts + 1)}
 
 
 class _Restore(pl.Callback):
@@ -138,9 +148,10 @@ def _fit(
     rate: float,
 ) -> Outcome:
     plan = run.config.training
-    callbacks = [
+    callbacks: list[pl.Callback] = [
         _Restore(run, observer),
         Reports(run, observer, trackers),
+        *([Snapshots(run, observer, plan.snapshots)] if plan.snapshots else []),
         Previews(run, modality, observer, plan.preview_minutes),
         Checkpoints(run, observer, plan.save_minutes),
         stop,
@@ -178,7 +189,7 @@ def _fit(
     if _finished(module, found):
         return Outcome(first, 0.0 if found is None else float(found.state["elapsed"]))
     with _quiet():
-        trainer.fit(module, train_dataloaders=_Blocks(first, plan.steps or 10**12, plan.inner_steps))
+        trainer.fit(module, train_dataloaders=_Blocks(first, plan.steps or 10**12, plan.inner_steps, _marks(plan)))
     return Outcome(module.done, module.elapsed, stop.signal)
 
 

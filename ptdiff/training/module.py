@@ -28,7 +28,7 @@ from ptdiff.objective import LOSSES, Objective
 from ptdiff.process import PROCESSES, Level
 from ptdiff.training.corruption import NOISES
 from ptdiff.training.draws import Draws, Randomness
-from ptdiff.training.ema import EMA
+from ptdiff.training.ema import EMA, averages_of, part_name
 from ptdiff.training.loss_history import LossHistory
 from ptdiff.training.shards import Shards
 from ptdiff.weighting import WEIGHTINGS
@@ -68,7 +68,8 @@ class DiffusionModule(pl.LightningModule):
         # its parameters, if it has any, are trained with the network's, and no part of the denoiser
         self.log_variance = self.objective.log_variance
         self.automatic_optimization = False
-        self.average: EMA | None = None
+        self.schedules = averages_of(self.plan)
+        self.averages: list[EMA] = []
         self.done, self.elapsed, self.rate = 0, 0.0, 1.0
         self.stop_requested = False
         self.ending = False
@@ -91,14 +92,21 @@ class DiffusionModule(pl.LightningModule):
         )
 
     def on_fit_start(self) -> None:
-        if self.average is None:
-            self.average = EMA(self.denoiser, self.plan.ema)
+        self.make_averages()
         for name in ("skipped", "in_a_row", "band_sum", "band_count"):
             setattr(self, name, getattr(self, name).to(self.device))
 
         count = min(self.plan.shards, torch.get_num_threads(), self.plan.batch)
         if count > 1 and self.device.type == "cpu" and self.trainer.world_size == 1:
             self.shards = Shards(count, self)
+
+    def make_averages(self) -> None:
+        """Begin the averages of the weights, where that is not done; once the module is on its device."""
+        self.averages = self.averages or [EMA(self.denoiser, schedule) for schedule in self.schedules]
+
+    def averages_by_name(self) -> dict[str, EMA]:
+        """ema, ema-1, …"""
+        return {part_name(index): average for index, average in enumerate(self.averages)}
 
     def teardown(self, stage: str) -> None:
         if self.shards is not None:
@@ -114,6 +122,12 @@ class DiffusionModule(pl.LightningModule):
         """How far the run is, 0 to 1: by steps, or by the clock where that comes first."""
         by_steps = 0.0 if self.plan.steps is None else self.done / self.plan.steps
         return by_steps if self.plan.minutes is None else max(by_steps, self.elapsed / (60 * self.plan.minutes))
+
+    def passed(self, parts: int) -> int:
+        """How many of so many equal parts of the run are over; exact where steps are counted."""
+        by_steps = 0 if self.plan.steps is None else self.done * parts // self.plan.steps
+        by_clock = 0 if self.plan.minutes is None else int(parts * self.elapsed / (60 * self.plan.minutes))
+        return min(parts, max(by_steps, by_clock))
 
     def learning_rate(self) -> float:
         """Linear warm-up, then a cosine down to zero at the end of the run."""
@@ -147,7 +161,7 @@ class DiffusionModule(pl.LightningModule):
     def training_step(self, steps: range) -> None:
         """Optimiser steps ``steps``; ends early when the run was asked to stop or its time is over."""
         optimizer = self.optimizers(use_pl_optimizer=False)
-        assert isinstance(optimizer, torch.optim.Optimizer) and self.average is not None
+        assert isinstance(optimizer, torch.optim.Optimizer) and self.averages
         began = time.perf_counter()
         for step, random in zip(steps, self.randomness(steps), strict=True):
             self._step(step, random, optimizer)
@@ -185,7 +199,8 @@ class DiffusionModule(pl.LightningModule):
         optimizer.step()
         self.skipped += bad
         self.in_a_row = (self.in_a_row + bad) * bad
-        self.average.update()  # type: ignore[union-attr]
+        for average in self.averages:
+            average.update()
         self._note(losses.float(), random)
 
     def _note(self, losses: Tensor, random: Randomness) -> None:

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from ptdiff.checkpoint import Checkpoint, save
+from ptdiff.training.ema import profiles
 from ptdiff.training.module import DiffusionModule
 
 
 def save_state(module: DiffusionModule, optimizer: torch.optim.Optimizer, folder: Path) -> Checkpoint:
     """Write the module's present state as a checkpoint."""
-    average = module.average
-    assert average is not None
+    assert module.averages
     moments = {
         f"{index}.{key}": value if isinstance(value, Tensor) else torch.tensor(value)
         for index, state in optimizer.state_dict()["state"].items()
@@ -25,10 +25,12 @@ def save_state(module: DiffusionModule, optimizer: torch.optim.Optimizer, folder
         "step": module.done,
         "elapsed": module.elapsed,
         "rate": module.rate,
-        "ema_updates": average.updates,
+        "ema_updates": module.averages[0].updates,
+        "profiles": profiles(module.averages),
         "skipped": float(module.skipped),
     }
-    parts = {"model": module.denoiser.state_dict(), "ema": average.average, "optimizer": moments}
+    parts = {"model": module.denoiser.state_dict(), "optimizer": moments}
+    parts |= {name: average.average for name, average in module.averages_by_name().items()}
     if module.log_variance is not None:
         parts["log_variance"] = module.log_variance.state_dict()
     if module.history is not None:
@@ -37,11 +39,11 @@ def save_state(module: DiffusionModule, optimizer: torch.optim.Optimizer, folder
 
 
 def load_state(module: DiffusionModule, optimizer: torch.optim.Optimizer, checkpoint: Checkpoint) -> None:
-    """Put a checkpoint's state into the module (after ``on_fit_start`` made its average) and the optimiser."""
-    average = module.average
-    assert average is not None
+    """Put a checkpoint's state into the module (after ``on_fit_start`` made its averages) and the optimiser."""
+    assert module.averages
     module.denoiser.load_state_dict(checkpoint.tensors("model"))
-    average.load(checkpoint.tensors("ema"), int(checkpoint.state["ema_updates"]))
+    for name, average in module.averages_by_name().items():
+        average.load(checkpoint.tensors(name), int(checkpoint.state["ema_updates"]))
     if module.log_variance is not None:
         module.log_variance.load_state_dict(checkpoint.tensors("log_variance"))
     if module.history is not None:

@@ -123,7 +123,7 @@ def test_a_configuration_that_is_damaged_is_told_in_one_line(run: Run) -> None:
 def test_the_denoiser_has_the_averaged_weights_or_the_raw_ones(run: Run) -> None:
     raw, average = trained(run)
     opened = Run.open(run.path)
-    for model, weights in ((opened.denoiser(), average), (opened.denoiser(average=False), raw)):
+    for model, weights in ((opened.denoiser(), average), (opened.denoiser(weights="raw"), raw)):
         assert not model.training
         assert all(torch.equal(value, weights[name]) for name, value in model.state_dict().items())
     x = torch.randn(2, 3)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from ptdiff.training.ema import EMA, Power, WarmUp
+from ptdiff.training.ema import EMA, Power, Uniform, WarmUp
 
 
 class Numbered(nn.Module):
@@ -119,3 +119,18 @@ def test_a_power_average_forgets_the_first_weights_at_once() -> None:
         module.weight.fill_(4.0)
     ema.update()
     assert ema.average["weight"].tolist() == [4.0, 4.0]
+
+
+def test_a_uniform_average_is_the_mean_of_all_weights_from_its_start_on() -> None:
+    module = Numbered()
+    ema = EMA(module, Uniform(start=4))
+    seen = []
+    for n in range(20):
+        with torch.no_grad():
+            module.weight.copy_(torch.tensor([n**1.5, (-1.2) ** n], dtype=torch.float64))
+        ema.update()
+        seen.append(module.weight.detach().clone())
+        mean = torch.stack(seen[4:]).mean(dim=0) if n >= 4 else seen[-1]
+        assert torch.allclose(ema.average["weight"], mean, rtol=1e-12)
+    with pytest.raises(ValueError, match="start"):
+        Uniform(start=-1)

@@ -119,7 +119,7 @@ def test_the_denoiser_approaches_the_posterior_mean(start: Start) -> None:
     wide = level.like(x0)
     x = wide.alpha * x0 + wide.sigma * eps
     average = trial.run.denoiser()
-    raw = trial.run.denoiser(average=False)
+    raw = trial.run.denoiser(weights="raw")
     truth = exact(x, level, {})
     with torch.no_grad():
         error = (average(x, level, {}) - truth).square().mean().sqrt()

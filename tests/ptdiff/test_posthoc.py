@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from ptdiff.training.ema import Power, exponent
-from ptdiff.training.posthoc import Profile, combine, weights
+from ptdiff.posthoc import Profile, combine, exponent, missed, weights
+from ptdiff.training.ema import Power
 
 
 def path(n: int) -> torch.Tensor:
@@ -70,3 +70,18 @@ def test_integers_are_those_of_the_last_snapshot() -> None:
 def test_a_target_before_all_snapshots_is_refused() -> None:
     with pytest.raises(ValueError, match="no snapshot"):
         weights([Profile(100, 0.1)], Profile(50, 0.1))
+
+
+def test_how_far_a_profile_is_missed_is_the_distance_of_the_profiles() -> None:
+    snapshots, target = [Profile(500, 0.05), Profile(1000, 0.1)], Profile(1000, 0.2)
+    coefficients = weights(snapshots, target)
+    t = (torch.arange(200_000, dtype=torch.float64) + 0.5) / 200
+
+    def profile(of: Profile) -> torch.Tensor:
+        gamma = exponent(of.std)
+        return torch.where(t <= of.updates, (gamma + 1) * t**gamma / of.updates ** (gamma + 1), 0)
+
+    made = sum(c * profile(s) for c, s in zip(coefficients, snapshots, strict=True))
+    expected = float((made - profile(target)).norm() / profile(target).norm())
+    assert missed(snapshots, target, coefficients) == pytest.approx(expected, rel=1e-3)
+    assert missed(snapshots, snapshots[1], weights(snapshots, snapshots[1])) == pytest.approx(0, abs=1e-6)

@@ -1,0 +1,51 @@
+"""Snapshots of the power averages, spread over a run: what averages of other widths are made of (ptdiff.posthoc).
+
+RUN/averages/<step>/{ema.safetensors, ema-1.safetensors, …, state.json, …}      written like checkpoints
+"""
+
+from __future__ import annotations
+
+import shutil
+from typing import Any
+
+import pytorch_lightning as pl
+
+from ptdiff.checkpoint import CheckpointError, save
+from ptdiff.run import Run
+from ptdiff.training.callbacks import Observer
+from ptdiff.training.ema import profiles
+from ptdiff.training.module import DiffusionModule
+
+
+class Snapshots(pl.Callback):
+    """``count`` snapshots, each at the end of an equal part of the run."""
+
+    def __init__(self, run: Run, observer: Observer, count: int) -> None:
+        self.run, self.observer, self.count, self.taken = run, observer, count, 0
+
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        assert isinstance(module, DiffusionModule)
+        self.taken = module.passed(self.count)
+        if not trainer.is_global_zero or not self.run.averages.is_dir():
+            return
+        for path in self.run.averages.iterdir():
+            # of steps that are done anew, perhaps at another learning rate, and what a kill left behind
+            if not path.name.isdecimal() or int(path.name) > module.done:
+                shutil.rmtree(path)
+
+    def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:
+        assert isinstance(module, DiffusionModule)
+        passed = module.passed(self.count)
+        if passed == self.taken:
+            return
+        self.taken = passed
+        if not trainer.is_global_zero:
+            return
+        found = profiles(module.averages)
+        by_name = module.averages_by_name()
+        parts = {name: by_name[name].average for name in found}
+        try:
+            save(self.run.averages, module.done, parts, {"profiles": found}, keep=self.count + 1)
+        except CheckpointError as error:
+            # an average after the fact is worse without it, and the run is as good
+            self.observer.say(f"no snapshot: {error}")
