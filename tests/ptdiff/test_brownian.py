@@ -13,8 +13,8 @@ from ptdiff.process import Flow
 from ptdiff.solvers import Draw, Stage, Table
 from ptdiff.solvers.exponential import DDPM
 
-# from 0, below the floor, inside one octave, over octave borders, one cell's border, far out
-TIMES = [0.0, 3e-8, 4e-7, 1e-4, 0.3, 0.31, 0.7, 1.0, 1.0 + 1 / CELLS, 1.3, 1.8, 2.5, 9.0, 5e4, 6e7]
+# from 0, below the floor, inside one octave, over octave borders, both sides of a border of cells, far out
+TIMES = [0.0, 3e-8, 4e-7, 1e-4, 0.3, 0.31, 0.7, 1.0, 1.0005, 1.0 + 1 / CELLS, 1.0014, 1.3, 1.8, 2.5, 9.0, 5e4, 6e7]
 IDS = torch.arange(100)
 SHAPE = (240,)
 
