@@ -21,11 +21,10 @@ from ptdiff.data import Condition, Data
 from ptdiff.denoiser import Denoiser, NetworkDenoiser, check_prediction
 from ptdiff.grid import SPACINGS, End, Spacing, grid
 from ptdiff.guidance import CFG, GUIDANCE, Guidance
-from ptdiff.names import choose
+from ptdiff.names import choose, unknown
 from ptdiff.noise import Stream, normal
 from ptdiff.process import PROCESSES, Level, Process, check_reach
-from ptdiff.solvers import SOLVERS, Solver, State, Table, trajectory
-from ptdiff.solvers.adaptive import Adaptive
+from ptdiff.solvers import ADAPTIVE, SOLVERS, Adaptive, Solver, State, Table, trajectory
 from ptdiff.solvers.runge_kutta import Heun
 from ptdiff.threshold import THRESHOLDS, Threshold
 
@@ -53,7 +52,7 @@ class Plan:
         limits = sampling.threshold
         return Plan(
             process=choose("process", PROCESSES, process),
-            solver=choose("solver", SOLVERS, sampling.solver),
+            solver=solver(sampling.solver),
             steps=sampling.steps,
             spacing=choose("spacing", SPACINGS, sampling.spacing),
             end=sampling.end,
@@ -76,6 +75,16 @@ class Plan:
     def cost(self, denoiser: Denoiser) -> int | None:
         """Evaluations of the network for each sample, known before; None where an adaptive solver decides."""
         return None if isinstance(self.solver, Adaptive) else planned(denoiser, self.table().called)
+
+
+def solver(choice: Mapping[str, Any]) -> Solver | Adaptive:
+    """A solver of either catalog; only those of ``SOLVERS``, which have tables, can be another's ``base``."""
+    name = choice.get("name")
+    if name in ADAPTIVE:
+        return choose("solver", ADAPTIVE, choice)
+    if name not in SOLVERS:
+        raise unknown("solver", str(name), [*SOLVERS, *ADAPTIVE])
+    return choose("solver", SOLVERS, choice)
 
 
 def prepared(model: Denoiser, plan: Plan, data: Data, weak: Denoiser | None = None) -> Denoiser:

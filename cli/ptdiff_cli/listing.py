@@ -63,9 +63,9 @@ def _check(name: str, as_json: bool) -> None:
 
 def solvers(as_json: Json = False) -> None:
     """List the solvers with their orders and options."""
-    from ptdiff.solvers import SOLVERS
+    from ptdiff.solvers import ADAPTIVE, SOLVERS
 
-    _catalog("solver", SOLVERS, as_json, lambda cls: {"order": cls().order})
+    _catalog("solver", SOLVERS | ADAPTIVE, as_json, lambda cls: {"order": cls().order})
 
 
 def processes(as_json: Json = False) -> None:
@@ -83,10 +83,11 @@ def catalogs() -> dict[str, Mapping[str, type[Any]]]:
     from ptdiff.guidance import GUIDANCE
     from ptdiff.objective import LOSSES
     from ptdiff.process import PROCESSES
-    from ptdiff.solvers import SOLVERS
+    from ptdiff.solvers import ADAPTIVE, SOLVERS
     from ptdiff.threshold import THRESHOLDS
     from ptdiff.training.corruption import NOISES
     from ptdiff.training.ema import AVERAGES
+    from ptdiff.training.schedule import SCHEDULES
     from ptdiff.weighting import WEIGHTINGS
 
     return {
@@ -97,7 +98,8 @@ def catalogs() -> dict[str, Mapping[str, type[Any]]]:
         "noise": NOISES,
         "coupling": COUPLINGS,
         "average": AVERAGES,
-        "solver": SOLVERS,
+        "schedule": SCHEDULES,
+        "solver": SOLVERS | ADAPTIVE,
         "spacing": SPACINGS,
         "guidance": GUIDANCE,
         "threshold": THRESHOLDS,
