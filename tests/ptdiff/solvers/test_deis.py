@@ -63,14 +63,15 @@ def test_the_other_variables_are_known_methods(points: int) -> None:
 
 
 @pytest.mark.parametrize("variable", ["time", "rho", "log-rho"])
-def test_weights_keep_their_digits_for_very_short_steps(variable: str) -> None:
+def test_constant_estimates_are_exact_on_two_thousand_very_short_steps(variable: str) -> None:
     levels = VPLinear().level(torch.linspace(0.5, 0.49, 2001, dtype=DTYPE))
-    rho = (levels.sigma / levels.alpha).tolist()
-    solver = DEIS(start="low", variable=variable)  # type: ignore[arg-type]
-    stage = solver.table(levels).stages[3]
-    # the weights of a constant noise add up to the step in rho: x = sigma for D = 0, and D / alpha for constant D
-    assert stage.keep * float(levels.sigma[2]) == pytest.approx(float(levels.sigma[3]), rel=1e-12)
-    assert stage.mix[0] == pytest.approx(23 / 12 * (rho[2] - rho[3]) / rho[2] * float(levels.alpha[3]), rel=1e-3)
+    table = DEIS(start="low", points=4, variable=variable).table(levels)  # type: ignore[arg-type]
+    for constant in (0.0, 1.7):
+        end = solve(lambda x, level, cond, c=constant: torch.full_like(x, c), X, table)
+        keep = levels.sigma[-1] / levels.sigma[0]
+        assert torch.allclose(
+            end, keep * X + (levels.alpha[-1] - keep * levels.alpha[0]) * constant, atol=1e-12, rtol=0
+        )
 
 
 def test_a_lower_order_at_the_end_is_declared() -> None:
