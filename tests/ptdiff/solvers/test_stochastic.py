@@ -7,7 +7,6 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-import scipy.stats
 import torch
 
 from ptdiff.brownian import Path
@@ -90,7 +89,7 @@ def weak_slope(table: Callable[[Level], Table], process: Process, steps: int) ->
 @pytest.mark.parametrize("solver", WEAK, ids=repr)
 @pytest.mark.parametrize("name", ["vp", "flow"])
 def test_the_variance_converges_with_the_declared_weak_order(solver: Solver, name: str) -> None:
-    slope = weak_slope(solver.table, PROCESSES[name](), 200)
+    slope = weak_slope(solver.table, PROCESSES[name](), 160)
     assert slope == pytest.approx(solver.order, abs=0.15)
 
 
@@ -389,18 +388,6 @@ def test_runs_with_more_steps_approach_one_sample_along_a_path_and_only_there(so
     assert gaps[1] < 0.65 * gaps[0]
     assert gaps[2] < 0.65 * gaps[1]
     assert apart[2] > 0.8 * apart[0]
-
-
-@pytest.mark.parametrize("solver", CALLS)
-def test_samples_have_the_distribution_of_the_data(solver: str) -> None:
-    modes = Mixture(torch.tensor([[-0.9], [0.9]]), torch.full((2,), 0.4359), torch.full((2,), 0.5))
-    ids = torch.arange(1500)
-    table = SOLVERS[solver]().table(grid(PROCESSES["ve"](), 40, "karras"))
-    x = normal(1, Stream.START, ids, 0, (1,)) * math.hypot(*table.levels[0])
-    found = solve(modes, x, table, {}, lambda k: normal(1, Stream.SOLVER, ids, k, (1,))).flatten().double().numpy()
-    gap = scipy.stats.kstest(found, lambda v: sum(scipy.stats.norm.cdf(v, m, 0.4359) for m in (-0.9, 0.9)) / 2)
-    # 0.1 % of right samples are further away than 0.05; the rest is the bias of 40 steps
-    assert gap.statistic < (0.055 if SOLVERS[solver]().order > 1 else 0.08)
 
 
 @pytest.mark.parametrize(
