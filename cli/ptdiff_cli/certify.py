@@ -23,30 +23,49 @@ def certify(
     ] = None,
     solver: Annotated[list[str] | None, typer.Option(help="A solver by name; may be repeated; default all.")] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes side by side.")] = 2,
-    out: Annotated[Path | None, typer.Option(help="Write all certificates to this JSON file.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Write the worst of each kind and solver, and errors by calls, to this JSON file."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print all certificates as JSON.")] = False,
 ) -> None:
     """Certify the core: orders of solvers, minima of losses, likelihoods, costs. Exit code 1 if anything fails."""
-    from json import dumps
+    import time
 
     from ptdiff.certify.suite import parts, run, worst
-    from ptdiff.checkpoint import write_atomic
 
-    wanted = only.split(",") if only else ()
+    began, wanted = time.perf_counter(), only.split(",") if only else ()
     with progress("parts") as bar:
         certificates = run(parts(wanted, solver or ()), workers, counter(bar, "certify"))
     failed = [certificate for certificate in certificates if not certificate.holds]
     if out is not None:
-        rows = ",\n".join(dumps(certificate.to_json()) for certificate in certificates)
-        write_atomic(out, f"[\n{rows}\n]\n")
+        _write(out, certificates, time.perf_counter() - began)
     if as_json:
         show_json([certificate.to_json() for certificate in certificates])
     else:
         _show(worst(certificates), failed)
+        print(f"{len(certificates) - len(failed)} of {len(certificates)} certificates hold", flush=True)
     if failed:
         raise Failure(f"{len(failed)} of {len(certificates)} certificates do not hold", 1)
     if not certificates:
         raise ValueError("nothing was certified: no such part for these solvers")
+
+
+def _write(out: Path, certificates: Sequence[Certificate], seconds: float) -> None:
+    from json import dumps
+
+    from ptdiff import __version__
+    from ptdiff.certify.figures import figures
+    from ptdiff.certify.suite import worst
+    from ptdiff.checkpoint import write_atomic
+    from ptdiff.solvers import SOLVERS
+
+    groups = worst(certificates, lambda certificate: certificate.subject.split(", ")[0])
+    head = {"ptdiff": __version__, "seconds": round(seconds), "certificates": len(certificates)}
+    rows = [dumps(certificate.to_json() | {"of": count}) for certificate, count in groups]
+    errors = [dumps(figures(name)) for name in SOLVERS]
+    text = dumps(head)[:-1] + ',\n"worst": [\n' + ",\n".join(rows) + '],\n"solvers": [\n' + ",\n".join(errors) + "]}\n"
+    write_atomic(out, text)
 
 
 def _show(worst: Sequence[tuple[Certificate, int]], failed: Sequence[Certificate]) -> None:

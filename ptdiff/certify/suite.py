@@ -12,7 +12,7 @@ from multiprocessing import get_context
 
 import torch
 
-from ptdiff.certify import agreement, orders, whole
+from ptdiff.certify import adaptive, agreement, orders, whole
 from ptdiff.certify.certificate import Certificate
 from ptdiff.certify.choices import choices
 from ptdiff.certify.likelihoods import likelihood_certificates
@@ -21,7 +21,7 @@ from ptdiff.certify.pairs import PAIRS, installed
 from ptdiff.certify.problem import PROBLEMS
 from ptdiff.names import unknown
 from ptdiff.process import PROCESSES, Flow, Process
-from ptdiff.solvers import SOLVERS, Solver
+from ptdiff.solvers import ADAPTIVE, SOLVERS, Solver
 
 Part = Callable[[], list[Certificate]]
 
@@ -38,6 +38,8 @@ def stochastic(solver: Solver) -> bool:
 
 
 def _orders(name: str) -> list[Certificate]:
+    if name in ADAPTIVE:
+        return list(adaptive.certify(name, ADAPTIVE[name](), processes()))
     found = [(label, solver) for label, solver in choices(name) if not stochastic(solver)]
     return [c for label, solver in found for c in orders.strong(label, solver, processes())]
 
@@ -64,7 +66,7 @@ def _likelihoods() -> list[Certificate]:
 
 
 def _each(section: Callable[[str], list[Certificate]], solvers: Sequence[str]) -> list[Part]:
-    return [partial(section, name) for name in solvers]
+    return [partial(section, name) for name in solvers if name in SOLVERS or section is _orders]
 
 
 SECTIONS: dict[str, Callable[[Sequence[str]], list[Part]]] = {
@@ -76,6 +78,7 @@ SECTIONS: dict[str, Callable[[Sequence[str]], list[Part]]] = {
     "agreement": lambda solvers: [partial(_agreement, frozenset(solvers))],
 }
 """The parts of each section for solvers by name; some sections know none."""
+_KNOWN = (*SOLVERS, *ADAPTIVE)
 OF_SOLVERS = ("orders", "weak", "calls", "agreement")
 
 
@@ -88,10 +91,10 @@ def parts(only: Sequence[str] = (), solvers: Sequence[str] = ()) -> list[Part]:
         if section not in SECTIONS:
             raise unknown("section", section, SECTIONS)
     for name in solvers:
-        if name not in SOLVERS:
-            raise unknown("solver", name, SOLVERS)
+        if name not in _KNOWN:
+            raise unknown("solver", name, _KNOWN)
     wanted = only or (OF_SOLVERS if solvers else tuple(SECTIONS))
-    return [part for section in wanted for part in SECTIONS[section](solvers or tuple(SOLVERS))]
+    return [part for section in wanted for part in SECTIONS[section](solvers or _KNOWN)]
 
 
 def run(parts: Sequence[Part], workers: int, progress: Callable[[int, int], None] | None = None) -> list[Certificate]:
@@ -112,10 +115,16 @@ def run(parts: Sequence[Part], workers: int, progress: Callable[[int, int], None
     return [certificate for part in found for certificate in part]
 
 
-def worst(certificates: Iterable[Certificate]) -> list[tuple[Certificate, int]]:
-    """The certificate nearest to failing of each kind, for orders of each solver, and how many there are."""
+def solver_of(certificate: Certificate) -> str:
+    """The solver that a certificate of an order is about, and nothing for others."""
+    return certificate.subject.replace(",", "").split()[0] if certificate.kind in ("order", "weak order") else ""
+
+
+def worst(
+    certificates: Iterable[Certificate], key: Callable[[Certificate], str] = solver_of
+) -> list[tuple[Certificate, int]]:
+    """The certificate nearest to failing of each kind and key, and how many there are of them."""
     groups: dict[tuple[str, str], list[Certificate]] = {}
     for certificate in certificates:
-        name = certificate.subject.replace(",", "").split()[0] if certificate.kind.endswith("order") else ""
-        groups.setdefault((certificate.kind, name), []).append(certificate)
+        groups.setdefault((certificate.kind, key(certificate)), []).append(certificate)
     return [(max(group, key=lambda c: (not c.holds, c.excess)), len(group)) for group in groups.values()]
