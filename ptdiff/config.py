@@ -60,7 +60,8 @@ class Training(_Section):
     minutes: float | None = Field(None, gt=0, description="end after this long; with steps too, whichever comes first")
     batch: int = Field(32, ge=1, description="samples a step, over all devices")
     lr: float = Field(2e-3, gt=0, description="peak learning rate of AdamW")
-    warmup: int = Field(100, ge=0, description="steps of linear warm-up before the cosine")
+    warmup: int = Field(100, ge=0, description="steps of linear warm-up, whatever the schedule")
+    schedule: Choice = Field({"name": "cosine"}, description="how the learning rate goes on after it")
     weight_decay: float = Field(0.01, ge=0)
     betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.9, 0.99)
     clip: float = Field(1.0, gt=0, description="largest gradient norm")
@@ -107,6 +108,7 @@ class Config(_Section):
     weighting: Choice = {"name": "prediction"}
     loss: Choice = {"name": "l2"}
     noise: Choice = {"name": "gaussian"}
+    coupling: Choice = {"name": "independent"}
     seed: int = Field(0, ge=0, lt=2**63)
     training: Training = Training()
     sampling: Sampling = Sampling()

@@ -36,6 +36,8 @@ class Stream(IntEnum):
     PATH = 7
     PATH_LEAF = 8
     FRESH = 9
+    COUPLING = 10
+    VALIDATION = 11
 
 
 def mix(*words: int) -> int:

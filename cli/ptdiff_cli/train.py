@@ -71,11 +71,13 @@ def train(
 
         rehearse(resolved, kind, read)
         return
+    from ptdiff.denoiser import NetworkDenoiser
     from ptdiff.run import Run, process_rank
     from ptdiff.training.loggers import make_loggers
+    from ptdiff.training.module import DiffusionModule
 
     # everything that can be refused is refused before a folder exists
-    kind.backbone(read)
+    DiffusionModule(NetworkDenoiser(kind.backbone(read), resolved.prediction), read, resolved)
     hardware = make_hardware(devices, nodes, strategy, compile_, resolved.training.batch)
     path = run_path(out, resolved.modality)
     loggers = make_loggers(logger or [], path) if process_rank() == 0 else []
@@ -145,6 +147,7 @@ def _choices(config: Config) -> None:
     """Every name and option of the configuration is right before anything is written."""
     import torch
 
+    from ptdiff.coupling import COUPLINGS
     from ptdiff.denoiser import PREDICTIONS, check_prediction
     from ptdiff.density import DENSITIES
     from ptdiff.names import choose, unknown
@@ -153,6 +156,7 @@ def _choices(config: Config) -> None:
     from ptdiff.sampling import Plan
     from ptdiff.training.corruption import NOISES
     from ptdiff.training.ema import averages_of
+    from ptdiff.training.schedule import SCHEDULES
     from ptdiff.weighting import WEIGHTINGS
 
     process = choose("process", PROCESSES, config.process)
@@ -160,6 +164,8 @@ def _choices(config: Config) -> None:
     choose("weighting", WEIGHTINGS, config.weighting)
     choose("loss", LOSSES, config.loss)
     choose("noise", NOISES, config.noise)
+    choose("coupling", COUPLINGS, config.coupling)
+    choose("schedule", SCHEDULES, config.training.schedule)
     averages_of(config.training)
     Plan.chosen(config.process, config.sampling)
     if config.prediction not in PREDICTIONS:

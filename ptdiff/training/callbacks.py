@@ -55,7 +55,7 @@ class Reports(pl.Callback):
 
     def _report(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         assert isinstance(module, DiffusionModule)
-        if trainer.world_size == 1 and not float(module.band_count.sum()):
+        if trainer.world_size == 1 and not float(module.bands.counts.sum()):
             return
         values = module.report()
         self.last = time.monotonic()

@@ -1,4 +1,4 @@
-"""What a step draws: samples, noise, hidden labels and noise levels.
+"""What a step draws: samples, noise, hidden labels and noise levels, and which noise goes with which sample.
 
 Every number of step s is addressed by (seed, s, place in the global batch), so that a run that was stopped after step
 s goes on bit for bit, on any number of ranks.
@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from ptdiff.config import Config
+from ptdiff.coupling import Coupling, Independent, WithinSets
 from ptdiff.data import Condition, Data, Samples
 from ptdiff.density import LEAST, MOST, Density, stratified
 from ptdiff.noise import Stream, mix, uniform
@@ -63,6 +64,11 @@ class Draws:
     density: Density
     noise: Noise
     history: LossHistory | None
+    coupling: Coupling
+
+    def __post_init__(self) -> None:
+        if isinstance(self.coupling, WithinSets) and not self.data.unordered:
+            raise ValueError("the coupling within-sets is for sets of points, and this data has an order")
 
     def randomness(self, steps: range, rows: Tensor) -> Iterator[Randomness]:
         """The random numbers of each step at places ``rows`` of the global batch, drawn for several steps at once
@@ -121,6 +127,16 @@ class Draws:
         x, cond = self.samples.batch(ids, mix(seed, int(Stream.DATA), step))
         x = self.data.normalize(x.to(device, non_blocking=True))
         return x, {key: _hide(value.to(device, non_blocking=True), hidden) for key, value in cond.items()}
+
+    def pair(self, step: int, x: Tensor, cond: Condition, random: Randomness, rows: Tensor) -> Randomness:
+        """The draws of a step with the noise of this rank's rows rearranged: which goes with which of the samples x.
+
+        Samples whose label is hidden are a class of their own: their noise must be normal as a whole too.
+        """
+        if isinstance(self.coupling, Independent):
+            return random
+        u = uniform(self.config.seed, Stream.COUPLING, rows, step)
+        return replace(random, eps=self.coupling.pair(x, random.eps, cond, u))
 
 
 def _hide(value: Tensor, hidden: Tensor) -> Tensor:

@@ -8,7 +8,6 @@ checkpoint (ptdiff.training.state), so that a run that was stopped goes on bit f
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -19,6 +18,7 @@ import torch
 from torch import Tensor
 
 from ptdiff.config import Config
+from ptdiff.coupling import COUPLINGS
 from ptdiff.data import Condition, Data
 from ptdiff.denoiser import NetworkDenoiser
 from ptdiff.density import DENSITIES, LossAware
@@ -26,15 +26,16 @@ from ptdiff.names import choose
 from ptdiff.noise import Stream, mix
 from ptdiff.objective import LOSSES, Objective
 from ptdiff.process import PROCESSES, Level
+from ptdiff.training.bands import Bands
 from ptdiff.training.corruption import NOISES
 from ptdiff.training.draws import Draws, Randomness
 from ptdiff.training.ema import EMA, averages_of, part_name
 from ptdiff.training.loss_history import LossHistory
+from ptdiff.training.optimizer import adamw
+from ptdiff.training.schedule import SCHEDULES
 from ptdiff.training.shards import Shards
 from ptdiff.weighting import WEIGHTINGS
 
-BANDS = 4
-"""The loss is reported for equal bands of the angle, from almost clean to almost noise."""
 PATIENCE = 10
 """So many steps without a finite gradient in a row are a divergence."""
 
@@ -59,16 +60,17 @@ class DiffusionModule(pl.LightningModule):
         self.plan = config.training
         self.process = choose("process", PROCESSES, config.process)
         density = choose("density", DENSITIES, config.density)
-        noise = choose("noise", NOISES, config.noise)
+        noise, coupling = choose("noise", NOISES, config.noise), choose("coupling", COUPLINGS, config.coupling)
         self.history = LossHistory(density) if isinstance(density, LossAware) else None
-        self.draws = Draws(config, data, data.train, self.process, density, noise, self.history)
+        self.draws = Draws(config, data, data.train, self.process, density, noise, self.history, coupling)
         weighting, loss = choose("weighting", WEIGHTINGS, config.weighting), choose("loss", LOSSES, config.loss)
         self.objective = Objective(weighting, loss, self.draws.log_density)
         self.objective.check(self.draws.extremes(), denoiser.prediction)
         # its parameters, if it has any, are trained with the network's, and no part of the denoiser
         self.log_variance = self.objective.log_variance
         self.automatic_optimization = False
-        self.schedules = averages_of(self.plan)
+        self.schedule = choose("schedule", SCHEDULES, self.plan.schedule)
+        self.kinds = averages_of(self.plan)
         self.averages: list[EMA] = []
         self.done, self.elapsed, self.rate = 0, 0.0, 1.0
         self.stop_requested = False
@@ -76,33 +78,22 @@ class DiffusionModule(pl.LightningModule):
         self.shards: Shards | None = None
         # counters of this rank; not buffers, because the first rank's buffers overwrite those of the others
         self.skipped, self.in_a_row = torch.zeros(()), torch.zeros(())
-        self.band_sum, self.band_count = torch.zeros(BANDS), torch.zeros(BANDS)
+        self.bands = Bands()
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        # gains, biases and embeddings are not shrunk: decay is for matrices
-        matrices = [p for p in self.parameters() if p.ndim >= 2]
-        others = [p for p in self.parameters() if p.ndim < 2]
-        groups: list[dict[str, Any]] = [{"params": matrices}, {"params": others, "weight_decay": 0.0}]
-        return torch.optim.AdamW(
-            [group for group in groups if group["params"]],
-            lr=self.plan.lr,
-            betas=self.plan.betas,
-            weight_decay=self.plan.weight_decay,
-            fused=True,
-        )
+        return adamw(self.parameters(), self.plan)
 
     def on_fit_start(self) -> None:
         self.make_averages()
-        for name in ("skipped", "in_a_row", "band_sum", "band_count"):
-            setattr(self, name, getattr(self, name).to(self.device))
-
+        self.skipped, self.in_a_row = self.skipped.to(self.device), self.in_a_row.to(self.device)
+        self.bands = Bands(self.device)
         count = min(self.plan.shards, torch.get_num_threads(), self.plan.batch)
         if count > 1 and self.device.type == "cpu" and self.trainer.world_size == 1:
             self.shards = Shards(count, self)
 
     def make_averages(self) -> None:
         """Begin the averages of the weights, where that is not done; once the module is on its device."""
-        self.averages = self.averages or [EMA(self.denoiser, schedule) for schedule in self.schedules]
+        self.averages = self.averages or [EMA(self.denoiser, kind) for kind in self.kinds]
 
     def averages_by_name(self) -> dict[str, EMA]:
         """ema, ema-1, …"""
@@ -130,9 +121,9 @@ class DiffusionModule(pl.LightningModule):
         return min(parts, max(by_steps, by_clock))
 
     def learning_rate(self) -> float:
-        """Linear warm-up, then a cosine down to zero at the end of the run."""
+        """That of the next step: linear warm-up times the schedule."""
         warm = min(1.0, (self.done + 1) / max(1, self.plan.warmup))
-        return self.plan.lr * self.rate * warm * 0.5 * (1 + math.cos(math.pi * min(1.0, self.progress)))
+        return self.plan.lr * self.rate * warm * self.schedule.share(self.done, self.progress)
 
     def _rows(self) -> Tensor:
         """The places in the global batch that are this rank's."""
@@ -149,8 +140,13 @@ class DiffusionModule(pl.LightningModule):
 
     def losses(self, step: int, random: Randomness) -> tuple[Tensor, Level]:
         """The loss of every sample of a step, times its importance, and the levels they were noised to."""
+        x, cond, paired = self._paired(step, random)
+        return self._losses(x, cond, paired), random.level
+
+    def _paired(self, step: int, random: Randomness) -> tuple[Tensor, Condition, Randomness]:
+        """This rank's samples of a step, and its draws with the noise that goes with each."""
         x, cond = self.batch(step, random.hidden)
-        return self._losses(x, cond, random), random.level
+        return x, cond, self.draws.pair(step, x, cond, random, self._rows())
 
     def _losses(self, x: Tensor, cond: Condition, random: Randomness) -> Tensor:
         half = self.plan.precision == "bf16"
@@ -212,10 +208,7 @@ class DiffusionModule(pl.LightningModule):
                 # the levels of the next step are drawn alike on all ranks
                 measured = self.trainer.strategy.reduce(measured, reduce_op="sum")
             self.history.learn(measured)
-        band = (random.level.angle * (2 * BANDS / math.pi)).long().clamp(max=BANDS - 1)
-        finite = torch.isfinite(losses)
-        self.band_sum.index_add_(0, band, torch.where(finite, losses, 0))
-        self.band_count.index_add_(0, band, finite.float())
+        self.bands.add(losses, random.level)
 
     def _gradients(self, step: int, random: Randomness) -> Tensor:
         """Put the gradient of the mean loss into the parameters; the losses of the samples."""
@@ -224,7 +217,7 @@ class DiffusionModule(pl.LightningModule):
             # ranks take the mean of their gradients, but one may have a row more than another
             self.manual_backward(losses.mean() * (len(losses) * self.trainer.world_size / self.plan.batch))
             return losses.detach()
-        x, cond = self.batch(step, random.hidden)
+        x, cond, random = self._paired(step, random)
         return self.shards.gradients(
             lambda rows: self._losses(x[rows], {key: value[rows] for key, value in cond.items()}, random.part(rows)),
             len(x),
@@ -236,12 +229,10 @@ class DiffusionModule(pl.LightningModule):
         The loss is the objective: weighted, in the units of y where the weighting is ``prediction``, and before the
         importances of a density that learns.
         """
-        totals = torch.stack([self.band_sum, self.band_count])
+        totals = self.bands.take()
         if self._trainer and self.trainer.world_size > 1:
             totals = self.trainer.strategy.reduce(totals, reduce_op="sum")
         sums, counts = totals.tolist()
-        self.band_sum.zero_()
-        self.band_count.zero_()
         return {
             "step": self.done,
             "seconds": round(self.elapsed, 3),

@@ -122,7 +122,7 @@ def test_losses_that_are_drawn_more_often_count_less(start: Start) -> None:
     torch.testing.assert_close(
         module.history.sums, 0.999 * before + module.history.measured(random.place, plain.detach())
     )
-    assert float(module.band_sum.sum()) == pytest.approx(float(plain.detach().sum()), rel=1e-5)
+    assert float(module.bands.sums.sum()) == pytest.approx(float(plain.detach().sum()), rel=1e-5)
     expected = module.draws.density.levels(random.place, module.process)
     assert torch.equal(level.sigma, expected.sigma.float())
 
