@@ -39,12 +39,14 @@ def make_plan(run: Run, over: Mapping[str, Any], settings: list[str] | None = No
 
     over: option to value, None where it was not given; "process" beside the keys of the section ``sampling``.
     """
-    from ptdiff.config import merged, sampling
+    from ptdiff.config import merged, read, sampling
     from ptdiff.config import settings as parse
     from ptdiff.names import unknown
     from ptdiff.sampling import Plan
-    from ptdiff.solvers.adaptive import Adaptive
+    from ptdiff.solvers import Adaptive
 
+    if over.get("spacing") is not None and Path(over["spacing"]).suffix == ".yaml":
+        over = {**over, "spacing": read(Path(over["spacing"]))}
     base = {"process": run.config.process, **run.config.sampling.model_dump()}
     extra = parse(settings or [], "solver.key=value")
     for key in extra:
@@ -71,13 +73,13 @@ def facts(plan: Plan) -> dict[str, Any]:
     from ptdiff.guidance import GUIDANCE
     from ptdiff.names import described
     from ptdiff.process import PROCESSES
-    from ptdiff.solvers import SOLVERS
+    from ptdiff.solvers import ADAPTIVE, SOLVERS
     from ptdiff.threshold import THRESHOLDS
 
     spacing = plan.spacing
     return {
         "process": described(PROCESSES, plan.process),
-        "solver": described(SOLVERS, plan.solver),
+        "solver": described(SOLVERS | ADAPTIVE, plan.solver),
         "steps": plan.steps,
         "spacing": spacing if isinstance(spacing, str) else described(SPACINGS, spacing),
         "end": plan.end,
@@ -134,7 +136,7 @@ def draw_samples(
 
     from ptdiff.cost import Counted
     from ptdiff.sampling import finished, prepared, shown, walk
-    from ptdiff.solvers.adaptive import Adaptive
+    from ptdiff.solvers import Adaptive
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = Counted(run.denoiser(say, weights=weights).to(device))

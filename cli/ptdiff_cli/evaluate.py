@@ -29,7 +29,7 @@ def evaluate(
     solver: Annotated[str | None, typer.Option(help="Solver: see 'ptdiff solvers'.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Steps of the solver.")] = None,
     process: Annotated[str | None, typer.Option(help="Process to sample under.")] = None,
-    spacing: Annotated[str | None, typer.Option(help="Time grid: see 'ptdiff list spacing'.")] = None,
+    spacing: Annotated[str | None, typer.Option(help="Time grid: see 'ptdiff list spacing'; or a .yaml.")] = None,
     guidance: Annotated[float | None, typer.Option(min=0, help="Classifier-free guidance; 1 is none.")] = None,
     weights: Annotated[
         str | None, typer.Option(help="raw, ema, ema-1, best, or a relative width: an average after the fact.")

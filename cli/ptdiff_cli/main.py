@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from ptdiff_cli import certify, doctor, evaluate, likelihood, listing, render, resume, sample, train
+from ptdiff_cli import certify, doctor, evaluate, likelihood, listing, optimize, render, resume, sample, train
 from ptdiff_cli.terminal import Failure, fail
 
 app = typer.Typer(
@@ -45,6 +45,7 @@ app.command("resume")(resume.resume)
 app.command("sample")(sample.sample)
 app.command("eval")(evaluate.evaluate)
 app.command("likelihood")(likelihood.likelihood)
+app.command("optimize")(optimize.optimize)
 app.command("render")(render.render)
 app.command("modalities")(listing.modalities)
 app.command("solvers")(listing.solvers)
