@@ -52,7 +52,9 @@ def make_plan(run: Run, over: Mapping[str, Any], settings: list[str] | None = No
     for key in extra:
         if key not in base:
             raise unknown("section", key, base)
-    chosen = merged(merged(base, {key: value for key, value in over.items() if value is not None}), extra)
+    # among themselves first: an option and the name it belongs to come in any order
+    asked = merged({key: value for key, value in over.items() if value is not None}, extra)
+    chosen = merged(base, asked)
     plan = Plan.chosen(chosen.pop("process"), sampling(chosen), seed)
     # a wrong combination ends here, before the model is loaded
     if isinstance(plan.solver, Adaptive):
