@@ -23,7 +23,7 @@ def sampling() -> Any:
     return part(PACKAGE, "sampling", _UNUSED)
 
 
-def _path(noise: Noise) -> Callable[[Tensor, Tensor], Tensor]:
+def _increments(noise: Noise) -> Callable[[Tensor, Tensor], Tensor]:
     """Increments of a Brownian path over SNR = 1 / sigma^2: of an interval, or of one that begins with the last."""
     last: list[tuple[Tensor, Tensor, Tensor]] = []
 
@@ -39,8 +39,13 @@ def _path(noise: Noise) -> Callable[[Tensor, Tensor], Tensor]:
     return increment
 
 
-def sampler(name: str, **options: Any) -> Sampler:
-    """``sample_<name>`` with these options."""
+def independent(name: str, **options: Any) -> Sampler:
+    """``sample_<name>`` with new numbers for every interval, as when it is given no path."""
+    return sampler(name, path=False, **options)
+
+
+def sampler(name: str, path: bool = True, **options: Any) -> Sampler:
+    """``sample_<name>`` with these options; its noise comes from one Brownian path."""
 
     def run(denoiser: Denoiser, x: Tensor, levels: Level, noise: Noise) -> list[Tensor]:
         function, visited = getattr(sampling(), f"sample_{name}"), list[Tensor]()
@@ -50,7 +55,7 @@ def sampler(name: str, **options: Any) -> Sampler:
 
         given = dict(options)
         if "noise_sampler" in inspect.signature(function).parameters:
-            given["noise_sampler"] = _path(noise)
+            given["noise_sampler"] = _increments(noise) if path else lambda *_: noise()
         with drawing(noise):
             end = function(
                 model, x, levels.sigma, disable=True, callback=lambda seen: visited.append(seen["x"]), **given

@@ -20,7 +20,8 @@ from ptdiff.process import Level
 PACKAGE = "diffusers"
 
 
-def _made(name: str, **options: Any) -> Any:
+def scheduler(name: str, **options: Any) -> Any:
+    """``<name>Scheduler`` with these options."""
     return getattr(import_module(PACKAGE), f"{name}Scheduler")(**options)
 
 
@@ -67,7 +68,7 @@ def by_sigma(name: str, **options: Any) -> Sampler:
     """Schedulers with a table of sigma / alpha, in the space alpha^2 + sigma^2 = 1, that are told x_0."""
 
     def run(denoiser: Denoiser, x: Tensor, levels: Level, noise: Noise) -> list[Tensor]:
-        made = _made(name, prediction_type="sample", **options)
+        made = scheduler(name, prediction_type="sample", **options)
         made.set_timesteps(len(levels.alpha) - 1)
         made.sigmas = levels.sigma / levels.alpha
         return _walk(made, denoiser, x, _each(levels), _x0, noise)
@@ -81,7 +82,7 @@ def by_chain(name: str, **options: Any) -> Sampler:
     def run(denoiser: Denoiser, x: Tensor, levels: Level, noise: Noise) -> list[Tensor]:
         steps, eta = len(levels.alpha) - 1, options.get("eta")
         kept = {key: value for key, value in options.items() if key != "eta"}
-        made = _made(name, num_train_timesteps=steps, prediction_type="epsilon", **kept)
+        made = scheduler(name, num_train_timesteps=steps, prediction_type="epsilon", **kept)
         made.set_timesteps(steps)
         squares = levels.alpha.square()
         made.alphas_cumprod, made.final_alpha_cumprod = squares[:-1].flip(0), squares[-1]
@@ -100,7 +101,7 @@ def exploding(name: str, **options: Any) -> Sampler:
     the next level or at the geometric mean."""
 
     def run(denoiser: Denoiser, x: Tensor, levels: Level, noise: Noise) -> list[Tensor]:
-        made = _made(name, **options)
+        made = scheduler(name, **options)
         made.set_timesteps(len(levels.alpha) - 1)
         made.is_scale_input_called = True
         called, made.sigmas = _each(levels), levels.sigma
@@ -128,7 +129,7 @@ def _twice(sigmas: Tensor) -> Tensor:
 
 def pseudo(denoiser: Denoiser, x: Tensor, levels: Level, noise: Noise) -> list[Tensor]:
     """IPNDMScheduler, whose tables are alpha and sigma."""
-    made = _made("IPNDM")
+    made = scheduler("IPNDM")
     made.set_timesteps(len(levels.alpha) - 1)
     made.alphas, made.betas = levels.alpha, levels.sigma
     return _walk(made, denoiser, x, _each(levels), _velocity, noise)
