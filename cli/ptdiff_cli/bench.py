@@ -1,0 +1,78 @@
+"""``ptdiff bench``: how fast parts of ptdiff are on this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ptdiff_cli.terminal import say, show_json, show_table
+
+YARDSTICK = "k-diffusion sample_dpmpp_2m"
+
+bench = typer.Typer(help="Measure how fast parts of ptdiff are on this machine.", no_args_is_help=True)
+
+
+@bench.callback()
+def options() -> None:
+    """Measure how fast parts of ptdiff are on this machine."""
+
+
+@bench.command("solvers")
+def solvers(
+    peers: Annotated[bool, typer.Option(help="Other libraries too, where they are installed.")] = True,
+    rounds: Annotated[int, typer.Option(min=1, help="Runs of each; the median counts.")] = 15,
+    out: Annotated[Path | None, typer.Option(help="Write the figures to this JSON file.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Time what solvers add to a denoiser call, with a denoiser that costs nothing: 50 steps, one thread."""
+    from json import dumps
+
+    import torch
+
+    from ptdiff.certify.overhead import SHAPES, overheads
+    from ptdiff.checkpoint import write_atomic
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        rows = [row for shape in SHAPES for row in _rows(overheads(shape, rounds, peers))]
+    finally:
+        torch.set_num_threads(threads)
+    if out is not None:
+        write_atomic(out, "[\n" + ",\n".join(dumps(row) for row in rows) + "\n]\n")
+    if as_json:
+        show_json(rows)
+        return
+    ratios = [["-" if row["ratio"] is None else f"{row['ratio']:.2f}"] for row in rows]
+    shown = [
+        [
+            row["solver"],
+            "x".join(map(str, row["shape"])),
+            str(row["calls"]),
+            f"{row['median']:.1f}",
+            f"{row['least']:.1f}",
+        ]
+        for row in rows
+    ]
+    show_table(
+        ["solver", "shape", "calls", "µs a call", "least", "ratio"],
+        [[*a, *b] for a, b in zip(shown, ratios, strict=True)],
+    )
+    say(f"ratio: to {YARDSTICK}" if ratios[0] != ["-"] else f"no ratios: {YARDSTICK} is not installed")
+
+
+def _rows(found: list[Any]) -> list[dict[str, Any]]:
+    yardstick = next((item.median for item in found if item.solver == YARDSTICK), None)
+    return [
+        {
+            "solver": item.solver,
+            "shape": list(item.shape),
+            "calls": item.calls,
+            "median": round(item.median, 2),
+            "least": round(item.least, 2),
+            "ratio": None if yardstick is None else round(item.median / yardstick, 3),
+        }
+        for item in found
+    ]
