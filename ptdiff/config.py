@@ -68,6 +68,9 @@ class Training(_Section):
     ema: AverageChoice = Field({"name": "fixed", "decay": 0.998}, description="average of the weights; a number: decay")
     averages: list[AverageChoice] = Field([], description="further averages, kept beside it")
     snapshots: int = Field(0, ge=0, description="snapshots of the power averages, for other widths afterwards")
+    validations: int = Field(10, ge=0, description="measurements on held-out samples, where there are such; 0: none")
+    patience: int | None = Field(None, ge=1, description="end after so many validations in a row that are no better")
+    min_delta: float = Field(0.0, ge=0, description="so much lower is better")
     condition_dropout: float = Field(0.1, ge=0, le=1, description="share of labels hidden, for guidance")
     precision: Literal["32", "bf16"] = "32"
     shards: int = Field(1, ge=1, description="parts of a batch that CPU threads work on side by side")

@@ -47,7 +47,8 @@ class Reports(pl.Callback):
             self.observer.tick(module.done, module.progress, module.elapsed)
         # the ranks report together, by steps, because a report sums over them; alone, the clock decides
         due = module.done % (50 * module.plan.inner_steps) < module.plan.inner_steps
-        if due if trainer.world_size > 1 else time.monotonic() - self.last >= self.seconds:
+        due = due if trainer.world_size > 1 else time.monotonic() - self.last >= self.seconds
+        if due or module.notes:
             self._report(trainer, module)
 
     def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
@@ -57,7 +58,8 @@ class Reports(pl.Callback):
         assert isinstance(module, DiffusionModule)
         if trainer.world_size == 1 and not float(module.bands.counts.sum()):
             return
-        values = module.report()
+        values = module.report() | module.notes
+        module.notes = {}
         self.last = time.monotonic()
         if not trainer.is_global_zero:
             return
@@ -68,8 +70,9 @@ class Reports(pl.Callback):
             self.observer.say(f"metrics.jsonl is not written: {error}")
         self.observer.report(values)
         numbers = {k: v for k, v in values.items() if isinstance(v, float)}
-        bands = {f"loss_band_{i}": v for i, v in enumerate(values["loss_by_band"]) if v is not None}
-        self.trackers.log(numbers | bands, module.done)
+        lists = {key.replace("_by", ""): value for key, value in values.items() if isinstance(value, list)}
+        each = {f"{key}_{i}": v for key, value in lists.items() for i, v in enumerate(value) if v is not None}
+        self.trackers.log(numbers | each, module.done)
 
 
 class Checkpoints(pl.Callback):

@@ -26,6 +26,7 @@ from ptdiff.training.loggers import Trackers
 from ptdiff.training.module import DiffusionModule, Diverged
 from ptdiff.training.snapshots import Snapshots
 from ptdiff.training.state import load_state
+from ptdiff.training.validation import Validations
 
 ROLLBACKS = 3
 """So many returns to the last good checkpoint, each with half the learning rate, before a run is given up."""
@@ -67,7 +68,9 @@ class _Blocks:
 
 def _marks(plan: Training) -> set[int]:
     """The first steps by which so many parts of a run are over (DiffusionModule.passed)."""
-    return {-(-k * (plan.steps or 0) // parts) for parts in (plan.snapshots,) for k in range(1, parts + 1)}
+    return {
+        -(-k * (plan.steps or 0) // parts) for parts in (plan.snapshots, plan.validations) for k in range(1, parts + 1)
+    }
 
 
 class _Restore(pl.Callback):
@@ -150,6 +153,7 @@ def _fit(
     plan = run.config.training
     callbacks: list[pl.Callback] = [
         _Restore(run, observer),
+        *([Validations(run, data, observer)] if plan.validations and data.val is not None and len(data.val) else []),
         Reports(run, observer, trackers),
         *([Snapshots(run, observer, plan.snapshots)] if plan.snapshots else []),
         Previews(run, modality, observer, plan.preview_minutes),
@@ -207,7 +211,8 @@ def _finished(module: DiffusionModule, found: Checkpoint | None) -> bool:
     if found is None:
         return False
     module.done, module.elapsed = int(found.state["step"]), float(found.state["elapsed"])
-    return module.progress >= 1
+    stale = found.state.get("best", {}).get("stale", 0)
+    return module.progress >= 1 or (module.best is not None and stale >= module.best.patience)
 
 
 def keep_freed_memory() -> None:

@@ -27,10 +27,12 @@ from ptdiff.noise import Stream, mix
 from ptdiff.objective import LOSSES, Objective
 from ptdiff.process import PROCESSES, Level
 from ptdiff.training.bands import Bands
+from ptdiff.training.best import best_of
 from ptdiff.training.corruption import NOISES
 from ptdiff.training.draws import Draws, Randomness
 from ptdiff.training.ema import EMA, averages_of, part_name
 from ptdiff.training.loss_history import LossHistory
+from ptdiff.training.noise_scale import EVERY, NoiseScale
 from ptdiff.training.optimizer import adamw
 from ptdiff.training.schedule import SCHEDULES
 from ptdiff.training.shards import Shards
@@ -72,10 +74,14 @@ class DiffusionModule(pl.LightningModule):
         self.schedule = choose("schedule", SCHEDULES, self.plan.schedule)
         self.kinds = averages_of(self.plan)
         self.averages: list[EMA] = []
+        self.best = best_of(self.plan, data)
+        # what the next report says besides
+        self.notes: dict[str, Any] = {}
         self.done, self.elapsed, self.rate = 0, 0.0, 1.0
         self.stop_requested = False
         self.ending = False
         self.shards: Shards | None = None
+        self.noise_scale = NoiseScale()
         # counters of this rank; not buffers, because the first rank's buffers overwrite those of the others
         self.skipped, self.in_a_row = torch.zeros(()), torch.zeros(())
         self.bands = Bands()
@@ -221,6 +227,7 @@ class DiffusionModule(pl.LightningModule):
         return self.shards.gradients(
             lambda rows: self._losses(x[rows], {key: value[rows] for key, value in cond.items()}, random.part(rows)),
             len(x),
+            self.noise_scale if step % EVERY == 0 else None,
         )
 
     def report(self) -> dict[str, Any]:
@@ -233,7 +240,7 @@ class DiffusionModule(pl.LightningModule):
         if self._trainer and self.trainer.world_size > 1:
             totals = self.trainer.strategy.reduce(totals, reduce_op="sum")
         sums, counts = totals.tolist()
-        return {
+        values = {
             "step": self.done,
             "seconds": round(self.elapsed, 3),
             "loss": sum(sums) / sum(counts) if sum(counts) else None,
@@ -241,3 +248,4 @@ class DiffusionModule(pl.LightningModule):
             "learning_rate": self.learning_rate(),
             "skipped_steps": int(self.skipped),
         }
+        return values if self.shards is None else values | {"gradient_noise_scale": self.noise_scale.value}

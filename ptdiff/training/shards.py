@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 
+from ptdiff.training.noise_scale import NoiseScale, squared_norm
+
 
 class Shards:
     """``count`` threads that share batches; they divide the threads of torch's operations among themselves."""
@@ -28,20 +30,34 @@ class Shards:
         self.pool = ThreadPoolExecutor(count)
         torch.set_num_threads(max(1, self.threads // count))
 
-    def gradients(self, losses_of: Callable[[Tensor], Tensor], rows: int) -> Tensor:
-        """Put the gradient of the mean of ``losses_of(row numbers)`` into the parameters; the losses (rows,)."""
+    def gradients(
+        self, losses_of: Callable[[Tensor], Tensor], rows: int, noise_scale: NoiseScale | None = None
+    ) -> Tensor:
+        """Put the gradient of the mean of ``losses_of(row numbers)`` into the parameters; the losses (rows,).
+
+        noise_scale: sees the gradients of the parts and of the whole.
+        """
 
         def part(chosen: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
             losses = losses_of(chosen)
             gradients = torch.autograd.grad(losses.sum() / rows, self.parameters, materialize_grads=True)
             return losses.detach(), gradients
 
-        found = list(self.pool.map(part, torch.arange(rows).chunk(self.count)))
+        # every so many rows: noise levels rise along a batch, and each part is to have some of all
+        chosen = [torch.arange(first, rows, self.count) for first in range(self.count)]
+        found = list(self.pool.map(part, chosen))
         each: Iterable[tuple[Tensor, ...]] = zip(*(gradients for _, gradients in found), strict=True)
         for parameter, gradients in zip(self.parameters, each, strict=True):
             # in the order of the parts, whichever was done first
             parameter.grad = torch.stack(gradients).sum(dim=0)
-        return torch.cat([losses for losses, _ in found])
+        if noise_scale is not None:
+            sizes = [len(some) for some in chosen]
+            # part i has size / rows of its own mean gradient
+            parts = [squared_norm(g) * (rows / size) ** 2 for (_, g), size in zip(found, sizes, strict=True)]
+            noise_scale.see(parts, sizes, squared_norm([p.grad for p in self.parameters if p.grad is not None]))
+        losses = torch.empty(rows, dtype=found[0][0].dtype)
+        losses[torch.cat(chosen)] = torch.cat([some for some, _ in found])
+        return losses
 
     def close(self) -> None:
         """Give the threads back."""

@@ -1,5 +1,5 @@
 """What a run must keep to go on bit for bit: weights, averaged weights, optimiser moments and a few numbers; where
-there are such, the learned log-variance and the losses by noise level."""
+there are such, the learned log-variance, the losses by noise level and the best averaged weights."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ def save_state(module: DiffusionModule, optimizer: torch.optim.Optimizer, folder
         "ema_updates": module.averages[0].updates,
         "profiles": profiles(module.averages),
         "skipped": float(module.skipped),
+        "gradient_noise": module.noise_scale.sums.tolist(),
     }
     parts = {"model": module.denoiser.state_dict(), "optimizer": moments}
     parts |= {name: average.average for name, average in module.averages_by_name().items()}
@@ -35,6 +36,10 @@ def save_state(module: DiffusionModule, optimizer: torch.optim.Optimizer, folder
         parts["log_variance"] = module.log_variance.state_dict()
     if module.history is not None:
         parts["loss_history"] = {"sums": module.history.sums}
+    if module.best is not None:
+        state["best"] = module.best.facts()
+        if module.best.weights:
+            parts["best"] = module.best.weights
     return save(folder, module.done, parts, state, keep=module.plan.keep)
 
 
@@ -48,6 +53,9 @@ def load_state(module: DiffusionModule, optimizer: torch.optim.Optimizer, checkp
         module.log_variance.load_state_dict(checkpoint.tensors("log_variance"))
     if module.history is not None:
         module.history.sums.copy_(checkpoint.tensors("loss_history")["sums"])
+    if module.best is not None and "best" in checkpoint.state:
+        facts = checkpoint.state["best"]
+        module.best.load(facts, {} if facts["loss"] is None else checkpoint.tensors("best"))
     moments: dict[int, dict[str, Tensor]] = {}
     for name, value in checkpoint.tensors("optimizer").items():
         index, _, key = name.partition(".")
@@ -57,4 +65,6 @@ def load_state(module: DiffusionModule, optimizer: torch.optim.Optimizer, checkp
     module.elapsed = float(checkpoint.state["elapsed"])
     module.rate = float(checkpoint.state["rate"])
     module.skipped.fill_(checkpoint.state["skipped"])
+    if "gradient_noise" in checkpoint.state:
+        module.noise_scale.sums = torch.tensor(checkpoint.state["gradient_noise"], dtype=torch.float64)
     module.in_a_row.zero_()

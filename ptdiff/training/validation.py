@@ -1,0 +1,137 @@
+"""Validation: the loss on held-out samples at fixed noise levels, and how far it is from the least possible one.
+
+    loss(theta) = mean over elements of (D(x) - x_0)^2 / sin^2 theta,    x = cos theta x_0 + sin theta eps
+
+is the error of the velocity, whatever the network predicts and however it is weighted.  Samples and noise are the same
+each time, so that changes are those of the weights.
+
+regret(theta): the loss minus that of the optimal denoiser of the training set (ptdiff.training.regret) on the same
+noisy samples.  At much noise nobody who knows the training set alone does much better, and the regret is what the
+network has yet to learn.  At little noise that denoiser returns the nearest training sample: it is no lower bound for
+held-out data, and a regret below zero says that the network generalizes where it does not memorize.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from contextlib import nullcontext
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from ptdiff.data import Data
+from ptdiff.noise import Stream, mix, normal
+from ptdiff.process import Level
+from ptdiff.run import Run
+from ptdiff.training.callbacks import Observer
+from ptdiff.training.module import DiffusionModule
+from ptdiff.training.regret import is_small_and_fixed, posterior_mean
+
+ANGLES = tuple(math.pi / 2 * (k + 0.5) / 4 for k in range(4))
+"""The middles of the bands for which the training loss is reported."""
+COST = 0.01
+"""Validation takes about this part of the time of training."""
+
+
+class HeldOut:
+    """Held-out samples noised to every one of ANGLES, and the loss of the best denoiser of the training set on them."""
+
+    def __init__(self, run: Run, data: Data, device: torch.device) -> None:
+        assert data.val is not None
+        self.run, self.plan, seed = run, run.config.training, mix(run.config.seed, int(Stream.VALIDATION))
+        chosen = torch.randperm(len(data.val), generator=torch.Generator().manual_seed(seed))[: self._count(data)]
+        x0, cond = data.val.batch(chosen.sort().values, seed)
+        x0, times = data.normalize(x0.to(device)), len(ANGLES)
+        self.x0 = x0.repeat(times, *[1] * (x0.ndim - 1))
+        self.cond = {key: value.to(device).repeat(times, *[1] * (value.ndim - 1)) for key, value in cond.items()}
+        self.angle = torch.tensor(ANGLES, device=device).repeat_interleave(len(x0))
+        self.level = Level(torch.cos(self.angle), torch.sin(self.angle))
+        wide, ids = self.level.like(self.x0), torch.arange(len(self.x0), device=device)
+        eps = normal(run.config.seed, Stream.VALIDATION, ids, 0, data.shape)
+        self.x = wide.alpha * self.x0 + wide.sigma * eps
+        # a network of its own: that in training keeps its mode, its random numbers and its compiled code
+        self.model = run.network().to(device).eval()
+        self.least: Tensor | None = None
+        if data.train is not None and is_small_and_fixed(data.train, data.shape):
+            self.least = self._by_angle(posterior_mean(data, self.x, self.angle, self.cond))
+
+    def _count(self, data: Data) -> int:
+        # a forward pass is a third of a step, and there are two kinds of weights
+        rows = 1.5 * COST * self.plan.batch * (self.plan.steps or 1000) / self.plan.validations
+        limit = min(rows, 2**24 / math.prod(data.shape)) / len(ANGLES)
+        return int(min(256, max(4, limit)))
+
+    def _by_angle(self, estimate: Tensor) -> Tensor:
+        error = (estimate - self.x0).square().flatten(1).mean(dim=1) / torch.sin(self.angle).square()
+        return error.double().reshape(len(ANGLES), -1).mean(dim=1)
+
+    @torch.no_grad()
+    def loss(self, weights: Mapping[str, Tensor]) -> Tensor:
+        """loss(theta) for the angles, float64, of a network with these weights."""
+        self.model.load_state_dict(weights)
+        half = self.plan.precision == "bf16"
+        found = []
+        with torch.autocast(self.x.device.type, dtype=torch.bfloat16) if half else nullcontext():
+            for rows in torch.arange(len(self.x), device=self.x.device).chunk(-(-len(self.x) // self.plan.batch)):
+                level = Level(self.level.alpha[rows], self.level.sigma[rows])
+                cond = {key: value[rows] for key, value in self.cond.items()}
+                found.append(self.model(self.x[rows], level, cond))
+        return self._by_angle(torch.cat(found))
+
+
+class Validations(pl.Callback):
+    """``training.validations`` measurements, each at the end of an equal part of the run, of raw and averaged weights.
+
+    With ``training.patience`` so many of them in a row that are no better than the best by ``min_delta`` end the run.
+    """
+
+    def __init__(self, run: Run, data: Data, observer: Observer) -> None:
+        self.run, self.data, self.observer, self.passed = run, data, observer, 0
+        self.held_out: HeldOut | None = None
+
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        assert isinstance(module, DiffusionModule)
+        self.passed = module.passed(module.plan.validations)
+
+    def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:
+        assert isinstance(module, DiffusionModule)
+        passed = module.passed(module.plan.validations)
+        if passed == self.passed:
+            return
+        self.passed = passed
+        # one rank measures, and all of them decide by its figures
+        measured = self._measure(module) if trainer.is_global_zero else None
+        if trainer.world_size > 1:
+            measured = trainer.strategy.broadcast(measured)
+        assert measured is not None
+        module.notes = measured
+        if module.best is not None:
+            module.best.see(measured["validation_loss"], module.done, module.averages[0].average)
+            if module.best.given_up:
+                module.ending = True
+                self.observer.say(
+                    f"no better for {module.best.stale} validations: the best is of step {module.best.step}"
+                )
+
+    def _measure(self, module: DiffusionModule) -> dict[str, Any]:
+        if self.held_out is None:
+            self.held_out = HeldOut(self.run, self.data, module.device)
+        raw, averaged = (
+            self.held_out.loss(weights) for weights in (module.denoiser.state_dict(), module.averages[0].average)
+        )
+        found: dict[str, Any] = {
+            "validation_loss": _number(averaged.mean()),
+            "validation_by_angle": [_number(value) for value in averaged],
+            "validation_raw_by_angle": [_number(value) for value in raw],
+        }
+        if self.held_out.least is not None:
+            found["regret_by_angle"] = [_number(value) for value in averaged - self.held_out.least]
+        return found
+
+
+def _number(value: Tensor) -> float | None:
+    # JSON has no other numbers
+    return float(value) if torch.isfinite(value) else None
