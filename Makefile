@@ -5,13 +5,15 @@ BIN := $(VENV)/bin
 RUN := runs/demo
 MINUTES ?= 8
 CORES ?= 2
+FILES ?= 20000
 
-.PHONY: demo test check setup setup-dev clean help
+.PHONY: demo test check fuzz setup setup-dev clean help
 
 help:
 	@echo "make demo   train, sample, measure and render point clouds (about 11 minutes on two cores)"
 	@echo "make test   style, types, contracts and the test suite"
 	@echo "make check  style, types and contracts alone"
+	@echo "make fuzz   20,000 damaged files for every reader (a quarter of an hour)"
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -47,6 +49,9 @@ check: setup-dev
 
 test: check
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(CORES) --dist loadfile tests
+
+fuzz: setup-dev
+	OMP_NUM_THREADS=1 $(BIN)/python tests/ptdiff_datasets/damage.py --count $(FILES)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -1,6 +1,7 @@
 """How a user's data can be unusable: one file (`FormatError`), a whole data set (`DataError`)."""
 
 from pathlib import Path
+from typing import Any
 
 
 def printable(text: object) -> str:
@@ -30,3 +31,25 @@ class FormatError(ValueError):
 
 class DataError(ValueError):
     """A data set that cannot be used: nothing there, nothing readable, an unknown class."""
+
+
+class MissingPackage(ImportError):
+    """A file whose format needs a package that is not installed."""
+
+
+def needed(name: str, extra: str, path: str | Path) -> Any:
+    """The module `name`; MissingPackage, with what to install, where it is not there."""
+    try:
+        match name:
+            case "h5py":
+                import h5py as module
+            case "laspy":
+                import laspy as module
+            case "lazrs":
+                import lazrs as module
+            case _:
+                raise ValueError(f"no optional package is called {name!r}")
+    except ModuleNotFoundError:
+        where = printable(path)
+        raise MissingPackage(f"{where} needs the package {name}: pip install 'ptdiff[{extra}]'") from None
+    return module

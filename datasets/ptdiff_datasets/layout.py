@@ -14,13 +14,16 @@ from itertools import takewhile
 from pathlib import Path, PurePosixPath
 
 from ptdiff_datasets.errors import DataError, printable
-from ptdiff_datasets.meshes import MESH_SUFFIXES
-from ptdiff_datasets.points import POINT_SUFFIXES
+from ptdiff_datasets.formats import SUFFIXES
 from ptdiff_datasets.synsets import SHAPENET, class_name
+from ptdiff_datasets.text import looks_like_points
 
 Stamp = tuple[int, int, int]  # size, time of the last change in ns, mode: they tell a changed file
-SUFFIXES = MESH_SUFFIXES | POINT_SUFFIXES
-PREFERRED = (".obj", ".glb", ".ply", ".off", ".stl", ".npy", ".npz")  # of a shape in several formats
+PREFERRED = (
+    ".obj", ".glb", ".ply", ".off", ".stl", ".pcd", ".laz", ".las", ".npy", ".npz", ".h5", ".hdf5",
+    ".xyz", ".pts", ".asc", ".txt", ".csv",
+)  # fmt: skip  # of a shape in several formats
+PROSE = (".txt", ".csv", ".asc")  # suffixes of much that is no cloud
 FOLDERS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 
 
@@ -72,7 +75,11 @@ def scan(root: Path) -> Layout:
             other += 1
             continue
         try:
-            found[id] = _stamp(entry, root)
+            stamp = _stamp(entry, root)
+            if id.lower().endswith(PROSE) and not looks_like_points(root / id):
+                other += 1
+                continue
+            found[id] = stamp
         except OSError as error:
             skipped.append((id, error.strerror or str(error)))
         except (ValueError, RuntimeError) as error:  # RuntimeError: a loop of links

@@ -4,8 +4,6 @@ The format (Turk, 1994): a text header (`ply_header`), then the records, as text
 `meshes`.
 """
 
-import os
-from dataclasses import dataclass
 from io import BytesIO
 from itertools import islice
 from pathlib import Path
@@ -13,22 +11,15 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from ptdiff_datasets.cloud import Cloud, checked
 from ptdiff_datasets.errors import FormatError
 from ptdiff_datasets.ply_header import Element, Header, read_header
+from ptdiff_datasets.writing import arrays, replacing
 
 LINES = 1 << 15  # records of a text file that are converted at once
 
 
-@dataclass(frozen=True)
-class Ply:
-    """`points` (n, 3) float32 or float64 as in the file, `normals` (n, 3) float32, `colors` (n, 3) uint8."""
-
-    points: npt.NDArray[np.floating]
-    normals: npt.NDArray[np.float32] | None = None
-    colors: npt.NDArray[np.uint8] | None = None
-
-
-def read_ply(path: str | Path) -> Ply:
+def read_ply(path: str | Path) -> Cloud:
     """The vertices of a PLY file (ascii, binary little or big endian); faces are ignored.
 
     Raises FormatError for anything that is not entirely there: missing records, no points, NaN or infinity.
@@ -94,28 +85,14 @@ def _typed(column: npt.NDArray[np.float64], dtype: str) -> npt.NDArray[np.generi
     return np.clip(column, limits.min, limits.max).astype(dtype)
 
 
-def _assembled(columns: Columns, path: Path) -> Ply:
+def _assembled(columns: Columns, path: Path) -> Cloud:
     if not {"x", "y", "z"} <= columns.keys():
         raise FormatError(path, "the vertices have no x, y and z")
-    points = np.stack([columns[c] for c in "xyz"], axis=1)
-    coordinates: npt.NDArray[np.floating]
-    coordinates = points.astype(
-        np.float32 if points.dtype in (np.dtype("<f4"), np.dtype(">f4")) else np.float64, copy=False
-    )
-    if not np.isfinite(coordinates).all():
-        bad = int((~np.isfinite(coordinates).all(axis=1)).sum())
-        raise FormatError(path, f"{bad} of {len(points)} points are NaN or infinite")
-    normals = colors = None
-    if {"nx", "ny", "nz"} <= columns.keys():
-        normals = np.stack([columns[c] for c in ("nx", "ny", "nz")], axis=1).astype(np.float32)
-        if not np.isfinite(normals).all():
-            raise FormatError(path, "normals that are NaN or infinite")
-    if {"red", "green", "blue"} <= columns.keys():
-        raw = np.stack([columns[c] for c in ("red", "green", "blue")], axis=1)
-        if raw.dtype.kind == "f":  # unit interval
-            raw = np.rint(np.nan_to_num(raw.astype(np.float64)) * 255)
-        colors = np.clip(raw, 0, 255).astype(np.uint8)
-    return Ply(coordinates, normals, colors)
+    parts = [
+        np.stack([columns[name] for name in names], axis=1) if set(names) <= columns.keys() else None
+        for names in (("nx", "ny", "nz"), ("red", "green", "blue"))
+    ]
+    return checked(path, np.stack([columns[name] for name in "xyz"], axis=1), *parts)
 
 
 def write_ply(
@@ -128,29 +105,17 @@ def write_ply(
 
     The file appears whole or not at all. Raises ValueError for other shapes or types.
     """
-    path = Path(path)
-    parts = [("x y z", "float", "<f4", np.asarray(points))]
-    if normals is not None:
-        parts.append(("nx ny nz", "float", "<f4", np.asarray(normals)))
-    if colors is not None:
-        parts.append(("red green blue", "uchar", "u1", np.asarray(colors)))
-        if parts[-1][3].dtype != np.uint8:
-            raise ValueError(f"colors must be uint8 from 0 to 255, not {parts[-1][3].dtype}")
-    count = len(parts[0][3])
-    lines, fields = ["ply", "format binary_little_endian 1.0", f"element vertex {count}"], []
-    for names, kind, dtype, array in parts:
-        if array.shape != (count, 3):
-            raise ValueError(f"{names} must have shape ({count}, 3), not {array.shape}")
-        lines += [f"property {kind} {name}" for name in names.split()]
-        fields.append((names, dtype, 3))
-    records = np.empty(count, np.dtype(fields))
+    cloud = arrays(points, normals, colors)
+    parts: list[tuple[str, str, str, npt.NDArray[np.generic]]] = [("x y z", "float", "<f4", cloud.points)]
+    if cloud.normals is not None:
+        parts.append(("nx ny nz", "float", "<f4", cloud.normals))
+    if cloud.colors is not None:
+        parts.append(("red green blue", "uchar", "u1", cloud.colors))
+    lines = ["ply", "format binary_little_endian 1.0", f"element vertex {len(cloud)}"]
+    lines += [f"property {kind} {name}" for names, kind, _, _ in parts for name in names.split()]
+    records = np.empty(len(cloud), np.dtype([(names, dtype, 3) for names, _, dtype, _ in parts]))
     for names, _, _, array in parts:
         records[names] = array
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            file.write(("\n".join([*lines, "end_header"]) + "\n").encode("ascii"))
-            records.tofile(file)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as file:
+        file.write(("\n".join([*lines, "end_header"]) + "\n").encode("ascii"))
+        file.write(records.tobytes())

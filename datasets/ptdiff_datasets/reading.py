@@ -8,9 +8,9 @@ import numpy.typing as npt
 from ptdiff_datasets.address import address
 from ptdiff_datasets.cache import Box
 from ptdiff_datasets.errors import FormatError
+from ptdiff_datasets.formats import read_cloud
 from ptdiff_datasets.meshes import MESH_SUFFIXES, read_mesh, sample_surface, surface_box
 from ptdiff_datasets.ply_header import read_header
-from ptdiff_datasets.points import read_points
 
 
 def read_shape(path: Path, id: str, points: int, normalize: str) -> tuple[npt.NDArray[np.float32], Box]:
@@ -20,7 +20,7 @@ def read_shape(path: Path, id: str, points: int, normalize: str) -> tuple[npt.ND
     if mesh is not None:
         low, high = surface_box(mesh)
     else:
-        cloud = read_points(path)
+        cloud = read_cloud(path).points
         low, high = cloud.min(axis=0).astype(np.float64), cloud.max(axis=0).astype(np.float64)
         if len(cloud) > points:
             pick = np.random.default_rng(seed).choice(len(cloud), points, replace=False, shuffle=False)

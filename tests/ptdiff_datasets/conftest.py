@@ -1,10 +1,13 @@
 """Tiny files for the tests of what reads them, and the place of real data."""
 
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))  # for file_examples and damage
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""`ptdiff_datasets.points`: arrays of points in .npy and .npz files, and what is refused."""
+"""`ptdiff_datasets.arrays`: arrays of points in .npy and .npz files, and what is refused."""
 
 import io
 import zipfile
@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ptdiff_datasets.arrays import read_points
 from ptdiff_datasets.errors import FormatError
-from ptdiff_datasets.points import read_points
 
 RANDOM = np.random.default_rng(0)
 
@@ -19,7 +19,7 @@ def test_arrays_of_any_number_type_become_points(tmp_path: Path, dtype: str, col
     array = (RANDOM.random((7, columns)) * 100).astype(dtype)
     for name, save in (("a.npy", np.save), ("a.npz", np.savez), ("b.npz", np.savez_compressed)):
         save(tmp_path / name, array)
-        points = read_points(tmp_path / name)
+        points = read_points(tmp_path / name).points
         np.testing.assert_array_equal(points, array[:, :3].astype(np.float64))
         assert points.dtype == (np.float32 if dtype in ("f2", "f4", ">f4") else np.float64)
 
@@ -27,15 +27,15 @@ def test_arrays_of_any_number_type_become_points(tmp_path: Path, dtype: str, col
 def test_fortran_order_is_understood(tmp_path: Path) -> None:
     array = np.asfortranarray(RANDOM.random((5, 3)))
     np.save(tmp_path / "a.npy", array)
-    np.testing.assert_array_equal(read_points(tmp_path / "a.npy"), array)
+    np.testing.assert_array_equal(read_points(tmp_path / "a.npy").points, array)
 
 
 def test_an_archive_is_searched_by_name_then_by_shape(tmp_path: Path) -> None:
     cloud, other = RANDOM.random((5, 3)), RANDOM.random((5, 3))
     np.savez(tmp_path / "a.npz", normals=other, points=cloud, loc=np.zeros(3), scale=1.0)  # as ONet's files
-    np.testing.assert_array_equal(read_points(tmp_path / "a.npz"), cloud)
+    np.testing.assert_array_equal(read_points(tmp_path / "a.npz").points, cloud)
     np.savez(tmp_path / "b.npz", whatever=cloud, label=3)
-    np.testing.assert_array_equal(read_points(tmp_path / "b.npz"), cloud)
+    np.testing.assert_array_equal(read_points(tmp_path / "b.npz").points, cloud)
     np.savez(tmp_path / "c.npz", one=cloud, two=other)
     with pytest.raises(FormatError, match="no array named points"):
         read_points(tmp_path / "c.npz")

@@ -1,0 +1,132 @@
+"""LAS and LAZ files of laser scanners (ASPRS, versions 1.0 to 1.4), read and written by laspy.
+
+What the header claims is compared with the length of the file before laspy sees it.  Needs the packages laspy and
+lazrs (`pip install ptdiff[las]`).
+"""
+
+import io
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ptdiff_datasets.cloud import Cloud, checked
+from ptdiff_datasets.errors import FormatError, needed
+from ptdiff_datasets.writing import arrays, replacing
+
+LAS_SUFFIXES = frozenset({".las", ".laz"})
+CHUNK = 1 << 16  # points that are unpacked at once
+RATIO = 64  # how many bytes of points a byte of a .laz may hold
+
+
+def read_las(path: str | Path) -> Cloud:
+    """The points of a LAS or LAZ file, (n, 3) float64 in its units, with colors where it has them.
+
+    FormatError for missing bytes, a broken compressed stream, no points, NaN and infinity.
+    """
+    path = Path(path)
+    data = path.read_bytes()
+    count = _check(data, path)
+    laspy = needed("laspy", "las", path)
+    needed("lazrs", "las", path)
+    points = np.empty((count, 3))
+    colors = None
+    done = 0
+    try:
+        with np.errstate(over="ignore"), laspy.open(io.BytesIO(data), read_evlrs=False) as file:
+            if {"red", "green", "blue"} <= set(file.header.point_format.dimension_names):
+                colors = np.empty((count, 3), np.uint16)
+            for chunk in file.chunk_iterator(CHUNK):
+                rows = slice(done, done + len(chunk))
+                for axis, name in enumerate("xyz"):
+                    points[rows, axis] = getattr(chunk, name)
+                if colors is not None:
+                    for axis, name in enumerate(("red", "green", "blue")):
+                        colors[rows, axis] = getattr(chunk, name)
+                done += len(chunk)
+    except (MemoryError, ImportError, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # a panic of the unpacker is no Exception
+        if type(error).__name__ != "PanicException" and not isinstance(error, Exception):
+            raise
+        raise FormatError(path, f"{type(error).__name__}: {str(error)[:100]}") from None
+    if done != count:
+        raise FormatError(path, f"the header claims {count} points, {done} could be read")
+    return checked(path, points, None, colors)
+
+
+def _check(data: bytes, path: Path) -> int:
+    """The number of points, once header, records in front and points are known to lie within the file."""
+    if len(data) < 227 or data[:4] != b"LASF":
+        raise FormatError(path, "not a LAS file", 0)
+    major, minor = data[24:26]
+    size, start, extra, kind, record, count = struct.unpack_from("<HIIBHI", data, 94)
+    if major != 1 or minor > 4 or size < (375 if minor == 4 else 227) or size > start or start > len(data):
+        raise FormatError(path, f"version {major}.{minor}, a header of {size} bytes, points from {start}", 24)
+    if minor == 4:
+        after, more, wide = struct.unpack_from("<QIQ", data, 235)
+        count = wide or count
+        if more and after + 60 * more > len(data):
+            raise FormatError(path, f"{more} records are claimed behind the points", 235)
+    at = size
+    for _ in range(extra):
+        if at + 54 > start:
+            raise FormatError(path, f"the header claims {extra} records, which do not fit in front of {start}", 100)
+        at += 54 + int(struct.unpack_from("<H", data, at + 20)[0])
+    if at > start:
+        raise FormatError(path, "a record reaches into the points", 100)
+    if count == 0:
+        raise FormatError(path, "no points", 107)
+    there = len(data) - start
+    if kind & 0x80:
+        _check_table(data, start, path)
+        there = RATIO * there + (1 << 20)
+    if record < 20 or count * record > there:
+        raise FormatError(path, f"the header claims {count} points of {record} bytes, {len(data) - start} follow", 107)
+    return int(count)
+
+
+def _check_table(data: bytes, start: int, path: Path) -> None:
+    """The table of chunks, which lies behind the compressed points, must fit into the file."""
+    if len(data) < start + 8:
+        raise FormatError(path, "the file ends before the compressed points", start)
+    (table,) = struct.unpack_from("<q", data, start)
+    if table == -1:
+        (table,) = struct.unpack_from("<q", data, len(data) - 8)
+    if not start + 8 <= table <= len(data) - 8:
+        raise FormatError(path, f"the table of chunks would lie at {table}", start)
+    _, chunks = struct.unpack_from("<2I", data, table)
+    if chunks > len(data):
+        raise FormatError(path, f"{chunks} chunks are claimed", table)
+
+
+def write_las(
+    path: str | Path,
+    points: npt.ArrayLike,
+    normals: npt.ArrayLike | None = None,
+    colors: npt.ArrayLike | None = None,
+) -> None:
+    """Write points (n, 3) and optional colors (n, 3) uint8 as LAS 1.2, as LAZ for a path that ends so.
+
+    Coordinates are rounded to a power of ten of about a billionth of the largest extent.  ValueError for normals,
+    which the format does not hold.
+    """
+    if normals is not None:
+        raise ValueError("a LAS file holds no normals; write ply, pcd or npz")
+    cloud = arrays(points, None, colors)
+    laspy: Any = needed("laspy", "las", path)
+    center = np.round(cloud.points.mean(axis=0, dtype=np.float64))
+    reach = float(np.abs(cloud.points - center).max())
+    header = laspy.LasHeader(point_format=0 if cloud.colors is None else 2, version="1.2")
+    header.offsets = center
+    header.scales = np.full(3, 10.0 ** np.ceil(np.log10(max(reach, 1e-30) / 2e9)))
+    file = laspy.LasData(header)
+    file.x, file.y, file.z = cloud.points.astype(np.float64).T
+    if cloud.colors is not None:
+        file.red, file.green, file.blue = cloud.colors.astype(np.uint16).T * np.uint16(257)
+    stream = io.BytesIO()
+    file.write(stream, do_compress=Path(path).suffix.lower() == ".laz")
+    with replacing(path) as out:
+        out.write(stream.getvalue())

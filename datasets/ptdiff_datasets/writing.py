@@ -1,0 +1,42 @@
+"""Writing a file whole or not at all."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from ptdiff_datasets.cloud import Cloud
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[BinaryIO]:
+    """A file beside `path` that takes its place at the end of the block, and vanishes where the block fails."""
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            yield file
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def arrays(points: npt.ArrayLike, normals: npt.ArrayLike | None, colors: npt.ArrayLike | None) -> Cloud:
+    """What a writer is given, once it is known to fit; ValueError for other shapes or types.
+
+    points, normals: (n, 3) numbers; colors: (n, 3) uint8.
+    """
+    xyz = np.asarray(points)
+    xyz = xyz if xyz.dtype in (np.float32, np.float64) else xyz.astype(np.float64)
+    directions = None if normals is None else np.asarray(normals, np.float32)
+    paint = None if colors is None else np.asarray(colors)
+    for name, array in (("points", xyz), ("normals", directions), ("colors", paint)):
+        if array is not None and array.shape != (len(xyz), 3):
+            raise ValueError(f"{name} must have shape ({len(xyz)}, 3), not {array.shape}")
+    if paint is not None and paint.dtype != np.uint8:
+        raise ValueError(f"colors must be uint8 from 0 to 255, not {paint.dtype}")
+    return Cloud(xyz, directions, paint)

@@ -1,0 +1,164 @@
+"""Damaged files for every reader: mutated and cut ones, read in a process of its own with little memory and time.
+
+    python tests/ptdiff_datasets/damage.py --count 20000 --seed 3 [KIND …]
+
+Prints one line of JSON for each kind of file.  Ends with an error, and keeps the file, where a reader does anything but
+return a shape or raise FormatError, takes longer than a second, or more memory than four times the file and 64 MB.
+"""
+
+import argparse
+import contextlib
+import json
+import random
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+from file_examples import CLOUDS, MESHES
+
+from ptdiff_datasets.cloud import Cloud
+from ptdiff_datasets.errors import FormatError
+from ptdiff_datasets.formats import read_cloud
+from ptdiff_datasets.hdf5 import open_hdf5
+from ptdiff_datasets.meshes import read_mesh
+
+EXAMPLES = CLOUDS | MESHES
+SECONDS, MEMORY = 1.0, 64 << 20
+TEXTS = ("ply ascii", "pcd ascii", "xyz", "pts", "csv", "obj", "mesh ply ascii", "stl ascii", "off")
+TOKENS = (b"nan", b"-1", b"1e999", b"0", b"99999999999", b"\n", b" ", b"\0", b"\xff" * 4, b"4294967295", b"-inf", b"#")
+
+
+def read_whole(path: Path) -> list[np.ndarray]:
+    """All coordinates in a file, whichever its kind."""
+    if path.suffix == ".h5":
+        with open_hdf5(path) as file:
+            for name in file.sets:
+                file.labels(name)
+            pairs = [(name, i) for name, (m, *_) in file.sets.items() for i in range(min(m, 50))]
+            clouds = [file.read(name, i).cloud(path) for name, i in pairs]
+        if not clouds:
+            raise FormatError(path, "no clouds")
+        return [cloud.points for cloud in clouds]
+    if path.stem.startswith("mesh"):
+        mesh = read_mesh(path)
+        return [np.asarray(mesh.vertices)[np.asarray(mesh.faces)]]
+    cloud: Cloud = read_cloud(path)
+    return [cloud.points]
+
+
+def mutated(data: bytes, random: random.Random) -> bytes:
+    """Bytes flipped, words and numbers replaced, pieces cut out, doubled and swapped, one to three times."""
+    out = bytearray(data)
+    # half of the damage goes where the claims are
+    reach = len(out) if random.random() < 0.5 else min(len(out), 600)
+    for _ in range(random.randint(1, 3)):
+        at, size = random.randrange(max(1, min(reach, len(out)))), random.randint(0, 16)
+        match random.randrange(6):
+            case 0:
+                out[at : at + 1] = bytes([random.randrange(256)])
+            case 1:
+                out[at : at + 1] = bytes([(out[at] if at < len(out) else 0) ^ (1 << random.randrange(8))])
+            case 2:
+                out[at : at + size] = random.choice(TOKENS)
+            case 3:
+                del out[at : at + size]
+            case 4:
+                out[at:at] = out[at : at + size]
+            case 5:
+                out[at : at + 4] = random.choice((2**31 - 1, 2**32 - 1, 10**6, 0, 65536)).to_bytes(4, "little")
+    return bytes(out)
+
+
+def damaged(kind: str, data: bytes, count: int, seed: int) -> Iterator[bytes]:
+    """`count` mutated copies, addressed by kind, seed and place."""
+    for i in range(count):
+        yield mutated(data, random.Random(f"{kind} {seed} {i}"))
+
+
+def same_beginning(read: list[np.ndarray], whole: list[np.ndarray], records: int) -> bool:
+    """Whether what was read are the first records of the whole, but for the last number of the last."""
+    return all(
+        len(a) >= min(records, len(b)) and np.array_equal(a[: len(a) - 1], b[: len(a) - 1])
+        for a, b in zip(read, whole, strict=True)
+    )
+
+
+def cut(kind: str, data: bytes, path: Path, offsets: range) -> None:
+    """Every cut is refused; a text that ends within its last number cannot be told from a whole one."""
+    suffix = EXAMPLES[kind][0]
+    path.with_suffix(suffix).write_bytes(data)
+    whole = read_whole(path.with_suffix(suffix))
+    counted = kind not in ("xyz", "csv", "obj")
+    words = len(data.split())
+    for length in offsets:
+        short = data[:length]
+        path.with_suffix(suffix).write_bytes(short)
+        try:
+            read = read_whole(path.with_suffix(suffix))
+        except FormatError:
+            continue
+        missing = words - len(short.split())
+        assert kind in TEXTS or data[length:].strip(b"\0\n") == b"", f"{kind}: cut at {length} of {len(data)}"
+        assert missing == 0 or not counted, f"{kind}: {missing} words are missing at {length} of {len(data)}"
+        assert same_beginning(read, whole, len(whole[0]) if counted else 0), f"{kind}: other points at {length}"
+
+
+def survive(kind: str, path: Path, files: Iterator[bytes]) -> dict[str, object]:
+    """Read every file; what went wrong is raised, with the file kept as `path`."""
+    path = path.with_suffix(EXAMPLES[kind][0])
+    refused = read = 0
+    slowest = 0.0
+    for data in files:
+        path.write_bytes(data)
+        started = time.process_time()
+        try:
+            read_whole(path)
+            read += 1
+        except FormatError as error:
+            lines = str(error).splitlines()
+            if len(lines) != 1:
+                raise AssertionError(f"{kind}: an error of {len(lines)} lines") from error
+            refused += 1
+        slowest = max(slowest, time.process_time() - started)
+        assert slowest < SECONDS, f"{kind}: {slowest:.1f} s for {path}"
+    return {"kind": kind, "read": read, "refused": refused, "slowest": round(slowest, 3)}
+
+
+@contextlib.contextmanager
+def little_memory(extra: int) -> Iterator[None]:
+    """No more address space than now and `extra` bytes."""
+    size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (size + extra, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+def main(kinds: list[str], count: int, seed: int, say: Callable[[str], None] = print) -> None:
+    """Cut and mutate `kinds`."""
+    folder = Path(tempfile.mkdtemp(prefix="damage-"))
+    for kind in kinds:
+        data = EXAMPLES[kind][1](folder)
+        name = ("mesh-" if kind in MESHES else "cloud-") + kind.replace(" ", "-")
+        cut(kind, data, folder / name, range(0, len(data), max(1, len(data) // 150)))
+        with little_memory(4 * len(data) + MEMORY):
+            result = survive(kind, folder / name, damaged(kind, data, count, seed))
+        say(json.dumps(result))
+        (folder / name).with_suffix(EXAMPLES[kind][0]).unlink()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("kinds", nargs="*", metavar="KIND", default=[])
+    parser.add_argument("--count", type=int, default=500)
+    parser.add_argument("--seed", type=int, default=None)
+    given = parser.parse_args()
+    seed = random.randrange(2**32) if given.seed is None else given.seed
+    print(f"seed {seed}, {given.count} files of each kind", file=sys.stderr)
+    main(given.kinds or list(EXAMPLES), given.count, seed)

@@ -1,0 +1,139 @@
+"""Small valid files of every format, for the tests that spoil them."""
+
+import io
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from ptdiff_datasets.formats import WRITERS
+
+N = 24
+RANDOM = np.random.default_rng(7)
+POINTS = RANDOM.standard_normal((N, 3)).astype(np.float32)
+NORMALS = (POINTS / np.linalg.norm(POINTS, axis=1, keepdims=True)).astype(np.float32)
+COLORS = RANDOM.integers(0, 256, (N, 3)).astype(np.uint8)
+
+
+def lzf(data: bytes) -> bytes:
+    """A greedy compressor, for the tests of the decompressor."""
+    out, literal, at = bytearray(), bytearray(), 0
+
+    def flush() -> None:
+        for start in range(0, len(literal), 32):
+            run = literal[start : start + 32]
+            out.append(len(run) - 1)
+            out.extend(run)
+        literal.clear()
+
+    while at < len(data):
+        best, back = 0, 0
+        for start in range(max(0, at - 8192), at):
+            size = 0
+            while size < 264 and at + size < len(data) and data[start + size] == data[at + size]:
+                size += 1
+            if size > best:
+                best, back = size, at - start - 1
+        if best < 3:
+            literal.append(data[at])
+            at += 1
+            continue
+        flush()
+        at += best
+        size = best - 2
+        out.extend([size << 5 | back >> 8] if size < 7 else [7 << 5 | back >> 8, size - 7])
+        out.append(back & 255)
+    flush()
+    return bytes(out)
+
+
+def pcd(encoding: str) -> bytes:
+    """The example as a PCD file with normals and a packed color."""
+    head = (
+        "# .PCD v0.7\nVERSION 0.7\nFIELDS x y z normal_x normal_y normal_z rgb\nSIZE 4 4 4 4 4 4 4\n"
+        f"TYPE F F F F F F U\nCOUNT 1 1 1 1 1 1 1\nWIDTH {N}\nHEIGHT 1\nVIEWPOINT 0 0 0 1 0 0 0\nPOINTS {N}\n"
+        f"DATA {encoding}\n"
+    ).encode()
+    packed = COLORS.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32)
+    columns = [*POINTS.T, *NORMALS.T]
+    if encoding == "ascii":
+        rows = zip(*(c.tolist() for c in columns), packed.tolist(), strict=True)
+        return head + "".join(" ".join(map(repr, row)) + "\n" for row in rows).encode()
+    if encoding == "binary":
+        return head + b"".join(struct.pack("<6fI", *row) for row in zip(*columns, packed.tolist(), strict=True))
+    whole = b"".join(c.astype("<f4").tobytes() for c in columns) + packed.astype("<u4").tobytes()
+    small = lzf(whole)
+    return head + struct.pack("<2I", len(small), len(whole)) + small
+
+
+def ply(encoding: str) -> bytes:
+    """The example as a PLY file with normals and colors."""
+    names = "".join(f"property float {n}\n" for n in ("x", "y", "z", "nx", "ny", "nz"))
+    names += "".join(f"property uchar {n}\n" for n in ("red", "green", "blue"))
+    head = f"ply\nformat {encoding} 1.0\nelement vertex {N}\n{names}end_header\n".encode()
+    rows = [(*p, *n, *c) for p, n, c in zip(POINTS.tolist(), NORMALS.tolist(), COLORS.tolist(), strict=True)]
+    if encoding == "ascii":
+        return head + "".join(" ".join(map(repr, row)) + "\n" for row in rows).encode()
+    order = "<" if "little" in encoding else ">"
+    return head + b"".join(struct.pack(f"{order}6f3B", *row) for row in rows)
+
+
+def hdf5(**options: object) -> bytes:
+    """Three clouds with labels and normals, as ModelNet40's files."""
+    import h5py
+
+    stream = io.BytesIO()
+    with h5py.File(stream, "w") as file:
+        file.create_dataset("data", data=np.stack([POINTS, POINTS * 2, -POINTS]), **options)
+        file.create_dataset("normal", data=np.stack([NORMALS, NORMALS, -NORMALS]), **options)
+        file.create_dataset("label", data=np.array([[2], [0], [1]], np.uint8))
+    return stream.getvalue()
+
+
+def written(suffix: str, folder: Path) -> bytes:
+    """The example as our own writer for a suffix puts it."""
+    path = folder / f"written{suffix}"
+    normals = None if suffix in (".npy", ".las", ".laz") else NORMALS
+    WRITERS[suffix](path, POINTS, normals, None if suffix == ".npy" else COLORS)
+    return path.read_bytes()
+
+
+def mesh(kind: str) -> bytes:
+    """A box-shaped mesh."""
+    import trimesh
+
+    box = trimesh.creation.box(extents=(1, 2, 3))
+    suffix, _, encoding = kind.partition(" ")
+    data = box.export(file_type=suffix, **({"encoding": encoding} if encoding else {}))
+    return data if isinstance(data, bytes) else data.encode()
+
+
+CLOUDS: dict[str, tuple[str, Callable[[Path], bytes]]] = {
+    "ply ascii": (".ply", lambda _: ply("ascii")),
+    "ply little": (".ply", lambda _: ply("binary_little_endian")),
+    "ply big": (".ply", lambda _: ply("binary_big_endian")),
+    "pcd ascii": (".pcd", lambda _: pcd("ascii")),
+    "pcd binary": (".pcd", lambda _: pcd("binary")),
+    "pcd compressed": (".pcd", lambda _: pcd("binary_compressed")),
+    "xyz": (".xyz", lambda folder: written(".xyz", folder)),
+    "pts": (".pts", lambda folder: b"%d\n" % N + written(".xyz", folder).partition(b"\n")[2]),
+    "csv": (".csv", lambda folder: written(".xyz", folder).replace(b"# ", b"").replace(b" ", b",")),
+    "npy": (".npy", lambda folder: written(".npy", folder)),
+    "npz": (".npz", lambda folder: written(".npz", folder)),
+    "las": (".las", lambda folder: written(".las", folder)),
+    "laz": (".laz", lambda folder: written(".laz", folder)),
+    "hdf5": (".h5", lambda _: hdf5()),
+    "hdf5 packed": (".h5", lambda _: hdf5(compression="gzip", chunks=(1, N, 3))),
+}
+"""Name of an example: suffix, and its bytes (a scratch folder is given)."""
+
+MESHES: dict[str, tuple[str, Callable[[Path], bytes]]] = {
+    "obj": (".obj", lambda _: mesh("obj")),
+    "mesh ply": (".ply", lambda _: mesh("ply")),
+    "mesh ply ascii": (".ply", lambda _: mesh("ply ascii")),
+    "stl": (".stl", lambda _: mesh("stl")),
+    "stl ascii": (".stl", lambda _: mesh("stl_ascii")),
+    "off": (".off", lambda _: mesh("off")),
+    "glb": (".glb", lambda _: mesh("glb")),
+}
