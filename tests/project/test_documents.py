@@ -2,12 +2,19 @@
 
 import importlib.util
 import re
+from collections import Counter
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 import torch
 
+from ptdiff.denoiser import PREDICTIONS
+from ptdiff_cli import listing
+from ptdiff_cli.main import app
+
 ROOT = Path(__file__).parents[2]
+COMMANDS = {str(command.name) for command in [*app.registered_commands, *app.registered_groups]}
 
 
 def test_links_lead_to_files_that_exist() -> None:
@@ -28,21 +35,67 @@ def test_the_code_of_the_readme_runs_and_does_what_it_says() -> None:
     assert torch.cdist(names["x"], names["points"]).amin(dim=1).max() < 1e-3
 
 
-def test_tests_named_in_the_parity_list_exist() -> None:
-    named = set(re.findall(r"tests/[\w./]+", (ROOT / "docs" / "parity.md").read_text(encoding="utf-8")))
-    assert len(named) > 10
-    assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
+def test_the_code_of_the_page_on_guidance_finds_the_exact_posterior() -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "guidance.md").read_text(encoding="utf-8"), re.DOTALL)
+    names: dict[str, torch.Tensor] = {}
+    exec(compile(code, "guidance.md", "exec"), names)
+    # of N(0, C) given that the second of three is 0.7: C_i2 0.7, and C_ii - C_i2^2
+    assert names["x"].mean(0).tolist() == pytest.approx([0.56, 0.7, 0.35], abs=0.05)
+    assert names["x"].var(0).tolist() == pytest.approx([0.36, 0, 0.75], abs=0.05)
+
+
+def parity() -> list[list[str]]:
+    """The rows of docs/parity.md: id, what, state, by, test."""
+    text = (ROOT / "docs" / "parity.md").read_text(encoding="utf-8")
+    return [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in re.findall(r"^\|.*\|$", text, re.MULTILINE)
+    ]
+
+
+def test_the_parity_list_has_every_row_with_a_test_or_a_reason() -> None:
+    rows = [row for row in parity() if re.fullmatch(r"[A-Z]+[0-9]?-[0-9]+|[A-M][0-9]+", row[0])]
+    playgrounds = Counter(row[0].split("-")[0] for row in rows if "-" in row[0])
+    assert playgrounds == {"AS": 28, "L1": 15, "TD": 13, "JN": 12, "MD": 8}
+    assert len({row[0] for row in rows}) == len(rows) == 76 + 157
+    for name, _, state, by, test in rows:
+        assert state in ("yes", "partly", "later"), name
+        assert len(by) > 10, f"{name}: by what, or why later?"
+        assert test or state == "later", f"{name}: no test"
+
+
+def there(dotted: str) -> bool:
+    """Whether a dotted name is a module, or something in one."""
+    module, _, attribute = dotted.rpartition(".")
+    try:
+        return hasattr(import_module(module), attribute) or import_module(dotted) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def test_what_the_parity_list_names_exists() -> None:
+    missing = []
+    catalogs = {**listing.catalogs(), "prediction": PREDICTIONS}
+    for row in parity():
+        if len(row) != 5:
+            continue
+        name, by = row[0], row[3]
+        missing += [f"{name}: {path}" for path in re.findall(r"tests/[\w./]+", row[4]) if not (ROOT / path).exists()]
+        for dotted in re.findall(r"`(ptdiff(?:\.\w+)+)`", by):
+            if not there(dotted):
+                missing.append(f"{name}: {dotted}")
+        missing += [f"{name}: ptdiff {c}" for c in re.findall(r"`ptdiff ([a-z]+)", by) if c not in COMMANDS]
+        for kind, listed in re.findall(r"(\w+?)s? (`[^`]+`(?:, `[^`]+`)*)", by):
+            if kind in catalogs:
+                missing += [f"{name}: {kind} {c}" for c in re.findall(r"`([^`]+)`", listed) if c not in catalogs[kind]]
+    assert not missing, "\n".join(missing)
 
 
 def test_commands_named_in_the_documents_exist() -> None:
-    from ptdiff_cli.main import app
-
-    known = {command.name for command in app.registered_commands}
     pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md")]
     used = {
         name for page in pages for name in re.findall(r"^ptdiff (\w+)|`ptdiff (\w+)", page.read_text(), re.MULTILINE)
     }
-    assert {a or b for a, b in used} <= known | {"NAME"}
+    assert {a or b for a, b in used} <= COMMANDS | {"NAME"}
 
 
 @pytest.mark.parametrize("name", ["demo", "processes_and_solvers"])
