@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from dataclasses import fields as options
 from typing import TYPE_CHECKING, Any, Literal
 
 from ptdiff.modality import Data, Modality, Progress, Visualizer, Writer, option
 from ptdiff.names import unknown
+from ptdiff_pointcloud.networks import GIVEN, NUMBERS, build, sized
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -36,67 +38,65 @@ class PointCloud(Modality):
         "of a folder: box (each shape centered, its box of diagonal 1), global or none (as in the files); "
         "auto is global for arrays in train and val folders, else box",
     )
-    network: Literal["set-transformer", "pointnet"] = option("set-transformer", "the denoiser")
-    width: int = option(96, "channels of the network")
-    layers: int = option(4, "blocks of the network")
-    inducers: int = option(16, "inducing points of the set transformer")
-    heads: int = option(4, "attention heads of the set transformer")
-    neighbors: int = option(8, "nearest points a point of the pointnet looks at")
+    task: Literal["generate", "complete", "upsample"] = option(
+        "generate", "generate; complete (given part of a shape); upsample (given few points of it)"
+    )
+    observed: int = option(128, "points that are given in training, for complete and upsample")
+    network: Literal["set-transformer", "latent", "pointnet", "point-transformer", "pointwise", "pvcnn", "dit"] = (
+        option("set-transformer", "the denoiser")
+    )
+    size: Literal["tiny", "small", "base", "large"] = option(
+        "small", "preset of the network, which the options below overrule"
+    )
+    width: int | None = option(None, "channels of the network")
+    layers: int | None = option(None, "blocks of the network")
+    inducers: int | None = option(None, "inducing points of the set transformer")
+    latents: int | None = option(None, "latents of the latent transformer")
+    compute: int | None = option(None, "layers of the latent transformer between reading and writing")
+    heads: int | None = option(None, "attention heads")
+    neighbors: int | None = option(None, "nearest points a point looks at, in pointnet and point-transformer")
+    resolution: int | None = option(None, "nodes a side of the grid of pvcnn")
 
     def __post_init__(self) -> None:
-        for name in (
-            "points",
-            "dense",
-            "shapes_per_class",
-            "width",
-            "layers",
-            "inducers",
-            "heads",
-            "neighbors",
-        ):
+        for name in ("points", "dense", "shapes_per_class", "observed"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
-        if self.network == "set-transformer" and self.width % self.heads:
-            raise ValueError(f"width must be a multiple of heads, not {self.width} with {self.heads}")
+        self._numbers()
+        if self.task == "generate":
+            self._refuse(["observed"], "a model that is given nothing")
         if self.data == "shapes":
             self._refuse(["normalize"], "procedural shapes")
         else:
             self._refuse(["shapes_per_class"], "a folder")
-        if self.network == "pointnet":
-            self._refuse(["inducers", "heads"], "the pointnet")
-        else:
-            self._refuse(["neighbors"], "the set transformer")
 
     def _refuse(self, names: Sequence[str], subject: str) -> None:
         """To set what changes nothing is a mistake; the defaults pass, as a run's config.yaml holds them all."""
-        for known in fields(self):
+        for known in options(self):
             if known.name in names and getattr(self, known.name) != known.default:
                 raise ValueError(f"{known.name} has no effect on {subject}; leave it out")
+
+    def _numbers(self) -> dict[str, int]:
+        """The numbers of the network: those of its preset, but for what is set."""
+        return sized(self.network, self.size, {name: getattr(self, name) for name in NUMBERS})
 
     def dataset(self) -> Data:
         """Clouds (points, 3) float32; procedural shapes are +Y up, in a box of diagonal 1 around 0."""
         from pathlib import Path
 
         from ptdiff_pointcloud import sources
+        from ptdiff_pointcloud.conditions import for_task
 
         if self.data == "shapes":
-            return sources.shapes(self.points, self.dense, self.shapes_per_class, self.classes)
+            data = sources.shapes(self.points, self.dense, self.shapes_per_class, self.classes)
+            return for_task(data, self.task, self.observed)
         if not Path(self.data).exists() and Path(self.data).name == self.data:
             raise unknown("kind of shapes, or folder", self.data, ["shapes"])
-        return sources.folder(Path(self.data), self.points, self.dense, self.classes, self.normalize)
+        data = sources.folder(Path(self.data), self.points, self.dense, self.classes, self.normalize)
+        return for_task(data, self.task, self.observed)
 
     def backbone(self, data: Data) -> nn.Module:
         """The denoiser; the set transformer has 1.7 M parameters at its defaults."""
-        channels, classes = data.shape[-1], len(data.classes)
-        if self.network == "pointnet":
-            from ptdiff_pointcloud.pointnet import PointNet
-
-            return PointNet(channels, classes, width=self.width, layers=self.layers, neighbors=self.neighbors)
-        from ptdiff_pointcloud.set_transformer import SetTransformer
-
-        return SetTransformer(
-            channels, classes, width=self.width, layers=self.layers, inducers=self.inducers, heads=self.heads
-        )
+        return build(self.network, data.shape[-1], len(data.classes), self._numbers(), GIVEN[self.task])
 
     def visualizer(self) -> Visualizer:
         """Shaded spheres on a white ground, drawn by Open3D's ray casting or by NumPy alone."""

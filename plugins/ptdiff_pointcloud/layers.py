@@ -13,12 +13,12 @@ from torch import Tensor, nn
 
 
 class Modulation(nn.Module):
-    """c (b, d) to ``parts`` shifts, scales or gates (b, 1, d), all zero at first."""
+    """c (b, d) to ``parts`` shifts, scales or gates (b, 1, channels), all zero at first; channels are d or given."""
 
-    def __init__(self, width: int, parts: int) -> None:
+    def __init__(self, width: int, parts: int, channels: int | None = None) -> None:
         super().__init__()
         self.parts = parts
-        self.linear = zero_linear(width, parts * width)
+        self.linear = zero_linear(width, parts * (channels or width))
 
     def forward(self, c: Tensor) -> tuple[Tensor, ...]:
         """c (b, d), already activated."""
@@ -32,6 +32,11 @@ def zero_linear(inputs: int, outputs: int) -> nn.Linear:
     nn.init.zeros_(linear.weight)
     nn.init.zeros_(linear.bias)
     return linear
+
+
+def mlp(width: int, ratio: int) -> nn.Sequential:
+    """Two layers with ``ratio`` times the width between them."""
+    return nn.Sequential(nn.Linear(width, ratio * width), nn.GELU(), nn.Linear(ratio * width, width))
 
 
 def norm(x: Tensor) -> Tensor:

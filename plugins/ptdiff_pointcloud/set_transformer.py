@@ -19,6 +19,7 @@ and the embedding of c are computed in float32 under autocast too.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -26,7 +27,8 @@ from torch import Tensor, nn
 
 from ptdiff.data import Condition
 from ptdiff.embedding import LevelEmbedding
-from ptdiff_pointcloud.layers import Modulation, fourier, modulate, norm, zero_linear
+from ptdiff_pointcloud.layers import Modulation, fourier, mlp, modulate, norm, zero_linear
+from ptdiff_pointcloud.tokens import Flags, joined
 
 
 class SetTransformer(nn.Module):
@@ -45,6 +47,7 @@ class SetTransformer(nn.Module):
         inducers: int = 16,
         heads: int = 4,
         octaves: int = 6,
+        given: Sequence[str] = (),
     ) -> None:
         super().__init__()
         if width % heads:
@@ -56,18 +59,20 @@ class SetTransformer(nn.Module):
         self.blocks = nn.ModuleList(Block(width, heads) for _ in range(layers))
         self.last = Modulation(width, 2)
         self.head = zero_linear(width, channels)
+        self.flags = Flags(given, width)
 
     def forward(self, x: Tensor, angle: Tensor, cond: Condition) -> Tensor:
         """x (b, n, channels), angle (b,) to y of the shape of x."""
         with torch.autocast(x.device.type, enabled=False):
             c = F.silu(self.embed(angle, cond))
-            features = fourier(x.float(), self.octaves)
-        f = self.lift(features)
+            points = joined(x.float(), cond, self.flags.names)
+            features = fourier(points.x, self.octaves)
+        f = self.flags(self.lift(features), points)
         z = self.inducers.to(f.dtype).expand(len(x), -1, -1)
         for block in self.blocks:
-            f, z = block(f, z, c)
+            f, z = block(f, z, c, points.present)
         shift, scale = self.last(c)
-        y: Tensor = self.head(modulate(f, shift, scale))
+        y: Tensor = self.head(modulate(f[:, : x.shape[1]], shift, scale))
         return y.to(x.dtype)
 
 
@@ -83,19 +88,22 @@ class Block(nn.Module):
         self.key, self.value = nn.Linear(width, heads * width), nn.Linear(width, heads * width)
         self.latent_mlp, self.point_mlp = mlp(width, 4), mlp(width, 2)
 
-    def forward(self, f: Tensor, z: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-        """f (b, n, d) and z (b, m, d), each one block further."""
+    def forward(self, f: Tensor, z: Tensor, c: Tensor, present: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """f (b, n, d) and z (b, m, d), each one block further; ``present`` as in ptdiff_pointcloud.tokens."""
         shift, scale, gate, mlp_shift, mlp_scale, mlp_gate = self.points(c)
         y = modulate(f, shift, scale)
-        z = self.transform(z + self.gather(norm(z), y), c)
+        z = self.transform(z + self.gather(norm(z), y, present), c)
         f = f + self.spread(y, norm(z), gate)
         return torch.addcmul(f, mlp_gate, self.point_mlp(modulate(f, mlp_shift, mlp_scale))), z
 
-    def gather(self, z: Tensor, y: Tensor) -> Tensor:
+    def gather(self, z: Tensor, y: Tensor, present: Tensor | None) -> Tensor:
         """What the inducers z (b, m, d) read from the points y (b, n, d): (b, m, d)."""
         b, m, d = z.shape
         query = self.query(z).view(b, m * self.heads, d) / math.sqrt(d)
-        read = softmax(query @ y.mT) @ y
+        logits = query @ y.mT
+        if present is not None:
+            logits = logits.masked_fill(~present[:, None], -torch.inf)
+        read = softmax(logits) @ y
         out: Tensor = self.gathered(read.view(b, m, self.heads * d))
         return out
 
@@ -117,11 +125,6 @@ class Block(nn.Module):
         weight = softmax((y @ key.mT).view(b, n, heads, m)).view(b, n, heads * m)
         out: Tensor = weight @ value
         return out
-
-
-def mlp(width: int, ratio: int) -> nn.Sequential:
-    """Two layers with ``ratio`` times the width between them."""
-    return nn.Sequential(nn.Linear(width, ratio * width), nn.GELU(), nn.Linear(ratio * width, width))
 
 
 def softmax(logits: Tensor) -> Tensor:

@@ -1,31 +1,37 @@
-"""What both denoisers of point clouds promise: a function of a set, of the noise level and of the class."""
+"""What all denoisers of point clouds promise: a function of a set, of the noise level and of the class."""
 
 import math
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from ptdiff.data import Data
 from ptdiff_pointcloud import PointCloud
 from ptdiff_pointcloud.layers import fourier
-from ptdiff_pointcloud.pointnet import PointNet, nearest
+from ptdiff_pointcloud.networks import SIZES, Network, build
+from ptdiff_pointcloud.pointnet import nearest
 from ptdiff_pointcloud.set_transformer import SetTransformer
 
 Make = Callable[[], nn.Module]
 
 
-def set_transformer() -> nn.Module:
-    return SetTransformer(3, classes=4, width=32, layers=2, inducers=8, heads=4)
+SMALL: dict[Network, dict[str, int]] = {
+    "set-transformer": {"width": 32, "layers": 2, "inducers": 8, "heads": 4},
+    "latent": {"width": 64, "layers": 2, "latents": 8, "heads": 4, "compute": 1},
+    "pointnet": {"width": 32, "layers": 2, "neighbors": 6},
+    "point-transformer": {"width": 32, "layers": 2, "neighbors": 6},
+    "pointwise": {"width": 16},
+    "pvcnn": {"width": 16, "layers": 2, "resolution": 6},
+    "dit": {"width": 32, "layers": 2, "heads": 4},
+}
 
 
-def pointnet() -> nn.Module:
-    return PointNet(3, classes=4, width=32, layers=2, neighbors=6)
-
-
-@pytest.fixture(params=[set_transformer, pointnet])
+@pytest.fixture(params=SIZES)
 def make(request: pytest.FixtureRequest) -> Make:
-    return request.param  # type: ignore[no-any-return]
+    return lambda: build(request.param, 3, 4, SMALL[request.param])
 
 
 def awake(net: nn.Module) -> nn.Module:
@@ -153,33 +159,81 @@ def test_nearest_finds_what_sorting_finds_and_stays_inside_each_cloud() -> None:
         assert torch.equal(found.sort(1).values, true.sort(1).values)
 
 
-def test_neighbors_of_many_points_are_sought_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    x, sizes, cdist = inputs(40)[0], [], torch.cdist
+def test_a_few_steps_of_training_learn_one_shape(make: Make) -> None:
+    from ptdiff.denoiser import NetworkDenoiser
+    from ptdiff.process import Flow
 
-    def counted(*arguments: Tensor, **options: str) -> Tensor:
-        found = cdist(*arguments, **options)
-        sizes.append(found.numel())
-        return found
+    torch.manual_seed(0)
+    model = NetworkDenoiser(make())
+    line = torch.linspace(-1.7, 1.7, 40)[:, None] * torch.tensor([[1.0, 1.0, 1.0]])
+    x0, eps = line.expand(8, 40, 3), torch.randn(8, 40, 3)
+    level, cond = Flow().level(torch.linspace(0.2, 0.9, 8)), {"label": torch.arange(8) % 4}
+    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
+    losses = []
+    for _ in range(25):
+        loss = model.loss(x0, eps, level, cond).mean()
+        optimizer.zero_grad()
+        torch.autograd.backward(loss)
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.75 * losses[0]
 
-    whole = nearest(x, 5)
-    monkeypatch.setattr(torch, "cdist", counted)
-    for most in (40, 300, 1600, 3500):
-        sizes.clear()
-        monkeypatch.setattr("ptdiff_pointcloud.pointnet._DISTANCES", most)
-        assert torch.equal(nearest(x, 5), whole)
-        assert max(sizes) <= most
-        assert sum(sizes) == 3 * 40 * 40
+
+@pytest.mark.parametrize("network", SIZES)
+def test_options_choose_the_network(network: Network) -> None:
+    data = Data((64, 3), ("chair", "table"), unordered=True)
+    net = PointCloud(network=network, size="tiny").backbone(data)
+    assert type(net) is type(build(network, 3, 2, SIZES[network]["tiny"]))
+    assert 0.05e6 < sum(p.numel() for p in net.parameters()) < 0.9e6
 
 
-def test_options_choose_the_network() -> None:
-    data = PointCloud(shapes_per_class=1).dataset()
-    assert isinstance(PointCloud(network="pointnet", width=32).backbone(data), PointNet)
-    net = PointCloud().backbone(data)
+def test_the_default_is_the_set_transformer_of_width_96() -> None:
+    net = PointCloud().backbone(Data((64, 3), ("chair", "table"), unordered=True))
     assert isinstance(net, SetTransformer)
-    assert 0.3e6 < sum(p.numel() for p in net.parameters()) < 2.5e6
+    assert 1.6e6 < sum(p.numel() for p in net.parameters()) < 1.7e6
+    torch.manual_seed(0)
+    first = PointCloud().backbone(Data((64, 3), ("chair", "table"), unordered=True)).state_dict()
+    torch.manual_seed(0)
+    second = SetTransformer(3, 2, width=96, layers=4, inducers=16, heads=4).state_dict()
+    assert all(torch.equal(first[name], second[name]) for name in second) and len(first) == len(second)
 
 
-@pytest.mark.parametrize("option", [{"width": 0}, {"width": 30, "heads": 4}, {"points": -1}])
-def test_options_out_of_range_are_refused(option: dict[str, int]) -> None:
+@pytest.mark.parametrize("network", SIZES)
+def test_presets_grow(network: Network) -> None:
+    with torch.device("meta"):
+        counts = [
+            sum(p.numel() for p in build(network, 3, 10, preset).parameters()) for preset in SIZES[network].values()
+        ]
+    assert list(SIZES[network]) == ["tiny", "small", "base", "large"]
+    assert all(2 * less < more for less, more in pairwise(counts))
+    assert counts[-1] < 200e6
+
+
+def test_options_overrule_the_preset() -> None:
+    data = Data((64, 3), (), unordered=True)
+    net = PointCloud(network="dit", size="tiny", width=32, layers=3).backbone(data)
+    assert net.get_parameter("head.weight").shape == (3, 32)
+    assert len(net.get_submodule("blocks").state_dict()) == 3 * len(net.get_submodule("blocks.0").state_dict())
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"width": 0},
+        {"width": 30, "heads": 4},
+        {"width": 36, "heads": 4, "network": "latent"},
+        {"points": -1},
+        {"resolution": 8},
+        {"inducers": 8, "network": "dit"},
+        {"observed": 64},
+        {"observed": 0, "task": "complete"},
+    ],
+)
+def test_options_out_of_range_or_without_effect_are_refused(option: dict[str, int]) -> None:
     with pytest.raises(ValueError, match=next(iter(option))):
         PointCloud(**option)  # type: ignore[arg-type]
+
+
+def test_options_of_runs_from_before_there_were_presets_still_pass() -> None:
+    PointCloud(network="set-transformer", width=96, layers=4, inducers=16, heads=4, neighbors=8)
+    PointCloud(network="pointnet", width=96, layers=4, inducers=16, heads=4, neighbors=8)
