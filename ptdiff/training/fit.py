@@ -17,7 +17,6 @@ import pytorch_lightning as pl
 import torch
 
 from ptdiff.checkpoint import Checkpoint, latest
-from ptdiff.config import Training
 from ptdiff.data import Data
 from ptdiff.modality import Modality
 from ptdiff.run import Run, process_rank
@@ -66,11 +65,9 @@ class _Blocks:
         return (range(start, min(start + self.inner, span.stop)) for span in self.spans for start in span)
 
 
-def _marks(plan: Training) -> set[int]:
-    """The first steps by which so many parts of a run are over (DiffusionModule.passed)."""
-    return {
-        -(-k * (plan.steps or 0) // parts) for parts in (plan.snapshots, plan.validations) for k in range(1, parts + 1)
-    }
+def _marks(steps: int | None, *counts: int) -> set[int]:
+    """The first steps by which 1, 2, … of so many equal parts of a run are over (DiffusionModule.passed)."""
+    return {-(-k * (steps or 0) // parts) for parts in counts for k in range(1, parts + 1)}
 
 
 class _Restore(pl.Callback):
@@ -151,9 +148,10 @@ def _fit(
     rate: float,
 ) -> Outcome:
     plan = run.config.training
+    validations = plan.validations if data.val is not None and len(data.val) else 0
     callbacks: list[pl.Callback] = [
         _Restore(run, observer),
-        *([Validations(run, data, observer)] if plan.validations and data.val is not None and len(data.val) else []),
+        *([Validations(run, data, observer)] if validations else []),
         Reports(run, observer, trackers),
         *([Snapshots(run, observer, plan.snapshots)] if plan.snapshots else []),
         Previews(run, modality, observer, plan.preview_minutes),
@@ -192,8 +190,9 @@ def _fit(
     first = 0 if found is None else found.step
     if _finished(module, found):
         return Outcome(first, 0.0 if found is None else float(found.state["elapsed"]))
+    marks = _marks(plan.steps, plan.snapshots, validations)
     with _quiet():
-        trainer.fit(module, train_dataloaders=_Blocks(first, plan.steps or 10**12, plan.inner_steps, _marks(plan)))
+        trainer.fit(module, train_dataloaders=_Blocks(first, plan.steps or 10**12, plan.inner_steps, marks))
     return Outcome(module.done, module.elapsed, stop.signal)
 
 

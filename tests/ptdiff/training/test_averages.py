@@ -154,8 +154,8 @@ def test_a_snapshot_that_cannot_be_written_costs_no_run(start: Start) -> None:
 
 @pytest.mark.parametrize("parts", [1, 3, 7, 40, 60])
 def test_a_block_of_steps_ends_where_a_part_of_the_run_does(parts: int) -> None:
-    plan = validate({"modality": "m", "training": {"steps": 40, "snapshots": parts}}).training
-    marks = _marks(plan)
+    marks = _marks(40, parts)
+    assert marks | {20, 40} == _marks(40, 2, parts, 0) and _marks(None, parts) == {0}
     blocks = _Blocks(3, 40, 10, marks)
     assert [step for block in blocks for step in block] == list(range(3, 40))
     assert len(list(blocks)) == len(blocks)

@@ -158,8 +158,8 @@ def test_at_little_noise_the_denoiser_of_the_training_set_is_no_lower_bound(star
     truth = Gaussian(trial.data.normalize(torch.tensor([3.0, -1.0])), torch.tensor([0.5, 2.0]) / scale)
     possible = measure._by_angle(truth(measure.x, measure.level, {}))
     assert measure.least is not None
-    # who knows the distribution does better than who knows thirty of its samples, most of all where there is little noise
-    assert float(measure.least[0]) > 2 * float(possible[0])
+    # who knows the distribution does better than who knows thirty of its samples, above all where there is little noise
+    assert float(measure.least[0]) > 1.5 * float(possible[0])
     assert float(measure.least[3]) < 1.2 * float(possible[3])
 
 
