@@ -28,7 +28,7 @@ MIXTURE = Mixture(
 HIGH, LOW = 5.0, 0.1
 """sigma / alpha at both ends: away from the singular ones."""
 FIRST = {1: 40, 2: 80, 3: 80, 4: 40}
-MOST = 2560
+MOST = 5120
 
 
 def _levels(process: Process, steps: int) -> Level:
@@ -72,22 +72,23 @@ def _error(solver: Solver, process: Process, data: str, steps: int) -> float:
 
 
 def _certify(solver: Solver, process: Process, data: str) -> None:
-    """Two slopes in a row within 0.15 below the declared order, and on the mixture within 0.3 above.
+    """A slope within 0.15 below the declared order, and on the mixture within 0.3 above, after one that was near.
 
-    One slope may lie in the band by passing through it on the way down to a lower order.
+    One slope alone may lie in the band by passing through it on the way down to a lower order.
     """
     n, slopes = FIRST[solver.order], list[float]()
     coarse = _error(solver, process, data, n)
     while n < MOST:
         n *= 2
         fine = _error(solver, process, data, n)
-        if fine < 3e-12:
-            break
+        if fine < (1e-13 if data == "gaussian" else 3e-12):
+            break  # rounding, or the reference's own error
         slopes.append(math.log2(coarse / fine))
         coarse = fine
         # on Gaussians some methods are better than they declare: D is linear in x
         high = solver.order + 0.3 if data == "mixture" else math.inf
-        if len(slopes) > 1 and all(solver.order - 0.15 < slope < high for slope in slopes[-2:]):
+        near = len(slopes) > 1 and slopes[-2] > solver.order - 0.3 and max(slopes[-2:]) < high
+        if near and slopes[-1] > solver.order - 0.15:
             return
     pytest.fail(f"{solver} declares order {solver.order}, its slopes are {slopes}")
 
