@@ -5,6 +5,7 @@ Queries and keys are normalized (Henry et al. 2020), which keeps logits small wh
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -29,11 +30,21 @@ class Attention(nn.Module):
         (b, n, d), m = q.shape, z.shape[1]
         queries = self.query(q).view(b, n, self.heads, -1).transpose(1, 2)
         keys, values = self.pair(z).view(b, m, 2, self.heads, -1).permute(2, 0, 3, 1, 4)
-        queries, keys = norm(queries) * self.sharpness.to(queries.dtype), norm(keys)
+        queries, keys = norm(queries) * self.sharpness, norm(keys)
         mask = None if present is None else present[:, None, None]
-        read = F.scaled_dot_product_attention(queries.to(values.dtype), keys.to(values.dtype), values, attn_mask=mask)
+        read = attend(queries, keys, values, mask)
         out: Tensor = self.out(read.transpose(1, 2).reshape(b, n, d))
         return out
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+    """Softmax attention of q (b, h, n, e) to k and v (b, h, m, e), in the type of v."""
+    if v.device.type != "cpu":
+        return F.scaled_dot_product_attention(q.to(v.dtype), k.to(v.dtype), v, attn_mask=mask)
+    # on a CPU the fused kernel is several times slower in bfloat16 than in float32
+    kind = torch.promote_types(v.dtype, torch.float32)
+    with torch.autocast("cpu", enabled=False):
+        return F.scaled_dot_product_attention(q.to(kind), k.to(kind), v.to(kind), attn_mask=mask).to(v.dtype)
 
 
 class TransformerLayer(nn.Module):
