@@ -1,9 +1,10 @@
 """`CloudSet`: labelled dense point clouds of any sizes in one array, and batches re-sampled from them.
 
-k_i is the number of points of cloud i, which are `points[offsets[i]:offsets[i + 1]]`. A network sees n of
-them, drawn anew each time.
+k_i is the number of points of cloud i, which are `points[starts[i]:starts[i] + counts[i]]`. A network sees n of
+them, drawn anew each time. Arrays hold what the files hold; frames (center, scale) are applied to what is drawn.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -14,19 +15,25 @@ from ptdiff_datasets.address import address
 from ptdiff_datasets.splits import SPLITS
 from ptdiff_datasets.summary import Summary
 
+Floats = npt.NDArray[np.float32]
+WIDTH = {"xyz": 3, "normals": 3, "colors": 3}
+"""Channels, and the numbers each has at a point."""
+
 
 @dataclass(frozen=True, eq=False)
 class CloudSet:
-    """m point clouds. What was read from a file is `points * scale + center`, cloud by cloud.
+    """m point clouds. What was read from a file is `cloud(i) * scales[i] + centers[i]`.
 
-    points: (total, 3) float32, memory-mapped where it comes from a cache; offsets: (m + 1,) int64; labels:
-    (m,) int64 into `classes`, -1 throughout where there are no classes; ids: unique names of the shapes;
-    splits: "train", "val" or "test" of each shape, those of one split side by side; centers: (m, 3) and
-    scales: (m,) float64.
+    points: (total, 3) float32, memory-mapped where it comes from a store, less `origins` (m, 3), which are zero but
+    for shapes far off; starts, counts: (m,) int64; labels: (m,) int64 into `classes`, -1 throughout where there are
+    no classes; ids: unique names of the shapes; splits: "train", "val" or "test" of each; centers: (m, 3) and scales:
+    (m,) float64; normals: (total, 3) float32 and colors: (total, 3) uint8, or None.
     """
 
-    points: npt.NDArray[np.float32]
-    offsets: npt.NDArray[np.int64]
+    points: Floats
+    starts: npt.NDArray[np.int64]
+    counts: npt.NDArray[np.int64]
+    origins: npt.NDArray[np.float64]
     labels: npt.NDArray[np.int64]
     classes: tuple[str, ...]
     ids: tuple[str, ...]
@@ -34,6 +41,8 @@ class CloudSet:
     centers: npt.NDArray[np.float64]
     scales: npt.NDArray[np.float64]
     summary: Summary
+    normals: Floats | None = None
+    colors: npt.NDArray[np.uint8] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -43,46 +52,75 @@ class CloudSet:
         """(m,) the addresses of the shapes' randomness: of the ids alone, so the same in every subset."""
         return np.array([address("draw", name) for name in self.ids], np.uint64)
 
-    def cloud(self, i: int) -> npt.NDArray[np.float32]:
-        """All points of cloud i, (k_i, 3): a view."""
+    def _rows(self, i: int) -> slice:
         if not 0 <= i < len(self):
             raise IndexError(f"cloud {i} of {len(self)}")
-        return self.points[self.offsets[i] : self.offsets[i + 1]]
+        return slice(int(self.starts[i]), int(self.starts[i] + self.counts[i]))
+
+    def stored(self, i: int) -> Floats:
+        """All points of cloud i as they are stored, (k_i, 3): a view."""
+        return self.points[self._rows(i)]
+
+    def cloud(self, i: int) -> Floats:
+        """All points of cloud i, (k_i, 3), centered and scaled."""
+        return self._framed(self.stored(i), i)
+
+    def _framed(self, points: Floats, i: int) -> Floats:
+        shift, scale = self.centers[i] - self.origins[i], self.scales[i]
+        if scale == 1 and not shift.any():
+            return points
+        framed: Floats = ((points - shift) / scale).astype(np.float32)
+        return framed
 
     def split(self, name: str) -> "CloudSet":
-        """The shapes of one split, which share the points of this set (no copy); empty if it has none."""
+        """The shapes of one split; empty if it has none."""
         if name not in SPLITS:
             raise ValueError(f"no split {name!r}: train, val or test")
-        count = self.splits.count(name)
-        start = self.splits.index(name) if count else 0
-        if self.splits[start : start + count] != (name,) * count:
-            raise ValueError(f"the shapes of {name} do not lie side by side")
-        part, bounds = slice(start, start + count), self.offsets[start : start + count + 1]
+        return self.subset([i for i, split in enumerate(self.splits) if split == name])
+
+    def subset(self, rows: Sequence[int]) -> "CloudSet":
+        """Some of the shapes, which share the points of this set (no copy)."""
+        part = np.array(rows, np.int64)
         return replace(
             self,
-            points=self.points[bounds[0] : bounds[-1]],
-            offsets=bounds - bounds[0],
+            starts=self.starts[part],
+            counts=self.counts[part],
+            origins=self.origins[part],
             labels=self.labels[part],
-            ids=self.ids[part],
-            splits=self.splits[part],
+            ids=tuple(self.ids[i] for i in rows),
+            splits=tuple(self.splits[i] for i in rows),
             centers=self.centers[part],
             scales=self.scales[part],
         )
 
-    def draw(self, ids: npt.NDArray[np.int64], n: int, seed: int) -> npt.NDArray[np.float32]:
-        """n points of each of the clouds `ids` (b,): (b, n, 3), all k_i of a cloud before any comes again.
+    def draw(
+        self, ids: npt.NDArray[np.int64], n: int, seed: int, channels: Sequence[str] = ("xyz",)
+    ) -> npt.NDArray[np.float32]:
+        """n points of each of the clouds `ids` (b,): (b, n, c), all k_i of a cloud before any comes again.
 
-        Of a cloud with k_i < n every point occurs floor(n / k_i) or ceil(n / k_i) times. `ids` index this
+        channels: of xyz (centered and scaled), normals (of length 1) and colors (-1 to 1), in this order; c is three
+        for each. Of a cloud with k_i < n every point occurs floor(n / k_i) or ceil(n / k_i) times. `ids` index this
         set, 0 to len - 1. A row is a function of (seed, name of the shape, n): whatever else is in the batch,
         and in every split alike. Seeds are taken modulo 2**64.
         """
-        out = np.empty((len(ids), n, 3), np.float32)
-        for row, i in zip(out, ids, strict=True):
-            cloud = self.cloud(int(i))
-            k = len(cloud)
+        out = np.empty((len(ids), n, sum(WIDTH[name] for name in channels)), np.float32)
+        for row, i in zip(out, ids.tolist(), strict=True):
+            here = self._rows(i)
+            k = here.stop - here.start
             # Philox is counter-based: its key is the address, and there is no state to prepare.
             key = np.array([seed % 2**64, self.keys[i]], np.uint64)
             random = np.random.Generator(np.random.Philox(key=key))
-            for start in range(0, n, k):
-                row[start : start + k] = cloud[random.choice(k, min(k, n - start), replace=False)]
+            drawn = [random.choice(k, min(k, n - start), replace=False) for start in range(0, n, k)]
+            pick = here.start + (drawn[0] if len(drawn) == 1 else np.concatenate(drawn))
+            for at, name in enumerate(channels):
+                row[:, 3 * at : 3 * at + 3] = self._channel(name, pick, i)
         return out
+
+    def _channel(self, name: str, pick: npt.NDArray[np.int64], i: int) -> Floats:
+        if name == "xyz":
+            return self._framed(self.points[pick], i)
+        if name == "normals" and self.normals is not None:
+            return self.normals[pick]
+        if name == "colors" and self.colors is not None:
+            return self.colors[pick].astype(np.float32) / np.float32(127.5) - np.float32(1)
+        raise ValueError(f"these clouds have no {name}")

@@ -1,4 +1,4 @@
-"""A user's folder of meshes and point clouds as a `CloudSet`.
+"""A user's folder of meshes and point clouds, or a store made of one, as a `CloudSet`.
 
 Meshes are sampled by area once; the dense clouds are kept in a cache and re-sampled for every batch
 (`CloudSet.draw`). What a shape becomes depends on its file and its path below the root only.
@@ -9,21 +9,25 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from importlib.metadata import version
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from ptdiff_datasets import cache as store
+from ptdiff_datasets import cache as caches
+from ptdiff_datasets import store
 from ptdiff_datasets.clouds import CloudSet
 from ptdiff_datasets.errors import DataError, FormatError, printable
-from ptdiff_datasets.layout import Layout, Shape, existing_folder, only, scan
-from ptdiff_datasets.reading import frame, read_shape
+from ptdiff_datasets.layout import Layout, Shape, chosen, existing, only, scan
+from ptdiff_datasets.reading import Dense, read_shapes
 from ptdiff_datasets.splits import SPLITS, assign_splits
 from ptdiff_datasets.summary import Summary
 
-NORMALIZE = ("auto", "box", "global", "none")
+NORMALIZE = ("auto", "box", "per-shape", "global", "none")
+Progress = Callable[[int, int], None]
 
 
 def load_folder(
@@ -33,48 +37,73 @@ def load_folder(
     normalize: str = "auto",
     classes: Sequence[str] | None = None,
     cache: str | Path | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> CloudSet:
-    """All shapes below `root`: `<class>/**/*`, a flat folder, or `<class>/{train,val,test}/*` (PC15k).
+    """All shapes below `root` in one of the layouts of `ptdiff_datasets.layout`, of a single file, or of a store.
 
-    `points` are sampled from each mesh; of a larger cloud file so many are kept, of a smaller one all.
-    `normalize`: "box" centers each shape on its bounding box and divides by the box's diagonal; "global"
-    and "none" keep the coordinates of the files (for "global" the caller measures one mean and scale);
-    "auto" is "global" for arrays in train, val and test folders, else "box". `classes`: read these only.
-    `progress(done, total)` is called for each file. `cache`: see `ptdiff_datasets.cache.default_cache`. A
-    file that cannot be read is skipped, with its reason in the summary. DataError if nothing can be read.
+    `points` are sampled from each mesh; of a larger cloud file so many are kept, of a smaller one all; a store is
+    taken as it is. `normalize`: "box" centers each shape on its bounding box and divides by the box's diagonal;
+    "per-shape" centers it on its mean and divides by the deviation of its coordinates; "global" and "none" keep the
+    coordinates of the files (for "global" the caller measures one mean and scale); "auto" is "global" for arrays in
+    train, val and test folders, else "box". `classes`: these only. `progress(done, total)` is called for each shape.
+    `cache`: see `ptdiff_datasets.cache.default_cache`. A file that cannot be read is skipped, with its reason in the
+    summary. DataError if nothing can be read, or if a store is damaged.
     """
     started = time.perf_counter()
     if normalize not in NORMALIZE:
         raise ValueError(f"normalize={normalize!r}: one of {', '.join(NORMALIZE)}")
     if points < 1:
         raise ValueError(f"points={points}: at least 1")
-    layout = scan(existing_folder(root))
+    root = existing(root)
+    if root.is_dir() and store.is_store(root):
+        return _opened(root, normalize, classes, started)
+    layout = scan(root)
     if classes is not None:
         layout = only(layout, classes)
     if not layout.shapes:
         raise DataError(_nothing(layout, layout.skipped))
-    if normalize == "auto":
-        arrays = all(shape.id.lower().endswith((".npy", ".npz")) for shape in layout.shapes)
-        normalize = "global" if arrays and layout.kind == "splits" else "box"
-    base = Path(cache) if cache is not None else store.default_cache()
-    entry = base / "clouds" / _entry(layout, points, normalize, classes)
+    base = Path(cache) if cache is not None else caches.default_cache()
+    entry = base / "clouds" / _entry(root, layout, points, classes)
     damaged, cached = None, False
     try:
-        array, index = store.load(entry)
+        arrays, index = store.load(entry)
         cached = True
     except FileNotFoundError:
         pass
     except store.DamagedError as error:
         damaged = str(error)
     if not cached:
-        array, index = _build(layout, entry, points, normalize, progress)
-    return _assembled(layout, entry, normalize, array, index, started, cached, damaged)
+        with caches.workplace(entry) as folder:
+            whole = build(root, layout, folder, points, progress)
+            if whole:
+                caches.keep(folder, entry)
+            # where a file could not be opened nothing is kept: the mapping outlives the files
+            arrays, index = store.load(entry if whole else folder)
+    place = str(entry.parent) if entry.exists() else ""
+    return _assembled(root, normalize, arrays, index, started, (layout.skipped, layout.other), cached, damaged, place)
 
 
-def _entry(layout: Layout, points: int, normalize: str, classes: Sequence[str] | None) -> str:
+def _opened(root: Path, normalize: str, classes: Sequence[str] | None, started: float) -> CloudSet:
+    try:
+        arrays, index = store.load(root)
+    except (store.DamagedError, FileNotFoundError) as error:
+        raise DataError(f"{printable(root)} is a damaged store: {error}; import it again") from None
+    other = int(index.source.get("other", 0))
+    clouds = _assembled(root, normalize, arrays, index, started, ((), other), True, None, str(root))
+    if classes is None:
+        return clouds
+    names = [clouds.classes[label] if label >= 0 else "" for label in clouds.labels.tolist()]
+    wanted = chosen(set(names), classes, root)
+    part = clouds.subset([i for i, name in enumerate(names) if name in wanted])
+    kept = tuple(name for name in clouds.classes if name in wanted)
+    labels = np.array([kept.index(clouds.classes[label]) for label in part.labels.tolist()], np.int64)
+    counts = {name: row for name, row in clouds.summary.counts.items() if name in wanted}
+    return replace(part, labels=labels, classes=kept, summary=replace(clouds.summary, counts=counts))
+
+
+def _entry(root: Path, layout: Layout, points: int, classes: Sequence[str] | None) -> str:
     """The root and the options, then all files' sizes, times and modes, and what reads them, each as a hash."""
-    asked_for = [str(layout.root.resolve()), points, normalize, sorted(classes) if classes is not None else None]
+    asked_for = [str(root.resolve()), points, sorted(classes) if classes is not None else None]
     files = [(s.id, s.label, s.split, *s.stamp) for s in layout.shapes]
     found = [store.VERSION, version("trimesh"), files]
     return "-".join(hashlib.sha256(json.dumps(part).encode()).hexdigest()[:32] for part in (asked_for, found))
@@ -89,113 +118,124 @@ def _nothing(layout: Layout, skipped: Sequence[tuple[str, str]]) -> str:
     return f"nothing in {where} can be read: {reasons}{more}"
 
 
-def _build(
-    layout: Layout, entry: Path, points: int, normalize: str, progress: Callable[[int, int], None] | None
-) -> tuple[npt.NDArray[np.float32], store.Index]:
-    """Read every file once, into a scratch file; then order the clouds by split, only now known.
+def build(root: Path, layout: Layout, folder: Path, points: int, progress: Progress | None) -> bool:
+    """Read every file once, and write a store into the empty `folder`.
 
-    Where a file could not be opened nothing is kept in the cache: the next time it may.
+    False where a file could not be opened: the next time it may. DataError where nothing can be read.
     """
-    counts: list[int] = []
-    boxes: list[store.Box] = []
-    shapes: list[Shape] = []
-    skipped: list[tuple[str, str]] = []
-    sizes, first = Counter(shape.stamp[0] for shape in layout.shapes), dict[bytes, str]()
-    closed = False
-    with store.workplace(entry) as folder:
-        scratch = folder / "scratch"
-        with scratch.open("wb") as file:
-            for done, shape in enumerate(layout.shapes, 1):
+    given: list[str | None] = []
+    first: dict[bytes, str] = {}
+    sizes = Counter(shape.stamp[0] for shape in layout.shapes)
+    closed, done = False, 0
+    with store.Writing(folder) as out:
+        for _, group in groupby(layout.shapes, lambda shape: shape.file):
+            for shape, dense in read_shapes(layout.root, group, points):
+                done += 1
                 try:
-                    cloud, box = read_shape(layout.root / shape.id, shape.id, points, normalize)
+                    if isinstance(dense, Exception):
+                        raise dense
                     if sizes[shape.stamp[0]] > 1:
-                        _no_copy(layout.root / shape.id, shape.id, first)
+                        _no_copy(layout.root / shape.file, shape, dense, first)
                 except FormatError as error:
                     where = "" if error.offset is None else f" (byte {error.offset})"
-                    skipped.append((shape.id, error.reason + where))
+                    out.index.skipped.append((shape.id, error.reason + where))
                 except OSError as error:
                     closed = True
-                    skipped.append((shape.id, error.strerror or str(error)))
+                    out.index.skipped.append((shape.id, error.strerror or str(error)))
                 else:
-                    file.write(cloud.tobytes())
-                    counts.append(len(cloud))
-                    boxes.append(box)
-                    shapes.append(shape)
+                    out.add(shape.id, shape.label, dense)
+                    given.append(shape.split)
                 if progress is not None:
                     progress(done, len(layout.shapes))
-        if not shapes:
-            raise DataError(_nothing(layout, skipped))
-        ids, labels = [s.id for s in shapes], [s.label for s in shapes]
-        splits = assign_splits(ids, labels, [s.split for s in shapes])
-        order = sorted(range(len(shapes)), key=lambda i: (SPLITS.index(splits[i]), ids[i]))
-        starts = np.cumsum([0, *counts])
-        dense = np.memmap(scratch, np.float32, "r").reshape(-1, 3)
-        index = store.Index(
-            counts=[counts[i] for i in order],
-            labels=[labels[i] for i in order],
-            ids=[ids[i] for i in order],
-            splits=[splits[i] for i in order],
-            boxes=[boxes[i] for i in order],
-            skipped=skipped,
-        )
-        store.write(folder, (dense[starts[i] : starts[i + 1]] for i in order), index)
-        del dense
-        scratch.unlink()
-        if closed:
-            return store.load(folder)  # the mapping outlives the files
-        store.keep(folder, entry)
-        return store.load(entry)
+        index = out.index
+        if not index.ids:
+            raise DataError(_nothing(layout, index.skipped))
+        index.splits = assign_splits(index.ids, index.labels, given)
+        arrays = all(shape.file.lower().endswith((".npy", ".npz", ".h5", ".hdf5")) for shape in layout.shapes)
+        index.source = {
+            "root": str(root),
+            "layout": layout.kind,
+            "inside": layout.inside,
+            "points": points,
+            "normalize": "global" if arrays and any(given) else "box",
+            "other": layout.other,
+        }
+        out.finish()
+    return not closed
 
 
-def _no_copy(path: Path, id: str, first: dict[bytes, str]) -> None:
-    """FormatError for the bytes of an earlier shape: one copy to train on, one held out would be no test."""
-    with path.open("rb") as file:
-        earlier = first.setdefault(hashlib.file_digest(file, "sha256").digest(), id)
-    if earlier != id:
+def _no_copy(path: Path, shape: Shape, dense: Dense, first: dict[bytes, str]) -> None:
+    """FormatError for what an earlier shape is to the bit: one copy to train on, one held out would be no test."""
+    if shape.place is None:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").digest()
+    else:
+        digest = hashlib.sha256(dense.cloud.points.tobytes()).digest()
+    earlier = first.setdefault(digest, shape.id)
+    if earlier != shape.id:
         raise FormatError(path, f"a copy of {earlier}")
 
 
+def frames(index: store.Index, normalize: str) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Centers (m, 3) and scales (m,) of the shapes: what a normalization takes off and divides by."""
+    boxes = np.array(index.boxes, np.float64).reshape(-1, 2, 3)
+    if normalize == "box":
+        return boxes.mean(axis=1), np.linalg.norm(boxes[:, 1] - boxes[:, 0], axis=1)
+    if normalize == "per-shape":
+        return np.array(index.means, np.float64), np.array(index.deviations, np.float64)
+    return np.zeros((len(boxes), 3)), np.ones(len(boxes))
+
+
 def _assembled(
-    layout: Layout,
-    entry: Path,
+    root: Path,
     normalize: str,
-    array: npt.NDArray[np.float32],
+    arrays: store.Arrays,
     index: store.Index,
     started: float,
+    left_out: tuple[tuple[tuple[str, str], ...], int],
     cached: bool,
     damaged: str | None,
+    place: str,
 ) -> CloudSet:
+    if normalize == "auto":
+        normalize = str(index.source["normalize"])
     classes = tuple(sorted(set(index.labels) - {""}))
     boxes = np.array(index.boxes, np.float64).reshape(-1, 2, 3)
-    frames = [frame(low, high, normalize) for low, high in boxes]
+    centers, scales = frames(index, normalize)
     pairs = Counter(zip(index.labels, index.splits, strict=True))
+    counts = np.array(index.counts, np.int64)
     summary = Summary(
-        root=str(layout.root),
-        layout=layout.kind,
+        root=str(root),
+        layout=index.source["layout"],
         normalize=normalize,
-        counts={c: {s: pairs[c, s] for s in SPLITS if pairs[c, s]} for c in classes or ("",)},
-        skipped=tuple(sorted((*layout.skipped, *((path, reason) for path, reason in index.skipped)))),
-        other=layout.other,
+        counts={c: {s: pairs[c, s] for s in SPLITS if pairs[c, s]} for c in sorted(set(index.labels))},
+        skipped=tuple(sorted((*left_out[0], *((path, reason) for path, reason in index.skipped)))),
+        other=left_out[1],
         low=_triple(boxes[:, 0].min(axis=0)),
         high=_triple(boxes[:, 1].max(axis=0)),
         diagonal=float(np.median(np.linalg.norm(boxes[:, 1] - boxes[:, 0], axis=1))),
-        points=len(array),
+        points=len(arrays["points"]),
         seconds=time.perf_counter() - started,
         cached=cached,
         damaged=damaged,
-        inside=layout.inside,
-        cache=str(entry.parent) if entry.exists() else "",
+        inside=index.source["inside"],
+        cache=place,
+        lacking=dict(index.lacking),
     )
     return CloudSet(
-        points=array,
-        offsets=np.cumsum([0, *index.counts], dtype=np.int64),
+        points=arrays["points"],
+        starts=np.cumsum(counts) - counts,
+        counts=counts,
+        origins=np.array(index.origins, np.float64),
         labels=np.array([classes.index(c) if c else -1 for c in index.labels], np.int64),
         classes=classes,
         ids=tuple(index.ids),
         splits=tuple(index.splits),
-        centers=np.array([center for center, _ in frames]),
-        scales=np.array([scale for _, scale in frames]),
+        centers=centers,
+        scales=scales,
         summary=summary,
+        normals=arrays.get("normals"),
+        colors=arrays.get("colors"),
     )
 
 

@@ -1,101 +1,138 @@
 """Which files of a folder are shapes, of which class and in which split.
 
-Three layouts: `flat` (`<root>/*`), `classes` (`<root>/<class>/**/*`) and `splits`: train, val and test
-folders inside the class folders (ShapeNetCore.v2.PC15k, ModelNet), or at the root, which is then one class
-or holds them. They may lie `inside` a folder that holds everything.
+Three layouts of folders: `flat` (`<root>/*`), `classes` (`<root>/<class>/**/*`) and `splits`: train, val and test
+folders inside the class folders (ShapeNetCore.v2.PC15k, ModelNet), or at the root, which is then one class or holds
+them. They may lie `inside` a folder that holds everything. Lists of names (`lists`) can say the splits instead, and
+files of many clouds (`containers`) classes and splits of their own.
 """
 
-import os
-import stat
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from itertools import takewhile
 from pathlib import Path, PurePosixPath
 
-from ptdiff_datasets.errors import DataError, printable
+from ptdiff_datasets.containers import may_hold_many, members
+from ptdiff_datasets.errors import DataError, FormatError, printable
 from ptdiff_datasets.formats import SUFFIXES
+from ptdiff_datasets.lists import FOLDERS, Lists, is_list, read_lists
 from ptdiff_datasets.synsets import SHAPENET, class_name
 from ptdiff_datasets.text import looks_like_points
+from ptdiff_datasets.walking import Stamp, existing, files, stamp
 
-Stamp = tuple[int, int, int]  # size, time of the last change in ns, mode: they tell a changed file
+__all__ = ["Layout", "Shape", "existing", "only", "scan"]
+
 PREFERRED = (
     ".obj", ".glb", ".ply", ".off", ".stl", ".pcd", ".laz", ".las", ".npy", ".npz", ".h5", ".hdf5",
     ".xyz", ".pts", ".asc", ".txt", ".csv",
 )  # fmt: skip  # of a shape in several formats
 PROSE = (".txt", ".csv", ".asc")  # suffixes of much that is no cloud
-FOLDERS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+NAMED = re.compile(r"(\d{8})-")  # <synset>-<id>.npy of ShapeNet-55
 
 
 @dataclass(frozen=True)
 class Shape:
-    """A file with one shape. `id`: its path below the root; `split`: None where no folder says it."""
+    """A shape: a file, or cloud `place` of the data set `inside` one.
+
+    `id`: the path of the file below the root, for a cloud inside with #data set/place; `split`: None where nothing
+    says it.
+    """
 
     id: str
     label: str  # the class, "" for none
     split: str | None
     stamp: Stamp
+    file: str
+    inside: str = ""
+    place: int | None = None
 
 
 @dataclass(frozen=True)
 class Layout:
     root: Path
-    kind: str  # "flat", "classes" or "splits"
+    kind: str  # "flat", "classes", "splits", "lists" or "sets"
     shapes: tuple[Shape, ...]
     skipped: tuple[tuple[str, str], ...]  # path below the root, reason
     other: int  # files of other kinds
     inside: str = ""  # the folder below the root that holds the class folders, where it is not the root
 
 
-def existing_folder(root: str | Path) -> Path:
-    """`root`, if it is a folder; else DataError, which names what is there with nearly that name."""
-    root = Path(root)
-    try:
-        root = root.expanduser()
-        if root.is_dir():
-            return root
-        exists, parent = root.exists(), root.parent
-        names = [path.name for path in parent.iterdir()] if parent.is_dir() else []
-    except (OSError, RuntimeError) as error:  # RuntimeError: the home of a user that is not there
-        raise DataError(f"{printable(root)}: {getattr(error, 'strerror', None) or error}") from None
-    if exists:
-        raise DataError(f"{printable(root)} is a file; a folder of meshes or point clouds is needed")
-    near = get_close_matches(root.name, names, 1)
-    hint = f"; did you mean {printable(parent / near[0])}?" if near else ""
-    raise DataError(f"{printable(root)} does not exist{hint}")
-
-
 def scan(root: Path) -> Layout:
-    """The shapes below `root`, sorted by id. Hidden names are ignored, links out of the root not followed."""
-    found: dict[str, Stamp] = {}
+    """The shapes below `root`, sorted by id; of a file the shapes in it."""
+    if root.is_file():
+        return _scanned(root.parent, [(root.name, root)], [])
     skipped: list[tuple[str, str]] = []
+    return _scanned(root, [(id, Path(entry.path)) for id, entry in files(root, "", skipped)], skipped)
+
+
+def _scanned(root: Path, there: Sequence[tuple[str, Path]], skipped: list[tuple[str, str]]) -> Layout:
+    found: dict[str, Stamp] = {}
+    lists: list[str] = []
     other = 0
-    for id, entry in _files(root, "", skipped):
-        if Path(entry.name).suffix.lower() not in SUFFIXES:
-            other += 1
-            continue
-        try:
-            stamp = _stamp(entry, root)
-            if id.lower().endswith(PROSE) and not looks_like_points(root / id):
-                other += 1
+    for id, path in there:
+        if (listed := is_list(path.name)) or path.suffix.lower() in SUFFIXES:
+            try:
+                marked = stamp(path, root)
+                numbers = not path.name.lower().endswith((*PROSE, ".lst", ".json")) or looks_like_points(path)
+            except OSError as error:
+                skipped.append((id, error.strerror or str(error)))
                 continue
-            found[id] = stamp
-        except OSError as error:
-            skipped.append((id, error.strerror or str(error)))
-        except (ValueError, RuntimeError) as error:  # RuntimeError: a loop of links
-            skipped.append((id, str(error)))
-    found = _one_format(found, skipped)
+            except (ValueError, RuntimeError) as error:  # RuntimeError: a loop of links
+                skipped.append((id, str(error)))
+                continue
+            if numbers and path.suffix.lower() in SUFFIXES:
+                found[id] = marked
+                continue
+            if listed:
+                lists.append(id)
+                continue
+        other += 1
+    found, views = _shapes_alone(_one_format(found, skipped))
     parts = {id: tuple(id.split("/")) for id in sorted(found)}
     wrapper = _wrapper(list(parts.values()))
-    parts = {id: path[len(wrapper) :] for id, path in parts.items()}
+    parts = {id: _without_complete(names[len(wrapper) :]) for id, names in parts.items()}
     kind, place = _place(wrapper[-1] if wrapper else root.resolve().name, list(parts.values()))
-    shapes = []
-    for id, path in parts.items():
+    said = read_lists(root, lists, found)
+    shapes: list[Shape] = []
+    for id, names in parts.items():
         try:
-            shapes.append(Shape(id, *place(path), found[id]))
+            label, split = place(names)
+            shape = Shape(id, label, split or said.split(id), found[id], id)
+            shapes += _expanded(root, shape, said, len(parts))
+        except OSError as error:
+            skipped.append((id, error.strerror or str(error)))
+        except FormatError as error:
+            skipped.append((id, error.reason))
         except ValueError as error:
             skipped.append((id, str(error)))
-    return Layout(root, kind, tuple(shapes), tuple(sorted(skipped)), other, "/".join(wrapper))
+    if kind in ("flat", "classes") and any(shape.split for shape in shapes):
+        kind = "lists"
+    if any(shape.place is not None for shape in shapes):
+        kind = "sets"
+    return Layout(root, kind, tuple(shapes), tuple(sorted(skipped)), other + views, "/".join(wrapper))
+
+
+def _expanded(root: Path, shape: Shape, said: Lists, count: int) -> list[Shape]:
+    """The shapes in a file: itself, or all that it holds; the class in the name of a file of ShapeNet-55."""
+    if may_hold_many(shape.file, count):
+        inside = members(root / shape.file, shape.file, said)
+        if inside is not None:
+            return [
+                replace(
+                    shape,
+                    id=f"{shape.file}#{m.set}/{m.place}" if m.set else f"{shape.file}#{m.place}",
+                    label=m.label or shape.label,
+                    split=m.split or shape.split,
+                    inside=m.set,
+                    place=m.place,
+                )
+                for m in inside
+            ]
+    named = NAMED.match(PurePosixPath(shape.file).name)
+    if named and named[1] in SHAPENET:
+        return [replace(shape, label=class_name(named[1]))]
+    return [shape]
 
 
 def _one_format(found: dict[str, Stamp], skipped: list[tuple[str, str]]) -> dict[str, Stamp]:
@@ -108,41 +145,27 @@ def _one_format(found: dict[str, Stamp], skipped: list[tuple[str, str]]) -> dict
     return {id: found[id] for id in kept.values()}
 
 
-def _files(folder: Path, prefix: str, skipped: list[tuple[str, str]]) -> Iterator[tuple[str, os.DirEntry[str]]]:
-    """Every file below, with its path below the root; what hides or cannot be entered is left out."""
-    try:
-        with os.scandir(folder) as entries:
-            visible = sorted((e for e in entries if not e.name.startswith(".")), key=lambda e: e.name)
-    except OSError as error:
-        skipped.append((prefix or ".", error.strerror or str(error)))
-        return
-    for entry in visible:
-        if entry.is_dir(follow_symlinks=False):
-            yield from _files(Path(entry.path), f"{prefix}{entry.name}/", skipped)
-        elif _links_to_folder(entry):
-            skipped.append((prefix + entry.name, "a link to a folder"))
-        else:
-            yield prefix + entry.name, entry
-
-
-def _links_to_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_symlink() and entry.is_dir()
-    except OSError:  # a link to itself: `_stamp` will say so
-        return False
-
-
-def _stamp(entry: os.DirEntry[str], root: Path) -> Stamp:
-    if entry.is_symlink() and not Path(entry.path).resolve(strict=True).is_relative_to(root.resolve()):
-        raise ValueError("a link that leads out of the folder")
-    status = entry.stat()
-    if not stat.S_ISREG(status.st_mode):
-        raise ValueError("not a regular file")
-    return status.st_size, status.st_mtime_ns, status.st_mode
+def _shapes_alone(found: dict[str, Stamp]) -> tuple[dict[str, Stamp], int]:
+    """Without what is no whole shape beside whole ones: partial views (PCN), points in space (occupancy networks)."""
+    paths = {id: id.split("/") for id in found}
+    whole = {tuple(p[: p.index("complete")]) for p in paths.values() if "complete" in p[:-1]}
+    clouds = {id.rpartition("/")[0] for id in found if id.endswith("/pointcloud.npz")}
+    kept = {
+        id: mark
+        for id, mark in found.items()
+        if not ("partial" in paths[id][:-1] and tuple(paths[id][: paths[id].index("partial")]) in whole)
+        and not (id.endswith("/points.npz") and id.rpartition("/")[0] in clouds)
+    }
+    return kept, len(found) - len(kept)
 
 
 Parts = tuple[str, ...]
 Place = Callable[[Parts], tuple[str, str | None]]  # class and split of a path; ValueError if it has none
+
+
+def _without_complete(parts: Parts) -> Parts:
+    """PCN puts a folder between split and class."""
+    return (parts[0], *parts[2:]) if len(parts) > 3 and parts[1] == "complete" and parts[0] in FOLDERS else parts
 
 
 def _wrapper(paths: Sequence[Parts]) -> Parts:
@@ -209,13 +232,19 @@ def _in_split(parts: Parts, depth: int, label: str, named: bool, name: str) -> t
 
 def only(layout: Layout, classes: Sequence[str]) -> Layout:
     """The shapes of these classes, named as read or by folder (a synset id). DataError for an unknown one."""
-    known = sorted({shape.label for shape in layout.shapes} - {""})
+    wanted = chosen({shape.label for shape in layout.shapes}, classes, layout.root)
+    return replace(layout, shapes=tuple(shape for shape in layout.shapes if shape.label in wanted))
+
+
+def chosen(labels: set[str], classes: Sequence[str], root: Path) -> set[str]:
+    """The names of `classes` as they are among `labels`; DataError, with the nearest, for one that is not."""
+    known = sorted(labels - {""})
     if not known:
-        raise DataError(f"{printable(layout.root)} has no class folders to choose {', '.join(classes)} from")
+        raise DataError(f"{printable(root)} has no class folders to choose {', '.join(classes)} from")
     wanted = {class_name(name) for name in classes}
     for name in sorted(wanted - set(known)):
         near = get_close_matches(name, known, 1)
         there = ", ".join(known[:12]) + (" ..." if len(known) > 12 else "")
         hint = f"did you mean {near[0]}?" if near else f"there are {there}"
-        raise DataError(f"no class {name!r} in {printable(layout.root)}; {hint}")
-    return replace(layout, shapes=tuple(shape for shape in layout.shapes if shape.label in wanted))
+        raise DataError(f"no class {name!r} in {printable(root)}; {hint}")
+    return wanted

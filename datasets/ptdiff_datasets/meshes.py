@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from ptdiff_datasets.cloud import Cloud
 from ptdiff_datasets.errors import FormatError
 from ptdiff_datasets.headers import CHECKS
 
@@ -54,7 +55,8 @@ def _parsed(data: bytes, suffix: str, path: Path) -> "trimesh.Trimesh":
             warnings.filterwarnings("error", category=DeprecationWarning, module="trimesh")
             options = {"process": False, "skip_materials": True}
             parsed = trimesh.load_scene(BytesIO(data), file_type=suffix[1:], **options).to_mesh()
-            return trimesh.Trimesh(parsed.vertices, parsed.faces, process=False)
+            colors = parsed.visual.vertex_colors if parsed.visual.kind == "vertex" else None
+            return trimesh.Trimesh(parsed.vertices, parsed.faces, vertex_colors=colors, process=False)
     except (MemoryError, ImportError):  # not the fault of the file
         raise
     except Exception as error:  # trimesh raises whatever its parsers stumble over
@@ -95,9 +97,32 @@ def surface_box(mesh: "trimesh.Trimesh") -> tuple[npt.NDArray[np.float64], npt.N
     return corners.min(axis=0), corners.max(axis=0)
 
 
-def sample_surface(mesh: "trimesh.Trimesh", count: int, seed: int) -> npt.NDArray[np.float32]:
-    """`count` points (count, 3) on the surface, uniform by area: a function of mesh, count and seed alone."""
+def sample_surface(mesh: "trimesh.Trimesh", count: int, seed: int) -> Cloud:
+    """`count` points on the surface, uniform by area, with the normals of their faces: a function of mesh, count, seed.
+
+    points: (count, 3) float64; colors where the vertices have them.
+    """
     import trimesh
 
-    points, _ = trimesh.sample.sample_surface(mesh, count, face_weight=_areas(mesh), seed=seed)
-    return np.asarray(points, np.float32)
+    points, faces = trimesh.sample.sample_surface(mesh, count, face_weight=_areas(mesh), seed=seed)
+    corners = np.asarray(mesh.vertices, np.float64)[np.asarray(mesh.faces)[faces]]
+    a, b, c = corners.transpose(1, 0, 2)
+    # in units of the largest side, whose square neither vanishes nor overflows
+    side = np.maximum(np.abs(b - a), np.abs(c - a)).max(axis=1, keepdims=True)
+    normals = np.cross((b - a) / side, (c - a) / side)
+    normals /= np.linalg.norm(normals, axis=1, keepdims=True)
+    colors = None
+    if mesh.visual.kind == "vertex":
+        # by the coordinates of the point between the corners
+        weights = _between(np.asarray(points), corners)[..., None]
+        mixed = (weights * np.asarray(mesh.visual.vertex_colors)[np.asarray(mesh.faces)[faces], :3]).sum(axis=1)
+        colors = np.clip(np.rint(mixed), 0, 255).astype(np.uint8)
+    return Cloud(np.asarray(points), normals.astype(np.float32), colors)
+
+
+def _between(points: npt.NDArray[np.float64], corners: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """How much of each corner (n, 3, 3) is in each point (n, 3): barycentric coordinates (n, 3)."""
+    opposite = np.roll(corners, -1, axis=1), np.roll(corners, -2, axis=1)
+    parts = np.linalg.norm(np.cross(opposite[0] - points[:, None], opposite[1] - points[:, None]), axis=2)
+    shares: npt.NDArray[np.float64] = parts / parts.sum(axis=1, keepdims=True)
+    return shares

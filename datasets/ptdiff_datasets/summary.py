@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,12 @@ LAYOUTS = {
     "flat": "one flat folder",
     "classes": "class folders",
     "splits": "train, val and test folders",
+    "lists": "lists of what to train and to test on",
+    "sets": "files of many clouds",
 }
 NORMALIZED = {
     "box": "each shape centered, its bounding box of diagonal 1",
+    "per-shape": "each shape of mean 0 and deviation 1",
     "global": "coordinates as in the files; one scale for all",
     "none": "coordinates as in the files",
 }
@@ -29,8 +32,8 @@ class Summary:
     """Counts and sizes. Boxes and diagonals are in the units of the files."""
 
     root: str
-    layout: str  # "flat", "classes" or "splits"
-    normalize: str  # "box", "global" or "none"
+    layout: str  # of `LAYOUTS`
+    normalize: str  # of `NORMALIZED`
     counts: Mapping[str, Mapping[str, int]]  # class ("" for none) -> split -> shapes
     skipped: tuple[tuple[str, str], ...]  # path below the root, reason
     other: int  # files of other kinds
@@ -43,6 +46,7 @@ class Summary:
     damaged: str | None = None  # why an earlier cache entry was rebuilt
     inside: str = ""  # the folder below the root that holds the class folders, where it is not the root
     cache: str = ""  # the folder that keeps what was read, where anything could be kept
+    lacking: Mapping[str, int] = field(default_factory=dict)  # channel -> shapes without it
 
     def total(self, split: str | None = None) -> int:
         """The number of shapes, in one split or in all."""
@@ -66,6 +70,7 @@ class Summary:
         for axis, low, high in zip("xyz", self.low, self.high, strict=True):
             lines.append(f"  {'box' if axis == 'x' else '':<9}  {axis} {low:>9.4g} to {high:>9.4g}")
         lines.append(f"  diagonal   {self.diagonal:.4g} (median)")
+        lines.append(f"  channels   {self._channels()}")
         lines += ["", *self._table()]
         if self.skipped or self.other:
             lines += ["", *self._left_out()]
@@ -75,6 +80,11 @@ class Summary:
         last = f"  read in {self.seconds:.2f} s " + ("from the cache" if self.cached else f"from the files, {kept}")
         place = f" in {_homely(self.cache)}" if self.cache else ""
         return "\n".join([*lines, "", last + place if len(last + place) <= WIDTH else last])
+
+    def _channels(self) -> str:
+        there = ["xyz", *(name for name in ("normals", "colors") if name not in self.lacking)]
+        some = [f"{name} but for {n:,}" for name, n in self.lacking.items() if n < self.total()]
+        return ", ".join([*there, *(f"({text})" for text in some)])
 
     def _table(self) -> list[str]:
         splits = [name for name in SPLITS if self.total(name)]

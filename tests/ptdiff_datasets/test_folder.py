@@ -49,7 +49,7 @@ def test_meshes_and_clouds_of_a_class_folder_become_one_set(tmp_path: Path, box:
     assert len(clouds.points) == sum(sizes.values()) == clouds.summary.points
     for i, id in enumerate(clouds.ids):
         assert clouds.classes[clouds.labels[i]] == id.split("/")[0]
-    assert sorted(clouds.splits, key=("train", "val", "test").index) == list(clouds.splits)
+    assert set(clouds.splits) == {"train", "val"}
     assert clouds.points.dtype == np.float32
 
 
@@ -117,7 +117,7 @@ def test_every_split_holds_its_own_shapes(tmp_path: Path, box: Box, load: Load) 
     fill(tmp_path, {f"{c}/{i}.stl": box("stl", (1, 1, 1 + i)) for c in "ab" for i in range(15)})
     clouds = load(tmp_path)
     parts = [clouds.split(name) for name in ("train", "val", "test")]
-    assert sum((part.ids for part in parts), ()) == clouds.ids
+    assert sorted(sum((part.ids for part in parts), ())) == sorted(clouds.ids)
     assert [set(part.splits) for part in parts] == [{"train"}, {"val"}, set()]
     for part in parts:
         for i, id in enumerate(part.ids):
@@ -230,7 +230,7 @@ def test_the_kaykit_folder_is_read_whole(real_data: Callable[[str], Path], load:
     clouds = load(real_data("kaykit"), points=128)
     assert (len(clouds), len(clouds.classes), clouds.summary.skipped) == (269, 41, ())
     assert set(clouds.labels[np.array(clouds.splits) == "train"]) == set(range(41))
-    assert np.abs(clouds.points).max() <= 0.5 + 1e-6
+    assert max(np.abs(clouds.cloud(i)).max() for i in range(269)) <= 0.5 + 1e-6
     assert max(map(len, clouds.summary.text().splitlines())) <= 80
 
 

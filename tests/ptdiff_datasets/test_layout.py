@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from ptdiff_datasets.errors import DataError
-from ptdiff_datasets.layout import PREFERRED, SUFFIXES, Layout, existing_folder, only, scan
+from ptdiff_datasets.formats import SUFFIXES
+from ptdiff_datasets.layout import PREFERRED, Layout, existing, only, scan
 from ptdiff_datasets.synsets import SHAPENET
 
 
@@ -191,15 +192,14 @@ def test_a_missing_folder_is_answered_with_the_nearest_name(tmp_path: Path) -> N
     (tmp_path / "kaykit").mkdir()
     (tmp_path / "file.obj").touch()
     with pytest.raises(DataError, match=r"kaykti does not exist; did you mean .*kaykit\?"):
-        existing_folder(tmp_path / "kaykti")
+        existing(tmp_path / "kaykti")
     with pytest.raises(DataError, match=r"quite-different does not exist$"):
-        existing_folder(tmp_path / "quite-different")
+        existing(tmp_path / "quite-different")
     with pytest.raises(DataError, match=r"does not exist$"):
-        existing_folder(tmp_path / "no" / "parent")
+        existing(tmp_path / "no" / "parent")
     with pytest.raises(DataError, match="no-such-user"):
-        existing_folder("~no-such-user/data")
-    with pytest.raises(DataError, match="is a file"):
-        existing_folder(tmp_path / "file.obj")
+        existing("~no-such-user/data")
+    assert existing(tmp_path / "file.obj").is_file()
 
 
 def test_classes_are_chosen_by_name_or_by_id(tmp_path: Path) -> None:

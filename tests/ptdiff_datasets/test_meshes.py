@@ -73,9 +73,13 @@ def test_parts_of_a_scene_stand_where_their_transforms_put_them(tmp_path: Path) 
 
 def test_points_lie_on_the_surface_and_are_uniform_by_area(tmp_path: Path, box: Box) -> None:
     (tmp_path / "a.stl").write_bytes(box("stl", (1, 2, 3)))
-    points = sample_surface(read_mesh(tmp_path / "a.stl"), 60_000, 1)
+    cloud = sample_surface(read_mesh(tmp_path / "a.stl"), 60_000, 1)
+    points = cloud.points
     assert points.shape == (60_000, 3)
-    assert points.dtype == np.float32
+    # outward, across the face that the point lies on
+    assert cloud.normals is not None
+    across = np.abs(points) / [0.5, 1.0, 1.5] == np.max(np.abs(points) / [0.5, 1.0, 1.5], axis=1, keepdims=True)
+    np.testing.assert_allclose(cloud.normals, np.sign(points) * across, atol=1e-6)
     on = np.isclose(np.abs(points), [0.5, 1.0, 1.5], atol=1e-6)
     assert on.any(axis=1).all()
     # The faces across x, y and z have areas 6, 3 and 2 (twice): 5 sigma of a binomial.
@@ -89,11 +93,20 @@ def test_points_lie_on_the_surface_and_are_uniform_by_area(tmp_path: Path, box: 
         assert ((counts - len(face) / 10) ** 2 / (len(face) / 10)).sum() < 34  # chi-squared, 9 degrees, p = 1e-4
 
 
+def test_colors_of_vertices_are_mixed_by_nearness(tmp_path: Path) -> None:
+    text = "v 0 0 0 1 0 0\nv 1 0 0 0 1 0\nv 0 1 0 0 0 1\nf 1 2 3\n"
+    (tmp_path / "a.obj").write_text(text)
+    cloud = sample_surface(read_mesh(tmp_path / "a.obj"), 500, 1)
+    assert cloud.colors is not None
+    x, y, _ = cloud.points.T
+    np.testing.assert_allclose(cloud.colors, 255 * np.stack([1 - x - y, x, y], 1), atol=1)
+
+
 def test_sampling_is_a_function_of_mesh_count_and_seed(tmp_path: Path, box: Box) -> None:
     (tmp_path / "a.obj").write_bytes(box("obj"))
-    first, again = (sample_surface(read_mesh(tmp_path / "a.obj"), 100, 5) for _ in range(2))
+    first, again = (sample_surface(read_mesh(tmp_path / "a.obj"), 100, 5).points for _ in range(2))
     np.testing.assert_array_equal(first, again)
-    assert not np.array_equal(first, sample_surface(read_mesh(tmp_path / "a.obj"), 100, 6))
+    assert not np.array_equal(first, sample_surface(read_mesh(tmp_path / "a.obj"), 100, 6).points)
 
 
 def test_a_stray_vertex_does_not_widen_the_box(tmp_path: Path, box: Box) -> None:
@@ -211,5 +224,5 @@ def test_random_damage_gives_a_mesh_or_one_format_error(
     except FormatError as error:
         assert "\n" not in str(error)  # noqa: PT017
     else:
-        assert np.isfinite(sample_surface(mesh, 10, 0)).all()
+        assert np.isfinite(sample_surface(mesh, 10, 0).points).all()
     assert time.perf_counter() - started < 1

@@ -1,0 +1,60 @@
+"""The files below a folder: nothing hidden, no links out of it, each with a stamp that tells whether it changed."""
+
+import os
+import stat
+from collections.abc import Iterator
+from difflib import get_close_matches
+from pathlib import Path
+
+from ptdiff_datasets.errors import DataError, printable
+
+Stamp = tuple[int, int, int]  # size, time of the last change in ns, mode: they tell a changed file
+
+
+def existing(root: str | Path) -> Path:
+    """`root`, if there is such a folder or file; else DataError, which names what is there with nearly that name."""
+    root = Path(root)
+    try:
+        root = root.expanduser()
+        if root.exists():
+            return root
+        names = [path.name for path in root.parent.iterdir()] if root.parent.is_dir() else []
+    except (OSError, RuntimeError) as error:  # RuntimeError: the home of a user that is not there
+        raise DataError(f"{printable(root)}: {getattr(error, 'strerror', None) or error}") from None
+    near = get_close_matches(root.name, names, 1)
+    hint = f"; did you mean {printable(root.parent / near[0])}?" if near else ""
+    raise DataError(f"{printable(root)} does not exist{hint}")
+
+
+def files(folder: Path, prefix: str, skipped: list[tuple[str, str]]) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """Every file below, with its path below the root; what hides or cannot be entered is left out."""
+    try:
+        with os.scandir(folder) as entries:
+            visible = sorted((e for e in entries if not e.name.startswith(".")), key=lambda e: e.name)
+    except OSError as error:
+        skipped.append((prefix or ".", error.strerror or str(error)))
+        return
+    for entry in visible:
+        if entry.is_dir(follow_symlinks=False):
+            yield from files(Path(entry.path), f"{prefix}{entry.name}/", skipped)
+        elif _links_to_folder(entry):
+            skipped.append((prefix + entry.name, "a link to a folder"))
+        else:
+            yield prefix + entry.name, entry
+
+
+def _links_to_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_symlink() and entry.is_dir()
+    except OSError:  # a link to itself: `stamp` will say so
+        return False
+
+
+def stamp(path: Path, root: Path) -> Stamp:
+    """The stamp of a file below `root`; ValueError for what is no file, or a link that leads out."""
+    if path.is_symlink() and not path.resolve(strict=True).is_relative_to(root.resolve()):
+        raise ValueError("a link that leads out of the folder")
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise ValueError("not a regular file")
+    return status.st_size, status.st_mtime_ns, status.st_mode
