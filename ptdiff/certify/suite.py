@@ -41,7 +41,8 @@ def _orders(name: str) -> list[Certificate]:
     if name in ADAPTIVE:
         return list(adaptive.certify(name, ADAPTIVE[name](), processes()))
     found = [(label, solver) for label, solver in choices(name) if not stochastic(solver)]
-    return [c for label, solver in found for c in orders.strong(label, solver, processes())]
+    known = list(orders.published(name, SOLVERS[name]()))
+    return known + [c for label, solver in found for c in orders.strong(label, solver, processes())]
 
 
 def _weak(name: str) -> list[Certificate]:
