@@ -16,7 +16,7 @@ def halved(x: Tensor, level: Level, cond: Condition, /) -> Tensor:
     return x * 0.5 / (1 + level.sigma)
 
 
-def table(name: str, steps: int = 4) -> Table:
+def table(name: str, steps: int = 12) -> Table:
     return SOLVERS[name]().table(grid(VE(), steps))
 
 
