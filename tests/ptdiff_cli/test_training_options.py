@@ -58,7 +58,7 @@ def test_samples_are_drawn_with_the_weights_that_are_asked_for(ptdiff, averaged:
     assert all(not np.allclose(found[a], found[b], atol=1e-5) for a in names for b in names if a < b)
 
 
-def test_evaluation_and_likelihood_take_weights_too(ptdiff, averaged: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_likelihood_is_that_of_the_weights_that_are_asked_for(ptdiff, averaged: Path) -> None:  # type: ignore[no-untyped-def]
     values = {}
     for weights in ("ema", "raw"):
         done = ptdiff("likelihood", averaged, "-n", 4, "--steps", 4, "--exact", "--json", "--weights", weights)
@@ -67,6 +67,10 @@ def test_evaluation_and_likelihood_take_weights_too(ptdiff, averaged: Path) -> N
         assert result["weights"] == weights
         values[weights] = result["nats"]["value"]
     assert values["ema"] != values["raw"]
+
+
+@pytest.mark.slow
+def test_evaluation_says_which_weights_it_measured(ptdiff, averaged: Path) -> None:  # type: ignore[no-untyped-def]
     done = ptdiff("eval", averaged, "-n", 8, "--steps", 3, "--json", "--weights", "0.08")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["weights"] == "0.08"

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 import torch
-from test_choices import module_of, stop_at
+from test_choices import module_of, stop_at, with_choices
+from test_ranks import finished, two_ranks
 from torch import Tensor
 from trial import Recorder, Start, Trial, assert_bit_equal
 
@@ -213,3 +214,14 @@ def test_patience_needs_something_to_validate_on(start: Start) -> None:
         module_of(start(patience=2))
     with pytest.raises(ValueError, match="needs held-out samples"):
         module_of(held_out(start("other", patience=2, validations=0)))
+
+
+@pytest.mark.slow
+def test_ranks_end_together_by_the_figures_of_the_first(start: Start) -> None:
+    trial = start(options={"held": 50}, validations=20, patience=3, min_delta=100.0, averages=["power"], snapshots=20)
+    code, out = finished(two_ranks(with_choices(trial, {"coupling": "ot"})))
+    assert code == 0, out
+    state = trial.state()
+    assert (state["step"], state["best"]["step"], state["best"]["stale"]) == (8, 2, 3)
+    assert [line["step"] for line in lines(trial.run) if "validation_loss" in line] == [2, 4, 6, 8]
+    assert {path.name for path in trial.run.averages.iterdir()} == {"2", "4", "6", "8"}

@@ -44,6 +44,7 @@ class Tiny(Modality):
     dropout: float = 0.0
     delay: float = 0.0
     broken: bool = False
+    held: int = 0
 
     def dataset(self) -> Data:
         import torch
@@ -52,7 +53,9 @@ class Tiny(Modality):
         x = torch.randn(self.count, 2, generator=generator) * torch.tensor([0.5, 2.0]) + torch.tensor([3.0, -1.0])
         label = torch.arange(self.count) % self.classes if self.classes else None
         names = tuple(f"class {i}" for i in range(self.classes))
-        return Data((2,), classes=names, train=Samples(x, label, self.delay, self.broken)).measured(keep=(-1,))
+        val = TensorSamples(x[: self.held] + 0.1, None if label is None else label[: self.held]) if self.held else None
+        train = Samples(x, label, self.delay, self.broken)
+        return Data((2,), classes=names, train=train, val=val).measured(keep=(-1,))
 
     def backbone(self, data: Data) -> nn.Module:
         import torch
