@@ -83,6 +83,13 @@ def test_batches_hold_observed_points_of_the_shape_in_model_units() -> None:
         assert not partial[~there].any()
 
 
+def test_only_what_is_observed_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ptdiff_pointcloud.conditions.observed", lambda cloud, random: cloud[:, 0] > 0.5)
+    cond = Given(data().train, data(), "complete", 100).batch(torch.arange(6), seed=3)[1]  # type: ignore[arg-type]
+    there = cond["partial_mask"] > 0
+    assert there.any(1).all() and (cond["partial"][there][:, 0] > 0.5).all()
+
+
 def test_what_is_given_depends_on_the_id_and_the_seed_alone() -> None:
     made = for_task(data(), "complete", 30).train
     assert made is not None
