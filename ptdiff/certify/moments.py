@@ -36,14 +36,16 @@ def coefficients(table: Table, mean: float, std: float) -> Row:
     x = np.zeros(2 + len(index))
     x[:2] = alpha * mean, math.hypot(alpha * std, sigma)
     newest: list[Row] = []
+    past: list[Row] = []
     for stage in table.stages:
         point = stage.keep * x
-        for weight, estimate in zip(stage.mix, newest, strict=False):
+        for weight, estimate in [*zip(stage.mix, newest, strict=False), *zip(stage.back, past, strict=False)]:
             point = point + weight * estimate
         for draw, weight in stage.noise:
             if weight:
                 point[index[draw]] += weight
         if stage.advance:
+            past.insert(0, x)
             x = point
         if stage.level is not None:
             newest.insert(0, _denoised(point, stage.level, mean, std))

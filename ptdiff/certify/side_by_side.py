@@ -40,14 +40,17 @@ def _ends(denoiser: Denoiser, x: Tensor, tables: Sequence[Table]) -> Tensor:
         return torch.tensor(values, dtype=x.dtype).reshape(-1, *(1,) * (x.ndim - 1))
 
     newest: list[Tensor] = []
-    history = max(table.history for table in tables)
+    past: list[Tensor] = []
+    history, memory = max(table.history for table in tables), max(table.memory for table in tables)
     for stages in zip(*(table.stages for table in tables), strict=True):
         point = x * column([stage.keep for stage in stages])
-        for estimate, weights in zip(
-            newest, zip_longest(*(stage.mix for stage in stages), fillvalue=0.0), strict=False
-        ):
-            point = point + estimate * column(weights)
+        mixes = zip_longest(*(stage.mix for stage in stages), fillvalue=0.0)
+        backs = zip_longest(*(stage.back for stage in stages), fillvalue=0.0)
+        for value, weights in [*zip(newest, mixes, strict=False), *zip(past, backs, strict=False)]:
+            point = point + value * column(weights)
         if stages[0].advance:
+            past.insert(0, x)
+            del past[memory:]
             x = point
         called = [stage.level for stage in stages if stage.level is not None]
         if called:

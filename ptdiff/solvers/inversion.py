@@ -135,8 +135,8 @@ def _deterministic(table: Table) -> Table:
 def is_one_step(solver: Solver, levels: Level) -> bool:
     """Whether the solver's table is the tables of its steps one after another, so that no step looks back."""
     steps = [solver.table(_both(s, t)) for s, t in pairwise(pairs(levels))]
-    rows = [(stage.keep, stage.mix) for stage in solver.table(levels).stages[1:]]
-    return rows == [(stage.keep, stage.mix) for step in steps for stage in step.stages[1:]]
+    rows = [(stage.keep, stage.mix, stage.back) for stage in solver.table(levels).stages[1:]]
+    return rows == [(stage.keep, stage.mix, stage.back) for step in steps for stage in step.stages[1:]]
 
 
 def slerp(start: Tensor, end: Tensor, weight: float | Tensor) -> Tensor:

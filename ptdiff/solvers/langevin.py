@@ -92,11 +92,13 @@ class Corrector:
         stages: list[Stage] = []
         passed: list[Pair] = []
         calls, step = 0, 0
-        # calls of the base by their numbers among all calls
+        # calls of the base by their numbers among all calls, and its steps by theirs
         numbers: list[int] = []
+        places: list[int] = []
         newest: Pair | None = None
         for k, stage in enumerate(base.stages):
-            stages.append(replace(stage, mix=_remapped(stage.mix, numbers, calls)))
+            back = _remapped(stage.back, places[:-1], len(passed) - 1)
+            stages.append(replace(stage, mix=_remapped(stage.mix, numbers, calls), back=back))
             if stage.level is not None:
                 numbers.append(calls)
                 calls, newest = calls + 1, stage.level
@@ -105,6 +107,7 @@ class Corrector:
             level = base.levels[step]
             fell = step > 0 and level[1] * passed[-1][0] < passed[-1][1] * level[0]
             passed.append(level)
+            places.append(len(passed) - 1)
             step += 1
             if not (fell and level[1] > 0):
                 continue
@@ -113,6 +116,7 @@ class Corrector:
                 calls += 1
             stages += [langevin_step(level, size, j) for j in range(self.repeats)]
             passed += [level] * self.repeats
+            places[-1] = len(passed) - 1
             if newest == level and last_use.get(len(numbers) - 1, 0) > k:
                 # what the base does next with its estimate at x it does with the one at the corrected x
                 calls += self.repeats

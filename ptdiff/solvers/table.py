@@ -1,8 +1,8 @@
 """A solver is a table: for given levels, a list of linear stages that one loop executes.
 
-    point = keep x + sum_j mix_j D_j + sum_k noise_k z_k      D_0 the newest denoised estimate, D_1 the one before, …
-    x <- point, if the stage advances                         z_k ~ N(0, I), independent
-    D_0 <- denoiser(point, level), if the stage has one
+    point = keep x + sum_i back_i x_i + sum_j mix_j D_j + sum_k noise_k z_k
+    x <- point, if the stage advances                         x_0 where x was one step before, D_0 the newest estimate
+    D_0 <- denoiser(point, level), if the stage has one       z_k ~ N(0, I), independent
 
 The coefficients are Python floats computed once in double precision.  So the loop does no arithmetic on schedules and
 never waits for the device, the cost is known before running, and on linear denoisers the table is an exact recursion.
@@ -26,15 +26,18 @@ from ptdiff.process import Level
 Pair = tuple[float, float]
 """alpha and sigma as floats."""
 
+Numbers = Callable[[int], Tensor]
+"""k to the numbers of ``table.draws[k]``, shaped like x."""
+
 
 @dataclass(frozen=True)
 class Draw:
     """Standard normal numbers z: equal draws are the same numbers, different ones are independent.
 
-    Without ``fresh``, the increment of the Brownian path from the noisier level ``start`` to the cleaner ``end``,
-    divided by its standard deviation; the intervals of one table must not overlap.  The time of the path is the SNR
-    (alpha / sigma)^2, in which the noise of the reverse SDE has independent increments.  With ``fresh``, numbers that
-    belong to no path: noise that is added again, or a corrector's; the integer tells draws at the same levels apart.
+    Without ``fresh``, the increment of the Brownian path from the noisier level ``start`` to the cleaner ``end``, in
+    units of its standard deviation; those of one table must not overlap.  Time is the SNR (alpha / sigma)^2, in which
+    the noise of the reverse SDE has independent increments.  With ``fresh``, numbers that belong to no path (noise
+    added again, a corrector's); the integer tells draws at the same levels apart.
     """
 
     start: Pair
@@ -43,27 +46,34 @@ class Draw:
 
     @property
     def span(self) -> tuple[float, float]:
-        """The interval of Brownian time: the SNR at both ends, infinite at a clean level."""
-        return _snr(self.start), _snr(self.end)
-
-
-def _snr(level: Pair) -> float:
-    return (level[0] / level[1]) ** 2 if level[1] > 0 else float("inf")
+        """The SNR at both ends, infinite at a clean level."""
+        first, last = ((alpha / sigma) ** 2 if sigma > 0 else float("inf") for alpha, sigma in (self.start, self.end))
+        return first, last
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One row of a table.  ``level`` is where the denoiser is called on the new point; None where it is not."""
+    """One row of a table.  ``level`` is where the denoiser is called on the new point; None where it is not.
+
+    back: weights of earlier x, the one before the last advance first; methods that remember noise estimates need them.
+    """
 
     keep: float
     mix: tuple[float, ...] = ()
     noise: tuple[tuple[Draw, float], ...] = ()
     level: Pair | None = None
     advance: bool = True
+    back: tuple[float, ...] = ()
+
+    @property
+    def products(self) -> list[tuple[int, float]]:
+        """Places and weights: j for D_j, -1 for x, -2 - i for x_i."""
+        weights = (*reversed(self.back), self.keep, *self.mix)
+        return [(j, w) for j, w in enumerate(weights, -1 - len(self.back)) if w]
 
 
 class _Row(NamedTuple):
-    """A stage with tensors for numbers: products (index of the estimate, -1 for x; weight, None for one)."""
+    """A stage with tensors for numbers, None for a weight of one."""
 
     products: tuple[tuple[int, Tensor | None], ...]
     noise: tuple[tuple[int, Tensor], ...]
@@ -89,13 +99,18 @@ class Table:
         return max(1, *(len(stage.mix) for stage in self.stages))
 
     @property
+    def memory(self) -> int:
+        """How many earlier points the stages look back on."""
+        return max(len(stage.back) for stage in self.stages)
+
+    @property
     def called(self) -> tuple[Pair, ...]:
         """The levels at which the denoiser is called, in order."""
         return tuple(stage.level for stage in self.stages if stage.level is not None)
 
     @property
     def draws(self) -> tuple[Draw, ...]:
-        """The different draws in the order of their first use: what ``noise(k)`` is asked for."""
+        """The different draws in the order of their first use."""
         return tuple(dict.fromkeys(draw for stage in self.stages for draw, weight in stage.noise if weight))
 
     @property
@@ -107,12 +122,11 @@ class Table:
         """The stages with their numbers as tensors, made once: weights on the host, levels on the device."""
         if torch.compiler.is_compiling():
             return self._rows(dtype, device)
-        made: dict[tuple[torch.dtype, torch.device], tuple[_Row, ...]] = self._made
-        if (dtype, device) not in made:
+        if (dtype, device) not in self._made:
             # whoever runs the table next may differentiate: the tensors must not belong to this inference mode
             with torch.inference_mode(False):
-                made[dtype, device] = self._rows(dtype, device)
-        return made[dtype, device]
+                self._made[dtype, device] = self._rows(dtype, device)
+        return self._made[dtype, device]
 
     @cached_property
     def _made(self) -> dict[tuple[torch.dtype, torch.device], tuple[_Row, ...]]:
@@ -128,7 +142,7 @@ class Table:
 
         return tuple(
             _Row(
-                tuple((j, None if w == 1 else number(w)) for j, w in enumerate((stage.keep, *stage.mix), -1) if w),
+                tuple((j, None if w == 1 else number(w)) for j, w in stage.products),
                 tuple((index[draw], number(w)) for draw, w in stage.noise if w),
                 None if stage.level is None else next(levels),
                 stage.advance,
@@ -147,12 +161,13 @@ class State(NamedTuple):
 
 
 class Solver(Protocol):
-    """A way to walk from noise to data, compiled to a table for given levels."""
+    """A way to walk from noise to data, compiled to a table for given levels.
+
+    order: of convergence in the number of steps, towards the probability flow or, with noise, in distribution.
+    """
 
     @property
-    def order(self) -> int:
-        """Order of convergence in the number of steps, towards the probability flow or, with noise, in distribution."""
-        ...
+    def order(self) -> int: ...
 
     def table(self, levels: Level) -> Table:
         """The table for ``levels`` (n + 1,), noisiest first; a last sigma of zero ends with a denoising step."""
@@ -179,20 +194,17 @@ def closed(stages: list[Stage], levels: tuple[Pair, ...]) -> Table:
 
 
 def trajectory(
-    denoiser: Denoiser,
-    x: Tensor,
-    table: Table,
-    cond: Condition | None = None,
-    noise: Callable[[int], Tensor] | None = None,
+    denoiser: Denoiser, x: Tensor, table: Table, cond: Condition | None = None, noise: Numbers | None = None
 ) -> Iterator[State]:
     """Walk ``x`` (b, …) through the table, yielding the state at every level, the first included.
 
-    noise: k to the numbers of ``table.draws[k]``, shaped like x; needed by tables that add noise.
+    noise: needed by tables that add it.
     """
     if table.stochastic and noise is None:
         raise ValueError("this table adds noise: pass noise, a function from the number of a draw to its numbers")
     cond = {} if cond is None else cond
-    history = table.history
+    history, memory = table.history, table.memory
+    past: list[Tensor] = []
     newest: list[Tensor] = []
     held: dict[int, Tensor] = {}
     step = -1
@@ -201,7 +213,7 @@ def trajectory(
         # products and sums are rounded one by one: a fused multiply-add rounds differently in the vectorized body of a
         # kernel and in its tail, and a sample would depend on its place in the batch
         for source, weight in products:
-            term = x if source < 0 else newest[source]
+            term = newest[source] if source >= 0 else x if source == -1 else past[-2 - source]
             if weight is not None:
                 term = term * weight
             if point is None:
@@ -218,6 +230,9 @@ def trajectory(
                     held[k] = noise(k).to(x.dtype)
                 point = point + held[k] * weight
         if advance:
+            if memory:
+                past.insert(0, x)
+                del past[memory:]
             x, step = point, step + 1
             held.clear()
             yield State(step, table.levels[step], x, newest[0] if newest else None)
@@ -227,11 +242,7 @@ def trajectory(
 
 
 def solve(
-    denoiser: Denoiser,
-    x: Tensor,
-    table: Table,
-    cond: Condition | None = None,
-    noise: Callable[[int], Tensor] | None = None,
+    denoiser: Denoiser, x: Tensor, table: Table, cond: Condition | None = None, noise: Numbers | None = None
 ) -> Tensor:
     """The end of the trajectory: x at the table's last level."""
     for state in trajectory(denoiser, x, table, cond, noise):

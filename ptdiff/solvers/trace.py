@@ -1,13 +1,8 @@
 """A trace turns a solver written in its paper's terms into the stages of a table.
 
-Everything a deterministic solver handles is a linear form: a weight on x, as it stood after some step, and weights on
-the estimates D_0, D_1, … by number of the call.  A solver combines forms (points, noise estimates, slopes), evaluates
+Everything a deterministic solver handles is a linear form: weights on x, as it stood after some steps, and on the
+estimates D_0, D_1, … by number of the call.  A solver combines forms (points, noise estimates, slopes), evaluates
 some of them, and the trace writes the stages.
-
-A table remembers earlier estimates but only the newest x.  An older x in a form is therefore expressed by the newest:
-x_after = keep x_before + mix D gives x_before = (x_after - mix D) / keep.  Data prediction never needs it; the history
-of a noise prediction, eps_j = (x_j - alpha_j D_j) / sigma_j, does, and its weights trail off over earlier estimates as
-the method's own memory does.  Weights below double precision of the largest one are dropped.
 """
 
 from __future__ import annotations
@@ -18,14 +13,11 @@ from typing import NamedTuple
 from ptdiff.solvers.runge_kutta import RK4, Euler, Kutta3, Midpoint
 from ptdiff.solvers.table import Pair, Stage, Table, closed
 
-_NEGLIGIBLE = 2.0**-60
-
 
 class Form(NamedTuple):
-    """weight * (x after ``step`` steps) + sum of on[i] * D_i."""
+    """sum of at[i] * (x after i steps) + sum of on[i] * D_i."""
 
-    step: int
-    weight: float
+    at: dict[int, float]
     on: dict[int, float]
 
 
@@ -44,51 +36,40 @@ class Trace:
 
     def __init__(self, level: Pair) -> None:
         self._stages = [Stage(1.0, level=level)]
-        self._moves: list[Form] = []
-        self.newest = Form(0, 0.0, {0: 1.0})
+        self._steps = 0
+        self.newest = Form({}, {0: 1.0})
 
     @property
     def x(self) -> Form:
         """x as it stands."""
-        return Form(len(self._moves), 1.0, {})
+        return Form({self._steps: 1.0}, {})
 
     def sum(self, *terms: tuple[float, Form]) -> Form:
         """The combination of forms with these weights."""
-        weight, on = 0.0, dict[int, float]()
+        at, on = dict[int, float](), dict[int, float]()
         for factor, form in terms:
-            if factor:
-                now = self._now(form)
-                weight += factor * now.weight
-                for i, value in now.on.items():
-                    on[i] = on.get(i, 0.0) + factor * value
-        return Form(len(self._moves), weight, on)
-
-    def _now(self, form: Form) -> Form:
-        step, weight, on = form
-        if weight:
-            for move in self._moves[step:]:
-                weight /= move.weight
-                on = dict(on)
-                for i, value in move.on.items():
-                    on[i] = on.get(i, 0.0) - weight * value
-                floor = _NEGLIGIBLE * max(map(abs, on.values()), default=0.0)
-                on = {i: value for i, value in on.items() if abs(value) > floor}
-        return Form(len(self._moves), weight, on)
+            for total, weights in ((at, form.at), (on, form.on)):
+                for i, value in weights.items():
+                    total[i] = total.get(i, 0.0) + factor * value
+        return Form(at, on)
 
     def evaluate(self, point: Form, level: Pair, advance: bool = True) -> Form:
         """Call the denoiser at ``point``, which x moves to if it advances; the form of the new estimate."""
         calls = len(self._stages)
-        oldest = min(point.on, default=calls)
-        mix = tuple(point.on.get(i, 0.0) for i in range(calls - 1, oldest - 1, -1))
-        self._stages.append(Stage(point.weight, mix, level=level, advance=advance))
-        if advance:
-            self._moves.append(point)
-        self.newest = Form(len(self._moves), 0.0, {calls: 1.0})
+        mix = _newest_first(point.on, calls - 1)
+        keep, *back = _newest_first(point.at, self._steps) or (0.0,)
+        self._stages.append(Stage(keep, mix, level=level, advance=advance, back=tuple(back)))
+        self._steps += advance
+        self.newest = Form({}, {calls: 1.0})
         return self.newest
 
     def table(self, levels: tuple[Pair, ...]) -> Table:
         """The table of what was written."""
         return closed(self._stages, levels)
+
+
+def _newest_first(weights: dict[int, float], newest: int) -> tuple[float, ...]:
+    return tuple(weights.get(i, 0.0) for i in range(newest, min(weights, default=newest + 1) - 1, -1))
 
 
 def epsilon(trace: Trace, x: Form, x0: Form, level: Pair) -> Form:

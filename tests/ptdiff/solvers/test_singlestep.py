@@ -83,7 +83,7 @@ def _data_third(x: Tensor, lam: float, h: float, r1: float, r2: float) -> Tensor
         (DPMpp3S(), _data_third, (1 / 3, 2 / 3)),
         (DPMpp3S(0.4, 0.5), _data_third, (0.4, 0.5)),
     ],
-    ids=repr,
+    ids=lambda value: getattr(value, "__name__", None) or repr(value),
 )
 def test_the_algorithms_of_the_papers(solver: Solver, step, inner: tuple[float, ...]) -> None:  # type: ignore[no-untyped-def]
     x = X
