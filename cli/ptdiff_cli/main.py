@@ -10,7 +10,20 @@ from typing import Annotated
 
 import typer
 
-from ptdiff_cli import bench, certify, doctor, evaluate, likelihood, listing, optimize, render, resume, sample, train
+from ptdiff_cli import (
+    bench,
+    certify,
+    data,
+    doctor,
+    evaluate,
+    likelihood,
+    listing,
+    optimize,
+    render,
+    resume,
+    sample,
+    train,
+)
 from ptdiff_cli.terminal import Failure, fail
 
 app = typer.Typer(
@@ -52,6 +65,7 @@ app.command("solvers")(listing.solvers)
 app.command("processes")(listing.processes)
 app.command("list")(listing.choices)
 app.command("certify")(certify.certify)
+app.add_typer(data.app, name="data")
 app.add_typer(bench.bench, name="bench")
 app.command("doctor")(doctor.doctor)
 

@@ -7,6 +7,7 @@ its forerunner.
 import os
 import shutil
 import tempfile
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,7 +30,8 @@ def workplace(entry: Path, advice: str = "set PTDIFF_CACHE to a folder with room
     temporary = None
     try:
         entry.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{entry.name[:12]}-", dir=entry.parent))
+        temporary = entry.parent / f".{entry.name[:12]}-{uuid.uuid4().hex[:12]}"
+        temporary.mkdir()  # as readable to others as the user has it, which a temporary folder of Python's is not
         yield temporary
     except OSError as error:
         where = f"{printable(entry.parent)} ({error.strerror or error})"

@@ -40,11 +40,8 @@ def members(path: Path, id: str, said: Lists) -> list[Member] | None:
     """
     split = next((FOLDERS[found[1].lower()] for found in SPLIT.finditer(path.stem)), None)
     if path.suffix.lower() in ARRAY_SUFFIXES:
-        try:
-            if not holds_many(path):
-                return None
-        except FormatError:
-            return None  # reading it will tell
+        if not holds_many(path):
+            return None
         arrays = read_arrays(path)
         numbers = None if arrays.labels is None else arrays.labels.tolist()
         names = [""] * len(arrays.points) if numbers is None else [said.label(n) for n in numbers]

@@ -61,7 +61,7 @@ def load_folder(
     if classes is not None:
         layout = only(layout, classes)
     if not layout.shapes:
-        raise DataError(_nothing(layout, layout.skipped))
+        raise DataError(nothing(layout, layout.skipped))
     base = Path(cache) if cache is not None else caches.default_cache()
     entry = base / "clouds" / _entry(root, layout, points, classes)
     damaged, cached = None, False
@@ -88,8 +88,9 @@ def _opened(root: Path, normalize: str, classes: Sequence[str] | None, started: 
         arrays, index = store.load(root)
     except (store.DamagedError, FileNotFoundError) as error:
         raise DataError(f"{printable(root)} is a damaged store: {error}; import it again") from None
-    other = int(index.source.get("other", 0))
-    clouds = _assembled(root, normalize, arrays, index, started, ((), other), True, None, str(root))
+    left_out = tuple((path, reason) for path, reason in index.source["left_out"])
+    left = (left_out, int(index.source["other"]))
+    clouds = _assembled(root, normalize, arrays, index, started, left, True, None, str(root))
     if classes is None:
         return clouds
     names = [clouds.classes[label] if label >= 0 else "" for label in clouds.labels.tolist()]
@@ -109,7 +110,8 @@ def _entry(root: Path, layout: Layout, points: int, classes: Sequence[str] | Non
     return "-".join(hashlib.sha256(json.dumps(part).encode()).hexdigest()[:32] for part in (asked_for, found))
 
 
-def _nothing(layout: Layout, skipped: Sequence[tuple[str, str]]) -> str:
+def nothing(layout: Layout, skipped: Sequence[tuple[str, str]]) -> str:
+    """Why there is nothing to read, for an error."""
     where = printable(layout.root)
     if not skipped:
         return f"nothing in {where} is a mesh or a point cloud ({layout.other} files of other kinds)"
@@ -149,7 +151,7 @@ def build(root: Path, layout: Layout, folder: Path, points: int, progress: Progr
                     progress(done, len(layout.shapes))
         index = out.index
         if not index.ids:
-            raise DataError(_nothing(layout, index.skipped))
+            raise DataError(nothing(layout, index.skipped))
         index.splits = assign_splits(index.ids, index.labels, given)
         arrays = all(shape.file.lower().endswith((".npy", ".npz", ".h5", ".hdf5")) for shape in layout.shapes)
         index.source = {
@@ -159,6 +161,7 @@ def build(root: Path, layout: Layout, folder: Path, points: int, progress: Progr
             "points": points,
             "normalize": "global" if arrays and any(given) else "box",
             "other": layout.other,
+            "left_out": layout.skipped,
         }
         out.finish()
     return not closed

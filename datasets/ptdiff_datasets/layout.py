@@ -102,8 +102,6 @@ def _scanned(root: Path, there: Sequence[tuple[str, Path]], skipped: list[tuple[
             shapes += _expanded(root, shape, said, len(parts))
         except OSError as error:
             skipped.append((id, error.strerror or str(error)))
-        except FormatError as error:
-            skipped.append((id, error.reason))
         except ValueError as error:
             skipped.append((id, str(error)))
     if kind in ("flat", "classes") and any(shape.split for shape in shapes):
@@ -116,7 +114,10 @@ def _scanned(root: Path, there: Sequence[tuple[str, Path]], skipped: list[tuple[
 def _expanded(root: Path, shape: Shape, said: Lists, count: int) -> list[Shape]:
     """The shapes in a file: itself, or all that it holds; the class in the name of a file of ShapeNet-55."""
     if may_hold_many(shape.file, count):
-        inside = members(root / shape.file, shape.file, said)
+        try:
+            inside = members(root / shape.file, shape.file, said)
+        except FormatError:
+            return [shape]  # reading it will tell
         if inside is not None:
             return [
                 replace(

@@ -9,10 +9,12 @@ import numpy.typing as npt
 
 from ptdiff_datasets.address import address
 from ptdiff_datasets.cloud import Cloud
-from ptdiff_datasets.containers import opened
+from ptdiff_datasets.containers import members, opened
 from ptdiff_datasets.errors import FormatError
 from ptdiff_datasets.formats import read_cloud
+from ptdiff_datasets.hdf5 import HDF5_SUFFIXES
 from ptdiff_datasets.layout import Shape
+from ptdiff_datasets.lists import Lists
 from ptdiff_datasets.meshes import MESH_SUFFIXES, read_mesh, sample_surface, surface_box
 from ptdiff_datasets.ply_header import read_header
 
@@ -60,6 +62,9 @@ def read_shapes(root: Path, shapes: Iterable[Shape], points: int) -> Iterator[tu
 
 
 def _read(path: Path, id: str, points: int) -> Dense:
+    if path.suffix.lower() in HDF5_SUFFIXES:
+        members(path, id, Lists())
+        raise FormatError(path, "clouds that could not be counted")
     if not _is_mesh(path):
         return _dense(read_cloud(path), path, id, points)
     mesh = read_mesh(path)

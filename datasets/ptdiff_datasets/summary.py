@@ -78,6 +78,8 @@ class Summary:
             lines += ["", _end(f"  the damaged cache was rebuilt: {self.damaged}", WIDTH)]
         kept = "cached for the next time" if self.cache else "not cached, as some could not be opened"
         last = f"  read in {self.seconds:.2f} s " + ("from the cache" if self.cached else f"from the files, {kept}")
+        if self.cache == self.root:
+            return "\n".join([*lines, "", f"  read in {self.seconds:.2f} s from the store"])
         place = f" in {_homely(self.cache)}" if self.cache else ""
         return "\n".join([*lines, "", last + place if len(last + place) <= WIDTH else last])
 

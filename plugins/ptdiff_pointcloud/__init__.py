@@ -12,6 +12,8 @@ from ptdiff.names import unknown
 from ptdiff_pointcloud.networks import GIVEN, NUMBERS, build, sized
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from torch import Tensor, nn
 
     from ptdiff.metrics import Score
@@ -25,7 +27,7 @@ class PointCloud(Modality):
 
     data: str = option(
         "shapes",
-        "shapes (procedural, no download), or a folder: <class>/*, flat, or <class>/{train,val,test}/*",
+        "shapes (procedural, no download), a store ('ptdiff data import'), or a folder or file of meshes or clouds",
     )
     points: int = option(512, "points of a cloud in training; sampling takes any number")
     dense: int = option(
@@ -33,11 +35,19 @@ class PointCloud(Modality):
     )
     classes: tuple[str, ...] = option((), "classes to take, as [chair, table]; else all")
     shapes_per_class: int = option(400, "procedural shapes of each class to train on; a tenth of that is held out")
-    normalize: Literal["auto", "box", "global", "none"] = option(
+    normalize: Literal["auto", "box", "per-shape", "global", "none"] = option(
         "auto",
-        "of a folder: box (each shape centered, its box of diagonal 1), global or none (as in the files); "
-        "auto is global for arrays in train and val folders, else box",
+        "of a folder: box (each shape centered, its box of diagonal 1), per-shape (mean 0, deviation 1), "
+        "global or none (as in the files); auto is global for arrays in train and val folders, else box",
     )
+    up: Literal["x", "y", "z"] = option("y", "the axis that points up in the files; inside it is +y")
+    channels: tuple[Literal["xyz", "normals", "colors"], ...] = option(
+        ("xyz",), "what a point has: [xyz, normals, colors]"
+    )
+    rotate: bool = option(False, "turn training shapes about the up axis by any angle")
+    mirror: bool = option(False, "mirror every other training shape, x to -x")
+    rescale: float = option(0.0, "scale training shapes by a factor up to 1 + rescale, or down to its inverse")
+    jitter: float = option(0.0, "deviation of noise added to training points, in units of the data")
     task: Literal["generate", "complete", "upsample"] = option(
         "generate", "generate; complete (given part of a shape); upsample (given few points of it)"
     )
@@ -61,11 +71,16 @@ class PointCloud(Modality):
         for name in ("points", "dense", "shapes_per_class", "observed"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        for name in ("rescale", "jitter"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise ValueError(f"{name} must be finite and not negative, not {getattr(self, name)}")
+        if len(set(self.channels)) < len(self.channels) or self.channels[:1] != ("xyz",):
+            raise ValueError(f"channels begin with xyz and name each once, not {', '.join(self.channels) or 'none'}")
         self._numbers()
         if self.task == "generate":
             self._refuse(["observed"], "a model that is given nothing")
         if self.data == "shapes":
-            self._refuse(["normalize"], "procedural shapes")
+            self._refuse(["normalize", "up"], "procedural shapes")
         else:
             self._refuse(["shapes_per_class"], "a folder")
 
@@ -80,19 +95,26 @@ class PointCloud(Modality):
         return sized(self.network, self.size, {name: getattr(self, name) for name in NUMBERS})
 
     def dataset(self) -> Data:
-        """Clouds (points, 3) float32; procedural shapes are +Y up, in a box of diagonal 1 around 0."""
+        """Clouds (points, 3 for each channel) float32, +Y up; procedural shapes in a box of diagonal 1 around 0."""
         from pathlib import Path
 
         from ptdiff_pointcloud import sources
+        from ptdiff_pointcloud.augment import Augmentation
         from ptdiff_pointcloud.conditions import for_task
 
+        how = Augmentation(self.rotate, self.mirror, self.rescale, self.jitter)
         if self.data == "shapes":
-            data = sources.shapes(self.points, self.dense, self.shapes_per_class, self.classes)
-            return for_task(data, self.task, self.observed)
-        if not Path(self.data).exists() and Path(self.data).name == self.data:
+            splits = sources.shapes(self.points, self.dense, self.shapes_per_class, self.classes, self.channels)
+        elif not Path(self.data).exists() and Path(self.data).name == self.data:
             raise unknown("kind of shapes, or folder", self.data, ["shapes"])
-        data = sources.folder(Path(self.data), self.points, self.dense, self.classes, self.normalize)
-        return for_task(data, self.task, self.observed)
+        else:
+            place = Path(self.data)
+            splits = sources.folder(
+                place, self.points, self.dense, self.classes, self.normalize, self.up, self.channels
+            )
+        return for_task(
+            sources.measured(sources.augmented(splits, how, self.channels), self.channels), self.task, self.observed
+        )
 
     def backbone(self, data: Data) -> nn.Module:
         """The denoiser; the set transformer has 1.7 M parameters at its defaults."""
@@ -100,9 +122,10 @@ class PointCloud(Modality):
 
     def visualizer(self) -> Visualizer:
         """Shaded spheres on a white ground, drawn by Open3D's ray casting or by NumPy alone."""
+        from ptdiff_pointcloud.channels import Places
         from ptdiff_pointcloud.visualizer import Spheres
 
-        return Spheres()
+        return Spheres() if self.channels == ("xyz",) else Places(Spheres())
 
     def metrics(
         self, samples: Tensor, reference: Tensor, training: Tensor, seed: int = 0, progress: Progress | None = None
@@ -110,6 +133,7 @@ class PointCloud(Modality):
         """By the Chamfer distance: 1-NNA with its halves, coverage and minimum matching distance."""
         from ptdiff_pointcloud.metrics import compare_clouds
 
+        samples, reference, training = (clouds[..., :3] for clouds in (samples, reference, training))
         return compare_clouds(samples, reference, training, seed, progress)
 
     @property
@@ -126,8 +150,30 @@ class PointCloud(Modality):
             "sampling": {"solver": "heun", "steps": 20, "guidance": 1.0},
         }
 
-    def formats(self) -> Mapping[str, Writer]:
-        """ply: the points, binary."""
-        from ptdiff_datasets.ply import write_ply
+    def postprocess(self, samples: Tensor) -> Tensor:
+        """Normals of length 1, colors within their range."""
+        from ptdiff_pointcloud.channels import tidied
 
-        return {"ply": write_ply}
+        return tidied(samples, self.channels) if len(self.channels) > 1 else samples
+
+    def formats(self) -> Mapping[str, Writer]:
+        """ply, pcd, xyz, npy, las and laz, as far as they hold the channels."""
+        from ptdiff_pointcloud.channels import writers
+
+        return writers(self.channels)
+
+    def import_data(
+        self, source: Path, target: Path, *, points: int, replace: bool, progress: Progress | None = None
+    ) -> Mapping[str, Any]:
+        """Write a folder or file of shapes as a store; see :func:`ptdiff_datasets.importing.import_data`."""
+        from ptdiff_datasets.importing import import_data
+
+        summary = import_data(source, target, points=points, replace=replace, progress=progress).summary
+        return {**summary.as_dict(), "text": summary.text()}
+
+    def check_data(self, source: Path, *, progress: Progress | None = None) -> Mapping[str, Any]:
+        """What is good and bad in a folder, file or store; see :func:`ptdiff_datasets.checking.check`."""
+        from ptdiff_datasets.checking import check
+
+        found = check(source, progress)
+        return {**found.as_dict(), "text": found.text()}

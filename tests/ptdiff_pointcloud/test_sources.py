@@ -177,9 +177,9 @@ def test_a_wrong_name_of_data_is_answered_with_what_there_is() -> None:
     [
         ({"normalize": "box"}, "normalize has no effect on procedural shapes"),
         ({"data": "x/y", "shapes_per_class": 9}, "shapes_per_class has no effect on a folder"),
-        ({"network": "pointnet", "inducers": 8}, "inducers has no effect on the pointnet"),
-        ({"network": "pointnet", "heads": 8}, "heads has no effect on the pointnet"),
-        ({"neighbors": 9}, "neighbors has no effect on the set transformer"),
+        ({"network": "pointnet", "inducers": 8}, "inducers has no effect on pointnet"),
+        ({"network": "pointnet", "heads": 8}, "heads has no effect on pointnet"),
+        ({"neighbors": 9}, "neighbors has no effect on set-transformer"),
     ],
 )
 def test_an_option_that_would_change_nothing_is_refused(options: dict[str, Any], reason: str) -> None:

@@ -1,0 +1,85 @@
+"""``ptdiff data import|check``: a folder of the user's own as a store, and what is good and bad in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Protocol, cast, runtime_checkable
+
+import typer
+
+from ptdiff_cli.terminal import BAD_DATA, Failure, bad_data, counter, progress, say, show_json
+
+app = typer.Typer(help="Bring your own data: import it once, check it before training.", no_args_is_help=True)
+
+Kind = Annotated[str, typer.Option("-m", "--modality", help="Kind of data.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@runtime_checkable
+class Importer(Protocol):
+    """A modality that brings files of its users in.  Both return JSON values, with a ``text`` for people."""
+
+    def import_data(
+        self,
+        source: Path,
+        target: Path,
+        *,
+        points: int,
+        replace: bool,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Mapping[str, Any]: ...
+
+    def check_data(self, source: Path, *, progress: Callable[[int, int], None] | None = None) -> Mapping[str, Any]: ...
+
+
+@app.command("import")
+def import_(
+    source: Annotated[Path, typer.Argument(help="Folder or file.")],
+    target: Annotated[Path, typer.Argument(help="The store to write: a folder that is not there yet.")],
+    points: Annotated[
+        int, typer.Option(min=1, help="Points sampled from each mesh, and at most kept of each cloud.")
+    ] = 10_000,
+    force: Annotated[bool, typer.Option("--force", help="Replace an earlier store.")] = False,
+    modality: Kind = "pointcloud",
+    as_json: Json = False,
+) -> None:
+    """Turn any folder or file of shapes into a store that every run reads directly: --data TARGET."""
+    kind = _importer(modality)
+    with bad_data("data"), progress("shapes") as bar:
+        found = kind.import_data(
+            source, target, points=points, replace=force, progress=counter(bar, f"importing {source.name}")
+        )
+    if as_json:
+        show_json(dict(found))
+        return
+    print(found["text"])
+    say(f"next: ptdiff data check {target} · ptdiff train -m {modality} --data {target}")
+
+
+@app.command("check")
+def check(
+    path: Annotated[Path, typer.Argument(help="Folder, file or store.")],
+    modality: Kind = "pointcloud",
+    as_json: Json = False,
+) -> None:
+    """Look at every shape: counts, boxes, copies, what is broken.  Exit code 3 where something is."""
+    kind = _importer(modality)
+    with bad_data("data"), progress("shapes") as bar:
+        found = kind.check_data(path, progress=counter(bar, f"checking {path.name}"))
+    if as_json:
+        show_json({key: value for key, value in found.items() if key != "text"})
+    else:
+        print(found["text"])
+    if not found["ok"]:
+        raise Failure(f"{path}: something is broken", BAD_DATA)
+
+
+def _importer(name: str) -> Importer:
+    from ptdiff import registry
+    from ptdiff.modality import Unsupported
+
+    kind = registry.load(name)
+    if not isinstance(kind, Importer):
+        raise Unsupported(f"the modality {name} reads its data as it is: give it to --data directly")
+    return cast(Importer, kind)

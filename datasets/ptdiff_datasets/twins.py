@@ -1,0 +1,88 @@
+"""Shapes that are there twice: the same points, or other points of (nearly) the same surface.
+
+Candidates by hash: a shape, moved and scaled into a cube, occupies some of 8 x 8 x 8 cells; sets of cells that overlap
+by J agree in one row of a min-hash (Broder 1997) with probability J, so in one of eight bands of four rows nearly
+surely where J > 0.8.  A candidate is a twin where its points lie as near to the shape's as the shape's own halves to
+each other: what two samples of one surface do.
+"""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+from scipy.spatial import KDTree
+
+CELLS, BANDS, ROWS = 8, 8, 4
+POINTS = 512  # points of each half
+NEAR = 1.12  # times the distance of the halves; the mean over the points varies by some 3 %
+MOST = 8  # candidates that a shape is compared with
+LEAST = 128  # points below which nothing but equality is told
+
+Floats = npt.NDArray[np.floating]
+
+
+def fingerprint(points: Floats) -> bytes:
+    """A hash of the points (n, 3) in any order."""
+    rows = np.ascontiguousarray(points, np.float32)
+    order = np.lexsort(rows.T)
+    return hashlib.sha256(rows[order].tobytes()).digest()
+
+
+def twins(count: int, cloud: Callable[[int], Floats]) -> tuple[list[list[int]], list[list[int]]]:
+    """Groups of equal shapes, and groups of nearly equal ones (which take one of each equal group), of `count`.
+
+    cloud(i): the points (n, 3) of shape i.
+    """
+    equal: dict[bytes, list[int]] = defaultdict(list)
+    for i in range(count):
+        equal[fingerprint(cloud(i))].append(i)
+    buckets: dict[bytes, list[int]] = defaultdict(list)
+    group: dict[int, list[int]] = {}
+    for i in (members[0] for members in equal.values()):
+        points = cloud(i)
+        if len(points) < LEAST:
+            continue
+        keys = _bands(points)
+        seen = sorted({j for key in keys for j in buckets[key][:MOST]})[:MOST]
+        twin = next((j for j in seen if _near(_unit(cloud(j)), _unit(points))), None)
+        if twin is None:
+            for key in keys:
+                buckets[key].append(i)
+            group[i] = [i]
+        else:
+            group[twin].append(i)
+    same = [members for members in equal.values() if len(members) > 1]
+    return same, [members for members in group.values() if len(members) > 1]
+
+
+def _unit(points: Floats) -> npt.NDArray[np.float64]:
+    """In a cube of side 1 around zero."""
+    low, high = points.min(axis=0).astype(np.float64), points.max(axis=0).astype(np.float64)
+    placed: npt.NDArray[np.float64] = (points - (low + high) / 2) / (high - low).max()
+    return placed
+
+
+def _bands(points: Floats) -> list[bytes]:
+    cells = np.clip(((_unit(points) + 0.5) * CELLS).astype(np.int64), 0, CELLS - 1)
+    occupied = np.unique(cells @ np.array([CELLS * CELLS, CELLS, 1]))
+    least = _RANKS[:, occupied].min(axis=1).reshape(BANDS, ROWS)
+    return [bytes([band]) + row.tobytes() for band, row in enumerate(least)]
+
+
+_RANKS = np.stack([np.random.default_rng(i).permutation(CELLS**3).astype(np.int16) for i in range(BANDS * ROWS)])
+
+
+def _near(one: npt.NDArray[np.float64], other: npt.NDArray[np.float64]) -> bool:
+    """Whether each lies as near to the other as its halves to each other."""
+    return _within(one, other) and _within(other, one)
+
+
+def _within(one: npt.NDArray[np.float64], other: npt.NDArray[np.float64]) -> bool:
+    size = min(POINTS, len(one) // 2, len(other) // 2)
+    order = np.random.default_rng(0).permutation(len(one))
+    mine, rest = one[order[:size]], one[order[size : 2 * size]]
+    theirs = other[np.random.default_rng(1).permutation(len(other))[:size]]
+    own, across = (float(np.mean(KDTree(tree).query(mine)[0])) for tree in (rest, theirs))
+    return across <= NEAR * own

@@ -1,0 +1,84 @@
+"""What is known at a point besides its place: normals of length 1, and colors, -1 to 1.
+
+A sample of channels xyz, normals, colors has nine numbers a point, in this order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from ptdiff.modality import Visualizer
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ptdiff.modality import Array, Image, Writer
+
+CHANNELS = ("xyz", "normals", "colors")
+
+
+def tidied(x: Tensor, channels: Sequence[str]) -> Tensor:
+    """Generated clouds (…, c) with normals of length 1 and colors within -1 to 1."""
+    import torch
+
+    parts = []
+    for at, name in enumerate(channels):
+        part = x[..., 3 * at : 3 * at + 3]
+        if name == "normals":
+            part = torch.nn.functional.normalize(part, dim=-1)
+        parts.append(part.clamp(-1, 1) if name == "colors" else part)
+    return torch.cat(parts, dim=-1)
+
+
+def split(cloud: Array, channels: Sequence[str]) -> dict[str, npt.NDArray[np.generic]]:
+    """The arrays of one cloud (n, c) as the writers of files take them: points, normals, colors (uint8)."""
+    names = {"xyz": "points", "normals": "normals", "colors": "colors"}
+    parts: dict[str, npt.NDArray[np.generic]] = {}
+    for at, name in enumerate(channels):
+        part = cloud[:, 3 * at : 3 * at + 3]
+        if name == "colors":
+            parts[names[name]] = np.clip(np.rint((part + 1) * 127.5), 0, 255).astype(np.uint8)
+        else:
+            parts[names[name]] = part
+    return parts
+
+
+def writers(channels: Sequence[str]) -> dict[str, Writer]:
+    """Every format that can hold these channels, by its suffix without the dot."""
+    from ptdiff_datasets.formats import WRITERS
+
+    lacking = {".npy": {"normals", "colors"}, ".las": {"normals"}, ".laz": {"normals"}, ".npz": set(CHANNELS)}
+
+    def writer(suffix: str) -> Writer:
+        def write(path: Path, sample: Array) -> None:
+            parts = split(sample, channels)
+            WRITERS[suffix](path, parts["points"], parts.get("normals"), parts.get("colors"))
+
+        return write
+
+    return {suffix[1:]: writer(suffix) for suffix in WRITERS if not lacking.get(suffix, set()) & set(channels)}
+
+
+@dataclass(frozen=True)
+class Places(Visualizer):
+    """Draws the places of points alone, by another visualizer."""
+
+    inner: Visualizer
+
+    def sheet(self, samples: Array, titles: Sequence[str]) -> Image:
+        """Clouds (n, points, c) side by side."""
+        return self.inner.sheet(samples[..., :3], titles)
+
+    def turntable(self, samples: Array, titles: Sequence[str], frames: int = 36) -> list[Image]:
+        """The same, turning."""
+        return self.inner.turntable(samples[..., :3], titles, frames)
+
+    def show(self, samples: Array, titles: Sequence[str]) -> None:
+        """A window on them."""
+        self.inner.show(samples[..., :3], titles)

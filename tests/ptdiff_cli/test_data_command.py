@@ -1,0 +1,94 @@
+"""``ptdiff data``: a folder becomes a store, a run reads it, and what is broken ends with exit code 3."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Twelve boxes of points in two classes."""
+    monkeypatch.setenv("PTDIFF_CACHE", str(tmp_path / "cache"))
+    random = np.random.default_rng(0)
+    for name in ("flat", "tall"):
+        (tmp_path / "mine" / name).mkdir(parents=True)
+        for i in range(6):
+            sides = [1, 0.2 + 0.1 * i, 1] if name == "flat" else [1, 2 + i, 1]
+            points = random.random((200 + i, 3)) * sides
+            np.save(tmp_path / "mine" / name / f"{i}.npy", points.astype(np.float32))
+    return tmp_path / "mine"
+
+
+def test_import_check_and_train(ptdiff: Callable, folder: Path, tmp_path: Path) -> None:  # type: ignore[type-arg]
+    done = ptdiff("data", "import", folder, tmp_path / "store", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["points"] == sum(2 * (200 + i) for i in range(6))
+    done = ptdiff("data", "check", tmp_path / "store", "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert (found["kind"], found["ok"], found["damaged"], found["points"]) == ("store", True, [], [200, 202, 205])
+    options = ["-o", "points=16", "-o", "size=tiny", "-o", "rotate=true", "--set", "training.batch=4"]
+    done = ptdiff(
+        "train", "-m", "pointcloud", "--data", tmp_path / "store", "--steps", 2, "--out", tmp_path / "run", *options
+    )
+    assert done.returncode == 0, done.stderr
+    assert "from the store" in done.stderr
+    facts = json.loads((tmp_path / "run" / "data.json").read_text())
+    assert facts["classes"] == ["flat", "tall"]
+    assert facts["summary"]["normalize"] == "box"
+    assert not (tmp_path / "cache").exists()  # a store needs no cache
+
+
+def test_text_for_people_says_what_to_do_next(ptdiff: Callable, folder: Path, tmp_path: Path) -> None:  # type: ignore[type-arg]
+    done = ptdiff("data", "import", folder, tmp_path / "store")
+    assert done.returncode == 0, done.stderr
+    assert "12 shapes in 2 classes" in done.stdout
+    assert f"--data {tmp_path / 'store'}" in done.stderr
+    done = ptdiff("data", "check", folder)
+    assert done.returncode == 0, done.stderr
+    assert "nothing is broken" in done.stdout
+
+
+def test_what_is_broken_ends_with_exit_code_3(ptdiff: Callable, folder: Path, tmp_path: Path) -> None:  # type: ignore[type-arg]
+    ptdiff("data", "import", folder, tmp_path / "store")
+    data = bytearray((tmp_path / "store" / "points.npy").read_bytes())
+    data[-5] ^= 1
+    (tmp_path / "store" / "points.npy").write_bytes(data)
+    done = ptdiff("data", "check", tmp_path / "store", "--json")
+    assert done.returncode == 3
+    assert json.loads(done.stdout)["damaged"] == ["points.npy"]
+    (folder / "flat" / "bad.ply").write_text("no")
+    done = ptdiff("data", "check", folder)
+    assert done.returncode == 3
+    assert "flat/bad.ply: not a PLY file" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["import", "nowhere", "store"], 3, "nowhere does not exist"),
+        (["check", "nowhere"], 3, "nowhere does not exist"),
+        (["import", "mine", "mine/store"], 3, "lies inside what is imported"),
+        (["check", "mine", "-m", "points2d"], 1, "points2d reads its data as it is"),
+        (["check", "mine", "-m", "pointclod"], 2, "did you mean 'pointcloud'"),
+    ],
+)
+def test_mistakes_end_with_one_line(  # type: ignore[no-untyped-def]
+    ptdiff, folder: Path, arguments: list[str], code: int, words: str
+) -> None:
+    done = ptdiff("data", *arguments, cwd=folder.parent)
+    assert done.returncode == code
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_import_does_not_overwrite(ptdiff: Callable, folder: Path, tmp_path: Path) -> None:  # type: ignore[type-arg]
+    store = tmp_path / "store"
+    assert ptdiff("data", "import", folder, store).returncode == 0
+    done = ptdiff("data", "import", folder, store)
+    assert done.returncode == 3
+    assert "--force replaces it" in done.stderr
+    assert ptdiff("data", "import", folder, store, "--force", "--points", 64).returncode == 0
