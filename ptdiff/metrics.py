@@ -64,6 +64,25 @@ def energy_distance(x: Tensor, y: Tensor) -> float:
     return _energy(*_distances(x, y), torch.arange(len(x)))
 
 
+def nearest(
+    x: Tensor, y: Tensor, progress: Callable[[int, int], None] | None = None, *, block: int = 2**24
+) -> tuple[Tensor, Tensor]:
+    """Euclidean distance of each x (n, *shape) to the nearest of y (m, *shape), and which that is: (n,) each.
+
+    ``block``: the most distances at a time.
+    """
+    if x.shape[1:] != y.shape[1:] or len(y) == 0:
+        raise ValueError(f"there is no nearest of {tuple(y.shape)} to samples {tuple(x.shape)}")
+    x, y = x.flatten(1).double(), y.flatten(1).double()
+    middle = y.mean(dim=0)
+    found = []
+    for part in torch.split(x - middle, max(1, block // len(y))):
+        found.append(torch.cdist(part, y - middle).min(dim=1))
+        if progress is not None:
+            progress(sum(len(f.values) for f in found), len(x))
+    return torch.cat([f.values for f in found]), torch.cat([f.indices for f in found])
+
+
 def _distances(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """All distances between the sets, within x and within y."""
     x, y = x.flatten(1).double(), y.flatten(1).double()
@@ -111,3 +130,20 @@ def compare(samples: Tensor, reference: Tensor, training: Tensor, seed: int = 0)
         # no distance is negative, and one that was cut off at 0 may lie outside the moved quantiles
         scores[name] = Score(value, max(0.0, min(low, value)), max(high, value), floors[name])
     return scores
+
+
+def memorization(samples: Tensor, held_out: Tensor, seed: int = 0) -> Score:
+    """How near samples lie to the training set, relative to held-out data: the ratio of mean nearest distances.
+
+    samples, held_out: (n,) and (m,), the distance of each to its nearest training sample.  1 is what data that was
+    never seen reaches, which is the floor; far below it, training samples are repeated.  The interval resamples both.
+    """
+    x, y = samples.double(), held_out.double()
+    if len(x) < 2 or len(y) < 2 or not y.mean() > 0:
+        raise ValueError("a ratio of distances needs two samples of each set, and held-out ones off the training set")
+    generator = torch.Generator().manual_seed(seed)
+    rows, others = (torch.randint(len(z), (1000, len(z)), generator=generator) for z in (x, y))
+    ratios = x[rows].mean(1) / y[others].mean(1)
+    low, high = ratios[ratios.isfinite()].quantile(torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
+    value = float(x.mean() / y.mean())
+    return Score(value, min(low, value), max(high, value), 1.0)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Condition",
     "Data",
+    "Measurement",
     "Modality",
     "Progress",
     "Samples",
@@ -45,6 +46,14 @@ Writer = Callable[[Path, "Array"], None]
 
 Progress = Callable[[int, int], None]
 """Called with (done, total) during long work."""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Scores by name, and what must be known to compare them with others': normalization, points, hashes, …"""
+
+    scores: dict[str, Score]
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 def option(default: Any, text: str) -> Any:
@@ -120,6 +129,35 @@ class Modality(ABC):
     def protocol(self) -> str:
         """The name of the way :meth:`metrics` measures, printed with every figure."""
         return "full-set"
+
+    def protocols(self) -> Mapping[str, str]:
+        """All ways to measure by name, a line about each; the first is the default, and :attr:`protocol` its name."""
+        return {self.protocol: "held-out samples, all at once"}
+
+    def measure(
+        self,
+        protocol: str,
+        samples: Tensor,
+        reference: Tensor,
+        training: Tensor,
+        seed: int = 0,
+        progress: Progress | None = None,
+        cache: Path | None = None,
+    ) -> Measurement:
+        """:meth:`metrics` by one of :meth:`protocols`; ``cache`` is a folder for what an interrupted call has found.
+
+        ValueError where the sets are not what the protocol asks for.
+        """
+        return Measurement(self.metrics(samples, reference, training, seed, progress))
+
+    def nearest(self, samples: Tensor, others: Tensor, progress: Progress | None = None) -> tuple[Tensor, Tensor]:
+        """The distance of each sample (n, *shape) to the nearest of ``others`` (m, *shape), and which that is: (n,).
+
+        In world units, and in the distance that suits the data; the default is the Euclidean one of flattened samples.
+        """
+        from ptdiff.metrics import nearest
+
+        return nearest(samples, others, progress)
 
     @property
     def bin_width(self) -> float | None:

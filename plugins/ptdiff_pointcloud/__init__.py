@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from dataclasses import fields as options
 from typing import TYPE_CHECKING, Any, Literal
 
-from ptdiff.modality import Data, Modality, Progress, Visualizer, Writer, option
+from ptdiff.modality import Data, Measurement, Modality, Progress, Visualizer, Writer, option
 from ptdiff.names import unknown
 from ptdiff_pointcloud.networks import GIVEN, NUMBERS, build, sized
 
@@ -130,16 +130,41 @@ class PointCloud(Modality):
     def metrics(
         self, samples: Tensor, reference: Tensor, training: Tensor, seed: int = 0, progress: Progress | None = None
     ) -> dict[str, Score]:
-        """By the Chamfer distance: 1-NNA with its halves, coverage and minimum matching distance."""
-        from ptdiff_pointcloud.metrics import compare_clouds
-
-        samples, reference, training = (clouds[..., :3] for clouds in (samples, reference, training))
-        return compare_clouds(samples, reference, training, seed, progress)
+        """By the Chamfer distance on the full set: 1-NNA with its halves, coverage, matching distances, occupancy."""
+        return self.measure(self.protocol, samples, reference, training, seed, progress).scores
 
     @property
     def protocol(self) -> str:
         """Full set, squared Chamfer distance as in PointFlow, world units; in 1-NNA exact ties count one half."""
-        return "full-set, squared Chamfer (sum of two means), world units"
+        return "full-set"
+
+    def protocols(self) -> Mapping[str, str]:
+        """The honest full set, the conventions of papers, and what groups of eight would say."""
+        from ptdiff_pointcloud.protocols import PROTOCOLS
+
+        return {name: way.summary for name, way in PROTOCOLS.items()}
+
+    def measure(
+        self,
+        protocol: str,
+        samples: Tensor,
+        reference: Tensor,
+        training: Tensor,
+        seed: int = 0,
+        progress: Progress | None = None,
+        cache: Path | None = None,
+    ) -> Measurement:
+        """By any of the protocols; ``cache`` keeps the distance matrices."""
+        from ptdiff_pointcloud.protocols import compare
+
+        samples, reference, training = (clouds[..., :3] for clouds in (samples, reference, training))
+        return compare(samples, reference, training, protocol, seed, progress, cache)
+
+    def nearest(self, samples: Tensor, others: Tensor, progress: Progress | None = None) -> tuple[Tensor, Tensor]:
+        """By the Chamfer distance, on the first 512 points of each cloud."""
+        from ptdiff_pointcloud.distances import nearest_clouds
+
+        return nearest_clouds(samples[..., :3], others[..., :3], progress=progress)
 
     def recipe(self) -> Mapping[str, Any]:
         """Eight minutes on two cores."""

@@ -1,4 +1,4 @@
-"""All-pairs Chamfer distances between two sets of point clouds.
+"""Chamfer distances between point clouds.
 
     CD(x, y) = mean_i min_j |x_i - y_j|^2 + mean_j min_i |x_i - y_j|^2
 
@@ -12,21 +12,27 @@ each cloud, built once.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import torch
 from torch import Tensor
 
-Progress = Callable[[int, int], None]
+from ptdiff.modality import Progress
+from ptdiff_pointcloud.pairs import Pairs, in_threads, matrix
 
-TREES_FROM = 1024
-"""Points per cloud from which trees are faster than products on a CPU (0.9 ms a pair each)."""
+TREES_FROM = 256
+"""Points per cloud from which trees are faster than products on a CPU."""
 
-_BLOCK = {
-    "cpu": 1 << 20,
-    "cuda": 1 << 28,
-}  # bytes of one product: what a cache, or a card, works through fastest
+_BLOCK = {"cpu": 1 << 21, "cuda": 1 << 28}
+"""Bytes of one product: what a cache, or a card, works through fastest."""
+
+
+def checked(*sets: Tensor) -> None:
+    """ValueError unless every set is one of clouds, (number, points, 3), and finite."""
+    for clouds in sets:
+        if clouds.ndim != 3 or clouds.shape[-1] != 3 or clouds.shape[1] == 0:
+            raise ValueError(f"clouds are an array (number, points, 3), not {tuple(clouds.shape)}")
+        if not torch.isfinite(clouds).all():
+            raise ValueError("a cloud holds coordinates that are not finite")
 
 
 def chamfer(x: Tensor, y: Tensor | None = None, progress: Progress | None = None) -> Tensor:
@@ -35,62 +41,45 @@ def chamfer(x: Tensor, y: Tensor | None = None, progress: Progress | None = None
     Without ``y`` the clouds of x among each other: each pair once, (k, k), symmetric with a zero diagonal.
     ``progress(done, total)`` counts pairs.
     """
-    for clouds in (x, x if y is None else y):
-        if clouds.ndim != 3 or clouds.shape[-1] != 3 or clouds.shape[1] == 0:
-            raise ValueError(f"clouds are an array (number, points, 3), not {tuple(clouds.shape)}")
-        if not torch.isfinite(clouds).all():
-            raise ValueError("a cloud holds coordinates that are not finite")
-    largest = max(x.shape[1], 0 if y is None else y.shape[1])
-    row = _tree_rows(x, y) if x.device.type == "cpu" and largest >= TREES_FROM else _product_rows(x, y)
-    rows, columns = len(x), len(x if y is None else y)
-    out = torch.zeros(rows, columns, dtype=torch.float64, device=x.device)
-    total = rows * columns if y is not None else rows * (rows - 1) // 2
-    done = 0
-    for i in range(rows):
-        first = 0 if y is not None else i + 1
-        if first < columns:
-            out[i, first:] = row(i, first)
-        done += columns - first
-        if progress is not None:
-            progress(done, total)
-    return out if y is not None else out + out.T
+    other = x if y is None else y
+    return matrix(chamfer_pairs(x, other), (len(x), len(other)), among=y is None, progress=progress)
 
 
-Row = Callable[[int, int], Tensor]
+def chamfer_pairs(x: Tensor, y: Tensor) -> Pairs:
+    """The distances of single pairs."""
+    checked(x, y)
+    large = max(x.shape[1], y.shape[1]) >= TREES_FROM
+    return _by_trees(x, y) if x.device.type == "cpu" and large else _by_products(x, y)
 
 
-def _product_rows(x: Tensor, y: Tensor | None) -> Row:
+def _by_products(x: Tensor, y: Tensor) -> Pairs:
     # one center for both: the smaller the coordinates, the less there is to cancel
     center = x.double().mean(dim=(0, 1))
-    x, y = x.double() - center, (x if y is None else y).double() - center
+    x, y = x.double() - center, y.double() - center
     left = torch.cat([x, x.square().sum(-1, keepdim=True), torch.ones_like(x[..., :1])], dim=-1)
     right = torch.cat([-2 * y, torch.ones_like(y[..., :1]), y.square().sum(-1, keepdim=True)], dim=-1)
     right = right.mT.contiguous()
-    step = max(1, _BLOCK.get(x.device.type, 1 << 20) // (8 * x.shape[1] * y.shape[1]))
+    step = max(1, _BLOCK.get(x.device.type, 1 << 21) // (8 * x.shape[1] * y.shape[1]))
 
-    def row(i: int, first: int) -> Tensor:
+    def of(i: Tensor, j: Tensor) -> Tensor:
         blocks = []
-        for block in torch.split(right[first:], step):
-            squares = left[i] @ block  # (block, n, m)
+        for a, b in zip(*(torch.split(k.to(x.device), step) for k in (i, j)), strict=True):
+            squares = left[a] @ right[b]  # (block, n, m)
             there, back = squares.amin(2).clamp(min=0), squares.amin(1).clamp(min=0)
             blocks.append(there.mean(1) + back.mean(1))
         return torch.cat(blocks)
 
-    return row
+    return of
 
 
-def _tree_rows(x: Tensor, y: Tensor | None) -> Row:
+def _by_trees(x: Tensor, y: Tensor) -> Pairs:
     from scipy.spatial import cKDTree
 
     trees_x = [cKDTree(cloud) for cloud in x.double().numpy()]
-    trees_y = trees_x if y is None else [cKDTree(cloud) for cloud in y.double().numpy()]
-    workers = torch.get_num_threads()
+    trees_y = trees_x if y is x else [cKDTree(cloud) for cloud in y.double().numpy()]
 
-    def one_way(tree: cKDTree, other: cKDTree) -> float:
-        return float(np.square(tree.query(other.data, workers=workers)[0]).mean())
+    def one(i: int, j: int) -> float:
+        a, b = trees_x[i], trees_y[j]
+        return float(np.square(b.query(a.data)[0]).mean() + np.square(a.query(b.data)[0]).mean())
 
-    def row(i: int, first: int) -> Tensor:
-        pairs = [one_way(trees_x[i], tree) + one_way(tree, trees_x[i]) for tree in trees_y[first:]]
-        return torch.tensor(pairs, dtype=torch.float64)
-
-    return row
+    return in_threads(one)

@@ -4,9 +4,10 @@ G: n generated clouds; R: n reference clouds.  On the full set, never in groups:
 generator that repeats forty shapes passes for perfect.
 
 * 1-NNA (Lopez-Paz and Oquab 2017; Yang et al. 2019): how often the nearest neighbor of a cloud among the 2n -
-  1 others comes from its own set, in percent; where one of either set is equally near it counts one half.  50
-  is best: the sets cannot be told apart.  Its halves tell failures apart: too high among the generated means
-  little diversity (they cluster), too high among the reference means clouds off the data.
+  1 others comes from its own set, in percent; where one of either set is equally near it counts one half (papers'
+  code takes the reference's).  50 is best: the sets cannot be told apart.  Its halves tell failures apart: too
+  high among the generated means little diversity (they cluster), too high among the reference means clouds off
+  the data.
 * Coverage: how many reference clouds are the nearest to some generated cloud, in percent.  Real samples reach
   about 55.
 * Minimum matching distance: the mean over the reference of the distance to the nearest generated cloud.
@@ -25,15 +26,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ptdiff.metrics import Score, bootstrap
-from ptdiff_pointcloud.chamfer import Progress, chamfer
+from ptdiff.metrics import bootstrap
 
 _GROUPS = 5  # the least number of groups to resample
 
 
 @dataclass(frozen=True)
 class Distances:
-    """Distances (n, n) among generated and among reference clouds, and between them (rows: generated)."""
+    """Distances (n, n) among generated and among reference clouds, and between them (rows: generated).
+
+    Infinity stands for what is the nearest of nothing.
+    """
 
     generated: Tensor
     reference: Tensor
@@ -64,16 +67,24 @@ class Outcomes:
         return max(low, lowest), min(high, highest)
 
 
-def nearest_neighbor_accuracy(distances: Distances) -> tuple[Outcomes, Outcomes, Outcomes]:
-    """1-NNA of all 2n clouds, of the reference and of the generated ones, in percent."""
+def each_alone(values: Tensor) -> Outcomes:
+    """Outcomes that are independent of each other."""
+    return Outcomes(values, torch.arange(len(values)))
+
+
+def nearest_neighbor_accuracy(distances: Distances, tie: float = 0.5) -> tuple[Outcomes, Outcomes, Outcomes]:
+    """1-NNA of all clouds, of the reference and of the generated ones, in percent.
+
+    tie: how much of a cloud with equally near ones in both sets counts as called the reference's; 1 in papers' code,
+    whose search meets the reference first.
+    """
     generated, reference, between = distances.generated, distances.reference, distances.between
-    n = len(between)
+    n = len(reference)
     union = torch.cat([torch.cat([reference, between.T], 1), torch.cat([between, generated], 1)])
     union = union.fill_diagonal_(torch.inf)
-    own = torch.cat([union[:n, :n].amin(1), union[n:, n:].amin(1)])
-    other = torch.cat([union[:n, n:].amin(1), union[n:, :n].amin(1)])
-    # an exact tie (a cloud copied from the other set and from its own) is a coin toss
-    right = 100 * ((own < other).double() + 0.5 * (own == other).double())
+    to_reference, to_generated = union[:, :n].amin(1), union[:, n:].amin(1)
+    called = (to_reference < to_generated).double() + tie * (to_reference == to_generated).double()
+    right = 100 * torch.cat([called[:n], 1 - called[n:]])
     group = _components(union.argmin(1))
     return Outcomes(right, group), Outcomes(right[:n], group[:n]), Outcomes(right[n:], group[n:])
 
@@ -92,17 +103,17 @@ def coverage(between: Tensor) -> Outcomes:
     """Which reference clouds (columns) are the nearest to some generated cloud (rows), in percent."""
     covered = torch.zeros(between.shape[1], dtype=torch.float64)
     covered[between.argmin(1)] = 100.0
-    return Outcomes(covered, torch.arange(len(covered)))
+    return each_alone(covered)
 
 
 def minimum_matching_distance(between: Tensor) -> Outcomes:
     """The distance of each reference cloud (columns) to its nearest generated cloud (rows)."""
-    return Outcomes(between.amin(0), torch.arange(between.shape[1]))
+    return each_alone(between.amin(0))
 
 
-def outcomes(distances: Distances, kind: str) -> dict[str, Outcomes]:
+def outcomes(distances: Distances, kind: str, tie: float = 0.5) -> dict[str, Outcomes]:
     """All scores by name; ``kind`` of distance ends the names (but for the halves of 1-NNA)."""
-    both, reference, generated = nearest_neighbor_accuracy(distances)
+    both, reference, generated = nearest_neighbor_accuracy(distances, tie)
     return {
         f"1nna_{kind}": both,
         f"1nna_{kind}_ref": reference,
@@ -112,32 +123,17 @@ def outcomes(distances: Distances, kind: str) -> dict[str, Outcomes]:
     }
 
 
-def compare_clouds(
-    samples: Tensor, reference: Tensor, training: Tensor, seed: int = 0, progress: Progress | None = None
-) -> dict[str, Score]:
-    """Chamfer scores of ``samples`` against ``reference``; for the floor ``training`` takes their place.
-
-    (n, points, 3) each, in world units.  The smallest n and the smallest number of points of the three
-    decide: the scores depend on both.  ``progress(done, total)`` counts pairs of clouds.
-    """
-    n = min(len(samples), len(reference), len(training))
-    if n < 2:
-        raise ValueError(
-            "at least two clouds of each kind are needed to compare them, not "
-            f"{len(samples)} generated, {len(reference)} reference and {len(training)} training clouds"
-        )
-    points = min(clouds.shape[1] for clouds in (samples, reference, training))
-    # the points of a cloud are independent draws from its surface: the first ones are as good as any
-    samples, reference, training = (clouds[:n, :points] for clouds in (samples, reference, training))
-    pairs, finished = 3 * (n * (n - 1) // 2) + 2 * n * n, 0
-
-    def distances(x: Tensor, y: Tensor | None = None) -> Tensor:
-        nonlocal finished
-        before = finished
-        finished += n * (n - 1) // 2 if y is None else n * n
-        report = None if progress is None else lambda done, _: progress(before + done, pairs)
-        return chamfer(x, y, report).cpu()
-
-    real = distances(reference)
-    found, floor = (outcomes(Distances(distances(x), real, distances(x, reference)), "cd") for x in (samples, training))
-    return {name: Score(score.mean, *score.interval(seed), floor[name].mean) for name, score in found.items()}
+def grouped(distances: Distances, kind: str, size: int, seed: int = 0) -> dict[str, Outcomes]:
+    """1-NNA and coverage as means over random groups of ``size`` clouds of either set: wrong, and shown to show it."""
+    generator = torch.Generator().manual_seed(seed)
+    n = len(distances.between)
+    if n < size:
+        raise ValueError(f"groups of {size} need at least {size} clouds of each kind, not {n}")
+    rows, columns = (torch.randperm(n, generator=generator)[: n - n % size].view(-1, size) for _ in range(2))
+    parts = [
+        Distances(distances.generated[i][:, i], distances.reference[j][:, j], distances.between[i][:, j])
+        for i, j in zip(rows, columns, strict=True)
+    ]
+    accuracy = torch.tensor([nearest_neighbor_accuracy(part)[0].mean for part in parts], dtype=torch.float64)
+    covered = torch.tensor([coverage(part.between).mean for part in parts], dtype=torch.float64)
+    return {f"1nna_{kind}_by_{size}": each_alone(accuracy), f"cov_{kind}_by_{size}": each_alone(covered)}

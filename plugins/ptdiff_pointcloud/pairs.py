@@ -1,0 +1,127 @@
+"""Matrices of distances between clouds, pair by pair: in threads, pruned by bounds, and resumable.
+
+x: k clouds; y: l clouds; d(x_i, y_j) is what a :data:`Pairs` function computes for lists of indices i and j.
+
+Most statistics of two sets ask for nearest neighbors alone.  A lower bound of every distance then spares most of
+them: pairs are taken from the lowest bound on, and one whose bound lies above the best distance that either of its
+clouds has so far is nearest to neither.  Its entry is infinity; the minima of rows and columns, and where they are,
+are those of the full matrix.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from ptdiff.modality import Progress
+
+Pairs = Callable[[Tensor, Tensor], Tensor]
+"""Indices i and j, int64 (p,) each, to the distances d(x_i, y_j): float64 (p,)."""
+
+BLOCK = 64
+"""Pairs between two looks at the best distances so far."""
+
+_SAVE = 20.0  # seconds between two writes of what is known
+
+
+class Kept(Protocol):
+    """Where an unfinished matrix is kept: NaN where a distance is not known yet."""
+
+    def read(self, shape: tuple[int, int]) -> Tensor | None: ...
+
+    def write(self, distances: Tensor) -> None: ...
+
+
+def in_threads(one: Callable[[int, int], float]) -> Pairs:
+    """The pairs of a function of one pair that lets other threads run, as SciPy's do; torch's number of threads."""
+
+    def of(i: Tensor, j: Tensor) -> Tensor:
+        workers = torch.get_num_threads()
+        if workers == 1:
+            found = list(map(one, i.tolist(), j.tolist()))
+        else:
+            with ThreadPoolExecutor(workers) as pool:
+                found = list(pool.map(one, i.tolist(), j.tolist()))
+        return torch.tensor(found, dtype=torch.float64)
+
+    return of
+
+
+def matrix(
+    of: Pairs,
+    shape: tuple[int, int],
+    *,
+    among: bool = False,
+    symmetric: bool = True,
+    bound: Tensor | None = None,
+    columns: bool = True,
+    kept: Kept | None = None,
+    progress: Progress | None = None,
+) -> Tensor:
+    """All distances, float64 (k, l) on the CPU.
+
+    among: x and y are one set; its diagonal is 0, and of a symmetric distance each pair is computed once.
+    bound: (k, l), nowhere above the distances; entries that are the least of neither their row nor, with
+        ``columns``, of their column may then be infinite (``among`` ignores the diagonal).
+    kept: takes up what an interrupted call left, and is written every few seconds and at the end.
+    progress: counts pairs, those among them that were spared.
+    """
+    half = among and symmetric
+    i, j = torch.triu_indices(*shape, offset=1) if half else torch.cartesian_prod(*map(torch.arange, shape)).T
+    if among and not half:
+        i, j = i[i != j], j[i != j]
+    if bound is not None:
+        order = bound[i, j].argsort(stable=True)
+        i, j = i[order], j[order]
+    before = None if kept is None else kept.read(shape)
+    out = torch.full(shape, torch.nan, dtype=torch.float64) if before is None else before
+    best = _Best(shape, among, columns)
+    known = out[i, j].isfinite()
+    best.learn(i[known], j[known], out[i, j][known])
+    saved = time.monotonic()
+    for first in range(0, len(i), BLOCK):
+        a, b = i[first : first + BLOCK], j[first : first + BLOCK]
+        unknown = out[a, b].isnan()
+        a, b = a[unknown], b[unknown]
+        if bound is not None:
+            spared = bound[a, b] > best.needed(a, b)
+            out[a[spared], b[spared]] = torch.inf
+            a, b = a[~spared], b[~spared]
+        if len(a):
+            found = of(a, b).double().cpu()
+            out[a, b] = found
+            best.learn(a, b, found)
+        if progress is not None:
+            progress(min(first + BLOCK, len(i)), len(i))
+        if kept is not None and time.monotonic() - saved > _SAVE:
+            kept.write(out)
+            saved = time.monotonic()
+    if kept is not None and (before is None or not known.all()):
+        kept.write(out)
+    if half:
+        out = out.triu(1)
+        out = out + out.T
+    return out.fill_diagonal_(0) if among else out
+
+
+class _Best:
+    """The least distance of every row and column so far."""
+
+    def __init__(self, shape: tuple[int, int], among: bool, columns: bool) -> None:
+        self.rows = torch.full(shape[:1], torch.inf, dtype=torch.float64)
+        # among themselves a cloud's row and column are one
+        self.columns = self.rows if among else torch.full(shape[1:], torch.inf, dtype=torch.float64)
+        self.both = among or columns
+
+    def learn(self, i: Tensor, j: Tensor, found: Tensor) -> None:
+        self.rows.scatter_reduce_(0, i, found, "amin")
+        self.columns.scatter_reduce_(0, j, found, "amin")
+
+    def needed(self, i: Tensor, j: Tensor) -> Tensor:
+        """Above this a distance is the least of nothing."""
+        return torch.maximum(self.rows[i], self.columns[j]) if self.both else self.rows[i]
