@@ -75,11 +75,9 @@ class DiffusionModule(pl.LightningModule):
         self.kinds = averages_of(self.plan)
         self.averages: list[EMA] = []
         self.best = best_of(self.plan, data)
-        # what the next report says besides
-        self.notes: dict[str, Any] = {}
+        self.notes: dict[str, Any] = {}  # what the next report says besides
         self.done, self.elapsed, self.rate = 0, 0.0, 1.0
-        self.stop_requested = False
-        self.ending = False
+        self.stop_requested, self.ending = False, False
         self.shards: Shards | None = None
         self.noise_scale = NoiseScale()
         # counters of this rank; not buffers, because the first rank's buffers overwrite those of the others
