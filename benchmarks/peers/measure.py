@@ -105,7 +105,7 @@ def _strong(claim: Claim) -> float:
         error = float((end / levels.alpha[-1] - reference("mixture")).square().mean().sqrt())
         return [error if error > 2e-6 or not claim.sampler.startswith("DPMSolver") else 0.0]
 
-    return slopes(errors, 1, claim.order)[0]
+    return slopes(errors, 1, claim.order, above=True, floor=problem.floor)[0]
 
 
 def _variance(claim: Claim, levels: Level, draws: int) -> float:
@@ -135,7 +135,7 @@ def _weak(claim: Claim) -> float:
         error = abs(_variance(claim, levels, 2 * n) - STD**2 - rho**2)
         return [error if error > 5e-6 or not claim.sampler.startswith("DPMSolver") else 0.0]
 
-    return slopes(errors, 1, claim.order)[0]
+    return slopes(errors, 1, claim.order, above=True)[0]
 
 
 def _finite(order: int) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
-from ptdiff.certify.certificate import Certificate
+from ptdiff.certify.certificate import Certificate, Direction
 from ptdiff.certify.ladder import slopes
 from ptdiff.certify.moments import moments
 from ptdiff.certify.problem import PROBLEMS, Problem
@@ -18,20 +18,26 @@ GAUSSIANS = ((0.3, 0.5), (-0.2, 1.3))
 
 
 def strong(label: str, solver: Solver, processes: Mapping[str, Process]) -> Iterator[Certificate]:
-    """The order of a deterministic solver for each problem and process."""
+    """The order of a deterministic solver for each problem and process.
+
+    A multistep method that starts with a step of order 1 may do better than it declares for as many steps as anybody
+    takes: what the first step leaves is small, and a term of higher order leads.
+    """
     made = list(processes.values())
     for problem in PROBLEMS.values():
+        direction: Direction = "at least" if getattr(solver, "start", None) == "low" else problem.direction
 
         def errors(cases: Sequence[int], n: int, problem: Problem = problem) -> list[float]:
             return problem.errors(solver, [made[i] for i in cases], n)
 
-        for name, slope in zip(processes, slopes(errors, len(made), solver.order), strict=True):
+        found = slopes(errors, len(made), solver.order, above=direction == "at least", floor=problem.floor)
+        for name, slope in zip(processes, found, strict=True):
             subject = f"{label}, {name}, {problem.name}"
-            yield Certificate("order", subject, slope, solver.order, TOLERANCE, problem.direction)
+            yield Certificate("order", subject, slope, solver.order, TOLERANCE, direction)
 
 
-MANY, BIAS = 256, 0.25
-"""Steps, and the greatest error of the moments, of solvers whose error does not go away."""
+MANY, BIAS = 256, 0.05
+"""Steps, and the greatest error of the mean, of solvers whose error does not go away."""
 PUBLISHED = {
     "euler": 1,
     "midpoint": 2,
@@ -51,30 +57,32 @@ def published(name: str, solver: Solver) -> Iterator[Certificate]:
         yield Certificate("published order", name, solver.order, PUBLISHED[name], 0.0)
 
 
-def _moment_error(solver: Solver, process: Process, steps: int) -> float:
-    """Distance of mean and variance at the end to those of the data at that level, for x / alpha."""
+def _moment_errors(solver: Solver, process: Process, steps: int) -> tuple[float, float]:
+    """How far mean and variance of x / alpha at the end are from those of the data at that level."""
     table = solver.table(PROBLEMS["gaussian"].levels(process, steps))
-    alpha, sigma = table.levels[-1]
-    square = 0.0
+    (alpha, sigma), means, variances = table.levels[-1], 0.0, 0.0
     for mean, std in GAUSSIANS:
         found, variance = moments(table, mean, std)
-        square += (found / alpha - mean) ** 2 + ((variance - sigma**2) / alpha**2 - std**2) ** 2
-    return math.sqrt(square)
+        means += (found / alpha - mean) ** 2
+        variances += ((variance - sigma**2) / alpha**2 - std**2) ** 2
+    return math.sqrt(means), math.sqrt(variances)
 
 
 def weak(label: str, solver: Solver, processes: Mapping[str, Process]) -> Iterator[Certificate]:
     """The weak order of a stochastic solver on Gaussian data under each process, by exact moments.
 
-    A solver that declares order 0 keeps a bias however many steps it takes: then that is certified to stay small.
+    A solver that declares order 0 samples another distribution on purpose, however many steps it takes: of that only
+    the mean is certified.
     """
     made = list(processes.values())
 
     def errors(cases: Sequence[int], n: int) -> list[float]:
-        return [_moment_error(solver, made[i], n) for i in cases]
+        return [math.hypot(*_moment_errors(solver, made[i], n)) for i in cases]
 
     if solver.order == 0:
-        for name, bias in zip(processes, errors(range(len(made)), MANY), strict=True):
-            yield Certificate("bias", f"{label}, {name}, gaussian", bias, 0.0, BIAS, "at most")
+        for name, process in processes.items():
+            bias, _ = _moment_errors(solver, process, MANY)
+            yield Certificate("mean without an order", f"{label}, {name}, gaussian", bias, 0.0, BIAS, "at most")
         return
     for name, slope in zip(processes, slopes(errors, len(made), solver.order), strict=True):
         yield Certificate("weak order", f"{label}, {name}, gaussian", slope, solver.order, TOLERANCE)
