@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ptdiff_cli.terminal import BAD_DATA, Failure, bad_data, counter, progress, say, show_json, show_table
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ptdiff.data import Samples
+    from ptdiff.evaluation import Comparison
+
 MOST = 500
-"""So many reference samples at most, unless -n says otherwise."""
+"""So many reference samples at most, unless -n or another protocol than the modality's own says otherwise."""
+
+TRAINING = 1000
+"""So many training samples, of which copies are looked for."""
 
 
 def evaluate(
@@ -21,7 +30,7 @@ def evaluate(
     ] = None,
     split: Annotated[str, typer.Option(help="Split of the reference: val or train.")] = "val",
     protocol: Annotated[
-        str | None, typer.Option(help="How to measure; the modality's own is the only one yet.")
+        str | None, typer.Option(help="How to measure; default the modality's own: see 'ptdiff modalities NAME'.")
     ] = None,
     count: Annotated[
         int | None, typer.Option("-n", "--count", min=2, help=f"Samples; default the whole split, at most {MOST}.")
@@ -40,9 +49,12 @@ def evaluate(
         list[str] | None, typer.Option("--set", help="section.key=value: solver, process, guidance …")
     ] = None,
     batch: Annotated[int | None, typer.Option(min=1, help="Samples at a time.")] = None,
+    report: Annotated[Path | None, typer.Option(help="Write a page with all there is to see: report.html.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Measure a run against held-out data: ptdiff eval RUN."""
+    import shlex
+    import sys
     from json import dumps
 
     import torch
@@ -50,10 +62,12 @@ def evaluate(
     from ptdiff import registry
     from ptdiff.checkpoint import write_atomic
     from ptdiff.evaluation import comparison, largest
+    from ptdiff.metrics import memorization
     from ptdiff.names import unknown
     from ptdiff.run import Run
     from ptdiff.sampling import spread_labels
-    from ptdiff_cli.drawing import draw_samples, facts, make_plan, scale, shape_of
+    from ptdiff_cli.drawing import draw_samples, facts, make_plan, scale, shape_of, titles
+    from ptdiff_cli.report import Near, write_report
 
     found = Run.open(run)
     given = {"solver": solver, "steps": steps, "process": process, "spacing": spacing, "guidance": scale(guidance)}
@@ -62,9 +76,12 @@ def evaluate(
     options = dict(found.config.options)
     if points is not None:
         options["points"] = points
+    if report is not None and report.suffix != ".html":
+        raise ValueError(f"--report {report}: a report is an .html file")
     own = registry.load(found.config.modality, options)
-    if protocol not in (None, own.protocol):
-        raise unknown("protocol", str(protocol), [own.protocol])
+    ways, way = own.protocols(), protocol or own.protocol
+    if way not in ways:
+        raise unknown("protocol", way, list(ways))
     other = own
     if reference is not None:
         place = Path(reference).expanduser()
@@ -80,7 +97,9 @@ def evaluate(
     target = splits[split]
     if target is None or ours.train is None:
         raise Failure(f"the reference has no {split} split", BAD_DATA)
-    n = largest(ours.train, target, MOST if count is None else count)
+    # others' figures are of whole splits
+    most = count or (MOST if way == own.protocol else len(target))
+    n = largest(ours.train, target, most)
     if count is not None and n < count:
         say(f"there are {n} samples to compare with: that many are compared")
     same_classes = held.classes == found.data.classes
@@ -91,13 +110,24 @@ def evaluate(
     labels = sets.labels if same_classes else spread_labels(torch.arange(n), len(found.data.classes)).get("label")
     drawn = draw_samples(found, plan, labels if found.data.classes else None, n, shape, batch=batch, weights=weights)
     say(f"comparing {n} samples with {n} of the {split} split")
+    generated = torch.from_numpy(drawn.samples)
     with progress("pairs") as bar:
-        generated = torch.from_numpy(drawn.samples)
-        scores = own.metrics(generated, sets.reference, sets.training, seed, counter(bar, "compare"))
+        cache = found.path / "distances"
+        measured = own.measure(way, generated, sets.reference, sets.training, seed, counter(bar, "compare"), cache)
+    scores = dict(measured.scores)
+    seen = _some(ours.train, seed)
+    with progress("neighbors") as bar:
+        copied, twin = own.nearest(generated, seen, counter(bar, "nearest training samples"))
+        if other is own and split == "val":
+            unseen = own.nearest(sets.reference, seen, counter(bar, "the same of the reference"))[0]
+            if float(unseen.mean()) > 0:
+                scores["memorization"] = memorization(copied, unseen, seed)
     result: dict[str, Any] = {
         "n": n,
-        "protocol": own.protocol,
+        "protocol": way,
+        "measures": ways[way],
         "metrics": {name: dataclasses.asdict(score) for name, score in scores.items()},
+        "sets": {**_hashes(generated, sets), "memorization_training": len(seen), **measured.facts},
         "reference": {"data": str(options.get("data") if reference is None else reference), "split": split},
         "sampling": {
             **facts(plan),
@@ -108,9 +138,43 @@ def evaluate(
         "step": found.checkpoint().step,
     }
     write_atomic(found.path / "eval.json", dumps(result, indent=1) + "\n")
+    if report is not None:
+        missed, partner = own.nearest(generated, sets.reference)
+        write_report(
+            report,
+            found,
+            result,
+            drawn.samples,
+            titles(found, drawn.labels),
+            Near(copied.tolist(), seen[twin].numpy()),
+            Near(missed.tolist(), sets.reference[partner].numpy()),
+            shlex.join(["ptdiff", *sys.argv[1:]]),
+        )
+        say(f"report: {report}")
     if as_json:
         show_json(result)
         return
     rows = [[k, f"{s.value:.4g}", f"{s.low:.4g} – {s.high:.4g}", f"{s.floor:.4g}"] for k, s in scores.items()]
-    show_table([f"{own.protocol}, n = {n}", "value", "95 % interval", "floor"], rows)
-    say(f"written to {found.path / 'eval.json'}")
+    show_table([f"{way}, n = {n}", "value", "95 % interval", "floor"], rows)
+    say(f"{ways[way]}; seed {seed}; written to {found.path / 'eval.json'}")
+
+
+def _some(training: Samples, seed: int) -> Tensor:
+    """At most TRAINING training samples at random, in world units: those that samples may be copies of."""
+    import torch
+
+    from ptdiff.noise import mix
+
+    order = torch.randperm(len(training), generator=torch.Generator().manual_seed(mix(seed, 2)))
+    return training.batch(order[:TRAINING].sort().values, mix(seed, 3))[0]
+
+
+def _hashes(generated: Tensor, sets: Comparison) -> dict[str, Any]:
+    """SHA-256 of the float32 values that were compared."""
+    from hashlib import sha256
+
+    import numpy as np
+
+    named = {"generated": generated, "reference": sets.reference, "training": sets.training}
+    digests = {k: sha256(np.ascontiguousarray(v.numpy(), dtype="<f4").tobytes()).hexdigest() for k, v in named.items()}
+    return {"sha256_drawn": digests}
