@@ -31,8 +31,8 @@ OPS: dict[str, Op] = {
     "sinkhorn": lambda x, y, f: ops.sinkhorn(x, y, 0.1, 20),
     "emd": lambda x, y, f: ops.emd(x[:, :20], y[:, :20]),
     "emd sinkhorn": lambda x, y, f: ops.emd(x, y, "sinkhorn"),
-    "emd pointflow": lambda x, y, f: ops.emd(x, y, "pointflow"),
-    "emd pytorchemd": lambda x, y, f: ops.emd(x, y, "pytorchemd"),
+    "emd pointflow": lambda x, y, f: ops.emd(x[:, :24], y, "pointflow"),
+    "emd pytorchemd": lambda x, y, f: ops.emd(x[:, :24], y, "pytorchemd"),
     "normals": lambda x, y, f: ops.estimate_normals(x, 8),
     "normals from the center": lambda x, y, f: ops.estimate_normals(x, 8, orient="center"),
 }

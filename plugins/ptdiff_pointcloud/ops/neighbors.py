@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-TREES_FROM = 1024
-"""Points from which SciPy's k-d trees are faster than all distances, on a CPU and in space."""
+TREES_FROM = 256
+"""Points from which SciPy's k-d trees are faster than all distances, on a CPU and in space: 1.5 to 2 times at 256
+points, 4 to 5 times at 2048."""
 
 _DISTANCES = 2**25  # held at once while searching
 
