@@ -62,9 +62,12 @@ class Check:
         lines += _listed("checksums do not match", self.damaged)
         lines += _listed("unreadable", [f"{id}: {reason}" for id, reason in self.unreadable])
         lines += _listed("degenerate", [f"{id}: {reason}" for id, reason in self.degenerate])
-        lines += _listed("there more than once", [" = ".join(group) for group in self.equal])
-        lines += _listed("nearly the same", [" ~ ".join(group) for group in self.near])
-        lines += _listed("in more than one split", [" ~ ".join(group) for group in self.leaks])
+        for what, groups in (
+            ("there more than once", self.equal),
+            ("nearly the same", self.near),
+            ("of these, in more than one split", self.leaks),
+        ):
+            lines += _listed(f"{what}, groups", [f"{len(group)}: {', '.join(group)}" for group in groups])
         return "\n".join([*lines, "nothing is broken" if self.ok else "something is broken"])
 
 
@@ -72,7 +75,11 @@ def _listed(what: str, found: Sequence[str]) -> list[str]:
     if not found:
         return []
     more = [f"    … and {len(found) - SHOWN:,} more"] if len(found) > SHOWN else []
-    return [f"  {what}: {len(found):,}", *(f"    {printable(line)[:150]}" for line in found[:SHOWN]), *more]
+    return [f"  {what}: {len(found):,}", *(f"    {_short(printable(line))}" for line in found[:SHOWN]), *more]
+
+
+def _short(line: str, width: int = 150) -> str:
+    return line if len(line) <= width else line[: width - 1] + "…"
 
 
 def check(root: str | Path, progress: Progress | None = None) -> Check:
@@ -91,7 +98,7 @@ def check(root: str | Path, progress: Progress | None = None) -> Check:
         place = Path(folder) / "store"
         place.mkdir()
         build(root, layout, place, SAMPLED, progress)
-        return _checked("folder" if root.is_dir() else "file", place, (), None)
+        return _checked("folder" if root.is_dir() else "file", place, (), progress)
 
 
 def _checked(kind: str, folder: Path, damaged: tuple[str, ...], progress: Progress | None) -> Check:
@@ -104,10 +111,8 @@ def _checked(kind: str, folder: Path, damaged: tuple[str, ...], progress: Progre
     for i, id in enumerate(names):
         if (reason := _degenerate(clouds.stored(i))) is not None:
             degenerate.append((id, reason))
-        if progress is not None:
-            progress(i + 1, len(names))
     whole = [i for i in range(len(names)) if names[i] not in dict(degenerate)]
-    same, near = twins(len(whole), lambda i: clouds.stored(whole[i]))
+    same, near = twins(len(whole), lambda i: clouds.stored(whole[i]), progress)
     equal = [tuple(names[whole[i]] for i in group) for group in same]
     alike = [tuple(names[whole[i]] for i in group) for group in near]
     boxes = np.array(index.boxes, np.float64).reshape(-1, 2, 3)

@@ -3,7 +3,7 @@
 Candidates by hash: a shape, moved and scaled into a cube, occupies some of 8 x 8 x 8 cells; sets of cells that overlap
 by J agree in one row of a min-hash (Broder 1997) with probability J, so in one of eight bands of four rows nearly
 surely where J > 0.8.  A candidate is a twin where its points lie as near to the shape's as the shape's own halves to
-each other: what two samples of one surface do.
+each other: what two samples of one surface do.  What differs by less than the spacing of the points is not told apart.
 """
 
 import hashlib
@@ -15,8 +15,9 @@ import numpy.typing as npt
 from scipy.spatial import KDTree
 
 CELLS, BANDS, ROWS = 8, 8, 4
-POINTS = 512  # points of each half
-NEAR = 1.12  # times the distance of the halves; the mean over the points varies by some 3 %
+POINTS = 1024  # points of each half
+NEAR = 1.1  # times the distance of the halves; between two samples it varies by 2.9 %
+ROOM = 0.03  # by how much the sides of the boxes of two samples differ, in sides of the cube
 MOST = 8  # candidates that a shape is compared with
 LEAST = 128  # points below which nothing but equality is told
 
@@ -30,27 +31,33 @@ def fingerprint(points: Floats) -> bytes:
     return hashlib.sha256(rows[order].tobytes()).digest()
 
 
-def twins(count: int, cloud: Callable[[int], Floats]) -> tuple[list[list[int]], list[list[int]]]:
+def twins(
+    count: int, cloud: Callable[[int], Floats], progress: Callable[[int, int], None] | None = None
+) -> tuple[list[list[int]], list[list[int]]]:
     """Groups of equal shapes, and groups of nearly equal ones (which take one of each equal group), of `count`.
 
-    cloud(i): the points (n, 3) of shape i.
+    cloud(i): the points (n, 3) of shape i; progress(done, count) is called for each.
     """
     equal: dict[bytes, list[int]] = defaultdict(list)
     for i in range(count):
         equal[fingerprint(cloud(i))].append(i)
     buckets: dict[bytes, list[int]] = defaultdict(list)
     group: dict[int, list[int]] = {}
+    sides: dict[int, npt.NDArray[np.float64]] = {}
     for i in (members[0] for members in equal.values()):
+        if progress is not None:
+            progress(i + 1, count)
         points = cloud(i)
         if len(points) < LEAST:
             continue
-        keys = _bands(points)
-        seen = sorted({j for key in keys for j in buckets[key][:MOST]})[:MOST]
+        keys, mine = _bands(points), np.ptp(_unit(points), axis=0)
+        alike = {j for key in keys for j in buckets[key] if np.abs(sides[j] - mine).max() < ROOM}
+        seen = sorted(alike, key=lambda j: float(np.abs(sides[j] - mine).max()))[:MOST]
         twin = next((j for j in seen if _near(_unit(cloud(j)), _unit(points))), None)
         if twin is None:
             for key in keys:
                 buckets[key].append(i)
-            group[i] = [i]
+            group[i], sides[i] = [i], mine
         else:
             group[twin].append(i)
     same = [members for members in equal.values() if len(members) > 1]

@@ -198,7 +198,7 @@ def test_a_check_counts_what_is_good_and_names_what_is_bad(source: Path) -> None
     assert not found.ok
     assert found.summary.root == str(source)
     assert json.loads(json.dumps(found.as_dict()))["ok"] is False
-    for words in ("unreadable: 3", "degenerate: 3", "there more than once: 2", "something is broken"):
+    for words in ("unreadable: 3", "degenerate: 3", "there more than once, groups: 2", "something is broken"):
         assert words in found.text()
 
 
