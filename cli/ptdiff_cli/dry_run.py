@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def dry_run(config: Config, kind: Modality, data: Data) -> None:
     """Build the model, take three training steps in memory, print shapes, parameters, operations, memory and time."""
     import torch
-    from torch.utils.flop_counter import FlopCounterMode
+    from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
     from ptdiff.denoiser import NetworkDenoiser
     from ptdiff.training.fit import keep_freed_memory
@@ -31,7 +31,14 @@ def dry_run(config: Config, kind: Modality, data: Data) -> None:
     module.make_averages()
     parameters = sum(p.numel() for p in denoiser.parameters())
     random = next(module.randomness(range(1)))
-    with FlopCounterMode(display=False) as counter:
+    # torch counts attention on accelerators only; its formulas take shapes
+    attention = {
+        torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: lambda q, k, v, *_, **__: sdpa_flop_count(q, k, v),
+        torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: lambda g, q, k, v, *_, **__: (
+            sdpa_backward_flop_count(g, q, k, v)
+        ),
+    }
+    with FlopCounterMode(display=False, custom_mapping=attention) as counter:
         losses, _ = module.losses(0, random)
         torch.autograd.backward(losses.mean())
     seconds = []

@@ -91,7 +91,7 @@ def every_parameter_learns(subject: Subject) -> None:
     x, cond = subject.batch()
     z = subject.data.normalize(x)
     hidden = {
-        key: torch.where(torch.arange(BATCH) < 1, -1, value)
+        key: torch.where((torch.arange(BATCH) < 1).reshape(-1, *[1] * (value.ndim - 1)), -1, value)
         for key, value in cond.items()
         if not value.is_floating_point()
     }
