@@ -30,7 +30,7 @@ def evaluate(
     ] = None,
     split: Annotated[str, typer.Option(help="Split of the reference: val or train.")] = "val",
     protocol: Annotated[
-        str | None, typer.Option(help="How to measure; default the modality's own: see 'ptdiff modalities NAME'.")
+        str | None, typer.Option(help="How to measure: one of the modality's protocols; default its own.")
     ] = None,
     count: Annotated[
         int | None, typer.Option("-n", "--count", min=2, help=f"Samples; default the whole split, at most {MOST}.")

@@ -44,7 +44,7 @@ def test_a_generator_of_forty_shapes_shows_on_the_full_set_and_hides_in_groups_o
     for draw in range(draws):
         generator = torch.Generator().manual_seed(draw)
         few = 5000 + 1000 * draw + torch.randint(40, (n,), generator=generator)
-        reference, repeated = chairs(1000 * draw + torch.arange(n), 112, 0), chairs(few, 112, 1)
+        reference, repeated = chairs(1000 * draw + torch.arange(n), 96, 0), chairs(few, 96, 1)
         distances = Distances(chamfer(repeated), chamfer(reference), chamfer(repeated, reference))
         scores = {name: o.mean for name, o in outcomes(distances, "cd").items()}
         full.append(scores["1nna_cd"])
