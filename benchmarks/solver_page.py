@@ -72,7 +72,7 @@ def catalog(result: dict[str, Any]) -> str:
             [
                 f"`{name}`",
                 f"{figures['calls a step']:g}",
-                f"{figures['order']}{' weak' if figures['stochastic'] else ''}",
+                "none" if not figures["order"] else f"{figures['order']}{' weak' if figures['stochastic'] else ''}",
                 measured,
                 "no" if ("refuses pure noise", name) in worst else "yes",
                 options(SOLVERS[name]),
@@ -117,8 +117,8 @@ def advice(result: dict[str, Any]) -> str:
             f"- **About 10 calls:** {names('10')}.",
             f"- **About 20 calls:** {names('20')}.",
             f"- **40 calls and more:** {names('40')}. With more calls the order decides: take a high one.",
-            f"- **Samples with fresh noise,** which forgives errors of the network: {names('20', True)} at 20 calls, "
-            f"{names('40', True)} at 40.",
+            f"- **Samples with fresh noise:** {names('20', True)} at 20 calls, {names('40', True)} at 40. The noise "
+            "washes out earlier errors, also those of a network, and takes more calls for it.",
             "- **An error that you choose instead of a number of steps:** "
             + ", ".join(f"`{name}`" for name in ADAPTIVE)
             + "; every sample has its own step size.",
@@ -141,7 +141,7 @@ def agreement(peers: dict[str, Any]) -> str:
 def orders(peers: dict[str, Any]) -> str:
     """What other libraries' samplers reach where their name or documentation gives an order."""
     rows = [
-        [o["peer"], o["sampler"], str(o["claimed"]) + (" weak" if o["stochastic"] else ""), number(o["measured"])]
+        [o["peer"], o["sampler"], str(o["claimed"]) + (" weak" if o["stochastic"] else ""), f"{o['measured']:.2f}"]
         for o in peers["orders"]
     ]
     return table(["library", "sampler", "order by its name", "measured"], rows)
@@ -180,8 +180,9 @@ as the calls allow.
 
 ## Errors by calls: solvers that add noise
 
-How far mean and standard deviation of the samples are from those of normal data, in standard deviations of the data,
-from exact moments; a dash where not even one step is possible.
+How far mean and standard deviation of the samples are from those of the data, in standard deviations of the data, from
+exact moments, over two normal distributions; a dash where not even one step is possible. A single error may be small by
+accident: look at the whole row.
 
 {errors(result, stochastic=True)}
 

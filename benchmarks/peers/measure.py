@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import torch
 
 from ptdiff.certify.agreement import certify
-from ptdiff.certify.ladder import slopes
+from ptdiff.certify.ladder import MOST, slopes
 from ptdiff.certify.pairs import PACKAGES, PAIRS
 from ptdiff.certify.peers import Sampler, azula, crowson, diffusers
 from ptdiff.certify.problem import PROBLEMS, reference
@@ -95,6 +95,11 @@ CLAIMS = [
 ]
 
 
+def _most(claim: Claim) -> int:
+    # schedulers number their steps by the thousand steps of a chain
+    return 800 if claim.peer == "diffusers" else MOST
+
+
 def _strong(claim: Claim) -> float:
     problem, process = PROBLEMS["mixture"], PROCESSES[claim.process]()
 
@@ -105,7 +110,7 @@ def _strong(claim: Claim) -> float:
         error = float((end / levels.alpha[-1] - reference("mixture")).square().mean().sqrt())
         return [error if error > 2e-6 or not claim.sampler.startswith("DPMSolver") else 0.0]
 
-    return slopes(errors, 1, claim.order, above=True, floor=problem.floor)[0]
+    return slopes(errors, 1, claim.order, above=True, floor=problem.floor, most=_most(claim))[0]
 
 
 def _variance(claim: Claim, levels: Level, draws: int) -> float:
@@ -135,7 +140,7 @@ def _weak(claim: Claim) -> float:
         error = abs(_variance(claim, levels, 2 * n) - STD**2 - rho**2)
         return [error if error > 5e-6 or not claim.sampler.startswith("DPMSolver") else 0.0]
 
-    return slopes(errors, 1, claim.order, above=True)[0]
+    return slopes(errors, 1, claim.order, above=True, most=_most(claim))[0]
 
 
 def _finite(order: int) -> float:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ptdiff_cli.terminal import Failure, counter, progress, show_json, show_table
+from ptdiff_cli.terminal import Failure, counter, progress, say, show_json, show_table
 
 if TYPE_CHECKING:
     from ptdiff.certify import Certificate
@@ -32,12 +32,15 @@ def certify(
     """Certify the core: orders of solvers, minima of losses, likelihoods, costs. Exit code 1 if anything fails."""
     import time
 
+    from ptdiff.certify.pairs import missing
     from ptdiff.certify.suite import parts, run, worst
 
     began, wanted = time.perf_counter(), only.split(",") if only else ()
     with progress("parts") as bar:
         certificates = run(parts(wanted, solver or ()), workers, counter(bar, "certify"))
     failed = [certificate for certificate in certificates if not certificate.holds]
+    if missing() and (not wanted or "agreement" in wanted):
+        say(f"left out of the agreement, because they are not installed: {', '.join(missing())}")
     if out is not None:
         _write(out, certificates, time.perf_counter() - began)
     if as_json:

@@ -33,18 +33,20 @@ def _slope(errors: Sequence[float], order: int, above: bool, floor: float) -> fl
     return slopes[-1] if near else None
 
 
-def slopes(errors: Errors, cases: int, order: int, above: bool = False, floor: float = 1e-13) -> list[float]:
+def slopes(
+    errors: Errors, cases: int, order: int, above: bool = False, floor: float = 1e-13, most: int = MOST
+) -> list[float]:
     """The slope of each of ``cases`` for a declared order; ``above``: whether higher ones are as good.
 
     floor: errors below are rounding, or those of the reference.
 
     Infinite where the error is zero from the start, not a number where it is not finite, and the last slope where none
-    comes near in 2048 steps or before rounding.
+    comes near in ``most`` steps or before rounding.
     """
     ladders: list[list[float]] = [[] for _ in range(cases)]
     found: list[float | None] = [None] * cases
     n = FIRST.get(order, 16)
-    while n <= MOST and None in found:
+    while n <= most and None in found:
         open_ = [i for i, slope in enumerate(found) if slope is None]
         for i, error in zip(open_, errors(open_, n), strict=True):
             ladders[i].append(error)

@@ -17,6 +17,11 @@ def installed(pairs: Iterable[Pair]) -> list[Pair]:
     return [pair for pair in pairs if found(PACKAGES[pair.peer])]
 
 
+def missing() -> list[str]:
+    """The libraries that cannot be found."""
+    return [peer for peer, package in PACKAGES.items() if not found(package)]
+
+
 def _k(name: str, ours: str, theirs: dict[str, Any] | None = None, clean: bool = True, **options: Any) -> Pair:
     given = theirs or {}
     shown = " ".join([f"sample_{name}", *(f"{k}={v}" for k, v in given.items())])

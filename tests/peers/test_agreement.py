@@ -24,8 +24,9 @@ def test_there_are_at_least_twenty_pairs_and_all_libraries() -> None:
 
 @pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: f"{pair.peer} {pair.theirs} {pair.ours['name']}")
 def test_every_pair_names_a_choice_that_compiles_for_its_levels(pair: Pair) -> None:
-    table = choose("solver", SOLVERS, pair.ours).table(levels(pair.space, pair.clean))
-    assert len(table.levels) == len(levels(pair.space, pair.clean).alpha)
+    visited = levels(pair.space, pair.clean)
+    table = choose("solver", SOLVERS, pair.ours).table(visited)
+    assert table.levels[-1] == (float(visited.alpha[-1]), float(visited.sigma[-1]))
 
 
 def test_a_pair_that_disagrees_is_seen() -> None:
