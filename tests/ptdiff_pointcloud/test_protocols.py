@@ -108,6 +108,14 @@ def test_luo_brings_every_cloud_into_a_box_of_side_two() -> None:
     assert found.facts["jsd"]["points_outside"] > 0.2
 
 
+@pytest.mark.usefixtures("sparse")
+def test_papers_protocols_call_ties_the_reference() -> None:
+    twice = shapes(3, 40, 0).repeat(2, 1, 1)
+    honest, paper = (compare(twice, twice, twice, name).scores for name in ("full-set", "pvd"))
+    assert [honest[f"1nna_cd{half}"].value for half in ("", "_ref", "_gen")] == [50, 50, 50]
+    assert [paper[f"1nna_cd{half}"].value for half in ("", "_ref", "_gen")] == [50, 100, 0]
+
+
 def test_a_group_needs_clouds() -> None:
     with pytest.raises(ValueError, match="groups of 8"):
         compare(*(shapes(5, 16, first) for first in (0, 10, 20)), "grouped")
