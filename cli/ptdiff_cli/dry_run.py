@@ -33,9 +33,9 @@ def dry_run(config: Config, kind: Modality, data: Data) -> None:
     random = next(module.randomness(range(1)))
     # torch counts attention on accelerators only; its formulas take shapes
     attention = {
-        torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: lambda q, k, v, *_, **__: sdpa_flop_count(q, k, v),
+        torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: lambda q, k, v, *_, **__: sdpa_flop_count(q, k, v),  # type: ignore[no-untyped-call]
         torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: lambda g, q, k, v, *_, **__: (
-            sdpa_backward_flop_count(g, q, k, v)
+            sdpa_backward_flop_count(g, q, k, v)  # type: ignore[no-untyped-call]
         ),
     }
     with FlopCounterMode(display=False, custom_mapping=attention) as counter:
