@@ -156,7 +156,9 @@ def evaluate(
         return
     rows = [[k, f"{s.value:.4g}", f"{s.low:.4g} – {s.high:.4g}", f"{s.floor:.4g}"] for k, s in scores.items()]
     show_table([f"{way}, n = {n}", "value", "95 % interval", "floor"], rows)
-    say(f"{ways[way]}; seed {seed}; written to {found.path / 'eval.json'}")
+    digests = ", ".join(f"{k} {v[:12]}" for k, v in result["sets"]["sha256_drawn"].items())
+    say("; ".join([ways[way], *(f"{k} {v}" for k, v in measured.facts.items() if isinstance(v, (str, int)))]))
+    say(f"seed {seed}; sha256 of {digests}; written to {found.path / 'eval.json'}")
 
 
 def _some(training: Samples, seed: int) -> Tensor:

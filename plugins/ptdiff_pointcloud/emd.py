@@ -100,15 +100,19 @@ def _matched(x: Tensor, y: Tensor, lambdas: tuple[float, ...], *, squared: bool)
     supply, demand = x.new_ones(x.shape[:2]), y.new_ones(y.shape[:2])
     total = x.new_zeros(len(x))
     for sharpness in lambdas:
-        kernel = torch.exp(-sharpness * squares)
-        offered = supply / (torch.einsum("bij,bj->bi", kernel, demand) + _TINY)
-        wanted = demand * torch.einsum("bij,bi->bj", kernel, offered)
+        kernel = torch.mul(squares, -sharpness).exp_()
+        offered = supply / (_sum(kernel, demand) + _TINY)
+        wanted = demand * _sum(kernel.mT, offered)
         taken = demand * (demand / (wanted + _TINY)).clamp(max=1)
-        match = offered[:, :, None] * kernel * taken[:, None]
-        total = total + (match * cost).sum((1, 2))
         demand = (demand - wanted).clamp(min=0)
-        supply = (supply - match.sum(2)).clamp(min=0)
+        supply = (supply - offered * _sum(kernel, taken)).clamp(min=0)
+        total = total + (offered * _sum(kernel.mul_(cost), taken)).sum(1)
     return total / x.shape[1]
+
+
+def _sum(matrices: Tensor, vectors: Tensor) -> Tensor:
+    """(b, n, m) times (b, m)."""
+    return (matrices @ vectors[:, :, None]).squeeze(2)
 
 
 def _checked(x: Tensor, y: Tensor) -> None:

@@ -101,9 +101,12 @@ def clouds(ptdiff, tmp_path_factory: pytest.TempPathFactory) -> Path:  # type: i
     return path
 
 
-def test_clouds_have_a_report_and_keep_their_distances(ptdiff, clouds: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_clouds_have_a_report_and_keep_their_distances(  # type: ignore[no-untyped-def]
+    ptdiff, clouds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ptdiff_cli.report.SHOWN", 1)
     path = tmp_path / "report.html"
-    call = ("eval", clouds, "--steps", 2, "--json")
+    call = ("eval", clouds, "--steps", 2, "-n", 2, "--json")
     done = ptdiff(*call, "--report", path)
     assert done.returncode == 0, done.stderr
     assert len(checked(path).all("img")) == 3
@@ -134,6 +137,21 @@ def test_protocols_are_chosen_by_name(ptdiff, clouds: Path, run: Path) -> None: 
     assert "did you mean 'pvd'" in done.stderr
     done = ptdiff("eval", run, "-n", 4, "--steps", 2, "--protocol", "full-set", "--json")
     assert json.loads(done.stdout)["protocol"] == "full-set"
+
+
+def test_what_figures_depend_on_is_said(ptdiff, clouds: Path) -> None:  # type: ignore[no-untyped-def]
+    done = ptdiff("eval", clouds, "--steps", 2, "-n", 2, "--seed", 3, env={"COLUMNS": "200"})
+    assert done.returncode == 0, done.stderr
+    result = json.loads((clouds / "eval.json").read_text())
+    for words in (
+        "normalization none: world units",
+        "points 24",
+        "seed 3",
+        result["sets"]["sha256_drawn"]["generated"][:12],
+    ):
+        assert words in done.stderr
+    for words in ("full-set, n = 2", "95 % interval", "floor", "1nna_cd_gen", "memorization"):
+        assert words in done.stdout
 
 
 def test_a_report_is_an_html_file(ptdiff, run: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
