@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from ptdiff.data import Condition, Data, Samples, TensorSamples
 
@@ -30,6 +30,7 @@ __all__ = [
     "Condition",
     "Data",
     "Measurement",
+    "Mesh",
     "Modality",
     "Progress",
     "Samples",
@@ -42,6 +43,29 @@ __all__ = [
 
 Writer = Callable[[Path, "Array"], None]
 """Writes one sample (world units, shape of one datum) to a path."""
+
+
+class Mesh(Protocol):
+    """A surface made of one sample, in world units."""
+
+    @property
+    def watertight(self) -> bool:
+        """Whether every edge joins two faces."""
+        ...
+
+    @property
+    def components(self) -> int:
+        """Parts that share no edge."""
+        ...
+
+    @property
+    def faces(self) -> int:
+        """How many triangles."""
+        ...
+
+    def save(self, path: Path) -> None:
+        """Write it, as the suffix says: .glb, .obj, .stl or .ply."""
+        ...
 
 
 Progress = Callable[[int, int], None]
@@ -174,3 +198,22 @@ class Modality(ABC):
     def formats(self) -> Mapping[str, Writer]:
         """File formats for single samples beside npz: suffix without the dot to writer."""
         return {}
+
+    def read(self, path: Path) -> Array:
+        """One sample of world units from a file, as :meth:`formats` write them; OSError or ValueError for a bad one."""
+        raise Unsupported(f"samples of {type(self).__name__} are read from .npz files alone, as 'ptdiff sample' writes")
+
+    def meshing(self) -> Mapping[str, str]:
+        """Ways to make surfaces of samples by name, a line about each; the first is the default of :meth:`mesh`."""
+        return {}
+
+    def mesh(self, sample: Array, method: str | None = None) -> Mesh:
+        """The surface of one sample (world units) by one of :meth:`meshing`; ValueError where it has none."""
+        raise Unsupported(f"{type(self).__name__} makes no surfaces of its samples")
+
+    def given(self, data: Data, part: Tensor, count: int) -> Condition | None:
+        """The condition of ``count`` samples that complete ``part`` (m, …), world units of ``data``.
+
+        None where the network is not made to be given parts, as here.
+        """
+        return None

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
+    from ptdiff.data import Condition
     from ptdiff.metrics import Score
+    from ptdiff.modality import Array, Mesh
 
 __all__ = ["PointCloud"]
 
@@ -186,6 +188,31 @@ class PointCloud(Modality):
         from ptdiff_pointcloud.channels import writers
 
         return writers(self.channels)
+
+    def read(self, path: Path) -> Array:
+        """A cloud (n, 3 for each channel), its coordinates as they are in the file."""
+        from ptdiff_datasets.formats import read_cloud
+        from ptdiff_pointcloud.channels import joined
+
+        return joined(read_cloud(path), self.channels, path)
+
+    def meshing(self) -> Mapping[str, str]:
+        """Poisson's, ball pivoting, alpha shapes."""
+        from ptdiff_pointcloud.meshing.methods import METHODS
+
+        return METHODS
+
+    def mesh(self, sample: Array, method: str | None = None) -> Mesh:
+        """The surface of a cloud (n, c), from the places of its points."""
+        from ptdiff_pointcloud.meshing import mesh
+
+        return mesh(sample[:, :3], method)
+
+    def given(self, data: Data, part: Tensor, count: int) -> Condition | None:
+        """For the tasks complete and upsample: the cloud (m, c), whatever m."""
+        from ptdiff_pointcloud.conditions import given_cloud
+
+        return next((given_cloud(name, data, part, count) for name in GIVEN[self.task]), None)
 
     def import_data(
         self, source: Path, target: Path, *, points: int, replace: bool, progress: Progress | None = None

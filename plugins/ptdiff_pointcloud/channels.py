@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ptdiff.modality import Array, Image, Writer
+    from ptdiff_datasets.cloud import Cloud
 
 CHANNELS = ("xyz", "normals", "colors")
 
@@ -47,6 +48,17 @@ def split(cloud: Array, channels: Sequence[str]) -> dict[str, npt.NDArray[np.gen
         else:
             parts[names[name]] = part
     return parts
+
+
+def joined(cloud: Cloud, channels: Sequence[str], path: Path) -> Array:
+    """One cloud (n, c) of what a reader of files found; ValueError where a channel is missing."""
+    parts: list[npt.NDArray[np.floating]] = [cloud.points]
+    for name in channels[1:]:
+        part = cloud.normals if name == "normals" else cloud.colors
+        if part is None:
+            raise ValueError(f"{path} has no {name}, which the channels {', '.join(channels)} need")
+        parts.append(part / np.float32(127.5) - 1 if name == "colors" else part.astype(np.float32))
+    return np.concatenate(parts, axis=1).astype(np.float32)
 
 
 def writers(channels: Sequence[str]) -> dict[str, Writer]:

@@ -1,0 +1,110 @@
+"""Ways from a cloud to its surface, all by Open3D.
+
+poisson         the solid whose indicator has the normals for its gradient (Kazhdan & Hoppe 2013): closed
+ball-pivoting   what a rolling ball touches (Bernardini et al. 1999): passes through points, seldom closed
+alpha           the faces of Delaunay's tetrahedra of radius up to alpha (Edelsbrunner & Mücke 1994)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ptdiff.modality import Unsupported
+from ptdiff.names import unknown
+from ptdiff_pointcloud.meshing.orient import LEAST, Floats, outward_normals, reach_of
+from ptdiff_pointcloud.meshing.surface import Surface, cleaned
+
+ALPHA = 2
+"""alpha, in reaches; larger ones fill what is hollow, smaller ones leave holes."""
+
+_TURN = np.linalg.qr(np.array([[3.0, 1, -1], [1, 4, 2], [1, -1, 5]]))[0]
+_TURN *= np.sign(np.linalg.det(_TURN))
+
+METHODS = {
+    "poisson": "closed surfaces, smooth between the points",
+    "ball-pivoting": "triangles between the points themselves; seldom closed",
+    "alpha": "faces of tetrahedra of the points; no normals needed, seldom closed",
+}
+
+
+def mesh(points: npt.ArrayLike, method: str | None = None) -> Surface:
+    """The surface of a cloud (n, 3) by one of METHODS, by default Poisson's.
+
+    Raises ValueError for a cloud that has none (fewer than 16 points, no extent, not finite), and Unsupported where
+    Open3D cannot be loaded.
+    """
+    name = method or next(iter(METHODS))
+    if name not in METHODS:
+        raise unknown("way to make a mesh", name, METHODS)
+    cloud = np.asarray(points, np.float64)
+    if cloud.ndim != 2 or cloud.shape[1] != 3 or not np.isfinite(cloud).all():
+        raise ValueError(f"a cloud is an array (n, 3) of finite numbers, not {cloud.shape}")
+    cloud = np.unique(cloud, axis=0)
+    if len(cloud) < LEAST:
+        raise ValueError(f"{len(cloud)} different points have no surface; it takes {LEAST}")
+    # Open3D's parameters and grids are for shapes of about this size
+    center, size = cloud.mean(0), float(np.ptp(cloud, axis=0).max())
+    unit = (cloud - center) / size
+    vertices, faces = _WAYS[name](_open3d(), unit)
+    found = cleaned(vertices, faces, unit, reach_of(unit))
+    found.triangles.apply_scale(size)
+    found.triangles.apply_translation(center)
+    return found
+
+
+def depth_of(count: int) -> int:
+    """The depth of Poisson's tree, of 2^depth cells a side: about two points to a cell of the surface."""
+    return 6 if count < 6000 else 7 if count < 25000 else 8
+
+
+def _open3d() -> Any:
+    try:
+        import open3d
+    except (ImportError, OSError) as error:
+        raise Unsupported(
+            f"meshes need Open3D, which cannot be loaded here ({error}): install it, and the system libraries that it "
+            "asks for (on Debian and Ubuntu: apt install libgl1 libgomp1 libx11-6)"
+        ) from error
+    return open3d
+
+
+def _cloud(open3d: Any, points: Floats, normals: bool) -> Any:
+    cloud = open3d.geometry.PointCloud(open3d.utility.Vector3dVector(points))
+    if normals:
+        cloud.normals = open3d.utility.Vector3dVector(outward_normals(points))
+    return cloud
+
+
+def _poisson(open3d: Any, points: Floats) -> tuple[Any, Any]:
+    make = open3d.geometry.TriangleMesh.create_from_point_cloud_poisson
+    # faces along the cells of the tree leave it open where they meet its border: none is, when the cloud is turned
+    cloud = _cloud(open3d, points, True).rotate(_TURN, np.zeros(3))
+    # one thread: several add in any order, and the mesh would differ from call to call
+    found, _ = make(cloud, depth=depth_of(len(points)), scale=1.2, n_threads=1)
+    return np.asarray(found.vertices) @ _TURN, found.triangles
+
+
+def _ball_pivoting(open3d: Any, points: Floats) -> tuple[Any, Any]:
+    reach = reach_of(points)
+    radii = open3d.utility.DoubleVector([reach / 2, reach, 2 * reach])
+    make = open3d.geometry.TriangleMesh.create_from_point_cloud_ball_pivoting
+    found = make(_cloud(open3d, points, True), radii)
+    return found.vertices, found.triangles
+
+
+def _alpha(open3d: Any, points: Floats) -> tuple[Any, Any]:
+    with open3d.utility.VerbosityContextManager(open3d.utility.VerbosityLevel.Error):
+        make = open3d.geometry.TriangleMesh.create_from_point_cloud_alpha_shape
+        found = make(_cloud(open3d, points, False), ALPHA * reach_of(points))
+    return found.vertices, found.triangles
+
+
+_WAYS: dict[str, Callable[[Any, Floats], tuple[Any, Any]]] = {
+    "poisson": _poisson,
+    "ball-pivoting": _ball_pivoting,
+    "alpha": _alpha,
+}

@@ -1,0 +1,145 @@
+"""The surface of one cloud: what is kept of it, what it is like, how it is written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ptdiff.names import unknown
+
+Floats = npt.NDArray[np.float64]
+FORMATS = ("glb", "obj", "stl", "ply")
+SMALLEST = 0.01
+"""Share of the largest component's area below which one is taken for a bubble; disjoint parts of shapes are larger."""
+
+
+@dataclass(frozen=True, eq=False)
+class Surface:
+    """Triangles, as trimesh holds them."""
+
+    triangles: Any
+
+    @property
+    def watertight(self) -> bool:
+        """Whether every edge joins two faces, by trimesh."""
+        return bool(self.triangles.is_watertight)
+
+    @property
+    def components(self) -> int:
+        """Parts that share no edge."""
+        return len(_components(self.triangles))
+
+    @property
+    def faces(self) -> int:
+        """How many triangles."""
+        return len(self.triangles.faces)
+
+    def save(self, path: Path) -> None:
+        """Write glb, obj, stl or ply, as the suffix says."""
+        kind = path.suffix[1:].lower()
+        if kind not in FORMATS:
+            raise unknown("mesh format", kind, FORMATS)
+        self.triangles.export(path, file_type=kind)
+
+
+def cleaned(vertices: npt.ArrayLike, faces: npt.ArrayLike, points: Floats, reach: float) -> Surface:
+    """The surface without its bubbles, facing out.
+
+    Kept is every component with 1 % of the largest one's area or more that comes within ``reach`` of one of the points
+    (n, 3): where Poisson's density is low a whole component goes or none of it, since holes cut into it would leave it
+    open.
+
+    Raises ValueError where nothing is left.
+    """
+    import trimesh
+    from scipy.spatial import KDTree
+
+    whole = parted(trimesh.Trimesh(np.asarray(vertices), np.asarray(faces)))
+    near = np.isfinite(KDTree(points).query(whole.triangles_center, distance_upper_bound=reach)[0])
+    parts = [part for part in _components(whole) if near[part].any()]
+    areas = [whole.area_faces[part].sum() for part in parts]
+    kept = [part for part, area in zip(parts, areas, strict=True) if area >= SMALLEST * max(areas)]
+    if not kept:
+        raise ValueError("no surface was found in this cloud: it has too few points, or they lie too far apart")
+    whole.update_faces(np.concatenate(kept))
+    whole.remove_unreferenced_vertices()
+    if whole.is_watertight and whole.volume < 0:
+        whole.invert()
+    return Surface(whole)
+
+
+def parted(mesh: Any) -> Any:
+    """The mesh with sheets that touch in an edge taken apart there, so that no edge joins more than two faces.
+
+    Around such an edge faces of both windings take turns; each is joined with its neighbor across the solid, or, where
+    that leaves the mesh open, across the void.  Corners that are joined by no pair of faces get vertices of their own,
+    which retreat into their sheets by a thousandth of an edge: in a file they would be taken for one.
+    """
+    found = _parted(mesh, 1)
+    if found.is_watertight:
+        return found
+    other = _parted(mesh, 0)
+    return other if other.is_watertight else found
+
+
+def _parted(mesh: Any, turn: int) -> Any:
+    """turn: 1 joins across the solid, 0 across the void."""
+    import trimesh
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    flat = mesh.faces.ravel()
+    start = np.arange(flat.size)
+    end = np.roll(start.reshape(-1, 3), -1, axis=1).ravel()
+    low, high = np.minimum(flat[start], flat[end]), np.maximum(flat[start], flat[end])
+    forward = flat[start] == low
+    _, edge, counts = np.unique(low * len(mesh.vertices) + high, return_inverse=True, return_counts=True)
+    angle = _angles(mesh, low, high, start // 3)
+    order = np.lexsort((angle, edge))
+    first = np.r_[0, np.cumsum(counts)[:-1]]
+    pairs = []
+    for at, count in zip(first, counts, strict=True):
+        around = order[at : at + count]
+        if count == 2:
+            pairs.append(around)
+        elif count % 2 == 0:
+            # a forward face looks on along the turn: the solid lies between it and the face before
+            turned = np.roll(around, turn - int(forward[around].argmax()))
+            pairs.extend(turned.reshape(-1, 2))
+    one, two = np.array(pairs).T
+    same = forward[one] != forward[two]
+    one, two = one[same], two[same]
+    rows, columns = np.r_[start[one], end[one]], np.r_[end[two], start[two]]
+    joined = coo_array((np.ones(len(rows)), (rows, columns)), shape=(flat.size, flat.size))
+    count, vertex = connected_components(joined, directed=False)
+    places = np.zeros((count, 3))
+    places[vertex] = mesh.vertices[flat]
+    inward = np.zeros((count, 3))
+    np.add.at(inward, vertex, np.repeat(mesh.triangles_center, 3, axis=0) - places[vertex])
+    inward /= np.bincount(vertex, minlength=count)[:, None]
+    sources = np.zeros(count, np.int64)
+    sources[vertex] = flat
+    shared = np.bincount(sources, minlength=len(mesh.vertices))[sources] > 1
+    places[shared] += 1e-3 * inward[shared]
+    return trimesh.Trimesh(places, vertex.reshape(-1, 3), process=False)
+
+
+def _angles(mesh: Any, low: npt.NDArray[np.int64], high: npt.NDArray[np.int64], face: npt.NDArray[np.int64]) -> Floats:
+    """The angle of each face around its edge, seen along the edge from its lower to its higher vertex."""
+    along = mesh.vertices[high] - mesh.vertices[low]
+    along = along / np.maximum(np.linalg.norm(along, axis=1, keepdims=True), np.finfo(float).tiny)
+    across = np.cross(along, np.eye(3)[np.abs(along).argmin(1)])
+    out = mesh.triangles_center[face] - mesh.vertices[low]
+    angle: Floats = np.arctan2((out * np.cross(along, across)).sum(1), (out * across).sum(1))
+    return angle
+
+
+def _components(mesh: Any) -> list[npt.NDArray[np.int64]]:
+    import trimesh
+
+    found = trimesh.graph.connected_components(mesh.face_adjacency, nodes=np.arange(len(mesh.faces)), min_len=1)
+    return [np.asarray(part) for part in found]
