@@ -35,7 +35,12 @@ def read_las(path: str | Path) -> Cloud:
     colors = None
     done = 0
     try:
-        with np.errstate(over="ignore"), laspy.open(io.BytesIO(data), read_evlrs=False) as file:
+        # not the parallel one, which believes the table of chunks and ends the process where memory is short
+        backend = laspy.LazBackend.Lazrs
+        with (
+            np.errstate(over="ignore"),
+            laspy.open(io.BytesIO(data), read_evlrs=False, laz_backend=backend) as file,
+        ):
             if {"red", "green", "blue"} <= set(file.header.point_format.dimension_names):
                 colors = np.empty((count, 3), np.uint16)
             for chunk in file.chunk_iterator(CHUNK):
@@ -70,26 +75,60 @@ def _check(data: bytes, path: Path) -> int:
         count = wide or count
         if more and after + 60 * more > len(data):
             raise FormatError(path, f"{more} records are claimed behind the points", 235)
-    at = size
+    at, packing = size, b""
     for _ in range(extra):
         if at + 54 > start:
             raise FormatError(path, f"the header claims {extra} records, which do not fit in front of {start}", 100)
-        at += 54 + int(struct.unpack_from("<H", data, at + 20)[0])
+        length = int(struct.unpack_from("<H", data, at + 20)[0])
+        if data[at + 2 : at + 16] == b"laszip encoded":
+            packing = data[at + 54 : at + 54 + length]
+        at += 54 + length
     if at > start:
         raise FormatError(path, "a record reaches into the points", 100)
     if count == 0:
         raise FormatError(path, "no points", 107)
     there = len(data) - start
     if kind & 0x80:
-        _check_table(data, start, path)
+        layers = _layers(packing, record, path)
+        end = _check_table(data, start, path)
+        if layers:
+            _check_chunks(data, start + 8, end, record, layers, path)
         there = RATIO * there + (1 << 20)
     if record < 20 or count * record > there:
         raise FormatError(path, f"the header claims {count} points of {record} bytes, {len(data) - start} follow", 107)
     return int(count)
 
 
-def _check_table(data: bytes, start: int, path: Path) -> None:
-    """The table of chunks, which lies behind the compressed points, must fit into the file."""
+LAYERS = {10: 9, 11: 1, 12: 2, 13: 1}
+"""Layers of the parts of a compressed point: coordinates, color, color and infrared, waveform; extra bytes (14) have
+one each, and other parts, those of older versions, none."""
+
+
+def _layers(packing: bytes, record: int, path: Path) -> int:
+    """The number of layers of a compressed chunk; the parts of a point must have its size."""
+    parts = struct.unpack_from("<H", packing, 32)[0] if len(packing) >= 34 else 0
+    if not parts or len(packing) < 34 + 6 * parts:
+        raise FormatError(path, "no record says how the points are compressed", 100)
+    found = [struct.unpack_from("<2H", packing, 34 + 6 * i) for i in range(parts)]
+    if (total := sum(size for _, size in found)) != record:
+        raise FormatError(path, f"compressed points of {total} bytes in a file of {record}", 105)
+    return sum(size if kind == 14 else LAYERS.get(kind, 0) for kind, size in found)
+
+
+def _check_chunks(data: bytes, at: int, end: int, record: int, layers: int, path: Path) -> None:
+    """Each chunk (a whole point, a count, the lengths of its layers, the layers) must lie within the file."""
+    while at < end:
+        sizes = at + record + 4
+        if sizes + 4 * layers > end:
+            raise FormatError(path, "a chunk of points is cut off", at)
+        after = sizes + 4 * layers + sum(struct.unpack_from(f"<{layers}I", data, sizes))
+        if after > end:
+            raise FormatError(path, f"a chunk claims {after - at} bytes, {end - at} follow", at)
+        at = after
+
+
+def _check_table(data: bytes, start: int, path: Path) -> int:
+    """Where the table of chunks begins, which lies behind the compressed points and must fit into the file."""
     if len(data) < start + 8:
         raise FormatError(path, "the file ends before the compressed points", start)
     (table,) = struct.unpack_from("<q", data, start)
@@ -100,6 +139,7 @@ def _check_table(data: bytes, start: int, path: Path) -> None:
     _, chunks = struct.unpack_from("<2I", data, table)
     if chunks > len(data):
         raise FormatError(path, f"{chunks} chunks are claimed", table)
+    return int(table)
 
 
 def write_las(

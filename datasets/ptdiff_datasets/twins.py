@@ -84,8 +84,7 @@ _RANKS = np.stack([np.random.default_rng(i).permutation(CELLS**3).astype(np.int1
 def _near(one: npt.NDArray[np.float64], other: npt.NDArray[np.float64]) -> bool:
     """Whether they lie as near to each other as their own halves, on average."""
     pairs = [_distances(one, other), _distances(other, one)]
-    own, across = (sum(part) for part in zip(*pairs, strict=True))
-    return across <= NEAR * own
+    return sum(across for _, across in pairs) <= NEAR * sum(own for own, _ in pairs)
 
 
 def _distances(one: npt.NDArray[np.float64], other: npt.NDArray[np.float64]) -> tuple[float, float]:

@@ -8,7 +8,9 @@ return a shape or raise FormatError, takes longer than a second, or more memory 
 
 import argparse
 import contextlib
+import faulthandler
 import json
+import os
 import random
 import resource
 import sys
@@ -28,6 +30,8 @@ from ptdiff_datasets.meshes import read_mesh
 
 EXAMPLES = CLOUDS | MESHES
 SECONDS, MEMORY = 1.0, 64 << 20
+STUCK = 60  # seconds by the clock, on a machine however busy
+os.environ["RUST_BACKTRACE"] = "0"  # a panic of lazrs is caught; its backtrace would need memory that is not there
 TEXTS = ("ply ascii", "pcd ascii", "xyz", "pts", "csv", "obj", "mesh ply ascii", "stl ascii", "off")
 TOKENS = (b"nan", b"-1", b"1e999", b"0", b"99999999999", b"\n", b" ", b"\0", b"\xff" * 4, b"4294967295", b"-inf", b"#")
 
@@ -114,6 +118,7 @@ def survive(kind: str, path: Path, files: Iterator[bytes]) -> dict[str, object]:
     slowest = 0.0
     for data in files:
         path.write_bytes(data)
+        faulthandler.dump_traceback_later(STUCK, exit=True)
         started = time.process_time()
         try:
             read_whole(path)
@@ -125,6 +130,7 @@ def survive(kind: str, path: Path, files: Iterator[bytes]) -> dict[str, object]:
             refused += 1
         slowest = max(slowest, time.process_time() - started)
         assert slowest < SECONDS, f"{kind}: {slowest:.1f} s for {path}"
+    faulthandler.cancel_dump_traceback_later()
     return {"kind": kind, "read": read, "refused": refused, "slowest": round(slowest, 3)}
 
 

@@ -99,6 +99,20 @@ def written(suffix: str, folder: Path) -> bytes:
     return path.read_bytes()
 
 
+def layered() -> bytes:
+    """The example as LAZ of LAS 1.4, point format 7, whose streams lie in layers."""
+    import laspy
+
+    header = laspy.LasHeader(point_format=7, version="1.4")
+    header.scales = np.full(3, 1e-8)
+    file = laspy.LasData(header)
+    file.x, file.y, file.z = POINTS.astype(np.float64).T
+    file.red, file.green, file.blue = COLORS.astype(np.uint16).T * np.uint16(257)
+    stream = io.BytesIO()
+    file.write(stream, do_compress=True)
+    return stream.getvalue()
+
+
 def mesh(kind: str) -> bytes:
     """A box-shaped mesh."""
     import trimesh
@@ -123,6 +137,7 @@ CLOUDS: dict[str, tuple[str, Callable[[Path], bytes]]] = {
     "npz": (".npz", lambda folder: written(".npz", folder)),
     "las": (".las", lambda folder: written(".las", folder)),
     "laz": (".laz", lambda folder: written(".laz", folder)),
+    "laz layered": (".laz", lambda _: layered()),
     "hdf5": (".h5", lambda _: hdf5()),
     "hdf5 packed": (".h5", lambda _: hdf5(compression="gzip", chunks=(1, N, 3))),
 }

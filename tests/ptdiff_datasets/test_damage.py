@@ -16,7 +16,7 @@ GROUPS = {
     "ply": [kind for kind in EXAMPLES if "ply" in kind],
     "pcd": [kind for kind in EXAMPLES if kind.startswith("pcd")],
     "text and arrays": ["xyz", "pts", "csv", "npy", "npz"],
-    "las": ["las", "laz"],
+    "las": ["las", "laz", "laz layered"],
     "hdf5": ["hdf5", "hdf5 packed"],
     "stl": ["stl", "stl ascii"],
     "meshes": ["obj", "off", "glb"],
