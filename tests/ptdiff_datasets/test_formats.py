@@ -183,13 +183,21 @@ def test_spoiled_files_name_their_fault(tmp_path: Path, name: str, data: bytes, 
 
 
 def test_a_las_header_cannot_ask_for_memory(tmp_path: Path) -> None:
-    for kind in ("las", "laz", "laz layered"):
+    for kind in ("las", "laz"):
         data = bytearray(written(kind, tmp_path).read_bytes())
         data[107:111] = (4_000_000_000).to_bytes(4, "little")
         assert "claims 4000000000 points" in refused(tmp_path / f"b.{kind}", bytes(data))
         data = bytearray(written(kind, tmp_path).read_bytes())
         data[100:104] = (4_000_000_000).to_bytes(4, "little")
         assert "4000000000 records" in refused(tmp_path / f"b.{kind}", bytes(data))
+
+
+def test_layers_of_a_laz_file_cannot_ask_for_memory(tmp_path: Path) -> None:
+    data = bytearray(written("laz layered", tmp_path).read_bytes())
+    start, record = int.from_bytes(data[96:100], "little"), int.from_bytes(data[105:107], "little")
+    sizes = start + 8 + record + 4
+    data[sizes + 8 : sizes + 12] = (3_000_000_000).to_bytes(4, "little")
+    assert "a chunk claims 3000" in refused(tmp_path / "b.laz", bytes(data))
 
 
 def test_compressed_points_that_swell_are_refused(tmp_path: Path) -> None:
