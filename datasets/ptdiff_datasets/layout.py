@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 
 from ptdiff_datasets.containers import may_hold_many, members
 from ptdiff_datasets.errors import DataError, FormatError, printable
+from ptdiff_datasets.files import one_format, whole_shapes
 from ptdiff_datasets.formats import SUFFIXES
 from ptdiff_datasets.lists import FOLDERS, Lists, is_list, read_lists
 from ptdiff_datasets.synsets import SHAPENET, class_name
@@ -23,10 +24,6 @@ from ptdiff_datasets.walking import Stamp, existing, files, stamp
 
 __all__ = ["Layout", "Shape", "existing", "only", "scan"]
 
-PREFERRED = (
-    ".obj", ".glb", ".ply", ".off", ".stl", ".pcd", ".laz", ".las", ".npy", ".npz", ".h5", ".hdf5",
-    ".xyz", ".pts", ".asc", ".txt", ".csv",
-)  # fmt: skip  # of a shape in several formats
 PROSE = (".txt", ".csv", ".asc")  # suffixes of much that is no cloud
 NAMED = re.compile(r"(\d{8})-")  # <synset>-<id>.npy of ShapeNet-55
 
@@ -88,7 +85,7 @@ def _scanned(root: Path, there: Sequence[tuple[str, Path]], skipped: list[tuple[
                 lists.append(id)
                 continue
         other += 1
-    found, views = _shapes_alone(_one_format(found, skipped))
+    found, views = whole_shapes(one_format(found, skipped))
     parts = {id: tuple(id.split("/")) for id in sorted(found)}
     wrapper = _wrapper(list(parts.values()))
     parts = {id: _without_complete(names[len(wrapper) :]) for id, names in parts.items()}
@@ -134,30 +131,6 @@ def _expanded(root: Path, shape: Shape, said: Lists, count: int) -> list[Shape]:
     if named and named[1] in SHAPENET:
         return [replace(shape, label=class_name(named[1]))]
     return [shape]
-
-
-def _one_format(found: dict[str, Stamp], skipped: list[tuple[str, str]]) -> dict[str, Stamp]:
-    """Of files that differ in their suffix only, the first of `PREFERRED`: they are one shape."""
-    kept: dict[PurePosixPath, str] = {}
-    for id in sorted(found, key=lambda id: (PREFERRED.index(PurePosixPath(id).suffix.lower()), id)):
-        first = kept.setdefault(PurePosixPath(id).with_suffix(""), id)
-        if first != id:
-            skipped.append((id, f"the same shape as {first}"))
-    return {id: found[id] for id in kept.values()}
-
-
-def _shapes_alone(found: dict[str, Stamp]) -> tuple[dict[str, Stamp], int]:
-    """Without what is no whole shape beside whole ones: partial views (PCN), points in space (occupancy networks)."""
-    paths = {id: id.split("/") for id in found}
-    whole = {tuple(p[: p.index("complete")]) for p in paths.values() if "complete" in p[:-1]}
-    clouds = {id.rpartition("/")[0] for id in found if id.endswith("/pointcloud.npz")}
-    kept = {
-        id: mark
-        for id, mark in found.items()
-        if not ("partial" in paths[id][:-1] and tuple(paths[id][: paths[id].index("partial")]) in whole)
-        and not (id.endswith("/points.npz") and id.rpartition("/")[0] in clouds)
-    }
-    return kept, len(found) - len(kept)
 
 
 Parts = tuple[str, ...]

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from ptdiff_datasets.errors import DataError
+from ptdiff_datasets.files import PREFERRED
 from ptdiff_datasets.formats import SUFFIXES
-from ptdiff_datasets.layout import PREFERRED, Layout, existing, only, scan
+from ptdiff_datasets.layout import Layout, existing, only, scan
 from ptdiff_datasets.synsets import SHAPENET
 
 

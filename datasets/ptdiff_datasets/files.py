@@ -1,0 +1,34 @@
+"""Which of the files found are shapes of their own."""
+
+from pathlib import PurePosixPath
+
+from ptdiff_datasets.walking import Stamp
+
+PREFERRED = (
+    ".obj", ".glb", ".ply", ".off", ".stl", ".pcd", ".laz", ".las", ".npy", ".npz", ".h5", ".hdf5",
+    ".xyz", ".pts", ".asc", ".txt", ".csv",
+)  # fmt: skip  # of a shape in several formats
+
+
+def one_format(found: dict[str, Stamp], skipped: list[tuple[str, str]]) -> dict[str, Stamp]:
+    """Of files that differ in their suffix only, the first of `PREFERRED`: they are one shape."""
+    kept: dict[PurePosixPath, str] = {}
+    for id in sorted(found, key=lambda id: (PREFERRED.index(PurePosixPath(id).suffix.lower()), id)):
+        first = kept.setdefault(PurePosixPath(id).with_suffix(""), id)
+        if first != id:
+            skipped.append((id, f"the same shape as {first}"))
+    return {id: found[id] for id in kept.values()}
+
+
+def whole_shapes(found: dict[str, Stamp]) -> tuple[dict[str, Stamp], int]:
+    """Without what is no whole shape beside whole ones: partial views (PCN), points in space (occupancy networks)."""
+    paths = {id: id.split("/") for id in found}
+    whole = {tuple(p[: p.index("complete")]) for p in paths.values() if "complete" in p[:-1]}
+    clouds = {id.rpartition("/")[0] for id in found if id.endswith("/pointcloud.npz")}
+    kept = {
+        id: mark
+        for id, mark in found.items()
+        if not ("partial" in paths[id][:-1] and tuple(paths[id][: paths[id].index("partial")]) in whole)
+        and not (id.endswith("/points.npz") and id.rpartition("/")[0] in clouds)
+    }
+    return kept, len(found) - len(kept)
