@@ -13,11 +13,15 @@ import typer
 from ptdiff_cli import (
     bench,
     certify,
+    complete,
     data,
     doctor,
+    edit,
     evaluate,
+    interpolate,
     likelihood,
     listing,
+    mesh,
     optimize,
     render,
     resume,
@@ -60,6 +64,10 @@ app.command("eval")(evaluate.evaluate)
 app.command("likelihood")(likelihood.likelihood)
 app.command("optimize")(optimize.optimize)
 app.command("render")(render.render)
+app.command("mesh")(mesh.mesh)
+app.command("edit")(edit.edit)
+app.command("interpolate")(interpolate.interpolate)
+app.command("complete")(complete.complete)
 app.command("modalities")(listing.modalities)
 app.command("solvers")(listing.solvers)
 app.command("processes")(listing.processes)

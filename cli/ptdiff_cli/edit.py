@@ -1,0 +1,64 @@
+"""``ptdiff edit``: noise given samples and denoise them again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ptdiff_cli.terminal import say
+
+
+def edit(
+    run: Annotated[Path, typer.Argument(help="Run folder.")],
+    file: Annotated[Path, typer.Argument(help="Samples: .npz, or a file of the run's kind of data.")],
+    strength: Annotated[
+        float, typer.Option(min=0, max=1, help="0 leaves all as it is, 1 draws anew: share of the noise angle.")
+    ] = 0.5,
+    count: Annotated[int | None, typer.Option("-n", "--count", min=1, help="At most so many samples.")] = None,
+    variants: Annotated[int, typer.Option(min=1, help="So many of each sample.")] = 1,
+    label: Annotated[
+        str | None, typer.Option(help="Another class by name or number, or none; default its own.")
+    ] = None,
+    solver: Annotated[str | None, typer.Option(help="Solver: see 'ptdiff solvers'.")] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Steps of the whole grid, of which the part below the level is taken.")
+    ] = None,
+    process: Annotated[str | None, typer.Option(help="Process to sample under; any works.")] = None,
+    spacing: Annotated[str | None, typer.Option(help="Time grid: see 'ptdiff list spacing'.")] = None,
+    guidance: Annotated[float | None, typer.Option(min=0, help="Classifier-free guidance; 1 is none.")] = None,
+    weights: Annotated[str | None, typer.Option(help="raw, ema, ema-1, best, or a relative width.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the noise.")] = 0,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="section.key=value: solver, guidance …")] = None,
+    out: Annotated[Path | None, typer.Option(help="File (.npz, or a format of the data).")] = None,
+    batch: Annotated[int | None, typer.Option(min=1, help="Samples at a time.")] = None,
+) -> None:
+    """Vary samples: ptdiff edit RUN samples.npz --strength 0.5."""
+    import torch
+
+    from ptdiff.data import Condition
+    from ptdiff.editing import edit as edited
+    from ptdiff.run import Run
+    from ptdiff_cli.drawing import make_plan, scale
+    from ptdiff_cli.given import fitting, in_batches, labels_of, model_of, read_given, write_samples
+
+    found = Run.open(run)
+    given = {"solver": solver, "steps": steps, "process": process, "spacing": spacing, "guidance": scale(guidance)}
+    plan = make_plan(found, given, set_, seed)
+    before = read_given(file, found.modality())
+    x0 = fitting(found, before, file)[:count].repeat_interleave(variants, dim=0)
+    labels = labels_of(found, before.classes[:count], label)
+    if labels is not None:
+        labels = labels.repeat_interleave(variants)
+    model = model_of(found, plan, weights)
+
+    def make(ids: torch.Tensor) -> torch.Tensor:
+        cond: Condition = {} if labels is None else {"label": labels.to(ids.device)[ids]}
+        return edited(model, plan, x0.to(ids.device)[ids], strength, ids, cond)
+
+    after = in_batches(len(x0), tuple(x0.shape[1:]), batch, make)
+    target = out or found.path / "samples" / f"edit-{file.stem}-{strength:g}-seed-{seed}.npz"
+    write_samples(found, after, labels, target)
+    moved = found.data.world(after) - found.data.world(x0)
+    say(f"{len(after)} samples, moved by {float(moved.square().mean().sqrt()):.4g} (rms, world units): {target}")
