@@ -48,7 +48,7 @@ def test_a_batch_is_its_clouds_one_by_one(name: str) -> None:
     torch.testing.assert_close(OPS[name](*args), alone, rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", PER_POINT)
+@pytest.mark.parametrize("name", sorted(PER_POINT))
 def test_permuting_the_queries_permutes_the_result(name: str) -> None:
     x, y, f = inputs()
     order = torch.randperm(x.shape[1], generator=torch.Generator().manual_seed(1))
