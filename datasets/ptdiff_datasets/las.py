@@ -90,15 +90,17 @@ def _check(data: bytes, path: Path) -> int:
     there = len(data) - start
     if kind & 0x80:
         layers = _layers(packing, record, path)
-        end = _check_table(data, start, path)
+        end = _table(data, start, record, path) if packing[:2] != b"\1\0" else len(data)
         if layers:
-            _check_chunks(data, start + 8, end, record, layers, path)
+            chunks = _chunks(data, start + 8, end, record, layers, path)
+            _check_number(chunks, count, int(struct.unpack_from("<I", packing, 12)[0]), path)
         there = RATIO * there + (1 << 20)
     if record < 20 or count * record > there:
         raise FormatError(path, f"the header claims {count} points of {record} bytes, {len(data) - start} follow", 107)
     return int(count)
 
 
+VARIABLE = 0xFFFFFFFF  # chunks of any sizes
 LAYERS = {10: 9, 11: 1, 12: 2, 13: 1}
 """Layers of the parts of a compressed point: coordinates, color, color and infrared, waveform; extra bytes (14) have
 one each, and other parts, those of older versions, none."""
@@ -112,12 +114,24 @@ def _layers(packing: bytes, record: int, path: Path) -> int:
     found = [struct.unpack_from("<2H", packing, 34 + 6 * i) for i in range(parts)]
     if (total := sum(size for _, size in found)) != record:
         raise FormatError(path, f"compressed points of {total} bytes in a file of {record}", 105)
-    return sum(size if kind == 14 else LAYERS.get(kind, 0) for kind, size in found)
+    layers = sum(size if kind == 14 else LAYERS.get(kind, 0) for kind, size in found)
+    way = struct.unpack_from("<H", packing)[0]
+    if way not in ((3,) if layers else (1, 2)):
+        raise FormatError(path, f"points of {layers} layers are said to be compressed in way {way}", 100)
+    return layers
 
 
-def _check_chunks(data: bytes, at: int, end: int, record: int, layers: int, path: Path) -> None:
-    """Each chunk (a whole point, a count, the lengths of its layers, the layers) must lie within the file."""
+def _check_number(chunks: int, count: int, size: int, path: Path) -> None:
+    """Chunks of one size must hold so many points: beyond the last one, anything would be taken for a length."""
+    if size != VARIABLE and (size == 0 or chunks != -(-count // size)):
+        raise FormatError(path, f"{count} points in {chunks} chunks of {size}", 107)
+
+
+def _chunks(data: bytes, at: int, end: int, record: int, layers: int, path: Path) -> int:
+    """The number of chunks: each (a whole point, a count, the lengths of its layers, the layers) lies in the file."""
+    number = 0
     while at < end:
+        number += 1
         sizes = at + record + 4
         if sizes + 4 * layers > end:
             raise FormatError(path, "a chunk of points is cut off", at)
@@ -125,9 +139,10 @@ def _check_chunks(data: bytes, at: int, end: int, record: int, layers: int, path
         if after > end:
             raise FormatError(path, f"a chunk claims {after - at} bytes, {end - at} follow", at)
         at = after
+    return number
 
 
-def _check_table(data: bytes, start: int, path: Path) -> int:
+def _table(data: bytes, start: int, record: int, path: Path) -> int:
     """Where the table of chunks begins, which lies behind the compressed points and must fit into the file."""
     if len(data) < start + 8:
         raise FormatError(path, "the file ends before the compressed points", start)
@@ -137,7 +152,7 @@ def _check_table(data: bytes, start: int, path: Path) -> int:
     if not start + 8 <= table <= len(data) - 8:
         raise FormatError(path, f"the table of chunks would lie at {table}", start)
     _, chunks = struct.unpack_from("<2I", data, table)
-    if chunks > len(data):
+    if chunks * record > len(data):  # each begins with a whole point
         raise FormatError(path, f"{chunks} chunks are claimed", table)
     return int(table)
 
