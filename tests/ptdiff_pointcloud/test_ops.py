@@ -55,7 +55,7 @@ def test_permuting_the_queries_permutes_the_result(name: str) -> None:
     torch.testing.assert_close(OPS[name](x[:, order], y, f), OPS[name](x, y, f)[:, order], rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("name", (PER_POINT | OF_SETS) - {"normals", "normals from the center"})
+@pytest.mark.parametrize("name", sorted((PER_POINT | OF_SETS) - {"normals", "normals from the center"}))
 def test_permuting_the_points_changes_nothing(name: str) -> None:
     x, y, f = inputs()
     order = torch.randperm(y.shape[1], generator=torch.Generator().manual_seed(1))
@@ -69,7 +69,7 @@ def test_the_points_spread_farthest_do_not_depend_on_their_order() -> None:
     assert torch.equal(here, there)
 
 
-@pytest.mark.parametrize("name", SMOOTH)
+@pytest.mark.parametrize("name", sorted(SMOOTH))
 def test_gradients_are_those_of_differences(name: str) -> None:
     x, y, f = (a[:2, :7].clone().requires_grad_() for a in inputs(seed=4))
 
