@@ -12,7 +12,7 @@ from ptdiff_cli.terminal import say
 if TYPE_CHECKING:
     from torch import Tensor
 
-METHODS = ("mmps", "pigdm", "replacement")
+METHODS = ("replacement", "pigdm", "mmps")
 
 
 def complete(
@@ -24,7 +24,8 @@ def complete(
         int | None, typer.Option(min=1, help="Given points that are held, drawn at random; default half at most.")
     ] = None,
     method: Annotated[
-        str | None, typer.Option(help="mmps, pigdm or replacement; default the condition, if trained for it, or mmps.")
+        str | None,
+        typer.Option(help="replacement, pigdm or mmps; default the condition, if trained for it, and replacement."),
     ] = None,
     label: Annotated[str | None, typer.Option(help="A class by name or number, or none; default the file's.")] = None,
     solver: Annotated[str | None, typer.Option(help="Solver: see 'ptdiff solvers'.")] = None,
@@ -65,8 +66,7 @@ def complete(
     kept = _some(part, min(held or max(1, shape[0] // 2), shape[0], len(part)), seed)
     labels = labels_of(found, before.classes[:1] * count, label)
     condition = None if method is not None else found.modality().given(found.data, found.data.world(part), count)
-    # a model that is told the part draws the rest by itself: to hold the given points takes no derivatives
-    name = method or ("mmps" if condition is None else "replacement")
+    name = method or "replacement"
     how = f"by {name}" if condition is None else "by a model that is given them"
     say(f"{len(kept)} of {len(part)} given points are held among {shape[0]}, {how}")
     model = model_of(found, plan, weights)
