@@ -36,17 +36,20 @@ def mesh(
     """Make surfaces: ptdiff mesh samples.npz --out meshes."""
     from ptdiff.modality import Unsupported
     from ptdiff.names import unknown
+    from ptdiff.run import Run
 
     if format_ not in FORMATS:
         raise unknown("format", format_, FORMATS)
     if points is not None and not path.is_dir():
         raise ValueError("--points is for samples that are drawn from a run, not for a file")
-    kind, given = _drawn(path, count or 4, points, seed) if path.is_dir() else _read(path, modality)
+    kind, given = _read(path, modality) if not path.is_dir() else (Run.open(path).modality(), None)
     ways = kind.meshing()
     if not ways:
         raise Unsupported(f"{type(kind).__name__} makes no surfaces of its samples")
     if method is not None and method not in ways:
         raise unknown("way to make a mesh", method, ways)
+    if given is None:
+        given = _drawn(path, count or 4, points, seed)
     folder = out or (
         path / "samples" / f"meshes-seed-{seed}" if path.is_dir() else path.with_name(f"{path.stem}-meshes")
     )
@@ -87,7 +90,7 @@ def _one(kind: Modality, sample: Any, method: str | None, target: Path) -> dict[
     return {"file": str(target), **facts}
 
 
-def _drawn(path: Path, count: int, points: int | None, seed: int) -> tuple[Modality, Given]:
+def _drawn(path: Path, count: int, points: int | None, seed: int) -> Given:
     import torch
 
     from ptdiff.run import Run
@@ -99,7 +102,7 @@ def _drawn(path: Path, count: int, points: int | None, seed: int) -> tuple[Modal
     labels = spread_labels(torch.arange(count), len(run.data.classes)).get("label")
     drawn = draw_samples(run, make_plan(run, {}, None, seed), labels, count, shape_of(run, points))
     names = titles(run, drawn.labels) or [""] * count
-    return run.modality(), Given(drawn.samples, names, run.config.modality, run.config.options)
+    return Given(drawn.samples, names, run.config.modality, run.config.options)
 
 
 def _read(path: Path, modality: str) -> tuple[Modality, Given]:

@@ -266,6 +266,7 @@ def test_completed_shapes_are_nearer_to_the_truth_than_their_parts(method: str) 
         (["mesh", "{drawn}", "--format", "gltf"], 2, "glb"),
         (["mesh", "{drawn}", "--method", "poison"], 2, "did you mean 'poisson'?"),
         (["mesh", "{planar}"], 1, "makes no surfaces"),
+        (["mesh", "{moons}"], 1, "makes no surfaces"),
     ],
 )
 def test_a_mistake_is_one_line(
