@@ -3,7 +3,7 @@
     (x_0, eps) ~ pi,   x_t = alpha x_0 + sigma eps
 
 Without a coupling the two are independent.  A coupling rearranges the noise of a batch *before* x_t is built, so that
-the paths cross less; the noise as a whole stays N(0, I).
+the paths cross less; the noise as a whole stays N(0, I), but for unbalanced transport, which leaves some of it out.
 
 C_ij = ||x_0^i - eps^j||^2, the cost of pairing datum i with noise j.
 """
@@ -64,7 +64,8 @@ class Sinkhorn:
     """Noise drawn for each datum from the entropic transport plan (Cuturi 2013).
 
     blur: regularization, in units of the mean cost.  relax: weight of the marginals in the same units; unbalanced
-    transport (Chizat et al. 2018), in which noise far from all data may stay unused; infinite is balanced.
+    transport (Chizat et al. 2018), in which noise far from all data stays unused; infinite is balanced.  What is left
+    is no longer N(0, I), where sampling starts: with a finite relax a model learns another start than it is used from.
     """
 
     blur: float = 0.05

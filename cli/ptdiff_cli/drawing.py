@@ -46,6 +46,8 @@ def make_plan(run: Run, over: Mapping[str, Any], settings: list[str] | None = No
     from ptdiff.solvers import Adaptive
 
     if over.get("spacing") is not None and Path(over["spacing"]).suffix == ".yaml":
+        if not Path(over["spacing"]).is_file():
+            raise ValueError(f"--spacing {over['spacing']}: there is no such file ('ptdiff optimize' writes them)")
         over = {**over, "spacing": read(Path(over["spacing"]))}
     base = {"process": run.config.process, **run.config.sampling.model_dump()}
     extra = parse(settings or [], "solver.key=value")
@@ -149,7 +151,8 @@ def draw_samples(
         raise ValueError("an adaptive solver gives every sample steps of its own: there are no common states to keep")
     # without a condition there is nothing to guide by, unless a weaker model does
     known_cost = plan.cost(denoiser if labels is not None or weak is not None else model)
-    say(f"{count} samples, {'adaptive' if known_cost is None else known_cost} calls of the network each")
+    cost = "the solver decides how many" if known_cost is None else str(known_cost)
+    say(f"{count} samples, {cost} calls of the network each")
     # a batch keeps the largest activation of a network of width 64 near 64 MiB
     size = batch or max(1, min(count, 2**18 // max(1, int(np.prod(shape)))))
     out: list[Tensor] = []

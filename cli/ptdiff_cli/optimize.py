@@ -70,7 +70,8 @@ def optimize(
         with torch.inference_mode():
             return solve(denoiser, noise * float(levels.scale[0]), solver.table(levels), cond)
 
-    exact = end(RK4(), grid(plan.process, 10 * steps))
+    # equal steps of log-SNR: those of time end far from clean under some processes
+    exact = end(RK4(), grid(plan.process, 100, "log-snr"))
     rows = []
     for spacing, visited in {
         "optimized": levels,

@@ -5,7 +5,6 @@ from ptdiff.guidance.guided import Guidance, Guided
 from ptdiff.guidance.rules import APG, CFG, GUIDANCE, TCFG, CFGZero, Mambo, ZeroInit
 from ptdiff.guidance.scheduled import Scheduled, plus_plus
 
-
 __all__ = [
     "APG",
     "CFG",

@@ -54,9 +54,8 @@ class Guidance(ABC):
 class Guided:
     """A denoiser and the rule that guides it: two calls for one.
 
-    One call where w = 1, without a condition, and outside the interval.  Whether a level lies inside is asked of a
-    level of shape () on the host, so that on an accelerator each call waits for the device, which the saved call
-    outweighs.  For levels (b,), or while compiling, both estimates are computed and the right one is selected.
+    One call where w = 1, without a condition, and outside the interval.  For levels (b,), both estimates are computed
+    and the right one is selected.
     """
 
     denoiser: Denoiser
@@ -84,9 +83,15 @@ class Guided:
 
 
 def within(level: Level, low: float, high: float | None) -> bool | Tensor:
-    """Whether low <= rho <= high: a bool for a level of shape (), which waits for the device; else a tensor (b,)."""
+    """Whether low <= rho <= high: a bool for a level of shape (), else a tensor (b,).
+
+    A level that knows itself on the host, as those of tables do, waits for nothing.
+    """
     if low == 0 and high is None:
         return True
+    if level.host is not None:
+        alpha, sigma = level.host
+        return low * alpha <= sigma and (high is None or sigma <= high * alpha)
     ratio = level.sigma / level.alpha
     inside = (ratio >= low) if high is None else (ratio >= low) & (ratio <= high)
     return bool(inside) if inside.ndim == 0 and not torch.compiler.is_compiling() else inside

@@ -22,10 +22,14 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Level:
-    """A noise level: alpha and sigma, tensors of one shape: () for a whole batch, or (b,)."""
+    """A noise level: alpha and sigma, tensors of one shape: () for a whole batch, or (b,).
+
+    host: the same as floats, where who made the level knows them, so that a decision need not wait for the device.
+    """
 
     alpha: Tensor
     sigma: Tensor
+    host: tuple[float, float] | None = None
 
     @property
     def scale(self) -> Tensor:

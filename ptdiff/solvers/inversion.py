@@ -123,7 +123,8 @@ def invert_exactly(
 
 
 def _both(s: Pair, t: Pair) -> Level:
-    return Level(*torch.tensor([s, t], dtype=torch.float64).unbind(1))
+    alpha, sigma = torch.tensor([s, t], dtype=torch.float64).unbind(1)
+    return Level(alpha, sigma)
 
 
 def _deterministic(table: Table) -> Table:

@@ -134,7 +134,7 @@ class Table:
 
     def _rows(self, dtype: torch.dtype, device: torch.device) -> tuple[_Row, ...]:
         called = torch.tensor(self.called, dtype=dtype, device=device).reshape(-1, 2)
-        levels = iter([Level(alpha, sigma) for alpha, sigma in zip(*called.unbind(1), strict=True)])
+        levels = iter([Level(pair[0], pair[1], host) for pair, host in zip(called, self.called, strict=True)])
         index = {draw: k for k, draw in enumerate(self.draws)}
 
         def number(value: float) -> Tensor:
