@@ -28,9 +28,10 @@ def coefficients(table: Table, mean: float, std: float) -> Row:
     """The end of a run as a row over (1, start, draws in the order of ``table.draws``), float64 (2 + draws,).
 
     The start is alpha mean + hypot(alpha std, sigma) z_0, the distribution of x at the first level.
-    Raises ValueError where draws of the path overlap: they would not be independent.
+    Raises ValueError where draws of the path overlap, or two steps use one fresh draw: they would not be independent.
     """
     _disjoint(table.draws)
+    _apart(table)
     index = {draw: k for k, draw in enumerate(table.draws, 2)}
     alpha, sigma = table.levels[0]
     x = np.zeros(2 + len(index))
@@ -81,3 +82,13 @@ def _disjoint(draws: Sequence[Draw]) -> None:
         # neighbours share a level, but a level may have been computed twice
         if start < end and not math.isclose(start, end, rel_tol=1e-9):
             raise ValueError(f"draws of the path overlap: one ends at SNR {end:.6g}, the next starts at {start:.6g}")
+
+
+def _apart(table: Table) -> None:
+    step = 0
+    used: dict[Draw, int] = {}
+    for stage in table.stages:
+        for draw, weight in stage.noise:
+            if weight and draw.fresh is not None and used.setdefault(draw, step) != step:
+                raise ValueError(f"steps {used[draw]} and {step} of the table use one fresh draw: {draw}")
+        step += stage.advance

@@ -15,13 +15,18 @@ import math
 from dataclasses import dataclass, field, replace
 
 from ptdiff.process import Level
+from ptdiff.solvers.restart import fresh
 from ptdiff.solvers.runge_kutta import Heun
 from ptdiff.solvers.table import Draw, Pair, Solver, Stage, Table, closed, pairs
 
 
-def langevin_step(level: Pair, size: float, number: int) -> Stage:
-    """The step with the newest estimate, made at ``level``; the next call is at the same level."""
-    draw = Draw(level, level, fresh=number)
+def langevin_step(level: Pair, size: float, taken: set[Draw]) -> Stage:
+    """The step with the newest estimate, made at ``level``; the next call is at the same level.
+
+    Its draw is none of ``taken``, and is added to them.
+    """
+    draw = fresh(Draw(level, level), taken)
+    taken.add(draw)
     return Stage(1 - size / 2, (level[0] * size / 2,), ((draw, math.sqrt(size) * level[1]),), level)
 
 
@@ -53,13 +58,14 @@ class Langevin:
     def table(self, levels: Level) -> Table:
         found = pairs(levels)
         stages, passed = [Stage(1.0, level=found[0])], [found[0]]
+        taken: set[Draw] = set()
         for i, level in enumerate(found):
             if i > 0:
                 keep = level[0] / found[i - 1][0] if found[i - 1][0] > 0 else level[1] / found[i - 1][1]
                 stages.append(Stage(keep, level=level) if level[1] > 0 else Stage(0.0, (level[0],)))
                 passed.append(level)
             if level[1] > 0:
-                stages += [langevin_step(level, self.size, k) for k in range(self.repeats)]
+                stages += [langevin_step(level, self.size, taken) for _ in range(self.repeats)]
                 passed += [level] * self.repeats
                 if i + 1 < len(found) and found[i + 1][1] > 0:
                     # the next call is at the next level
@@ -88,7 +94,7 @@ class Corrector:
 
     def table(self, levels: Level) -> Table:
         base, size = self.base.table(levels), 4 * self.snr**2
-        last_use = _last_use(base)
+        last_use, taken = _last_use(base), set(base.draws)
         stages: list[Stage] = []
         passed: list[Pair] = []
         calls, step = 0, 0
@@ -114,7 +120,7 @@ class Corrector:
             if stage.level is None:
                 stages[-1] = replace(stages[-1], level=level)
                 calls += 1
-            stages += [langevin_step(level, size, j) for j in range(self.repeats)]
+            stages += [langevin_step(level, size, taken) for _ in range(self.repeats)]
             passed += [level] * self.repeats
             places[-1] = len(passed) - 1
             if newest == level and last_use.get(len(numbers) - 1, 0) > k:

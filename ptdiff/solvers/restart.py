@@ -11,7 +11,7 @@ base that looks back on earlier estimates starts anew after going up.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
@@ -42,7 +42,7 @@ def joined(start: Pair, parts: Sequence[Table], scale: float = 1.0) -> Table:
         here, there = passed[-1], part.levels[0]
         names: dict[Draw, Draw] = {}
         for draw in part.draws:
-            names[draw] = draw if draw.span[0] >= reached and draw not in taken else _fresh(draw, taken)
+            names[draw] = draw if draw.span[0] >= reached and draw not in taken else fresh(draw, taken)
             taken.add(names[draw])
         own = [
             replace(stage, noise=tuple((names[draw], weight) for draw, weight in stage.noise if weight))
@@ -54,7 +54,7 @@ def joined(start: Pair, parts: Sequence[Table], scale: float = 1.0) -> Table:
         else:
             keep = there[0] / here[0]
             std = math.sqrt(there[1] ** 2 - (keep * here[1]) ** 2)
-            up = _fresh(Draw(here, there), taken)
+            up = fresh(Draw(here, there), taken)
             taken.add(up)
             own[0] = replace(own[0], keep=keep, noise=((up, scale * std),))
             passed += part.levels
@@ -63,7 +63,8 @@ def joined(start: Pair, parts: Sequence[Table], scale: float = 1.0) -> Table:
     return Table(tuple(stages), tuple(passed))
 
 
-def _fresh(draw: Draw, taken: set[Draw]) -> Draw:
+def fresh(draw: Draw, taken: Container[Draw]) -> Draw:
+    """A draw at the same levels that is none of ``taken`` and belongs to no path."""
     number = 0
     while (found := replace(draw, fresh=number)) in taken:
         number += 1

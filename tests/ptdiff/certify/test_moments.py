@@ -61,3 +61,13 @@ def test_draws_that_overlap_are_refused() -> None:
     table = Table((Stage(1.0), Stage(1.0, noise=((Draw(a, b), 1.0), (Draw(a, c), 1.0)))), (a, c))
     with pytest.raises(ValueError, match="overlap"):
         moments(table, 0.0, 1.0)
+
+
+def test_a_fresh_draw_belongs_to_one_step() -> None:
+    one, other = (0.0, 1.0), (0.5, 0.5)
+    noise = ((Draw(one, other, fresh=0), 1.0),)
+    within = Table((Stage(1.0), Stage(1.0, noise=noise, advance=False), Stage(1.0, noise=noise)), (one, other))
+    assert moments(within, 0.0, 1.0)[1] == pytest.approx(2)
+    again = Table((Stage(1.0), Stage(1.0, noise=noise), Stage(1.0, noise=noise)), (one, other, other))
+    with pytest.raises(ValueError, match="one fresh draw"):
+        moments(again, 0.0, 1.0)
