@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from ptdiff.process import Level
-from ptdiff.solvers.restart import joined, levels_of
+from ptdiff.solvers.restart import joined, levels_of, order_alone, takes_parts
 from ptdiff.solvers.runge_kutta import Heun
 from ptdiff.solvers.table import Pair, Solver, Table, pairs
 
@@ -29,6 +29,7 @@ class Churn:
     noise: float = 1.0
 
     def __post_init__(self) -> None:
+        takes_parts("churn", self.base)
         if not (math.isfinite(self.amount) and self.amount >= 0):
             raise ValueError(f"amount must be finite and not negative, not {self.amount}")
         if not 0 <= self.low < self.high:
@@ -39,8 +40,7 @@ class Churn:
     @property
     def order(self) -> int:
         """That of the base on a single step; 0 where ``noise`` is not 1, because its bias stays."""
-        alone = self.base.table(levels_of([(1.0, 1.0), (1.0, 0.5)])).calls
-        return min(self.base.order, alone) if self.noise == 1 else 0
+        return order_alone(self.base) if self.noise == 1 else 0
 
     def table(self, levels: Level) -> Table:
         found = pairs(levels)

@@ -71,6 +71,23 @@ def fresh(draw: Draw, taken: Container[Draw]) -> Draw:
     return found
 
 
+def order_alone(base: Solver) -> int:
+    """The order of a base that starts anew again and again: that of a single step, if that is lower than its own."""
+    return min(base.order, base.table(levels_of([(1.0, 1.0), (1.0, 0.5)])).calls)
+
+
+def takes_parts(wrapper: str, base: Solver) -> None:
+    """ValueError for a base, or one within it, that restarts or resamples: it needs a whole grid, not parts of one."""
+    within: Solver | None = base
+    while within is not None:
+        if isinstance(within, Restart | Resample):
+            name = type(within).__name__.lower()
+            raise ValueError(
+                f"{wrapper} cannot have {name} within: its base gets the grid in parts, and {name} needs all of it"
+            )
+        within = getattr(within, "base", None)
+
+
 def _repeats(repeats: int) -> None:
     if repeats < 1:
         raise ValueError(f"repeats must be at least 1, not {repeats}")
@@ -91,6 +108,7 @@ class Restart:
 
     def __post_init__(self) -> None:
         _repeats(self.repeats)
+        takes_parts("restart", self.base)
         for low, high in self.intervals:
             if not 0 < low < high < math.inf:
                 raise ValueError(f"a restart needs 0 < low < high < inf, not the interval ({low}, {high})")
@@ -129,12 +147,17 @@ class Resample:
 
     def __post_init__(self) -> None:
         _repeats(self.repeats)
+        takes_parts("resample", self.base)
         if self.jump < 1:
             raise ValueError(f"jump must be at least 1, not {self.jump}")
 
     @property
     def order(self) -> int:
-        return min(self.base.order, 1)
+        """That of the base, started anew after every jump: of a single step if that is lower, as of DPM-Solver++(2M).
+
+        An estimate for UniPC, whose steps are corrected in the next one: started low it does better, by "rk" worse.
+        """
+        return order_alone(self.base)
 
     def table(self, levels: Level) -> Table:
         found = pairs(levels)

@@ -15,12 +15,15 @@ from ptdiff.noise import Stream, normal
 from ptdiff.oracle import Mixture
 from ptdiff.process import PROCESSES, Flow, Level
 from ptdiff.solvers import SOLVERS, Draw, Solver, Stage, Table, solve, trajectory
+from ptdiff.solvers.ancestral import EulerAncestral
 from ptdiff.solvers.churn import Churn
 from ptdiff.solvers.exponential import DDIM, DDPM
 from ptdiff.solvers.langevin import Corrector, Langevin, langevin_step
+from ptdiff.solvers.multistep import DPMpp2M
 from ptdiff.solvers.restart import Resample, Restart
-from ptdiff.solvers.runge_kutta import Heun
+from ptdiff.solvers.runge_kutta import RK4, Heun
 from ptdiff.solvers.sa_solver import SASolver
+from ptdiff.solvers.singlestep import DPMpp3S
 from ptdiff.solvers.stochastic import DPMpp2MSDE, DPMppSDE
 from ptdiff.solvers.tempered import Tempered
 
@@ -69,6 +72,13 @@ def weak_slope(solver: Solver, steps: int) -> float:
         Restart(DPMpp2MSDE()),
         Restart(intervals=((0.1, 0.3), (0.5, 2.0))),
         Resample(),
+        Resample(Heun()),
+        Resample(DPMpp3S()),
+        Resample(RK4()),
+        Resample(DPMpp2M()),
+        Resample(DPMppSDE()),
+        Resample(DPMpp2MSDE(), jump=4, repeats=3),
+        Resample(EulerAncestral(0.5)),
         Tempered(temperature=1.0),
     ],
     ids=repr,
@@ -184,6 +194,17 @@ def test_every_pass_draws_numbers_of_its_own(wrap: Callable[..., Solver], base: 
             now = set()
     # and what remains on the path does not overlap
     moments(table, 0.3, 0.5)
+
+
+@pytest.mark.parametrize("base", [Restart(), Resample(), Corrector(Tempered(Resample()))], ids=repr)
+@pytest.mark.parametrize("wrap", [Restart, Resample, Churn])
+def test_what_needs_a_whole_grid_is_refused_by_name_within_what_hands_out_parts(
+    wrap: Callable[..., Solver], base: Solver
+) -> None:
+    name = "restart" if base == Restart() else "resample"
+    with pytest.raises(ValueError, match=f"{wrap.__name__.lower()} cannot have {name} within"):  # type: ignore[attr-defined]
+        wrap(base)
+    wrap(Churn())
 
 
 def test_a_grid_without_the_interval_is_refused() -> None:
