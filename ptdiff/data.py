@@ -12,6 +12,7 @@ from global random state, which is what makes a run resumable to the bit.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
@@ -51,6 +52,8 @@ class Data:
     unordered: the first axis counts the elements of a set, whose number may differ when sampling.
     train, val: the samples; None where the files are not at hand (a run opened on another machine).
     summary: what was read, for people and for the run folder (JSON values).
+    spread: standard deviation along the data's widest direction, in model units; 1 where nobody measured it.  Noise
+    must drown this, not the unit variance of a single number: see :func:`ptdiff.process.check_reach`.
     """
 
     shape: tuple[int, ...]
@@ -61,6 +64,7 @@ class Data:
     train: Samples | None = None
     val: Samples | None = None
     summary: Mapping[str, Any] = field(default_factory=dict)
+    spread: float = 1.0
 
     def normalize(self, x: Tensor) -> Tensor:
         """World units to model units."""
@@ -81,7 +85,7 @@ class Data:
         return constant(self.mean), constant(self.scale)
 
     def measured(self, *, keep: tuple[int, ...] = (), limit: int = 4096) -> Data:
-        """The same data with ``mean`` and ``scale`` measured on up to ``limit`` training samples.
+        """The same data with ``mean``, ``scale`` and ``spread`` measured on up to ``limit`` training samples.
 
         keep: axes of one datum (negative numbers count from the end) along which the mean is kept apart: (-1,) for the
         coordinates of points, (-3,) for the channels of images.  The scale is one number, so that no axis is distorted.
@@ -102,8 +106,9 @@ class Data:
         scale = float((x - mean).square().mean().sqrt())
         if not scale > 0 or not torch.isfinite(mean).all():
             raise ValueError(f"the data has no spread or is not finite (scale {scale})")
+        spread = _spread((x - mean) / scale, self.unordered)
         mean = mean.reshape(mean.shape[next((i for i, n in enumerate(mean.shape) if n > 1), mean.ndim - 1) :])
-        return replace(self, mean=_nested(mean.tolist()), scale=scale)
+        return replace(self, mean=_nested(mean.tolist()), scale=scale, spread=spread)
 
     def facts(self) -> dict[str, Any]:
         """All but the samples, as JSON values; :func:`from_facts` reads it back."""
@@ -112,6 +117,7 @@ class Data:
             "classes": list(self.classes),
             "mean": self.mean,
             "scale": self.scale,
+            "spread": self.spread,
             "unordered": self.unordered,
             "samples": {name: len(s) for name, s in (("train", self.train), ("val", self.val)) if s is not None},
             "summary": dict(self.summary),
@@ -127,11 +133,51 @@ class Data:
             scale=_nested(facts["scale"]),
             unordered=bool(facts["unordered"]),
             summary=facts.get("summary", {}),
+            spread=float(facts.get("spread", 1.0)),
         )
 
 
 def _nested(value: Any) -> Any:
     return tuple(_nested(v) for v in value) if isinstance(value, (list, tuple)) else float(value)
+
+
+def _spread(z: Tensor, unordered: bool, limit: int = 512) -> float:
+    """Largest principal standard deviation of up to ``limit`` of the data z (n, *shape), float64; at least 1.
+
+    The order of a set's elements says nothing.  Over all orders the covariance has two kinds of principal directions:
+    all N elements move together, with N times the covariance of their mean, or one moves against another, with hardly
+    more than the covariance of a single element.  So a set is as wide as the wider of the two.
+    """
+    import torch
+
+    # drawn, for samples often come in turn
+    z = z[torch.randperm(len(z), generator=torch.Generator().manual_seed(0))[:limit]]
+    if unordered:
+        together = z.mean(dim=1) * z.shape[1] ** 0.5
+        return max(1.0, _widest(together.reshape(len(z), -1)), _widest(z.reshape(len(z) * z.shape[1], -1)))
+    return max(1.0, _widest(z.reshape(len(z), -1)))
+
+
+def _widest(rows: Tensor, iterations: int = 30) -> float:
+    """Standard deviation of rows (n, d) along their first principal direction, by power iteration; 0 below four rows.
+
+    The direction is found on one half and measured on the other, both ways round: along its own direction the noise of
+    n rows would look up to 1 + sqrt(d / n) times as wide as it is (Marchenko and Pastur 1967).
+    """
+    if len(rows) < 4:
+        return 0.0
+    halves = [half - half.mean(dim=0) for half in (rows[::2], rows[1::2])]
+    variance = 0.0
+    for here, there in (halves, halves[::-1]):
+        direction = here[here.square().sum(dim=1).argmax()]
+        for _ in range(iterations):
+            size = float(direction.norm())
+            if size == 0:
+                return 0.0
+            direction = here.T @ (here @ (direction / size))
+        along = there @ (direction / direction.norm())
+        variance += float(along.square().sum()) / (len(along) - 1) / 2
+    return math.sqrt(variance)
 
 
 class TensorSamples:

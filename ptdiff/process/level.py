@@ -116,23 +116,35 @@ def prior_error(noisiest: Level, data_std: float = 1.0) -> float:
     return (alpha + sigma) / (alpha * data_std**2 + sigma) - 1
 
 
-def check_reach(noisiest: Level, data_std: float = 1.0, tolerance: float = 0.01) -> float:
+def check_reach(noisiest: Level, data_std: float = 1.0, tolerance: float = 0.2, own: float = 0.01) -> float:
     """Refuse to start from noise where the noisiest level still shows the data; returns :func:`prior_error`.
 
     Sampling starts at N(0, r^2) and so forgets the share alpha^2 s^2 / (alpha^2 s^2 + sigma^2) of the variance, the
-    data's part, along a direction in which the data has standard deviation s = ``data_std``: the widest one decides
-    (1 is each element's own, the first principal component's is larger).
+    data's part, along a direction in which the data has standard deviation s.
 
-    Raises ValueError where that share, or the error in variance, exceeds ``tolerance``.
+    tolerance: of the share along the widest direction, s = ``data_std`` (:attr:`ptdiff.data.Data.spread`).  Samples of
+    normal data miss that share of their variance there, up to 1 / s^2 of it: at 0.2 their deviation is 10 % short.
+    own: of the share of a single number, s = 1.
+
+    Raises ValueError where either share is larger, and names it.
     """
-    alpha, sigma = float(noisiest.alpha), float(noisiest.sigma)
-    error = prior_error(noisiest, data_std)
-    share = (alpha * data_std) ** 2 / ((alpha * data_std) ** 2 + sigma**2)
-    if max(share, abs(error)) > tolerance:
-        snr = (alpha / sigma) ** 2 if sigma else float("inf")
-        raise ValueError(
-            f"the noisiest level is too clean to start from noise: terminal SNR {snr:.3g}; of the variance {share:.2%} "
-            f"is still data of spread {data_std:g}, and starting at N(0, {alpha**2 + sigma**2:.4g}) misses it by "
-            f"{error:+.2%} (raise sigma_max or the betas, rescale to zero terminal SNR, or shift the process)"
-        )
-    return error
+    for std, most, where in (
+        (data_std, tolerance, f"along the data's widest direction (deviation {data_std:.3g}) "),
+        (1.0, own, "of a single number "),
+    ):
+        share = _share(noisiest, std)
+        if share > most:
+            alpha, sigma = float(noisiest.alpha), float(noisiest.sigma)
+            snr = (alpha / sigma) ** 2 if sigma else float("inf")
+            raise ValueError(
+                f"the noisiest level is too clean to start from noise: terminal SNR {snr:.3g}; {share:.2%} of the "
+                f"variance {where}is still data, and {most:.0%} may be (raise sigma_max or the betas, which in a chain "
+                f"go with 1000 / steps, rescale to zero terminal SNR, or shift the process)"
+            )
+    return prior_error(noisiest, data_std)
+
+
+def _share(level: Level, data_std: float) -> float:
+    """The data's part of the variance."""
+    signal, noise = (float(level.alpha) * data_std) ** 2, float(level.sigma) ** 2
+    return signal / (signal + noise)

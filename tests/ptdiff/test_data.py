@@ -67,10 +67,11 @@ def test_an_axis_that_is_not_there_is_refused() -> None:
     scale=st.floats(1e-3, 1e3),
     unordered=st.booleans(),
     classes=st.lists(st.text(max_size=8), max_size=4),
+    spread=st.floats(1, 1e3),
 )
 @settings(deadline=None)
-def test_facts_survive_json(mean: Any, scale: float, unordered: bool, classes: list[str]) -> None:
-    data = Data((7, 3), tuple(classes), mean, scale, unordered, summary={"text": "seven"})
+def test_facts_survive_json(mean: Any, scale: float, unordered: bool, classes: list[str], spread: float) -> None:
+    data = Data((7, 3), tuple(classes), mean, scale, unordered, summary={"text": "seven"}, spread=spread)
     again = Data.from_facts(json.loads(json.dumps(data.facts())))
     assert again == data
     x = normal(2, 7, 3)
@@ -143,3 +144,61 @@ def test_a_single_number_per_sample_is_data_too() -> None:
     data = Data((), train=TensorSamples(normal(400) * 3 + 1)).measured()
     assert data.scale == pytest.approx(3, rel=0.1)
     assert Data.from_facts(json.loads(json.dumps(data.facts()))).mean == data.mean
+
+
+def test_facts_without_a_spread_open_with_that_of_a_single_number() -> None:
+    facts = Data((2,), spread=3.0).facts()
+    del facts["spread"]
+    assert Data.from_facts(facts).spread == 1
+
+
+def spread(x: Tensor, unordered: bool = False) -> float:
+    return Data(tuple(x.shape[1:]), train=TensorSamples(x), unordered=unordered).measured().spread
+
+
+def test_the_spread_is_that_of_the_first_principal_component() -> None:
+    stds = torch.ones(64)
+    stds[5] = 20.0
+    rotated = torch.linalg.qr(normal(64, 64, seed=1))[0]
+    x = 100 + 7 * (normal(4000, 64) * stds) @ rotated
+    exact = 20 / float(stds.square().mean().sqrt())
+    assert exact > 7
+    assert spread(x) == pytest.approx(exact, rel=0.1)
+    assert spread(x) == spread(x)
+    # one direction alone: the square root of the dimension
+    assert spread(normal(4000, 1) * torch.ones(64)) == pytest.approx(8, rel=0.1)
+
+
+def test_noise_in_many_dimensions_is_not_taken_for_a_direction() -> None:
+    noise = normal(600, 2000)
+    largest = float(torch.linalg.matrix_norm(noise / noise.shape[0] ** 0.5, ord=2))
+    assert largest > 2.5
+    assert spread(noise) == pytest.approx(1, abs=0.1)
+    bright = noise + 0.3 * normal(600, 1, seed=1)
+    assert spread(bright) == pytest.approx(((1 + 2000 * 0.09) / 1.09) ** 0.5, rel=0.15)
+
+
+def test_classes_in_turn_are_seen_on_both_halves() -> None:
+    sides = torch.tensor([[3.0], [-3.0]]).repeat(200, 1)
+    assert spread(sides + normal(400, 30)) == pytest.approx(((1 + 30 * 9) / 10) ** 0.5, rel=0.1)
+
+
+def test_sets_are_as_wide_as_what_all_their_elements_do_together() -> None:
+    points, shift = normal(600, 100, 3), normal(600, 1, 3, seed=1)
+    assert spread(points, unordered=True) == pytest.approx(1, abs=0.1)
+    assert spread(points + 0.5 * shift, unordered=True) == pytest.approx((26 / 1.25) ** 0.5, rel=0.15)
+    # an order is meaningless: what each place has of its own is the width of an element, not a direction of the whole
+    places = 3 * normal(600, 1, 1, seed=2) * torch.sign(normal(1, 100, 1, seed=3)) + points
+    order = torch.Generator().manual_seed(0)
+    shuffled = torch.stack([row[torch.randperm(100, generator=order)] for row in places])
+    assert spread(shuffled, unordered=True) == pytest.approx(spread(places, unordered=True), rel=1e-4)
+    assert spread(places) > 2 * spread(places, unordered=True)
+    # flat elements: the axes of a single one
+    flat = points * torch.tensor([5.0, 1.0, 0.1])
+    assert spread(flat, unordered=True) == pytest.approx(5 / (26.01 / 3) ** 0.5, rel=0.1)
+
+
+def test_too_few_samples_or_no_spread_along_them_leave_one() -> None:
+    assert spread(normal(3, 50)) == 1
+    assert spread(torch.tensor([0.0, 1.0]).repeat(8, 1)) == 1
+    assert spread(torch.tensor([0.0, 1.0]).repeat(8, 1), unordered=True) == 1

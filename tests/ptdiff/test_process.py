@@ -278,6 +278,34 @@ def test_a_start_that_is_too_clean_is_refused_with_the_figures(process: Process,
         check_reach(process.level(torch.ones(())), data_std, tolerance=0.005)
 
 
+def test_the_widest_direction_decides_and_only_what_failed_is_named() -> None:
+    first = VE(sigma_max=10.1).level(torch.ones((), dtype=F64))
+    check_reach(first)
+    check_reach(first, 5.0)
+    with pytest.raises(ValueError, match=r"38\.55% of the variance along the data's widest direction \(deviation 8\)"):
+        check_reach(first, 8.0)
+    with pytest.raises(ValueError, match=r"3\.85% of the variance of a single number.*1000 / steps") as caught:
+        check_reach(VE(sigma_max=5.0).level(torch.ones((), dtype=F64)), 1.5)
+    assert "0.00%" not in str(caught.value)
+    assert "widest" not in str(caught.value)
+
+
+def test_at_the_widest_that_is_let_through_samples_are_a_tenth_too_narrow() -> None:
+    first = VE(sigma_max=16.0).level(torch.ones((), dtype=F64))
+    check_reach(first, 7.99)
+    with pytest.raises(ValueError, match="widest"):
+        check_reach(first, 8.01)
+    target = Gaussian(torch.zeros(1, dtype=F64), torch.full((1,), 8.0, dtype=F64))
+    # the flow of normal data is linear: the noise that it starts from is r wide
+    out = solve(target, first.scale.reshape(1, 1), Heun().table(grid(VE(sigma_max=16.0), 200, "karras")))
+    assert float(out) / 8 == pytest.approx(0.896, abs=0.002)
+
+
+def test_wide_data_passes_under_every_process() -> None:
+    for process in PROCESSES.values():
+        check_reach(process().level(torch.ones(())), 20.0)
+
+
 def test_a_start_that_is_noise_is_let_through() -> None:
     for process in PROCESSES.values():
         assert abs(check_reach(process().level(torch.ones(())), 3.0)) < 0.01
