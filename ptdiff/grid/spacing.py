@@ -81,30 +81,6 @@ class Beta:
         return torch.as_tensor(betaincinv(self.a, self.b, falling(n).numpy()))
 
 
-@dataclass(frozen=True)
-class Exponential:
-    """Equal steps of log sigma, the process's own sigma; for variance exploding ones the same as log-snr.
-
-    low: where sigma starts if the process starts cleaner.
-    """
-
-    low: float = RATIO_MIN
-
-    def __post_init__(self) -> None:
-        check_positive(low=self.low)
-
-    def times(self, process: Process, n: int) -> Tensor:
-        first, last = process.sigma(torch.tensor([0.0, 1.0], dtype=torch.float64)).tolist()
-        sigma = _geometric(max(first, self.low), last, n)
-        low, high = torch.zeros_like(sigma), torch.ones_like(sigma)
-        for _ in range(60):
-            middle = (low + high) / 2
-            below = process.sigma(middle) < sigma
-            low, high = torch.where(below, middle, low), torch.where(below, high, middle)
-        # where sigma levels off, as that of vp-cosine does, its end does not say when to the last digit
-        return torch.cat([low.new_ones(1), ((low + high) / 2)[1:]])
-
-
 def _geometric(low: float, high: float, n: int) -> Tensor:
     return torch.exp(math.log(low) + math.log(high / low) * falling(n))
 
@@ -123,6 +99,11 @@ class LogSNR:
 
     def times(self, process: Process, n: int) -> Tensor:
         return at_ratio(process, _geometric(*ratio_span(process, self.low, self.high), n))
+
+
+@dataclass(frozen=True)
+class Exponential(LogSNR):
+    """Equal steps of log rho under the name that k-diffusion and diffusers have for it: the same as log-snr."""
 
 
 @dataclass(frozen=True)

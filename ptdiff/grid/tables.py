@@ -2,6 +2,9 @@
 
 rho = sigma / alpha.  The integer steps are those of the process if it is a chain, and otherwise ``steps`` virtual ones,
 the k-th (from 0) at time (k + 1) / steps: all of them noisy, the last at time 1.
+
+The grids of EDM's table (``edm-…``) keep the published ratios.  They were stated for data of deviation 0.5; the same
+noise for unit-variance data has twice the ratio, as the process ``edm`` has.
 """
 
 from __future__ import annotations
@@ -44,7 +47,10 @@ class VPGrid:
 
 @dataclass(frozen=True)
 class VEGrid(LogSNR):
-    """Equal steps of log rho from 100 down to 0.02 (Karras et al. 2022, table 1, VE)."""
+    """Equal steps of log rho from 100 down to 0.02 as published (Karras et al. 2022, table 1, VE).
+
+    Not converted from their deviation of 0.5: that would be high=200, low=0.04.
+    """
 
     low: float = 0.02
     high: float = 100.0

@@ -14,7 +14,7 @@ from ptdiff.grid import RATIO_MAX, RATIO_MIN, SPACINGS, End, grid
 from ptdiff.grid.spacing import Beta, Exponential, Karras, LogSNR, Polyexponential
 from ptdiff.grid.tables import Given, IDDPMGrid, Leading, Linspace, Trailing, VEGrid, VPGrid
 from ptdiff.names import UnknownName, choose
-from ptdiff.process import EDM, PROCESSES, VE, Chain, Flow, Level, Process, Shifted, VPCosine, VPLinear
+from ptdiff.process import EDM, PROCESSES, VE, Chain, Flow, Level, Process, Shifted, VPLinear
 
 F64 = torch.float64
 EACH = {name: cls() for name, cls in PROCESSES.items()} | {
@@ -54,7 +54,7 @@ def test_two_hundred_steps_are_not_too_many(process: str, spacing: str) -> None:
 
 
 @pytest.mark.parametrize("process", PROCESSES)
-@pytest.mark.parametrize("spacing", ["uniform", "quadratic", "exponential", "beta", "trailing", "linspace", "levels"])
+@pytest.mark.parametrize("spacing", ["uniform", "quadratic", "beta", "trailing", "linspace", "levels"])
 def test_spacings_stated_in_time_start_at_time_one(process: str, spacing: str) -> None:
     angle = EACH[process].ends[1]
     assert float(grid(EACH[process], 7, spacing).angle[0]) == pytest.approx(angle, rel=1e-14)
@@ -78,7 +78,7 @@ def test_log_snr_grids_have_equal_steps_of_log_snr(process: str) -> None:
     assert torch.allclose(steps, steps[0].expand_as(steps), rtol=1e-6)
 
 
-@pytest.mark.parametrize("spacing", ["karras", "log-snr", "polyexponential"])
+@pytest.mark.parametrize("spacing", ["karras", "log-snr", "exponential", "polyexponential"])
 def test_ratios_are_kept_inside_the_useful_range(spacing: str) -> None:
     level = grid(Flow(), 12, spacing)
     ratio = level.sigma[:-1] / level.alpha[:-1]
@@ -100,12 +100,14 @@ def test_karras_with_another_power() -> None:
     assert root.diff() == pytest.approx(root.diff()[0].expand(11), rel=1e-7)
 
 
-def test_exponential_spaces_log_sigma_and_is_log_snr_for_variance_exploding_processes() -> None:
-    for process in (Flow(), VPLinear(), VPCosine()):
-        steps = torch.log(grid(process, 12, "exponential").sigma[:-1]).diff()
-        assert steps == pytest.approx(steps[0].expand_as(steps), rel=1e-6)
-    assert grid(VE(), 12, "exponential").sigma == pytest.approx(grid(VE(), 12, "log-snr").sigma, rel=1e-9)
-    assert float(grid(Flow(), 12, Exponential(low=0.05)).sigma[-2]) == pytest.approx(0.05)
+@pytest.mark.parametrize("process", EACH)
+def test_exponential_is_geometric_in_the_ratio_whatever_the_process(process: str) -> None:
+    # k-diffusion: exp(linspace(log sigma_max, log sigma_min)), of a sigma for alpha = 1
+    found, low, high = EACH[process], 0.05, 20.0
+    ratio = torch.tan(grid(found, 12, Exponential(low, high)).angle[:-1])
+    low, high = max(low, math.tan(found.ends[0])), min(high, math.tan(found.ends[1]))
+    assert ratio == pytest.approx(np.exp(np.linspace(math.log(high), math.log(low), 12)), rel=1e-6)
+    assert torch.equal(grid(found, 12, "exponential").sigma, grid(found, 12, "log-snr").sigma)
 
 
 def test_polyexponential_bends_log_snr() -> None:
@@ -158,6 +160,9 @@ def test_the_vp_grid_is_that_of_edms_table() -> None:
 def test_the_ve_grid_of_edms_table_is_geometric() -> None:
     i = np.arange(16)
     assert torch.tan(grid(Flow(), 16, VEGrid()).angle[:-1]) == pytest.approx(100 * (0.02 / 100) ** (i / 15), rel=1e-9)
+    # in units of data whose deviation is 0.5
+    doubled = torch.tan(grid(Flow(), 16, VEGrid(low=0.04, high=200.0)).angle[:-1])
+    assert doubled * 0.5 == pytest.approx(100 * (0.02 / 100) ** (i / 15), rel=1e-9)
 
 
 def test_the_iddpm_grid_is_the_recursion_of_edms_table() -> None:
