@@ -10,6 +10,12 @@ clock, rho^2 there and 1 / rho^2 here, so that the normalized increments agree a
 
 Out of pure noise and into the clean level, where one of these coefficients is infinite or the estimate exact, all take
 the step of DDPM.
+
+The methods are explicit.  Where the data is small beside the noise, a step of length h in lambda multiplies the noise
+in y by a number that should be exp(-2 h).  Above exp(-h) the noise grows beside its level from step to step, without
+bound, and that number gets there when h exceeds
+
+    log 3 = 1.099 for SEEDS-1,     2 log(3/2) = 0.811 for SEEDS-2,     1.237 for SEEDS-3
 """
 
 from __future__ import annotations
@@ -82,7 +88,11 @@ class SEEDS1:
 
 @dataclass(frozen=True)
 class SEEDS2(SEEDS1):
-    """SEEDS-2: two calls a step, noise prediction at the middle of lambda (Gonzalez et al. 2023)."""
+    """SEEDS-2: two calls a step, noise prediction at the middle of lambda (Gonzalez et al. 2023).
+
+    Diverges when steps of lambda are longer than 0.81 at high noise: evenly spaced in lambda from rho = 500 to 0.002
+    it takes 16 steps, and for unit data the end has a standard deviation of 1.4 with 16, 6.5 with 12, 170 with 8.
+    """
 
     shares = (0.5,)
 
@@ -97,7 +107,11 @@ class SEEDS2(SEEDS1):
 
 @dataclass(frozen=True)
 class SEEDS3(SEEDS1):
-    """SEEDS-3: three calls a step, at thirds of lambda (Gonzalez et al. 2023)."""
+    """SEEDS-3: three calls a step, at thirds of lambda (Gonzalez et al. 2023).
+
+    Diverges when steps of lambda are longer than 1.24 at high noise: evenly spaced in lambda from rho = 500 to 0.002
+    it takes 10 steps, and for unit data the end has a standard deviation of 1.7 with 10, 25 with 8, 310 with 6.
+    """
 
     shares = (1 / 3, 2 / 3)
 

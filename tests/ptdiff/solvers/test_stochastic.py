@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from ptdiff.brownian import Path
-from ptdiff.certify.moments import moments
+from ptdiff.certify.moments import coefficients, moments
 from ptdiff.grid import grid
 from ptdiff.noise import Stream, normal
 from ptdiff.oracle import Mixture
@@ -329,6 +329,28 @@ def same(one: Table, other: Table) -> None:
 )
 def test_solvers_meet_where_they_are_the_same(one: Solver, other: Solver) -> None:
     same(one.table(levels_between(Flow(), 9)), other.table(levels_between(Flow(), 9)))
+
+
+@pytest.mark.parametrize(
+    ("solver", "bound"), [(SEEDS1(), math.log(3)), (SEEDS2(), 2 * math.log(1.5)), (SEEDS3(), 1.237)], ids=repr
+)
+def test_seeds_lets_noise_grow_beside_its_level_in_steps_longer_than_stated(solver: Solver, bound: float) -> None:
+    def growth(h: float) -> float:
+        sigma = torch.tensor([1.0, math.exp(-h)], dtype=DTYPE)
+        start = coefficients(solver.table(Level(torch.ones_like(sigma), sigma)), 0.0, 0.0)[1]
+        return abs(float(start)) * math.exp(h)
+
+    assert growth(0.99 * bound) < 1 < growth(1.01 * bound)
+    assert growth(0.01) == pytest.approx(math.exp(-0.01), rel=1e-3)
+
+
+@pytest.mark.parametrize(("solver", "steps"), [(SEEDS2(), 16), (SEEDS3(), 10)], ids=repr)
+def test_seeds_needs_as_many_steps_as_stated(solver: Solver, steps: int) -> None:
+    def spread(steps: int) -> float:
+        return math.sqrt(moments(solver.table(grid(Flow(), steps, "log-snr")), 0.0, 1.0)[1])
+
+    assert spread(steps) < 1.8
+    assert spread(steps // 2) > 100
 
 
 # -- end points, paths, samples ----------------------------------------------------------------------------------------
