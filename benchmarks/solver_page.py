@@ -45,8 +45,15 @@ def options(cls: type[Any]) -> str:
     for field in dataclasses.fields(cls):
         value = getattr(made, field.name)
         names = [name for name, known in SOLVERS.items() if type(value) is known]
-        shown.append(f"{field.name}={names[0] if names else value}")
+        shown.append(f"{field.name}={names[0] if names else plain(value)}")
     return ", ".join(shown) or "none"
+
+
+def plain(value: Any) -> str:
+    """Numbers to four digits, also inside tuples."""
+    if isinstance(value, tuple):
+        return "(" + ", ".join(plain(part) for part in value) + ")"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def number(value: float | None) -> str:

@@ -95,7 +95,7 @@ def prepared(model: Denoiser, plan: Plan, data: Data, weak: Denoiser | None = No
     """
     levels = plan.levels()
     first = Level(levels.alpha[0], levels.sigma[0])
-    check_reach(first)
+    check_reach(first, data.spread)
     network = model.denoiser if isinstance(model, Counted) else model
     if isinstance(network, NetworkDenoiser):
         check_prediction(network.prediction, first)
