@@ -9,8 +9,10 @@ noise, u = pi/2, where p_u = N(0, I) exactly.  Nothing diverges at either end.  
 over nodes u = low + (high - low) w^1.5, w uniform, finer where the data's details appear.
 
 low: y starts as the datum itself at rho = tan(low) = ``sigma_min``, or where the process starts if that is noisier.
-This leaves a bias of O(rho^2) where the density is smooth; where it is not (data on a surface), the result is the
-density of data with noise of that width.
+So the result is the density of data with noise of that width.  Below low, f and div f are odd in u, linear to leading
+order, which extrapolates to data without noise where its density is smooth:
+
+    log p_0(x) = log p_low(x) + low / 2 (div f + <f, grad log p>)(low, x) + O(low^4)       ``start_gap``, then the rest
 high: where ``process`` ends.  Short of pure noise the prior N(0, I) is an approximation; see ``prior_gap``.
 """
 
@@ -78,6 +80,9 @@ class LogLikelihood:
 
     standard_error: over the probes of the divergence; 0 where it is exact.
     step_error: estimate of the error of the discretization, from half as many steps.
+    start_gap: what noise of width ``sigma_min`` hides: nats + start_gap is the density of data without it, to fourth
+        order, where that density is smooth at this width.  Elsewhere (data on a surface) there is none to come near to.
+    sigma_min: the noise-to-signal ratio where the path starts, :attr:`Path.lowest`.
     prior_gap: KL(q(x_T | x_0) || N(0, r^2)) where the process ends; ``nats`` is too low, in the mean, by at most this.
     calls: network evaluations a sample, products with the Jacobian included.
     """
@@ -85,7 +90,9 @@ class LogLikelihood:
     nats: Tensor
     standard_error: Tensor
     step_error: Tensor
+    start_gap: Tensor
     prior_gap: Tensor
+    sigma_min: float
     calls: int
 
 
@@ -118,15 +125,17 @@ def log_likelihood(
     if isinstance(denoiser, NetworkDenoiser):
         check_prediction(denoiser.prediction, path.last)
     flow = _Flow(denoiser, cond, kind, kind.directions(x, seed, ids))
-    fine, fine_calls = _integrate(flow, x, path.nodes(path.steps))
-    coarse, coarse_calls = _integrate(flow, x, path.nodes(path.steps // 2))
+    fine, start_gap, fine_calls = _integrate(flow, x, path.nodes(path.steps))
+    coarse, _, coarse_calls = _integrate(flow, x, path.nodes(path.steps // 2))
     nats, error = mean_and_error(fine)
     return LogLikelihood(
         nats=nats,
         standard_error=error,
         # the error of a method of order four falls by 16
         step_error=(nats - coarse.mean(dim=1)).abs() / 15,
+        start_gap=start_gap,
         prior_gap=prior_term(x, path.last),
+        sigma_min=path.lowest,
         calls=fine_calls + coarse_calls,
     )
 
@@ -165,14 +174,17 @@ class _Flow:
         return math.sin(math.pi / 2 - u), math.sin(u)
 
 
-def _integrate(flow: _Flow, x: Tensor, nodes: list[float]) -> tuple[Tensor, int]:
-    """Draws of log p (b, k), and the network evaluations a sample."""
+def _integrate(flow: _Flow, x: Tensor, nodes: list[float]) -> tuple[Tensor, Tensor, int]:
+    """Draws of log p (b, k) at the first node, what leads from there to no noise (b,), evaluations a sample."""
     y, d, calls = x, x[0].numel(), 0
     total = torch.zeros(len(x), 1, dtype=torch.float64, device=x.device)
+    start_gap = total[:, 0]
     for u, end in pairwise(nodes):
         h = end - u
         middle = u + h / 2
         f1, g1 = flow(u, y)
+        if u == nodes[0] > 0:
+            start_gap = u / 2 * (g1.mean(dim=1) + _along_score(u, y, f1))
         f2, g2 = flow(middle, y + f1 * (h / 2))
         f3, g3 = flow(middle, y + f2 * (h / 2))
         f4, g4 = flow(end, y + f3 * h)
@@ -180,4 +192,10 @@ def _integrate(flow: _Flow, x: Tensor, nodes: list[float]) -> tuple[Tensor, int]
         total = total + (g1 + g2 * 2 + g3 * 2 + g4) * (h / 6)
         calls += sum(flow.calls(at, d) for at in (u, middle, middle, end))
     prior = -0.5 * (y.double().square().reshape(len(y), -1).sum(dim=1) + d * math.log(2 * math.pi))
-    return prior[:, None] + total, calls
+    return prior[:, None] + total, start_gap, calls
+
+
+def _along_score(u: float, y: Tensor, f: Tensor) -> Tensor:
+    """<f, grad log p_u(y)> (b,), from f = -tan(u) (y + grad log p_u)."""
+    y, f = y.double(), f.double()
+    return (-f * (f / math.tan(u) + y)).reshape(len(y), -1).sum(dim=1)

@@ -91,23 +91,27 @@ def likelihood(
         "nats_in_model_units": _summary(-model_units.nats, error),
         "bits_per_dimension": _summary(bits_per_dimension(nats, size, width), bits_per_dimension(-error, size)),
     }
+    without = world_nats(model_units.nats + model_units.start_gap, found.data, shape)
+    result["nats_without_noise"] = _summary(-without, error)
     if found.data.unordered:
         result["nats_per_point"] = _summary(-nats / shape[0], error / shape[0])
     result |= {
         "bin_width": width,
         "step_error": float(model_units.step_error.mean()),
+        "start_gap": float(model_units.start_gap.mean()),
         "prior_gap": float(model_units.prior_gap.mean()),
         "calls": model_units.calls,
         "divergence": described(DIVERGENCES, kind),
         "process": described(PROCESSES, path.process),
         "steps": steps,
-        "sigma_min": path.lowest,
+        "sigma_min": model_units.sigma_min,
         "seed": seed,
         "weights": weights,
         "step": found.checkpoint().step,
     }
     if out is not None:
-        arrays = {"nats": nats, "standard_error": error, "step_error": model_units.step_error, "id": ids, **cond}
+        own_errors = {"step_error": model_units.step_error, "start_gap": model_units.start_gap}
+        arrays = {"nats": nats, "standard_error": error, **own_errors, "id": ids, **cond}
         write_npz(out, **{name: value.numpy() for name, value in arrays.items()})
         say(f"the values of every sample: {out}")
     if as_json:
@@ -115,7 +119,13 @@ def likelihood(
         return
     given = f" given the {', '.join(cond)}" if cond else ""
     unit = "density in world units" if width is None else f"values {width:.4g} apart, dequantised"
-    names = {"nats": "nats", "nats_per_point": "nats per point", "bits_per_dimension": "bits per dimension"}
+    noise = f"noise of {model_units.sigma_min:.4g}"
+    names = {
+        "nats": f"nats, data with {noise}",
+        "nats_without_noise": "nats, extrapolated to none",
+        "nats_per_point": "nats per point",
+        "bits_per_dimension": "bits per dimension",
+    }
     rows = [
         [names[key], *(f"{result[key][part]:.4g}" for part in ("value", "standard_error", "probe_error"))]
         for key in names
@@ -159,9 +169,9 @@ def _measure(
                 log_likelihood(model, z[some].to(device), given, path=path, divergence=kind, seed=seed, ids=where)
             )
             bar.update(task, advance=len(where))
-    names = ("nats", "standard_error", "step_error", "prior_gap")
+    names = ("nats", "standard_error", "step_error", "start_gap", "prior_gap")
     whole = {name: torch.cat([getattr(part, name) for part in parts]).cpu() for name in names}
-    return LogLikelihood(**whole, calls=parts[0].calls)
+    return LogLikelihood(**whole, sigma_min=path.lowest, calls=parts[0].calls)
 
 
 def _summary(values: Tensor, errors: Tensor) -> dict[str, float]:

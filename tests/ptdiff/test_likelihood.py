@@ -11,7 +11,7 @@ from ptdiff.denoiser import NetworkDenoiser
 from ptdiff.divergence import Divergence, Exact, Hutchinson, HutchPlusPlus
 from ptdiff.likelihood import LogLikelihood, Path, log_likelihood
 from ptdiff.oracle import Gaussian, Mixture
-from ptdiff.process import VE, Flow, Level, VPCosine, VPLinear
+from ptdiff.process import VE, Chain, Flow, Level, VPCosine, VPLinear
 
 DTYPE = torch.float64
 SHAPES = [(8,), (4, 3), (2, 2, 2)]
@@ -126,13 +126,42 @@ def test_the_bias_of_the_clean_end_is_quadratic_and_may_be_none() -> None:
     assert error(0) < 1e-6
 
 
+def test_the_start_gap_leads_to_data_without_noise_in_fourth_order() -> None:
+    target = mixture((8,))
+    x = data(target, 16)
+    expected = truth(target, x)
+
+    def errors(sigma_min: float) -> tuple[float, float]:
+        found = log_likelihood(target, x, divergence=Exact(), path=Path(steps=240, sigma_min=sigma_min))
+        assert found.sigma_min == sigma_min
+        raw = found.nats - expected
+        return float(raw.abs().mean()), float((raw + found.start_gap).abs().mean())
+
+    coarse, fine = errors(0.04), errors(0.02)
+    assert math.log2(coarse[0] / fine[0]) == pytest.approx(2, abs=0.2)
+    assert math.log2(coarse[1] / fine[1]) == pytest.approx(4, abs=0.5)
+    assert fine[1] < fine[0] / 20
+    assert log_likelihood(target, x, path=Path(steps=2, sigma_min=0)).start_gap.abs().max() == 0
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_a_chain_starts_noisy_and_says_what_that_costs(dtype: torch.dtype) -> None:
+    target = mixture((8,))
+    x = data(target, 48).to(dtype)
+    found = log_likelihood(target, x, divergence=Exact(), path=Path(Chain()))
+    assert found.sigma_min == pytest.approx(0.01, rel=1e-3)
+    raw = found.nats - truth(target, x.double())
+    assert float(raw.abs().max()) > 3e-3
+    assert float((raw + found.start_gap).abs().max()) < 1e-3
+
+
 @pytest.mark.parametrize("sigma_min", [0.0, 1e-6, 1e-3])
 @pytest.mark.parametrize("kind", [Exact(), Hutchinson(2), HutchPlusPlus(2, 2)])
 def test_nothing_is_nan_at_both_ends_in_float32(sigma_min: float, kind: Divergence) -> None:
     target = mixture((2, 3))
     x = torch.cat([data(target, 6), torch.zeros(1, 2, 3), torch.full((1, 2, 3), 8.0)]).float()
     found = log_likelihood(target, x, divergence=kind, path=Path(steps=16, sigma_min=sigma_min))
-    for value in (found.nats, found.standard_error, found.step_error, found.prior_gap):
+    for value in (found.nats, found.standard_error, found.step_error, found.start_gap, found.prior_gap):
         assert torch.isfinite(value).all()
 
 

@@ -28,6 +28,17 @@ def test_the_likelihood_of_held_out_data_in_json_and_a_file(ptdiff, run: Path, t
     with np.load(out, allow_pickle=False) as file:
         assert file["nats"].shape == file["standard_error"].shape == file["id"].shape == file["label"].shape == (12,)
         assert -file["nats"].mean() == pytest.approx(result["nats"]["value"])
+        assert file["start_gap"].mean() == pytest.approx(result["start_gap"])
+    assert result["sigma_min"] == 1e-3
+    extrapolated = result["nats"]["value"] - result["start_gap"]
+    assert result["nats_without_noise"]["value"] == pytest.approx(extrapolated)
+
+
+def test_the_noise_of_the_process_itself_is_printed(ptdiff, run: Path) -> None:  # type: ignore[no-untyped-def]
+    done = ptdiff("likelihood", run, "-n", 4, "--steps", 2, "--process", "ve-geometric")
+    assert done.returncode == 0, done.stderr
+    assert "nats, data with noise of 0.01" in done.stdout
+    assert "nats, extrapolated to none" in done.stdout
 
 
 def test_values_belong_to_samples_and_exact_has_no_probe_error(ptdiff, run: Path) -> None:  # type: ignore[no-untyped-def]

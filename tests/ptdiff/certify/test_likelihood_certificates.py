@@ -40,6 +40,12 @@ def test_a_spoiled_path_is_seen() -> None:
         assert not _exact()
 
 
+def test_the_noise_that_a_process_starts_from_is_accounted_for() -> None:
+    assert all(c.holds for c in likelihoods._stopped("chain", (8,)))
+    with mock.patch.object(likelihood, "_along_score", lambda u, y, f: torch.zeros(len(y))):
+        assert not all(c.holds for c in likelihoods._stopped("chain", (8,)))
+
+
 def test_spoiled_levels_and_counts_are_seen() -> None:
     with mock.patch.object(likelihood._Flow, "_level", staticmethod(lambda u: (math.cos(u), 1.001 * math.sin(u)))):
         assert not _exact()
