@@ -1,4 +1,5 @@
-"""What is certified: every entry of the catalog, with its defaults and with all other listed values of its options."""
+"""What is certified: every entry of the catalog, with its defaults, with all other listed values of its options, and
+wrappers around more than their defaults."""
 
 from __future__ import annotations
 
@@ -6,10 +7,20 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+from ptdiff.names import choose
 from ptdiff.solvers import SOLVERS, Solver
 
 POINTS = range(1, 7)
 """What is tried for an option called ``points``, how many estimates a multistep method uses."""
+
+NESTED: dict[str, tuple[dict[str, Any], ...]] = {
+    "churn": ({"base": "dpm++2m"}, {"base": "dpm++sde"}),
+    # not down to the end of the grid: a single step that is left there is of order 1 for UniPC
+    "restart": ({"base": "unipc-2", "intervals": ((0.3, 2.0),)}, {"base": "dpm++sde"}),
+    "resample": ({"base": "dpm++3s"}, {"base": "dpm++2m-sde"}),
+    "corrector": ({"base": "dpm++2s"},),
+}
+"""Bases of wrappers, besides the default: of several steps, of one step and a high order, with noise of their own."""
 
 
 def alternatives(option: str, hint: Any) -> tuple[Any, ...]:
@@ -29,7 +40,8 @@ def _options(cls: Any) -> list[str]:
 
 
 def choices(name: str) -> Iterator[tuple[str, Solver]]:
-    """Label and solver: the defaults, then with each other value of each option, by itself and with other points.
+    """Label and solver: the defaults, then with each other value of each option, by itself and with other points, then
+    with other bases.
 
     A label is the name, and the options that differ from the defaults: "heun chart=noise".  What a solver refuses is
     left out: it says so with a message of its own.  An entry that is another one with other defaults (a subclass with
@@ -53,3 +65,5 @@ def choices(name: str) -> Iterator[tuple[str, Solver]]:
             yield " ".join([name, *(f"{key}={value}" for key, value in options.items())]), cls(**options)
         except ValueError:
             continue
+    for options in NESTED.get(name, ()):
+        yield f"{name} base={options['base']}", choose("solver", SOLVERS, {"name": name, **options})

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
+from ptdiff.certify.biased import variance
 from ptdiff.certify.certificate import Certificate, Direction
 from ptdiff.certify.ladder import slopes
 from ptdiff.certify.moments import moments
 from ptdiff.certify.problem import PROBLEMS, Problem
 from ptdiff.process import Process
 from ptdiff.solvers import Solver
+from ptdiff.solvers.table import pairs
 
 TOLERANCE = 0.15
 GAUSSIANS = ((0.3, 0.5), (-0.2, 1.3))
@@ -36,8 +38,8 @@ def strong(label: str, solver: Solver, processes: Mapping[str, Process]) -> Iter
             yield Certificate("order", subject, slope, solver.order, TOLERANCE, direction)
 
 
-MANY, BIAS = 256, 0.05
-"""Steps, and the greatest error of the mean, of solvers whose error does not go away."""
+MANY, BIAS, SPREAD = 256, 0.05, 1e-3
+"""Steps of solvers whose error does not go away, the greatest error of the mean, and relative one of the variance."""
 PUBLISHED = {
     "euler": 1,
     "midpoint": 2,
@@ -62,17 +64,25 @@ def _moment_errors(solver: Solver, process: Process, steps: int) -> tuple[float,
     table = solver.table(PROBLEMS["gaussian"].levels(process, steps))
     (alpha, sigma), means, variances = table.levels[-1], 0.0, 0.0
     for mean, std in GAUSSIANS:
-        found, variance = moments(table, mean, std)
+        found, spread = moments(table, mean, std)
         means += (found / alpha - mean) ** 2
-        variances += ((variance - sigma**2) / alpha**2 - std**2) ** 2
+        variances += ((spread - sigma**2) / alpha**2 - std**2) ** 2
     return math.sqrt(means), math.sqrt(variances)
+
+
+def _variance_error(solver: Solver, process: Process, steps: int) -> float:
+    """How far the variance at the end is from the one that the solver's docstring says, relative, at most."""
+    levels = PROBLEMS["gaussian"].levels(process, steps)
+    table, walked = solver.table(levels), pairs(levels)
+    ratios = (moments(table, mean, std)[1] / variance(solver, walked, std) for mean, std in GAUSSIANS)
+    return max(abs(ratio - 1) for ratio in ratios)
 
 
 def weak(label: str, solver: Solver, processes: Mapping[str, Process]) -> Iterator[Certificate]:
     """The weak order of a stochastic solver on Gaussian data under each process, by exact moments.
 
-    A solver that declares order 0 samples another distribution on purpose, however many steps it takes: of that only
-    the mean is certified.
+    A solver that declares order 0 samples another distribution on purpose, however many steps it takes: of that the
+    mean is certified, and the variance by a recursion from its formula.
     """
     made = list(processes.values())
 
@@ -83,6 +93,8 @@ def weak(label: str, solver: Solver, processes: Mapping[str, Process]) -> Iterat
         for name, process in processes.items():
             bias, _ = _moment_errors(solver, process, MANY)
             yield Certificate("mean without an order", f"{label}, {name}, gaussian", bias, 0.0, BIAS, "at most")
+            gap = _variance_error(solver, process, MANY)
+            yield Certificate("variance without an order", f"{label}, {name}, gaussian", gap, 0.0, SPREAD, "at most")
         return
     for name, slope in zip(processes, slopes(errors, len(made), solver.order), strict=True):
         yield Certificate("weak order", f"{label}, {name}, gaussian", slope, solver.order, TOLERANCE)

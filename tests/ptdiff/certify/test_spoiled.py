@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from ptdiff.certify import likelihoods, suite
+from ptdiff.certify import likelihoods, orders, suite
 from ptdiff.certify.certificate import Certificate
 from ptdiff.denoiser import PREDICTIONS, Coefficients
 from ptdiff.process import VE, Level
 from ptdiff.solvers import SOLVERS
+from ptdiff.solvers.exponential import DDPM
 from ptdiff.solvers.tableau import Tableau
 
 Spoiler = Callable[[Any], Any]
@@ -41,6 +42,31 @@ def half_a_step_too_far(function: Any) -> Any:
 def stirred(function: Any) -> Any:
     """Parts joined with 5 % too much noise on the way up."""
     return lambda start, parts, scale=1.0: function(start, parts, 1.05 * scale)
+
+
+def noisier(function: Any) -> Any:
+    """A Langevin step with 1 % too much noise."""
+
+    def wrong(*args: Any) -> Any:
+        stage = function(*args)
+        return replace(stage, noise=tuple((draw, 1.01 * weight) for draw, weight in stage.noise))
+
+    return wrong
+
+
+def steeper(function: Any) -> Any:
+    """A Langevin step that goes 2 % too far along the score."""
+
+    def wrong(*args: Any) -> Any:
+        stage = function(*args)
+        return replace(stage, keep=1.02 * stage.keep - 0.02, mix=tuple(1.02 * weight for weight in stage.mix))
+
+    return wrong
+
+
+def warmer(table: Any) -> Any:
+    """The table of another temperature."""
+    return lambda self, levels: table(replace(self, temperature=self.temperature + 0.01), levels)
 
 
 SPOILS: dict[str, tuple[str, Spoiler, str, str]] = {
@@ -94,6 +120,11 @@ SPOILS: dict[str, tuple[str, Spoiler, str, str]] = {
     "a weight of SA-Solver": ("sa_solver.SASolver._mix", scaled(1.02, 0), "weak", "sa-solver"),
     "the noise of churn": ("churn.joined", stirred, "weak", "churn"),
     "the noise of a restart": ("restart.joined", stirred, "weak", "restart"),
+    "the noise of Langevin dynamics": ("langevin.langevin_step", noisier, "weak", "langevin"),
+    "the drift of Langevin dynamics": ("langevin.langevin_step", steeper, "weak", "langevin"),
+    "the noise of a corrector": ("langevin.langevin_step", noisier, "weak", "corrector"),
+    "the temperature": ("tempered.Tempered.table", warmer, "weak", "tempered"),
+    "the noise of resampling": ("restart.joined", stirred, "weak", "resample"),
     "the cost of a table": (
         "table.Table.calls",
         lambda right: property(lambda table: right.fget(table) + 1),
@@ -124,7 +155,20 @@ def spoil(monkeypatch: pytest.MonkeyPatch, where: str, how: Spoiler) -> None:
 
 
 def worth_testing(what: str) -> Any:
-    quick = ("chart", "tableau", "Heun", "midpoint", "log-SNR", "single step", "interval", "cost", "clean")
+    quick = (
+        "chart",
+        "tableau",
+        "Heun",
+        "midpoint",
+        "log-SNR",
+        "single step",
+        "interval",
+        "cost",
+        "clean",
+        "Langevin",
+        "corrector",
+        "temp",
+    )
     return what if any(word in what for word in quick) else pytest.param(what, marks=pytest.mark.slow)
 
 
@@ -134,6 +178,13 @@ def test_a_spoiled_formula_fails_and_the_right_one_holds(what: str, monkeypatch:
     assert failing(section, solver) == []
     spoil(monkeypatch, f"solvers.{where}", how)
     assert failing(section, solver)
+
+
+def test_a_spoiled_decay_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    solver = DDPM(decay="sigmoid")
+    assert all(c.holds for c in orders.weak("ddpm", solver, {"ve": VE()}))
+    spoil(monkeypatch, "solvers.exponential.DDPM._fade", lambda fade: lambda self, left: fade(self, left - 0.01))
+    assert not all(c.holds for c in orders.weak("ddpm", solver, {"ve": VE()}))
 
 
 def test_a_spoiled_target_of_a_prediction_fails(monkeypatch: pytest.MonkeyPatch) -> None:
