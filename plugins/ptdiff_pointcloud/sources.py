@@ -204,4 +204,5 @@ def measured(data: Data, channels: Sequence[str]) -> Data:
         for place in range(len(channels))
     ]
     means, scales = zip(*((np.ravel(part.mean), np.full(3, part.scale)) for part in parts), strict=True)
-    return replace(data, mean=tuple(np.concatenate(means).tolist()), scale=tuple(np.concatenate(scales).tolist()))
+    mean, scale = (tuple(np.concatenate(values).tolist()) for values in (means, scales))
+    return replace(data, mean=mean, scale=scale, spread=max(part.spread for part in parts))
