@@ -19,7 +19,8 @@ SHOWN = 20
 
 def certify(
     only: Annotated[
-        str | None, typer.Option(help="Some of orders,weak,calls,objectives,likelihoods,agreement; default all.")
+        list[str] | None,
+        typer.Option(help="Some of orders,weak,calls,objectives,likelihoods,agreement; may be repeated; default all."),
     ] = None,
     solver: Annotated[list[str] | None, typer.Option(help="A solver by name; may be repeated; default all.")] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes side by side.")] = 2,
@@ -35,7 +36,7 @@ def certify(
     from ptdiff.certify.pairs import missing
     from ptdiff.certify.suite import parts, run, worst
 
-    began, wanted = time.perf_counter(), only.split(",") if only else ()
+    began, wanted = time.perf_counter(), list(dict.fromkeys(name for part in only or () for name in part.split(",")))
     with progress("parts") as bar:
         certificates = run(parts(wanted, solver or ()), workers, counter(bar, "certify"))
     failed = [certificate for certificate in certificates if not certificate.holds]

@@ -33,6 +33,14 @@ def test_json_holds_every_certificate(ptdiff) -> None:  # type: ignore[no-untype
     assert all(row["holds"] for row in found)
 
 
+@pytest.mark.parametrize("only", [("--only", "orders,calls"), ("--only", "orders", "--only", "calls,orders")])
+def test_sections_are_given_one_by_one_or_together(ptdiff, only: tuple[str, ...]) -> None:  # type: ignore[no-untyped-def]
+    done = ptdiff(*ASKED, *only, "--json")
+    found = [(row["kind"], row["subject"]) for row in json.loads(done.stdout)]
+    assert {kind for kind, _ in found} == {"published order", "order", "end", "calls"}
+    assert len(found) == len(set(found))
+
+
 def test_a_certificate_that_fails_ends_with_one_and_is_shown_in_full(ptdiff, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     from ptdiff.solvers.runge_kutta import Heun
 
