@@ -5,6 +5,7 @@ Their tables are float32, and some cast the sample to float32 within a step.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any
@@ -22,7 +23,10 @@ PACKAGE = "diffusers"
 
 def scheduler(name: str, **options: Any) -> Any:
     """``<name>Scheduler`` with these options."""
-    return getattr(import_module(PACKAGE), f"{name}Scheduler")(**options)
+    with warnings.catch_warnings():
+        # what it plans to rename is nothing to whoever reads certificates
+        warnings.simplefilter("ignore", FutureWarning)
+        return getattr(import_module(PACKAGE), f"{name}Scheduler")(**options)
 
 
 def _x0(x: Tensor, level: Level, d: Tensor) -> Tensor:

@@ -1,14 +1,17 @@
 """The parts of the suite: slopes that settle, tables side by side, choices, and what is worst."""
 
 import math
+import warnings
 
 import pytest
 import torch
 
 from ptdiff.certify import Certificate, suite
+from ptdiff.certify.agreement import gap
 from ptdiff.certify.choices import choices
 from ptdiff.certify.ladder import slopes
 from ptdiff.certify.orders import published
+from ptdiff.certify.pairs import PAIRS
 from ptdiff.certify.problem import PROBLEMS, reference
 from ptdiff.certify.side_by_side import ends
 from ptdiff.names import UnknownName
@@ -107,3 +110,11 @@ def test_parts_run_in_other_processes_in_their_order() -> None:
     found = suite.run(parts[:1], workers=2, progress=lambda done, total: seen.append((done, total)))
     assert [c.to_json() for c in found] == [c.to_json() for c in parts[0]()]
     assert seen == [(1, 1)]
+
+
+def test_what_another_library_deprecates_is_not_said() -> None:
+    pytest.importorskip("diffusers")
+    (pair,) = [pair for pair in PAIRS if pair.theirs == "DPMSolverMultistepScheduler dpmsolver midpoint order=2"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", FutureWarning)
+        assert gap(pair) < 1e-5
