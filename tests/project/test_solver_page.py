@@ -7,6 +7,7 @@ from types import ModuleType
 
 import pytest
 
+from ptdiff.certify.figures import figures
 from ptdiff.solvers import ADAPTIVE, SOLVERS
 
 ROOT = Path(__file__).parents[2]
@@ -33,6 +34,27 @@ def test_the_figures_are_those_of_the_solvers_that_there_are() -> None:
     assert {row["name"]: row["order"] for row in RESULT["solvers"]} == {
         name: cls().order for name, cls in SOLVERS.items()
     }, AGAIN
+
+
+@pytest.mark.parametrize("name", ["heun", "ddim", "dpm++2m", "unipc-2", "dpm++sde"])
+def test_the_figures_are_those_that_are_measured_again(name: str) -> None:
+    (committed,) = (row for row in RESULT["solvers"] if row["name"] == name)
+    found = json.loads(json.dumps(figures(name)))
+    assert list(found) == list(committed), AGAIN
+    for key, value in found.items():
+        parts = value.items() if isinstance(value, dict) else ()
+        close = {calls: error if error is None else pytest.approx(error, rel=1e-6) for calls, error in parts}
+        assert committed[key] == (close or value), AGAIN
+
+
+def test_figures_of_a_changed_coefficient_are_stale(monkeypatch: pytest.MonkeyPatch) -> None:
+    from ptdiff.solvers.runge_kutta import Heun
+    from ptdiff.solvers.tableau import Tableau
+
+    monkeypatch.setattr(Heun, "tableau", Tableau(((1.0,),), (0.50001, 0.49999)))
+    (committed,) = (row for row in RESULT["solvers"] if row["name"] == "heun")
+    found = json.loads(json.dumps(figures("heun")))
+    assert committed["flow error, flow"] != pytest.approx(found["flow error, flow"], rel=1e-6)
 
 
 def test_all_certificates_of_the_file_hold() -> None:
