@@ -10,13 +10,13 @@ from ptdiff.certify import Certificate, suite
 from ptdiff.certify.agreement import gap
 from ptdiff.certify.choices import choices
 from ptdiff.certify.ladder import slopes
-from ptdiff.certify.orders import published
+from ptdiff.certify.orders import TRANSIENT, published, strong
 from ptdiff.certify.pairs import PAIRS
 from ptdiff.certify.problem import PROBLEMS, reference
 from ptdiff.certify.side_by_side import ends
 from ptdiff.names import UnknownName
-from ptdiff.process import PROCESSES
-from ptdiff.solvers import SOLVERS, solve
+from ptdiff.process import PROCESSES, Level
+from ptdiff.solvers import SOLVERS, Table, solve
 
 
 @pytest.mark.parametrize("order", [1, 2, 4])
@@ -118,3 +118,33 @@ def test_what_another_library_deprecates_is_not_said() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error", FutureWarning)
         assert gap(pair) < 1e-5
+
+
+class Modest:
+    """Heun, which says of itself that it starts low and has order 1."""
+
+    start, order = "low", 1
+
+    def table(self, levels: Level) -> Table:
+        return SOLVERS["heun"]().table(levels)
+
+
+def test_a_method_that_does_better_than_it_declares_fails_where_no_transient_is_known() -> None:
+    found = list(strong("modest", Modest(), {"ve": PROCESSES["ve"]()}))
+    assert {c.subject.split(", ")[2]: (c.holds, c.direction) for c in found} == {
+        "gaussian": (True, "at least"),
+        "mixture": (False, "equal"),
+        "data": (False, "equal"),
+    }
+
+
+def test_multistep_methods_are_held_to_their_order_on_both_sides() -> None:
+    found = list(strong("dpm++2m", SOLVERS["dpm++2m"](), {"ve": PROCESSES["ve"]()}))
+    assert all(c.holds for c in found)
+    assert [c.direction for c in found] == ["at least", "equal", "equal"]
+
+
+def test_transients_are_those_of_choices_and_problems() -> None:
+    labels = {label for name in SOLVERS for label, _ in choices(name)}
+    assert set(TRANSIENT) <= labels
+    assert {name for names in TRANSIENT.values() for name in names} <= {"mixture", "data"}
