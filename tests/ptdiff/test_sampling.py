@@ -24,7 +24,7 @@ def _distribution(x: float) -> float:
 
 
 # every solver, and every process with some of them: the certificates hold the whole product
-PAIRS = [pytest.param(process, solver, id=f"{solver}-{process}") for process, solver in zip(cycle(PROCESSES), SOLVERS)]  # noqa: B905
+PAIRS = [pytest.param(process, solver, id=f"{solver}-{process}") for process, solver in zip(cycle(PROCESSES), SOLVERS)]
 
 
 @pytest.mark.parametrize(("process", "solver"), PAIRS)
