@@ -17,6 +17,10 @@ from pydantic import TypeAdapter, ValidationError
 T = TypeVar("T")
 
 
+MANY = 16
+"""So many names at most stand in an error."""
+
+
 class UnknownName(ValueError):
     """A name that is not in its catalog; the message holds the nearest right one."""
 
@@ -30,7 +34,8 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UnknownName:
     known = list(known)
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f"did you mean {close[0]!r}? " if close else ""
-    return UnknownName(f"unknown {kind} {name!r}: {hint}(there are: {', '.join(known)})")
+    shown = known if len(known) <= MANY else [*known[: MANY - 1], f"and {len(known) - MANY + 1} more"]
+    return UnknownName(f"unknown {kind} {name!r}: {hint}(there are: {', '.join(shown)})")
 
 
 def build(kind: str, cls: type[T], options: Mapping[str, Any]) -> T:

@@ -49,6 +49,13 @@ def test_a_name_like_none_gets_the_list_and_no_guess() -> None:
     assert message == "unknown solver 'qqqqq': (there are: heun, ddim)"
 
 
+def test_a_long_catalog_does_not_fill_the_screen() -> None:
+    message = str(unknown("solver", "huen", [f"name-{i}" for i in range(50)] + ["heun"]))
+    assert "did you mean 'heun'?" in message
+    assert message.endswith("name-14, and 36 more)")
+    assert len(message) < 300
+
+
 def test_options_are_checked_against_their_types() -> None:
     assert build("it", Options, {}) == Options()
     assert build("it", Options, {"count": "7", "share": 1, "sizes": [3, 4]}) == Options(7, 1.0, "x", (3, 4))
