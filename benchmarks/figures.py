@@ -30,7 +30,7 @@ def demo(result: dict[str, Any]) -> str:
     rows.append("")
     rows.append(
         f"n = {result['n']} held-out shapes of {sampling['shape'][0]} points, {result['step']} training steps, "
-        f"{sampling['solver']['name']} with {sampling['calls']} calls of the network."
+        f"{sampling['solver']['name']} with {sampling['calls']:g} calls of the network."
     )
     return "\n".join(rows)
 
