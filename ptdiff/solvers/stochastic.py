@@ -17,6 +17,7 @@ infinite, out of pure noise and into the clean level, every method takes this st
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal
@@ -88,7 +89,7 @@ class DPMppSDE:
 
 
 @dataclass(frozen=True)
-class _Multistep:
+class _Multistep(ABC):
     """One call a step; ``_weights`` of the newest estimates for an SDE step of length H = (1 + eta) h."""
 
     eta: float = 1.0
@@ -115,9 +116,9 @@ class _Multistep:
             before = [h, *before] if q > 0 else []
         return closed(stages, found)
 
+    @abstractmethod
     def _weights(self, length: float, ratios: list[float]) -> tuple[float, ...]:
         """Weights of the estimates, newest first; ratios: the earlier steps over this one, newest first."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)
