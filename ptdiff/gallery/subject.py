@@ -1,0 +1,145 @@
+"""What the pictures of a run are drawn from: the run, its data, its trained denoiser, and the way it samples.
+
+x_t = alpha x_0 + sigma eps in model units; pictures show world units, noisy states brought to unit variance first
+(:func:`ptdiff.sampling.shown`), so that every process gives the same picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from ptdiff.data import Condition, Data
+from ptdiff.denoiser import NetworkDenoiser
+from ptdiff.modality import Modality, Unsupported, Visualizer
+from ptdiff.noise import mix
+from ptdiff.process import Process
+from ptdiff.run import Run
+from ptdiff.sampling import Plan, finished, prepared, spread_labels, walk
+from ptdiff.solvers import State
+
+if TYPE_CHECKING:
+    from ptdiff.modality import Image
+
+AT = (0.0, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+"""Times of a strip: steps 0, 20, 50, 100, 200, 500 and 1000 of a chain of a thousand."""
+
+TOGETHER = 64
+"""A visualizer that shows more samples than this draws them as one picture: points, not things."""
+
+FEW = 4
+"""Things in a strip, each with a row of its own."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A trained run, ready to be drawn.
+
+    kind: the modality with the options of the run.  data: what the model knows of its data, with the samples where they
+    could be read.  denoiser: trained, in evaluation mode.  process, plan: how samples are drawn, unless a picture
+    varies it; ``plan.process`` is ``process``.  seed: of samples and noise.  count: how many samples a picture shows,
+    its own choice where it is None.  at: times in [0, 1] of strips, 0 = data.
+    """
+
+    run: Run
+    kind: Modality
+    data: Data
+    denoiser: NetworkDenoiser
+    process: Process
+    plan: Plan
+    seed: int = 0
+    count: int | None = None
+    at: tuple[float, ...] = AT
+
+    def __post_init__(self) -> None:
+        if not self.at or not all(0 <= t <= 1 for t in self.at):
+            raise ValueError(f"times of a strip lie in [0, 1], not {', '.join(map(str, self.at)) or 'none'}")
+        if self.count is not None and self.count < 1:
+            raise ValueError(f"a picture shows at least one sample, not {self.count}")
+
+    @staticmethod
+    def of(
+        run: Run,
+        plan: Plan | None = None,
+        *,
+        data: Data | None = None,
+        weights: str | None = None,
+        warn: Callable[[str], None] | None = None,
+    ) -> Subject:
+        """The subject of a trained run; the plan is that of its configuration where none is given.
+
+        data: as read now, for its samples; scale and classes stay those that the model was trained with.
+        weights: see :meth:`ptdiff.run.Run.denoiser`.
+        """
+        known = run.data
+        if data is not None:
+            if data.shape != known.shape:
+                raise ValueError(f"the data has the shape {data.shape} now, and had {known.shape} in training")
+            known = replace(known, train=data.train, val=data.val)
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        denoiser = run.denoiser(warn, weights=weights).to(device).requires_grad_(False)
+        chosen = Plan.chosen(run.config.process, run.config.sampling) if plan is None else plan
+        return Subject(run, run.modality(), known, denoiser, chosen.process, chosen, chosen.seed)
+
+    @cached_property
+    def visualizer(self) -> Visualizer:
+        """What draws samples."""
+        return self.kind.visualizer()
+
+    @property
+    def together(self) -> bool:
+        """Whether all samples make one picture (points in the plane) and not each its own (images, clouds)."""
+        return self.visualizer.many > TOGETHER
+
+    @property
+    def device(self) -> torch.device:
+        """Where the denoiser lives."""
+        return next(self.denoiser.parameters()).device
+
+    def many(self, most: int = FEW) -> int:
+        """How many samples to show: ``count``, or what fills a picture of points, or at most so many things."""
+        return self.count or (self.visualizer.many if self.together else min(most, self.visualizer.many))
+
+    def ids(self, count: int) -> Tensor:
+        """The first ``count`` samples, (count,) int64."""
+        return torch.arange(count, device=self.device)
+
+    def labels(self, ids: Tensor) -> Condition:
+        """The classes in turn; the empty mapping for data without classes."""
+        return spread_labels(ids, len(self.data.classes))
+
+    def training(self, count: int) -> tuple[Tensor, Condition]:
+        """Up to ``count`` training samples drawn by the seed, in model units (n, *shape), and their conditions.
+
+        Unsupported where the training data is not at hand.
+        """
+        if self.data.train is None:
+            raise Unsupported(f"this picture needs the training data of {self.run.path}, which could not be read")
+        generator = torch.Generator().manual_seed(mix(self.seed, 1))
+        chosen = torch.randperm(len(self.data.train), generator=generator)[:count]
+        x, cond = self.data.train.batch(chosen, self.seed)
+        return self.data.normalize(x.to(self.device)), {key: value.to(self.device) for key, value in cond.items()}
+
+    def states(self, ids: Tensor, cond: Condition, plan: Plan | None = None) -> Iterator[State]:
+        """The states of samples ``ids`` from noise to data, in model units."""
+        plan = self.plan if plan is None else plan
+        yield from walk(prepared(self.denoiser, plan, self.data), plan, ids, self.data.shape, cond)
+
+    def samples(self, ids: Tensor, cond: Condition, plan: Plan | None = None) -> Tensor:
+        """Samples ``ids`` (b, *shape) in world units."""
+        *_, last = self.states(ids, cond, plan)
+        return self.kind.postprocess(finished(last, self.data))
+
+    def titles(self, cond: Condition) -> list[str]:
+        """The class of each sample; nothing where there are none."""
+        labels: Sequence[int] = cond["label"].tolist() if "label" in cond and self.data.classes else ()
+        return [self.data.classes[i] if i >= 0 else "" for i in labels]
+
+    def draw(self, x: Tensor, titles: Sequence[str] = ()) -> Image:
+        """One picture of samples x (n, *shape) in world units."""
+        return self.visualizer.sheet(x.float().cpu().numpy(), titles)
