@@ -76,9 +76,9 @@ class Images(Modality):
 
     def visualizer(self) -> Visualizer:
         """Contact sheets."""
-        from ptdiff_images.picture import Gallery
+        from ptdiff_images.picture import Sheets
 
-        return Gallery()
+        return Sheets()
 
     @property
     def bin_width(self) -> float:

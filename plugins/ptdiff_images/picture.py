@@ -21,7 +21,7 @@ _SHEET, _LARGEST = 1400, 128
 
 
 @dataclass(frozen=True)
-class Gallery(Visualizer):
+class Sheets(Visualizer):
     """The images side by side, enlarged by whole numbers so that every pixel stays a square."""
 
     def sheet(self, samples: Array, titles: Sequence[str]) -> Image:
