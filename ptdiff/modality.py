@@ -8,6 +8,7 @@ and matplotlib belong inside the methods.
 
 from __future__ import annotations
 
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -135,6 +136,15 @@ class Modality(ABC):
     def recipe(self) -> Mapping[str, Any]:
         """Defaults of the run configuration that suit this modality (nested as in config.yaml)."""
         return {}
+
+    @classmethod
+    def recipes(cls) -> Mapping[str, Path]:
+        """Whole configurations by name, for ``ptdiff train -c NAME``.
+
+        The default: the files ``*.yaml`` in a folder ``recipes`` beside the module of the class.
+        """
+        module = getattr(sys.modules[cls.__module__], "__file__", None)
+        return {} if module is None else {path.stem: path for path in Path(module).parent.glob("recipes/*.yaml")}
 
     def metrics(
         self, samples: Tensor, reference: Tensor, training: Tensor, seed: int = 0, progress: Progress | None = None

@@ -110,21 +110,36 @@ def choices(
     kind: Annotated[str | None, typer.Argument(help="One of them, with its names and options.")] = None,
     as_json: Json = False,
 ) -> None:
-    """List what can be chosen: solver, spacing, guidance, weighting and so on."""
+    """List what can be chosen: recipe, solver, spacing, guidance, weighting and so on."""
     from ptdiff.names import unknown
+    from ptdiff.recipes import recipes
 
     found = catalogs()
     if kind is None:
+        names = {name: list(catalog) for name, catalog in found.items()} | {"recipe": [r.name for r in recipes()]}
         if as_json:
-            show_json({name: list(catalog) for name, catalog in found.items()})
+            show_json(names)
         else:
-            show_table(["ptdiff list …", "names"], [[name, ", ".join(catalog)] for name, catalog in found.items()])
+            show_table(["ptdiff list …", "names"], [[name, ", ".join(there)] for name, there in names.items()])
         return
     # the plural is as good
     name = kind if kind in found else kind.removesuffix("s")
+    if name == "recipe":
+        _recipes(as_json)
+        return
     if name not in found:
-        raise unknown("kind of choice", kind, found)
+        raise unknown("kind of choice", kind, [*found, "recipe"])
     _catalog(name, found[name], as_json, lambda cls: {})
+
+
+def _recipes(as_json: bool) -> None:
+    from ptdiff.recipes import recipes
+
+    found = recipes()
+    if as_json:
+        show_json([{"name": r.name, "modality": r.modality, "summary": r.summary} for r in found])
+    else:
+        show_table(["recipe (-c …)", "modality", "what it is"], [[r.name, r.modality, r.summary] for r in found])
 
 
 def _catalog(kind: str, catalog: Mapping[str, type[Any]], as_json: bool, extra: Any) -> None:

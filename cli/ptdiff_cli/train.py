@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from ptdiff_cli.configuration import resolve
 from ptdiff_cli.terminal import DIVERGED, Failure, bad_data, say
 
 if TYPE_CHECKING:
-    from ptdiff.config import Config
     from ptdiff.data import Data
     from ptdiff.modality import Modality
     from ptdiff.run import Run
@@ -34,7 +33,8 @@ def train(
         str | None, typer.Option(help="A folder, a file or a built-in data set; short for -o data=…")
     ] = None,
     config: Annotated[
-        list[Path] | None, typer.Option("-c", "--config", help="YAML configuration; several are laid over each other.")
+        list[str] | None,
+        typer.Option("-c", "--config", help="YAML file or name of a recipe; several are laid over each other."),
     ] = None,
     option: Annotated[list[str] | None, typer.Option("-o", "--option", help="Modality option, key=value.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="Any configuration key, section.key=value.")] = None,
@@ -105,72 +105,6 @@ def make_hardware(devices: int, nodes: int, strategy: str, compile: bool, batch:
     if devices * nodes > batch:
         raise ValueError(f"a batch of {batch} cannot be shared by {devices * nodes} devices")
     return Hardware(devices, nodes, strategy, compile)
-
-
-def resolve(
-    modality: str | None,
-    data: str | None,
-    files: list[Path],
-    options: list[str],
-    settings: list[str],
-    named: dict[str, Any],
-) -> tuple[Config, Modality]:
-    """The complete configuration and its modality; see ptdiff.config for the precedence."""
-    from ptdiff import registry
-    from ptdiff.config import defaults, merged, read, validate
-    from ptdiff.config import settings as parse
-
-    over: dict[str, Any] = {}
-    for file in files:
-        over = merged(over, read(file))
-    over = merged(over, parse(settings, "section.key=value"))
-    over = merged(over, {"options": parse(options)})
-    over = merged(over, named)
-    if data is not None:
-        over["options"]["data"] = data
-    if modality is not None:
-        over["modality"] = modality
-    if "modality" not in over:
-        raise ValueError("say what kind of data: -m pointcloud, points2d, images … ('ptdiff modalities' lists them)")
-    place = over["options"].get("data")
-    if isinstance(place, str) and Path(place).expanduser().exists():
-        # a run is resumed from wherever one happens to stand
-        over["options"]["data"] = str(Path(place).expanduser().resolve())
-    kind = registry.load(over["modality"], over["options"])
-    over["options"] = dataclasses.asdict(kind)
-    config = validate(merged(merged(defaults(over["modality"]), kind.recipe()), over))
-    _choices(config)
-    return config, kind
-
-
-def _choices(config: Config) -> None:
-    """Every name and option of the configuration is right before anything is written."""
-    import torch
-
-    from ptdiff.coupling import COUPLINGS
-    from ptdiff.denoiser import PREDICTIONS, check_prediction
-    from ptdiff.density import DENSITIES
-    from ptdiff.names import choose, unknown
-    from ptdiff.objective import LOSSES
-    from ptdiff.process import PROCESSES
-    from ptdiff.sampling import Plan
-    from ptdiff.training.corruption import NOISES
-    from ptdiff.training.ema import averages_of
-    from ptdiff.training.schedule import SCHEDULES
-    from ptdiff.weighting import WEIGHTINGS
-
-    process = choose("process", PROCESSES, config.process)
-    choose("density", DENSITIES, config.density)
-    choose("weighting", WEIGHTINGS, config.weighting)
-    choose("loss", LOSSES, config.loss)
-    choose("noise", NOISES, config.noise)
-    choose("coupling", COUPLINGS, config.coupling)
-    choose("schedule", SCHEDULES, config.training.schedule)
-    averages_of(config.training)
-    Plan.chosen(config.process, config.sampling)
-    if config.prediction not in PREDICTIONS:
-        raise unknown("prediction", config.prediction, PREDICTIONS)
-    check_prediction(config.prediction, process.level(torch.ones(1)))
 
 
 def read_data(kind: Modality) -> Data:

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from ptdiff.denoiser import PREDICTIONS
+from ptdiff.recipes import recipes
 from ptdiff_cli import listing
 from ptdiff_cli.main import app
 
@@ -74,7 +75,7 @@ def there(dotted: str) -> bool:
 
 def test_what_the_parity_list_names_exists() -> None:
     missing = []
-    catalogs = {**listing.catalogs(), "prediction": PREDICTIONS}
+    catalogs = {**listing.catalogs(), "prediction": PREDICTIONS, "recipe": {recipe.name for recipe in recipes()}}
     for row in parity():
         if len(row) != 5:
             continue

@@ -48,6 +48,8 @@ def test_a_wheel_holds_only_names_that_start_with_ptdiff(tmp_path: Path) -> None
         if "examples" not in path.parts
     }
     assert in_wheel == in_tree
+    recipes = {str(path.relative_to(ROOT / "plugins")) for path in (ROOT / "plugins").glob("*/recipes/*.yaml")}
+    assert {name for name in names if name.endswith(".yaml")} == recipes
 
 
 FORBIDDEN = {

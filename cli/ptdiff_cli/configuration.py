@@ -1,0 +1,90 @@
+"""From the command line's words to the complete configuration of a run."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ptdiff.config import Config
+    from ptdiff.modality import Modality
+
+
+def resolve(
+    modality: str | None,
+    data: str | None,
+    files: list[str],
+    options: list[str],
+    settings: list[str],
+    named: dict[str, Any],
+) -> tuple[Config, Modality]:
+    """The complete configuration and its modality; see ptdiff.config for the precedence.
+
+    files: paths of YAML files, or names of recipes.
+    """
+    from ptdiff import registry
+    from ptdiff.config import defaults, merged, validate
+    from ptdiff.config import settings as parse
+
+    over: dict[str, Any] = {}
+    for file in files:
+        over = merged(over, _values(file, modality))
+    over = merged(over, parse(settings, "section.key=value"))
+    over = merged(over, {"options": parse(options)})
+    over = merged(over, named)
+    if data is not None:
+        over["options"]["data"] = data
+    if modality is not None:
+        over["modality"] = modality
+    if "modality" not in over:
+        raise ValueError("say what kind of data: -m pointcloud, points2d, images … ('ptdiff modalities' lists them)")
+    place = over["options"].get("data")
+    if isinstance(place, str) and Path(place).expanduser().exists():
+        # a run is resumed from wherever one happens to stand
+        over["options"]["data"] = str(Path(place).expanduser().resolve())
+    kind = registry.load(over["modality"], over["options"])
+    over["options"] = dataclasses.asdict(kind)
+    config = validate(merged(merged(defaults(over["modality"]), kind.recipe()), over))
+    _choices(config)
+    return config, kind
+
+
+def _values(file: str, modality: str | None) -> dict[str, Any]:
+    """What a -c argument sets: a name without a suffix that is no file is that of a recipe."""
+    from ptdiff.config import read
+    from ptdiff.recipes import recipe
+
+    path = Path(file).expanduser()
+    by_name = not path.is_file() and path.suffix not in (".yaml", ".yml") and path.name == file
+    return recipe(file, modality).values() if by_name else read(path)
+
+
+def _choices(config: Config) -> None:
+    """Every name and option of the configuration is right before anything is written."""
+    import torch
+
+    from ptdiff.coupling import COUPLINGS
+    from ptdiff.denoiser import PREDICTIONS, check_prediction
+    from ptdiff.density import DENSITIES
+    from ptdiff.names import choose, unknown
+    from ptdiff.objective import LOSSES
+    from ptdiff.process import PROCESSES
+    from ptdiff.sampling import Plan
+    from ptdiff.training.corruption import NOISES
+    from ptdiff.training.ema import averages_of
+    from ptdiff.training.schedule import SCHEDULES
+    from ptdiff.weighting import WEIGHTINGS
+
+    process = choose("process", PROCESSES, config.process)
+    choose("density", DENSITIES, config.density)
+    choose("weighting", WEIGHTINGS, config.weighting)
+    choose("loss", LOSSES, config.loss)
+    choose("noise", NOISES, config.noise)
+    choose("coupling", COUPLINGS, config.coupling)
+    choose("schedule", SCHEDULES, config.training.schedule)
+    averages_of(config.training)
+    Plan.chosen(config.process, config.sampling)
+    if config.prediction not in PREDICTIONS:
+        raise unknown("prediction", config.prediction, PREDICTIONS)
+    check_prediction(config.prediction, process.level(torch.ones(1)))
