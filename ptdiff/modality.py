@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from torch import Tensor, nn
 
+    from ptdiff.gallery.subject import Subject
     from ptdiff.metrics import Score
 
     Array = npt.NDArray[np.float32]
@@ -220,6 +221,13 @@ class Modality(ABC):
     def mesh(self, sample: Array, method: str | None = None) -> Mesh:
         """The surface of one sample (world units) by one of :meth:`meshing`; ValueError where it has none."""
         raise Unsupported(f"{type(self).__name__} makes no surfaces of its samples")
+
+    def gallery(self) -> Mapping[str, Callable[[Subject], Image | list[Image]]]:
+        """Pictures of a trained run that only this modality can draw, by name; a list of them is an animation.
+
+        The first line of a function's docstring is what ``ptdiff gallery`` prints.
+        """
+        return {}
 
     def given(self, data: Data, part: Tensor, count: int) -> Condition | None:
         """The condition of ``count`` samples that complete ``part`` (m, …), world units of ``data``.
