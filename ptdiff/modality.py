@@ -103,6 +103,15 @@ class Visualizer(ABC):
     def sheet(self, samples: Array, titles: Sequence[str]) -> Image:
         """One picture of all ``samples`` (n, *shape), each under its title (``titles`` may be empty)."""
 
+    def tile(self, samples: Array, titles: Sequence[str], side: int) -> Image:
+        """All ``samples`` (n, *shape) within ``side`` pixels square: a cell of a strip, a frame of a film.
+
+        Titles are not written; they may color.  Tiles of one visualizer have one scale, so that they can be compared.
+        """
+        from ptdiff.pictures import fitted
+
+        return fitted(self.sheet(samples, titles), side)
+
     def turntable(self, samples: Array, titles: Sequence[str], frames: int = 36) -> list[Image]:
         """Pictures of the samples turning once around the up axis."""
         raise Unsupported(f"{type(self).__name__} has no turntable: it does not draw in three dimensions")

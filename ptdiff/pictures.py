@@ -21,7 +21,15 @@ if TYPE_CHECKING:
     from PIL import Image as PillowImage
     from PIL import ImageFont
 
-__all__ = ["ANIMATION_SUFFIXES", "IMAGE_SUFFIXES", "contact_sheet", "save_animation", "save_image", "sheet_columns"]
+__all__ = [
+    "ANIMATION_SUFFIXES",
+    "IMAGE_SUFFIXES",
+    "contact_sheet",
+    "fitted",
+    "save_animation",
+    "save_image",
+    "sheet_columns",
+]
 
 Picture = npt.NDArray[np.uint8]
 
@@ -88,6 +96,19 @@ def contact_sheet(
             at = (left + width / 2, top + height + title_height / 2)
             draw.text(at, text, fill=_TITLE_COLOR, font=title_font, anchor="mm")
     return np.asarray(page, dtype=np.uint8).copy()
+
+
+def fitted(image: Picture, side: int) -> Picture:
+    """The picture, made smaller where it does not fit a square of ``side`` pixels; never larger."""
+    from PIL import Image
+
+    _check(image)
+    height, width = image.shape[:2]
+    share = side / max(height, width)
+    if share >= 1:
+        return image
+    size = max(1, round(width * share)), max(1, round(height * share))
+    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.LANCZOS), dtype=np.uint8).copy()
 
 
 def save_image(path: str | os.PathLike[str], image: Picture) -> None:

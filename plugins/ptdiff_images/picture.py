@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ptdiff.modality import Visualizer
-from ptdiff.pictures import contact_sheet, save_image
+from ptdiff.pictures import contact_sheet, fitted, save_image, sheet_columns
 
 if TYPE_CHECKING:
     from ptdiff.modality import Array, Image
 
 # sides in pixels of a whole sheet and of one image on it
 _SHEET, _LARGEST = 1400, 128
+# between the images of a tile
+_GAP = 4
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,15 @@ class Sheets(Visualizer):
         factor = max(1, int(room / side))
         images = [_enlarged(to_bytes(sample), factor) for sample in samples]
         return contact_sheet(images, list(titles) or None)
+
+    def tile(self, samples: Array, titles: Sequence[str], side: int) -> Image:
+        """As many pixels a pixel of the image as fit; images larger than their place are made smaller."""
+        samples = np.asarray(samples)
+        columns = sheet_columns(len(samples))
+        room = (side - _GAP * (columns - 1)) // columns
+        factor = max(1, room // max(samples.shape[-2:]))
+        images = [fitted(_enlarged(to_bytes(sample), factor), room) for sample in samples]
+        return contact_sheet(images, columns=columns, gap=_GAP)[_GAP:-_GAP, _GAP:-_GAP]
 
 
 def to_bytes(sample: Array) -> Image:

@@ -30,6 +30,12 @@ class Spheres(Visualizer):
         size = _size(len(samples))
         return contact_sheet([render_cloud(cloud, size=size) for cloud in samples], titles or None)
 
+    def tile(self, samples: Array, titles: Sequence[str], side: int) -> Image:
+        """Small clouds, by the renderer that is quick at small pictures."""
+        columns = sheet_columns(len(samples))
+        clouds = [render_cloud(cloud, size=side // columns, engine="numpy") for cloud in samples]
+        return contact_sheet(clouds, columns=columns, gap=0)
+
     def turntable(self, samples: Array, titles: Sequence[str], frames: int = 36) -> list[Image]:
         """The same sheet ``frames`` times, all clouds turning together."""
         size = _size(len(samples))

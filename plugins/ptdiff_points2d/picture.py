@@ -69,6 +69,30 @@ class Scatter(Visualizer):
         pixels = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
         return pixels[..., :3].copy()
 
+    def tile(self, samples: Array, titles: Sequence[str], side: int) -> Image:
+        """The bare dots in the frame, with a margin for noise: what lies outside is not seen."""
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+
+        samples = np.asarray(samples, dtype=np.float32).reshape(-1, 2)
+        figure = Figure(figsize=(side / 100, side / 100), dpi=100, facecolor="white")
+        canvas = FigureCanvasAgg(figure)
+        axes = figure.add_axes((0.01, 0.01, 0.98, 0.98))
+        axes.set(xticks=[], yticks=[])
+        for spine in axes.spines.values():
+            spine.set(color="#dddddd", linewidth=0.6)
+        names = self._names(titles)
+        color = [COLORS[names.index(title)] for title in titles] if names else COLORS[0]
+        # as much ink for any number of dots and any side
+        size = float(np.clip(0.03 * side**2 / max(len(samples), 1), 0.6, 20))
+        axes.scatter(samples[:, 0], samples[:, 1], s=size, c=color, alpha=0.6, linewidths=0)
+        x, y, reach = self.frame or self._frame(samples)
+        reach *= 1.25
+        axes.set(xlim=(x - reach, x + reach), ylim=(y - reach, y + reach))
+        canvas.draw()  # type: ignore[no-untyped-call]
+        pixels = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
+        return pixels[..., :3].copy()
+
     def _frame(self, samples: Array) -> Frame:
         samples = samples[np.isfinite(samples).all(axis=1)]
         if self.frame is not None:

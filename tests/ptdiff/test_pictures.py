@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFont
 
-from ptdiff.pictures import contact_sheet, save_animation, save_image
+from ptdiff.pictures import contact_sheet, fitted, save_animation, save_image
 
 
 def flat(color, height=40, width=60):
@@ -209,3 +209,13 @@ def test_a_failing_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypa
 
 def test_the_default_font_scales():
     assert ImageFont.load_default(40).getlength("wide") > 1.8 * ImageFont.load_default(20).getlength("wide")
+
+
+@pytest.mark.parametrize(("size", "expected"), [((400, 200), (100, 50)), ((30, 1000), (3, 100)), ((1, 5000), (1, 100))])
+def test_a_large_picture_is_fitted_with_its_proportions(size, expected):
+    assert fitted(np.full((*size, 3), 90, dtype=np.uint8), 100).shape == (*expected, 3)
+
+
+def test_a_small_picture_is_left_as_it_is():
+    image = np.random.default_rng(0).integers(0, 256, (40, 100, 3), dtype=np.uint8)
+    assert fitted(image, 100) is image
