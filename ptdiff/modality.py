@@ -187,9 +187,11 @@ class Modality(ABC):
         seed: int = 0,
         progress: Progress | None = None,
         cache: Path | None = None,
+        labels: Tensor | None = None,
     ) -> Measurement:
         """:meth:`metrics` by one of :meth:`protocols`; ``cache`` is a folder for what an interrupted call has found.
 
+        labels: (n,) int64, the class that each sample was asked to be of, -1 for none; None without classes.
         ValueError where the sets are not what the protocol asks for.
         """
         return Measurement(self.metrics(samples, reference, training, seed, progress))

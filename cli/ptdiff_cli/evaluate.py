@@ -108,12 +108,14 @@ def evaluate(
     with bad_data("data"):
         sets = comparison(ours.train, target, n, seed, match=same_classes)
     labels = sets.labels if same_classes else spread_labels(torch.arange(n), len(found.data.classes)).get("label")
-    drawn = draw_samples(found, plan, labels if found.data.classes else None, n, shape, batch=batch, weights=weights)
+    asked = labels if found.data.classes else None
+    drawn = draw_samples(found, plan, asked, n, shape, batch=batch, weights=weights)
     say(f"comparing {n} samples with {n} of the {split} split")
     generated = torch.from_numpy(drawn.samples)
     with progress("pairs") as bar:
         cache = found.path / "distances"
-        measured = own.measure(way, generated, sets.reference, sets.training, seed, counter(bar, "compare"), cache)
+        pairs = counter(bar, "compare")
+        measured = own.measure(way, generated, sets.reference, sets.training, seed, pairs, cache, asked)
     scores = dict(measured.scores)
     seen = _some(ours.train, seed)
     with progress("neighbors") as bar:

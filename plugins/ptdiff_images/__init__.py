@@ -6,11 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ptdiff.modality import Data, Modality, TensorSamples, Visualizer, Writer, option
+from ptdiff.modality import Data, Measurement, Modality, Progress, TensorSamples, Visualizer, Writer, option
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from torch import Tensor, nn
 
+    from ptdiff.metrics import Score
     from ptdiff_datasets.images import ImageSplit
 
 __all__ = ["Images"]
@@ -21,13 +24,28 @@ class Images(Modality):
     """Small images: scikit-learn's handwritten digits, or IDX files such as MNIST or Fashion-MNIST."""
 
     data: str = option("digits", "digits, a folder in MNIST's layout, or one file of training images (idx3)")
-    channels: int = option(32, "channels of the U-Net where it is fine, twice as many where coarse")
-    depth: int = option(2, "blocks of the U-Net at each place")
+    network: Network = option("unet", "the denoiser: unet, dit, or basic (a toy that is told neither level nor class)")
+    size: Size = option("small", "preset of the network, which the options below overrule")
+    width: int | None = option(None, "channels of the network; of a U-Net where it is finest")
+    layers: int | None = option(None, "blocks of the U-Net at each resolution, layers of the DiT")
+    heads: int | None = option(None, "attention heads of the DiT")
+    finest: int | None = option(None, "pixels are folded into patches until so many a side are left")
+    multipliers: tuple[int, ...] | None = option(None, "channels at each resolution of the U-Net, as [1, 2, 4]")
+    attention: int | None = option(None, "how many of the coarsest resolutions of the U-Net have attention")
+    linear_attention: bool | None = option(None, "linear attention at the other resolutions of the U-Net")
+    resample: Resample | None = option(None, "how the U-Net halves and doubles: strided unless set")
+    norm: Norm | None = option(None, "of the U-Net: group unless set")
+    activation: Activation | None = option(None, "of the U-Net: silu unless set")
+    circular: bool | None = option(None, "a U-Net without edges: what leaves on one side comes in on the other")
+    dropout: float | None = option(None, "rate of dropout in the blocks of the network")
+    self_conditioning: bool | None = option(None, "show the network its own last estimate")
 
     def __post_init__(self) -> None:
-        for name in ("channels", "depth"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        self._network()
+
+    def _network(self) -> dict[str, Any]:
+        """The options of the network: those of its preset, but for what is set."""
+        return sized(self.network, self.size, {name: getattr(self, name) for name in OPTIONS})
 
     def dataset(self) -> Data:
         """All images in memory, float32 (1, height, width) in [0, 1], with labels where there are any."""
@@ -68,11 +86,9 @@ class Images(Modality):
         return images.mnist(path)
 
     def backbone(self, data: Data) -> nn.Module:
-        """A U-Net of 0.4 M parameters at the default width."""
-        from ptdiff_images.backbone import UNet
-
+        """The denoiser; the small U-Net has 0.4 M parameters."""
         colors, height, width = data.shape
-        return UNet((colors, height, width), self.channels, self.depth, len(data.classes))
+        return build(self.network, (colors, height, width), len(data.classes), 0, self._network())
 
     def visualizer(self) -> Visualizer:
         """Contact sheets."""
@@ -105,6 +121,39 @@ class Images(Modality):
             # guidance 1, 1.5 and 2 (0.94 of real ones); the sliced distance to the data grows, 0.031, 0.034, 0.043
             "sampling": {"steps": 30, "guidance": 1.5},
         }
+
+    def metrics(
+        self, samples: Tensor, reference: Tensor, training: Tensor, seed: int = 0, progress: Progress | None = None
+    ) -> dict[str, Score]:
+        """Of labelled images distances of features and the share read as asked; of others distances of pixels."""
+        return self.measure(self.protocol, samples, reference, training, seed, progress).scores
+
+    @property
+    def protocol(self) -> str:
+        """By the features of a classifier that is trained on the same training images."""
+        return "lenet"
+
+    def protocols(self) -> Mapping[str, str]:
+        """By features of that classifier, by pixels, by features of the Inception network."""
+        from ptdiff_images.metrics import PROTOCOLS
+
+        return PROTOCOLS
+
+    def measure(
+        self,
+        protocol: str,
+        samples: Tensor,
+        reference: Tensor,
+        training: Tensor,
+        seed: int = 0,
+        progress: Progress | None = None,
+        cache: Path | None = None,
+        labels: Tensor | None = None,
+    ) -> Measurement:
+        """By any of the protocols; the classifier is trained at its first use and kept in the cache folder."""
+        from ptdiff_images.metrics import measure
+
+        return measure(protocol, self.dataset(), samples, reference, training, seed, progress, labels)
 
     def formats(self) -> Mapping[str, Writer]:
         """png: the image in its own size."""

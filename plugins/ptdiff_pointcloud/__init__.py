@@ -155,6 +155,7 @@ class PointCloud(Modality):
         seed: int = 0,
         progress: Progress | None = None,
         cache: Path | None = None,
+        labels: Tensor | None = None,
     ) -> Measurement:
         """By any of the protocols; ``cache`` keeps the distance matrices."""
         from ptdiff_pointcloud.protocols import compare

@@ -1,0 +1,134 @@
+"""How like two sets of images are by the features that some network has of them.
+
+x (n, d) are the features of generated images, y (m, d) those of the reference; float64.
+
+* Fréchet distance (Heusel et al. 2017): |mu_x - mu_y|^2 + tr(C_x + C_y - 2 (C_x C_y)^1/2) of the Gaussians with the
+  means and covariances of the sets.  It is biased upward, the more the fewer images there are: compare at equal n.
+* Kernel distance (Bińkowski et al. 2018): the squared maximum mean discrepancy under the kernel (x.y / d + 1)^3, by
+  its unbiased estimate, over the whole sets at once; it can be negative.
+* Precision, recall (Kynkäänniemi et al. 2019): the share of generated images within the manifold of the reference,
+  and the other way round; a manifold is the union of the balls about its images, each reaching to its k-th neighbor.
+
+Intervals of the distances resample the generated images.  The shares are means of one answer per image: theirs are
+Wilson's, which stay honest where all answers are alike; that the manifold is a sample too is left out.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from ptdiff.metrics import Score, bootstrap
+
+NEIGHBORS = 3
+
+
+def compare_features(
+    samples: Tensor, reference: Tensor, training: Tensor, name: str, seed: int = 0
+) -> dict[str, Score]:
+    """All four by name, ``fid_<name>`` …, of features (n, d); for the floor ``training`` takes the samples' place."""
+    n = min(len(samples), len(reference), len(training))
+    if n <= NEIGHBORS:
+        raise ValueError(f"features are compared of more than {NEIGHBORS} images of each kind, not {n}")
+    x, y, z = (s[:n].double() for s in (samples, reference, training))
+    frechet, kernel = Frechet(y), Kernel(y)
+    kernels = kernel.of(x)
+    everything = torch.arange(n)
+
+    def distance(rows: Tensor) -> float:
+        return frechet(x[rows])
+
+    def discrepancy(rows: Tensor) -> float:
+        return kernel.distance(*kernels, torch.bincount(rows, minlength=n).double())
+
+    value = distance(everything)
+    low, high = bootstrap(distance, n, seed=seed)
+    scores = {f"fid_{name}": Score(value, max(0.0, low), high, frechet(z))}
+    low, high = bootstrap(discrepancy, n, seed=seed)
+    scores[f"kid_{name}"] = Score(discrepancy(everything), low, high, kernel_distance(z, y))
+    shares, floors = precision_recall(x, y), precision_recall(z, y)
+    for share, right, floor in zip(("precision", "recall"), shares, floors, strict=True):
+        scores[f"{share}_{name}"] = share_of(right, float(floor.double().mean()))
+    return scores
+
+
+class Frechet:
+    """The Fréchet distance of sets to the reference y (m, d), whose part is done once."""
+
+    def __init__(self, y: Tensor) -> None:
+        self.mean, rows = _centered(y)
+        self.trace = rows.square().sum()
+        values, vectors = torch.linalg.eigh(rows.T @ rows)
+        self.root = vectors * values.clamp(min=0).sqrt() @ vectors.T
+
+    def __call__(self, x: Tensor) -> float:
+        """The distance of x (n, d), at least 0."""
+        mean, rows = _centered(x)
+        # C_x = rows' rows: of C_x C_y, root C_x root and rows C_y rows' the eigenvalues are the same, but for zeros
+        turned = rows @ self.root
+        square = turned @ turned.T if len(rows) < len(self.root) else turned.T @ turned
+        cross = torch.linalg.eigvalsh(square).clamp(min=0).sqrt().sum()
+        gap = (mean - self.mean).square().sum()
+        return float((gap + rows.square().sum() + self.trace - 2 * cross).clamp(min=0))
+
+
+def _centered(x: Tensor) -> tuple[Tensor, Tensor]:
+    """The mean of x (n, d), and rows (n, d) whose products R'R are its covariance."""
+    mean = x.mean(dim=0)
+    return mean, (x - mean) / math.sqrt(len(x) - 1)
+
+
+class Kernel:
+    """The squared maximum mean discrepancy of sets to the reference y (m, d), whose part is done once."""
+
+    def __init__(self, y: Tensor) -> None:
+        self.y = y
+        within = _kernel(y, y)
+        self.within = float((within.sum() - within.diagonal().sum()) / (len(y) * (len(y) - 1)))
+
+    def of(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Kernels (n, n) within x (n, d), and their mean (n,) with all of y."""
+        return _kernel(x, x), _kernel(x, self.y).mean(dim=1)
+
+    def distance(self, within: Tensor, across: Tensor, times: Tensor) -> float:
+        """The estimate where item i of x is there ``times[i]`` times; an item makes no pair with itself."""
+        n = times.sum()
+        pairs = n.square() - times.square().sum()
+        inner = times @ within @ times - times.square() @ within.diagonal()
+        return float(inner / pairs + self.within - 2 * (times @ across) / n)
+
+
+def _kernel(x: Tensor, y: Tensor) -> Tensor:
+    return (x @ y.T / x.shape[1] + 1) ** 3
+
+
+def frechet_distance(x: Tensor, y: Tensor) -> float:
+    """Of features x (n, d) and y (m, d), two or more each."""
+    return Frechet(y)(x)
+
+
+def kernel_distance(x: Tensor, y: Tensor) -> float:
+    """Of features x (n, d) and y (m, d), two or more each."""
+    kernel = Kernel(y)
+    return kernel.distance(*kernel.of(x), torch.ones(len(x), dtype=x.dtype))
+
+
+def precision_recall(x: Tensor, y: Tensor, neighbors: int = NEIGHBORS) -> tuple[Tensor, Tensor]:
+    """Which of x (n, d) lie in the manifold of y (m, d), and which of y in that of x: bool (n,) and (m,)."""
+    between = torch.cdist(x, y)
+    return (between <= _radii(y, neighbors)).any(dim=1), (between <= _radii(x, neighbors)[:, None]).any(dim=0)
+
+
+def _radii(x: Tensor, neighbors: int) -> Tensor:
+    # each is its own nearest
+    return torch.cdist(x, x).kthvalue(neighbors + 1, dim=1).values
+
+
+def share_of(right: Tensor, floor: float) -> Score:
+    """The share of answers (n,) that are true, with Wilson's interval (1927)."""
+    n, share, z = len(right), float(right.double().mean()), 1.959964
+    middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+    return Score(share, max(0.0, middle - half), min(1.0, middle + half), floor)
