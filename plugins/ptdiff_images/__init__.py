@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ptdiff.modality import Data, Measurement, Modality, Progress, TensorSamples, Visualizer, Writer, option
+from ptdiff_images.networks import OPTIONS, build, sized
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,8 +25,12 @@ class Images(Modality):
     """Small images: scikit-learn's handwritten digits, or IDX files such as MNIST or Fashion-MNIST."""
 
     data: str = option("digits", "digits, a folder in MNIST's layout, or one file of training images (idx3)")
-    network: Network = option("unet", "the denoiser: unet, dit, or basic (a toy that is told neither level nor class)")
-    size: Size = option("small", "preset of the network, which the options below overrule")
+    network: Literal["unet", "dit", "basic"] = option(
+        "unet", "the denoiser: unet, dit, or basic (a toy that is told neither level nor class)"
+    )
+    size: Literal["tiny", "small", "base", "large"] = option(
+        "small", "preset of the network, which the options below overrule"
+    )
     width: int | None = option(None, "channels of the network; of a U-Net where it is finest")
     layers: int | None = option(None, "blocks of the U-Net at each resolution, layers of the DiT")
     heads: int | None = option(None, "attention heads of the DiT")
@@ -33,9 +38,13 @@ class Images(Modality):
     multipliers: tuple[int, ...] | None = option(None, "channels at each resolution of the U-Net, as [1, 2, 4]")
     attention: int | None = option(None, "how many of the coarsest resolutions of the U-Net have attention")
     linear_attention: bool | None = option(None, "linear attention at the other resolutions of the U-Net")
-    resample: Resample | None = option(None, "how the U-Net halves and doubles: strided unless set")
-    norm: Norm | None = option(None, "of the U-Net: group unless set")
-    activation: Activation | None = option(None, "of the U-Net: silu unless set")
+    resample: Literal["strided", "unshuffle", "bilinear", "transpose"] | None = option(
+        None, "how the U-Net halves and doubles: strided unless set"
+    )
+    norm: Literal["group", "rms", "instance"] | None = option(None, "of the U-Net: group unless set")
+    activation: Literal["silu", "gelu", "mish", "relu", "leaky-relu", "elu", "softplus", "tanh", "sigmoid"] | None = (
+        option(None, "of the U-Net: silu unless set")
+    )
     circular: bool | None = option(None, "a U-Net without edges: what leaves on one side comes in on the other")
     dropout: float | None = option(None, "rate of dropout in the blocks of the network")
     self_conditioning: bool | None = option(None, "show the network its own last estimate")

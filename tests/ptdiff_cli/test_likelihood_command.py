@@ -81,7 +81,7 @@ def test_mistakes_end_with_one_line(ptdiff, run: Path, arguments: list[object], 
 
 def test_quantised_images_are_measured_in_bits_of_their_values(ptdiff, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     path = tmp_path / "digits"
-    done = ptdiff("train", "-m", "images", "--steps", 2, "-o", "channels=8", "-o", "depth=1", "--out", path)
+    done = ptdiff("train", "-m", "images", "--steps", 2, "-o", "width=8", "-o", "layers=1", "--out", path)
     assert done.returncode == 0, done.stderr
     done = ptdiff("likelihood", path, "-n", 2, "--steps", 2, "--probes", 2, "--json")
     assert done.returncode == 0, done.stderr

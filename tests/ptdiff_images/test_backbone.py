@@ -9,7 +9,7 @@ from ptdiff.data import Data
 from ptdiff.denoiser import NetworkDenoiser
 from ptdiff.process import VPCosine
 from ptdiff_images import Images
-from ptdiff_images.backbone import UNet
+from ptdiff_images.unet import UNet
 
 
 def awake(net: torch.nn.Module) -> torch.nn.Module:
@@ -29,7 +29,7 @@ def inputs(*shape: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (1, 28, 28), (3, 17, 40), (1, 1, 1), (2, 5, 3), (1, 64, 64)])
 def test_any_size_goes_in_and_comes_out(shape: tuple[int, int, int]) -> None:
-    net = UNet(shape, 16, 1)
+    net = UNet(shape, width=16, layers=1)
     x, angle = inputs(*shape)
     assert torch.equal(net(x, angle, {}), torch.zeros_like(x))
     y = awake(net)(x, angle, {})
@@ -40,7 +40,7 @@ def test_any_size_goes_in_and_comes_out(shape: tuple[int, int, int]) -> None:
 @pytest.mark.parametrize("channels", [6, 16, 33])
 @pytest.mark.parametrize("classes", [0, 3])
 def test_gradients_reach_every_parameter(channels: int, classes: int) -> None:
-    net = awake(UNet((1, 9, 20), channels, 2, classes))
+    net = awake(UNet((1, 9, 20), classes, width=channels, layers=2))
     x, angle = inputs(1, 9, 20)
     net(x, angle, {"label": torch.tensor([-1, 0, 1, 2])} if classes else {}).square().sum().backward()
     for name, parameter in net.named_parameters():
@@ -50,7 +50,7 @@ def test_gradients_reach_every_parameter(channels: int, classes: int) -> None:
 
 
 def test_a_label_of_minus_one_is_no_label() -> None:
-    net = awake(UNet((1, 8, 8), 16, 1, 10))
+    net = awake(UNet((1, 8, 8), 10, width=16, layers=1))
     x, angle = inputs(1, 8, 8)
     none = net(x, angle, {})
     assert torch.equal(none, net(x, angle, {"label": torch.full((4,), -1)}))
@@ -59,7 +59,7 @@ def test_a_label_of_minus_one_is_no_label() -> None:
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (1, 28, 28)])
 def test_every_output_pixel_sees_every_input_pixel(shape: tuple[int, int, int]) -> None:
-    net = awake(UNet(shape, 16, 2))
+    net = awake(UNet(shape, width=16, layers=2))
     x, angle = inputs(*shape)
     x.requires_grad_()
     net(x, angle, {})[:, 0, 0, 0].sum().backward()
@@ -68,7 +68,7 @@ def test_every_output_pixel_sees_every_input_pixel(shape: tuple[int, int, int]) 
 
 
 def test_images_do_not_see_each_other_and_all_see_their_level() -> None:
-    net = awake(UNet((1, 8, 8), 16, 1))
+    net = awake(UNet((1, 8, 8), width=16, layers=1))
     x, angle = inputs(1, 8, 8)
     y = net(x, angle, {})
     assert torch.allclose(net(x[2:3], angle[2:3], {}), y[2:3], atol=1e-5)
@@ -86,7 +86,7 @@ def test_it_learns_to_denoise_digits_in_seconds() -> None:
     assert data.train is not None
     assert data.val is not None
     torch.manual_seed(0)
-    process, denoiser = VPCosine(), NetworkDenoiser(UNet((1, 8, 8), 16, 1, 10))
+    process, denoiser = VPCosine(), NetworkDenoiser(UNet((1, 8, 8), 10, width=16, layers=1))
     optimizer = torch.optim.Adam(denoiser.parameters(), 4e-3)
     for _ in range(80):
         x0, label = data.train.batch(torch.randint(len(data.train), (32,)), 0)

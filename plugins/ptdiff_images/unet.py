@@ -1,0 +1,134 @@
+"""A U-Net for images of any size (Ronneberger et al. 2015; Ho et al. 2020), told level, class and augmentation.
+
+A patch of pixels is folded into channels until at most ``finest`` of them a side are left; from there every resolution
+has half the side of the one before.  At each, ``layers`` blocks on the way down and as many on the way up:
+
+    x -> fold -> conv -> blocks -+------------------------------------------> cat -> blocks -> conv -> unfold -> y
+                                 +-> down -> blocks -+-> … -> cat -> blocks -> up -+
+
+Images whose sides do not divide are padded right and below by repeating their edge, and cut at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ptdiff.data import Condition
+from ptdiff_images import resample as resampling
+from ptdiff_images.attention import Attention, LinearAttention
+from ptdiff_images.inputs import Shape, Told, padded, patch_of, with_estimate
+from ptdiff_images.networks import Resample
+from ptdiff_images.style import Style, zero
+
+
+class Block(nn.Module):
+    """Two 3 x 3 convolutions beside the identity, the second one told the embedding and zero at the start."""
+
+    def __init__(self, channels: int, out: int, embedding: int, style: Style) -> None:
+        super().__init__()
+        self.activate = style.activate
+        self.norm1, self.conv1 = style.normalize(channels), style.conv(channels, out)
+        self.film = nn.Linear(embedding, 2 * out)
+        self.norm2, self.drop, self.conv2 = style.normalize(out), style.drop(), zero(style.conv(out, out))
+        self.skip = nn.Identity() if channels == out else nn.Conv2d(channels, out, 1)
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        """x (b, channels, h, w) to (b, out, h, w)."""
+        h = self.conv1(self.activate(self.norm1(x)))
+        scale, shift = self.film(embedding)[:, :, None, None].chunk(2, dim=1)
+        h = self.conv2(self.drop(self.activate(torch.addcmul(shift, self.norm2(h), 1 + scale))))
+        y: Tensor = self.skip(x) + h
+        return y
+
+
+class Stage(nn.Module):
+    """``layers`` blocks at one resolution, each followed by attention where there is one."""
+
+    def __init__(
+        self, channels: int, out: int, embedding: int, layers: int, attention: type[Attention] | None, style: Style
+    ) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(Block(out if n else channels, out, embedding, style) for n in range(layers))
+        self.attention = nn.ModuleList(
+            nn.Identity() if attention is None else attention(out, style) for _ in range(layers)
+        )
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        """x (b, channels, h, w) to (b, out, h, w)."""
+        for block, attention in zip(self.blocks, self.attention, strict=True):
+            x = attention(block(x, embedding))
+        return x
+
+
+class UNet(nn.Module):
+    """``forward(x, angle, cond) -> y`` for images x (b, *shape) with shape (colors, height, width).
+
+    multipliers: the channels of each resolution, finest first, in units of ``width``.
+    attention: how many of the coarsest have softmax attention; linear_attention: whether the others have a linear one.
+    ValueError where ``circular`` images do not divide into patches as often as they are halved.
+    """
+
+    def __init__(
+        self,
+        shape: Shape,
+        classes: int = 0,
+        augment: int = 0,
+        *,
+        width: int = 32,
+        layers: int = 2,
+        multipliers: Sequence[int] = (1, 2),
+        finest: int = 16,
+        attention: int = 1,
+        linear_attention: bool = False,
+        resample: Resample = "strided",
+        self_conditioning: bool = False,
+        style: Style | None = None,
+    ) -> None:
+        super().__init__()
+        style = Style() if style is None else style
+        self.patch = patch_of(shape, finest)
+        self.step = self.patch * 2 ** (len(multipliers) - 1)
+        if style.circular and any(side % self.step for side in shape[1:]):
+            raise ValueError(f"circular images need sides that {self.step} divides, not {shape[1]} x {shape[2]}")
+        self.self_conditioning, self.activate = self_conditioning, style.activate
+        embedding, folded = 4 * width, shape[0] * self.patch**2
+        sizes = [width * m for m in multipliers]
+        kinds = [
+            Attention if len(sizes) - n <= attention else LinearAttention if linear_attention else None
+            for n in range(len(sizes))
+        ]
+
+        def stage(channels: int, n: int) -> Stage:
+            return Stage(channels, sizes[n], embedding, layers, kinds[n], style)
+
+        *fine, last = range(len(sizes))
+        self.told = Told(embedding, classes, augment)
+        self.first = style.conv(folded * (2 if self_conditioning else 1), sizes[0])
+        self.down = nn.ModuleList(stage(sizes[n], n) for n in fine)
+        self.shrink = nn.ModuleList(resampling.down(resample, sizes[n], sizes[n + 1], style) for n in fine)
+        self.middle = stage(sizes[last], last)
+        self.grow = nn.ModuleList(resampling.up(resample, sizes[n + 1], sizes[n], style) for n in fine)
+        self.up = nn.ModuleList(stage(2 * sizes[n], n) for n in fine)
+        self.norm = style.normalize(sizes[0])
+        self.last = zero(style.conv(sizes[0], folded))
+
+    def forward(self, x: Tensor, angle: Tensor, cond: Condition) -> Tensor:
+        """x (b, colors, height, width), angle (b,) to y of the shape of x."""
+        height, width = x.shape[-2:]
+        seen = padded(with_estimate(x, cond) if self.self_conditioning else x, self.step)
+        embedding = self.told(angle, cond)
+        h = self.first(functional.pixel_unshuffle(seen, self.patch))
+        passed = []
+        for stage, shrink in zip(self.down, self.shrink, strict=True):
+            h = stage(h, embedding)
+            passed.append(h)
+            h = shrink(h)
+        h = self.middle(h, embedding)
+        for stage, grow in zip(reversed(self.up), reversed(self.grow), strict=True):
+            h = stage(torch.cat([passed.pop(), grow(h)], dim=1), embedding)
+        y = functional.pixel_shuffle(self.last(self.activate(self.norm(h))), self.patch)
+        return y[..., :height, :width]
