@@ -73,6 +73,7 @@ def _choices(config: Config) -> None:
     from ptdiff.sampling import Plan
     from ptdiff.training.corruption import NOISES
     from ptdiff.training.ema import averages_of
+    from ptdiff.training.optimizer import OPTIMIZERS
     from ptdiff.training.schedule import SCHEDULES
     from ptdiff.weighting import WEIGHTINGS
 
@@ -83,6 +84,7 @@ def _choices(config: Config) -> None:
     choose("noise", NOISES, config.noise)
     choose("coupling", COUPLINGS, config.coupling)
     choose("schedule", SCHEDULES, config.training.schedule)
+    choose("optimizer", OPTIMIZERS, config.training.optimizer)
     averages_of(config.training)
     Plan.chosen(config.process, config.sampling)
     if config.prediction not in PREDICTIONS:

@@ -87,6 +87,7 @@ def catalogs() -> dict[str, Mapping[str, type[Any]]]:
     from ptdiff.threshold import THRESHOLDS
     from ptdiff.training.corruption import NOISES
     from ptdiff.training.ema import AVERAGES
+    from ptdiff.training.optimizer import OPTIMIZERS
     from ptdiff.training.schedule import SCHEDULES
     from ptdiff.weighting import WEIGHTINGS
 
@@ -99,6 +100,7 @@ def catalogs() -> dict[str, Mapping[str, type[Any]]]:
         "coupling": COUPLINGS,
         "average": AVERAGES,
         "schedule": SCHEDULES,
+        "optimizer": OPTIMIZERS,
         "solver": SOLVERS | ADAPTIVE,
         "spacing": SPACINGS,
         "guidance": GUIDANCE,

@@ -33,7 +33,7 @@ from ptdiff.training.draws import Draws, Randomness
 from ptdiff.training.ema import EMA, averages_of, part_name
 from ptdiff.training.loss_history import LossHistory
 from ptdiff.training.noise_scale import EVERY, NoiseScale
-from ptdiff.training.optimizer import adamw
+from ptdiff.training.optimizer import OPTIMIZERS
 from ptdiff.training.schedule import SCHEDULES
 from ptdiff.training.shards import Shards
 from ptdiff.weighting import WEIGHTINGS
@@ -81,11 +81,11 @@ class DiffusionModule(pl.LightningModule):
         self.shards: Shards | None = None
         self.noise_scale = NoiseScale()
         # counters of this rank; not buffers, because the first rank's buffers overwrite those of the others
-        self.skipped, self.in_a_row = torch.zeros(()), torch.zeros(())
+        self.skipped, self.in_a_row, self.norm = torch.zeros(()), torch.zeros(()), torch.zeros(())
         self.bands = Bands()
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        return adamw(self.parameters(), self.plan)
+        return choose("optimizer", OPTIMIZERS, self.plan.optimizer).build(self, self.plan)
 
     def on_fit_start(self) -> None:
         self.make_averages()
@@ -192,9 +192,9 @@ class DiffusionModule(pl.LightningModule):
             torch.cuda.manual_seed(seed)
         optimizer.zero_grad(set_to_none=True)
         losses = self._gradients(step, random)
-        norm = torch.nn.utils.clip_grad_norm_(self.parameters(), self.plan.clip)
+        self.norm = torch.nn.utils.clip_grad_norm_(self.parameters(), self.plan.clip)
         # the fused optimiser leaves everything as it is where found_inf is set: no wait for the device to decide
-        bad = (~torch.isfinite(norm)).float()
+        bad = (~torch.isfinite(self.norm)).float()
         optimizer.found_inf = bad  # type: ignore[attr-defined]
         optimizer.step()
         self.skipped += bad

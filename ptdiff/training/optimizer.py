@@ -1,25 +1,142 @@
-"""The optimiser: AdamW (Loshchilov and Hutter 2019), fused."""
+"""Optimisers by name: AdamW, and Muon for the hidden matrices with AdamW for the rest.
+
+One learning rate serves both: a step of Muon is scaled to the size of a step of AdamW.  Where ``found_inf`` is set on
+the optimiser (ptdiff.training.module), a step leaves all as it was, and no wait for the device decides that.
+
+G: the gradient of a matrix.   M: its running mean.   O: the orthogonal matrix nearest to a direction.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ptdiff.config import Training
 
+NARROWEST = 16
+"""A matrix with fewer rows or columns reads or writes the data, which AdamW suits better."""
 
-def adamw(parameters: Iterable[nn.Parameter], plan: Training) -> torch.optim.AdamW:
-    """AdamW with the numbers of ``plan``; gains, biases and embeddings of one axis are not shrunk."""
-    found = list(parameters)
-    matrices, others = [p for p in found if p.ndim >= 2], [p for p in found if p.ndim < 2]
+
+class Choice(Protocol):
+    """A way to move weights."""
+
+    def build(self, network: nn.Module, plan: Training) -> torch.optim.Optimizer:
+        """The optimiser of all weights of ``network``, with the numbers of ``plan``."""
+        ...
+
+
+@dataclass(frozen=True)
+class AdamW:
+    """Adam with decoupled decay (Loshchilov and Hutter 2019), fused; gains and biases are not shrunk."""
+
+    def build(self, network: nn.Module, plan: Training) -> torch.optim.AdamW:
+        return torch.optim.AdamW(_by_shape(list(network.parameters())), fused=True, **_numbers(plan))
+
+
+@dataclass(frozen=True)
+class Muon:
+    """Momentum made orthogonal, for matrices inside the network (Jordan et al. 2024); AdamW for the rest."""
+
+    momentum: float = 0.95
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.momentum < 1:
+            raise ValueError(f"momentum must lie in [0, 1), not {self.momentum}")
+
+    def build(self, network: nn.Module, plan: Training) -> torch.optim.Optimizer:
+        inside = {id(layer.weight) for layer in network.modules() if hidden(layer)}
+        matrices = [p for p in network.parameters() if id(p) in inside]
+        others = [p for p in network.parameters() if id(p) not in inside]
+        return Orthogonal(matrices, others, self.momentum, _numbers(plan))
+
+
+OPTIMIZERS: Mapping[str, type[Choice]] = {"adamw": AdamW, "muon": Muon}
+"""Name -> optimiser."""
+
+
+def hidden(layer: nn.Module) -> bool:
+    """Whether the weight of a layer is a matrix inside the network: a linear map or a convolution, wide on both sides.
+
+    >>> hidden(nn.Linear(96, 192)), hidden(nn.Linear(96, 3)), hidden(nn.Embedding(64, 64))
+    (True, False, False)
+    """
+    if not isinstance(layer, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d):
+        return False
+    return min(layer.weight.flatten(1).shape) >= NARROWEST
+
+
+class Orthogonal(torch.optim.AdamW):
+    """Muon on ``matrices``, AdamW on ``others``; ``numbers``: lr, betas and weight_decay of both."""
+
+    def __init__(
+        self, matrices: list[nn.Parameter], others: list[nn.Parameter], momentum: float, numbers: Mapping[str, Any]
+    ) -> None:
+        groups = [*_by_shape(others), *([{"params": matrices, "momentum": momentum}] if matrices else [])]
+        super().__init__(groups, fused=True, **numbers)
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        """One step of all; ``closure`` is not supported."""
+        if closure is not None:
+            raise ValueError("a step of Muon takes no closure")
+        for group in self.param_groups:
+            if "momentum" in group:
+                self._turn(group)
+        # matrices are done, and have no gradient left for this
+        super().step()
+
+    def _turn(self, group: dict[str, Any]) -> None:
+        alike: dict[torch.Size, list[nn.Parameter]] = defaultdict(list)
+        for p in group["params"]:
+            if p.grad is not None:
+                alike[p.flatten(1).shape].append(p)
+        for shape, weights in alike.items():
+            for p in weights:
+                if not self.state[p]:
+                    # AdamW looks for the count of steps in every state that it loads
+                    self.state[p].update(step=torch.zeros((), device=p.device), momentum=torch.zeros_like(p))
+            grad = torch.stack([p.grad.flatten(1) for p in weights if p.grad is not None])
+            mean = torch.stack([self.state[p]["momentum"].flatten(1) for p in weights])
+            good = 1 - getattr(self, "found_inf", torch.zeros((), device=grad.device))
+            grad = torch.where(good > 0, grad, 0)
+            mean = mean + (grad - mean) * ((1 - group["momentum"]) * good)
+            # Nesterov's look ahead; the factor makes the entries' mean square that of AdamW (Liu et al. 2025, eq. 4)
+            ahead = orthogonal(grad + (mean - grad) * group["momentum"])
+            rate = group["lr"] * good
+            move = ahead * (0.2 * max(shape) ** 0.5 * rate)
+            for p, m, d in zip(weights, mean, move, strict=True):
+                self.state[p]["momentum"].copy_(m.view_as(p))
+                self.state[p]["step"] += good
+                p.mul_(1 - rate * group["weight_decay"]).sub_(d.view_as(p))
+                p.grad = None
+
+
+def orthogonal(g: Tensor) -> Tensor:
+    """About the orthogonal factors of matrices ``g`` (k, n, m): singular values within 0.7 to 1.2 of 1, zeros stay.
+
+    Five quintic Newton-Schulz iterations (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/), all
+    matrices of a shape at once; in float32, which is faster than bfloat16 on CPUs at these sizes.
+    """
+    tall = g.shape[-2] > g.shape[-1]
+    x = g.float().mT if tall else g.float()
+    x = x / x.norm(dim=(-2, -1), keepdim=True).clamp(min=1e-20)
+    for _ in range(5):
+        a = x @ x.mT
+        x = 3.4445 * x + (-4.7750 * a + 2.0315 * (a @ a)) @ x
+    out: Tensor = x.mT if tall else x
+    return out.to(g.dtype)
+
+
+def _by_shape(weights: list[nn.Parameter]) -> list[dict[str, Any]]:
+    matrices, others = [p for p in weights if p.ndim >= 2], [p for p in weights if p.ndim < 2]
     groups: list[dict[str, Any]] = [{"params": matrices}, {"params": others, "weight_decay": 0.0}]
-    return torch.optim.AdamW(
-        [group for group in groups if group["params"]],
-        lr=plan.lr,
-        betas=plan.betas,
-        weight_decay=plan.weight_decay,
-        fused=True,
-    )
+    return [group for group in groups if group["params"]]
+
+
+def _numbers(plan: Training) -> dict[str, Any]:
+    return {"lr": plan.lr, "betas": plan.betas, "weight_decay": plan.weight_decay}

@@ -72,6 +72,19 @@ def test_what_a_run_learns_beside_its_weights_goes_on_bit_for_bit(start: Start, 
     assert ("log_variance" in names) == (name != "loss-aware")
 
 
+def test_a_run_under_muon_goes_on_bit_for_bit(start: Start) -> None:
+    plain = start("plain", inner_steps=1)
+    plain.fit()
+    whole = start("whole", inner_steps=1, optimizer={"name": "muon"})
+    assert whole.fit().steps == 40
+    parted = start("parted", inner_steps=1, optimizer={"name": "muon"})
+    assert parted.fit(stop_at(17)).steps in (17, 18)
+    assert parted.fit().steps == 40
+    assert_bit_equal(whole.tensors(), parted.tensors())
+    assert any(key.endswith(".momentum") for key in whole.tensors())
+    assert not any(key.endswith(".momentum") for key in plain.tensors())
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("two_threads")
 def test_threads_that_share_a_batch_learn_the_same_bits_every_time(start: Start) -> None:
