@@ -4,7 +4,11 @@ x_i, y_j are the two sets, flattened to vectors of dimension d.
 
 * Sliced Wasserstein distance: the root of the mean over random directions of W2^2 of the projections
   (Bonneel et al. 2015), here with equally large sets, so that W2 is a sort.
-* Energy distance: sqrt(2 E|x-y| - E|x-x'| - E|y-y'|), E over different pairs (Székely and Rizzo 2013).
+* Kernel discrepancy: E k(x,x') + E k(y,y') - 2 E k(x,y), E over different pairs, which makes it unbiased (Gretton et
+  al. 2012, eq. 3).
+  Energy distance: its root for k = -|x-y| (Székely and Rizzo 2013; Sejdinovic et al. 2013), cut off below at 0.
+  mmd_squared: for k = mean over s of exp(-|x-y|^2 / 2 s^2), s = 2, 1, 1/2, 1/4, 1/8 times the mean distance within
+  y; unbiased, hence negative for about half of all samples of the right distribution.
 
 Every score carries a bootstrap interval (resampling the generated samples) and a floor: what the training samples
 reach.
@@ -12,11 +16,14 @@ reach.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+Kernel = Callable[[Tensor], Tensor]
+"""Values of a kernel at distances of any shape."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +66,32 @@ def sliced_wasserstein(x: Tensor, y: Tensor, *, directions: int = 256, seed: int
 
 def energy_distance(x: Tensor, y: Tensor) -> float:
     """Energy distance between two sets (n, *shape) and (m, *shape); the unbiased estimate, cut off below at 0."""
-    if len(x) < 2 or len(y) < 2:
-        raise ValueError(f"the energy distance needs two samples of each set, not {len(x)} and {len(y)}")
-    return _energy(*_distances(x, y), torch.arange(len(x)))
+    return float(_discrepancy(x, y, torch.neg).clamp(min=0).sqrt())
+
+
+def mmd_squared(x: Tensor, y: Tensor) -> float:
+    """Squared maximum mean discrepancy of two sets (n, *shape) and (m, *shape), unbiased; kernel as above."""
+    return float(_discrepancy(x, y, gaussians(y)))
+
+
+def gaussians(y: Tensor) -> Kernel:
+    """The kernel of :func:`mmd_squared` as a function of distances; its widths come from up to 1,000 of y."""
+    some = _centered(y, y)[0][:: -(-len(y) // 1000)]
+    # the mean and not the median, which is 0 where most of discrete data is alike
+    width = 2 * float(torch.cdist(some, some).sum()) / max(1, len(some) * (len(some) - 1))
+    if not width > 0:
+        raise ValueError("a kernel takes its width from a set of samples that are not all alike")
+
+    def kernel(distance: Tensor) -> Tensor:
+        # half the width is the fourth power
+        value = torch.exp(distance.square() * (-0.5 / width**2))
+        total = value
+        for _ in range(4):
+            value = value.square().square()
+            total = total + value
+        return total / 5
+
+    return kernel
 
 
 def nearest(
@@ -83,25 +113,41 @@ def nearest(
     return torch.cat([f.values for f in found]), torch.cat([f.indices for f in found])
 
 
-def _distances(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """All distances between the sets, within x and within y."""
-    x, y = x.flatten(1).double(), y.flatten(1).double()
+def _discrepancy(x: Tensor, y: Tensor, kernel: Kernel, copies: Tensor | None = None) -> Tensor:
+    """The kernel discrepancy of resampled x: copies (rounds, n), how often each x counts; (rounds,), float64."""
+    if len(x) < 2 or len(y) < 2:
+        raise ValueError(f"a distance over pairs needs two samples of each set, not {len(x)} and {len(y)}")
+    x, y = _centered(x, y)
+    w = torch.ones(1, len(x), dtype=torch.float64) if copies is None else copies.double()
+    one = torch.ones(1, len(y), dtype=torch.float64)
+    across = sum((w[:, rows] @ k).sum(dim=1) for rows, k in _blocks(x, y, kernel)) / (w.sum(dim=1) * len(y))
+    return _within(x, kernel, w) + _within(y, kernel, one) - 2 * across
+
+
+def _within(x: Tensor, kernel: Kernel, w: Tensor) -> Tensor:
+    # a resampled set holds some items twice: pairs of an item with itself say nothing about E k(x,x')
+    total = torch.zeros(len(w), dtype=torch.float64)
+    for rows, k in _blocks(x, x, kernel):
+        k[torch.arange(len(rows)), rows] = 0
+        total += ((w[:, rows] @ k) * w).sum(dim=1)
+    return total / (w.sum(dim=1).square() - w.square().sum(dim=1))
+
+
+def _blocks(x: Tensor, y: Tensor, kernel: Kernel, size: int = 2**23) -> Iterator[tuple[Tensor, Tensor]]:
+    """Some rows at a time, and the kernel of these x with all y."""
+    for rows in torch.arange(len(x)).split(max(1, size // len(y))):
+        yield rows, kernel(torch.cdist(x[rows], y))
+
+
+def _centered(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     # cdist multiplies matrices, which loses the digits of a common offset
+    x, y = x.flatten(1).double(), y.flatten(1).double()
     middle = y.mean(dim=0)
-    x, y = x - middle, y - middle
-    return torch.cdist(x, y), torch.cdist(x, x), torch.cdist(y, y)
-
-
-def _energy(across: Tensor, within_x: Tensor, within_y: Tensor, rows: Tensor) -> float:
-    # a resampled set holds some items twice: pairs of an item with itself say nothing about E|x-x'|
-    different = rows[:, None] != rows[None, :]
-    x = within_x[rows][:, rows].sum() / different.sum()
-    m = len(within_y)
-    return float((2 * across[rows].mean() - x - within_y.sum() / (m * (m - 1))).clamp(min=0).sqrt())
+    return x - middle, y - middle
 
 
 def compare(samples: Tensor, reference: Tensor, training: Tensor, seed: int = 0) -> dict[str, Score]:
-    """Sliced Wasserstein and energy distance of ``samples`` to ``reference``, with intervals and floors.
+    """Sliced Wasserstein, energy and kernel distances of ``samples`` to ``reference``, with intervals and floors.
 
     The intervals resample the generated samples; that the reference is a sample too is what the floor shows.
     """
@@ -113,23 +159,35 @@ def compare(samples: Tensor, reference: Tensor, training: Tensor, seed: int = 0)
     def sliced(rows: Tensor) -> float:
         return sliced_wasserstein(samples[rows], reference, seed=seed)
 
-    distances = _distances(samples, reference)
-
-    def energy(rows: Tensor) -> float:
-        return _energy(*distances, rows)
-
-    floors = {
-        "sliced_wasserstein": sliced_wasserstein(training, reference, seed=seed),
-        "energy": energy_distance(training, reference),
-    }
-    statistics = {"sliced_wasserstein": sliced, "energy": energy}
-    scores = {}
-    for name, of in statistics.items():
-        low, high = bootstrap(of, n, rounds=100, seed=seed)
-        value = of(torch.arange(n))
-        # no distance is negative, and one that was cut off at 0 may lie outside the moved quantiles
-        scores[name] = Score(value, max(0.0, min(low, value)), max(high, value), floors[name])
+    value = sliced(torch.arange(n))
+    low, high = bootstrap(sliced, n, seed=seed)
+    floor = sliced_wasserstein(training, reference, seed=seed)
+    # no distance is negative, and one that was cut off at 0 may lie outside the moved quantiles
+    scores = {"sliced_wasserstein": Score(value, max(0.0, min(low, value)), max(high, value), floor)}
+    # the set itself, and resampled sets
+    copies = torch.cat([torch.ones(1, n), _resampled(n, 100, seed)])
+    value, low, high = _interval(_discrepancy(samples, reference, torch.neg, copies).clamp(min=0).sqrt())
+    floor = energy_distance(training, reference)
+    scores["energy"] = Score(value, max(0.0, min(low, value)), max(high, value), floor)
+    # a single value has no width, and no kernel
+    if bool((reference != reference[0]).any()):
+        kernel = gaussians(reference)
+        value, low, high = _interval(_discrepancy(samples, reference, kernel, copies))
+        scores["mmd_squared"] = Score(value, low, high, float(_discrepancy(training, reference, kernel)))
     return scores
+
+
+def _resampled(count: int, rounds: int, seed: int) -> Tensor:
+    """How often each of ``count`` items is drawn in ``rounds`` resamplings, (rounds, count)."""
+    draws = torch.randint(count, (rounds, count), generator=torch.Generator().manual_seed(seed))
+    return torch.zeros(rounds, count).scatter_add_(1, draws, torch.ones(rounds, count))
+
+
+def _interval(values: Tensor) -> tuple[float, float, float]:
+    """The first value, and the moved quantiles of the others, as in :func:`bootstrap`."""
+    value, spread = float(values[0]), values[1:].double()
+    low, high = (spread.quantile(torch.tensor([0.025, 0.975], dtype=torch.float64)) - spread.mean()).tolist()
+    return value, value + low, value + high
 
 
 def memorization(samples: Tensor, held_out: Tensor, seed: int = 0) -> Score:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from ptdiff.metrics import bootstrap, compare, energy_distance, sliced_wasserstein
+from ptdiff.metrics import bootstrap, compare, energy_distance, mmd_squared, sliced_wasserstein
 
 
 def normal(n: int, *shape: int, seed: int = 0) -> Tensor:
@@ -86,10 +86,54 @@ def test_the_squared_energy_distance_of_equal_distributions_is_unbiased() -> Non
     assert 80 <= zeros <= 150
 
 
+def pairs(x: Tensor, y: Tensor, width: float) -> tuple[float, float, float]:
+    """Kernel sums as they are written in the paper, pair by pair."""
+
+    def k(a: Tensor, b: Tensor) -> float:
+        square = float((a - b).square().sum())
+        return sum(math.exp(-square / (2 * (width * 2.0**p) ** 2)) for p in (1, 0, -1, -2, -3)) / 5
+
+    within_x = [k(a, b) for i, a in enumerate(x) for j, b in enumerate(x) if i != j]
+    within_y = [k(a, b) for i, a in enumerate(y) for j, b in enumerate(y) if i != j]
+    return float(np.mean(within_x)), float(np.mean(within_y)), float(np.mean([k(a, b) for a in x for b in y]))
+
+
+def test_the_squared_discrepancy_is_its_definition_pair_by_pair() -> None:
+    x, y = normal(9, 2, seed=1), 2 * normal(7, 2, seed=2) + 0.7
+    width = float(torch.cdist(y, y).sum()) / (7 * 6)
+    within_x, within_y, across = pairs(x, y, width)
+    assert mmd_squared(x, y) == pytest.approx(within_x + within_y - 2 * across, rel=1e-9)
+
+
+def test_the_squared_discrepancy_of_equal_distributions_has_mean_zero() -> None:
+    values = np.array([mmd_squared(normal(20, 2, seed=2 * i), normal(20, 2, seed=2 * i + 1)) for i in range(300)])
+    assert abs(values.mean()) < 3 * values.std() / math.sqrt(300)
+    # a biased estimate lies higher by about 2 (1 - E k) / n
+    assert values.std() / math.sqrt(300) < 0.02 * 0.5 / 3
+    assert mmd_squared(normal(200, 2, seed=1) + 1, normal(200, 2, seed=2)) > 5 * values.std()
+
+
+def test_resampling_by_counts_is_resampling_by_rows() -> None:
+    samples, reference, training = normal(40, 2, seed=1), normal(40, 2, seed=2), normal(40, 2, seed=3)
+    found = compare(samples, reference, training, seed=4)
+    within, across = torch.cdist(samples, samples), torch.cdist(samples, reference)
+    other = torch.cdist(reference, reference).sum() / (40 * 39)
+    draws = torch.randint(40, (100, 40), generator=torch.Generator().manual_seed(4))
+    values = []
+    for rows in draws:
+        different = rows[:, None] != rows[None, :]
+        inside = within[rows][:, rows].sum() / different.sum()
+        values.append(float((2 * across[rows].mean() - inside - other).clamp(min=0).sqrt()))
+    low, high = np.quantile(values, [0.025, 0.975]) - np.mean(values)
+    energy = found["energy"]
+    assert energy.low == pytest.approx(max(0.0, min(energy.value + low, energy.value)), abs=1e-9)
+    assert energy.high == pytest.approx(max(energy.value, energy.value + high), abs=1e-9)
+
+
 @pytest.mark.parametrize("offset", [1e3, 1e6])
 def test_a_common_offset_changes_no_distance(offset: float) -> None:
     x, y = normal(100, 6, seed=1), 1.3 * normal(100, 6, seed=2)
-    for distance in (sliced_wasserstein, energy_distance):
+    for distance in (sliced_wasserstein, energy_distance, mmd_squared):
         assert distance(x + offset, y + offset) == pytest.approx(distance(x, y), rel=1e-5)
 
 
@@ -148,6 +192,8 @@ def test_scores_hold_their_value_in_the_interval_and_the_floor_of_training_sampl
     assert scores["sliced_wasserstein"].floor == sliced_wasserstein(training, reference)
     assert scores["energy"].value == pytest.approx(energy_distance(samples, reference), rel=1e-9)
     assert scores["energy"].floor == energy_distance(training, reference)
+    assert scores["mmd_squared"].value == pytest.approx(mmd_squared(samples, reference), rel=1e-9)
+    assert scores["mmd_squared"].floor == mmd_squared(training, reference)
     for score in scores.values():
         assert score.low < score.value < score.high
         assert score.floor < score.low
@@ -162,5 +208,21 @@ def test_sets_of_other_sizes_are_cut_to_the_smallest() -> None:
 def test_an_interval_holds_its_value_even_where_a_distance_is_cut_off_at_zero() -> None:
     for seed in range(8):
         sets = torch.randn(3, 16, 2, generator=torch.Generator().manual_seed(seed)).unbind()
-        for score in compare(*sets).values():
-            assert 0 <= score.low <= score.value <= score.high
+        for name, score in compare(*sets).items():
+            assert score.low <= score.value <= score.high
+            # the squared one is unbiased, hence may lie below
+            assert score.low >= 0 or name == "mmd_squared"
+
+
+def test_a_reference_that_is_one_point_has_no_kernel_width() -> None:
+    alike = torch.ones(5, 2)
+    assert set(compare(normal(5, 2), alike, alike)) == {"sliced_wasserstein", "energy"}
+    with pytest.raises(ValueError, match="not all alike"):
+        mmd_squared(normal(5, 2), alike)
+
+
+def test_large_sets_are_taken_in_blocks() -> None:
+    # more pairs than one block holds
+    x, y = normal(3000, 2, seed=1), normal(3000, 2, seed=2)
+    exact = 2 * torch.cdist(x, y).mean() - (torch.cdist(x, x).sum() + torch.cdist(y, y).sum()) / (3000 * 2999)
+    assert energy_distance(x, y) == pytest.approx(float(exact.clamp(min=0).sqrt()), abs=1e-7)
