@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 # sides in pixels of a whole sheet and of one image on it
 _SHEET, _LARGEST = 1400, 128
-# between the images of a tile
-_GAP = 4
+# pixels between the images of a tile, and the largest square for a pixel there: larger ones are hard to read
+_GAP, _BLOCK = 4, 8
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Sheets(Visualizer):
         samples = np.asarray(samples)
         columns = sheet_columns(len(samples))
         room = (side - _GAP * (columns - 1)) // columns
-        factor = max(1, room // max(samples.shape[-2:]))
+        factor = min(_BLOCK, max(1, room // max(samples.shape[-2:])))
         images = [fitted(_enlarged(to_bytes(sample), factor), room) for sample in samples]
         return contact_sheet(images, columns=columns, gap=_GAP)[_GAP:-_GAP, _GAP:-_GAP]
 

@@ -87,7 +87,7 @@ class Scatter(Visualizer):
         size = float(np.clip(0.03 * side**2 / max(len(samples), 1), 0.6, 20))
         axes.scatter(samples[:, 0], samples[:, 1], s=size, c=color, alpha=0.6, linewidths=0)
         x, y, reach = self.frame or self._frame(samples)
-        reach *= 1.25
+        reach *= 1.1
         axes.set(xlim=(x - reach, x + reach), ylim=(y - reach, y + reach))
         canvas.draw()  # type: ignore[no-untyped-call]
         pixels = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
