@@ -8,7 +8,7 @@ import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -41,9 +41,9 @@ def workplace(entry: Path, advice: str = "set PTDIFF_CACHE to a folder with room
             shutil.rmtree(temporary, ignore_errors=True)
 
 
-def keep(folder: Path, entry: Path) -> None:
+def keep(folder: Path, entry: Path, check: Callable[[Path], object] = load) -> None:
     """Make what was written in a workplace the entry, and remove those for earlier states of the files."""
-    take_place(folder, entry)
+    take_place(folder, entry, check)
     asked_for = entry.name.rpartition("-")[0]
     for old in entry.parent.glob(f"{asked_for}-*"):
         if old != entry:
@@ -61,15 +61,18 @@ def remove(entry: Path) -> None:
         shutil.rmtree(aside, ignore_errors=True)
 
 
-def take_place(temporary: Path, entry: Path) -> None:
-    """Another process may do the same at the same time: the entries are equal, either may stay."""
+def take_place(temporary: Path, entry: Path, check: Callable[[Path], object] = load) -> None:
+    """Another process may do the same at the same time: the entries are equal, either may stay.
+
+    check: raises DamagedError for an entry that cannot be used, FileNotFoundError where there is none.
+    """
     for _ in range(10):
         try:
             temporary.rename(entry)
             return
         except OSError:
             try:
-                load(entry)
+                check(entry)
                 return
             except DamagedError:
                 remove(entry)

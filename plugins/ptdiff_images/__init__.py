@@ -1,4 +1,4 @@
-"""Small labelled images: handwritten digits that ship with scikit-learn, and IDX files such as MNIST."""
+"""Images: handwritten digits that ship with scikit-learn, published sets by name, any folder of pictures."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from ptdiff.modality import Data, Measurement, Modality, Progress, TensorSamples, Visualizer, Writer, option
+from ptdiff.modality import Data, Measurement, Modality, Progress, Visualizer, Writer, option
 from ptdiff_images.networks import OPTIONS, build, sized
 
 if TYPE_CHECKING:
@@ -15,16 +15,28 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from ptdiff.metrics import Score
-    from ptdiff_datasets.images import ImageSplit
 
 __all__ = ["Images"]
 
 
 @dataclass(frozen=True)
 class Images(Modality):
-    """Small images: scikit-learn's handwritten digits, or IDX files such as MNIST or Fashion-MNIST."""
+    """Images: scikit-learn's handwritten digits, MNIST and its kin, CIFAR, flowers, or a folder of your own."""
 
-    data: str = option("digits", "digits, a folder in MNIST's layout, or one file of training images (idx3)")
+    data: str = option(
+        "digits",
+        "digits, mnist, fashion-mnist, kmnist, cifar10, cifar100, flowers, or a folder (of pictures, or like these)",
+    )
+    pixels: int | None = option(
+        None, "side of the images: pictures are scaled and cut to it (32 unless set), others are padded with black"
+    )
+    gray: bool = option(False, "one channel of gray instead of colors")
+    flip: bool = option(False, "mirror every other training image")
+    rotate: float = option(0.0, "turn training images by up to so many degrees either way")
+    augment: float = option(
+        0.0,
+        "probability of each change (mirrored, moved, stretched, …) of which the network is told, so that none leaks",
+    )
     network: Literal["unet", "dit", "basic"] = option(
         "unet", "the denoiser: unet, dit, or basic (a toy that is told neither level nor class)"
     )
@@ -50,6 +62,12 @@ class Images(Modality):
     self_conditioning: bool | None = option(None, "show the network its own last estimate")
 
     def __post_init__(self) -> None:
+        if self.pixels is not None and not 1 <= self.pixels <= 4096:
+            raise ValueError(f"pixels must be from 1 to 4096, not {self.pixels}")
+        if not 0 <= self.rotate <= 180:
+            raise ValueError(f"rotate must be from 0 to 180 degrees, not {self.rotate}")
+        if not 0 <= self.augment <= 1:
+            raise ValueError(f"augment must be a probability, not {self.augment}")
         self._network()
 
     def _network(self) -> dict[str, Any]:
@@ -57,47 +75,21 @@ class Images(Modality):
         return sized(self.network, self.size, {name: getattr(self, name) for name in OPTIONS})
 
     def dataset(self) -> Data:
-        """All images in memory, float32 (1, height, width) in [0, 1], with labels where there are any."""
-        import torch
+        """float32 (channels, height, width) in [0, 1], with labels where there are any; kept as bytes."""
+        from ptdiff_images.augment import Augmentation, augmented
+        from ptdiff_images.sources import images
 
-        train, val = self._splits()
-        labels = [] if train.label is None or val.label is None else [*train.label, *val.label]
-        classes = tuple(str(n) for n in range(int(max(labels)) + 1)) if labels else ()
-
-        def samples(split: ImageSplit) -> TensorSamples:
-            return TensorSamples(
-                torch.from_numpy(split.pixels), None if split.label is None else torch.from_numpy(split.label)
-            )
-
-        shape = train.pixels.shape[1:]
-        of = f", {len(classes)} classes" if classes else ""
-        size = " x ".join(str(n) for n in shape[1:])
-        summary = {
-            "text": f"{self.data}: {len(train):,} images of {size} pixels{of}, and {len(val):,} held out",
-            "source": self.data,
-            "train": len(train),
-            "val": len(val),
-        }
-        data = Data(shape, classes, train=samples(train), val=samples(val), summary=summary)
-        return data.measured(keep=(-3,))
-
-    def _splits(self) -> tuple[ImageSplit, ImageSplit]:
-        from pathlib import Path
-
-        from ptdiff.names import unknown
-        from ptdiff_datasets import images
-
-        if self.data == "digits":
-            return images.digits()
-        path = Path(self.data)
-        if not (path.exists() or path.suffix or path.name != self.data):
-            raise unknown("image set, file or folder", self.data, ["digits"])
-        return images.mnist(path)
+        # the images as they are tell mean and scale
+        data = images(self.data, self.pixels, self.gray).measured(keep=(-3,))
+        return augmented(data, Augmentation(self.flip, self.rotate, self.augment))
 
     def backbone(self, data: Data) -> nn.Module:
         """The denoiser; the small U-Net has 0.4 M parameters."""
+        from ptdiff_images.augment import AUGMENT_LABELS
+
         colors, height, width = data.shape
-        return build(self.network, (colors, height, width), len(data.classes), 0, self._network())
+        told = len(AUGMENT_LABELS) if self.augment else 0
+        return build(self.network, (colors, height, width), len(data.classes), told, self._network())
 
     def visualizer(self) -> Visualizer:
         """Contact sheets."""

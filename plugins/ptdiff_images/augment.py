@@ -20,13 +20,13 @@ function of (seed of the run, step).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ptdiff.data import Condition, Samples
+from ptdiff.data import Condition, Data, Samples
 from ptdiff.noise import Stream, mix, normal, uniform
 
 AUGMENT_LABELS = (
@@ -163,3 +163,8 @@ class Augmented:
         x, cond = self.samples.batch(ids, seed)
         x, labels = self.how(x, ids, seed)
         return x, {**cond, "augment": labels} if self.how.labeled else cond
+
+
+def augmented(data: Data, how: Augmentation) -> Data:
+    """The same data with its training samples augmented; what is held out stays as it is."""
+    return data if how.idle or data.train is None else replace(data, train=Augmented(data.train, how))

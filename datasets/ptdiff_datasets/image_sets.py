@@ -1,0 +1,53 @@
+"""Sets of images by name, or as whatever a folder holds: IDX, CIFAR, Oxford's flowers, pictures."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from ptdiff_datasets import cifar, images
+from ptdiff_datasets.downloads import PUBLISHED, data_folder, fetch
+from ptdiff_datasets.images import ImageSet
+from ptdiff_datasets.picture_folder import FLOWER_LABELS, flowers, scan
+from ptdiff_datasets.picture_store import Progress, load_pictures
+from ptdiff_datasets.walking import existing
+
+NAMES = ("digits", *PUBLISHED)
+SIZE = 32
+"""Side in pixels of pictures where nobody says."""
+
+
+def named(name: str, size: int | None = None, *, gray: bool = False, progress: Progress | None = None) -> ImageSet:
+    """One of ``NAMES``: from scikit-learn, or from the folder of the set in :func:`data_folder`, downloaded if need be.
+
+    size, gray, progress: as for :func:`read`.
+    """
+    if name == "digits":
+        return _shaped(images.digits(), size, gray)
+    published = PUBLISHED[name]
+    folder, notes = fetch(name, published, data_folder())
+    found = read(folder, size, gray=gray, progress=progress)
+    known = len(published.classes) == len(found.classes) != 0
+    return replace(found, classes=published.classes if known else found.classes, notes=(*found.notes, *notes))
+
+
+def read(source: Path, size: int | None = None, *, gray: bool = False, progress: Progress | None = None) -> ImageSet:
+    """The images in a folder, or one file of training images (idx3).
+
+    size: side in pixels.  Pictures are scaled and cut to it (``SIZE`` where None); images of a fixed size are padded
+    with black.  gray: one channel.  progress(done, total) is called for each picture that is read for the first time.
+    Raises DataError or FormatError for what cannot be used, OSError for what cannot be opened.
+    """
+    source = existing(source)
+    if not source.is_dir() or images.has_idx(source):
+        return _shaped(images.mnist(source), size, gray)
+    if (batches := cifar.found(source)) is not None:
+        layout, folder = batches
+        return _shaped(cifar.cifar(folder, layout), size, gray)
+    pictures = flowers(source) if (source / FLOWER_LABELS).is_file() else scan(source)
+    return load_pictures(pictures, size or SIZE, gray=gray, progress=progress)
+
+
+def _shaped(found: ImageSet, size: int | None, gray: bool) -> ImageSet:
+    found = found.gray() if gray else found
+    return found if size is None else found.padded(size)

@@ -1,0 +1,98 @@
+"""One picture from a file (PNG, JPEG, WebP, BMP) as bytes of a square: turned upright, its shorter side scaled to the
+size with antialiasing, the middle cut out."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from ptdiff_datasets.errors import FormatError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+_FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
+MOST_PIXELS = 50_000_000
+"""Of a picture; a small file may claim billions of them."""
+MOST_BYTES = 256 << 20
+_ORIENTATION = 0x0112  # the EXIF tag
+
+
+def read_picture(path: Path, size: int, *, gray: bool = False) -> npt.NDArray[np.uint8]:
+    """The picture as (3, size, size), or (1, size, size) where ``gray``; what is transparent becomes white.
+
+    Of an animation, the first frame.  FormatError for what is no whole picture in one of the formats, or has more than
+    ``MOST_PIXELS`` pixels; OSError where the file cannot be opened.
+    """
+    from PIL import Image
+
+    if path.stat().st_size > MOST_BYTES:
+        raise FormatError(path, f"more than {MOST_BYTES >> 20} MB")
+    content = io.BytesIO(path.read_bytes())
+    try:
+        with Image.open(content, formats=_FORMATS) as image:
+            width, height = image.size
+            if width * height > MOST_PIXELS:
+                raise FormatError(path, f"{width} x {height} pixels; at most {MOST_PIXELS:,} are read")
+            if image.format == "JPEG":
+                # its decoder may halve, as long as twice the size is left
+                image.draft(None, (2 * size, 2 * size))
+            return _square(image, size, gray)
+    except (FormatError, MemoryError):
+        raise
+    except Exception as error:  # whatever the decoders make of broken files
+        reason = str(error).replace(str(content), "the file")
+        raise FormatError(path, f"no whole picture: {reason or type(error).__name__}") from None
+
+
+def _square(image: Image.Image, size: int, gray: bool) -> npt.NDArray[np.uint8]:
+    from PIL import Image
+
+    plain = _upright(_plain(image, "L" if gray else "RGB"), _orientation(image))
+    width, height = plain.size
+    side = min(width, height)
+    left, top = (width - side) / 2, (height - side) / 2
+    box = (left, top, left + side, top + side)
+    scaled = np.asarray(plain.resize((size, size), Image.Resampling.BICUBIC, box=box))
+    return np.ascontiguousarray(scaled.reshape(size, size, -1).transpose(2, 0, 1))
+
+
+def _plain(image: Image.Image, mode: str) -> Image.Image:
+    """The colors without transparency, eight bits each."""
+    from PIL import Image
+
+    if image.mode.startswith("I"):  # sixteen bits of gray
+        deep = np.asarray(image).astype(np.float64) / 257
+        return Image.fromarray(np.rint(deep.clip(0, 255)).astype(np.uint8)).convert(mode)
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert(mode)
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(_ORIENTATION, 1))
+    except Exception:  # a broken note about the camera is no broken picture
+        return 1
+
+
+def _upright(image: Image.Image, orientation: int) -> Image.Image:
+    """Turned as EXIF 2.32, tag Orientation, says how row 0 and column 0 are to be seen."""
+    from PIL.Image import Transpose
+
+    moves = {
+        2: Transpose.FLIP_LEFT_RIGHT,
+        3: Transpose.ROTATE_180,
+        4: Transpose.FLIP_TOP_BOTTOM,
+        5: Transpose.TRANSPOSE,
+        6: Transpose.ROTATE_270,
+        7: Transpose.TRANSVERSE,
+        8: Transpose.ROTATE_90,
+    }
+    return image.transpose(moves[orientation]) if orientation in moves else image
