@@ -37,6 +37,9 @@ class Images(Modality):
         0.0,
         "probability of each change (mirrored, moved, stretched, …) of which the network is told, so that none leaks",
     )
+    labels: bool = option(
+        True, "tell the network the class, where images have labels; a model without is unconditional"
+    )
     network: Literal["unet", "dit", "basic"] = option(
         "unet", "the denoiser: unet, dit, or basic (a toy that is told neither level nor class)"
     )
@@ -77,11 +80,18 @@ class Images(Modality):
     def dataset(self) -> Data:
         """float32 (channels, height, width) in [0, 1], with labels where there are any; kept as bytes."""
         from ptdiff_images.augment import Augmentation, augmented
-        from ptdiff_images.sources import images
+        from ptdiff_images.sources import unlabeled
 
         # the images as they are tell mean and scale
-        data = images(self.data, self.pixels, self.gray).measured(keep=(-3,))
+        data = self._images()
+        data = data if self.labels else unlabeled(data)
         return augmented(data, Augmentation(self.flip, self.rotate, self.augment))
+
+    def _images(self) -> Data:
+        """The images as they are, measured, with all their labels."""
+        from ptdiff_images.sources import images
+
+        return images(self.data, self.pixels, self.gray).measured(keep=(-3,))
 
     def backbone(self, data: Data) -> nn.Module:
         """The denoiser; the small U-Net has 0.4 M parameters."""
@@ -154,7 +164,7 @@ class Images(Modality):
         """By any of the protocols; the classifier is trained at its first use and kept in the cache folder."""
         from ptdiff_images.metrics import measure
 
-        return measure(protocol, self.dataset(), samples, reference, training, seed, progress, labels)
+        return measure(protocol, self._images(), samples, reference, training, seed, progress, labels)
 
     def formats(self) -> Mapping[str, Writer]:
         """png: the image in its own size."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ptdiff.data import Condition, Data
+from ptdiff.data import Condition, Data, Samples
 from ptdiff.names import unknown
 from ptdiff_datasets import image_sets
 from ptdiff_datasets.images import ImageSet, ImageSplit
@@ -53,6 +53,15 @@ def images(source: str, size: int | None, gray: bool) -> Data:
     }
     train, val = (PixelSamples(split, found.white) for split in (found.train, found.val))
     return Data(shape, found.classes, train=train, val=val if len(val) else None, summary=summary)
+
+
+def unlabeled(data: Data) -> Data:
+    """The same images without their labels."""
+
+    def bare(samples: Samples | None) -> Samples | None:
+        return replace(samples, split=replace(samples.split, label=None)) if isinstance(samples, PixelSamples) else None
+
+    return replace(data, classes=(), train=bare(data.train), val=bare(data.val))
 
 
 def _found(source: str, size: int | None, gray: bool) -> ImageSet:
