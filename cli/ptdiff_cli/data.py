@@ -27,6 +27,7 @@ class Importer(Protocol):
         *,
         points: int,
         replace: bool,
+        together: bool,
         progress: Callable[[int, int], None] | None = None,
     ) -> Mapping[str, Any]: ...
 
@@ -41,6 +42,9 @@ def import_(
         int, typer.Option(min=1, help="Points sampled from each mesh, and at most kept of each cloud.")
     ] = 10_000,
     force: Annotated[bool, typer.Option("--force", help="Replace an earlier store.")] = False,
+    together: Annotated[
+        bool, typer.Option("--together", help="Move twins in several splits into one: train before val before test.")
+    ] = False,
     modality: Kind = "pointcloud",
     as_json: Json = False,
 ) -> None:
@@ -48,7 +52,12 @@ def import_(
     kind = _importer(modality)
     with bad_data("data"), progress("shapes") as bar:
         found = kind.import_data(
-            source, target, points=points, replace=force, progress=counter(bar, f"importing {source.name}")
+            source,
+            target,
+            points=points,
+            replace=force,
+            together=together,
+            progress=counter(bar, f"importing {source.name}"),
         )
     if as_json:
         show_json(dict(found))

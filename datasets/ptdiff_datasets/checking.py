@@ -68,6 +68,11 @@ class Check:
             ("of these, in more than one split", self.leaks),
         ):
             lines += _listed(f"{what}, groups", [f"{len(group)}: {', '.join(group)}" for group in groups])
+        if self.leaks:
+            lines += [
+                "",
+                "  what is validated on is trained on: ptdiff data import --together moves twins into one split",
+            ]
         return "\n".join([*lines, "nothing is broken" if self.ok else "something is broken"])
 
 

@@ -23,7 +23,7 @@ from ptdiff_datasets.clouds import CloudSet
 from ptdiff_datasets.errors import DataError, FormatError, printable
 from ptdiff_datasets.layout import Layout, Shape, chosen, existing, only, scan
 from ptdiff_datasets.reading import Dense, read_shapes
-from ptdiff_datasets.splits import SPLITS, assign_splits
+from ptdiff_datasets.splits import RULE, SPLITS, splits
 from ptdiff_datasets.summary import Summary
 
 NORMALIZE = ("auto", "box", "per-shape", "global", "none")
@@ -106,7 +106,7 @@ def _entry(root: Path, layout: Layout, points: int, classes: Sequence[str] | Non
     """The root and the options, then all files' sizes, times and modes, and what reads them, each as a hash."""
     asked_for = [str(root.resolve()), points, sorted(classes) if classes is not None else None]
     files = [(s.id, s.label, s.split, *s.stamp) for s in layout.shapes]
-    found = [store.VERSION, version("trimesh"), files]
+    found = [store.VERSION, RULE, version("trimesh"), files]
     return "-".join(hashlib.sha256(json.dumps(part).encode()).hexdigest()[:32] for part in (asked_for, found))
 
 
@@ -120,9 +120,12 @@ def nothing(layout: Layout, skipped: Sequence[tuple[str, str]]) -> str:
     return f"nothing in {where} can be read: {reasons}{more}"
 
 
-def build(root: Path, layout: Layout, folder: Path, points: int, progress: Progress | None) -> bool:
+def build(
+    root: Path, layout: Layout, folder: Path, points: int, progress: Progress | None, joined: bool = False
+) -> bool:
     """Read every file once, and write a store into the empty `folder`.
 
+    Twins are put into one split where no folder names a validation split, and with `joined` wherever they are.
     False where a file could not be opened: the next time it may. DataError where nothing can be read.
     """
     given: list[str | None] = []
@@ -152,7 +155,7 @@ def build(root: Path, layout: Layout, folder: Path, points: int, progress: Progr
         index = out.index
         if not index.ids:
             raise DataError(nothing(layout, index.skipped))
-        index.splits = assign_splits(index.ids, index.labels, given)
+        index.splits = splits(index.ids, index.labels, given, out.clouds(), joined)
         arrays = all(shape.file.lower().endswith((".npy", ".npz", ".h5", ".hdf5")) for shape in layout.shapes)
         index.source = {
             "root": str(root),

@@ -15,13 +15,16 @@ def import_data(
     *,
     points: int = 10_000,
     replace: bool = False,
+    together: bool = False,
     progress: Progress | None = None,
 ) -> CloudSet:
     """Write the shapes of `source` as a store at `target`; it appears whole or not at all.
 
     points: sampled from each mesh, and at most kept of each cloud. replace: whether an earlier store may be replaced;
-    no other folder ever is. progress(done, total) is called for each shape. DataError where nothing can be read,
-    where `target` is taken, and where a file could not even be opened.
+    no other folder ever is. together: whether twins that the folders put into several splits go to one of them, train
+    before val before test; where no folder names a validation split they always do. progress(done, total) is called
+    for each shape. DataError where nothing can be read, where `target` is taken, and where a file could not even be
+    opened.
     """
     if points < 1:
         raise ValueError(f"points={points}: at least 1")
@@ -38,7 +41,7 @@ def import_data(
     if not layout.shapes:
         raise DataError(nothing(layout, layout.skipped))
     with cache.workplace(target, "choose a place with room") as folder:
-        if not build(source, layout, folder, points, progress):
+        if not build(source, layout, folder, points, progress, together):
             index = store.load(folder)[1]
             unread = "; ".join(f"{printable(path)}: {reason}" for path, reason in index.skipped[:3])
             raise DataError(f"files could not be opened: {unread}")

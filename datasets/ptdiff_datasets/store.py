@@ -171,6 +171,14 @@ class Writing:
             elif name not in index.lacking:
                 self._files[name].write(np.ascontiguousarray(array, dtype).tobytes())
 
+    def clouds(self) -> Callable[[int], npt.NDArray[np.float32]]:
+        """The points (k_i, 3) of the shapes added so far, by their number, from the disk."""
+        file = self._files["points"]
+        file.flush()
+        stops = np.cumsum(self.index.counts)
+        points = np.memmap(file.name, CHANNELS["points"], "r", HEADER, (int(stops[-1]), 3))
+        return lambda i: np.asarray(points[stops[i] - self.index.counts[i] : stops[i]])
+
     def finish(self) -> None:
         """The headers, the index with its splits, and the checksums, down to the disk."""
         total = sum(self.index.counts)

@@ -31,6 +31,14 @@ def fingerprint(points: Floats) -> bytes:
     return hashlib.sha256(rows[order].tobytes()).digest()
 
 
+def groups(count: int, cloud: Callable[[int], Floats]) -> list[list[int]]:
+    """Groups of the shapes that are equal or nearly so, a shape in one group at most; see :func:`twins`."""
+    same, near = twins(count, cloud)
+    copies = {group[0]: group for group in same}
+    joined = [[i for first in group for i in copies.pop(first, [first])] for group in near]
+    return [*joined, *copies.values()]
+
+
 def twins(
     count: int, cloud: Callable[[int], Floats], progress: Callable[[int, int], None] | None = None
 ) -> tuple[list[list[int]], list[list[int]]]:
@@ -47,13 +55,13 @@ def twins(
     for i in (members[0] for members in equal.values()):
         if progress is not None:
             progress(i + 1, count)
-        points = cloud(i)
-        if len(points) < LEAST:
+        points = _thinned(cloud(i))
+        if len(points) < LEAST or np.ptp(points, axis=0).max() == 0:
             continue
         keys, mine = _bands(points), np.ptp(_unit(points), axis=0)
         alike = {j for key in keys for j in buckets[key] if np.abs(sides[j] - mine).max() < ROOM}
         seen = sorted(alike, key=lambda j: float(np.abs(sides[j] - mine).max()))[:MOST]
-        twin = next((j for j in seen if _near(_unit(cloud(j)), _unit(points))), None)
+        twin = next((j for j in seen if _near(_unit(_thinned(cloud(j))), _unit(points))), None)
         if twin is None:
             for key in keys:
                 buckets[key].append(i)
@@ -62,6 +70,11 @@ def twins(
             group[twin].append(i)
     same = [members for members in equal.values() if len(members) > 1]
     return same, [members for members in group.values() if len(members) > 1]
+
+
+def _thinned(points: Floats) -> Floats:
+    """Every so many of the points, as many as two halves take: whatever is stored of a shape, it has the same twins."""
+    return points[:: max(1, len(points) // (2 * POINTS))]
 
 
 def _unit(points: Floats) -> npt.NDArray[np.float64]:

@@ -216,12 +216,21 @@ class PointCloud(Modality):
         return next((given_cloud(name, data, part, count) for name in GIVEN[self.task]), None)
 
     def import_data(
-        self, source: Path, target: Path, *, points: int, replace: bool, progress: Progress | None = None
+        self,
+        source: Path,
+        target: Path,
+        *,
+        points: int,
+        replace: bool,
+        together: bool = False,
+        progress: Progress | None = None,
     ) -> Mapping[str, Any]:
         """Write a folder or file of shapes as a store; see :func:`ptdiff_datasets.importing.import_data`."""
         from ptdiff_datasets.importing import import_data
 
-        summary = import_data(source, target, points=points, replace=replace, progress=progress).summary
+        summary = import_data(
+            source, target, points=points, replace=replace, together=together, progress=progress
+        ).summary
         return {**summary.as_dict(), "text": summary.text()}
 
     def check_data(self, source: Path, *, progress: Progress | None = None) -> Mapping[str, Any]:

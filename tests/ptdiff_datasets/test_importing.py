@@ -230,6 +230,32 @@ def test_a_shape_in_two_splits_is_a_leak(tmp_path: Path) -> None:
     assert found.ok
 
 
+def test_twins_are_imported_into_one_split(tmp_path: Path) -> None:
+    (tmp_path / "scans").mkdir()
+    for i in range(40):
+        # other points of one surface, four times each, not neighbors by name
+        np.save(tmp_path / "scans" / f"{i:02d}.npy", ball(1500, 0.05 + 0.1 * (i % 10), i))
+    clouds = import_data(tmp_path / "scans", tmp_path / "store")
+    assert {"train", "val"} == set(clouds.splits)
+    for i in range(10):
+        assert len({clouds.splits[clouds.ids.index(f"{j:02d}.npy")] for j in range(i, 40, 10)}) == 1
+    found = check(tmp_path / "store")
+    assert len(found.near) == 10 and found.leaks == ()
+
+
+def test_twins_in_splits_of_the_folders_are_moved_where_that_is_asked_for(tmp_path: Path) -> None:
+    for split, seed in (("train", 0), ("val", 1)):
+        (tmp_path / "scans" / split).mkdir(parents=True)
+        np.save(tmp_path / "scans" / split / "a.npy", ball(2000, 0.5, seed))
+        np.save(tmp_path / "scans" / split / "b.npy", ball(2000, 0.3 + seed, seed + 5))
+    assert import_data(tmp_path / "scans", tmp_path / "kept").splits == ("train", "train", "val", "val")
+    assert "--together" in check(tmp_path / "kept").text()
+    moved = import_data(tmp_path / "scans", tmp_path / "moved", together=True)
+    assert dict(zip(moved.ids, moved.splits, strict=True))["val/a.npy"] == "train"
+    assert moved.splits.count("val") == 1
+    assert check(tmp_path / "moved").leaks == ()
+
+
 def test_a_fingerprint_does_not_see_the_order() -> None:
     points = ball(100)
     assert fingerprint(points) == fingerprint(points[RANDOM.permutation(100)])

@@ -5,7 +5,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ptdiff_datasets.splits import assign_splits
+from ptdiff_datasets.splits import assign_splits, together
 
 names = st.lists(st.integers(0, 10**6), min_size=1, max_size=60, unique=True)
 
@@ -55,3 +55,35 @@ def test_validation_is_taken_from_training_and_never_from_test() -> None:
     splits = assign_splits(ids, ["x"] * 100, given_splits)
     assert splits[60:] == ["test"] * 40
     assert 0 < splits[:60].count("val") < 20
+
+
+@given(numbers=names, size=st.integers(2, 7))
+def test_twins_are_on_one_side_and_every_class_still_trains(numbers: list[int], size: int) -> None:
+    ids, labels = [f"{n}.obj" for n in numbers], [str(n % 3) for n in numbers]
+    twins = [list(range(i, min(i + size, len(ids)))) for i in range(0, len(ids) // 2, size)]
+    splits = assign_splits(ids, labels, [None] * len(ids), twins)
+    assert all(len({splits[i] for i in group}) == 1 for group in twins)
+    assert {label for label, split in zip(labels, splits, strict=True) if split == "train"} == set(labels)
+
+
+def test_a_group_of_twins_goes_with_its_first_and_moves_no_other() -> None:
+    ids = [f"chair/{i:04d}.obj" for i in range(2000)]
+    alone = assign_splits(ids, ["chair"] * 2000, [None] * 2000)
+    twins = [list(range(i, i + 4)) for i in range(0, 400, 4)]
+    splits = assign_splits(ids, ["chair"] * 2000, [None] * 2000, twins)
+    assert splits[400:] == alone[400:]
+    assert all(splits[group[-1]] == alone[group[0]] for group in twins)
+    assert "val" in splits[:400]
+
+
+def test_twins_in_test_stay_there_and_those_in_train_may_validate() -> None:
+    ids = [str(i) for i in range(100)]
+    given_splits = ["train"] * 60 + ["test"] * 40
+    splits = assign_splits(ids, ["x"] * 100, given_splits, [[58, 59, 60, 61]])
+    assert splits[60:] == ["test"] * 40
+    assert splits[58] == splits[59]
+
+
+def test_twins_are_moved_to_where_the_first_of_the_splits_is() -> None:
+    given_splits = ["train", "val", "test", "val", "test", "test"]
+    assert together(given_splits, [[1, 0], [3, 4]]) == ["train", "train", "test", "val", "val", "test"]
