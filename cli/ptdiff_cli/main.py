@@ -18,6 +18,7 @@ from ptdiff_cli import (
     doctor,
     edit,
     evaluate,
+    gallery,
     interpolate,
     likelihood,
     listing,
@@ -64,6 +65,7 @@ app.command("eval")(evaluate.evaluate)
 app.command("likelihood")(likelihood.likelihood)
 app.command("optimize")(optimize.optimize)
 app.command("render")(render.render)
+app.command("gallery")(gallery.gallery)
 app.command("mesh")(mesh.mesh)
 app.command("edit")(edit.edit)
 app.command("interpolate")(interpolate.interpolate)

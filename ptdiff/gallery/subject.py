@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ptdiff.data import Condition, Data
+from ptdiff.data import Condition, Data, Samples
 from ptdiff.denoiser import NetworkDenoiser
 from ptdiff.modality import Modality, Unsupported, Visualizer
 from ptdiff.noise import mix
@@ -34,6 +34,9 @@ TOGETHER = 64
 
 FEW = 4
 """Things in a strip, each with a row of its own."""
+
+SMALL, LARGE = 128, 200
+"""Pixels a side of the picture of one thing, and of that of many points."""
 
 
 @dataclass(frozen=True)
@@ -118,21 +121,32 @@ class Subject:
 
         Unsupported where the training data is not at hand.
         """
-        if self.data.train is None:
-            raise Unsupported(f"this picture needs the training data of {self.run.path}, which could not be read")
+        return self._drawn(self.data.train, count)
+
+    def held_out(self, count: int) -> tuple[Tensor, Condition]:
+        """The same of samples that were held out."""
+        return self._drawn(self.data.val, count)
+
+    def _drawn(self, samples: Samples | None, count: int) -> tuple[Tensor, Condition]:
+        if samples is None:
+            raise Unsupported(f"this picture needs the data of {self.run.path}, which could not be read")
         generator = torch.Generator().manual_seed(mix(self.seed, 1))
-        chosen = torch.randperm(len(self.data.train), generator=generator)[:count]
-        x, cond = self.data.train.batch(chosen, self.seed)
+        chosen = torch.randperm(len(samples), generator=generator)[:count]
+        x, cond = samples.batch(chosen, self.seed)
         return self.data.normalize(x.to(self.device)), {key: value.to(self.device) for key, value in cond.items()}
 
-    def states(self, ids: Tensor, cond: Condition, plan: Plan | None = None) -> Iterator[State]:
-        """The states of samples ``ids`` from noise to data, in model units."""
+    def states(
+        self, ids: Tensor, cond: Condition, plan: Plan | None = None, shape: tuple[int, ...] | None = None
+    ) -> Iterator[State]:
+        """The states of samples ``ids`` from noise to data, in model units; of sets of another size by ``shape``."""
         plan = self.plan if plan is None else plan
-        yield from walk(prepared(self.denoiser, plan, self.data), plan, ids, self.data.shape, cond)
+        yield from walk(prepared(self.denoiser, plan, self.data), plan, ids, shape or self.data.shape, cond)
 
-    def samples(self, ids: Tensor, cond: Condition, plan: Plan | None = None) -> Tensor:
+    def samples(
+        self, ids: Tensor, cond: Condition, plan: Plan | None = None, shape: tuple[int, ...] | None = None
+    ) -> Tensor:
         """Samples ``ids`` (b, *shape) in world units."""
-        *_, last = self.states(ids, cond, plan)
+        *_, last = self.states(ids, cond, plan, shape)
         return self.kind.postprocess(finished(last, self.data))
 
     def titles(self, cond: Condition) -> list[str]:
@@ -140,6 +154,17 @@ class Subject:
         labels: Sequence[int] = cond["label"].tolist() if "label" in cond and self.data.classes else ()
         return [self.data.classes[i] if i >= 0 else "" for i in labels]
 
-    def draw(self, x: Tensor, titles: Sequence[str] = ()) -> Image:
-        """One picture of samples x (n, *shape) in world units."""
-        return self.visualizer.sheet(x.float().cpu().numpy(), titles)
+    def tile(self, x: Tensor, cond: Condition, side: int) -> Image:
+        """One small picture of samples x (n, *shape) in world units."""
+        return self.visualizer.tile(x.float().cpu().numpy(), self.titles(cond), side)
+
+    def cells(self, x: Tensor, cond: Condition) -> list[Image]:
+        """Small pictures of samples x (n, *shape) in world units: one of all points, or one of each thing."""
+        if self.together:
+            return [self.tile(x, cond, LARGE)]
+        return [self.tile(one[None], {}, SMALL) for one in x]
+
+    def moment(self, t: float) -> str:
+        """What is written over a column of a strip: the step of a chain, or the time."""
+        steps = self.process.chain_steps
+        return f"t = {round(t, 4):.2g}" if steps is None else f"step {round(t * steps)}"

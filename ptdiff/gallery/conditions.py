@@ -1,0 +1,66 @@
+"""Grids of samples by what they are asked for: their class, how strongly, and how many points they have."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from ptdiff.gallery.page import page
+from ptdiff.gallery.subject import FEW, Subject
+from ptdiff.guidance import CFG
+from ptdiff.modality import Unsupported
+from ptdiff.pictures import Picture
+
+COLUMNS = 10
+"""The most classes on a page."""
+
+SCALES = (0.0, 1.0, 2.0, 4.0, 8.0)
+
+
+def classes(subject: Subject) -> Picture:
+    """Samples by class, a column for each."""
+    names = _classes(subject)[:COLUMNS]
+    each = max(1, subject.many() // len(names)) if subject.together else subject.many(FEW)
+    # sample i is of class i modulo their number, as elsewhere
+    ids = torch.cat([subject.ids(each) * len(subject.data.classes) + k for k in range(len(names))])
+    label = torch.arange(len(names), device=subject.device).repeat_interleave(each)
+    x = subject.samples(ids, {"label": label})
+    columns = [subject.cells(part, {"label": torch.full((each,), k)}) for k, part in enumerate(torch.split(x, each))]
+    return page(list(zip(*columns, strict=True)), names)
+
+
+def guidance(subject: Subject) -> Picture:
+    """Classifier-free guidance of several scales; 0 is without a class, 1 without guidance."""
+    names = _classes(subject)
+    ids = subject.ids(subject.many(min(FEW, len(names))))
+    cond = subject.labels(ids)
+    columns = [
+        subject.cells(subject.samples(ids, cond, replace(subject.plan, guidance=CFG(scale))), cond) for scale in SCALES
+    ]
+    rows = [] if subject.together else subject.titles(cond)
+    return page(list(zip(*columns, strict=True)), [f"w = {scale:g}" for scale in SCALES], rows)
+
+
+def points(subject: Subject) -> Picture:
+    """The same samples with fewer and with more points than in training (sets alone)."""
+    if not subject.data.unordered:
+        raise Unsupported("only sets have samples of any number of points")
+    trained = subject.data.shape[0]
+    counts = [max(1, trained // 4), max(1, trained // 2), trained, 2 * trained, 4 * trained]
+    ids = subject.ids(subject.many(2))
+    cond = subject.labels(ids)
+    columns = [subject.cells(_of_size(subject, ids, count), cond) for count in counts]
+    return page(list(zip(*columns, strict=True)), [f"{count} points" for count in counts], subject.titles(cond))
+
+
+def _of_size(subject: Subject, ids: Tensor, count: int) -> Tensor:
+    return subject.samples(ids, subject.labels(ids), shape=(count, *subject.data.shape[1:]))
+
+
+def _classes(subject: Subject) -> Sequence[str]:
+    if len(subject.data.classes) < 2:
+        raise Unsupported("this run was trained without classes")
+    return subject.data.classes

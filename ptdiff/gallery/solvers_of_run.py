@@ -1,0 +1,104 @@
+"""Solvers of a run against each other: how many steps each needs, and what the variance of the reverse process does.
+
+The distance of a solver is the root mean square over samples and numbers, in model units, to where the same start ends
+at a fine grid: of the probability flow for solvers that add no noise, and of the solver itself along the same Brownian
+path for those that add it.
+
+In the study of the variance the noise of DDPM's ancestral step is multiplied, without guidance.  strays: how far a
+sample lies from the nearest of as many data; spread: how far from the nearest of as many other samples; both in units
+of the distance of data from other data, so that data has 1 and 1.  With too little noise samples crowd together, with
+too much the noise stays in them.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from ptdiff.data import Condition
+from ptdiff.gallery.page import page
+from ptdiff.gallery.subject import LARGE, Subject
+from ptdiff.grid import Spacing, grid
+from ptdiff.guidance import CFG
+from ptdiff.pictures import Picture
+from ptdiff.solvers import SOLVERS, Solver
+from ptdiff.solvers.exponential import DDPM
+from ptdiff.solvers.runge_kutta import RK4
+
+STEPS = (3, 5, 10, 20, 50)
+COMPARED = ("ddim", "dpm++2m", "unipc-3", "heun", "ddpm")
+FINE = 100
+"""Steps of the reference by Runge and Kutta's method of fourth order; a stochastic solver takes four times as many."""
+
+
+LADDER: dict[str, Solver] = {
+    "noise x 0.5": DDPM(scale=0.5),
+    "fading out": DDPM(decay="exponential"),
+    "x 1, posterior": DDPM(),
+    "x 1, upper (beta)": DDPM(variance="upper"),
+    "x 1.5": DDPM(scale=1.5),
+    "x 2": DDPM(scale=2.0),
+}
+"""Noise of the reverse chain, from too little to too much."""
+
+CHAIN = 100
+"""Steps of the chain in the study of its variance."""
+
+
+@torch.inference_mode()
+def solvers(subject: Subject) -> Picture:
+    """Solvers by number of steps, each with its distance from the end of a fine grid."""
+    ids = subject.ids(subject.many(8))
+    cond = subject.labels(ids)
+
+    def end(solver: Solver, steps: int, spacing: Spacing | str) -> Tensor:
+        plan = replace(subject.plan, solver=solver, steps=steps, spacing=spacing, end="zero", noise="path")
+        *_, last = subject.states(ids, cond, plan)
+        return last.x
+
+    # equal steps of log-SNR: those of time end far from clean under some processes
+    flow = end(RK4(), FINE, "log-snr")
+    rows, notes, names = [], [], []
+    for name in COMPARED:
+        solver = SOLVERS[name]()
+        table = solver.table(grid(subject.process, FINE))
+        exact = end(solver, 4 * FINE, subject.plan.spacing) if table.stochastic else flow
+        ends = [end(solver, steps, subject.plan.spacing) for steps in STEPS]
+        rows.append([_picture(subject, x, cond) for x in ends])
+        notes.append([f"rms {float((x - exact).square().mean().sqrt()):.2g}" for x in ends])
+        calls = round(table.calls / FINE)
+        names.append(name if calls == 1 else f"{name} ({calls} calls a step)")
+    return page(rows, [f"{steps} steps" for steps in STEPS], names, notes)
+
+
+def _picture(subject: Subject, x: Tensor, cond: Condition) -> Picture:
+    """All points, or the first thing."""
+    shown = len(x) if subject.together else 1
+    first = {key: value[:shown] for key, value in cond.items()}
+    return subject.cells(subject.kind.postprocess(subject.data.world(x[:shown])), first)[0]
+
+
+def variance(subject: Subject) -> Picture:
+    """The noise of the reverse chain: too little collapses, too much stays in the samples."""
+    half = subject.many(max(18, min(64, 2**15 // math.prod(subject.data.shape)))) // 2
+    ids = subject.ids(2 * half)
+    cond = subject.labels(ids)
+    real = subject.data.world(subject.training(2 * half)[0])
+    usual = _apart(subject, real[:half], real[half:])
+    row, notes = [], []
+    for solver in LADDER.values():
+        plan = replace(subject.plan, solver=solver, steps=CHAIN, spacing="uniform", guidance=CFG(1.0))
+        x = subject.samples(ids, cond, plan)
+        strays, spread = _apart(subject, x[:half], real[:half]), _apart(subject, x[:half], x[half:])
+        shown = x if subject.together else x[:9]
+        row.append(subject.tile(shown, {key: value[: len(shown)] for key, value in cond.items()}, LARGE))
+        notes.append(f"strays {strays / usual:.2f}, spread {spread / usual:.2f}")
+    return page([row], list(LADDER), notes=[notes])
+
+
+def _apart(subject: Subject, x: Tensor, y: Tensor) -> float:
+    """Mean distance of x to the nearest of y, in the distance of the modality."""
+    return float(subject.kind.nearest(x, y)[0].double().mean())

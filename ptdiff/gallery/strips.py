@@ -1,0 +1,126 @@
+"""Strips: the same samples at several times, from data to noise and back.
+
+forward     x_t = alpha x_0 + sigma eps of training data, the same eps at all times
+reverse     what a solver makes of noise, at the states next to the times asked for
+film        all of its states, one after the other
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from ptdiff.data import Condition
+from ptdiff.gallery.page import page
+from ptdiff.gallery.subject import Subject
+from ptdiff.modality import Unsupported
+from ptdiff.noise import Stream, normal
+from ptdiff.pictures import Picture
+from ptdiff.process import Level
+from ptdiff.sampling import shown
+from ptdiff.solvers import Adaptive
+
+FRAMES, HELD, SIDE = 120, 15, 480
+"""The most frames of a film, those for which its end stays, and pixels a side."""
+
+
+def forward(subject: Subject) -> Picture:
+    """Training data at growing noise levels."""
+    x0, cond = subject.training(subject.many())
+    times = sorted(subject.at)
+    columns = [subject.cells(seen(subject, noisy(subject, x0, level), level), cond) for level in levels(subject, times)]
+    return page(list(zip(*columns, strict=True)), [subject.moment(t) for t in times])
+
+
+def reverse(subject: Subject) -> Picture:
+    """From noise to samples: the states of the solver at chosen times."""
+    at = passed(subject)
+    # the state next to each time; the last of those that are as near, as clean data is reached at the end
+    chosen = {t: min(reversed(range(len(at))), key=lambda k: abs(at[k] - t)) for t in sorted(subject.at, reverse=True)}
+    steps = list(dict.fromkeys(chosen.values()))
+    ids = subject.ids(subject.many())
+    cond = subject.labels(ids)
+    cells = {
+        state.step: subject.cells(shown(state, subject.data), cond)
+        for state in subject.states(ids, cond)
+        if state.step in steps
+    }
+    return page(list(zip(*(cells[step] for step in steps), strict=True)), [subject.moment(at[step]) for step in steps])
+
+
+def film(subject: Subject) -> list[Picture]:
+    """From noise to samples as an animation (.gif, .mp4): every state of the solver."""
+    last = len(passed(subject)) - 1
+    kept = {round(last * k / min(last, FRAMES)) for k in range(min(last, FRAMES) + 1)}
+    ids = subject.ids(subject.many(16))
+    cond = subject.labels(ids)
+    frames = [
+        subject.tile(shown(state, subject.data), cond, SIDE)
+        for state in subject.states(ids, cond)
+        if state.step in kept
+    ]
+    return frames + frames[-1:] * HELD
+
+
+def passed(subject: Subject) -> list[float]:
+    """The times of the states that the solver of the plan passes, first to last."""
+    if isinstance(subject.plan.solver, Adaptive):
+        raise Unsupported("an adaptive solver gives every sample steps of its own: there are no common states to draw")
+    angles = [math.atan2(sigma, alpha) for alpha, sigma in subject.plan.table().levels]
+    times: list[float] = subject.process.time(torch.tensor(angles, dtype=torch.float64)).tolist()
+    return times
+
+
+def levels(subject: Subject, times: list[float]) -> list[Level]:
+    """The noise levels at times, single numbers; for a picture clean data is clean under every process."""
+    found = subject.process.level(torch.tensor(times, dtype=torch.float64, device=subject.device))
+    return [
+        Level(alpha, sigma) if t > 0 else Level(torch.ones_like(alpha), torch.zeros_like(sigma))
+        for t, alpha, sigma in zip(times, found.alpha.float(), found.sigma.float(), strict=True)
+    ]
+
+
+def noisy(subject: Subject, x0: Tensor, level: Level) -> Tensor:
+    """x_t of data x0 (n, *shape) in model units; the noise of a sample is the same at every level."""
+    eps = normal(subject.seed, Stream.START, subject.ids(len(x0)), 0, tuple(x0.shape[1:]))
+    return level.alpha * x0 + level.sigma * eps
+
+
+def seen(subject: Subject, x: Tensor, level: Level) -> Tensor:
+    """A noisy state as it is shown: brought to unit variance, then to world units."""
+    return subject.data.world(x / level.scale)
+
+
+@torch.inference_mode()
+def denoiser(subject: Subject) -> Picture:
+    """What the network sees and what it makes of it in one step, by noise level."""
+    x0, cond = subject.training(subject.many(2))
+    times = sorted(subject.at)
+    inputs, outputs = [], []
+    for level in levels(subject, times):
+        x = noisy(subject, x0, level)
+        clean = x if level.sigma == 0 else subject.denoiser(x, level, cond)
+        inputs.append(subject.cells(seen(subject, x, level), cond))
+        outputs.append(subject.cells(subject.data.world(clean), cond))
+    pairs = zip(zip(*inputs, strict=True), zip(*outputs, strict=True), strict=True)
+    rows = [row for pair in pairs for row in pair]
+    return page(rows, [subject.moment(t) for t in times], ["noisy", "estimate"] * (len(rows) // 2))
+
+
+def data(subject: Subject) -> Picture:
+    """Training data."""
+    x, cond = subject.training(subject.many(subject.visualizer.many))
+    return _sheet(subject, subject.data.world(x), cond)
+
+
+def samples(subject: Subject) -> Picture:
+    """Samples of the run."""
+    ids = subject.ids(subject.many(subject.visualizer.many))
+    cond = subject.labels(ids)
+    return _sheet(subject, subject.samples(ids, cond), cond)
+
+
+def _sheet(subject: Subject, x: Tensor, cond: Condition) -> Picture:
+    return subject.visualizer.sheet(x.float().cpu().numpy(), subject.titles(cond))
