@@ -22,7 +22,20 @@ if TYPE_CHECKING:
 
 Condition = Mapping[str, "Tensor"]
 """What a sample is conditioned on: name to tensor, first axis the batch.  The empty mapping means unconditional, and
-an entry of -1 in an integer tensor (a class label, say) means "not given" for that sample."""
+an entry of -1 in an integer tensor (a class label, say) means "not given" for that sample.
+
+    label      int64 (b,), the class
+    augment    float (b, k), how a sample was augmented; zeros, and absence, are a sample as it is
+    estimate   float (b, *shape), model units, the denoiser's own last estimate of x_0, for networks that read it
+               (ptdiff.self_conditioning); zeros, and absence, mean that there is none
+
+Modalities add names of their own.  The estimate says how far a trajectory is, not what it is to lead to."""
+
+
+def unconditional(cond: Condition) -> Condition:
+    """What of ``cond`` stays where nothing is given: the estimate."""
+    return {"estimate": cond["estimate"]} if "estimate" in cond else {}
+
 
 Broadcast = float | tuple[Any, ...]
 """A number, or nested tuples of numbers that broadcast against one datum."""

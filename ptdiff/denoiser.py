@@ -85,6 +85,11 @@ class NetworkDenoiser(nn.Module):
         self.net = net
         self.prediction = prediction
 
+    @property
+    def self_conditioning(self) -> bool:
+        """Whether the network reads ``cond["estimate"]`` (ptdiff.self_conditioning)."""
+        return bool(getattr(self.net, "self_conditioning", False))
+
     def raw(self, x: Tensor, level: Level, cond: Condition) -> Tensor:
         """y, the network's own output at x."""
         angle = level.angle.to(x.dtype).expand(len(x))

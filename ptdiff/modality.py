@@ -135,7 +135,8 @@ class Modality(ABC):
 
         x: (b, *data.shape), unit variance at every noise level.
         angle: (b,), the noise level as atan2(sigma, alpha) in [0, pi/2].
-        cond: see :data:`ptdiff.data.Condition`; a missing key and -1 both mean "not given".
+        cond: see :data:`ptdiff.data.Condition`; a missing key and -1 both mean "not given".  A network that reads
+        ``cond["estimate"]``, its own last estimate, says so by an attribute ``self_conditioning = True``.
         y: the shape of x, the raw prediction (:mod:`ptdiff.denoiser` turns it into E[x0|x]).
         """
 

@@ -38,6 +38,7 @@ class Stream(IntEnum):
     FRESH = 9
     COUPLING = 10
     VALIDATION = 11
+    ESTIMATE = 12
 
 
 def mix(*words: int) -> int:

@@ -24,6 +24,7 @@ from ptdiff.guidance import CFG, GUIDANCE, Guidance
 from ptdiff.names import choose, unknown
 from ptdiff.noise import Stream, normal
 from ptdiff.process import PROCESSES, Level, Process, check_reach
+from ptdiff.self_conditioning import recalling
 from ptdiff.solvers import ADAPTIVE, SOLVERS, Adaptive, Solver, State, Table, trajectory
 from ptdiff.solvers.runge_kutta import Heun
 from ptdiff.threshold import THRESHOLDS, Threshold
@@ -120,13 +121,16 @@ def noise(plan: Plan, table: Table, ids: Tensor, shape: tuple[int, ...]) -> Call
 @torch.inference_mode()
 def walk(denoiser: Denoiser, plan: Plan, ids: Tensor, shape: tuple[int, ...], cond: Condition) -> Iterator[State]:
     """All states of samples ``ids`` (b,), in model units, from noise to data; the caller may stop or keep any of
-    them.  ``denoiser`` is taken as it is: see :func:`prepared`."""
+    them.  ``denoiser`` is taken as it is: see :func:`prepared`.
+
+    A network that reads its last estimate gets it, but from an adaptive solver, whose steps may be taken back.
+    """
     x = start(plan, ids, shape)
     if isinstance(plan.solver, Adaptive):
         yield from plan.solver.trajectory(denoiser, x, plan.levels(), cond)
     else:
         table = plan.table()
-        yield from trajectory(denoiser, x, table, cond, noise(plan, table, ids, shape))
+        yield from trajectory(recalling(denoiser), x, table, cond, noise(plan, table, ids, shape))
 
 
 def shown(state: State, data: Data) -> Tensor:

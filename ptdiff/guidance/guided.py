@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from ptdiff.cost import calls
-from ptdiff.data import Condition
+from ptdiff.data import Condition, unconditional
 from ptdiff.denoiser import Denoiser
 from ptdiff.process import Level
 
@@ -66,9 +66,10 @@ class Guided:
         rule = self.rule
         given = self.denoiser(x, level, cond)
         inside = within(level, rule.low, rule.high)
-        if inside is False or rule.scale == 1 or (self.weak is None and not cond):
+        none = unconditional(cond)
+        if inside is False or rule.scale == 1 or (self.weak is None and len(none) == len(cond)):
             return given
-        free = self.denoiser(x, level, {}) if self.weak is None else self.weak(x, level, cond)
+        free = self.denoiser(x, level, none) if self.weak is None else self.weak(x, level, cond)
         guided = rule.combine(x, level.like(x), given, free)
         return guided if isinstance(inside, bool) else select(inside, guided, given)
 

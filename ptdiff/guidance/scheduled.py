@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ptdiff.cost import calls
-from ptdiff.data import Condition
+from ptdiff.data import Condition, unconditional
 from ptdiff.denoiser import Denoiser
 from ptdiff.process import Level
 
@@ -31,9 +31,10 @@ class Scheduled:
 
     def __call__(self, x: Tensor, level: Level, cond: Condition, /) -> Tensor:
         given = self.denoiser(x, level, cond)
-        if not cond:
+        none = unconditional(cond)
+        if len(none) == len(cond):
             return given
-        free = self.denoiser(x, level, {})
+        free = self.denoiser(x, level, none)
         nearest = (level.angle[..., None] - self.angles.to(level.angle)).abs().argmin(dim=-1)
         scale = self.scales.to(x)[nearest]
         return free + (given - free) * Level(scale, scale).like(x).alpha

@@ -17,9 +17,11 @@ from torch import Tensor
 from ptdiff.config import Config
 from ptdiff.coupling import Coupling, Independent, WithinSets
 from ptdiff.data import Condition, Data, Samples
+from ptdiff.denoiser import NetworkDenoiser
 from ptdiff.density import LEAST, MOST, Density, stratified
 from ptdiff.noise import Stream, mix, uniform
 from ptdiff.process import Level, Process
+from ptdiff.self_conditioning import first_estimate
 from ptdiff.training.corruption import Noise
 from ptdiff.training.loss_history import LossHistory
 from ptdiff.training.order import sample_ids
@@ -31,6 +33,7 @@ RARE = 1e-9
 class Randomness:
     """What one step draws: noise (b, *shape), which rows lose their labels, and levels, (b,) each.
 
+    ``recall``: whether a network that reads estimates is shown one.
     Where levels are drawn by their loss: ``place``, the quantile in (0, 1) of each level in the density that learns,
     and ``importance``, the factor that keeps the mean loss unbiased.
     """
@@ -39,6 +42,7 @@ class Randomness:
     hidden: Tensor
     alpha: Tensor
     sigma: Tensor
+    recall: bool
     place: Tensor | None = None
     importance: Tensor | None = None
 
@@ -46,11 +50,20 @@ class Randomness:
         """The draws of some rows."""
         place = None if self.place is None else self.place[rows]
         importance = None if self.importance is None else self.importance[rows]
-        return Randomness(self.eps[rows], self.hidden[rows], self.alpha[rows], self.sigma[rows], place, importance)
+        eps, hidden, alpha, sigma = (each[rows] for each in (self.eps, self.hidden, self.alpha, self.sigma))
+        return Randomness(eps, hidden, alpha, sigma, self.recall, place, importance)
 
     @property
     def level(self) -> Level:
         return Level(self.alpha, self.sigma)
+
+    def condition(self, denoiser: NetworkDenoiser, x0: Tensor, cond: Condition) -> Condition:
+        """``cond`` and, where the step recalls and the network reads it, what it makes of the noisy x by itself."""
+        if not (self.recall and denoiser.self_conditioning):
+            return cond
+        wide = self.level.like(x0)
+        x = wide.alpha * x0 + wide.sigma * self.eps
+        return {**cond, "estimate": first_estimate(denoiser, x, self.level, cond)}
 
 
 @dataclass(frozen=True)
@@ -83,18 +96,19 @@ class Draws:
             offset = uniform(seed, Stream.TRAIN_LEVEL, torch.zeros_like(block), block)
             u = stratified(offset[:, None], plan.batch)[:, rows]
             hidden = hide < plan.condition_dropout
+            recall = [mix(seed, int(Stream.ESTIMATE), step) % 2 == 1 for step in range(first, first + len(block))]
             if self.history is None:
                 level = self.density.levels(u, self.process)
-                yield from map(Randomness, eps, hidden, level.alpha.float(), level.sigma.float())
+                yield from map(Randomness, eps, hidden, level.alpha.float(), level.sigma.float(), recall)
             else:
-                for each in zip(eps, hidden, u, strict=True):
+                for each in zip(eps, hidden, u, recall, strict=True):
                     # one at a time: a step's levels depend on the losses of the steps before it
                     yield self._by_loss(*each, self.history)
 
-    def _by_loss(self, eps: Tensor, hidden: Tensor, u: Tensor, history: LossHistory) -> Randomness:
+    def _by_loss(self, eps: Tensor, hidden: Tensor, u: Tensor, recall: bool, history: LossHistory) -> Randomness:
         place, importance = history.aim(u)
         level = self.density.levels(place, self.process)
-        return Randomness(eps, hidden, level.alpha.float(), level.sigma.float(), place, importance.float())
+        return Randomness(eps, hidden, level.alpha.float(), level.sigma.float(), recall, place, importance.float())
 
     def extremes(self) -> Level:
         """The least and the most noise that may be drawn, (2,), float32."""

@@ -155,7 +155,8 @@ class DiffusionModule(pl.LightningModule):
     def _losses(self, x: Tensor, cond: Condition, random: Randomness) -> Tensor:
         half = self.plan.precision == "bf16"
         with torch.autocast(x.device.type, dtype=torch.bfloat16) if half else nullcontext():
-            losses = self.objective(self.denoiser, x, random.eps, random.level, cond)
+            told = random.condition(self.denoiser, x, cond)
+            losses = self.objective(self.denoiser, x, random.eps, random.level, told)
         return losses if random.importance is None else losses * random.importance
 
     def training_step(self, steps: range) -> None:

@@ -45,6 +45,7 @@ class Tiny(Modality):
     delay: float = 0.0
     broken: bool = False
     held: int = 0
+    self_conditioning: bool = False
 
     def dataset(self) -> Data:
         import torch
@@ -63,19 +64,21 @@ class Tiny(Modality):
 
         from ptdiff.embedding import LevelEmbedding
 
-        width, classes, dropout = self.width, len(data.classes), self.dropout
+        width, classes, dropout, recalls = self.width, len(data.classes), self.dropout, self.self_conditioning
 
         class Network(nn.Module):
             def __init__(self) -> None:
                 super().__init__()
                 self.level = LevelEmbedding(width, classes)
-                self.inside = nn.Linear(2, width)
+                self.self_conditioning = recalls
+                self.inside = nn.Linear(4 if recalls else 2, width)
                 self.middle = nn.Linear(width, width)
                 self.out = nn.Linear(width, 2)
                 self.dropout = nn.Dropout(dropout)
 
             def forward(self, x: Tensor, angle: Tensor, cond: Any) -> Tensor:
-                h = torch.nn.functional.silu(self.inside(x) + self.level(angle, cond))
+                seen = torch.cat([x, cond.get("estimate", torch.zeros_like(x))], dim=1) if recalls else x
+                h = torch.nn.functional.silu(self.inside(seen) + self.level(angle, cond))
                 h = self.dropout(torch.nn.functional.silu(self.middle(h)))
                 y: Tensor = self.out(h)
                 return y
