@@ -1,7 +1,7 @@
 """Inverse problems: linear operators, observations, and denoisers that take them into account."""
 
 from ptdiff.inverse.methods import DPS, METHODS, MMPS, TMPD, Method, Observed, PiGDM, Replacement
-from ptdiff.inverse.operators import Along, Average, Linear, Mask, Observation, Operator
+from ptdiff.inverse.operators import Along, Average, Linear, Mask, Observation, Operator, Scaled
 from ptdiff.inverse.particles import particles, pick
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "Operator",
     "PiGDM",
     "Replacement",
+    "Scaled",
     "particles",
     "pick",
 ]

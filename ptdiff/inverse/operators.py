@@ -80,6 +80,20 @@ class Average:
 
 
 @dataclass(frozen=True)
+class Scaled:
+    """An operator behind a scale for each element: ``scale`` broadcasts against one datum or a batch."""
+
+    operator: Operator
+    scale: Tensor
+
+    def __call__(self, x: Tensor, /) -> Tensor:
+        return self.operator(x * self.scale.to(x))
+
+    def adjoint(self, y: Tensor, /) -> Tensor:
+        return self.operator.adjoint(y) * self.scale.to(y)
+
+
+@dataclass(frozen=True)
 class Linear:
     """Any linear ``function`` of batches of data of ``shape``; the adjoint is found by differentiating it."""
 
@@ -114,9 +128,10 @@ class Observation:
 
     @staticmethod
     def of_world(operator: Operator, y: Tensor, data: Data, noise: float = 0.0) -> Observation:
-        """The observation in model units of y and noise in world units; ValueError unless the scale is one number."""
-        if not isinstance(data.scale, (int, float)):
-            raise ValueError("an observation in world units needs data whose scale is one number")
-        # A (scale z + mean) = scale A z + A mean
+        """The observation in model units of y and noise in world units, whatever the scale of the data is like."""
+        # A (scale z + mean) = A scale z + A mean; the noise stays one number, in units of the mean scale (rms)
         mean = operator(data.world(torch.zeros(1, *data.shape, dtype=y.dtype, device=y.device)))
-        return Observation(operator, (y - mean) / data.scale, noise / data.scale)
+        scale = torch.tensor(data.scale, dtype=torch.float64)
+        size = float(scale.square().mean().sqrt())
+        inner = operator if isinstance(data.scale, (int, float)) else Scaled(operator, scale / size)
+        return Observation(inner, (y - mean) / size, noise / size)

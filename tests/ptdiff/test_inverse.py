@@ -28,7 +28,7 @@ from ptdiff.inverse import (
 )
 from ptdiff.names import choose
 from ptdiff.noise import Stream, normal
-from ptdiff.oracle import FullMixture, Mixture
+from ptdiff.oracle import FullMixture, Gaussian, Mixture
 from ptdiff.process import Level, VPCosine, VPLinear
 from ptdiff.solvers import solve, trajectory
 from ptdiff.solvers.exponential import DDIM, DDPM
@@ -248,8 +248,32 @@ def test_an_observation_in_world_units_becomes_one_in_model_units() -> None:
     operator, world = Average(2), _normal(3, 2, 4, 4)
     seen = Observation.of_world(operator, operator(world), data, noise=0.1)
     assert torch.allclose(seen.y, operator(data.normalize(world)), atol=1e-12) and seen.noise == pytest.approx(0.4)
-    with pytest.raises(ValueError, match="one number"):
-        Observation.of_world(operator, operator(world), Data(shape=(2, 4, 4), scale=(((1.0,),), ((2.0,),))))
+
+
+@pytest.mark.parametrize("name", ["replacement", "mmps", "pigdm"])
+def test_channels_with_scales_of_their_own_are_observed_in_world_units(name: str) -> None:
+    # two channels, one five times as large; what is seen is their sum, and the second channel of one element
+    data = Data(shape=(3, 2), mean=(0.5, -2.0), scale=(1.0, 5.0))
+    matrix = _normal(4, 6)
+    operator = Linear(lambda x: x.flatten(1) @ matrix.T, (3, 2))
+    world = data.world(_normal(2, 3, 2))
+    seen = Observation.of_world(operator, operator(world), data)
+    assert torch.allclose(seen.operator(data.normalize(world)), seen.y, atol=1e-10)
+    x, y = _normal(2, 3, 2), _normal(2, 4)
+    assert torch.allclose((seen.operator(x) * y).sum(), (x * seen.operator.adjoint(y)).sum(), atol=1e-10)
+    # data of unit variance in model units: the estimate of the clean level agrees with what was seen
+    white = Gaussian(torch.zeros(3, 2, dtype=torch.float64), torch.ones(3, 2, dtype=torch.float64))
+    level = Level(torch.tensor(0.0, dtype=torch.float64), torch.tensor(1.0, dtype=torch.float64))
+    found = data.world(METHODS[name](steps=6).given(seen, white)(_normal(2, 3, 2), level, {}))
+    assert torch.allclose(operator(found), operator(world), atol=1e-6)
+
+
+def test_the_noise_of_an_observation_keeps_its_size_under_several_scales() -> None:
+    data = Data(shape=(3, 2), scale=(3.0, 4.0))
+    seen = Observation.of_world(Mask(torch.ones(3, 2)), torch.zeros(1, 3, 2, dtype=torch.float64), data, noise=0.1)
+    # in world units again
+    assert seen.noise * 12.5**0.5 == pytest.approx(0.1)
+    assert torch.equal(seen.operator(torch.ones(1, 3, 2))[0, 0] * 12.5**0.5, torch.tensor([3.0, 4.0]))
 
 
 def test_the_catalog_builds_methods_from_names_and_refuses_nonsense() -> None:
