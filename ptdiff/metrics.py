@@ -135,7 +135,7 @@ def _within(x: Tensor, kernel: Kernel, w: Tensor) -> Tensor:
 
 def _blocks(x: Tensor, y: Tensor, kernel: Kernel, size: int = 2**23) -> Iterator[tuple[Tensor, Tensor]]:
     """Some rows at a time, and the kernel of these x with all y."""
-    for rows in torch.arange(len(x)).split(max(1, size // len(y))):
+    for rows in torch.split(torch.arange(len(x)), max(1, size // len(y))):
         yield rows, kernel(torch.cdist(x[rows], y))
 
 

@@ -1,17 +1,21 @@
-"""Points in the plane: toy distributions and tables of two columns, the smallest complete modality."""
+"""Points in the plane: the smallest modality, and the quickest way to see a model learn.
+
+Points in space and the rows of wider tables are the same thing with more columns.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ptdiff.modality import Data, Modality, TensorSamples, Visualizer, Writer, option
+from ptdiff.modality import Data, Measurement, Modality, Progress, TensorSamples, Visualizer, Writer, option
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
+    from ptdiff.metrics import Score
     from ptdiff_points2d.source import Points
 
 __all__ = ["Points2D"]
@@ -19,18 +23,21 @@ __all__ = ["Points2D"]
 
 @dataclass(frozen=True)
 class Points2D(Modality):
-    """Points in the plane: toy distributions by formula, or two columns of a CSV or TSV file."""
+    """Points in the plane or in space, toy distributions or from a picture, and rows of a table of any width."""
 
     data: str = option(
         "moons",
-        "8-gaussians, checkerboard, circles, grid, moons, pinwheel, rings, spirals, swissroll, "
-        "two-gaussians, or a CSV or TSV file",
+        "8-gaussians, checkerboard, circles, coins, gaussian-rings, grid, moons, pinwheel, rings, spirals, swissroll, "
+        "swissroll-3d, tree, two-gaussians; a CSV or TSV file; or a picture, whose dark is drawn from",
     )
-    count: int = option(20_000, "points of a toy distribution to train on")
-    seed: int = option(0, "which points of a toy distribution")
-    columns: str = option("", "two columns of a table, as x,y; else the first two that hold numbers")
+    count: int = option(20_000, "points to train on of a toy distribution or a picture")
+    seed: int = option(0, "which points of a toy distribution or a picture")
+    columns: str = option("", "columns of a table, as x,y; 'all' that hold numbers; else the first two of those")
     label: str = option("", "the column of a table that holds the class")
-    where: str = option("", "rows of a table to take, as column=value; else all")
+    where: str = option("", "rows of a table to take, as column=value, or the value alone; else all")
+    one_scale: bool | None = option(
+        None, "one scale for all columns, or each its own; default: one, but for tables wider than 3"
+    )
     width: int = option(96, "channels of the network")
     blocks: int = option(3, "residual blocks of the network")
 
@@ -42,31 +49,39 @@ class Points2D(Modality):
             raise ValueError(f"seed must not be negative, not {self.seed}")
 
     def dataset(self) -> Data:
-        """All points in memory, float32 (2,), labelled where the distribution or the table has classes."""
+        """All points in memory, float32 (d,), labelled where the distribution or the table has classes."""
         import torch
+
+        from ptdiff_datasets.toys import TOYS
 
         points = self._points()
 
         def samples(x: Any, label: Any) -> TensorSamples:
             return TensorSamples(torch.from_numpy(x), torch.from_numpy(label) if points.classes else None)
 
-        return Data(
-            shape=(2,),
+        data = Data(
+            shape=(points.train.shape[1],),
             classes=points.classes,
             train=samples(points.train, points.train_label),
             val=samples(points.val, points.val_label),
             summary=points.summary,
-        ).measured(keep=(-1,), limit=1 << 20)
+        )
+        one = self.one_scale
+        if one is None:
+            one = data.shape[0] <= 3 or self.data in TOYS
+        return data.measured(keep=(-1,), limit=1 << 20) if one else _each_measured(data, points)
 
     def _points(self) -> Points:
         from ptdiff_points2d import source
 
-        if source.is_file(self.data):
-            columns = [name.strip() for name in self.columns.split(",") if name.strip()]
-            return source.from_file(Path(self.data), columns, self.label, self.where)
+        path = source.found(self.data)
+        if path is not None and not source.is_picture(path):
+            return source.from_table(path, self.columns, self.label, self.where)
         if self.columns or self.label or self.where:
-            raise ValueError(f"columns, label and where belong to tables, {self.data} is a distribution")
-        return source.from_toy(self.data, self.count, self.seed)
+            raise ValueError(f"columns, label and where belong to tables, which {self.data} is not")
+        if path is None:
+            return source.from_toy(self.data, self.count, self.seed)
+        return source.from_picture(path, self.count, self.seed)
 
     def backbone(self, data: Data) -> nn.Module:
         """A residual perceptron; at the default width a step of 512 points takes about 3 ms on one core."""
@@ -75,17 +90,21 @@ class Points2D(Modality):
         return ResidualMLP(data.shape[0], self.width, self.blocks, len(data.classes))
 
     def visualizer(self) -> Visualizer:
-        """A scatter plot; its frame is that of the data, or of the samples where a table is not at hand."""
+        """What suits the width: a scatter plot in the plane or in space, pairs of columns, a map of the rows.
+
+        Its frame is that of the data, or of the samples where a file is not at hand.
+        """
         from ptdiff_datasets.toys import TOYS
         from ptdiff_points2d import source
-        from ptdiff_points2d.picture import Scatter
+        from ptdiff_points2d.picture import Pictures
 
         if self.data in TOYS:
-            return Scatter((*TOYS[self.data].center, TOYS[self.data].reach), TOYS[self.data].classes)
-        if Path(self.data).is_file():
+            toy = TOYS[self.data]
+            return Pictures((*toy.center, toy.reach), toy.classes, total=toy.total)
+        if Path(self.data).expanduser().exists():
             points = self._points()
-            return Scatter(source.around(points.train), points.classes)
-        return Scatter(None, ())
+            return Pictures(source.around(points.train), points.classes, points.columns)
+        return Pictures(None, ())
 
     def recipe(self) -> Mapping[str, Any]:
         """A minute on one core."""
@@ -102,8 +121,54 @@ class Points2D(Modality):
             "sampling": {"steps": 40},
         }
 
+    def metrics(
+        self, samples: Tensor, reference: Tensor, training: Tensor, seed: int = 0, progress: Progress | None = None
+    ) -> dict[str, Score]:
+        """Distances between sets; where it is known, the exact density of the samples, or the sum they must have."""
+        from ptdiff.metrics import compare
+        from ptdiff_datasets.toys import TOYS
+        from ptdiff_points2d.scores import constraint, density
+
+        scores = compare(samples, reference, training, seed)
+        toy = TOYS.get(self.data)
+        if toy is not None and toy.density is not None:
+            scores["nll"] = density(toy.density, samples, training, seed)
+        if toy is not None and toy.total is not None:
+            scores |= constraint(toy.total, samples, training, seed)
+        return scores
+
+    def measure(
+        self,
+        protocol: str,
+        samples: Tensor,
+        reference: Tensor,
+        training: Tensor,
+        seed: int = 0,
+        progress: Progress | None = None,
+        cache: Path | None = None,
+        labels: Tensor | None = None,
+    ) -> Measurement:
+        """The metrics, and what must be known to compare them."""
+        from ptdiff_points2d.scores import facts
+
+        return Measurement(self.metrics(samples, reference, training, seed, progress), facts(self.data))
+
     def formats(self) -> Mapping[str, Writer]:
         """csv: a line of names and a line for the point."""
         from ptdiff_points2d.picture import write_csv
 
         return {"csv": write_csv}
+
+
+def _each_measured(data: Data, points: Points) -> Data:
+    """Data with mean and scale of every column by itself; ValueError for a column that is constant."""
+    import torch
+
+    x = torch.from_numpy(points.train).double()
+    mean, scale = x.mean(dim=0), x.std(dim=0, correction=0)
+    if not bool((scale > 0).all()):
+        name = points.columns[int((scale > 0).int().argmin())]
+        raise ValueError(f"column {name!r} is constant: leave it out, as there is nothing to learn")
+    standard = TensorSamples(((x - mean) / scale).float())
+    spread = replace(data, train=standard).measured(limit=1 << 20).spread
+    return replace(data, mean=tuple(mean.tolist()), scale=tuple(scale.tolist()), spread=spread)

@@ -1,19 +1,20 @@
-"""Pictures and files of points in the plane."""
+"""Pictures and files of points; those in the plane are drawn here."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ptdiff.modality import Visualizer
-from ptdiff_points2d.source import Frame, around
+from ptdiff.modality import Unsupported, Visualizer
+from ptdiff_points2d.source import Frame, around, coordinates
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
     from ptdiff.modality import Array, Image
 
@@ -37,100 +38,175 @@ _INCHES, _DPI = 6.0, 120
 
 
 @dataclass(frozen=True)
-class Scatter(Visualizer):
-    """All samples in one square picture, colored by title where the titles name a few classes.
+class Pictures(Visualizer):
+    """Samples of any width: a histogram, a scatter plot in the plane or in space, pairs of columns, or a map of rows.
 
-    frame: the square to show; where it is None, or a tenth of the samples lie outside, it is that of the samples.
+    frame: what to show of the plane or of space; where it is None, or a tenth of the samples lie outside, it is that of
+        the samples.
     classes: the order of the colors, the same from picture to picture.
+    columns: their names.
+    total: what every row should add up to, where that is known.
     """
 
     many = 2000
 
     frame: Frame | None
     classes: tuple[str, ...]
+    columns: tuple[str, ...] = ()
+    total: float | None = None
 
     def sheet(self, samples: Array, titles: Sequence[str]) -> Image:
-        """One scatter plot of ``samples`` (n, 2), a dot each; 720 pixels square."""
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
+        """One picture of ``samples`` (n, d), 720 pixels square, colored by title where titles name a few classes."""
+        from ptdiff_points2d import space, wide
 
-        samples = np.asarray(samples, dtype=np.float32).reshape(-1, 2)
-        if titles and len(titles) != len(samples):
-            raise ValueError(f"{len(titles)} titles for {len(samples)} samples")
-        figure = Figure(figsize=(_INCHES, _INCHES), dpi=_DPI, facecolor="white")
-        canvas = FigureCanvasAgg(figure)
-        axes = figure.add_axes((0.075, 0.055, 0.90, 0.90))
-        _clean(axes)
-        self._dots(axes, samples, titles)
-        x, y, reach = self._frame(samples)
-        axes.set_xlim(x - reach, x + reach)
-        axes.set_ylim(y - reach, y + reach)
-        canvas.draw()  # type: ignore[no-untyped-call]
-        pixels = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
-        return pixels[..., :3].copy()
+        samples = self._checked(samples, titles)
+        width = samples.shape[1]
+        colors = Colors.of(titles, self.classes)
+        if width == 2:
+            return Scatter(self._frame(samples), colors).draw(samples)
+        if width == 3:
+            return space.scatter(samples, self._frame(samples), colors)
+        if width <= wide.PAIRS:
+            return wide.pairs(samples, self._names(width), colors)
+        return wide.rows(samples, self._names(width), self.total)
 
     def tile(self, samples: Array, titles: Sequence[str], side: int) -> Image:
         """The bare dots in the frame, with a margin for noise: what lies outside is not seen."""
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
+        from ptdiff_points2d import space
 
-        samples = np.asarray(samples, dtype=np.float32).reshape(-1, 2)
-        figure = Figure(figsize=(side / 100, side / 100), dpi=100, facecolor="white")
-        canvas = FigureCanvasAgg(figure)
+        samples = self._checked(samples, titles)
+        width = samples.shape[1]
+        if width not in (2, 3):
+            return super().tile(samples, titles, side)
+        own = self.frame is not None and len(self.frame) == width + 1
+        *center, reach = self.frame if own and self.frame is not None else self._frame(samples)
+        frame, colors = (*center, 1.1 * reach), Colors.of(titles, self.classes)
+        return Scatter(frame, colors).bare(samples, side) if width == 2 else space.bare(samples, frame, colors, side)
+
+    def turntable(self, samples: Array, titles: Sequence[str], frames: int = 36) -> list[Image]:
+        """Points in space, turning once around the vertical."""
+        from ptdiff_points2d import space
+
+        samples = self._checked(samples, titles)
+        if samples.shape[1] != 3:
+            raise Unsupported(f"there is no turntable of samples with {samples.shape[1]} numbers: it is for 3")
+        frame, colors = self._frame(samples), Colors.of(titles, self.classes)
+        return [space.scatter(samples, frame, colors, 360 * k / frames) for k in range(frames)]
+
+    def _checked(self, samples: Array, titles: Sequence[str]) -> Array:
+        if titles and len(titles) != len(samples):
+            raise ValueError(f"{len(titles)} titles for {len(samples)} samples")
+        return np.asarray(samples, dtype=np.float32)
+
+    def _names(self, width: int) -> tuple[str, ...]:
+        return self.columns if len(self.columns) == width else coordinates(width)
+
+    def _frame(self, samples: Array) -> Frame:
+        samples = samples[np.isfinite(samples).all(axis=1)]
+        if self.frame is not None and len(self.frame) == samples.shape[1] + 1:
+            *center, reach = self.frame
+            inside = (np.abs(samples - center) <= reach).all(axis=1)
+            if inside.sum() >= 0.9 * len(samples):
+                return self.frame
+        # strays beyond the last hundredths do not shrink all others to a dot
+        nothing = (*[0.0] * samples.shape[1], 1.0)
+        return around(np.quantile(samples, [0.005, 0.995], axis=0)) if len(samples) else nothing
+
+
+@dataclass(frozen=True)
+class Colors:
+    """A color for each sample (n,), or one for all; and the classes for the legend, where there are several."""
+
+    each: Sequence[str] | str
+    names: tuple[str, ...]
+
+    @staticmethod
+    def of(titles: Sequence[str], classes: tuple[str, ...]) -> Colors:
+        """By title where titles name a few classes; none where they name single samples."""
+        given = set(titles)
+        if given and given <= set(classes):
+            names = classes
+        else:
+            names = tuple(sorted(given)) if 1 < len(given) < len(titles) else ()
+        if not names or len(names) > len(COLORS):
+            return Colors(COLORS[0], ())
+        number = {name: index for index, name in enumerate(names)}
+        return Colors([COLORS[number[title]] for title in titles], names if len(names) > 1 else ())
+
+    def legend(self, axes: Axes) -> None:
+        """The names beside dots of their colors."""
+        if not self.names:
+            return
+        for name, color in zip(self.names, COLORS, strict=False):
+            axes.scatter([], [], s=28, c=color, linewidths=0, label=name)
+        legend = axes.legend(loc="upper right", fontsize=8, handletextpad=0.2, labelcolor="#444444")
+        legend.get_frame().set(edgecolor="#dddddd", linewidth=0.6, alpha=0.85)
+
+
+@dataclass(frozen=True)
+class Scatter:
+    """A square scatter plot of points in the plane."""
+
+    frame: Frame
+    colors: Colors
+
+    def draw(self, samples: Array) -> Image:
+        """``samples`` (n, 2), a dot each."""
+        figure = empty_figure()
+        axes = figure.add_axes((0.075, 0.055, 0.90, 0.90))
+        clean(axes)
+        axes.scatter(samples[:, 0], samples[:, 1], c=self.colors.each, **dots(len(samples)))
+        self.colors.legend(axes)
+        return self._framed(figure, axes)
+
+    def bare(self, samples: Array, side: int) -> Image:
+        """The same without numbers, in so many pixels."""
+        figure = empty_figure(side)
         axes = figure.add_axes((0.01, 0.01, 0.98, 0.98))
         axes.set(xticks=[], yticks=[])
         for spine in axes.spines.values():
             spine.set(color="#dddddd", linewidth=0.6)
-        names = self._names(titles)
-        color = [COLORS[names.index(title)] for title in titles] if names else COLORS[0]
-        # as much ink for any number of dots and any side
-        size = float(np.clip(0.03 * side**2 / max(len(samples), 1), 0.6, 20))
-        axes.scatter(samples[:, 0], samples[:, 1], s=size, c=color, alpha=0.6, linewidths=0)
-        x, y, reach = self.frame or self._frame(samples)
-        reach *= 1.1
+        axes.scatter(samples[:, 0], samples[:, 1], c=self.colors.each, **dots(len(samples), side))
+        return self._framed(figure, axes)
+
+    def _framed(self, figure: Figure, axes: Axes) -> Image:
+        x, y, reach = self.frame
         axes.set(xlim=(x - reach, x + reach), ylim=(y - reach, y + reach))
-        canvas.draw()  # type: ignore[no-untyped-call]
-        pixels = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
-        return pixels[..., :3].copy()
-
-    def _frame(self, samples: Array) -> Frame:
-        samples = samples[np.isfinite(samples).all(axis=1)]
-        if self.frame is not None:
-            x, y, reach = self.frame
-            inside = (np.abs(samples - [x, y]) <= reach).all(axis=1)
-            if inside.sum() >= 0.9 * len(samples):
-                return self.frame
-        # strays beyond the last hundredths do not shrink all others to a dot
-        return around(np.quantile(samples, [0.005, 0.995], axis=0)) if len(samples) else (0.0, 0.0, 1.0)
-
-    def _dots(self, axes: Axes, samples: Array, titles: Sequence[str]) -> None:
-        # a picture of n dots holds about the same amount of ink for any n
-        size = float(np.clip(9000 / max(len(samples), 1), 1.6, 60))
-        alpha = float(np.clip(60 / np.sqrt(max(len(samples), 1)), 0.25, 0.9))
-        names = self._names(titles)
-        if not names:
-            axes.scatter(samples[:, 0], samples[:, 1], s=size, c=COLORS[0], alpha=alpha, linewidths=0)
-            return
-        color = [COLORS[names.index(title)] for title in titles]
-        axes.scatter(samples[:, 0], samples[:, 1], s=size, c=color, alpha=alpha, linewidths=0)
-        if len(names) > 1:
-            for name in names:
-                axes.scatter([], [], s=28, c=COLORS[names.index(name)], linewidths=0, label=name)
-            legend = axes.legend(loc="upper right", fontsize=8, handletextpad=0.2, labelcolor="#444444")
-            legend.get_frame().set(edgecolor="#dddddd", linewidth=0.6, alpha=0.85)
-
-    def _names(self, titles: Sequence[str]) -> list[str]:
-        """The classes in the order of their colors; none where titles name single samples."""
-        given = set(titles)
-        if given and given <= set(self.classes):
-            names = list(self.classes)
-        else:
-            names = sorted(given) if 1 < len(given) < len(titles) else []
-        return names if len(names) <= len(COLORS) else []
+        return pixels(figure)
 
 
-def _clean(axes: Axes) -> None:
-    axes.set_aspect("equal")
+def dots(count: int, side: int | None = None) -> dict[str, Any]:
+    """Size and opacity such that a picture of n dots holds about the same amount of ink for any n.
+
+    side: in pixels, of a tile; a sheet has fewer and larger dots.
+    """
+    if side is not None:
+        return {"s": float(np.clip(0.03 * side**2 / max(count, 1), 0.6, 20)), "alpha": 0.6, "linewidths": 0}
+    size = float(np.clip(9000 / max(count, 1), 1.6, 60))
+    alpha = float(np.clip(60 / np.sqrt(max(count, 1)), 0.25, 0.9))
+    return {"s": size, "alpha": alpha, "linewidths": 0}
+
+
+def empty_figure(side: int | None = None) -> Figure:
+    """A white square of so many pixels, 720 for a sheet."""
+    from matplotlib.figure import Figure
+
+    if side is not None:
+        return Figure(figsize=(side / 100, side / 100), dpi=100, facecolor="white")
+    return Figure(figsize=(_INCHES, _INCHES), dpi=_DPI, facecolor="white")
+
+
+def pixels(figure: Figure) -> Image:
+    """uint8 RGB (height, width, 3)."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()  # type: ignore[no-untyped-call]
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()  # type: ignore[no-untyped-call]
+
+
+def clean(axes: Axes) -> None:
+    """Light frame, ticks and grid."""
     axes.tick_params(colors="#888888", labelsize=8, width=0.6, length=3)
     axes.grid(color="#eeeeee", linewidth=0.6)
     axes.set_axisbelow(True)
@@ -139,6 +215,7 @@ def _clean(axes: Axes) -> None:
 
 
 def write_csv(path: Path, sample: Array) -> None:
-    """A point (2,), or several (n, 2), as lines x,y under a line of names."""
-    lines = [f"{x:.9g},{y:.9g}\n" for x, y in np.asarray(sample).reshape(-1, 2).tolist()]
-    path.write_text("x,y\n" + "".join(lines), encoding="utf-8")
+    """A point (d,), or several (n, d), as lines of numbers under a line of names: x,y or c1,c2,…"""
+    points = np.atleast_2d(np.asarray(sample))
+    lines = [",".join(f"{value:.9g}" for value in point) + "\n" for point in points.tolist()]
+    path.write_text(",".join(coordinates(points.shape[1])) + "\n" + "".join(lines), encoding="utf-8")

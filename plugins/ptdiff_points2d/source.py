@@ -1,4 +1,4 @@
-"""Where points come from: a toy distribution by name, or two columns of a text table."""
+"""Where points come from: a distribution by name, columns of a text table, or the dark of a picture."""
 
 from __future__ import annotations
 
@@ -13,89 +13,155 @@ import numpy as np
 import numpy.typing as npt
 
 from ptdiff.names import unknown
+from ptdiff_datasets import dark
 from ptdiff_datasets.errors import DataError
 from ptdiff_datasets.holdout import held_out
-from ptdiff_datasets.tabular import read_table
-from ptdiff_datasets.toys import TOYS
+from ptdiff_datasets.tabular import Table, read_table
+from ptdiff_datasets.toys import TOYS, uniform
 
-Frame = tuple[float, float, float]
-"""The square to show: its center (x, y) and half its side."""
+Frame = tuple[float, ...]
+"""The square or cube to show: its center and half its side."""
+
+_TABLES = (".csv", ".tsv", ".txt", ".dat")
 
 
 @dataclass(frozen=True)
 class Points:
-    """Points (n, 2) and labels (n,), those to train on and those to validate on."""
+    """Points (n, d) and labels (n,), those to train on and those to validate on; the names of the d columns."""
 
     train: npt.NDArray[np.float32]
     train_label: npt.NDArray[np.int64]
     val: npt.NDArray[np.float32]
     val_label: npt.NDArray[np.int64]
     classes: tuple[str, ...]
+    columns: tuple[str, ...]
     summary: dict[str, Any]
 
 
-def is_file(data: str) -> bool:
-    """Whether ``data`` names a file; ValueError where it is neither a file nor a distribution."""
+def found(data: str) -> Path | None:
+    """The file that ``data`` names, or the only table of a folder; None for a distribution.
+
+    OSError or ValueError where it is none of them.
+    """
     if data in TOYS:
-        return False
-    path = Path(data)
+        return None
+    path = Path(data).expanduser()
     if path.is_file():
-        return True
+        return path
     if path.is_dir():
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), data)
+        tables = sorted(file for file in path.iterdir() if file.suffix.lower() in _TABLES and file.is_file())
+        if len(tables) != 1:
+            held = f"{len(tables)} tables" if tables else "no table"
+            raise IsADirectoryError(errno.EISDIR, f"a folder with {held} ({', '.join(_TABLES)}), not one", data)
+        return tables[0]
     if path.suffix or path.name != data:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), data)
     raise unknown("distribution or file", data, TOYS)
 
 
+def is_picture(path: Path) -> bool:
+    """Whether points are drawn from the dark of it."""
+    return path.suffix.lower() in dark.SUFFIXES
+
+
 def from_toy(name: str, count: int, seed: int) -> Points:
-    """The first ``count`` points of a distribution to train on, a tenth more of them to validate on."""
-    toy, held = TOYS[name], max(2, count // 10)
+    """The first ``count`` points of a distribution to train on, half as many of the next to validate on."""
+    toy, held = TOYS[name], _held(count)
     train, train_label = toy.draw(count, seed=seed)
     val, val_label = toy.draw(held, seed=seed, start=count)
     of = f", {len(toy.classes)} classes" if toy.classes else ""
+    kind = "points" if toy.width <= 3 else f"rows of {toy.width}"
     summary = {
-        "text": f"{name}: {count:,} points{of}, and {held:,} held out",
+        "text": f"{name}: {count:,} {kind}{of}, and {held:,} held out",
         "distribution": name,
         "train": count,
         "val": held,
     }
-    return Points(train, train_label, val, val_label, toy.classes, summary)
+    return Points(train, train_label, val, val_label, toy.classes, coordinates(toy.width), summary)
 
 
-def from_file(path: Path, columns: Sequence[str], label: str, where: str) -> Points:
-    """Two columns of a table; ``label`` names a column of classes, ``where`` is "" or "column=value"."""
-    table = read_table(path)
-    if where:
-        name, equals, value = where.partition("=")
-        if not equals:
-            raise ValueError(f"where must have the form column=value, not {where!r}")
-        table = table.where(name.strip(), value.strip())
-    names = tuple(columns) or tuple(name for name in table.numeric() if name != label)[:2]
-    if len(names) != 2:
-        raise DataError(f"{path}: two columns of numbers are needed, found {', '.join(names) or 'none'}")
+def from_picture(path: Path, count: int, seed: int) -> Points:
+    """``count`` points in the dark of a picture to train on, half as many to validate on."""
+    ink, held = dark.darkness(path), _held(count)
+    train = dark.points(ink, uniform(count, seed=seed)).astype(np.float32)
+    val = dark.points(ink, uniform(held, seed=seed, start=count)).astype(np.float32)
+    summary = {
+        "text": f"{path.name}: {count:,} points in the dark of {ink.shape[1]} x {ink.shape[0]} pixels, "
+        f"and {held:,} held out",
+        "file": path.name,
+        "train": count,
+        "val": held,
+    }
+    none = np.zeros(0, dtype=np.int64)
+    return Points(train, none, val, none, (), coordinates(2), summary)
+
+
+def from_table(path: Path, columns: str, label: str, where: str) -> Points:
+    """Columns of a table.
+
+    columns: names with commas between, "all" for all that hold numbers, "" for the first two of those.
+    label: a column of classes, or "".  where: "column=value", a value that only one column of text holds, or "".
+    """
+    table = _rows(read_table(path), where)
+    names = _columns(table, columns, label)
     points = table.numbers(names).astype(np.float32)
     cells = table.column(label) if label else ("",) * len(points)
     classes = tuple(sorted(set(cells)))
-    index = np.array([classes.index(cell) for cell in cells], dtype=np.int64)
+    number = {name: index for index, name in enumerate(classes)}
+    index = np.array([number[cell] for cell in cells], dtype=np.int64)
     held = held_out(index)
     if len(points) - held.sum() < 2 or held.sum() < 2:
         raise DataError(f"{path}: {len(points)} rows are too few to train on and to validate")
     of = f", {len(classes)} classes of {label}" if label else ""
     rows = f"{len(points) - held.sum():,} rows{of}, and {held.sum():,} held out"
+    shown = ", ".join(names) if len(names) <= 8 else f"{len(names)} columns"
     summary = {
-        "text": f"{path.name}: {', '.join(names)} of {rows}",
+        "text": f"{path.name}: {shown} of {rows}",
         "file": path.name,
         "columns": list(names),
         "where": where,
         "train": int(len(points) - held.sum()),
         "val": int(held.sum()),
     }
-    return Points(points[~held], index[~held], points[held], index[held], classes if label else (), summary)
+    given = classes if label else ()
+    return Points(points[~held], index[~held], points[held], index[held], given, tuple(names), summary)
+
+
+def _rows(table: Table, where: str) -> Table:
+    if not where:
+        return table
+    name, equals, value = (part.strip() for part in where.partition("="))
+    if equals:
+        return table.where(name, value)
+    numeric = set(table.numeric())
+    holding = [column for column in table.names if column not in numeric and where in table.column(column)]
+    if len(holding) != 1:
+        many = f"columns {', '.join(holding)} hold" if holding else "no column of text holds"
+        raise DataError(f"{table.path}: {many} {where!r}; say where=column=value")
+    return table.where(holding[0], where)
+
+
+def _columns(table: Table, columns: str, label: str) -> Sequence[str]:
+    named = [name.strip() for name in columns.split(",") if name.strip()]
+    if named and named != ["all"]:
+        return named
+    numeric = [name for name in table.numeric() if name != label]
+    chosen = numeric if named else numeric[:2]
+    if len(chosen) < (1 if named else 2):
+        raise DataError(f"{table.path}: two columns of numbers are needed, found {', '.join(chosen) or 'none'}")
+    return chosen
+
+
+def _held(count: int) -> int:
+    return max(2, count // 2)
+
+
+def coordinates(width: int) -> tuple[str, ...]:
+    """x, y, z; beyond three dimensions c1, c2, …"""
+    return ("x", "y", "z")[:width] if width <= 3 else tuple(f"c{n + 1}" for n in range(width))
 
 
 def around(points: npt.NDArray[np.floating]) -> Frame:
-    """The square around points (n, 2), with a margin of a tenth."""
+    """The square around points (n, 2), or the cube around (n, 3), with a margin of a tenth."""
     low, high = points.astype(np.float64).min(axis=0), points.astype(np.float64).max(axis=0)
-    x, y = ((low + high) / 2).tolist()
-    return x, y, 0.55 * float((high - low).max()) or 1.0
+    return (*((low + high) / 2).tolist(), 0.55 * float((high - low).max()) or 1.0)

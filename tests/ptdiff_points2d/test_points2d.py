@@ -26,15 +26,16 @@ def samples(data: Data, split: str = "train") -> torch.Tensor:
 @pytest.mark.parametrize("name", TOYS)
 def test_every_distribution_is_normalized_labelled_and_split(name: str) -> None:
     data = Points2D(data=name, count=3000).dataset()
-    assert data.shape == (2,)
+    width = TOYS[name].width
+    assert data.shape == (width,)
     assert data.classes == TOYS[name].classes
     z = data.normalize(samples(data))
-    assert z.shape == (3000, 2)
+    assert z.shape == (3000, width)
     assert z.mean(dim=0).abs().max() < 1e-5
     assert z.square().mean() == pytest.approx(1, abs=1e-5)
     held = samples(data, "val")
-    assert held.shape == (300, 2)
-    assert len(torch.cat([held, samples(data)]).unique(dim=0)) == 3300
+    assert held.shape == (1500, width)
+    assert len(torch.cat([held, samples(data)]).unique(dim=0)) == 4500
     assert data.train is not None
     condition = data.train.batch(torch.arange(50), 0)[1]
     assert ("label" in condition) == bool(data.classes)
@@ -75,7 +76,7 @@ def test_a_table_gives_its_columns_classes_and_rows(table: Path) -> None:
         ({"data": "nowhere.csv"}, FileNotFoundError, "nowhere.csv"),
         ({"data": "no/where"}, FileNotFoundError, "no/where"),
         ({"data": "/"}, IsADirectoryError, "/"),
-        ({"label": "set"}, ValueError, "belong to tables, moons is a distribution"),
+        ({"label": "set"}, ValueError, "belong to tables, which moons is not"),
         ({"count": 0}, ValueError, "count must be at least 1"),
         ({"seed": -1}, ValueError, "seed must not be negative"),
     ],
@@ -88,7 +89,6 @@ def test_wrong_options_are_answered_clearly(options: dict[str, str], error: type
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"columns": "x"}, "two columns of numbers are needed, found x"),
         ({"columns": "x,z"}, "no column 'z'"),
         ({"columns": "set,x"}, "no numbers"),
         ({"where": "set"}, "column=value"),

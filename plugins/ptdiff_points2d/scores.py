@@ -1,0 +1,62 @@
+"""Scores that need to know the distribution: the exact density of samples, and a sum that they must have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import sqrt
+
+import torch
+from torch import Tensor
+
+from ptdiff.metrics import Score, bootstrap
+from ptdiff_datasets.formulas import Blurred
+from ptdiff_datasets.toys import TOYS
+
+
+def density(exact: Blurred, samples: Tensor, training: Tensor, seed: int) -> Score:
+    """Mean -log p of ``samples`` (n, 2) in nats under the exact density; the floor estimates the entropy.
+
+    Above the floor samples lie where data does not; below it they crowd where data is densest.
+    """
+    found, floor = (-torch.from_numpy(exact.log_density(x.double().numpy())) for x in (samples, training))
+    return _score(lambda rows: float(found[rows].mean()), len(found), float(floor.mean()), seed)
+
+
+def constraint(total: float, samples: Tensor, training: Tensor, seed: int) -> dict[str, Score]:
+    """How well the numbers of every row (n, d), 0 or 1 each in the data, add up to ``total``.
+
+    sum_mean, sum_sd: of the sums of the raw values.
+    sum_right: the share of rows whose numbers, rounded, add up to ``total`` exactly.
+    """
+
+    def mean(x: Tensor) -> float:
+        return float(x.sum(dim=1).mean())
+
+    def sd(x: Tensor) -> float:
+        return float(x.sum(dim=1).std())
+
+    def right(x: Tensor) -> float:
+        return float(((x > 0.5).sum(dim=1) == total).double().mean())
+
+    samples, training = samples.double(), training.double()
+    statistics = {"sum_mean": mean, "sum_sd": sd, "sum_right": right}
+    return {
+        name: _score(lambda rows, of=of: of(samples[rows]), len(samples), of(training), seed)  # type: ignore[misc]
+        for name, of in statistics.items()
+    }
+
+
+def facts(data: str) -> dict[str, str]:
+    """What must be known to compare the scores of a distribution, or of a file, with others'."""
+    known = {"mmd_kernel": "Gaussian, mean of widths 2, 1, 1/2, 1/4, 1/8 x mean distance of the reference"}
+    toy = TOYS.get(data)
+    if toy is None or toy.total is None:
+        return known
+    share = toy.total / toy.width
+    return known | {"independent": f"sum {toy.total:g} ± {sqrt(toy.width * share * (1 - share)):.3g}"}
+
+
+def _score(statistic: Callable[[Tensor], float], count: int, floor: float, seed: int) -> Score:
+    low, high = bootstrap(statistic, count, seed=seed)
+    value = statistic(torch.arange(count))
+    return Score(value, min(low, value), max(high, value), floor)
