@@ -68,6 +68,7 @@ class PointCloud(Modality):
     heads: int | None = option(None, "attention heads")
     neighbors: int | None = option(None, "nearest points a point looks at, in pointnet and point-transformer")
     resolution: int | None = option(None, "nodes a side of the grid of pvcnn")
+    self_conditioning: bool = option(False, "show the latent transformer its own last estimate")
 
     def __post_init__(self) -> None:
         for name in ("points", "dense", "shapes_per_class", "observed"):
@@ -79,6 +80,8 @@ class PointCloud(Modality):
         if len(set(self.channels)) < len(self.channels) or self.channels[:1] != ("xyz",):
             raise ValueError(f"channels begin with xyz and name each once, not {', '.join(self.channels) or 'none'}")
         self._numbers()
+        if self.network != "latent":
+            self._refuse(["self_conditioning"], self.network)
         if self.task == "generate":
             self._refuse(["observed"], "a model that is given nothing")
         if self.data == "shapes":
@@ -120,7 +123,8 @@ class PointCloud(Modality):
 
     def backbone(self, data: Data) -> nn.Module:
         """The denoiser; the set transformer has 1.7 M parameters at its defaults."""
-        return build(self.network, data.shape[-1], len(data.classes), self._numbers(), GIVEN[self.task])
+        classes, given = len(data.classes), GIVEN[self.task]
+        return build(self.network, data.shape[-1], classes, self._numbers(), given, self.self_conditioning)
 
     def visualizer(self) -> Visualizer:
         """Shaded spheres on a white ground, drawn by Open3D's ray casting or by NumPy alone."""

@@ -1,7 +1,8 @@
 """A latent transformer: points are read into a few latents, which do the work, and written back.
 
 f: (b, n, d / 2) points; z: (b, m, d) the latents, learned and carried along.  One block (Jabri et al. 2022, "RIN";
-Huang et al. 2024, "PointInfinity"; without their self-conditioning, which carries z from one noise level to the next):
+Huang et al. 2024, "PointInfinity"; where they carry z from one noise level to the next, this may be shown its last
+estimate of the points, as images are):
 
     z <- z + read(f)                   every latent attends to all points, then an MLP
     z <- transformer(z), several times
@@ -37,8 +38,11 @@ class Latent(Skeleton):
         heads: int = 4,
         compute: int = 2,
         given: Sequence[str] = (),
+        self_conditioning: bool = False,
     ) -> None:
-        super().__init__(channels, classes, width // 2, embedding=width, given=given)
+        super().__init__(
+            channels, classes, width // 2, embedding=width, given=given, self_conditioning=self_conditioning
+        )
         self.latents = nn.Parameter(torch.randn(latents, width))
         self.blocks = nn.ModuleList(Block(width, heads, compute) for _ in range(layers))
 

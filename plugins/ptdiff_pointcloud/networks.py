@@ -90,9 +90,17 @@ def sized(network: Network, size: Size, options: Mapping[str, int | None]) -> di
 
 
 def build(
-    network: Network, channels: int, classes: int, numbers: Mapping[str, int], given: Sequence[str] = ()
+    network: Network,
+    channels: int,
+    classes: int,
+    numbers: Mapping[str, int],
+    given: Sequence[str] = (),
+    self_conditioning: bool = False,
 ) -> nn.Module:
-    """A denoiser of points of ``channels`` numbers; ``given``: the clouds it may be conditioned on."""
+    """A denoiser of points of ``channels`` numbers; ``given``: the clouds it may be conditioned on.
+
+    ``self_conditioning``, of ``latent`` alone: whether it is shown its own last estimate.
+    """
     match network:
         case "set-transformer":
             from ptdiff_pointcloud.set_transformer import SetTransformer
@@ -101,7 +109,7 @@ def build(
         case "latent":
             from ptdiff_pointcloud.latent import Latent
 
-            return Latent(channels, classes, **numbers, given=given)
+            return Latent(channels, classes, **numbers, given=given, self_conditioning=self_conditioning)
         case "pointnet":
             from ptdiff_pointcloud.pointnet import PointNet
 
