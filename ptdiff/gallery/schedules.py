@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ptdiff.gallery.style import COLORS, FAINT, picture
+from ptdiff.gallery.style import COLORS, FAINT, legend_below, picture
 from ptdiff.process import EDM, Chain, Flow, Interpolated, Process, Shifted, SubVP, TrigFlow, VEGeometric, VPLinear
 
 if TYPE_CHECKING:
@@ -66,11 +66,6 @@ def _lines(axes: Axes, curves: dict[str, tuple[Tensor, Tensor]]) -> None:
         axes.plot(x, y, color=color, linestyle=style, label=name)
 
 
-def _legend_below(figure: Figure, axes: Axes, columns: int) -> None:
-    handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=columns, handlelength=2.6)
-
-
 @picture(6.4)
 def schedules(figure: Figure) -> None:
     """Chains compared: beta, alpha-bar, log-SNR and sigma of the six schedules, a thousand steps each."""
@@ -85,7 +80,7 @@ def schedules(figure: Figure) -> None:
     abar.set(title=r"$\bar\alpha$: share of the variance that is data")
     snr.set(title=r"log-SNR: $\log\,(\bar\alpha / \sigma^2)$", xlabel="step", ylim=(-17, 13))
     sigma.set(title=r"$\sigma$: noise scale", xlabel="step")
-    _legend_below(figure, beta, 6)
+    legend_below(figure, beta, 6)
 
 
 @picture(6.4)
@@ -103,7 +98,7 @@ def processes(figure: Figure) -> None:
     snr.set(title=r"log-SNR: $2\,\log\,(\alpha / \sigma)$", xlabel="time t (0 = data, 1 = noise)")
     angle.set(title=r"$\theta$ = atan2($\sigma, \alpha$)", xlabel="time t (0 = data, 1 = noise)")
     angle.set_yticks([0, math.pi / 4, math.pi / 2], ["0", r"$\pi/4$", r"$\pi/2$"])
-    _legend_below(figure, alpha, 6)
+    legend_below(figure, alpha, 6)
 
 
 @picture(3.9)
@@ -119,4 +114,4 @@ def shifts(figure: Figure) -> None:
     snr.axhline(0, color=FAINT, linewidth=0.8, zorder=1)
     snr.set(title="log-SNR over time", xlabel="time t (0 = data, 1 = noise)", ylim=(-13, 13))
     density.set(title="density of log-SNR, t uniform", xlabel="log-SNR", xlim=(-12, 12), ylim=(0, None))
-    _legend_below(figure, snr, 5)
+    legend_below(figure, snr, 5)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
+from typing import TYPE_CHECKING, Concatenate, ParamSpec
 
 import numpy as np
 
@@ -27,7 +27,7 @@ COLORS = ("#2a6fb0", "#e08a1e", "#2f9e74", "#c8452f", "#8d6cc4", "#56b0de", "#c6
 INK, FAINT = "#333333", "#8a8a8a"
 DPI = 150
 
-STYLE: dict[str, Any] = {
+STYLE: dict[str, str | float] = {
     "axes.edgecolor": "#bbbbbb",
     "axes.grid": True,
     "axes.axisbelow": True,
@@ -40,6 +40,8 @@ STYLE: dict[str, Any] = {
     "axes.titlepad": 6,
     "axes.spines.top": False,
     "axes.spines.right": False,
+    "figure.constrained_layout.h_pad": 0.09,
+    "figure.constrained_layout.w_pad": 0.09,
     "figure.facecolor": "white",
     "font.size": 9,
     "grid.color": "#ececec",
@@ -68,13 +70,11 @@ def picture(height: float, width: float = 8.0) -> Callable[[Drawing[P]], Callabl
     def made(drawing: Drawing[P]) -> Callable[P, Picture]:
         @functools.wraps(drawing)
         def drawn(*args: P.args, **kwargs: P.kwargs) -> Picture:
-            import matplotlib
+            from matplotlib import style
             from matplotlib.figure import Figure
 
-            with matplotlib.rc_context():
-                # a picture is the same whatever the settings of the machine
-                matplotlib.rcdefaults()
-                matplotlib.rcParams.update(STYLE)
+            # a picture is the same whatever the settings of the machine
+            with style.context(STYLE, after_reset=True):
                 figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
                 drawing(figure, *args, **kwargs)
                 return _pixels(figure)
@@ -97,8 +97,15 @@ def density_map(color: str = COLORS[0]) -> LinearSegmentedColormap:
     """From the white page to a color and on to its shade: for densities, which are nothing in most places."""
     from matplotlib.colors import LinearSegmentedColormap, to_rgb
 
-    dark = tuple(0.35 * channel for channel in to_rgb(color))
-    return LinearSegmentedColormap.from_list("density", [(0.0, "white"), (0.6, color), (1.0, dark)])
+    red, green, blue = to_rgb(color)
+    stops = [(0.0, (1.0, 1.0, 1.0)), (0.6, (red, green, blue)), (1.0, (0.35 * red, 0.35 * green, 0.35 * blue))]
+    return LinearSegmentedColormap.from_list("density", stops)
+
+
+def legend_below(figure: Figure, axes: Axes, columns: int) -> None:
+    """One legend for all panels, of what is in ``axes``."""
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns, handlelength=2.6)
 
 
 def plane(axes: Axes, center: tuple[float, float], reach: float) -> None:
