@@ -179,7 +179,7 @@ def unpack(archive: Path, members: re.Pattern[str], folder: Path) -> None:
     room = _LARGEST
     with cache.workplace(folder, "set PTDIFF_DATA to a folder with room") as place:
         try:
-            with tarfile.open(archive, "r:gz") as tar:
+            with gzip.open(archive) as whole, tarfile.open(fileobj=whole, mode="r:") as tar:
                 for member in tar:
                     if not (member.isreg() and members.fullmatch(member.name)):
                         continue
@@ -190,6 +190,8 @@ def unpack(archive: Path, members: re.Pattern[str], folder: Path) -> None:
                     assert stream is not None
                     with (place / Path(member.name).name).open("wb") as out:
                         shutil.copyfileobj(stream, out)
+                while whole.read(1 << 20):  # to its checksum, which lies behind the end of the archive
+                    pass
         except (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error) as error:
             raise FormatError(archive, f"a damaged archive: {error}") from None
         if not any(place.iterdir()):

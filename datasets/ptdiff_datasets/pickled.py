@@ -41,8 +41,8 @@ class _Array:
     values: npt.NDArray[np.uint8] | None = None
 
 
-_MOST = 1_000_000
-"""Instructions; the longest batch has a third of that.  An instruction of one byte may take a hundred in memory."""
+_MOST = 500_000
+"""Instructions; the longest batch has about half of that.  An instruction of one byte may take a hundred in memory."""
 
 _MARK = object()
 _RECONSTRUCT, _NDARRAY, _DTYPE = (
