@@ -54,14 +54,25 @@ def bootstrap(
 
 def sliced_wasserstein(x: Tensor, y: Tensor, *, directions: int = 256, seed: int = 0) -> float:
     """Sliced W2 between two sets of equal size, (n, *shape) each, in the units of the data."""
+    return float(_sliced(x, y, torch.ones(1, len(x)), directions, seed))
+
+
+def _sliced(x: Tensor, y: Tensor, copies: Tensor, directions: int = 256, seed: int = 0) -> Tensor:
+    """The same of resampled x: copies (rounds, n), how often each x counts, n in all; (rounds,), float64."""
     x, y = x.flatten(1).double(), y.flatten(1).double()
     if x.shape != y.shape:
         raise ValueError(f"sliced Wasserstein needs two sets of one shape, not {tuple(x.shape)} and {tuple(y.shape)}")
     generator = torch.Generator().manual_seed(seed)
     normal = torch.randn(x.shape[1], directions, generator=generator, dtype=torch.float64)
-    normal = normal / normal.norm(dim=0)
-    gap = (x @ normal).sort(dim=0).values - (y @ normal).sort(dim=0).values
-    return float(gap.square().mean().sqrt())
+    normal = (normal / normal.norm(dim=0)).T
+    projected, order = (normal @ x.T).sort(dim=1)
+    target = (normal @ y.T).sort(dim=1).values
+    found = []
+    for times in copies.long():
+        # sorted once: copies of an item lie beside each other
+        resampled = projected.flatten().repeat_interleave(times[order].flatten()).reshape(projected.shape)
+        found.append((resampled - target).square().mean().sqrt())
+    return torch.stack(found)
 
 
 def energy_distance(x: Tensor, y: Tensor) -> float:
@@ -156,16 +167,12 @@ def compare(samples: Tensor, reference: Tensor, training: Tensor, seed: int = 0)
         raise ValueError("at least two samples of each set are needed to compare them")
     samples, reference, training = (s[:n].flatten(1).double() for s in (samples, reference, training))
 
-    def sliced(rows: Tensor) -> float:
-        return sliced_wasserstein(samples[rows], reference, seed=seed)
-
-    value = sliced(torch.arange(n))
-    low, high = bootstrap(sliced, n, seed=seed)
+    # the set itself, and resampled sets
+    copies = torch.cat([torch.ones(1, n), _resampled(n, 100, seed)])
+    value, low, high = _interval(_sliced(samples, reference, copies, seed=seed))
     floor = sliced_wasserstein(training, reference, seed=seed)
     # no distance is negative, and one that was cut off at 0 may lie outside the moved quantiles
     scores = {"sliced_wasserstein": Score(value, max(0.0, min(low, value)), max(high, value), floor)}
-    # the set itself, and resampled sets
-    copies = torch.cat([torch.ones(1, n), _resampled(n, 100, seed)])
     value, low, high = _interval(_discrepancy(samples, reference, torch.neg, copies).clamp(min=0).sqrt())
     floor = energy_distance(training, reference)
     scores["energy"] = Score(value, max(0.0, min(low, value)), max(high, value), floor)

@@ -125,6 +125,9 @@ def test_resampling_by_counts_is_resampling_by_rows() -> None:
         inside = within[rows][:, rows].sum() / different.sum()
         values.append(float((2 * across[rows].mean() - inside - other).clamp(min=0).sqrt()))
     low, high = np.quantile(values, [0.025, 0.975]) - np.mean(values)
+    sliced = [sliced_wasserstein(samples[rows], reference, seed=4) for rows in draws]
+    spread = found["sliced_wasserstein"].high - found["sliced_wasserstein"].value
+    assert spread == pytest.approx(np.quantile(sliced, 0.975) - np.mean(sliced), abs=1e-9)
     energy = found["energy"]
     assert energy.low == pytest.approx(max(0.0, min(energy.value + low, energy.value)), abs=1e-9)
     assert energy.high == pytest.approx(max(energy.value, energy.value + high), abs=1e-9)
