@@ -3,7 +3,8 @@
     python tests/ptdiff_datasets/damage.py --count 20000 --seed 3 [KIND …]
 
 Prints one line of JSON for each kind of file.  Ends with an error, and keeps the file, where a reader does anything but
-return a shape or raise FormatError, takes longer than a second, or more memory than four times the file and 64 MB.
+return a shape or raise FormatError, takes longer than a second, or more memory than four times the file and 64 MB
+(a picture also what its pixels may take).
 """
 
 import argparse
@@ -17,18 +18,24 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from file_examples import CLOUDS, MESHES
+from image_examples import IMAGES
 
+from ptdiff_datasets import picture
+from ptdiff_datasets.cifar import LAYOUTS, cifar
 from ptdiff_datasets.cloud import Cloud
 from ptdiff_datasets.errors import FormatError
 from ptdiff_datasets.formats import read_cloud
 from ptdiff_datasets.hdf5 import open_hdf5
+from ptdiff_datasets.idx import read_idx
 from ptdiff_datasets.meshes import read_mesh
 
-EXAMPLES = CLOUDS | MESHES
+EXAMPLES = CLOUDS | MESHES | IMAGES
+PICTURES = ("png", "jpg", "webp", "bmp")
 SECONDS, MEMORY = 1.0, 64 << 20
 STUCK = 60  # seconds by the clock, on a machine however busy
 os.environ["RUST_BACKTRACE"] = "0"  # a panic of lazrs is caught; its backtrace would need memory that is not there
@@ -37,7 +44,9 @@ TOKENS = (b"nan", b"-1", b"1e999", b"0", b"99999999999", b"\n", b" ", b"\0", b"\
 
 
 def read_whole(path: Path) -> list[np.ndarray]:
-    """All coordinates in a file, whichever its kind."""
+    """All coordinates or pixels in a file, whichever its kind."""
+    if path.stem.startswith("image"):
+        return [_pixels(path)]
     if path.suffix == ".h5":
         with open_hdf5(path) as file:
             for name in file.sets:
@@ -52,6 +61,16 @@ def read_whole(path: Path) -> list[np.ndarray]:
         return [np.asarray(mesh.vertices)[np.asarray(mesh.faces)]]
     cloud: Cloud = read_cloud(path)
     return [cloud.points]
+
+
+def _pixels(path: Path) -> np.ndarray:
+    if path.suffix in picture.SUFFIXES:
+        return picture.read_picture(path, 16)
+    if path.suffix in (".idx", ".gz"):
+        return read_idx(path)
+    binary = path.suffix == ".bin"
+    data = cifar(path.parent, replace(LAYOUTS[0 if binary else 2], train=(path.name,)))
+    return data.train.pixels.reshape(len(data.train), -1)
 
 
 def mutated(data: bytes, random: random.Random) -> bytes:
@@ -105,6 +124,12 @@ def cut(kind: str, data: bytes, path: Path, offsets: range) -> None:
             read = read_whole(path.with_suffix(suffix))
         except FormatError:
             continue
+        if kind in PICTURES:  # the end of a picture may lie behind its last pixel
+            assert np.array_equal(read[0], whole[0]), f"{kind}: other pixels, cut at {length} of {len(data)}"
+            continue
+        if kind == "cifar":  # records have no count in front of them
+            assert length % 3073 == 0, f"{kind}: cut at {length} of {len(data)}"
+            continue
         missing = words - len(short.split())
         assert kind in TEXTS or data[length:].strip(b"\0\n") == b"", f"{kind}: cut at {length} of {len(data)}"
         assert missing == 0 or not counted, f"{kind}: {missing} words are missing at {length} of {len(data)}"
@@ -151,9 +176,12 @@ def main(kinds: list[str], count: int, seed: int, say: Callable[[str], None] = p
     folder = Path(tempfile.mkdtemp(prefix="damage-"))
     for kind in kinds:
         data = EXAMPLES[kind][1](folder)
-        name = ("mesh-" if kind in MESHES else "cloud-") + kind.replace(" ", "-")
+        what = "mesh-" if kind in MESHES else "image-" if kind in IMAGES else "cloud-"
+        name = what + kind.replace(" ", "-")
         cut(kind, data, folder / name, range(0, len(data), max(1, len(data) // 150)))
-        with little_memory(4 * len(data) + MEMORY):
+        # a picture may have many pixels, and few bytes that tell them all: four bytes each, and once more for a copy
+        claimed = 8 * picture.MOST_PIXELS if kind in PICTURES else 0
+        with little_memory(4 * len(data) + MEMORY + claimed):
             result = survive(kind, folder / name, damaged(kind, data, count, seed))
         say(json.dumps(result))
         (folder / name).with_suffix(EXAMPLES[kind][0]).unlink()

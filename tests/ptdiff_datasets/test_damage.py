@@ -20,6 +20,8 @@ GROUPS = {
     "hdf5": ["hdf5", "hdf5 packed"],
     "stl": ["stl", "stl ascii"],
     "meshes": ["obj", "off", "glb"],
+    "images": ["idx", "idx packed", "cifar", "cifar pickled"],
+    "pictures": ["png", "jpg", "webp", "bmp"],
 }
 
 
