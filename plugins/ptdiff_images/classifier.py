@@ -81,22 +81,22 @@ def classifier(
     if not path.exists():
         net = _train(data, data.train, recipe, progress)
         _write(path, net, {"digest": digest, "recipe": json.dumps(asdict(recipe)), **_accuracy(net, data.val)})
-    return _read(path, _empty(data), digest)
+    return _read(path, _empty(data, recipe.seed), digest)
 
 
-def _empty(data: Data) -> LeNet:
+def _empty(data: Data, seed: int) -> LeNet:
+    """An untrained network; torch's own random numbers are left alone."""
     colors, height, width = data.shape
-    mean = data.world(torch.zeros(data.shape))[:, :1, :1]
-    scale = float((data.world(torch.ones(data.shape)) - data.world(torch.zeros(data.shape))).mean())
-    return LeNet((colors, height, width), len(data.classes), mean, scale)
+    zero, one = data.world(torch.zeros(data.shape)), data.world(torch.ones(data.shape))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return LeNet((colors, height, width), len(data.classes), zero[:, :1, :1], float((one - zero).mean()))
 
 
 def _train(data: Data, train: Samples, recipe: Recipe, progress: Progress | None) -> LeNet:
     steps = max(1, min(recipe.seen, recipe.passes * len(train)) // recipe.batch)
     generator = torch.Generator().manual_seed(recipe.seed)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(recipe.seed)
-        net = _empty(data)
+    net = _empty(data, recipe.seed)
     optimizer = torch.optim.Adam(net.parameters(), recipe.lr)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.lr, steps, pct_start=0.1, cycle_momentum=False)
     order = torch.empty(0, dtype=torch.long)
