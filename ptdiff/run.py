@@ -4,7 +4,7 @@
         config.yaml      the resolved configuration: modality, options, process, prediction, seed, training, sampling
         data.json        what the model knows of its data: shape, classes, mean, scale
         env.json         versions and machine
-        metrics.jsonl    one line a report: step, loss, loss by noise band, …
+        metrics.jsonl    one line a report: step, loss, loss by noise band, …;   metrics.csv   its numbers as a table
         samples/         previews;   logs/   what the logger writes
         checkpoints/     see ptdiff.checkpoint
         averages/        snapshots of averaged weights, where there are any: see ptdiff.posthoc

@@ -34,9 +34,10 @@ def resume(
 ) -> None:
     """Go on with a run from its last checkpoint, to the end of its configuration."""
     from ptdiff.run import Run, process_rank
-    from ptdiff.training.loggers import make_loggers
+    from ptdiff.training.loggers import check_loggers, make_loggers
 
     found = Run.open(run)
+    check_loggers(logger or [])
     use_threads(threads)
     hardware = make_hardware(devices, nodes, strategy, compile_, found.config.training.batch)
     kind = found.modality()

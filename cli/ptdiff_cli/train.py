@@ -21,7 +21,7 @@ Devices = Annotated[int, typer.Option(min=1, help="Number of devices.")]
 Nodes = Annotated[int, typer.Option(min=1, help="Number of machines.")]
 Strategy = Annotated[Literal["auto", "ddp"], typer.Option(help="How devices share the work.")]
 Compile = Annotated[bool, typer.Option("--compile", help="Compile the network (pays on GPUs).")]
-Logger = Annotated[list[str] | None, typer.Option(help="csv, tensorboard, mlflow or wandb, beside metrics.jsonl.")]
+Logger = Annotated[list[str] | None, typer.Option(help="tensorboard, mlflow, wandb or aim, beside metrics.csv.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads; default all cores.")]
 
 
@@ -73,15 +73,16 @@ def train(
         return
     from ptdiff.denoiser import NetworkDenoiser
     from ptdiff.run import Run, process_rank
-    from ptdiff.training.loggers import make_loggers
+    from ptdiff.training.loggers import check_loggers, make_loggers
     from ptdiff.training.module import DiffusionModule
 
     # everything that can be refused is refused before a folder exists
     DiffusionModule(NetworkDenoiser(kind.backbone(read), resolved.prediction), read, resolved)
     hardware = make_hardware(devices, nodes, strategy, compile_, resolved.training.batch)
+    check_loggers(logger or [])
     path = run_path(out, resolved.modality)
-    loggers = make_loggers(logger or [], path) if process_rank() == 0 else []
     run = Run.create(path, resolved, read) if process_rank() == 0 else Run(path, resolved, read)
+    loggers = make_loggers(logger or [], path) if process_rank() == 0 else []
     execute(run, kind, read, hardware, loggers)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import threading
 import time
@@ -12,8 +13,9 @@ import pytorch_lightning as pl
 import torch
 
 from ptdiff.checkpoint import CheckpointError
+from ptdiff.comparison import curves
 from ptdiff.modality import Modality
-from ptdiff.pictures import save_image
+from ptdiff.pictures import Picture, save_image
 from ptdiff.run import Run
 from ptdiff.sampling import Plan, draw, spread_labels
 from ptdiff.training.loggers import Trackers
@@ -35,7 +37,7 @@ class Observer:
 
 
 class Reports(pl.Callback):
-    """A line in metrics.jsonl (and to the loggers) every few seconds and at the end."""
+    """A line in metrics.jsonl (and to the trackers) every few seconds and at the end."""
 
     def __init__(self, run: Run, observer: Observer, trackers: Trackers, seconds: float = 5.0) -> None:
         self.run, self.observer, self.trackers, self.seconds = run, observer, trackers, seconds
@@ -47,7 +49,9 @@ class Reports(pl.Callback):
             self.observer.tick(module.done, module.progress, module.elapsed)
         # the ranks report together, by steps, because a report sums over them; alone, the clock decides
         due = module.done % (50 * module.plan.inner_steps) < module.plan.inner_steps
-        due = due if trainer.world_size > 1 else time.monotonic() - self.last >= self.seconds
+        # more often at first, so that short runs have curves too
+        wait = min(self.seconds, max(0.5, module.elapsed / 20))
+        due = due if trainer.world_size > 1 else time.monotonic() - self.last >= wait
         if due or module.notes:
             self._report(trainer, module)
 
@@ -58,7 +62,7 @@ class Reports(pl.Callback):
         assert isinstance(module, DiffusionModule)
         if trainer.world_size == 1 and not float(module.bands.counts.sum()):
             return
-        values = module.report() | module.notes
+        values = module.report() | _monitors(module) | module.notes
         module.notes = {}
         self.last = time.monotonic()
         if not trainer.is_global_zero:
@@ -73,6 +77,12 @@ class Reports(pl.Callback):
         lists = {key.replace("_by", ""): value for key, value in values.items() if isinstance(value, list)}
         each = {f"{key}_{i}": v for key, value in lists.items() for i, v in enumerate(value) if v is not None}
         self.trackers.log(numbers | each, module.done)
+
+
+def _monitors(module: DiffusionModule) -> dict[str, Any]:
+    """The gradient norm of the last step, before it is clipped, and the decay of the first average at that step."""
+    norm = float(module.norm)
+    return {"gradient_norm": norm if math.isfinite(norm) else None, "ema_decay": module.averages[0].decay}
 
 
 class Checkpoints(pl.Callback):
@@ -112,26 +122,50 @@ class Checkpoints(pl.Callback):
 
 
 class Previews(pl.Callback):
-    """A picture of samples from the averaged weights every few minutes."""
+    """A picture of samples from the averaged weights every few minutes, in samples/ and to the trackers.
 
-    def __init__(self, run: Run, modality: Modality, observer: Observer, minutes: float, count: int = 10) -> None:
-        self.run, self.modality, self.observer, self.seconds = run, modality, observer, 60 * minutes
-        self.ids = torch.arange(count)
-        self.last = time.monotonic()
+    Trackers are given one more at the end, and the curves of the run with it.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        modality: Modality,
+        observer: Observer,
+        trackers: Trackers,
+        minutes: float,
+        count: int = 10,
+    ) -> None:
+        self.run, self.modality, self.observer, self.trackers = run, modality, observer, trackers
+        self.seconds, self.ids = 60 * minutes, torch.arange(count)
+        self.last, self.drawn = time.monotonic(), -1
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:
         if time.monotonic() - self.last >= self.seconds and trainer.is_global_zero:
-            assert isinstance(module, DiffusionModule)
-            try:
-                self._draw(module)
-            except Exception as error:
-                # a picture that fails (a missing library, a full disk) must not cost a run
-                self.observer.say(f"no preview at step {module.done}: {type(error).__name__}: {error}")
-                self.seconds = float("inf")
-            # drawing counts as neither training nor waiting
-            self.last = time.monotonic()
+            self._preview(module)
 
-    def _draw(self, module: DiffusionModule) -> None:
+    def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        assert isinstance(module, DiffusionModule)
+        if trainer.is_global_zero and self.trackers.take_pictures and self.drawn != module.done:
+            self._preview(module)
+
+    def _preview(self, module: pl.LightningModule) -> None:
+        assert isinstance(module, DiffusionModule)
+        try:
+            picture = self._draw(module)
+            save_image(self.run.path / "samples" / f"step-{module.done:07d}.png", picture)
+            self.trackers.picture("samples", picture, module.done)
+            if self.trackers.take_pictures:
+                self.trackers.picture("curves", curves([self.run.path]), module.done)
+            self.drawn = module.done
+        except Exception as error:
+            # a picture that fails (a missing library, a full disk) must not cost a run
+            self.observer.say(f"no preview at step {module.done}: {type(error).__name__}: {error}")
+            self.seconds = float("inf")
+        # drawing counts as neither training nor waiting
+        self.last = time.monotonic()
+
+    def _draw(self, module: DiffusionModule) -> Picture:
         config, data, average = self.run.config, self.run.data, module.averages[0]
         plan = Plan.chosen(config.process, config.sampling)
         cond = spread_labels(self.ids, len(data.classes))
@@ -140,8 +174,7 @@ class Previews(pl.Callback):
         model = self.run.network().to(module.device).eval()
         model.load_state_dict(average.average)
         samples = draw(model, data, plan, self.ids.to(module.device), moved, data.shape)
-        picture = self.modality.visualizer().sheet(self.modality.postprocess(samples).cpu().numpy(), titles)
-        save_image(self.run.path / "samples" / f"step-{module.done:07d}.png", picture)
+        return self.modality.visualizer().sheet(self.modality.postprocess(samples).cpu().numpy(), titles)
 
 
 class OrderlyStop(pl.Callback):

@@ -133,6 +133,11 @@ class EMA:
         for average, value in self._others:
             average.copy_(value)
 
+    @property
+    def decay(self) -> float:
+        """That of the last update; of the first, where there was none yet."""
+        return self.schedule.keep(max(0, self.updates - 1))
+
     @torch.no_grad()
     def load(self, average: Mapping[str, Tensor], updates: int) -> None:
         """Go on from a saved average."""

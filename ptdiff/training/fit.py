@@ -25,6 +25,7 @@ from ptdiff.training.loggers import Trackers
 from ptdiff.training.module import DiffusionModule, Diverged
 from ptdiff.training.snapshots import Snapshots
 from ptdiff.training.state import load_state
+from ptdiff.training.trackers import Table
 from ptdiff.training.validation import Validations
 
 ROLLBACKS = 3
@@ -103,7 +104,9 @@ def fit(
     """
     keep_freed_memory()
     hardware, observer = hardware or Hardware(), observer or Observer()
-    trackers, status = Trackers(loggers or [], observer.say), "failed"
+    table = [Table(run.path / "metrics.csv")] if process_rank() == 0 else []
+    trackers, status = Trackers([*table, *(loggers or [])], observer.say), "failed"
+    trackers.settings(run.config.model_dump(mode="json"))
     stop, rate = OrderlyStop(observer), 1.0
     try:
         with _listening(stop), run.locked() if process_rank() == 0 else nullcontext():
@@ -154,7 +157,7 @@ def _fit(
         *([Validations(run, data, observer)] if validations else []),
         Reports(run, observer, trackers),
         *([Snapshots(run, observer, plan.snapshots)] if plan.snapshots else []),
-        Previews(run, modality, observer, plan.preview_minutes),
+        Previews(run, modality, observer, trackers, plan.preview_minutes),
         Checkpoints(run, observer, plan.save_minutes),
         stop,
     ]

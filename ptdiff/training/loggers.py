@@ -1,43 +1,44 @@
-"""Loggers beside metrics.jsonl, by name; each is imported only when asked for."""
+"""Trackers beside metrics.jsonl and metrics.csv, by name; each one's package is imported only when asked for."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from ptdiff.comparison import flattened
 from ptdiff.modality import Unsupported
 from ptdiff.names import unknown
+from ptdiff.pictures import Picture
+from ptdiff.training.trackers import Aim, MLflow, TensorBoard, Wandb
 
-LOGGERS = {"csv": "CSVLogger", "tensorboard": "TensorBoardLogger", "mlflow": "MLFlowLogger", "wandb": "WandbLogger"}
+LOGGERS: dict[str, Callable[[Path, str], Any]] = {
+    "tensorboard": TensorBoard,
+    "mlflow": MLflow,
+    "wandb": Wandb,
+    "aim": Aim,
+}
 
 
-def make_loggers(names: list[str], run: Path) -> list[Any]:
-    """Lightning loggers that write into the run's logs/ folder; Unsupported names the package that is missing."""
-    made = []
+def check_loggers(names: list[str]) -> None:
+    """UnknownName for a logger that there is not, Unsupported for one whose package is missing; writes nothing."""
     for name in names:
         if name not in LOGGERS:
             raise unknown("logger", name, LOGGERS)
-        from pytorch_lightning import loggers
+        if find_spec(name) is None:
+            raise Unsupported(f"--logger {name} needs a package: pip install 'ptdiff[{name}]'")
 
-        place = run / "logs"
-        arguments: dict[str, dict[str, Any]] = {
-            "csv": {"save_dir": str(place), "name": "csv", "version": ""},
-            "tensorboard": {"save_dir": str(place), "name": "tensorboard", "version": ""},
-            "mlflow": {
-                "experiment_name": "ptdiff",
-                "run_name": run.name,
-                "tracking_uri": f"sqlite:///{(place / 'mlflow.db').resolve()}",
-            },
-            "wandb": {"save_dir": str(place), "name": run.name, "project": "ptdiff"},
-        }
+
+def make_loggers(names: list[str], run: Path) -> list[Any]:
+    """The trackers of these names, which write into the run's logs/ folder; raises as :func:`check_loggers`."""
+    check_loggers(names)
+    made = []
+    for name in names:
         try:
-            if name in ("mlflow", "wandb"):
-                # both write from the start
-                place.mkdir(parents=True, exist_ok=True)
-            made.append(getattr(loggers, LOGGERS[name])(**arguments[name]))
+            made.append(LOGGERS[name](run / "logs", run.name))
         except ImportError as error:
-            raise Unsupported(f"--logger {name} needs a package: pip install 'ptdiff[{name}]' ({error})") from error
+            raise Unsupported(f"--logger {name} does not work with what is installed: {error}") from error
     return made
 
 
@@ -54,6 +55,20 @@ class Trackers:
         """The figures of a step."""
         self._each(lambda logger: (logger.log_metrics(dict(numbers), step=step), logger.save()))
 
+    def settings(self, values: Mapping[str, Any]) -> None:
+        """The configuration, by dotted keys."""
+        flat = flattened(values)
+        self._each(lambda logger: logger.log_hyperparams(flat))
+
+    @property
+    def take_pictures(self) -> bool:
+        """Whether there is a logger that pictures can be given to."""
+        return any(_pictures(logger) for logger in self.loggers)
+
+    def picture(self, name: str, picture: Picture, step: int) -> None:
+        """A picture, for those that take pictures."""
+        self._each(lambda logger: logger.log_picture(name, picture, step) if _pictures(logger) else None)
+
     def close(self, status: str) -> None:
         """No more is to come; status: success or failed."""
         self._each(lambda logger: logger.finalize(status))
@@ -66,3 +81,8 @@ class Trackers:
                 # metrics.jsonl has the figures
                 self.loggers.remove(logger)
                 self.say(f"{type(logger).__name__} is switched off: {type(error).__name__}: {error}")
+
+
+def _pictures(logger: Any) -> bool:
+    # asked of the class: a logger whose attributes raise is found out when it is used
+    return hasattr(type(logger), "log_picture")

@@ -64,7 +64,9 @@ class DiffusionModule(pl.LightningModule):
         density = choose("density", DENSITIES, config.density)
         noise, coupling = choose("noise", NOISES, config.noise), choose("coupling", COUPLINGS, config.coupling)
         self.history = LossHistory(density) if isinstance(density, LossAware) else None
-        self.draws = Draws(config, data, data.train, self.process, density, noise, self.history, coupling)
+        self.draws = Draws(
+            config, data, data.train, self.process, density, noise, self.history, coupling, denoiser.code
+        )
         weighting, loss = choose("weighting", WEIGHTINGS, config.weighting), choose("loss", LOSSES, config.loss)
         self.objective = Objective(weighting, loss, self.draws.log_density)
         self.objective.check(self.draws.extremes(), denoiser.prediction)
@@ -155,8 +157,8 @@ class DiffusionModule(pl.LightningModule):
     def _losses(self, x: Tensor, cond: Condition, random: Randomness) -> Tensor:
         half = self.plan.precision == "bf16"
         with torch.autocast(x.device.type, dtype=torch.bfloat16) if half else nullcontext():
-            told = random.condition(self.denoiser, x, cond)
-            losses = self.objective(self.denoiser, x, random.eps, random.level, told)
+            told, penalty = random.condition(self.denoiser, x, cond)
+            losses = self.objective(self.denoiser, x, random.eps, random.level, told) + penalty
         return losses if random.importance is None else losses * random.importance
 
     def training_step(self, steps: range) -> None:

@@ -138,11 +138,11 @@ def test_one_class_is_sampled_by_name_and_none_without_a_label(ptdiff, run: Path
 
 def test_loggers_write_beside_the_metrics(ptdiff, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     path = tmp_path / "run"
-    loggers = ["--logger", "csv", "--logger", "tensorboard"]
+    loggers = ["--logger", "tensorboard"]
     small = ["-o", "count=256", "-o", "width=32", "-o", "blocks=1"]
     done = ptdiff("train", "-m", "points2d", "--data", "moons", "--steps", 20, "--out", path, *small, *loggers)
     assert done.returncode == 0, done.stderr
-    assert "loss" in (path / "logs" / "csv" / "metrics.csv").read_text().splitlines()[0]
+    assert "loss" in (path / "metrics.csv").read_text().splitlines()[0]
     assert list((path / "logs" / "tensorboard").glob("events*"))
 
 

@@ -16,7 +16,7 @@ USAGE = [
     (["train", "-m", "points2d", "--process", "flwo"], "did you mean 'flow'?"),
     (["train", "-m", "points2d", "--prediction", "velocty"], "did you mean 'velocity'?"),
     (["train", "-m", "points2d", "--prediction", "eps"], "eps-prediction cannot start at pure noise"),
-    (["train", "-m", "points2d", "--logger", "csvv"], "did you mean 'csv'?"),
+    (["train", "-m", "points2d", "--logger", "wanb"], "did you mean 'wandb'?"),
     (["train", "-m", "points2d", "-c", "none.yaml"], "none.yaml"),
     (["sample", "nowhere"], "not a run folder"),
     (["modalities", "imges"], "did you mean 'images'?"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,7 +16,7 @@ import ptdiff.training.callbacks as callbacks
 from ptdiff.checkpoint import CheckpointError
 from ptdiff.noise import Stream, mix
 from ptdiff.training.fit import ROLLBACKS
-from ptdiff.training.loggers import Trackers, make_loggers
+from ptdiff.training.loggers import Trackers
 from ptdiff.training.module import PATIENCE, Diverged
 
 
@@ -232,21 +231,6 @@ def test_a_logger_that_fails_does_not_silence_the_others() -> None:
     trackers.close("success")
     assert good.seen == [({"loss": 1.0}, 5), "saved", ({"loss": 0.5}, 6), "saved", "success"]
     assert len(lines) == 2
-
-
-def test_the_csv_logger_writes_what_metrics_jsonl_holds(start: Start) -> None:
-    trial = start(steps=6)
-    trial.fit(loggers=make_loggers(["csv"], trial.run.path))
-    (table,) = (trial.run.path / "logs").rglob("metrics.csv")
-    head, row = (line.split(",") for line in table.read_text().splitlines())
-    line = json.loads((trial.run.path / "metrics.jsonl").read_text())
-    assert float(row[head.index("loss")]) == pytest.approx(line["loss"])
-    assert int(row[head.index("step")]) == 6
-
-
-def test_an_unknown_logger_is_answered_with_the_nearest(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="did you mean 'tensorboard'"):
-        make_loggers(["tensorbord"], tmp_path)
 
 
 def test_previews_are_drawn_and_cost_no_bit(start: Start) -> None:

@@ -1,0 +1,238 @@
+"""Figures, settings and pictures reach every tracker; read back from the real ones where they are installed.
+
+Weights & Biases and Aim are not needed for the tests: modules with the part of their interfaces that is used stand in.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+import types
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from trial import Recorder, Start, assert_bit_equal
+
+from ptdiff.modality import Unsupported
+from ptdiff.names import UnknownName
+from ptdiff.training.loggers import Trackers, check_loggers, make_loggers
+from ptdiff.training.trackers import Table
+
+FIGURES = {"loss", "learning_rate", "ema_decay", "gradient_norm", "validation_loss", "loss_band_0", "loss_band_3"}
+
+
+def test_the_table_holds_what_metrics_jsonl_holds(start: Start) -> None:
+    trial = start(steps=6)
+    trial.fit()
+    with (trial.run.path / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    lines = [json.loads(line) for line in (trial.run.path / "metrics.jsonl").read_text().splitlines()]
+    assert [int(row["step"]) for row in rows] == [line["step"] for line in lines]
+    for row, line in zip(rows, lines, strict=True):
+        assert float(row["loss"]) == line["loss"]
+        assert [row[f"loss_band_{i}"] for i in range(4)] == ["" if v is None else str(v) for v in line["loss_by_band"]]
+
+
+def test_a_table_widens_and_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    table = Table(tmp_path / "t.csv")
+    table.log_metrics({"loss": 1.0}, 1)
+    table.log_metrics({"loss": 0.5, "validation_loss": 2.0}, 2)
+    Table(tmp_path / "t.csv").log_metrics({"regret": 3.0, "loss": 0.25}, 3)
+    with (tmp_path / "t.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["loss"] for row in rows] == ["1.0", "0.5", "0.25"]
+    assert [row["validation_loss"] for row in rows] == ["", "2.0", ""]
+    assert [row["regret"] for row in rows] == ["", "", "3.0"]
+
+
+def test_the_monitors_are_those_of_the_last_step(start: Start) -> None:
+    trial = start(steps=30, inner_steps=1, ema=0.75, validations=0)
+    trial.fit()
+    line = json.loads((trial.run.path / "metrics.jsonl").read_text().splitlines()[-1])
+    assert line["ema_decay"] == 0.75
+    assert 0 < line["gradient_norm"] < np.inf
+    early = start("early", steps=4, inner_steps=1, ema=0.75, validations=0)
+    early.fit()
+    # the fourth update of a warmed-up average: (1 + 3) / (10 + 3)
+    line = json.loads((early.run.path / "metrics.jsonl").read_text().splitlines()[-1])
+    assert line["ema_decay"] == pytest.approx(4 / 13)
+
+
+def test_tensorboard_has_the_figures_the_settings_and_the_pictures(start: Start) -> None:
+    accumulator = pytest.importorskip(
+        "tensorboard.backend.event_processing.event_accumulator", reason="tensorboard is not installed"
+    )
+    trial = start("run", {"held": 8}, steps=12, validations=3)
+    trial.fit(loggers=make_loggers(["tensorboard"], trial.run.path))
+    events = accumulator.EventAccumulator(str(trial.run.path / "logs" / "tensorboard"))
+    events.Reload()
+    assert set(events.Tags()["scalars"]) >= FIGURES | {"hp_metric"}
+    validated = [event.value for event in events.Scalars("validation_loss")]
+    assert len(validated) == 3
+    assert [event.value for event in events.Scalars("hp_metric")][-1] == validated[-1]
+    assert set(events.Tags()["images"]) == {"samples", "curves"}
+    (sample,) = events.Images("samples")
+    assert sample.step == 12
+    assert sample.encoded_image_string.startswith(b"\x89PNG")
+    assert sample.width == sample.height == 8
+    settings = (trial.run.path / "logs" / "tensorboard" / "hparams.yaml").read_text()
+    assert "training.lr: 0.01" in settings
+    assert "process.name: flow" in settings
+
+
+def test_mlflow_has_the_figures_the_settings_and_the_pictures_of_one_run_that_was_resumed(start: Start) -> None:
+    mlflow = pytest.importorskip(
+        "mlflow.tracking", reason="mlflow is not installed, or not usable with what is", exc_type=ImportError
+    )
+    trial = start("run", {"held": 8}, steps=12, validations=3)
+    for _ in range(2):
+        trackers = Trackers(make_loggers(["mlflow"], trial.run.path), pytest.fail)
+        trackers.settings({"training": {"lr": 0.01, "betas": [0.9, 0.99]}})
+        trackers.log({"loss": 1.5, "validation_loss": 0.5}, 12)
+        trackers.picture("samples", np.full((8, 9, 3), 40, np.uint8), 12)
+        trackers.close("success")
+    client = mlflow.MlflowClient(f"sqlite:///{(trial.run.path / 'logs' / 'mlflow.db').resolve()}")
+    experiment = client.get_experiment_by_name("ptdiff")
+    (run,) = client.search_runs([experiment.experiment_id])
+    assert run.info.status == "FINISHED"
+    assert run.data.params == {"training.lr": "0.01", "training.betas": "[0.9, 0.99]"}
+    assert run.data.metrics["validation_loss"] == 0.5
+    assert len(client.get_metric_history(run.info.run_id, "loss")) == 2
+    assert [file.path for file in client.list_artifacts(run.info.run_id, "samples")] == ["samples/step-0000012.png"]
+
+
+class StandIn(types.ModuleType):
+    """Keeps every call that is made to it."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.calls: list[tuple[Any, ...]] = []
+
+
+@pytest.fixture
+def aim(monkeypatch: pytest.MonkeyPatch) -> StandIn:
+    """A module with the part of Aim's interface that is used: Run(run_hash, repo, experiment), track, close, Image."""
+    module = StandIn("aim")
+
+    class Run:
+        def __init__(self, run_hash: str | None = None, repo: str | None = None, experiment: str | None = None) -> None:
+            self.hash = run_hash or "c0ffee"
+            module.calls.append(("run", run_hash, repo, experiment))
+
+        def __setitem__(self, key: str, value: Any) -> None:
+            module.calls.append(("set", key, value))
+
+        def track(self, value: Any, *, name: str, step: int) -> None:
+            module.calls.append(("track", name, step, value))
+
+        def close(self) -> None:
+            module.calls.append(("close",))
+
+    module.Run, module.Image = Run, lambda picture: ("image", picture.size)  # type: ignore[attr-defined]
+    module.__spec__ = ModuleSpec(module.__name__, None)
+    monkeypatch.setitem(sys.modules, "aim", module)
+    return module
+
+
+def test_aim_has_the_figures_the_settings_and_the_pictures(start: Start, aim: StandIn) -> None:
+    trial, recorder = start("run", {"held": 8}, steps=12, validations=3), Recorder()
+    trial.fit(recorder, loggers=make_loggers(["aim"], trial.run.path))
+    assert not [line for line in recorder.lines if "switched off" in line]
+    tracked = {(name, step): value for kind, name, step, value in (c for c in aim.calls if c[0] == "track")}
+    assert {name for name, _ in tracked} >= FIGURES | {"samples", "curves"}
+    assert tracked["samples", 12][0] == "image"
+    (settings,) = [c[2] for c in aim.calls if c[0] == "set"]
+    assert settings["training.lr"] == 0.01
+    assert settings["training.betas"] == "[0.9, 0.99]" or settings["training.betas"] == "(0.9, 0.99)"
+    assert aim.calls[-1] == ("close",)
+    make_loggers(["aim"], trial.run.path)
+    # the second time the run of the first is taken up
+    assert [c[1] for c in aim.calls if c[0] == "run"] == [None, "c0ffee"]
+
+
+@pytest.fixture
+def wandb(monkeypatch: pytest.MonkeyPatch) -> StandIn:
+    """A module with the part of Weights & Biases' interface that Lightning's logger uses."""
+    module = StandIn("wandb")
+
+    class Run:
+        def __init__(self, **given: Any) -> None:
+            module.calls.append(("init", given))
+            self.config = types.SimpleNamespace(
+                update=lambda values, allow_val_change=False: module.calls.append(("config", values))
+            )
+
+        def log(self, values: dict[str, Any]) -> None:
+            module.calls.append(("log", values))
+
+        def define_metric(self, *names: str, **more: Any) -> None: ...
+
+    library = types.ModuleType("wandb.sdk.lib")
+    library.RunDisabled = type("RunDisabled", (), {})  # type: ignore[attr-defined]
+    runs = types.ModuleType("wandb.wandb_run")
+    runs.Run = Run  # type: ignore[attr-defined]
+    module.run, module.init = None, Run  # type: ignore[attr-defined]
+    module.Image = lambda picture: ("image", picture.shape)  # type: ignore[attr-defined]
+    module.__spec__ = ModuleSpec(module.__name__, None)
+    for name, part in {"wandb": module, "wandb.sdk.lib": library, "wandb.wandb_run": runs}.items():
+        monkeypatch.setitem(sys.modules, name, part)
+    monkeypatch.setattr("pytorch_lightning.loggers.wandb._WANDB_AVAILABLE", True)
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    # Lightning sets it where a run is offline
+    monkeypatch.setenv("WANDB_MODE", "")
+    monkeypatch.delenv("WANDB_MODE")
+    return module
+
+
+def test_wandb_is_offline_and_has_the_figures_the_settings_and_the_pictures(start: Start, wandb: StandIn) -> None:
+    trial, recorder = start("run", {"held": 8}, steps=12, validations=3), Recorder()
+    trial.fit(recorder, loggers=make_loggers(["wandb"], trial.run.path))
+    assert not [line for line in recorder.lines if "switched off" in line]
+    (given,) = [c[1] for c in wandb.calls if c[0] == "init"]
+    assert (given["project"], given["name"]) == ("ptdiff", "run")
+    assert given["dir"] == str(trial.run.path / "logs")
+    assert given["id"] == (trial.run.path / "logs" / "wandb-run").read_text()
+    logged = [c[1] for c in wandb.calls if c[0] == "log"]
+    assert {name for values in logged for name in values} >= FIGURES | {"samples", "curves"}
+    (settings,) = [c[1] for c in wandb.calls if c[0] == "config"]
+    assert settings["training.lr"] == 0.01
+
+
+def test_pictures_for_a_tracker_cost_no_bit(start: Start, aim: StandIn) -> None:
+    plain, tracked = start("plain", steps=8), start("tracked", steps=8)
+    plain.fit()
+    tracked.fit(loggers=make_loggers(["aim"], tracked.run.path))
+    assert_bit_equal(plain.tensors(), tracked.tensors())
+    assert not list((plain.run.path / "samples").iterdir())
+    assert [p.name for p in (tracked.run.path / "samples").iterdir()] == ["step-0000008.png"]
+
+
+def test_what_is_missing_or_misspelled_is_refused_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ptdiff.training.loggers.find_spec", lambda name: None)
+    with pytest.raises(Unsupported, match=r"--logger aim needs a package: pip install 'ptdiff\[aim\]'"):
+        make_loggers(["aim"], tmp_path / "run")
+    with pytest.raises(UnknownName, match="did you mean 'tensorboard'"):
+        check_loggers(["tensorbord"])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_logger_of_lightning_without_pictures_will_do() -> None:
+    seen: list[Any] = []
+
+    class Plain:
+        def log_metrics(self, metrics: Any, step: int) -> None:
+            seen.append(metrics)
+
+        def save(self) -> None: ...
+
+    trackers = Trackers([Plain()], pytest.fail)
+    trackers.picture("samples", np.zeros((4, 4, 3), np.uint8), 1)
+    trackers.log({"loss": 1.0}, 1)
+    assert seen == [{"loss": 1.0}]
+    assert not trackers.take_pictures
