@@ -56,6 +56,12 @@ class Images(Modality):
     resample: Literal["strided", "unshuffle", "bilinear", "transpose"] | None = option(
         None, "how the U-Net halves and doubles: strided unless set"
     )
+    encoder: Literal["standard", "skip", "residual"] | None = option(
+        None, "how the U-Net sees the image again where it is coarser: standard (not at all) unless set"
+    )
+    decoder: Literal["standard", "skip"] | None = option(
+        None, "skip: every resolution of the U-Net draws its part of the image; standard unless set"
+    )
     norm: Literal["group", "rms", "instance"] | None = option(None, "of the U-Net: group unless set")
     activation: Literal["silu", "gelu", "mish", "relu", "leaky-relu", "elu", "softplus", "tanh", "sigmoid"] | None = (
         option(None, "of the U-Net: silu unless set")

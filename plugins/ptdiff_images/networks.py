@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 Network = Literal["unet", "dit", "basic"]
 Size = Literal["tiny", "small", "base", "large"]
 Resample = Literal["strided", "unshuffle", "bilinear", "transpose"]
+Encoder = Literal["standard", "skip", "residual"]
+Decoder = Literal["standard", "skip"]
 Norm = Literal["group", "rms", "instance"]
 Activation = Literal["silu", "gelu", "mish", "relu", "leaky-relu", "elu", "softplus", "tanh", "sigmoid"]
 
@@ -24,6 +26,8 @@ _UNET: dict[str, Any] = {
     "attention": 1,
     "linear_attention": False,
     "resample": "strided",
+    "encoder": "standard",
+    "decoder": "standard",
     "self_conditioning": False,
     **_STYLE,
 }
@@ -90,6 +94,8 @@ def build(network: Network, shape: Shape, classes: int, augment: int, options: M
 
             return DiT(shape, classes, augment, **options)
         case "basic":
+            if augment:
+                raise ValueError("basic is told nothing, so that augmentations would leak; choose another network")
             from ptdiff_images.basic import Basic
 
             return Basic(shape, **options)

@@ -6,7 +6,8 @@ has half the side of the one before.  At each, ``layers`` blocks on the way down
     x -> fold -> conv -> blocks -+------------------------------------------> cat -> blocks -> conv -> unfold -> y
                                  +-> down -> blocks -+-> … -> cat -> blocks -> up -+
 
-Images whose sides do not divide are padded right and below by repeating their edge, and cut at the end.
+The image may be kept beside the features (ptdiff_images.pyramid).  Images whose sides do not divide are padded right
+and below by repeating their edge, and cut at the end.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from ptdiff.data import Condition
 from ptdiff_images import resample as resampling
 from ptdiff_images.attention import Attention, LinearAttention
 from ptdiff_images.inputs import Shape, Told, padded, patch_of, with_estimate
-from ptdiff_images.networks import Resample
+from ptdiff_images.networks import Decoder, Encoder, Resample
+from ptdiff_images.pyramid import inlets, outlets
 from ptdiff_images.style import Style, zero
 
 
@@ -85,6 +87,8 @@ class UNet(nn.Module):
         attention: int = 1,
         linear_attention: bool = False,
         resample: Resample = "strided",
+        encoder: Encoder = "standard",
+        decoder: Decoder = "standard",
         self_conditioning: bool = False,
         style: Style | None = None,
     ) -> None:
@@ -107,12 +111,14 @@ class UNet(nn.Module):
 
         *fine, last = range(len(sizes))
         self.told = Told(embedding, classes, augment)
-        self.first = style.conv(folded * (2 if self_conditioning else 1), sizes[0])
+        seen = folded * (2 if self_conditioning else 1)
+        self.first, self.inlets = style.conv(seen, sizes[0]), inlets(encoder, seen, sizes, style)
         self.down = nn.ModuleList(stage(sizes[n], n) for n in fine)
         self.shrink = nn.ModuleList(resampling.down(resample, sizes[n], sizes[n + 1], style) for n in fine)
         self.middle = stage(sizes[last], last)
         self.grow = nn.ModuleList(resampling.up(resample, sizes[n + 1], sizes[n], style) for n in fine)
         self.up = nn.ModuleList(stage(2 * sizes[n], n) for n in fine)
+        self.outlets = outlets(decoder, folded, sizes, style)
         self.norm = style.normalize(sizes[0])
         self.last = zero(style.conv(sizes[0], folded))
 
@@ -120,15 +126,15 @@ class UNet(nn.Module):
         """x (b, colors, height, width), angle (b,) to y of the shape of x."""
         height, width = x.shape[-2:]
         seen = padded(with_estimate(x, cond) if self.self_conditioning else x, self.step)
-        embedding = self.told(angle, cond)
-        h = self.first(functional.pixel_unshuffle(seen, self.patch))
-        passed = []
-        for stage, shrink in zip(self.down, self.shrink, strict=True):
+        embedding, image = self.told(angle, cond), functional.pixel_unshuffle(seen, self.patch)
+        h, passed, drawn = self.first(image), [], None
+        for stage, shrink, inlet in zip(self.down, self.shrink, self.inlets, strict=True):
             h = stage(h, embedding)
             passed.append(h)
-            h = shrink(h)
+            h, image = inlet(shrink(h), image)
         h = self.middle(h, embedding)
-        for stage, grow in zip(reversed(self.up), reversed(self.grow), strict=True):
+        for stage, grow, outlet in zip(*map(reversed, (self.up, self.grow, self.outlets)), strict=True):
+            drawn = outlet(h, drawn)
             h = stage(torch.cat([passed.pop(), grow(h)], dim=1), embedding)
-        y = functional.pixel_shuffle(self.last(self.activate(self.norm(h))), self.patch)
-        return y[..., :height, :width]
+        y = self.last(self.activate(self.norm(h)))
+        return functional.pixel_shuffle(y if drawn is None else y + drawn, self.patch)[..., :height, :width]
