@@ -28,13 +28,14 @@ an entry of -1 in an integer tensor (a class label, say) means "not given" for t
     augment    float (b, k), how a sample was augmented; zeros, and absence, are a sample as it is
     estimate   float (b, *shape), model units, the denoiser's own last estimate of x_0, for networks that read it
                (ptdiff.self_conditioning); zeros, and absence, mean that there is none
+    code       float (b, k), a code of the whole sample, for networks that are told one (ptdiff.latent_code)
 
-Modalities add names of their own.  The estimate says how far a trajectory is, not what it is to lead to."""
+Modalities add names of their own.  Estimate and code are of the trajectory itself, not what it is to lead to."""
 
 
 def unconditional(cond: Condition) -> Condition:
-    """What of ``cond`` stays where nothing is given: the estimate."""
-    return {"estimate": cond["estimate"]} if "estimate" in cond else {}
+    """What of ``cond`` stays where nothing is given: the estimate and the code."""
+    return {name: cond[name] for name in ("estimate", "code") if name in cond}
 
 
 Broadcast = float | tuple[Any, ...]

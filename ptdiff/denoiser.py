@@ -90,6 +90,11 @@ class NetworkDenoiser(nn.Module):
         """Whether the network reads ``cond["estimate"]`` (ptdiff.self_conditioning)."""
         return bool(getattr(self.net, "self_conditioning", False))
 
+    @property
+    def code(self) -> int:
+        """How many numbers of ``cond["code"]`` the network reads (ptdiff.latent_code); 0 for none."""
+        return int(getattr(self.net, "code", 0))
+
     def raw(self, x: Tensor, level: Level, cond: Condition) -> Tensor:
         """y, the network's own output at x."""
         angle = level.angle.to(x.dtype).expand(len(x))

@@ -19,6 +19,7 @@ from torch import Tensor
 from ptdiff.data import Condition
 from ptdiff.denoiser import Denoiser
 from ptdiff.inverse import Mask, Method, Observation
+from ptdiff.latent_code import drawn, read
 from ptdiff.noise import Stream, normal
 from ptdiff.process import Level
 from ptdiff.sampling import Plan, noise, start
@@ -61,7 +62,7 @@ def edit(denoiser: Denoiser, plan: Plan, x0: Tensor, strength: float, ids: Tenso
         raise ValueError(f"strength must be between 0 and 1, not {strength}")
     if strength == 0:
         return x0
-    shape = tuple(x0.shape[1:])
+    shape, cond = tuple(x0.shape[1:]), read(denoiser, x0, cond)
     if strength == 1:
         # the first level of some processes still shows a trace of the data, which a new sample must not
         return denoised(denoiser, plan, start(plan, ids, shape).to(x0), plan.levels(), ids, cond)
@@ -74,7 +75,7 @@ def edit(denoiser: Denoiser, plan: Plan, x0: Tensor, strength: float, ids: Tenso
 @torch.inference_mode()
 def encode(denoiser: Denoiser, plan: Plan, x0: Tensor, cond: Condition) -> Tensor:
     """The noise of data x0 (b, …) at the plan's first level; ValueError for a solver that adds noise."""
-    return invert(denoiser, x0, plan.solver, plan.levels(), cond)
+    return invert(denoiser, x0, plan.solver, plan.levels(), read(denoiser, x0, cond))
 
 
 def between(first: Tensor, second: Tensor, frames: int) -> Tensor:
@@ -117,7 +118,7 @@ def complete(
 ) -> Tensor:
     """Sets ``ids`` (b, count, …) whose first elements are ``part`` (m, …), to the bit, the others drawn given them."""
     given = method.given(held(part, count), denoiser)
-    x = start(plan, ids, (count, *part.shape[1:])).to(part)
+    x, cond = start(plan, ids, (count, *part.shape[1:])).to(part), drawn(denoiser, cond, plan.seed, ids)
     found = denoised(given, plan, x, plan.levels(), ids, cond).clone()
     # some methods come near an observation without noise, and do not reach it
     found[:, : len(part)] = part

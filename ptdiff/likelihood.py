@@ -29,6 +29,7 @@ from ptdiff import cost
 from ptdiff.data import Condition
 from ptdiff.denoiser import Denoiser, NetworkDenoiser, check_prediction
 from ptdiff.divergence import Divergence, Hutchinson, mean_and_error, value_and_divergence
+from ptdiff.latent_code import refuse
 from ptdiff.process import Flow, Level, Process
 from ptdiff.variational import prior_term
 
@@ -122,6 +123,7 @@ def log_likelihood(
     kind: Divergence = Hutchinson() if divergence is None else divergence
     cond = {} if cond is None else cond
     ids = torch.arange(len(x), device=x.device) if ids is None else ids
+    refuse(denoiser)
     if isinstance(denoiser, NetworkDenoiser):
         check_prediction(denoiser.prediction, path.last)
     flow = _Flow(denoiser, cond, kind, kind.directions(x, seed, ids))

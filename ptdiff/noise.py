@@ -39,6 +39,7 @@ class Stream(IntEnum):
     COUPLING = 10
     VALIDATION = 11
     ESTIMATE = 12
+    CODE = 13
 
 
 def mix(*words: int) -> int:

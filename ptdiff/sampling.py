@@ -21,6 +21,7 @@ from ptdiff.data import Condition, Data
 from ptdiff.denoiser import Denoiser, NetworkDenoiser, check_prediction
 from ptdiff.grid import SPACINGS, End, Spacing, grid
 from ptdiff.guidance import CFG, GUIDANCE, Guidance
+from ptdiff.latent_code import drawn
 from ptdiff.names import choose, unknown
 from ptdiff.noise import Stream, normal
 from ptdiff.process import PROCESSES, Level, Process, check_reach
@@ -123,9 +124,10 @@ def walk(denoiser: Denoiser, plan: Plan, ids: Tensor, shape: tuple[int, ...], co
     """All states of samples ``ids`` (b,), in model units, from noise to data; the caller may stop or keep any of
     them.  ``denoiser`` is taken as it is: see :func:`prepared`.
 
-    A network that reads its last estimate gets it, but from an adaptive solver, whose steps may be taken back.
+    A network that is told a code gets one of its prior, and one that reads its last estimate gets that, but from an
+    adaptive solver, whose steps may be taken back.
     """
-    x = start(plan, ids, shape)
+    x, cond = start(plan, ids, shape), drawn(denoiser, cond, plan.seed, ids)
     if isinstance(plan.solver, Adaptive):
         yield from plan.solver.trajectory(denoiser, x, plan.levels(), cond)
     else:

@@ -32,6 +32,7 @@ from ptdiff import cost
 from ptdiff.data import Condition
 from ptdiff.denoiser import Denoiser
 from ptdiff.divergence import mean_and_error
+from ptdiff.latent_code import refuse
 from ptdiff.noise import Stream, mix, normal
 from ptdiff.process import Level
 
@@ -119,6 +120,7 @@ def variational_bound(
     draws: of the noise at every level, addressed by (seed, ids); two at least, for the standard error.
     ids: (b,), default 0 … b - 1.  ValueError for levels that do not fall to sigma = 0.
     """
+    refuse(denoiser)
     if draws < 2:
         raise ValueError(f"draws must be at least 2 for a standard error, not {draws}")
     if variance not in ("lower", "upper"):

@@ -62,8 +62,8 @@ def interpolate(
     plan = make_plan(found, given, set_, seed)
     _without_noise(plan)
     model = model_of(found, plan, weights)
-    ends, labels = (
-        _of_files(found, plan, model, files, label) if files else _drawn(found, plan, (from_, to), label, points)
+    ends, labels, codes = (
+        _of_files(found, plan, model, files, label) if files else _drawn(found, plan, model, (from_, to), label, points)
     )
     first, second = ends
     if found.data.unordered:
@@ -75,6 +75,9 @@ def interpolate(
 
     def make(ids: torch.Tensor) -> torch.Tensor:
         cond: Condition = {} if known is None else {"label": known.to(ids.device)[ids]}
+        if codes is not None:
+            share = (ids / (frames - 1))[:, None].to(codes)
+            cond = {**cond, "code": codes[0] * (1 - share) + codes[1] * share}
         return denoised(model, plan, path.to(ids.device)[ids], plan.levels(), ids, cond)
 
     after = in_batches(frames, tuple(first.shape), batch, make)
@@ -93,11 +96,12 @@ def _without_noise(plan: Plan) -> None:
 
 
 def _drawn(
-    run: Run, plan: Plan, numbers: tuple[int, int], label: str | None, points: int | None
-) -> tuple[Tensor, Tensor | None]:
-    """The noises of two samples of ``ptdiff sample``, and their classes."""
+    run: Run, plan: Plan, model: Denoiser, numbers: tuple[int, int], label: str | None, points: int | None
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """The noises of two samples of ``ptdiff sample``, their classes, and their codes where they have such."""
     import torch
 
+    from ptdiff.latent_code import drawn
     from ptdiff.sampling import spread_labels, start
     from ptdiff_cli.drawing import label_of, shape_of
 
@@ -105,19 +109,22 @@ def _drawn(
     labels = spread_labels(ids, len(run.data.classes)).get("label")
     if label is not None:
         labels = None if label == "none" else torch.full((2,), label_of(run, label))
-    return start(plan, ids, shape_of(run, points)), labels
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    cond = {} if labels is None else {"label": labels.to(device)}
+    codes = drawn(model, cond, plan.seed, ids.to(device))
+    return start(plan, ids, shape_of(run, points)), labels, codes.get("code")
 
 
 def _of_files(
     run: Run, plan: Plan, model: Denoiser, files: list[Path], label: str | None
-) -> tuple[Tensor, Tensor | None]:
-    """The noises of the first samples of two files, and their classes."""
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """The noises of the first samples of two files, their classes, and their codes where the model reads such."""
     import torch
 
     from ptdiff.editing import encode
+    from ptdiff.latent_code import read
     from ptdiff_cli.given import fitting, labels_of, read_given
 
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     both = [read_given(file, run.modality()) for file in files]
     x0 = [fitting(run, one, file)[:1] for one, file in zip(both, files, strict=True)]
     if x0[0].shape != x0[1].shape:
@@ -125,8 +132,10 @@ def _of_files(
         say(f"the clouds have {len(x0[0][0])} and {len(x0[1][0])} points: the first {few} of each are taken")
         x0 = [one[:, :few] for one in x0]
     labels = labels_of(run, [one.classes[0] for one in both], label)
-    cond = {} if labels is None else {"label": labels.to(device)}
-    return encode(model, plan, torch.cat(x0).to(device), cond), labels
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    clean = torch.cat(x0).to(device)
+    cond = read(model, clean, {} if labels is None else {"label": labels.to(device)})
+    return encode(model, plan, clean, cond), labels, cond.get("code")
 
 
 def _report(run: Run, after: Tensor, files: list[Path]) -> None:

@@ -68,6 +68,7 @@ class PointCloud(Modality):
     heads: int | None = option(None, "attention heads")
     neighbors: int | None = option(None, "nearest points a point looks at, in pointnet and point-transformer")
     resolution: int | None = option(None, "nodes a side of the grid of pvcnn")
+    code: int | None = option(None, "numbers of the code of a shape, in pointwise")
     self_conditioning: bool = option(False, "show the latent transformer its own last estimate")
 
     def __post_init__(self) -> None:
@@ -128,10 +129,9 @@ class PointCloud(Modality):
 
     def visualizer(self) -> Visualizer:
         """Shaded spheres on a white ground, drawn by Open3D's ray casting or by NumPy alone."""
-        from ptdiff_pointcloud.channels import Places
         from ptdiff_pointcloud.visualizer import Spheres
 
-        return Spheres() if self.channels == ("xyz",) else Places(Spheres())
+        return Spheres(self.channels)
 
     def metrics(
         self, samples: Tensor, reference: Tensor, training: Tensor, seed: int = 0, progress: Progress | None = None
@@ -195,11 +195,17 @@ class PointCloud(Modality):
         return writers(self.channels)
 
     def read(self, path: Path) -> Array:
-        """A cloud (n, 3 for each channel), its coordinates as they are in the file."""
-        from ptdiff_datasets.formats import read_cloud
+        """A cloud (n, 3 for each channel), coordinates as in the file; of a mesh, as many points as in training."""
+        from ptdiff_datasets.reading import read_one
         from ptdiff_pointcloud.channels import joined
 
-        return joined(read_cloud(path), self.channels, path)
+        return joined(read_one(path, self.points), self.channels, path)
+
+    def frame(self, data: Data, sample: Array) -> tuple[Array, float]:
+        """What normalization takes off a whole cloud (n, c) of a file: center (c,) and size, 0 and 1 for nothing."""
+        from ptdiff_pointcloud.channels import frame
+
+        return frame(sample, str(data.summary.get("normalize", "none")))
 
     def meshing(self) -> Mapping[str, str]:
         """Poisson's, ball pivoting, alpha shapes."""
@@ -232,10 +238,8 @@ class PointCloud(Modality):
         """Write a folder or file of shapes as a store; see :func:`ptdiff_datasets.importing.import_data`."""
         from ptdiff_datasets.importing import import_data
 
-        summary = import_data(
-            source, target, points=points, replace=replace, together=together, progress=progress
-        ).summary
-        return {**summary.as_dict(), "text": summary.text()}
+        found = import_data(source, target, points=points, replace=replace, together=together, progress=progress)
+        return {**found.summary.as_dict(), "text": found.summary.text()}
 
     def check_data(self, source: Path, *, progress: Progress | None = None) -> Mapping[str, Any]:
         """What is good and bad in a folder, file or store; see :func:`ptdiff_datasets.checking.check`."""

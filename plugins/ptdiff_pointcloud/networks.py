@@ -44,10 +44,10 @@ SIZES: dict[Network, dict[Size, dict[str, int]]] = {
         "large": {"width": 384, "layers": 8, "neighbors": 16},
     },
     "pointwise": {
-        "tiny": {"width": 32},
-        "small": {"width": 64},
-        "base": {"width": 128},
-        "large": {"width": 256},
+        "tiny": {"width": 32, "code": 32},
+        "small": {"width": 64, "code": 64},
+        "base": {"width": 128, "code": 128},
+        "large": {"width": 256, "code": 256},
     },
     "pvcnn": {
         "tiny": {"width": 32, "layers": 3, "resolution": 8},
@@ -64,7 +64,7 @@ SIZES: dict[Network, dict[Size, dict[str, int]]] = {
 }
 """Network to size to options."""
 
-NUMBERS = ("width", "layers", "inducers", "latents", "compute", "heads", "neighbors", "resolution")
+NUMBERS = ("width", "layers", "inducers", "latents", "compute", "heads", "neighbors", "resolution", "code")
 """All options that a preset sets."""
 
 _SMALL = {name: value for sizes in reversed(SIZES.values()) for name, value in sizes["small"].items()}

@@ -51,6 +51,10 @@ class Skeleton(nn.Module, ABC):
         self.head = zero_linear(width, channels)
         self.flags = Flags(given, width)
 
+    def context(self, c: Tensor, cond: Condition) -> Tensor:
+        """What the body is told of the whole sample: c, and what a network has besides."""
+        return c
+
     @abstractmethod
     def body(self, f: Tensor, c: Tensor, points: Points) -> Tensor:
         """Features f (b, n, d) of ``points`` to those that the head reads."""
@@ -64,7 +68,7 @@ class Skeleton(nn.Module, ABC):
         f = self.lift(features)
         if self.recall is not None:
             f = f + self._recalled(self.recall, x, cond, f.shape[1])
-        f = self.body(self.flags(f, points), c, points)
+        f = self.body(self.flags(f, points), self.context(c, cond), points)
         shift, scale = self.last(c)
         y: Tensor = self.head(modulate(f[:, : x.shape[1]], shift, scale))
         return y.to(x.dtype)

@@ -7,7 +7,7 @@ s goes on bit for bit, on any number of ranks.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -19,7 +19,8 @@ from ptdiff.coupling import Coupling, Independent, WithinSets
 from ptdiff.data import Condition, Data, Samples
 from ptdiff.denoiser import NetworkDenoiser
 from ptdiff.density import LEAST, MOST, Density, stratified
-from ptdiff.noise import Stream, mix, uniform
+from ptdiff.latent_code import in_training
+from ptdiff.noise import Stream, mix, normal, uniform
 from ptdiff.process import Level, Process
 from ptdiff.self_conditioning import first_estimate
 from ptdiff.training.corruption import Noise
@@ -33,7 +34,8 @@ RARE = 1e-9
 class Randomness:
     """What one step draws: noise (b, *shape), which rows lose their labels, and levels, (b,) each.
 
-    ``recall``: whether a network that reads estimates is shown one.
+    ``recall``: whether a network that reads estimates is shown one; ``code``: numbers for codes (b, k), where it is
+    told such.
     Where levels are drawn by their loss: ``place``, the quantile in (0, 1) of each level in the density that learns,
     and ``importance``, the factor that keeps the mean loss unbiased.
     """
@@ -43,6 +45,7 @@ class Randomness:
     alpha: Tensor
     sigma: Tensor
     recall: bool
+    code: Tensor | None = None
     place: Tensor | None = None
     importance: Tensor | None = None
 
@@ -51,19 +54,24 @@ class Randomness:
         place = None if self.place is None else self.place[rows]
         importance = None if self.importance is None else self.importance[rows]
         eps, hidden, alpha, sigma = (each[rows] for each in (self.eps, self.hidden, self.alpha, self.sigma))
-        return Randomness(eps, hidden, alpha, sigma, self.recall, place, importance)
+        code = None if self.code is None else self.code[rows]
+        return Randomness(eps, hidden, alpha, sigma, self.recall, code, place, importance)
 
     @property
     def level(self) -> Level:
         return Level(self.alpha, self.sigma)
 
-    def condition(self, denoiser: NetworkDenoiser, x0: Tensor, cond: Condition) -> Condition:
-        """``cond`` and, where the step recalls and the network reads it, what it makes of the noisy x by itself."""
+    def condition(self, denoiser: NetworkDenoiser, x0: Tensor, cond: Condition) -> tuple[Condition, Tensor | float]:
+        """``cond`` and what else the network reads in training, and what that adds to the losses.
+
+        Its code of x0; where the step recalls, what it makes of the noisy x by itself.
+        """
+        cond, penalty = in_training(denoiser, x0, cond, self.code)
         if not (self.recall and denoiser.self_conditioning):
-            return cond
+            return cond, penalty
         wide = self.level.like(x0)
         x = wide.alpha * x0 + wide.sigma * self.eps
-        return {**cond, "estimate": first_estimate(denoiser, x, self.level, cond)}
+        return {**cond, "estimate": first_estimate(denoiser, x, self.level, cond)}, penalty
 
 
 @dataclass(frozen=True)
@@ -78,6 +86,7 @@ class Draws:
     noise: Noise
     history: LossHistory | None
     coupling: Coupling
+    code: int = 0
 
     def __post_init__(self) -> None:
         if isinstance(self.coupling, WithinSets) and not self.data.unordered:
@@ -97,18 +106,25 @@ class Draws:
             u = stratified(offset[:, None], plan.batch)[:, rows]
             hidden = hide < plan.condition_dropout
             recall = [mix(seed, int(Stream.ESTIMATE), step) % 2 == 1 for step in range(first, first + len(block))]
+            code: Iterable[Tensor | None] = [None] * len(block)
+            if self.code:
+                code = normal(seed, Stream.CODE, ids, at, (self.code,)).reshape(len(block), len(rows), self.code)
             if self.history is None:
                 level = self.density.levels(u, self.process)
-                yield from map(Randomness, eps, hidden, level.alpha.float(), level.sigma.float(), recall)
+                yield from map(Randomness, eps, hidden, level.alpha.float(), level.sigma.float(), recall, code)
             else:
-                for each in zip(eps, hidden, u, recall, strict=True):
+                for each in zip(eps, hidden, u, recall, code, strict=True):
                     # one at a time: a step's levels depend on the losses of the steps before it
                     yield self._by_loss(*each, self.history)
 
-    def _by_loss(self, eps: Tensor, hidden: Tensor, u: Tensor, recall: bool, history: LossHistory) -> Randomness:
+    def _by_loss(
+        self, eps: Tensor, hidden: Tensor, u: Tensor, recall: bool, code: Tensor | None, history: LossHistory
+    ) -> Randomness:
         place, importance = history.aim(u)
         level = self.density.levels(place, self.process)
-        return Randomness(eps, hidden, level.alpha.float(), level.sigma.float(), recall, place, importance.float())
+        return Randomness(
+            eps, hidden, level.alpha.float(), level.sigma.float(), recall, code, place, importance.float()
+        )
 
     def extremes(self) -> Level:
         """The least and the most noise that may be drawn, (2,), float32."""

@@ -57,9 +57,7 @@ class DiffusionModule(pl.LightningModule):
         super().__init__()
         if data.train is None or len(data.train) == 0:
             raise ValueError("there are no training samples")
-        self.denoiser = denoiser
-        self.config = config
-        self.plan = config.training
+        self.denoiser, self.config, self.plan = denoiser, config, config.training
         self.process = choose("process", PROCESSES, config.process)
         density = choose("density", DENSITIES, config.density)
         noise, coupling = choose("noise", NOISES, config.noise), choose("coupling", COUPLINGS, config.coupling)

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from ptdiff.data import Data
+from ptdiff.latent_code import read
 from ptdiff.noise import Stream, mix, normal
 from ptdiff.process import Level
 from ptdiff.run import Run
@@ -78,7 +79,7 @@ class HeldOut:
             for rows in torch.arange(len(self.x), device=self.x.device).chunk(-(-len(self.x) // self.plan.batch)):
                 level = Level(self.level.alpha[rows], self.level.sigma[rows])
                 cond = {key: value[rows] for key, value in self.cond.items()}
-                found.append(self.model(self.x[rows], level, cond))
+                found.append(self.model(self.x[rows], level, read(self.model, self.x0[rows], cond)))
         return self._by_angle(torch.cat(found))
 
 

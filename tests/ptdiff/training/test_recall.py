@@ -82,14 +82,14 @@ def test_what_is_recalled_is_what_the_network_says_of_the_same_x_by_itself(start
     randoms = randomness(trial, range(8))
     for step, random in enumerate(randoms):
         x, cond = module.batch(step, random.hidden)
-        told = random.condition(module.denoiser, x, cond)
+        told, _ = random.condition(module.denoiser, x, cond)
         assert ("estimate" in told) == random.recall
         if random.recall:
             level = random.level.like(x)
             expected = module.denoiser(level.alpha * x + level.sigma * random.eps, random.level, cond)
             assert torch.equal(told["estimate"], expected)
             assert not told["estimate"].requires_grad
-            parts = random.part(torch.tensor([1, 4])).condition(module.denoiser, x[[1, 4]], cond)
+            parts, _ = random.part(torch.tensor([1, 4])).condition(module.denoiser, x[[1, 4]], cond)
             torch.testing.assert_close(parts["estimate"], expected[[1, 4]])
     assert any(random.recall for random in randoms)
 
@@ -98,7 +98,7 @@ def test_a_network_that_reads_no_estimate_makes_none(start: Start) -> None:
     trial = start("run")
     module = module_of(trial)
     for random in randomness(trial, range(8)):
-        assert random.condition(module.denoiser, torch.ones(8, 2), {}) == {}
+        assert random.condition(module.denoiser, torch.ones(8, 2), {}) == ({}, 0.0)
 
 
 @pytest.mark.parametrize("precision", ["32", "bf16"])
