@@ -65,7 +65,8 @@ def rows(samples: Array, names: tuple[str, ...], total: float | None) -> Image:
         # columns of a table have units of their own
         middle, deviation = _columns(samples)
         shown, low, high, colors = (shown - middle) / deviation, -2.5, 2.5, "RdBu_r"
-    above.imshow(shown, aspect="auto", interpolation="nearest", cmap=colors, vmin=low, vmax=high)
+    if len(shown):
+        above.imshow(shown, aspect="auto", interpolation="nearest", cmap=colors, vmin=low, vmax=high)
     above.grid(False)
     above.set_ylabel("sample", fontsize=9, color="#444444")
     if total is None:

@@ -4,9 +4,10 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import special, stats
 
-from ptdiff_datasets.toys import TOYS
+from ptdiff_datasets.formulas import Blurred
+from ptdiff_datasets.toys import TOYS, Toy
 
 COUNT = 20_000
 # a right sample fails one of these tests once in ten thousand; the points are fixed, so never by chance
@@ -164,6 +165,145 @@ def test_spirals_stay_at_noise_distance_of_their_curves(name: str) -> None:
         distance = nearest(mine, curve)
         # across a smooth curve the distance is half normal
         assert np.sqrt(np.square(distance).mean()) == pytest.approx(0.05, rel=0.03)
+
+
+def test_a_ring_of_six_gaussians_stands_in_one_of_twelve() -> None:
+    points, label = draw("gaussian-rings")
+    for k, (radius, count) in enumerate(((1.0, 6), (2.0, 12))):
+        turn = np.arange(count) * 2 * np.pi / count
+        centers = radius * np.stack([np.cos(turn), np.sin(turn)], axis=1)
+        mine = points[label == k]
+        which = np.square(mine[:, None] - centers).sum(axis=2).argmin(axis=1)
+        assert stats.chisquare(np.bincount(which, minlength=count)).pvalue > P
+        is_normal((mine - centers[which]).ravel(), 0.1)
+
+
+def test_the_roll_in_space_is_the_plane_roll_pulled_along_y() -> None:
+    points, _ = draw("swissroll-3d")
+    turn = np.linspace(0.75, 2.25, 20_000)
+    curve = np.stack([turn * np.cos(2 * np.pi * turn), turn * np.sin(2 * np.pi * turn)], axis=1)
+    flat = points[:, [0, 2]]
+    assert np.sqrt(np.square(nearest(flat, curve)).mean()) == pytest.approx(0.05, rel=0.03)
+    # uniform, blurred: the middle part has no edge
+    half = 21 / (4 * np.pi)
+    inner = points[np.abs(points[:, 1]) < half - 0.25, 1]
+    fits(inner, stats.uniform(-(half - 0.25), 2 * (half - 0.25)).cdf)
+    assert points[:, 1].var() == pytest.approx(half**2 / 3 + 0.05**2, rel=0.03)
+    assert abs(np.corrcoef(points[:, 1], np.hypot(*flat.T))[0, 1]) < 0.03
+
+
+def segments() -> list[tuple[np.ndarray, np.ndarray]]:
+    """The branches of the tree, by recursion."""
+    found = []
+
+    def grow(foot: np.ndarray, angle: float, length: float, levels: int) -> None:
+        tip = foot + length * np.array([np.cos(angle), np.sin(angle)])
+        found.append((foot, tip))
+        if levels > 1:
+            for side in (-1, 1):
+                grow(tip, angle + side * np.radians(28), 0.7 * length, levels - 1)
+
+    grow(np.zeros(2), np.pi / 2, 1.0, 7)
+    return found
+
+
+def test_the_tree_is_its_recursion_with_points_in_proportion_to_length() -> None:
+    points, _ = draw("tree")
+    branches = segments()
+    assert len(branches) == 127
+    distances, lengths = [], []
+    for foot, tip in branches:
+        way = tip - foot
+        along = ((points - foot) @ way / (way @ way)).clip(0, 1)
+        distances.append(np.hypot(*(points - foot - along[:, None] * way).T))
+        lengths.append(np.hypot(*way))
+    found, least = np.array(distances), np.array(lengths)
+    is_normal(points[points[:, 1] < 0.9, 0], 0.01)
+    # elsewhere another branch may be nearer than one's own
+    assert found.min(axis=0).max() < 0.05
+    assert 0.009 < np.sqrt(np.square(found.min(axis=0)).mean()) < 0.01
+    count = np.bincount(found.argmin(axis=0), minlength=127)
+    # the forks blur which branch a point is of, so levels are compared, not branches
+    level = np.rint(np.log(least) / np.log(0.7)).astype(int)
+    share = np.bincount(level, weights=count) / len(points)
+    assert np.allclose(share, np.bincount(level, weights=least) / least.sum(), atol=0.012)
+    assert abs(points[:, 0].mean()) < 4 * points[:, 0].std() / np.sqrt(len(points))
+
+
+def test_every_row_of_coins_has_36_heads_of_48_and_no_coin_is_special() -> None:
+    rows, _ = draw("coins")
+    assert rows.shape == (COUNT, 48)
+    assert set(np.unique(rows)) == {0.0, 1.0}
+    assert (rows.sum(axis=1) == 36).all()
+    heads = rows.mean(axis=0)
+    assert np.abs(heads - 0.75).max() < 4.5 * np.sqrt(0.75 * 0.25 / COUNT)
+    # a fixed sum: every two coins are correlated by -1 / 47
+    correlation = np.corrcoef(rows.T)[np.triu_indices(48, 1)]
+    assert correlation.mean() == pytest.approx(-1 / 47, abs=1e-4)
+    assert np.abs(correlation + 1 / 47).max() < 5 / np.sqrt(COUNT)
+
+
+BLURRED = {name: toy for name, toy in TOYS.items() if toy.density is not None}
+
+
+def test_the_distributions_with_a_density_are_known() -> None:
+    assert set(TOYS) - set(BLURRED) == {"checkerboard", "pinwheel", "swissroll-3d", "tree", "coins"}
+
+
+@pytest.mark.parametrize("name", BLURRED)
+def test_points_have_the_density_that_is_stated(name: str) -> None:
+    # the same skeleton less blurred is a density q with bounded q / p, whose mean over points of p is the integral of q
+    points, _ = TOYS[name].draw(1000, seed=7)
+    exact = density(TOYS[name])
+    narrow = Blurred(exact.skeleton, 0.8 * exact.std, exact.nodes)
+    x = points.astype(np.float64)
+    ratio = np.exp(narrow.log_density(x) - exact.log_density(x))
+    assert ratio.mean() == pytest.approx(1, abs=4 * ratio.std() / np.sqrt(len(x)))
+    # a density of another width fails by far
+    assert ratio.std() / np.sqrt(len(x)) < 0.02
+
+
+def density(toy: Toy) -> Blurred:
+    assert toy.density is not None
+    return toy.density
+
+
+@pytest.mark.parametrize(
+    ("name", "radii", "noise"), [("circles", (1.0, 0.5), 0.04), ("rings", (1.0, 2.0, 3.0, 4.0), 0.08)]
+)
+def test_densities_of_circles_are_those_with_bessel_functions(
+    name: str, radii: tuple[float, ...], noise: float
+) -> None:
+    # exp(-(r^2 + R^2) / 2 s^2) I_0(r R / s^2) / 2 pi s^2
+    x = np.random.default_rng(0).uniform(-4.5, 4.5, (60, 2))
+    r = np.hypot(*x.T)[:, None]
+    part = -np.square(r - radii) / (2 * noise**2) + np.log(special.i0e(r * np.array(radii) / noise**2))
+    expected = special.logsumexp(part, axis=1) - np.log(len(radii) * 2 * np.pi * noise**2)
+    assert np.allclose(density(TOYS[name]).log_density(x), expected, rtol=1e-9, atol=1e-9)
+
+
+def test_densities_of_gaussians_are_mixtures() -> None:
+    x = np.random.default_rng(0).uniform(-3, 3, (40, 2))
+
+    def mixture(centers: np.ndarray, std: float) -> np.ndarray:
+        return np.log(np.mean([stats.multivariate_normal(c, std**2).pdf(x) for c in centers], axis=0))
+
+    turn = np.arange(8) * np.pi / 4
+    eight = 2 * np.stack([np.cos(turn), np.sin(turn)], axis=1)
+    grid = np.stack(np.meshgrid(np.arange(-2, 3), np.arange(-2, 3)), axis=-1).reshape(-1, 2)
+    two = np.array([[-1.5, 0], [1.5, 0]])
+    for name, centers, std in (("8-gaussians", eight, 0.15), ("grid", grid, 0.08), ("two-gaussians", two, 0.5)):
+        near = mixture(centers, std) > -300
+        assert np.allclose(density(TOYS[name]).log_density(x[near]), mixture(centers, std)[near], atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["moons", "swissroll", "spirals"])
+def test_densities_along_curves_have_nodes_enough(name: str) -> None:
+    exact = density(TOYS[name])
+    x = TOYS[name].draw(200, seed=9)[0].astype(np.float64)
+    finer = Blurred(exact.skeleton, exact.std, (4 * exact.nodes[0], 1))
+    assert np.abs(exact.log_density(x) - finer.log_density(x)).max() < 2e-3
+    assert density(TOYS[name]).log_density(np.zeros((0, 2))).shape == (0,)
 
 
 def test_negative_numbers_are_refused() -> None:
