@@ -178,7 +178,7 @@ class PointCloud(Modality):
         return {
             # at a ratio of 10 a shape can still be told: its hundreds of points share what there is to know
             "density": {"name": "log-uniform", "low": 0.03, "high": 30.0},
-            "training": {"steps": 3000, "batch": 32, "lr": 2e-3, "ema": 0.998, "precision": "bf16", "shards": 2},
+            "training": {"optimizer": "muon", "steps": 3000, "lr": 5e-3, "precision": "bf16", "shards": 2},
             "sampling": {"solver": "heun", "steps": 20, "guidance": 1.0},
         }
 
