@@ -1,4 +1,4 @@
-"""``ptdiff complete``: whole sets from a part of one."""
+"""``ptdiff complete``: whole sets from a part of one.  What it shares with ``ptdiff upsample`` is :func:`filled`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,13 @@ from ptdiff_cli.terminal import say
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from ptdiff.run import Run
+    from ptdiff.sampling import Plan
+    from ptdiff_cli.given import Frame, Given
+
 METHODS = ("replacement", "pigdm", "mmps")
+_FAR = 4.0
+"""No shape that was centered and scaled reaches so far: in a box of diagonal 1 0.5, with deviation 1 a few."""
 
 
 def complete(
@@ -26,6 +32,10 @@ def complete(
     method: Annotated[
         str | None,
         typer.Option(help="replacement, pigdm or mmps; default the condition, if trained for it, and replacement."),
+    ] = None,
+    frame: Annotated[
+        str | None,
+        typer.Option(help="x,y,z,size: center and size of the whole shape, in the file's units; see the page."),
     ] = None,
     label: Annotated[str | None, typer.Option(help="A class by name or number, or none; default the file's.")] = None,
     solver: Annotated[str | None, typer.Option(help="Solver: see 'ptdiff solvers'.")] = None,
@@ -41,17 +51,14 @@ def complete(
 ) -> None:
     """Complete part of a cloud: ptdiff complete RUN part.ply -n 4.
 
-    The given points come first in every completion. They are in the units of the run's data.
+    The given points come first in every completion.  Where a run was trained on shapes that were each centered and
+    scaled, a part in units of its own needs --frame: 0,1.2,0,3.5 takes (0, 1.2, 0) off and divides by 3.5, and the
+    completions come back in the file's units.
     """
-    import torch
-
-    from ptdiff.data import Condition
-    from ptdiff.editing import complete as completed
-    from ptdiff.inverse import METHODS as ALL
     from ptdiff.names import unknown
     from ptdiff.run import Run
     from ptdiff_cli.drawing import make_plan, scale, shape_of
-    from ptdiff_cli.given import fitting, in_batches, labels_of, model_of, read_given, write_samples
+    from ptdiff_cli.given import fitting, labels_of, read_given, write_samples
 
     found = Run.open(run)
     if not found.data.unordered:
@@ -61,15 +68,46 @@ def complete(
     given = {"solver": solver, "steps": steps, "process": process, "spacing": spacing, "guidance": scale(guidance)}
     plan = make_plan(found, given, set_, seed)
     before = read_given(file, found.modality())
-    part = fitting(found, before, file)[0]
+    around = _frame(found, before, file, frame)
+    part = fitting(found, before, file, around)[0]
     shape = shape_of(found, points)
     kept = _some(part, min(held or max(1, shape[0] // 2), shape[0], len(part)), seed)
     labels = labels_of(found, before.classes[:1] * count, label)
-    condition = None if method is not None else found.modality().given(found.data, found.data.world(part), count)
+    say(f"{len(kept)} of {len(part)} given points are held among {shape[0]}")
+    after = filled(found, plan, part, kept, shape, count, labels, method, weights, batch)
+    target = out or found.path / "samples" / f"complete-{file.stem}-seed-{seed}.npz"
+    write_samples(found, after, labels, target, around)
+    say(f"{count} completions of {shape[0]} points: {target}")
+    say(f"next: ptdiff render {target}")
+
+
+def filled(
+    run: Run,
+    plan: Plan,
+    part: Tensor,
+    kept: Tensor,
+    shape: tuple[int, ...],
+    count: int,
+    labels: Tensor | None,
+    method: str | None,
+    weights: str | None,
+    batch: int | None,
+) -> Tensor:
+    """``count`` sets of ``shape`` in model units that begin with ``kept``; a model made for it is given ``part``.
+
+    method: of ptdiff/inverse by name; None for the condition, if the model was trained for it, and replacement.
+    """
+    import torch
+
+    from ptdiff.data import Condition
+    from ptdiff.editing import complete as completed
+    from ptdiff.inverse import METHODS as ALL
+    from ptdiff_cli.given import in_batches, model_of
+
+    condition = None if method is not None else run.modality().given(run.data, run.data.world(part), count)
     name = method or "replacement"
-    how = f"by {name}" if condition is None else "by a model that is given them"
-    say(f"{len(kept)} of {len(part)} given points are held among {shape[0]}, {how}")
-    model = model_of(found, plan, weights)
+    say(f"by {name}" if condition is None else "by a model that is given them")
+    model = model_of(run, plan, weights)
 
     def make(ids: torch.Tensor) -> torch.Tensor:
         cond: Condition = {
@@ -78,10 +116,31 @@ def complete(
         }
         return completed(model, plan, ALL[name](), kept.to(ids.device), shape[0], ids, cond)
 
-    after = in_batches(count, shape, batch, make)
-    target = out or found.path / "samples" / f"complete-{file.stem}-seed-{seed}.npz"
-    write_samples(found, after, labels, target)
-    say(f"{count} completions of {shape[0]} points: {target}")
+    return in_batches(count, shape, batch, make)
+
+
+def _frame(run: Run, given: Given, path: Path, text: str | None) -> Frame | None:
+    """Of --frame; ValueError where one is needed: a part does not tell the center and the size of the whole."""
+    import numpy as np
+
+    from ptdiff_cli.given import frame_of
+
+    width = given.samples.shape[-1]
+    if text is not None:
+        try:
+            *center, size = (float(word) for word in text.split(","))
+        except ValueError:
+            center, size = [], 0.0
+        if len(center) != 3 or not 0 < size < float("inf") or not np.isfinite(center).all():
+            raise ValueError(f"--frame {text}: four numbers x,y,z,size with a size above 0, such as 0,1.2,0,3.5")
+        return np.array([*center, *[0.0] * (width - 3)], np.float32), size
+    reach = float(np.abs(given.samples[..., :3]).max())
+    if frame_of(run, given, path) is not None and reach > _FAR:
+        raise ValueError(
+            f"{path} reaches to {reach:.4g}, and {run.path} knows shapes that were each centered and scaled "
+            f"({run.data.summary['normalize']}): say with --frame x,y,z,size what the whole shape's are"
+        )
+    return None
 
 
 def _some(part: Tensor, count: int, seed: int) -> Tensor:

@@ -41,13 +41,14 @@ def edit(
     from ptdiff.editing import edit as edited
     from ptdiff.run import Run
     from ptdiff_cli.drawing import make_plan, scale
-    from ptdiff_cli.given import fitting, in_batches, labels_of, model_of, read_given, write_samples
+    from ptdiff_cli.given import fitting, frame_of, in_batches, labels_of, model_of, read_given, write_samples
 
     found = Run.open(run)
     given = {"solver": solver, "steps": steps, "process": process, "spacing": spacing, "guidance": scale(guidance)}
     plan = make_plan(found, given, set_, seed)
     before = read_given(file, found.modality())
-    x0 = fitting(found, before, file)[:count].repeat_interleave(variants, dim=0)
+    frame = frame_of(found, before, file)
+    x0 = fitting(found, before, file, frame)[:count].repeat_interleave(variants, dim=0)
     labels = labels_of(found, before.classes[:count], label)
     if labels is not None:
         labels = labels.repeat_interleave(variants)
@@ -59,6 +60,6 @@ def edit(
 
     after = in_batches(len(x0), tuple(x0.shape[1:]), batch, make)
     target = out or found.path / "samples" / f"edit-{file.stem}-{strength:g}-seed-{seed}.npz"
-    write_samples(found, after, labels, target)
+    write_samples(found, after, labels, target, frame)
     moved = found.data.world(after) - found.data.world(x0)
     say(f"{len(after)} samples, moved by {float(moved.square().mean().sqrt()):.4g} (rms, world units): {target}")

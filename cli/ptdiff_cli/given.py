@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from ptdiff_cli.terminal import BAD_DATA, Failure, bad_data, progress, say
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from torch import Tensor
 
+    from ptdiff.data import Data
     from ptdiff.denoiser import Denoiser
     from ptdiff.modality import Modality
     from ptdiff.run import Run
@@ -68,8 +69,34 @@ def _npz(path: Path) -> Given:
     return Given(samples.astype(np.float32), classes, str(arrays.get("modality", "")), options)
 
 
-def fitting(run: Run, given: Given, path: Path) -> Tensor:
-    """The samples in the run's model units; ValueError where they are not what its network takes."""
+@runtime_checkable
+class Framed(Protocol):
+    """A modality whose data takes a center and a size off every sample of the files."""
+
+    def frame(self, data: Data, sample: Any, /) -> tuple[Any, float]:
+        """Both for a whole sample in units of its file: center, broadcast against an element, and size of its places.
+
+        Zero and one where the run's units are those of the files.
+        """
+        ...
+
+
+Frame = tuple[Any, float]
+"""A center and a size that are taken off samples, see :class:`Framed`."""
+
+
+def frame_of(run: Run, given: Given, path: Path) -> Frame | None:
+    """What must be taken off the one whole sample of a user's file; None for samples in the run's units already."""
+    kind = run.modality()
+    if given.modality or path.suffix.lower() == ".npz" or not isinstance(kind, Framed):
+        return None
+    with bad_data(str(path)):
+        center, size = kind.frame(run.data, given.samples[0])
+    return None if size == 1 else (center, size)
+
+
+def fitting(run: Run, given: Given, path: Path, frame: Frame | None = None) -> Tensor:
+    """The samples in the run's model units, ``frame`` taken off; Failure where they are not what its network takes."""
     import torch
 
     shape, own = given.samples.shape[1:], run.data.shape
@@ -77,7 +104,27 @@ def fitting(run: Run, given: Given, path: Path) -> Tensor:
     if not same:
         any_number = ("any number", *own[1:]) if run.data.unordered else own
         raise Failure(f"{path}: a sample has the shape {shape}, not {any_number} as in {run.path}", BAD_DATA)
-    return run.data.normalize(torch.from_numpy(given.samples))
+    return run.data.normalize(torch.from_numpy(placed(given.samples, frame)))
+
+
+def placed(samples: npt.NDArray[np.float32], frame: Frame | None) -> npt.NDArray[np.float32]:
+    """Samples (…, c) with the center taken off and their places, the first three numbers, divided by the size."""
+    if frame is None:
+        return samples
+    center, size = frame
+    moved = samples - center
+    moved[..., :3] /= size
+    return moved.astype("float32")
+
+
+def returned(samples: npt.NDArray[np.float32], frame: Frame | None) -> npt.NDArray[np.float32]:
+    """The inverse of :func:`placed`."""
+    if frame is None:
+        return samples
+    center, size = frame
+    moved = samples.copy()
+    moved[..., :3] *= size
+    return (moved + center).astype("float32")
 
 
 def labels_of(run: Run, classes: list[str], label: str | None) -> Tensor | None:
@@ -123,8 +170,10 @@ def in_batches(count: int, shape: tuple[int, ...], batch: int | None, make: Call
     return torch.cat(out)
 
 
-def write_samples(run: Run, model_units: Tensor, labels: Tensor | None, target: Path) -> None:
-    """Samples in world units as .npz, or one sample in a format of the modality, as the suffix says."""
+def write_samples(
+    run: Run, model_units: Tensor, labels: Tensor | None, target: Path, frame: Frame | None = None
+) -> None:
+    """Samples in world units, ``frame`` given back, as .npz, or in a format of the modality, as the suffix says."""
     import json
 
     import numpy as np
@@ -133,7 +182,7 @@ def write_samples(run: Run, model_units: Tensor, labels: Tensor | None, target: 
     from ptdiff_cli.drawing import write_npz
 
     kind = run.modality()
-    samples = kind.postprocess(run.data.world(model_units)).numpy().astype(np.float32)
+    samples = returned(kind.postprocess(run.data.world(model_units)).numpy().astype(np.float32), frame)
     if not np.isfinite(samples).all():
         raise ValueError("the samples are not finite: this model does not bear this process, solver and grid")
     if target.suffix == ".npz":

@@ -28,6 +28,7 @@ from ptdiff_cli import (
     resume,
     sample,
     train,
+    upsample,
 )
 from ptdiff_cli.terminal import Failure, fail
 
@@ -70,6 +71,7 @@ app.command("mesh")(mesh.mesh)
 app.command("edit")(edit.edit)
 app.command("interpolate")(interpolate.interpolate)
 app.command("complete")(complete.complete)
+app.command("upsample")(upsample.upsample)
 app.command("modalities")(listing.modalities)
 app.command("solvers")(listing.solvers)
 app.command("processes")(listing.processes)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Protocol, runtime_checkable
 
 import typer
 
@@ -14,47 +15,71 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from ptdiff.modality import Modality
+    from ptdiff.modality import Array, Modality, Visualizer
 
 ANIMATIONS = (".gif", ".mp4")
 
 
 def render(
-    path: Annotated[Path, typer.Argument(help="Samples (.npz) or a run folder.")],
-    out: Annotated[Path | None, typer.Option(help="Picture (.png) or animation (.gif, .mp4).")] = None,
+    path: Annotated[Path, typer.Argument(help="Samples (.npz), one sample (.ply …), or a run folder.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Picture (.png), animation (.gif, .mp4), or page to turn them on (.html).")
+    ] = None,
     turntable: Annotated[bool, typer.Option("--turntable", help="Turn the samples once around.")] = False,
     show: Annotated[bool, typer.Option("--show", help="Open a window.")] = False,
     count: Annotated[
         int | None, typer.Option("-n", "--count", min=1, help="At most so many samples; default what fills a picture.")
+    ] = None,
+    color: Annotated[
+        str | None, typer.Option(help="Of points: position, normal, label or rgb; default their own, or position.")
     ] = None,
     modality: Annotated[
         str, typer.Option("-m", "--modality", help="Kind of data, where the file does not say.")
     ] = "pointcloud",
     frames: Annotated[int, typer.Option(min=2, help="Frames of a turntable.")] = 36,
     fps: Annotated[float, typer.Option(min=1, help="Frames a second.")] = 12.0,
+    points: Annotated[int | None, typer.Option(help="Of a run: points of each cloud.")] = None,
+    solver: Annotated[str | None, typer.Option(help="Of a run: see 'ptdiff solvers'.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Of a run: steps of the solver.")] = None,
+    process: Annotated[str | None, typer.Option(help="Of a run: process to sample under.")] = None,
+    spacing: Annotated[str | None, typer.Option(help="Of a run: time grid, see 'ptdiff list spacing'.")] = None,
+    guidance: Annotated[float | None, typer.Option(min=0, help="Of a run: classifier-free guidance.")] = None,
+    weights: Annotated[str | None, typer.Option(help="Of a run: raw, ema, ema-1, best, or a relative width.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of a run: sample i depends on (seed, i) alone.")] = None,
 ) -> None:
     """Draw samples: ptdiff render samples.npz --out samples.png.
 
-    A .gif or .mp4 of a file that holds a trajectory shows the way from noise to data; with --turntable, or without a
-    trajectory, it turns the samples around.
+    A .gif or .mp4 shows the way from noise to data, of a run or of a file that holds a trajectory; with --turntable,
+    or without a trajectory, it turns the samples around.
     """
     from ptdiff.pictures import ANIMATION_SUFFIXES, IMAGE_SUFFIXES, save_animation, save_image
+    from ptdiff_cli.drawing import scale
 
-    shown = _from_run(path, count) if path.is_dir() else _from_file(path, count, modality)
+    suffix = "" if out is None else out.suffix.lower()
+    moving = turntable or suffix in ANIMATIONS
+    given = {"solver": solver, "steps": steps, "process": process, "spacing": spacing, "guidance": scale(guidance)}
+    drawing = {**given, "--points": points, "--weights": weights, "--seed": seed}
+    if path.is_dir():
+        shown = _from_run(path, count, given, points, weights, seed or 0, suffix in ANIMATIONS and not turntable)
+    elif any(value is not None for value in drawing.values()):
+        names = ", ".join(f"--{name.lstrip('-')}" for name, value in drawing.items() if value is not None)
+        raise ValueError(f"{names}: for samples that are drawn from a run, and {path} is a file")
+    else:
+        shown = _from_file(path, count, modality)
+    draw = _tinted(shown, color)
     if show:
-        shown.kind.visualizer().show(shown.samples, shown.titles)
+        draw.show(shown.samples, shown.titles)
         if out is None:
             return
-    moving = turntable or (out is not None and out.suffix.lower() in ANIMATIONS)
     target = out or (path / "samples" / "samples.png" if path.is_dir() else path.with_suffix(".png"))
     if out is None and moving:
         target = target.with_suffix(".gif")
-    allowed = ANIMATION_SUFFIXES if moving else IMAGE_SUFFIXES
-    if target.suffix.lower() not in allowed:
-        raise ValueError(f"{target.name}: choose one of {', '.join(allowed)}")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    draw = shown.kind.visualizer()
-    if not moving:
+    if suffix == ".html":
+        _save_page(target, draw, shown)
+    elif target.suffix.lower() not in (allowed := ANIMATION_SUFFIXES if moving else IMAGE_SUFFIXES):
+        raise ValueError(f"{target.name}: choose one of {', '.join((*allowed, '.html'))}")
+    elif not moving:
+        target.parent.mkdir(parents=True, exist_ok=True)
         save_image(target, draw.sheet(shown.samples, shown.titles))
     elif shown.trajectory is not None and not turntable:
         pictures = [draw.sheet(state, shown.titles) for state in shown.trajectory]
@@ -65,29 +90,80 @@ def render(
     say(str(target))
 
 
+@runtime_checkable
+class Tinted(Protocol):
+    """A visualizer that can color its samples in several ways."""
+
+    @property
+    def tints(self) -> tuple[str, ...]: ...
+
+    def tinted(self, by: Any, labels: Sequence[int], /) -> Visualizer: ...
+
+
+@runtime_checkable
+class Paged(Protocol):
+    """A visualizer that makes an HTML page of samples (n, *shape) and, maybe, the states (t, n, *shape) before."""
+
+    def page(self, samples: Array, titles: Sequence[str], trajectory: Array | None = None) -> str: ...
+
+
 @dataclass(frozen=True)
 class _Shown:
-    """What is drawn, and by whom."""
+    """What is drawn, and by whom; labels: a class for each sample, -1 for none."""
 
     samples: npt.NDArray[np.float32]
     titles: list[str]
     kind: Modality
+    labels: list[int]
     trajectory: npt.NDArray[np.float32] | None = None
 
 
-def _from_run(path: Path, count: int | None) -> _Shown:
+def _tinted(shown: _Shown, color: str | None) -> Visualizer:
+    from ptdiff.modality import Unsupported
+    from ptdiff.names import unknown
+
+    draw = shown.kind.visualizer()
+    if color is None:
+        return draw
+    if not isinstance(draw, Tinted):
+        raise Unsupported(f"{type(shown.kind).__name__} has one way to color its samples: leave out --color")
+    if color not in draw.tints:
+        raise unknown("color for these samples", color, draw.tints)
+    return draw.tinted(color, shown.labels)
+
+
+def _save_page(target: Path, draw: Visualizer, shown: _Shown) -> None:
+    from ptdiff.checkpoint import write_atomic
+    from ptdiff.modality import Unsupported
+
+    if not isinstance(draw, Paged):
+        raise Unsupported(f"{type(shown.kind).__name__} has no page: choose .png, or .gif where it moves")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(target, draw.page(shown.samples, shown.titles, shown.trajectory))
+
+
+def _from_run(
+    path: Path,
+    count: int | None,
+    given: dict[str, Any],
+    points: int | None,
+    weights: str | None,
+    seed: int,
+    states: bool,
+) -> _Shown:
     import torch
 
     from ptdiff.run import Run
     from ptdiff.sampling import spread_labels
-    from ptdiff_cli.drawing import draw_samples, make_plan, titles
+    from ptdiff_cli.drawing import draw_samples, make_plan, shape_of, titles
 
     run = Run.open(path)
     kind = run.modality()
     count = count or kind.visualizer().many
     labels = spread_labels(torch.arange(count), len(run.data.classes)).get("label")
-    drawn = draw_samples(run, make_plan(run, {}), labels, count, run.data.shape)
-    return _Shown(drawn.samples, titles(run, drawn.labels), kind)
+    plan, shape = make_plan(run, given, None, seed), shape_of(run, points)
+    drawn = draw_samples(run, plan, labels, count, shape, weights=weights, keep=(lambda step: True) if states else None)
+    return _Shown(drawn.samples, titles(run, drawn.labels), kind, drawn.labels.tolist(), drawn.trajectory)
 
 
 def _from_file(path: Path, count: int | None, modality: str) -> _Shown:
@@ -101,6 +177,11 @@ def _from_file(path: Path, count: int | None, modality: str) -> _Shown:
 
     if not path.exists():
         raise Failure(f"{path} does not exist", BAD_DATA)
+    if path.suffix.lower() != ".npz":
+        from ptdiff_cli.given import read_given
+
+        kind = registry.load(modality)
+        return _Shown(read_given(path, kind).samples, [], kind, [-1])
     try:
         with np.load(path, allow_pickle=False) as file:
             if not hasattr(file, "files") or "samples" not in file.files:
@@ -130,4 +211,4 @@ def _from_file(path: Path, count: int | None, modality: str) -> _Shown:
     labels = arrays["label"][:count].tolist() if "label" in arrays else []
     titles = [names[i] if 0 <= i < len(names) else "" for i in labels] if names else []
     trajectory = arrays["trajectory"][:, :count] if "trajectory" in arrays else None
-    return _Shown(samples, titles, kind, trajectory)
+    return _Shown(samples, titles, kind, labels or [-1] * len(samples), trajectory)

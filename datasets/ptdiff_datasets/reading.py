@@ -61,6 +61,14 @@ def read_shapes(root: Path, shapes: Iterable[Shape], points: int) -> Iterator[tu
             yield shape, error
 
 
+def read_one(path: str | Path, points: int) -> Cloud:
+    """The one cloud of a file, or `points` of the surface of the one mesh in it; FormatError where it holds neither."""
+    path = Path(path)
+    if path.suffix.lower() in MESH_SUFFIXES and _is_mesh(path):
+        return sample_surface(read_mesh(path), points, address("surface", path.name))
+    return read_cloud(path)
+
+
 def _read(path: Path, id: str, points: int) -> Dense:
     if path.suffix.lower() in HDF5_SUFFIXES:
         members(path, id, Lists())

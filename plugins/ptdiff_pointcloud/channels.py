@@ -6,19 +6,16 @@ A sample of channels xyz, normals, colors has nine numbers a point, in this orde
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from ptdiff.modality import Visualizer
-
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ptdiff.modality import Array, Image, Writer
+    from ptdiff.modality import Array, Writer
     from ptdiff_datasets.cloud import Cloud
 
 CHANNELS = ("xyz", "normals", "colors")
@@ -61,6 +58,22 @@ def joined(cloud: Cloud, channels: Sequence[str], path: Path) -> Array:
     return np.concatenate(parts, axis=1).astype(np.float32)
 
 
+def frame(cloud: Array, normalize: str) -> tuple[Array, float]:
+    """Center (c,) and size of a cloud (n, c) by one of the normalizations of folders; only places are moved."""
+    center, points = np.zeros(cloud.shape[1], np.float32), cloud[:, :3].astype(np.float64)
+    if normalize == "box":
+        low, high = points.min(axis=0), points.max(axis=0)
+        center[:3], size = (low + high) / 2, float(np.linalg.norm(high - low))
+    elif normalize == "per-shape":
+        center[:3] = points.mean(axis=0)
+        size = float(np.sqrt(np.square(points - points.mean(axis=0)).mean()))
+    else:
+        return center, 1.0
+    if size == 0:
+        raise ValueError("all points are in one place")
+    return center, size
+
+
 def writers(channels: Sequence[str]) -> dict[str, Writer]:
     """Every format that can hold these channels, by its suffix without the dot."""
     from ptdiff_datasets.formats import WRITERS
@@ -75,22 +88,3 @@ def writers(channels: Sequence[str]) -> dict[str, Writer]:
         return write
 
     return {suffix[1:]: writer(suffix) for suffix in WRITERS if not lacking.get(suffix, set()) & set(channels)}
-
-
-@dataclass(frozen=True)
-class Places(Visualizer):
-    """Draws the places of points alone, by another visualizer."""
-
-    inner: Visualizer
-
-    def sheet(self, samples: Array, titles: Sequence[str]) -> Image:
-        """Clouds (n, points, c) side by side."""
-        return self.inner.sheet(samples[..., :3], titles)
-
-    def turntable(self, samples: Array, titles: Sequence[str], frames: int = 36) -> list[Image]:
-        """The same, turning."""
-        return self.inner.turntable(samples[..., :3], titles, frames)
-
-    def show(self, samples: Array, titles: Sequence[str]) -> None:
-        """A window on them."""
-        self.inner.show(samples[..., :3], titles)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 import trimesh
+from PIL import Image
 from scipy.spatial import KDTree
 
 from ptdiff.editing import complete
@@ -254,6 +255,81 @@ def test_completed_shapes_are_nearer_to_the_truth_than_their_parts(method: str) 
         alone = chamfer(part.numpy() * scale, truth[target])
         completed = np.median([chamfer(cloud, truth[target]) for cloud in found])
         assert completed < alone / 4
+
+
+def test_clouds_get_more_points_and_keep_those_they_had(ptdiff: Call, clouds: Path, tmp_path: Path) -> None:
+    few = make_shape("chair", 4).points(40)
+    PointCloud().formats()["ply"](tmp_path / "few.ply", few)
+    for options, how in (([], "by replacement"), (["--method", "mmps"], "by mmps")):
+        done = ok(ptdiff("upsample", clouds, tmp_path / "few.ply", "--points", 90, "--steps", 3, "-n", 2, *options))
+        assert how in done.stderr
+        (many,) = [stored(path)[0] for path in (clouds / "samples").glob("upsample-few-*.npz")]
+        assert many.shape == (2, 90, 3)
+        assert many[:, :40] == pytest.approx(np.stack([few] * 2), abs=1e-5)
+    assert "has 40 points already" in ptdiff("upsample", clouds, tmp_path / "few.ply", "--points", 40).stderr
+
+
+@pytest.fixture(scope="module")
+def boxes(ptdiff: Call, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run made for upsampling, on meshes of boxes that are some three hundred units large and far off."""
+    folder = tmp_path_factory.mktemp("boxes")
+    (folder / "mine").mkdir()
+    for i in range(4):
+        box = trimesh.creation.box((300, 100 + 50 * i, 50))
+        box.apply_translation((1000, 0, 0)).export(folder / "mine" / f"{i}.obj")
+    options = ["-o", "points=48", "-o", "width=16", "-o", "task=upsample", "-o", "observed=20", *SMALL]
+    data = ["--data", folder / "mine", "--steps", 12, "--out", folder / "run"]
+    done = ptdiff("train", "-m", "pointcloud", *options, *data)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_a_mesh_of_the_user_is_used_in_its_own_units(ptdiff: Call, boxes: Path, tmp_path: Path) -> None:
+    mesh, run = boxes / "mine" / "1.obj", boxes / "run"
+    done = ok(ptdiff("upsample", run, mesh, "--points", 80, "--steps", 3, "--out", tmp_path / "many.npz"))
+    assert "by a model that is given them" in done.stderr
+    (many,) = stored(tmp_path / "many.npz")[0]
+    # as many points as in training, on the surface of the box where it is
+    inside = np.abs(many[:48] - (1000, 0, 0)) / (150, 75, 25)
+    assert inside.max(axis=1) == pytest.approx(np.ones(48), abs=1e-3)
+    ok(ptdiff("edit", run, mesh, "--strength", 0, "--steps", 4, "--out", tmp_path / "same.npz"))
+    (same,) = stored(tmp_path / "same.npz")[0]
+    assert (np.abs(same - (1000, 0, 0)) / (150, 75, 25)).max(axis=1) == pytest.approx(np.ones(48), abs=1e-3)
+
+
+def test_a_part_in_units_of_its_own_needs_the_frame_of_the_whole(ptdiff: Call, boxes: Path, tmp_path: Path) -> None:
+    part = np.random.default_rng(0).random((20, 3)).astype(np.float32) * (100, 100, 50) + (900, 0, 0)
+    PointCloud().formats()["ply"](tmp_path / "part.ply", part.astype(np.float32))
+    done = ptdiff("complete", boxes / "run", tmp_path / "part.ply")
+    assert done.returncode == 2 and "--frame x,y,z,size" in done.stderr
+    options = ["--steps", 3, "-n", 1, "--out", tmp_path / "whole.npz"]
+    done = ok(ptdiff("complete", boxes / "run", tmp_path / "part.ply", "--frame", "1000,0,0,340", *options))
+    (whole,) = stored(tmp_path / "whole.npz")[0]
+    assert whole[:20] == pytest.approx(part, abs=0.01)
+    assert "four numbers" in ptdiff("complete", boxes / "run", tmp_path / "part.ply", "--frame", "1,2").stderr
+
+
+def test_samples_become_a_page_in_colors_of_choice(ptdiff: Call, clouds: Path, drawn: Path, tmp_path: Path) -> None:
+    ok(ptdiff("render", drawn, "--out", tmp_path / "a.html", "--color", "label"))
+    ok(ptdiff("render", drawn, "--out", tmp_path / "b.html"))
+    one, two = ((tmp_path / name).read_text() for name in ("a.html", "b.html"))
+    assert "4 clouds of 48 points" in one and one != two and "chair" in one
+    done = ptdiff("render", drawn, "--color", "rgb")
+    assert done.returncode == 2 and "position, normal" in done.stderr
+    done = ptdiff("render", drawn, "--steps", 3)
+    assert done.returncode == 2 and "--steps: for samples that are drawn from a run" in done.stderr
+    PointCloud().formats()["ply"](tmp_path / "one.ply", make_shape("chair", 4).points(40))
+    ok(ptdiff("render", tmp_path / "one.ply", "--out", tmp_path / "one.html", "--color", "normal"))
+
+
+def test_a_run_is_drawn_as_asked_for_with_its_states_on_the_way(ptdiff: Call, clouds: Path, tmp_path: Path) -> None:
+    way = ["--steps", 2, "--solver", "ddim", "--points", 20, "--seed", 5, "--weights", "raw", "-n", 1]
+    ok(ptdiff("render", clouds, "--out", tmp_path / "way.gif", *way))
+    with Image.open(tmp_path / "way.gif") as animation:
+        # two steps, one more for the start, and the end for a second
+        assert animation.n_frames >= 3 and animation.info["duration"]
+    ok(ptdiff("render", clouds, "--out", tmp_path / "still.html", *way))
+    assert "1 cloud of 20 points" in (tmp_path / "still.html").read_text()
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ or NumPy alone) says what each pixel sees and what the light reaches, the shadin
 """
 
 from .cloud_pictures import Engine, render_cloud, turntable
+from .page import page
 from .window import show
 
-__all__ = ["Engine", "render_cloud", "show", "turntable"]
+__all__ = ["Engine", "page", "render_cloud", "show", "turntable"]

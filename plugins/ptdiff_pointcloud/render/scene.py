@@ -42,10 +42,7 @@ def make_scene(points: npt.ArrayLike, colors: npt.ArrayLike | None, radius: floa
     cloud = _checked(points, "points")
     if radius is not None and not (np.isfinite(radius) and radius > 0):
         raise ValueError(f"radius must be positive, not {radius}")
-    center, extent = _bounding_sphere(cloud)
-    size = default_radius(len(cloud)) * (extent or 1.0) if radius is None else radius
-    # One point alone, or huge spheres, do not fill the whole picture.
-    scale = max(extent + size, size / _LARGEST)
+    center, scale, share = framed(cloud, radius)
     centers = (cloud - center) / scale
     if colors is None:
         tint = position_colors(cloud)
@@ -55,9 +52,23 @@ def make_scene(points: npt.ArrayLike, colors: npt.ArrayLike | None, radius: floa
             raise ValueError(f"{len(tint)} colors for {len(cloud)} points")
         if tint.min() < 0 or tint.max() > 1:
             raise ValueError(f"colors must lie in [0, 1], not in [{tint.min():g}, {tint.max():g}]")
-    ground = _floor(centers[:, 1]) - size / scale
+    ground = _floor(centers[:, 1]) - share
     near = np.linalg.norm(centers, axis=1) < _FAR
-    return Scene(centers[near].astype(np.float32), size / scale, to_linear(tint[near]), ground)
+    return Scene(centers[near].astype(np.float32), share, to_linear(tint[near]), ground)
+
+
+def framed(
+    points: npt.NDArray[np.float64], radius: float | None = None
+) -> tuple[npt.NDArray[np.float64], float, float]:
+    """Center (3,) and scale of a scene's coordinates, and the radius of its spheres in them.
+
+    radius: of the spheres in the units of the points; by default smaller the denser the cloud.
+    """
+    center, extent = _bounding_sphere(points)
+    size = default_radius(len(points)) * (extent or 1.0) if radius is None else radius
+    # One point alone, or huge spheres, do not fill the whole picture.
+    scale = max(extent + size, size / _LARGEST)
+    return center, scale, size / scale
 
 
 def default_radius(count: int) -> float:

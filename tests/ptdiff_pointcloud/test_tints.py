@@ -1,0 +1,47 @@
+"""Colors of points: by position, normal, label, or their own."""
+
+import numpy as np
+import pytest
+
+from ptdiff_datasets.shapes import make_shape
+from ptdiff_pointcloud import PointCloud
+from ptdiff_pointcloud.tints import PALETTE, tints
+from ptdiff_pointcloud.visualizer import Spheres
+
+
+def test_positions_become_red_green_and_blue() -> None:
+    corners = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]], np.float32)
+    colors = tints(corners, "position", ("xyz",))
+    assert [int(color.argmax()) for color in colors[1:]] == [0, 1, 2]
+
+
+def test_normals_are_the_channel_or_point_out_of_the_shape() -> None:
+    ball = np.random.default_rng(0).normal(size=(800, 3)).astype(np.float32)
+    ball /= np.linalg.norm(ball, axis=1, keepdims=True)
+    given = np.concatenate([ball, -ball], axis=1)
+    assert tints(given, "normal", ("xyz", "normals")) == pytest.approx((1 - ball) / 2, abs=1e-6)
+    # estimated: out of the ball, which is where its points lie
+    found = 2 * tints(ball, "normal", ("xyz",)) - 1
+    assert float((found * ball).sum(1).mean()) > 0.97
+
+
+def test_a_label_is_one_color_and_none_is_gray() -> None:
+    cloud = make_shape("chair", 0).points(20)
+    for label, color in ((3, PALETTE[3] / 255), (13, PALETTE[3] / 255), (-1, np.full(3, 0.6))):
+        assert np.array_equal(tints(cloud, "label", ("xyz",), label), np.tile(color, (20, 1)))
+
+
+def test_own_colors_are_shown_by_default_where_there_are_some() -> None:
+    cloud = make_shape("chair", 0).points(300)
+    red = np.concatenate([cloud, np.tile(np.float32([1, -1, -1]), (300, 1))], axis=1)
+    kind = PointCloud(data="folder", channels=("xyz", "colors"))
+    draw = kind.visualizer()
+    assert isinstance(draw, Spheres)
+    picture = draw.sheet(red[None], []).astype(int)
+    shown = picture[(np.ptp(picture, axis=2) > 60)]
+    assert len(shown) > 500 and (shown[:, 0] > shown[:, 1:].max(axis=1) + 30).all()
+    assert np.abs(draw.tinted("position", [-1]).sheet(red[None], []).astype(int) - picture).mean() > 1
+    assert draw.tints == ("position", "normal", "label", "rgb")
+    assert Spheres().tints == ("position", "normal", "label")
+    with pytest.raises(ValueError, match="no colors of their own"):
+        tints(cloud, "rgb", ("xyz",))
