@@ -58,7 +58,8 @@ def page(states: npt.NDArray[np.floating], colors: npt.NDArray[np.floating], tit
         f'<style>{STYLE}</style></head>\n<body tabindex="0"><header>'
         f"<p>{states.shape[1]} cloud{'s' * (states.shape[1] > 1)} of {states.shape[2]:,} points. "
         f"Drag turns, the wheel zooms, a double click goes back; so do the arrows, + and -, and 0.</p>"
-        f"{slider if len(kept) > 1 else ''}</header><main>{figures}</main>{data}<script>{SCRIPT}</script></body></html>\n"
+        f"{slider if len(kept) > 1 else ''}</header><main>{figures}</main>{data}"
+        f"<script>{SCRIPT}</script></body></html>\n"
     )
 
 
