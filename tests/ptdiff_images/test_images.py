@@ -61,8 +61,8 @@ def test_the_real_mnist_is_a_data_set() -> None:
     ("data", "error", "message"),
     [
         ("digit", UnknownName, "did you mean 'digits'"),
-        ("no/where", FileNotFoundError, "no/where"),
-        ("train-images-idx3-ubyte.gz", FileNotFoundError, "train-images"),
+        ("no/where", DataError, "no/where does not exist"),
+        ("train-images-idx3-ubyte.gz", DataError, "train-images"),
     ],
 )
 def test_wrong_sources_are_answered_clearly(data: str, error: type[Exception], message: str) -> None:
@@ -71,7 +71,7 @@ def test_wrong_sources_are_answered_clearly(data: str, error: type[Exception], m
 
 
 def test_an_empty_folder_and_a_wrong_size_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no train-images"):
+    with pytest.raises(DataError, match="no pictures"):
         Images(data=str(tmp_path)).dataset()
     with pytest.raises(ValueError, match="width must be at least 1"):
         Images(width=0)
