@@ -7,10 +7,11 @@ MINUTES ?= 8
 CORES ?= 2
 FILES ?= 20000
 
-.PHONY: demo test check fuzz setup setup-dev clean help
+.PHONY: demo gallery test check fuzz setup setup-dev clean help
 
 help:
 	@echo "make demo   train, sample, measure and render point clouds (about 11 minutes on two cores)"
+	@echo "make gallery  the pictures of docs/gallery.md (less than half an hour on two cores)"
 	@echo "make test   style, types, contracts and the test suite"
 	@echo "make check  style, types and contracts alone"
 	@echo "make fuzz   20,000 damaged files for every reader (a quarter of an hour)"
@@ -39,6 +40,9 @@ demo: setup
 	@echo "pictures: $(RUN)/samples/samples.png and $(RUN)/samples/turntable.gif"
 	@echo "figures:  $(RUN)/eval.json"
 	@echo "samples:  $(RUN)/samples/samples.npz"
+
+gallery: setup
+	$(BIN)/python docs/build_gallery.py
 
 check: setup-dev
 	$(BIN)/ruff format --check .

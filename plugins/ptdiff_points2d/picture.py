@@ -181,7 +181,7 @@ def dots(count: int, side: int | None = None) -> dict[str, Any]:
     side: in pixels, of a tile; a sheet has fewer and larger dots.
     """
     if side is not None:
-        return {"s": float(np.clip(0.03 * side**2 / max(count, 1), 0.6, 20)), "alpha": 0.6, "linewidths": 0}
+        return {"s": float(np.clip(0.05 * side**2 / max(count, 1), 0.6, 20)), "alpha": 0.6, "linewidths": 0}
     size = float(np.clip(9000 / max(count, 1), 1.6, 60))
     alpha = float(np.clip(60 / np.sqrt(max(count, 1)), 0.25, 0.9))
     return {"s": size, "alpha": alpha, "linewidths": 0}

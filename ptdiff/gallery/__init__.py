@@ -9,11 +9,50 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ptdiff.gallery import schedules
+from ptdiff.gallery import (
+    conditions,
+    curves,
+    densities,
+    diffusion_2d,
+    embedding,
+    preconditioning,
+    resolution,
+    schedules,
+    solver_panel,
+    solvers_of_run,
+    strips,
+    variance_study,
+)
+from ptdiff.gallery.subject import Subject
 from ptdiff.pictures import Picture
 
 THEORY: dict[str, Callable[[], Picture]] = {
     "schedules": schedules.schedules,
     "processes": schedules.processes,
     "shifts": schedules.shifts,
+    "noise-densities": densities.noise_densities,
+    "density-tails": densities.density_tails,
+    "preconditioning": preconditioning.preconditioning,
+    "embedding": embedding.embedding,
+    "resolution": resolution.resolution,
+    "variance-study": variance_study.variance_study,
+    "solver-panel": solver_panel.solver_panel,
+    "diffusion": diffusion_2d.diffusion,
+    "paths": diffusion_2d.paths,
+}
+
+OF_RUN: dict[str, Callable[[Subject], Picture | list[Picture]]] = {
+    "data": strips.data,
+    "samples": strips.samples,
+    "forward": strips.forward,
+    "reverse": strips.reverse,
+    "film": strips.film,
+    "denoiser": strips.denoiser,
+    "classes": conditions.classes,
+    "guidance": conditions.guidance,
+    "points": conditions.points,
+    "training": curves.training,
+    "losses": curves.losses,
+    "solvers": solvers_of_run.solvers,
+    "variance": solvers_of_run.variance,
 }

@@ -23,6 +23,7 @@ from ptdiff.gallery.page import page
 from ptdiff.gallery.subject import LARGE, Subject
 from ptdiff.grid import Spacing, grid
 from ptdiff.guidance import CFG
+from ptdiff.modality import Unsupported
 from ptdiff.pictures import Picture
 from ptdiff.solvers import SOLVERS, Solver
 from ptdiff.solvers.exponential import DDPM
@@ -31,7 +32,7 @@ from ptdiff.solvers.runge_kutta import RK4
 STEPS = (3, 5, 10, 20, 50)
 COMPARED = ("ddim", "dpm++2m", "unipc-3", "heun", "ddpm")
 FINE = 100
-"""Steps of the reference by Runge and Kutta's method of fourth order; a stochastic solver takes four times as many."""
+"""Steps of the reference by Runge and Kutta's method of fourth order; a stochastic solver takes twice as many."""
 
 
 LADDER: dict[str, Solver] = {
@@ -65,7 +66,7 @@ def solvers(subject: Subject) -> Picture:
     for name in COMPARED:
         solver = SOLVERS[name]()
         table = solver.table(grid(subject.process, FINE))
-        exact = end(solver, 4 * FINE, subject.plan.spacing) if table.stochastic else flow
+        exact = end(solver, 2 * FINE, subject.plan.spacing) if table.stochastic else flow
         ends = [end(solver, steps, subject.plan.spacing) for steps in STEPS]
         rows.append([_picture(subject, x, cond) for x in ends])
         notes.append([f"rms {float((x - exact).square().mean().sqrt()):.2g}" for x in ends])
@@ -83,14 +84,19 @@ def _picture(subject: Subject, x: Tensor, cond: Condition) -> Picture:
 
 def variance(subject: Subject) -> Picture:
     """The noise of the reverse chain: too little collapses, too much stays in the samples."""
-    half = subject.many(max(18, min(64, 2**15 // math.prod(subject.data.shape)))) // 2
+    count = subject.many(max(18, min(64, 2**15 // math.prod(subject.data.shape))))
+    real = subject.data.world(subject.training(count)[0])
+    half = len(real) // 2
+    if half == 0:
+        raise Unsupported("this picture compares two halves of the data: it needs two samples at least")
     ids = subject.ids(2 * half)
     cond = subject.labels(ids)
-    real = subject.data.world(subject.training(2 * half)[0])
-    usual = _apart(subject, real[:half], real[half:])
+    usual = _apart(subject, real[:half], real[half : 2 * half])
     row, notes = [], []
     for solver in LADDER.values():
-        plan = replace(subject.plan, solver=solver, steps=CHAIN, spacing="uniform", guidance=CFG(1.0))
+        plan = replace(
+            subject.plan, solver=solver, steps=CHAIN, spacing="uniform", guidance=CFG(1.0), noise="independent"
+        )
         x = subject.samples(ids, cond, plan)
         strays, spread = _apart(subject, x[:half], real[:half]), _apart(subject, x[:half], x[half:])
         shown = x if subject.together else x[:9]
