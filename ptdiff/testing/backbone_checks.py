@@ -54,6 +54,20 @@ def not_given_is_said_in_two_ways(subject: Subject) -> None:
     assert not torch.allclose(missing, given), "the backbone does not listen to the label"
 
 
+def no_estimate_is_said_in_two_ways(subject: Subject) -> None:
+    """For self-conditioning: a missing estimate and zeros give the same output, and a given one another."""
+    import torch
+
+    if not getattr(subject.net, "self_conditioning", False):
+        return
+    x, angle = torch.randn(2, *subject.data.shape), torch.tensor([0.5, 1.0])
+    with torch.no_grad():
+        missing = subject.net(x, angle, {})
+        zeros, given = (subject.net(x, angle, {"estimate": e}) for e in (torch.zeros_like(x), torch.randn_like(x)))
+    assert torch.allclose(missing, zeros, atol=1e-5), "an estimate of zeros must mean the same as none"
+    assert not torch.allclose(missing, given), "the backbone has self_conditioning = True, but reads no estimate"
+
+
 def the_backbone_listens_to_the_noise_level(subject: Subject) -> None:
     """Another angle gives another output."""
     import torch

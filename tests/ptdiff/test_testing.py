@@ -117,7 +117,7 @@ def batches_with(change: Change) -> type[Modality]:
     return data_with(lambda data: replace(data, train=Changed(data.train, change)))
 
 
-def network_with(forward: Callable[..., Tensor], **parts: Callable[[], nn.Module]) -> type[Modality]:
+def network_with(forward: Callable[..., Tensor], **parts: Callable[[], Any]) -> type[Modality]:
     class Spoiled(Network):
         def __init__(self) -> None:
             super().__init__()
@@ -231,6 +231,17 @@ SPOILED: dict[str, tuple[type[Modality], str]] = {
     "deaf to labels": (
         network_with(lambda net, x, a, c: Network.forward(net, x, a, {})),
         "not_given_is_said_in_two_ways",
+    ),
+    "an estimate that is never read": (
+        network_with(Network.forward, self_conditioning=lambda: True),
+        "no_estimate_is_said_in_two_ways",
+    ),
+    "no estimate as one of ones": (
+        network_with(
+            lambda net, x, a, c: Network.forward(net, x, a, c) + c.get("estimate", torch.ones_like(x)),
+            self_conditioning=lambda: True,
+        ),
+        "no_estimate_is_said_in_two_ways",
     ),
     "deaf to the noise level": (
         network_with(lambda net, x, a, c: Network.forward(net, x, 0 * a, c)),

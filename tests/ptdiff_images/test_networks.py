@@ -267,6 +267,7 @@ def test_the_networks_conform(network_options: dict[str, Any]) -> None:
         backbone_checks.the_backbone_keeps_shapes_and_stays_finite,
         backbone_checks.samples_do_not_see_each_other,
         backbone_checks.not_given_is_said_in_two_ways,
+        backbone_checks.no_estimate_is_said_in_two_ways,
         backbone_checks.the_backbone_listens_to_the_noise_level,
         backbone_checks.every_parameter_learns,
     ):
