@@ -52,8 +52,9 @@ def main() -> None:
     parser.add_argument("-n", type=int, default=1000, help="samples, and as many test images")
     parser.add_argument("--likelihoods", type=int, default=200, help="test images for bits per dimension")
     parser.add_argument("--chain-steps", type=int, default=1000, help="ancestral steps of mnist-ddpm's own sampler")
+    parser.add_argument("--set", action="append", default=[], help="section.key=value: another mnist-cond than shipped")
     arguments = parser.parse_args()
-    asked = {"minutes": arguments.minutes, "n": arguments.n, "chain_steps": arguments.chain_steps}
+    asked = {key: getattr(arguments, key) for key in ("minutes", "n", "chain_steps", "set")}
     kept = arguments.work / "found.json"
     found: dict[str, Any] = json.loads(kept.read_text()) if kept.is_file() else {"asked": asked}
     if found["asked"] != asked:
@@ -96,7 +97,9 @@ def train(name: str, path: Path, arguments: argparse.Namespace) -> dict[str, Any
     else:
         # whoever reads pictures of a benchmark pays for them in its time
         quiet = ["--set", "training.preview_minutes=1000000", "--set", "training.validations=0"]
-        command("train", "-c", name, "--data", arguments.data, "--minutes", arguments.minutes, "--out", path, *quiet)
+        other = [word for setting in arguments.set for word in ("--set", setting)] if name == RECIPES[0] else []
+        budget = ["--minutes", arguments.minutes, "--out", path]
+        command("train", "-c", name, "--data", arguments.data, *budget, *quiet, *other)
     run = Run.open(path)
     newest = latest(run.checkpoints)
     assert newest is not None
