@@ -55,7 +55,7 @@ class _Recalling:
 def first_estimate(denoiser: NetworkDenoiser, x: Tensor, level: Level, cond: Condition) -> Tensor:
     """E[x_0 | x] of a network that is shown none, (b, …), without gradient."""
     kind = x.device.type
-    # half-precision weights that are kept for the pass that follows would have no gradient either
+    # torch before 2.11 would keep half-precision weights without a gradient for the pass that follows
     kept = torch.autocast(kind, torch.get_autocast_dtype(kind), torch.is_autocast_enabled(kind), cache_enabled=False)
     with torch.no_grad(), kept:
         estimate: Tensor = denoiser(x, level, cond)
