@@ -15,6 +15,7 @@ import shutil
 import tarfile
 import zlib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -128,7 +129,7 @@ def fetch(name: str, published: Published, root: Path) -> tuple[Path, tuple[str,
 
     DataError, with the address and the place to put it, for a file that cannot be had or is not what was published.
     """
-    folder, notes = root / name, []
+    folder, other = root / name, []
     for remote in published.files:
         if any((folder / form).exists() for form in remote.instead):
             continue
@@ -137,12 +138,12 @@ def fetch(name: str, published: Published, root: Path) -> tuple[Path, tuple[str,
         if not here:
             _download(name, published.url + remote.name, remote.md5, path)
         elif _md5(path) != remote.md5:
-            notes.append(f"{remote.name} is not the file that was published: it has another MD5 sum")
+            other.append(remote.name)
         if remote.members:
             unpack(path, re.compile(remote.members), folder / remote.instead[0])
             if not here:
                 path.unlink()
-    return folder, tuple(notes)
+    return folder, (f"not the published files, by their MD5 sums: {', '.join(other)}",) if other else ()
 
 
 def _download(name: str, url: str, md5: str, path: Path) -> None:
@@ -156,12 +157,14 @@ def _download(name: str, url: str, md5: str, path: Path) -> None:
         raise DataError(f"{name} cannot be kept in {where}: set PTDIFF_DATA to a folder with room") from None
     try:
         pooch.retrieve(url, f"md5:{md5}", path.name, path.parent, downloader=pooch.HTTPDownloader(timeout=_PATIENCE))
+    except OSError as error:  # those of requests are, some of them ValueErrors too
+        why = _reason(error)
+        raise DataError(f"{name} is not on this machine, and {url} cannot be had ({why}): {by_hand}") from None
     except ValueError:
         raise DataError(f"{url} is not the file that was published (another MD5 sum): {by_hand}") from None
-    except OSError as error:  # those of requests are
-        raise DataError(
-            f"{name} is not on this machine, and {url} cannot be had ({_reason(error)}): {by_hand}"
-        ) from None
+    finally:
+        with suppress(OSError):  # an empty folder would be all that is left
+            path.parent.rmdir()
 
 
 def _reason(error: OSError) -> str:

@@ -130,6 +130,7 @@ def test_a_file_that_is_gone_and_no_line_are_told_with_what_to_do(server: Server
         assert f"{url}train-images-idx3-ubyte.gz" in message
         assert str(root / "some") in message
         assert len(message.splitlines()) == 1
+    assert list(root.iterdir()) == []
 
 
 def test_files_put_by_hand_are_used_packed_or_not_and_another_sum_is_told(root: Path) -> None:
@@ -143,7 +144,7 @@ def test_files_put_by_hand_are_used_packed_or_not_and_another_sum_is_told(root: 
     plain.with_name(plain.name + ".gz").write_bytes(other)
     plain.unlink()
     (note,) = fetch("some", nowhere, root)[1]
-    assert note == "train-images-idx3-ubyte.gz is not the file that was published: it has another MD5 sum"
+    assert note == "not the published files, by their MD5 sums: train-images-idx3-ubyte.gz"
 
 
 def packed(files: dict[str, bytes], links: tuple[str, ...] = ()) -> bytes:
