@@ -58,7 +58,7 @@ class Spread:
     apart: float
 
 
-def samples(scale: float, count: int = 1000) -> Tensor:
+def samples(scale: float, count: int = 2000) -> Tensor:
     """Samples (count, 2) of ``MODES``, drawn with noise times ``scale`` in every step; float32."""
     plan = Plan(Flow(), DDPM(scale=scale), STEPS, "log-snr", noise="independent")
     *_, last = walk(MODES, plan, torch.arange(count), (2,), {})
@@ -80,15 +80,15 @@ def spread(x: Tensor) -> Spread:
 _VERDICT = {0.0: "no noise: collapse", 0.5: "too small: near collapse", 1.0: "right", 1.5: "too large"}
 
 
-@picture(6.2)
+@picture(5.8)
 def variance_study(figure: Figure) -> None:
     """Reverse variance: noise too small ends near mode collapse, too large leaves noise in the samples."""
-    above, below = figure.subfigures(2, 1, height_ratios=(1, 1.35))
+    above, below = figure.subfigures(2, 1, height_ratios=(1, 1.55))
     for axes, scale in zip(above.subplots(1, len(SCALES)), SCALES, strict=True):
         x = samples(scale)
         found = spread(x)
         axes.scatter(*MODES.means.T, s=14, marker="+", color=FAINT, linewidths=0.9)
-        axes.scatter(*x.T, s=3, color=COLORS[0], alpha=0.35, linewidths=0)
+        axes.scatter(*x.T, s=2.5, color=COLORS[0], alpha=0.3, linewidths=0)
         plane(axes, (0.0, 0.0), 2.1)
         axes.set_title(f"noise × {scale:g}", fontsize=9, loc="center")
         axes.set_xlabel(f"{_VERDICT.get(scale, 'noise is left')}\nvariance × {found.within:.2f}", fontsize=8.5)
@@ -98,7 +98,7 @@ def variance_study(figure: Figure) -> None:
 
 
 def _ratios(axes: Axes) -> None:
-    scale = torch.linspace(0, 2, 41)
+    scale = torch.linspace(0, 2, 17)
     axes.plot(scale, scale.square(), color=INK, linewidth=5, alpha=0.2, label="theory: scale²")
     for color, steps in zip(COLORS, (10, 100, 1000), strict=False):
         curve = [gaussian_ratio(float(k), steps) for k in scale]
