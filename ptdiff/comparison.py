@@ -145,12 +145,12 @@ def _curves(figure: Figure, lines: Mapping[str, Sequence[Mapping[str, Any]]]) ->
 
 def _plain(axes: Any) -> None:
     """Numbers of a short logarithmic axis as people write them."""
-    from matplotlib.ticker import LogFormatter, LogLocator, NullFormatter, ScalarFormatter
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     low, high = axes.get_ylim()
-    short = high / low < 30
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5, 7) if short else (1,)))
-    axes.yaxis.set_major_formatter(ScalarFormatter() if short else LogFormatter())
+    some = (1, 2, 3, 5, 7) if high / low < 10 else (1, 2, 5)
+    axes.yaxis.set_major_locator(LogLocator(subs=some if high / low < 300 else (1,)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.yaxis.set_minor_formatter(NullFormatter())
 
 

@@ -26,6 +26,7 @@ from ptdiff_cli import (
     optimize,
     render,
     resume,
+    runs,
     sample,
     train,
     upsample,
@@ -78,6 +79,7 @@ app.command("processes")(listing.processes)
 app.command("list")(listing.choices)
 app.command("certify")(certify.certify)
 app.add_typer(data.app, name="data")
+app.add_typer(runs.app, name="runs")
 app.add_typer(bench.bench, name="bench")
 app.command("doctor")(doctor.doctor)
 

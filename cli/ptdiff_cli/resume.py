@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -22,6 +22,12 @@ from ptdiff_cli.train import (
     use_threads,
 )
 
+if TYPE_CHECKING:
+    from ptdiff.data import Data
+    from ptdiff.modality import Modality
+    from ptdiff.run import Run
+    from ptdiff.training.fit import Hardware
+
 
 def resume(
     run: Annotated[Path, typer.Argument(help="Run folder.")],
@@ -33,18 +39,25 @@ def resume(
     threads: Threads = None,
 ) -> None:
     """Go on with a run from its last checkpoint, to the end of its configuration."""
-    from ptdiff.run import Run, process_rank
-    from ptdiff.training.loggers import check_loggers, make_loggers
+    from ptdiff.run import Run
+    from ptdiff.training.loggers import check_loggers
 
     found = Run.open(run)
     check_loggers(logger or [])
     use_threads(threads)
     hardware = make_hardware(devices, nodes, strategy, compile_, found.config.training.batch)
     kind = found.modality()
-    data = read_data(kind)
-    change = found.change(data)
+    go_on(found, kind, read_data(kind), hardware, logger or [])
+
+
+def go_on(run: Run, kind: Modality, data: Data, hardware: Hardware, loggers: list[str]) -> None:
+    """Train a run from its last checkpoint to its end; Failure where the data is not what it began with."""
+    from ptdiff.run import process_rank
+    from ptdiff.training.loggers import make_loggers
+
+    change = run.change(data)
     if change is not None:
-        raise Failure(f"the data has changed since {run} began: {change}", BAD_DATA)
-    loggers = make_loggers(logger or [], run) if process_rank() == 0 else []
+        raise Failure(f"the data has changed since {run.path} began: {change}", BAD_DATA)
+    made = make_loggers(loggers, run.path) if process_rank() == 0 else []
     # the scale is the run's own: the model must see the world as it did before
-    execute(found, kind, replace(data, mean=found.data.mean, scale=found.data.scale), hardware, loggers)
+    execute(run, kind, replace(data, mean=run.data.mean, scale=run.data.scale), hardware, made)

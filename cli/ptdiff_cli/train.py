@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -12,6 +13,7 @@ from ptdiff_cli.configuration import resolve
 from ptdiff_cli.terminal import DIVERGED, Failure, bad_data, say
 
 if TYPE_CHECKING:
+    from ptdiff.config import Config
     from ptdiff.data import Data
     from ptdiff.modality import Modality
     from ptdiff.run import Run
@@ -38,6 +40,9 @@ def train(
     ] = None,
     option: Annotated[list[str] | None, typer.Option("-o", "--option", help="Modality option, key=value.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="Any configuration key, section.key=value.")] = None,
+    sweep: Annotated[
+        Path | None, typer.Option(help="YAML file of settings that vary: trains a set of runs, or goes on with it.")
+    ] = None,
     steps: Annotated[int | None, typer.Option(help="Optimiser steps.")] = None,
     minutes: Annotated[float | None, typer.Option(help="Train for this long instead.")] = None,
     out: Annotated[Path | None, typer.Option(help="Run folder; default runs/<modality>-<number>.")] = None,
@@ -56,6 +61,8 @@ def train(
     ] = False,
 ) -> None:
     """Train a model: ptdiff train -m pointcloud --data FOLDER."""
+    from ptdiff.config import merged
+
     named = {"seed": seed, "process": process, "prediction": prediction}
     over: dict[str, Any] = {key: value for key, value in named.items() if value is not None}
     training = {"steps": steps, "minutes": minutes, "precision": precision}
@@ -63,27 +70,45 @@ def train(
     if minutes is not None and steps is None:
         # the clock ends the run, not the count
         over["training"]["steps"] = None
-    resolved, kind = resolve(modality, data, config or [], option or [], set_ or [], over)
+    resolve_with = partial(resolve, modality, data, config or [], option or [], set_ or [])
     use_threads(threads)
+    if sweep is not None:
+        from ptdiff_cli.sweeping import run_sweep
+
+        if devices * nodes > 1:
+            raise ValueError("--sweep trains one run after the other, each on one device")
+        run_sweep(sweep, out, lambda settings: resolve_with(merged(over, settings)), compile_, logger or [], dry_run)
+        return
+    resolved, kind = resolve_with(over)
     read = read_data(kind)
     if dry_run:
         from ptdiff_cli.dry_run import dry_run as rehearse
 
         rehearse(resolved, kind, read)
         return
+    check_trainable(resolved, kind, read, logger or [])
+    hardware = make_hardware(devices, nodes, strategy, compile_, resolved.training.batch)
+    begin(run_path(out, resolved.modality), resolved, kind, read, hardware, logger or [])
+
+
+def check_trainable(config: Config, kind: Modality, data: Data, loggers: list[str]) -> None:
+    """Refuse what can be refused before a folder exists."""
     from ptdiff.denoiser import NetworkDenoiser
-    from ptdiff.run import Run, process_rank
-    from ptdiff.training.loggers import check_loggers, make_loggers
+    from ptdiff.training.loggers import check_loggers
     from ptdiff.training.module import DiffusionModule
 
-    # everything that can be refused is refused before a folder exists
-    DiffusionModule(NetworkDenoiser(kind.backbone(read), resolved.prediction), read, resolved)
-    hardware = make_hardware(devices, nodes, strategy, compile_, resolved.training.batch)
-    check_loggers(logger or [])
-    path = run_path(out, resolved.modality)
-    run = Run.create(path, resolved, read) if process_rank() == 0 else Run(path, resolved, read)
-    loggers = make_loggers(logger or [], path) if process_rank() == 0 else []
-    execute(run, kind, read, hardware, loggers)
+    DiffusionModule(NetworkDenoiser(kind.backbone(data), config.prediction), data, config)
+    check_loggers(loggers)
+
+
+def begin(path: Path, config: Config, kind: Modality, data: Data, hardware: Hardware, loggers: list[str]) -> None:
+    """A new run folder, trained to its end."""
+    from ptdiff.run import Run, process_rank
+    from ptdiff.training.loggers import make_loggers
+
+    first = process_rank() == 0
+    run = Run.create(path, config, data) if first else Run(path, config, data)
+    execute(run, kind, data, hardware, make_loggers(loggers, path) if first else [])
 
 
 def run_path(out: Path | None, name: str) -> Path:

@@ -1,0 +1,123 @@
+"""``ptdiff runs list|compare``: what runs there are, and what sets them apart."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ptdiff_cli.terminal import say, show_json, show_table
+
+if TYPE_CHECKING:
+    from ptdiff.comparison import Summary
+
+app = typer.Typer(help="Look at several runs at once: list them, compare them.", no_args_is_help=True)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+HEAD = ("steps", "minutes", "loss", "validation")
+
+
+@app.command("list")
+def list_(
+    folder: Annotated[Path, typer.Argument(help="Where to look, at any depth.")] = Path("runs"),
+    as_json: Json = False,
+) -> None:
+    """List the runs in a folder: their data, steps, time and losses."""
+    from ptdiff.comparison import runs_in, summary
+
+    found = [summary(path) for path in runs_in(folder)]
+    if as_json:
+        show_json([_facts(run, ["modality", "options.data"]) for run in found])
+    elif not found:
+        say(f"there is no run in {folder}")
+    else:
+        rows = [
+            [str(run.path), str(run.settings.get("modality")), _word(run.settings.get("options.data")), *_figures(run)]
+            for run in found
+        ]
+        show_table(["run", "modality", "data", *HEAD], rows)
+
+
+@app.command("compare")
+def compare(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders, or folders of runs.")],
+    plot: Annotated[Path | None, typer.Option(help="Draw the losses of all: curves.png.")] = None,
+    as_json: Json = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print comma-separated values.")] = False,
+) -> None:
+    """Compare runs: the settings that differ, how far each came, losses, and figures of 'ptdiff eval'."""
+    from ptdiff.comparison import curves, differing, runs_in, summary
+    from ptdiff.pictures import IMAGE_SUFFIXES, save_image
+
+    if as_json and as_csv:
+        raise ValueError("--json or --csv, not both")
+    if plot is not None and plot.suffix.lower() not in IMAGE_SUFFIXES:
+        raise ValueError(f"--plot {plot}: the suffix must be one of {', '.join(IMAGE_SUFFIXES)}")
+    paths = [path for run in runs for path in ([run] if (run / "config.yaml").is_file() else runs_in(run))]
+    if not paths:
+        raise FileNotFoundError(f"there is no run in {', '.join(map(str, runs))}")
+    found = [summary(path) for path in dict.fromkeys(paths)]
+    keys = differing(found)
+    if as_json:
+        show_json([_facts(run, keys) for run in found])
+    elif as_csv:
+        _write_csv(found, keys)
+    else:
+        _write_table(found, keys)
+    if plot is not None:
+        save_image(plot, curves([run.path for run in found]))
+        say(f"curves: {plot}")
+
+
+def _facts(run: Summary, keys: Sequence[str]) -> dict[str, Any]:
+    return {
+        "run": str(run.path),
+        "settings": {key: run.settings.get(key) for key in keys},
+        "steps": run.steps,
+        "minutes": run.minutes,
+        "loss": run.loss,
+        "validation": run.validation,
+        "figures": dict(run.figures),
+    }
+
+
+def _write_csv(found: Sequence[Summary], keys: Sequence[str]) -> None:
+    names = list(dict.fromkeys(name for run in found for name in run.figures))
+    table = csv.writer(sys.stdout, lineterminator="\n")
+    table.writerow(["run", *keys, *HEAD, *names])
+    for run in found:
+        figures = [run.steps, run.minutes, run.loss, run.validation, *(run.figures.get(name) for name in names)]
+        table.writerow([run.path, *(run.settings.get(key) for key in keys), *figures])
+
+
+def _write_table(found: Sequence[Summary], keys: Sequence[str]) -> None:
+    """A row a run; many settings make a table of their own, a column a run."""
+    names = list(dict.fromkeys(name for run in found for name in run.figures))
+    wide = len(keys) > 4
+    rows = [
+        [
+            run.name,
+            *([] if wide else [_word(run.settings.get(key)) for key in keys]),
+            *_figures(run),
+            *(_word(run.figures.get(name)) for name in names),
+        ]
+        for run in found
+    ]
+    show_table(["run", *([] if wide else [key.rpartition(".")[2] for key in keys]), *HEAD, *names], rows)
+    if wide:
+        settings = [[key, *(_word(run.settings.get(key)) for run in found)] for key in keys]
+        show_table(["setting", *(run.name for run in found)], settings)
+
+
+def _figures(run: Summary) -> list[str]:
+    return [str(run.steps), f"{run.minutes:.1f}", _word(run.loss), _word(run.validation)]
+
+
+def _word(value: Any) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,168 @@
+"""``ptdiff train --sweep``: a set of runs that differ in a few settings, one after the other.
+
+    FOLDER/
+        sweep.yaml                the file that the set was made of
+        trials.jsonl              one line a finished trial: its settings, the figure, or what went wrong
+        trial-000/ trial-001/ …   ordinary runs
+        optuna.db                 what the search has learned, where it is Optuna's
+
+The same command goes on with a set that was stopped.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from ptdiff_cli.terminal import Failure, say
+
+if TYPE_CHECKING:
+    from ptdiff.config import Config
+    from ptdiff.data import Data
+    from ptdiff.modality import Modality
+    from ptdiff.sweep import Sweep
+
+Resolve = Callable[[dict[str, Any]], "tuple[Config, Modality]"]
+
+
+def run_sweep(
+    file: Path, out: Path | None, resolve: Resolve, compile: bool, loggers: list[str], dry_run: bool = False
+) -> None:
+    """Train all trials of a set that are not done yet; a trial that fails does not end the set."""
+    from ptdiff.sweep import nested, read
+    from ptdiff.training.loggers import check_loggers
+
+    plan = read(file)
+    check_loggers(loggers)
+    for probe in plan.probes():
+        resolve(nested(probe))
+    folder = out or Path("runs") / file.stem
+    if dry_run:
+        say(f"{plan.trials} trials in {folder}: {', '.join(plan.axes)}")
+        return
+    _keep(file, folder)
+    search = plan.search.open(folder, plan.axes, plan.direction == "minimize")
+    done, reading = _recorded(folder), _Reading()
+    for number in range(plan.trials):
+        settings = search.ask(number)
+        if number not in done:
+            say(f"trial {number + 1} of {plan.trials}: {_words(settings)}")
+            path = folder / f"trial-{number:03d}"
+            value, problem = _trial(path, partial(resolve, nested(settings)), reading, compile, loggers, plan)
+            done[number] = {"trial": number, "settings": settings, "value": value, "problem": problem}
+            with (folder / "trials.jsonl").open("a", encoding="utf-8") as record:
+                record.write(json.dumps(done[number]) + "\n")
+            say(f"trial {number + 1} failed: {problem}" if problem else f"{plan.metric or 'loss'} {value:.4g}")
+        search.tell(number, done[number]["value"])
+    _conclude(folder, plan, done)
+
+
+class _Reading:
+    """The data of the last trial, which the next one takes over where its modality is the same."""
+
+    def __init__(self) -> None:
+        self.kind: Modality | None = None
+        self.data: Data | None = None
+
+    def of(self, kind: Modality) -> Data:
+        from ptdiff_cli.train import read_data
+
+        if self.data is None or kind != self.kind:
+            self.kind, self.data = kind, read_data(kind)
+        return self.data
+
+
+def _trial(
+    path: Path,
+    resolve: Callable[[], tuple[Config, Modality]],
+    reading: _Reading,
+    compile: bool,
+    loggers: list[str],
+    plan: Sweep,
+) -> tuple[float | None, str | None]:
+    """Train one trial, from its last checkpoint where it was begun; its figure, or what went wrong."""
+    from ptdiff.run import Run
+    from ptdiff_cli.resume import go_on
+    from ptdiff_cli.train import begin, check_trainable, make_hardware
+
+    config, kind = resolve()
+    begun = (path / "config.yaml").exists()
+    if begun and Run.open(path).config.to_yaml() != config.to_yaml():
+        raise ValueError(f"{path} was begun with other settings than it has now: choose another --out")
+    try:
+        hardware = make_hardware(1, 1, "auto", compile, config.training.batch)
+        data = reading.of(kind)
+        if begun:
+            go_on(Run.open(path), kind, data, hardware, loggers)
+        else:
+            check_trainable(config, kind, data, loggers)
+            begin(path, config, kind, data, hardware, loggers)
+    except typer.Exit:
+        say(f"go on with the same command: {path.parent} is kept")
+        raise
+    except Exception as error:
+        return None, f"{type(error).__name__}: {error}"
+    return _measure(path, plan.metric), None
+
+
+def _measure(path: Path, metric: str | None) -> float:
+    """The figure that is compared: the best validation loss, the last loss, or one of 'ptdiff eval'."""
+    from ptdiff.comparison import summary
+    from ptdiff.names import unknown
+    from ptdiff_cli.evaluate import evaluate
+
+    found = summary(path)
+    if metric is None:
+        metric = "loss" if found.validation is None else "validation_loss"
+    losses = {"loss": found.loss, "validation_loss": found.validation}
+    if metric in losses:
+        value = losses[metric]
+        if value is None:
+            raise ValueError(f"{path} has no {metric}: choose another metric")
+        return value
+    if metric not in found.figures:
+        # the table of each trial is for people
+        with contextlib.redirect_stdout(sys.stderr):
+            evaluate(path)
+    figures = summary(path).figures
+    if metric not in figures:
+        raise unknown("metric", metric, [*losses, *figures])
+    return figures[metric]
+
+
+def _keep(file: Path, folder: Path) -> None:
+    """Put the file of the set into its folder; ValueError where another set lies there."""
+    text, copy = file.read_text(encoding="utf-8"), folder / "sweep.yaml"
+    if not copy.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        copy.write_text(text, encoding="utf-8")
+    elif copy.read_text(encoding="utf-8") != text:
+        raise ValueError(f"{folder} holds another set, of {copy}: choose another --out")
+
+
+def _recorded(folder: Path) -> dict[int, dict[str, Any]]:
+    path = folder / "trials.jsonl"
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    return {line["trial"]: line for line in map(json.loads, lines)}
+
+
+def _words(settings: dict[str, Any]) -> str:
+    return ", ".join(f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}" for k, v in settings.items())
+
+
+def _conclude(folder: Path, plan: Sweep, done: dict[int, dict[str, Any]]) -> None:
+    from ptdiff_cli.runs import compare
+
+    good = [line for line in done.values() if line["value"] is not None]
+    if not good:
+        raise Failure(f"all {len(done)} trials failed; {folder / 'trials.jsonl'} says why", 1)
+    compare([folder / f"trial-{line['trial']:03d}" for line in good])
+    best = (min if plan.direction == "minimize" else max)(good, key=lambda line: line["value"])
+    say(f"best: {folder / 'trial-'}{best['trial']:03d}, {best['value']:.4g}: {_words(best['settings'])}")
