@@ -109,11 +109,11 @@ class Points2D(Modality):
     def recipe(self) -> Mapping[str, Any]:
         """A quarter of a minute on two cores."""
         return {
-            "density": "uniform",
+            "density": "logit-normal",
             "training": {
                 "steps": 3000,
                 "batch": 512,
-                "lr": 2e-3,
+                "lr": 4e-3,
                 "ema": 0.995,
                 "weight_decay": 0.0,
                 "inner_steps": 50,

@@ -1,10 +1,11 @@
-"""A residual multi-layer perceptron for points in the plane.
+"""A residual multi-layer perceptron for points and for rows of a table.
 
     h <- h + Linear(silu(s * norm(h) + b))         in each block
 
 s and b come from the noise level and the class (FiLM, Perez et al. 2018) and are shared by the blocks:
 measured to learn as well as a pair for each, in two thirds of the time.  The first layer sees the coordinates
-and a few of their Fourier features (Tancik et al. 2020), because distributions in the plane have sharp edges.
+and, of points, a few of their Fourier features (Tancik et al. 2020), because distributions in the plane have sharp
+edges.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from ptdiff.embedding import LevelEmbedding
 
 _EMBEDDING = 32
 _OCTAVES = 3
+_POINTS = 3
 
 
 class ResidualMLP(nn.Module):
@@ -29,7 +31,8 @@ class ResidualMLP(nn.Module):
         super().__init__()
         self.embedding = LevelEmbedding(_EMBEDDING, classes)
         self.film = nn.Linear(_EMBEDDING, 2 * width)
-        self.first = nn.Linear(dim * (1 + 2 * _OCTAVES), width)
+        self.octaves = _OCTAVES if dim <= _POINTS else 0
+        self.first = nn.Linear(dim * (1 + 2 * self.octaves), width)
         self.blocks = nn.ModuleList(nn.Linear(width, width) for _ in range(blocks))
         self.last = nn.Linear(width, dim)
         # the first prediction is zero, which is the mean of what is to be predicted
@@ -40,7 +43,7 @@ class ResidualMLP(nn.Module):
         """x (b, dim), angle (b,) to y (b, dim)."""
         scale, shift = self.film(functional.silu(self.embedding(angle, cond))).chunk(2, dim=-1)
         scale = 1 + scale
-        h = self.first(_features(x))
+        h = self.first(_features(x, self.octaves) if self.octaves else x)
         for block in self.blocks:
             h = h + block(functional.silu(torch.addcmul(shift, _norm(h), scale)))
         y: Tensor = self.last(functional.silu(_norm(h)))
@@ -51,8 +54,8 @@ def _norm(h: Tensor) -> Tensor:
     return functional.layer_norm(h, h.shape[-1:])
 
 
-def _features(x: Tensor) -> Tensor:
+def _features(x: Tensor, octaves: int) -> Tensor:
     # a period of 8 standard deviations, wider than the data and the noise, and its octaves
-    frequency = math.pi / 4 * 2.0 ** torch.arange(_OCTAVES, device=x.device, dtype=x.dtype)
+    frequency = math.pi / 4 * 2.0 ** torch.arange(octaves, device=x.device, dtype=x.dtype)
     phase = (x[..., None] * frequency).flatten(-2)
     return torch.cat([x, phase.sin(), phase.cos()], dim=-1)
