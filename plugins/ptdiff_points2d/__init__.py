@@ -5,7 +5,7 @@ Points in space and the rows of wider tables are the same thing with more column
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,9 @@ from ptdiff.modality import Data, Measurement, Modality, Progress, TensorSamples
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from ptdiff.gallery.subject import Subject
     from ptdiff.metrics import Score
+    from ptdiff.modality import Image
     from ptdiff_points2d.source import Points
 
 __all__ = ["Points2D"]
@@ -152,6 +154,18 @@ class Points2D(Modality):
         from ptdiff_points2d.scores import facts
 
         return Measurement(self.metrics(samples, reference, training, seed, progress), facts(self.data))
+
+    def gallery(self) -> Mapping[str, Callable[[Subject], Image | list[Image]]]:
+        """Pictures of the plane: fields, histograms, densities and guidance."""
+        from ptdiff_points2d import gallery
+
+        return {
+            "score-field": gallery.score_field,
+            "flow-lines": gallery.flow_lines,
+            "histograms": gallery.histograms,
+            "nll-map": gallery.nll_map,
+            "guided": gallery.guided,
+        }
 
     def formats(self) -> Mapping[str, Writer]:
         """csv: a line of names and a line for the point."""

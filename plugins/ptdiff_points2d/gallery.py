@@ -1,0 +1,212 @@
+"""Pictures that only points in the plane have: vector fields, histograms and densities over all of it.
+
+Noisy points are shown at unit variance, y = x / r, at levels (alpha, sigma) = (cos u, sin u).  D = E[x_0 | y].
+
+    score   grad log p_u(y) = (alpha D - y) / sigma^2       drawn times sigma: minus the expected noise
+    flow    dy/du = (alpha y - D) / sigma                   drawn towards the data, that is downwards in u
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from ptdiff.divergence import Exact
+from ptdiff.gallery.style import COLORS, INK, density_map, picture, plane
+from ptdiff.gallery.subject import Subject
+from ptdiff.guidance import CFG
+from ptdiff.likelihood import Path, log_likelihood
+from ptdiff.modality import Unsupported
+from ptdiff.noise import Stream, normal
+from ptdiff.process import Level
+from ptdiff.sampling import shown
+from ptdiff_datasets.toys import TOYS
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from ptdiff_points2d import Points2D
+
+RATIOS = (2.0, 0.7, 0.25, 0.08)
+"""Noise-to-signal ratios of the fields."""
+
+REACH = 3.0
+SCALES = (0.0, 1.0, 3.0, 6.0)
+NATS = 8.0
+"""Nats above the smallest that a map of densities tells apart."""
+
+
+def unit_level(ratio: float) -> Level:
+    """The level of a noise-to-signal ratio with alpha^2 + sigma^2 = 1."""
+    angle = torch.tensor(math.atan(ratio))
+    return Level(torch.cos(angle), torch.sin(angle))
+
+
+def score(subject: Subject, y: Tensor, level: Level) -> Tensor:
+    """sigma times the score at y (n, 2): minus the noise that is expected there."""
+    with torch.inference_mode():
+        return (level.alpha * subject.denoiser(y, level, {}) - y) / level.sigma
+
+
+def flow(subject: Subject, y: Tensor, level: Level) -> Tensor:
+    """The velocity of the probability flow at y (n, 2), towards the data: -dy/du."""
+    with torch.inference_mode():
+        found: Tensor = (subject.denoiser(y, level, {}) - level.alpha * y) / level.sigma
+    return found
+
+
+def _lattice(count: int, reach: float) -> tuple[Tensor, Tensor]:
+    """Coordinates (count,), and the points of the square lattice (count^2, 2), rows of equal second coordinate."""
+    along = torch.linspace(-reach, reach, count)
+    rows, columns = torch.meshgrid(along, along, indexing="ij")
+    return along, torch.stack([columns, rows], dim=-1).reshape(-1, 2)
+
+
+def _in_plane(subject: Subject) -> None:
+    if subject.data.shape != (2,):
+        raise Unsupported(f"this picture is of points in the plane, not of {subject.data.shape[0]} columns")
+
+
+def _histogram(axes: Axes, points: Tensor, reach: float, bins: int = 80, alpha: float = 1.0) -> None:
+    x, y = points.double().cpu().numpy().T
+    heat = axes.hist2d(x, y, bins=bins, range=[[-reach, reach]] * 2, cmap=density_map(), alpha=alpha)[0]
+    # a few crowded cells must not leave the others white
+    filled = torch.from_numpy(heat[heat > 0])
+    axes.collections[-1].set_clim(0, float(filled.quantile(0.98)) if len(filled) else 1.0)
+
+
+def _noisy(subject: Subject, level: Level, count: int = 20_000) -> Tensor:
+    z, _ = subject.training(count)
+    eps = normal(subject.seed, Stream.TRAIN_NOISE, torch.arange(len(z)), 0, (2,)).to(z)
+    return level.alpha * z + level.sigma * eps
+
+
+def _fields(figure: Figure, subject: Subject) -> list[tuple[Axes, Level]]:
+    """A panel for each ratio, with the noisy data in it."""
+    _in_plane(subject)
+    found = []
+    for axes, ratio in zip(figure.subplots(2, 2).flat, RATIOS, strict=True):
+        level = unit_level(ratio)
+        _histogram(axes, _noisy(subject, level), REACH, alpha=0.55)
+        plane(axes, (0.0, 0.0), REACH)
+        axes.set_title(f"σ / α = {ratio:g}", fontsize=9.5, loc="center")
+        found.append((axes, level))
+    return found
+
+
+@picture(8.3)
+def score_field(figure: Figure, subject: Subject) -> None:
+    """The score over the noisy data: arrows point to where the data is thought to be."""
+    _, y = _lattice(23, 0.95 * REACH)
+    for axes, level in _fields(figure, subject):
+        arrows = score(subject, y.to(subject.device), level).cpu()
+        axes.quiver(*y.T, *arrows.T, color=INK, angles="xy", width=0.0035, scale=45, headwidth=4.5)
+
+
+@picture(8.3)
+def flow_lines(figure: Figure, subject: Subject) -> None:
+    """Streamlines of the probability flow over the noisy data, from noise to data."""
+    along, y = _lattice(61, REACH)
+    for axes, level in _fields(figure, subject):
+        u, v = flow(subject, y.to(subject.device), level).cpu().reshape(61, 61, 2).double().numpy().transpose(2, 0, 1)
+        at = along.double().numpy()
+        axes.streamplot(at, at, u, v, color=INK, linewidth=0.7, arrowsize=0.8, density=1.3)
+
+
+@picture(4.5)
+def histograms(figure: Figure, subject: Subject) -> None:
+    """Histograms of all samples at eight steps of sampling, from noise to data."""
+    _in_plane(subject)
+    ids = subject.ids(subject.count or 10_000)
+    states = list(subject.states(ids, subject.labels(ids)))
+    picked = sorted({round(k) for k in torch.linspace(0, len(states) - 1, 8).tolist()})
+    for axes, k in zip(figure.subplots(2, 4).flat, range(8), strict=True):
+        if k >= len(picked):
+            axes.set_visible(False)
+            continue
+        state = states[picked[k]]
+        _histogram(axes, subject.data.normalize(shown(state, subject.data)), REACH, bins=90)
+        plane(axes, (0.0, 0.0), REACH)
+        alpha, sigma = state.level
+        axes.set_title(f"step {picked[k]} of {len(states) - 1}", fontsize=9, loc="center")
+        axes.set_xlabel(f"α = {alpha:.2f},  σ = {sigma:.2f}", fontsize=8.5)
+
+
+def nll(subject: Subject, x: Tensor, steps: int = 16) -> Tensor:
+    """-log p of the model at x (n, 2) in world units, nats, float64 (n,), by the change of variables of the flow."""
+    z = subject.data.normalize(x.float()).to(subject.device)
+    nats = log_likelihood(subject.denoiser, z, path=Path(steps=steps), divergence=Exact()).nats
+    return -nats.cpu() + torch.as_tensor(subject.data.scale, dtype=torch.float64).expand(2).log().sum()
+
+
+def exact_nll(subject: Subject, x: Tensor) -> Tensor | None:
+    """-log p of the distribution itself at x (n, 2), float64 (n,); None where it is not known in closed form."""
+    kind: Points2D = subject.kind  # type: ignore[assignment]
+    toy = TOYS.get(kind.data)
+    if toy is None or toy.density is None:
+        return None
+    return -torch.from_numpy(toy.density.log_density(x.double().numpy()))
+
+
+@picture(4.5)
+def nll_map(figure: Figure, subject: Subject) -> None:
+    """Negative log-likelihood over the plane, beside the exact one where there is such, else beside the data."""
+    _in_plane(subject)
+    along, y = _lattice(72, 2.6)
+    x = subject.data.world(y)
+    train = subject.data.world(subject.training(1000)[0]).cpu()
+    found, exact = nll(subject, x), exact_nll(subject, x)
+    lowest = float((found if exact is None else exact).min())
+    left, right = figure.subplots(1, 2)
+    maps = [(left, found, f"model: {float(nll(subject, train).mean()):.3f} nats in the mean")]
+    if exact is not None:
+        of_data = exact_nll(subject, train)
+        maps.append((right, exact, f"exact: {float(of_data.mean()):.3f} nats" if of_data is not None else ""))
+    else:
+        _histogram(right, subject.data.normalize(train), 2.6, bins=60)
+        right.set_title("training data", fontsize=9.5, loc="center")
+    for axes, heat, title in maps:
+        square = heat.clamp(lowest, lowest + NATS).reshape(72, 72)
+        shade = axes.pcolormesh(along, along, square, cmap="YlGnBu_r", vmin=lowest, vmax=lowest + NATS)
+        levels = [lowest + 1, lowest + 2, lowest + 4, lowest + 6]
+        axes.contour(along, along, square, levels=levels, colors=INK, linewidths=0.5, alpha=0.5)
+        axes.set_title(title, fontsize=9.5, loc="center")
+    for axes in (left, right):
+        plane(axes, (0.0, 0.0), 2.6)
+    figure.colorbar(shade, ax=[left, right], shrink=0.85, label="-log p, nats", extend="max")
+
+
+def spread(x: Tensor, label: Tensor) -> float:
+    """Standard deviation of x (n, 2) around the mean of its class, over all classes and both coordinates."""
+    parts = [x[label == k] for k in label.unique()]
+    return math.sqrt(sum(float((part - part.mean(dim=0)).square().sum()) for part in parts) / (2 * len(x)))
+
+
+@picture(2.75)
+def guided(figure: Figure, subject: Subject) -> None:
+    """Guidance narrows each class and drives it away from the others: scale 0 ignores the class, 1 is no guidance."""
+    _in_plane(subject)
+    if not subject.data.classes:
+        raise Unsupported("guidance needs classes, and this data has none")
+    data, cond = subject.training(2000)
+    ids = subject.ids(subject.count or 1500)
+    labels = subject.labels(ids)
+    of_data = spread(data, cond["label"])
+    for axes, scale in zip(figure.subplots(1, len(SCALES)), SCALES, strict=True):
+        plan = replace(subject.plan, guidance=CFG(scale))
+        x = subject.data.normalize(subject.samples(ids, labels, plan))
+        axes.scatter(*data.cpu().T, s=2, color="#d8d8d8", linewidths=0)
+        axes.scatter(*x.cpu().T, s=2.5, color=_colors(labels["label"].tolist()), alpha=0.6, linewidths=0)
+        plane(axes, (0.0, 0.0), REACH)
+        axes.set_title(f"w = {scale:g}", fontsize=9.5, loc="center")
+        axes.set_xlabel(f"spread of a class × {spread(x, labels['label']) / of_data:.2f}", fontsize=8.5)
+
+
+def _colors(labels: Sequence[int]) -> list[str]:
+    return [COLORS[k % len(COLORS)] for k in labels]
