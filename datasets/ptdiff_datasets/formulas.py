@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +36,14 @@ class Blurred:
     def __call__(self, u: Floats) -> tuple[Floats, Labels]:
         places, label = self.skeleton(u[:, :2])
         return places + self.std * normal(u[:, 2:4]), label
+
+    def blurred(self, std: float) -> Blurred:
+        """The same skeleton with another deviation, and as many more nodes as less noise needs."""
+        if not 0 < std < math.inf:
+            raise ValueError(f"noise must be positive and finite, not {std}")
+        times = max(1, math.ceil(self.std / std))
+        first, second = (count if count == 1 else count * times for count in self.nodes)
+        return replace(self, std=std, nodes=(first, second))
 
     def log_density(self, x: Floats) -> Floats:
         """log p(x) in nats for x (n, 2): p is the mean of N(x; s(v), std^2) over v, (n,)."""

@@ -11,7 +11,7 @@ same distribution.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -47,6 +47,12 @@ class Toy:
     def density(self) -> Blurred | None:
         """What gives the exact log density; None where there is no closed form."""
         return self.formula if isinstance(self.formula, Blurred) else None
+
+    def blurred(self, std: float) -> Toy:
+        """The same with noise of another deviation; ValueError where it is not made of blurred points or curves."""
+        if self.density is None:
+            raise ValueError("noise belongs to distributions of blurred points or curves")
+        return replace(self, formula=self.density.blurred(std))
 
     def draw(self, count: int, *, seed: int, start: int = 0) -> tuple[npt.NDArray[np.float32], Labels]:
         """Points ``start`` … ``start + count - 1`` of ``seed``, (count, width), and their classes (count,)."""

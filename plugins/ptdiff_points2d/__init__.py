@@ -34,6 +34,7 @@ class Points2D(Modality):
     )
     count: int = option(20_000, "points to train on of a toy distribution or a picture")
     seed: int = option(0, "which points of a toy distribution or a picture")
+    noise: float | None = option(None, "deviation of the noise about the points or curves of a toy; else its own")
     columns: str = option("", "columns of a table, as x,y; 'all' that hold numbers; else the first two of those")
     label: str = option("", "the column of a table that holds the class")
     where: str = option("", "rows of a table to take, as column=value, or the value alone; else all")
@@ -77,12 +78,14 @@ class Points2D(Modality):
         from ptdiff_points2d import source
 
         path = source.found(self.data)
+        if path is not None and self.noise is not None:
+            raise ValueError(f"noise belongs to toy distributions, which {self.data} is not")
         if path is not None and not source.is_picture(path):
             return source.from_table(path, self.columns, self.label, self.where)
         if self.columns or self.label or self.where:
             raise ValueError(f"columns, label and where belong to tables, which {self.data} is not")
         if path is None:
-            return source.from_toy(self.data, self.count, self.seed)
+            return source.from_toy(self.data, source.toy_of(self.data, self.noise), self.count, self.seed)
         return source.from_picture(path, self.count, self.seed)
 
     def backbone(self, data: Data) -> nn.Module:
@@ -129,10 +132,11 @@ class Points2D(Modality):
         """Distances between sets; where it is known, the exact density of the samples, or the sum they must have."""
         from ptdiff.metrics import compare
         from ptdiff_datasets.toys import TOYS
+        from ptdiff_points2d import source
         from ptdiff_points2d.scores import constraint, density
 
         scores = compare(samples, reference, training, seed)
-        toy = TOYS.get(self.data)
+        toy = source.toy_of(self.data, self.noise) if self.data in TOYS else None
         if toy is not None and toy.density is not None:
             scores["nll"] = density(toy.density, samples, training, seed)
         if toy is not None and toy.total is not None:

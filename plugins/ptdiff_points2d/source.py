@@ -17,7 +17,7 @@ from ptdiff_datasets import dark
 from ptdiff_datasets.errors import DataError
 from ptdiff_datasets.holdout import held_out
 from ptdiff_datasets.tabular import Table, read_table
-from ptdiff_datasets.toys import TOYS, uniform
+from ptdiff_datasets.toys import TOYS, Toy, uniform
 
 Frame = tuple[float, ...]
 """The square or cube to show: its center and half its side."""
@@ -64,9 +64,14 @@ def is_picture(path: Path) -> bool:
     return path.suffix.lower() in dark.SUFFIXES
 
 
-def from_toy(name: str, count: int, seed: int) -> Points:
+def toy_of(name: str, noise: float | None) -> Toy:
+    """A distribution, blurred by so much where that is said."""
+    return TOYS[name] if noise is None else TOYS[name].blurred(noise)
+
+
+def from_toy(name: str, toy: Toy, count: int, seed: int) -> Points:
     """The first ``count`` points of a distribution to train on, half as many of the next to validate on."""
-    toy, held = TOYS[name], _held(count)
+    held = _held(count)
     train, train_label = toy.draw(count, seed=seed)
     val, val_label = toy.draw(held, seed=seed, start=count)
     of = f", {len(toy.classes)} classes" if toy.classes else ""

@@ -263,6 +263,19 @@ def test_points_have_the_density_that_is_stated(name: str) -> None:
     assert ratio.std() / np.sqrt(len(x)) < 0.02
 
 
+def test_less_noise_is_nearer_to_the_same_curve_and_its_density_stays_exact() -> None:
+    toy = TOYS["moons"].blurred(0.02)
+    points, label = toy.draw(2000, seed=3)
+    wide, _ = TOYS["moons"].draw(2000, seed=3)
+    curve, _ = density(toy).skeleton(np.stack([np.linspace(0, 1, 4000, endpoint=False)] * 2, axis=1))
+    # the same noise, a third of it
+    assert np.median(nearest(points, curve)) == pytest.approx(np.median(nearest(wide, curve)) / 3, rel=0.05)
+    finer = Blurred(density(toy).skeleton, 0.02, (4 * density(toy).nodes[0], 1))
+    x = points[:200].astype(np.float64)
+    assert np.abs(finer.log_density(x) - density(toy).log_density(x)).max() < 2e-3
+    assert set(label) == {0, 1}
+
+
 def density(toy: Toy) -> Blurred:
     assert toy.density is not None
     return toy.density

@@ -77,11 +77,13 @@ def test_a_table_gives_its_columns_classes_and_rows(table: Path) -> None:
         ({"data": "no/where"}, FileNotFoundError, "no/where"),
         ({"data": "/"}, IsADirectoryError, "/"),
         ({"label": "set"}, ValueError, "belong to tables, which moons is not"),
+        ({"data": "tree", "noise": 0.1}, ValueError, "noise belongs to distributions of blurred points or curves"),
+        ({"noise": 0.0}, ValueError, "noise must be positive"),
         ({"count": 0}, ValueError, "count must be at least 1"),
         ({"seed": -1}, ValueError, "seed must not be negative"),
     ],
 )
-def test_wrong_options_are_answered_clearly(options: dict[str, str], error: type[Exception], message: str) -> None:
+def test_wrong_options_are_answered_clearly(options: dict[str, object], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         Points2D(**options).dataset()  # type: ignore[arg-type]
 
