@@ -9,7 +9,7 @@ Noisy points are shown at unit variance, y = x / r, at levels (alpha, sigma) = (
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -24,7 +24,7 @@ from ptdiff.likelihood import Path, log_likelihood
 from ptdiff.modality import Unsupported
 from ptdiff.noise import Stream, normal
 from ptdiff.process import Level
-from ptdiff.sampling import shown
+from ptdiff.sampling import shown as at_unit_variance
 from ptdiff_datasets.toys import TOYS
 
 if TYPE_CHECKING:
@@ -51,7 +51,8 @@ def unit_level(ratio: float) -> Level:
 def score(subject: Subject, y: Tensor, level: Level) -> Tensor:
     """sigma times the score at y (n, 2): minus the noise that is expected there."""
     with torch.inference_mode():
-        return (level.alpha * subject.denoiser(y, level, {}) - y) / level.sigma
+        found: Tensor = (level.alpha * subject.denoiser(y, level, {}) - y) / level.sigma
+    return found
 
 
 def flow(subject: Subject, y: Tensor, level: Level) -> Tensor:
@@ -131,7 +132,7 @@ def histograms(figure: Figure, subject: Subject) -> None:
             axes.set_visible(False)
             continue
         state = states[picked[k]]
-        _histogram(axes, subject.data.normalize(shown(state, subject.data)), REACH, bins=90)
+        _histogram(axes, subject.data.normalize(at_unit_variance(state, subject.data)), REACH, bins=90)
         plane(axes, (0.0, 0.0), REACH)
         alpha, sigma = state.level
         axes.set_title(f"step {picked[k]} of {len(states) - 1}", fontsize=9, loc="center")
@@ -145,50 +146,49 @@ def nll(subject: Subject, x: Tensor, steps: int = 16) -> Tensor:
     return -nats.cpu() + torch.as_tensor(subject.data.scale, dtype=torch.float64).expand(2).log().sum()
 
 
-def exact_nll(subject: Subject, x: Tensor) -> Tensor | None:
-    """-log p of the distribution itself at x (n, 2), float64 (n,); None where it is not known in closed form."""
+def exact_nll(subject: Subject) -> Callable[[Tensor], Tensor] | None:
+    """x (n, 2) in world units to -log p of the distribution itself, float64 (n,); None where there is no formula."""
     kind: Points2D = subject.kind  # type: ignore[assignment]
     toy = TOYS.get(kind.data)
-    if toy is None or toy.density is None:
-        return None
-    return -torch.from_numpy(toy.density.log_density(x.double().numpy()))
+    density = None if toy is None else toy.density
+    return None if density is None else lambda x: -torch.from_numpy(density.log_density(x.double().cpu().numpy()))
 
 
-@picture(4.5)
+@picture(3.9)
 def nll_map(figure: Figure, subject: Subject) -> None:
     """Negative log-likelihood over the plane, beside the exact one where there is such, else beside the data."""
     _in_plane(subject)
     along, y = _lattice(72, 2.6)
-    x = subject.data.world(y)
     train = subject.data.world(subject.training(1000)[0]).cpu()
-    found, exact = nll(subject, x), exact_nll(subject, x)
-    lowest = float((found if exact is None else exact).min())
-    left, right = figure.subplots(1, 2)
-    maps = [(left, found, f"model: {float(nll(subject, train).mean()):.3f} nats in the mean")]
+    sources: dict[str, Callable[[Tensor], Tensor]] = {"model": lambda x: nll(subject, x)}
+    exact = exact_nll(subject)
+    panels = figure.subplots(1, 2)
     if exact is not None:
-        of_data = exact_nll(subject, train)
-        maps.append((right, exact, f"exact: {float(of_data.mean()):.3f} nats" if of_data is not None else ""))
+        sources["exact"] = exact
     else:
-        _histogram(right, subject.data.normalize(train), 2.6, bins=60)
-        right.set_title("training data", fontsize=9.5, loc="center")
-    for axes, heat, title in maps:
-        square = heat.clamp(lowest, lowest + NATS).reshape(72, 72)
-        shade = axes.pcolormesh(along, along, square, cmap="YlGnBu_r", vmin=lowest, vmax=lowest + NATS)
+        _histogram(panels[1], subject.data.normalize(train), 2.6, bins=60)
+        panels[1].set_title("training data", fontsize=9.5, loc="center")
+    heats = {name: of(subject.data.world(y)).reshape(72, 72) for name, of in sources.items()}
+    lowest = float([*heats.values()][-1].min())
+    for axes, (name, heat) in zip(panels, heats.items(), strict=False):
+        shown = heat.clamp(lowest, lowest + NATS)
+        shade = axes.pcolormesh(along, along, shown, cmap=density_map().reversed(), vmin=lowest, vmax=lowest + NATS)
         levels = [lowest + 1, lowest + 2, lowest + 4, lowest + 6]
-        axes.contour(along, along, square, levels=levels, colors=INK, linewidths=0.5, alpha=0.5)
-        axes.set_title(title, fontsize=9.5, loc="center")
-    for axes in (left, right):
+        axes.contour(along, along, shown, levels=levels, colors=INK, linewidths=0.5, alpha=0.5)
+        mean = float(sources[name](train).mean())
+        axes.set_title(f"{name}: {mean:.3f} nats for the data", fontsize=9.5, loc="center")
+    for axes in panels:
         plane(axes, (0.0, 0.0), 2.6)
-    figure.colorbar(shade, ax=[left, right], shrink=0.85, label="-log p, nats", extend="max")
+    figure.colorbar(shade, ax=panels, shrink=0.85, label="-log p, nats", extend="max")
 
 
 def spread(x: Tensor, label: Tensor) -> float:
     """Standard deviation of x (n, 2) around the mean of its class, over all classes and both coordinates."""
-    parts = [x[label == k] for k in label.unique()]
+    parts = [x[label == k] for k in sorted(set(label.tolist()))]
     return math.sqrt(sum(float((part - part.mean(dim=0)).square().sum()) for part in parts) / (2 * len(x)))
 
 
-@picture(2.75)
+@picture(2.5)
 def guided(figure: Figure, subject: Subject) -> None:
     """Guidance narrows each class and drives it away from the others: scale 0 ignores the class, 1 is no guidance."""
     _in_plane(subject)

@@ -27,7 +27,7 @@ AT = (0, 9, 19, 49, 99, 149, 499, 999)
 """Indices of the linear chain at which the swiss roll is shown."""
 
 LINE = Mixture(
-    torch.tensor([[-1.2], [0.3], [1.3]], dtype=torch.float64),
+    torch.tensor([[-1.05], [0.25], [1.15]], dtype=torch.float64),
     torch.tensor([0.15, 0.1, 0.25], dtype=torch.float64),
     torch.tensor([0.4, 0.2, 0.4], dtype=torch.float64),
 )

@@ -1,7 +1,7 @@
 """Preconditioning in pictures: what surrounds the network at each noise level.
 
 x_0 = skip x + out y, the network's y seen at x / r, r = hypot(alpha, sigma); alpha = 1 and data of unit variance, as in
-EDM with sigma_data = 1 (Karras et al. 2022, table 1).  Its c_skip, c_out and c_in are skip, |out| and 1 / r of velocity.
+EDM with sigma_data = 1 (Karras et al. 2022, table 1): its c_skip, c_out, c_in are skip, |out| and 1 / r of velocity.
 """
 
 from __future__ import annotations

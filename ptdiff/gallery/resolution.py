@@ -1,8 +1,8 @@
 """The effect of resolution on noise, in pictures (Hoogeboom et al. 2023, section 3.1; Chen 2023, section 3).
 
 An image of side n and the same image of side n / k say the same thing; averaged down to the smaller one, independent
-noise of standard deviation sigma is left with sigma / k.  So the same sigma hides less of a larger image, and a shift of
-the noise-to-signal ratio by k makes up for it.
+noise of standard deviation sigma is left with sigma / k.  So the same sigma hides less of a larger image, and a shift
+of the noise-to-signal ratio by k makes up for it.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@ step.  In the limit of many steps x then follows, for data N(mean, s^2), v = (si
 
     dx = -(x - mean) / w |dv| + k |dv|^(1/2) z,      Var[x] = k^2 w + (1 - k^2) w^2 / w_T
 
-which ends, from pure noise, w_T infinite, at k^2 s^2: the variance of the data times k^2.  Around each mode of a mixture
-it is nearly the same, and with k below 1 the samples leave the rarer modes besides.
+which ends, from pure noise, w_T infinite, at k^2 s^2: the variance of the data times k^2.  Around each mode of a
+mixture it is nearly the same, and with k below 1 the samples leave the rarer modes besides.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+Variance = Literal["lower", "upper"]
 SCALES = (0.0, 0.5, 1.0, 1.5, 2.0)
 STEPS = 100
 _TURN = torch.arange(6, dtype=torch.float64) * (torch.pi / 3)
@@ -41,7 +42,7 @@ MODES = Mixture(
 """Six modes on a ring, of unequal weights: data of about unit variance."""
 
 
-def gaussian_ratio(scale: float, steps: int, variance: Literal["lower", "upper"] = "lower", std: float = 0.5) -> float:
+def gaussian_ratio(scale: float, steps: int, variance: Variance = "lower", std: float = 0.5) -> float:
     """The variance of the result over that of data N(0, std^2), without sampling; k^2 in the limit of many steps."""
     return moments(DDPM(variance, scale).table(grid(Flow(), steps)), 0.0, std)[1] / std**2
 
@@ -83,7 +84,8 @@ _VERDICT = {0.0: "no noise: collapse", 0.5: "too small: near collapse", 1.0: "ri
 @picture(5.8)
 def variance_study(figure: Figure) -> None:
     """Reverse variance: noise too small ends near mode collapse, too large leaves noise in the samples."""
-    above, below = figure.subfigures(2, 1, height_ratios=(1, 1.55))
+    parts = figure.subfigures(2, 1, height_ratios=(1, 1.55), squeeze=False)
+    above, below = parts[0, 0], parts[1, 0]
     for axes, scale in zip(above.subplots(1, len(SCALES)), SCALES, strict=True):
         x = samples(scale)
         found = spread(x)
@@ -109,7 +111,8 @@ def _ratios(axes: Axes) -> None:
 
 def _bounds(axes: Axes) -> None:
     steps = [5, 10, 20, 50, 100, 200, 500, 1000]
-    for color, variance in zip(COLORS, ("lower", "upper"), strict=False):
+    kinds: tuple[Variance, ...] = ("lower", "upper")
+    for color, variance in zip(COLORS, kinds, strict=False):
         curve = [gaussian_ratio(1.0, n, variance) for n in steps]
         axes.plot(steps, curve, color=color, marker="o", markersize=3.5, label=f"variance: {variance}")
     axes.axhline(1, color=FAINT, linewidth=0.8, zorder=1)
