@@ -194,6 +194,12 @@ def _widest(rows: Tensor, iterations: int = 30) -> float:
     return math.sqrt(variance)
 
 
+def unaugmented(samples: Samples) -> Samples:
+    """Samples as they are, for comparisons: those that an augmenting source holds as ``plain``, else the same."""
+    plain: Samples = getattr(samples, "plain", samples)
+    return plain
+
+
 class TensorSamples:
     """A split held in memory: ``x`` (n, *shape) in world units, ``label`` (n,) int64 or None."""
 

@@ -61,6 +61,7 @@ def evaluate(
 
     from ptdiff import registry
     from ptdiff.checkpoint import write_atomic
+    from ptdiff.data import unaugmented
     from ptdiff.evaluation import comparison, largest
     from ptdiff.metrics import memorization
     from ptdiff.names import unknown
@@ -97,16 +98,17 @@ def evaluate(
     target = splits[split]
     if target is None or ours.train is None:
         raise Failure(f"the reference has no {split} split", BAD_DATA)
+    training = unaugmented(ours.train)
     # others' figures are of whole splits
     most = count or (MOST if way == own.protocol else len(target))
-    n = largest(ours.train, target, most)
+    n = largest(training, target, most)
     if count is not None and n < count:
         say(f"there are {n} samples to compare with: that many are compared")
     same_classes = held.classes == found.data.classes
     if not same_classes:
         say("the reference has other classes than the run: samples are drawn with the run's classes in turn")
     with bad_data("data"):
-        sets = comparison(ours.train, target, n, seed, match=same_classes)
+        sets = comparison(training, target, n, seed, match=same_classes)
     labels = sets.labels if same_classes else spread_labels(torch.arange(n), len(found.data.classes)).get("label")
     asked = labels if found.data.classes else None
     drawn = draw_samples(found, plan, asked, n, shape, batch=batch, weights=weights)
@@ -117,7 +119,7 @@ def evaluate(
         pairs = counter(bar, "compare")
         measured = own.measure(way, generated, sets.reference, sets.training, seed, pairs, cache, asked)
     scores = dict(measured.scores)
-    seen = _some(ours.train, seed)
+    seen = _some(training, seed)
     with progress("neighbors") as bar:
         copied, twin = own.nearest(generated, seen, counter(bar, "nearest training samples"))
         if other is own and split == "val":

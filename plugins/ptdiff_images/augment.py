@@ -152,15 +152,15 @@ def _resampled(x: Tensor, plans: list[_Plan]) -> Tensor:
 class Augmented:
     """Training samples, changed anew for every seed; ``cond["augment"]`` says how, where the network is told."""
 
-    samples: Samples
+    plain: Samples
     how: Augmentation
 
     def __len__(self) -> int:
-        return len(self.samples)
+        return len(self.plain)
 
     def batch(self, ids: Tensor, seed: int) -> tuple[Tensor, Condition]:
         """Samples ``ids`` of the set, each changed by its own numbers."""
-        x, cond = self.samples.batch(ids, seed)
+        x, cond = self.plain.batch(ids, seed)
         x, labels = self.how(x, ids, seed)
         return x, {**cond, "augment": labels} if self.how.labeled else cond
 

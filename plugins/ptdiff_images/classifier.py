@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional
 
-from ptdiff.data import Data, Samples
+from ptdiff.data import Data, Samples, unaugmented
 from ptdiff.modality import Progress
 from ptdiff_datasets.cache import default_cache
 from ptdiff_images.lenet import LeNet
@@ -76,10 +76,11 @@ def classifier(
     recipe = recipe or Recipe()
     if not data.classes or data.train is None or data.val is None:
         raise ValueError("a classifier needs labelled images, and some of them held out")
-    digest = _digest(data.train, data.val, recipe)
+    train = unaugmented(data.train)
+    digest = _digest(train, data.val, recipe)
     path = (folder or default_cache() / "classifiers") / f"lenet-{digest[:20]}.safetensors"
     if not path.exists():
-        net = _train(data, data.train, recipe, progress)
+        net = _train(data, train, recipe, progress)
         _write(path, net, {"digest": digest, "recipe": json.dumps(asdict(recipe)), **_accuracy(net, data.val)})
     return _read(path, _empty(data, recipe.seed), digest)
 

@@ -65,14 +65,14 @@ class Augmentation:
 class Augmented:
     """Training samples, augmented anew for every seed."""
 
-    samples: Samples
+    plain: Samples
     how: Augmentation
     channels: tuple[str, ...]
 
     def __len__(self) -> int:
-        return len(self.samples)
+        return len(self.plain)
 
     def batch(self, ids: Tensor, seed: int) -> tuple[Tensor, Condition]:
         """Samples ``ids`` of the set, each moved by its own numbers."""
-        x, cond = self.samples.batch(ids, seed)
+        x, cond = self.plain.batch(ids, seed)
         return self.how(x, ids, seed, self.channels), cond

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from ptdiff.data import TensorSamples
+from ptdiff.data import TensorSamples, unaugmented
 from ptdiff_datasets.formats import WRITERS, read_cloud
 from ptdiff_pointcloud import PointCloud
 from ptdiff_pointcloud.augment import Augmentation, Augmented
@@ -183,3 +183,9 @@ def test_channels_that_the_files_lack_are_named(scans: Path) -> None:
 def test_wrong_options_are_refused(options: dict[str, object], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         PointCloud(**options)  # type: ignore[arg-type]
+
+
+def test_comparisons_take_training_samples_as_they_are() -> None:
+    plain = TensorSamples(clouds(width=6))
+    assert unaugmented(Augmented(plain, ALL, BOTH)) is plain
+    assert unaugmented(plain) is plain
