@@ -48,6 +48,9 @@ def found(data: str) -> Path | None:
     path = Path(data).expanduser()
     if path.is_file():
         return path
+    if path.is_dir() and path.name in TOYS:
+        # the command line takes any name that exists for a path
+        raise ValueError(f"{data} is a folder, and {path.name} a distribution: rename the folder, or work elsewhere")
     if path.is_dir():
         tables = sorted(file for file in path.iterdir() if file.suffix.lower() in _TABLES and file.is_file())
         if len(tables) != 1:

@@ -92,6 +92,15 @@ def test_a_folder_with_one_table_is_that_table(table: Path) -> None:
         Points2D(data=str(table.parent)).dataset()
 
 
+def test_a_folder_is_not_mistaken_for_the_distribution_of_its_name(table: Path) -> None:
+    # a run called moons holds a table, too
+    folder = table.parent / "moons"
+    folder.mkdir()
+    (folder / "metrics.csv").write_text(table.read_text())
+    with pytest.raises(ValueError, match="moons is a folder, and moons a distribution"):
+        Points2D(data=str(folder)).dataset()
+
+
 def test_the_dark_of_a_picture_is_a_distribution(tmp_path: Path) -> None:
     pixels = np.full((40, 80), 255, dtype=np.uint8)
     pixels[:, 60:] = 0
