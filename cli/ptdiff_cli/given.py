@@ -112,9 +112,9 @@ def placed(samples: npt.NDArray[np.float32], frame: Frame | None) -> npt.NDArray
     if frame is None:
         return samples
     center, size = frame
-    moved = samples - center
+    moved: npt.NDArray[np.float32] = (samples - center).astype("float32")
     moved[..., :3] /= size
-    return moved.astype("float32")
+    return moved
 
 
 def returned(samples: npt.NDArray[np.float32], frame: Frame | None) -> npt.NDArray[np.float32]:
@@ -122,9 +122,10 @@ def returned(samples: npt.NDArray[np.float32], frame: Frame | None) -> npt.NDArr
     if frame is None:
         return samples
     center, size = frame
-    moved = samples.copy()
+    moved: npt.NDArray[np.float32] = samples.copy()
     moved[..., :3] *= size
-    return (moved + center).astype("float32")
+    moved += center
+    return moved
 
 
 def labels_of(run: Run, classes: list[str], label: str | None) -> Tensor | None:

@@ -123,10 +123,10 @@ def _of_files(
 
     from ptdiff.editing import encode
     from ptdiff.latent_code import read
-    from ptdiff_cli.given import fitting, labels_of, read_given
+    from ptdiff_cli.given import fitting, frame_of, labels_of, read_given
 
     both = [read_given(file, run.modality()) for file in files]
-    x0 = [fitting(run, one, file)[:1] for one, file in zip(both, files, strict=True)]
+    x0 = [fitting(run, one, file, frame_of(run, one, file))[:1] for one, file in zip(both, files, strict=True)]
     if x0[0].shape != x0[1].shape:
         few = min(len(x0[0][0]), len(x0[1][0]))
         say(f"the clouds have {len(x0[0][0])} and {len(x0[1][0])} points: the first {few} of each are taken")
@@ -141,11 +141,12 @@ def _of_files(
 def _report(run: Run, after: Tensor, files: list[Path]) -> None:
     """How near the ends are to the files, point by point; sets are the same in any order."""
     from ptdiff.editing import matched
-    from ptdiff_cli.given import fitting, read_given
+    from ptdiff_cli.given import fitting, frame_of, read_given
 
     gaps = []
     for file, end in zip(files, (after[0], after[-1]), strict=True):
-        true = fitting(run, read_given(file, run.modality()), file)[0][: len(end)]
+        given = read_given(file, run.modality())
+        true = fitting(run, given, file, frame_of(run, given, file))[0][: len(end)]
         gap = end - (matched(end, true) if run.data.unordered else true)
         gaps.append(float(gap.square().mean().sqrt()))
     say(f"the ends differ from the files by {gaps[0]:.2g} and {gaps[1]:.2g} (rms, data has 1): more --steps, less")

@@ -12,7 +12,7 @@ from ptdiff.modality import Unsupported
 from ptdiff_datasets.shapes import make_shape
 from ptdiff_pointcloud import PointCloud
 from ptdiff_pointcloud.meshing import METHODS, mesh, outward_normals
-from ptdiff_pointcloud.meshing.surface import FORMATS, cleaned, parted
+from ptdiff_pointcloud.meshing.surface import FORMATS, _halved, cleaned, parted
 
 
 def solids() -> dict[str, trimesh.Trimesh]:
@@ -112,6 +112,36 @@ def test_the_other_ways_lie_on_the_points(method: str) -> None:
     assert found.faces > 500
     # vertices of touching sheets retreat from each other by a thousandth of an edge
     assert KDTree(points).query(found.triangles.vertices)[0].max() < 1e-3
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.01])
+@pytest.mark.parametrize("name", ["chair", "table", "sofa"])
+def test_alpha_shapes_are_closed_and_of_about_the_right_volume(name: str, noise: float) -> None:
+    cloud = make_shape(name, 1).points(1500)
+    found = mesh(cloud + np.random.default_rng(0).normal(size=cloud.shape) * noise, "alpha")
+    assert found.watertight
+    assert found.triangles.volume > 0
+    poisson = mesh(cloud, "poisson").triangles.volume
+    assert 0.4 * poisson < found.triangles.volume < 1.6 * poisson
+
+
+def test_an_alpha_shape_encloses_what_is_hollow() -> None:
+    ball = trimesh.creation.icosphere(4)
+    found = mesh(sampled(ball, 2000)[0], "alpha")
+    assert found.watertight and found.components == 1
+    assert found.triangles.volume == pytest.approx(ball.volume, rel=0.03)
+
+
+def test_sheets_joined_around_both_ends_of_an_edge_are_taken_apart_in_its_middle() -> None:
+    # two tetrahedra that share an edge
+    points = np.array([[0, 0, 0], [1, 0, 0], [0.5, 1, 0.3], [0.5, 1, -0.3], [0.5, -1, 0.3], [0.5, -1, -0.3]])
+    solid = trimesh.Trimesh(
+        points, [[0, 1, 2], [1, 0, 3], [0, 2, 3], [1, 3, 2], [1, 0, 4], [0, 1, 5], [0, 5, 4], [1, 4, 5]]
+    )
+    assert not solid.is_watertight
+    assert _halved(solid).area == pytest.approx(solid.area)
+    assert len(_halved(solid).faces) == len(solid.faces) + 4
+    assert parted(_halved(solid)).is_watertight
 
 
 def test_a_mesh_is_the_same_every_time() -> None:

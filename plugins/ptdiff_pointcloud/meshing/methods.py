@@ -1,8 +1,9 @@
-"""Ways from a cloud to its surface, all by Open3D.
+"""Ways from a cloud to its surface, by Open3D but for the last.
 
 poisson         the solid whose indicator has the normals for its gradient (Kazhdan & Hoppe 2013): closed
 ball-pivoting   what a rolling ball touches (Bernardini et al. 1999): passes through points, seldom closed
-alpha           the faces of Delaunay's tetrahedra of radius up to alpha (Edelsbrunner & Mücke 1994)
+alpha           what a ball of radius alpha does not get to from outside, through the triangles of the points
+                (Edelsbrunner & Mücke 1994): closed
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from ptdiff.names import unknown
 from ptdiff_pointcloud.meshing.orient import LEAST, Floats, outward_normals, reach_of
 from ptdiff_pointcloud.meshing.surface import Surface, cleaned
 
-ALPHA = 2
-"""alpha, in reaches; larger ones fill what is hollow, smaller ones leave holes."""
+ALPHA = 1
+"""alpha, in reaches; larger ones fill what lies between the parts of a shape, smaller ones leave out points."""
 
 _TURN = np.linalg.qr(np.array([[3.0, 1, -1], [1, 4, 2], [1, -1, 5]]))[0]
 _TURN *= np.sign(np.linalg.det(_TURN))
@@ -27,7 +28,7 @@ _TURN *= np.sign(np.linalg.det(_TURN))
 METHODS = {
     "poisson": "closed surfaces, smooth between the points",
     "ball-pivoting": "triangles between the points themselves; seldom closed",
-    "alpha": "faces of tetrahedra of the points; no normals needed, seldom closed",
+    "alpha": "closed surfaces, whose corners are the points themselves; no normals needed",
 }
 
 
@@ -97,10 +98,38 @@ def _ball_pivoting(open3d: Any, points: Floats) -> tuple[Any, Any]:
 
 
 def _alpha(open3d: Any, points: Floats) -> tuple[Any, Any]:
-    with open3d.utility.VerbosityContextManager(open3d.utility.VerbosityLevel.Error):
-        make = open3d.geometry.TriangleMesh.create_from_point_cloud_alpha_shape
-        found = make(_cloud(open3d, points, False), ALPHA * reach_of(points))
-    return found.vertices, found.triangles
+    """The border of a set of tetrahedra: every edge of it has an even number of faces, whatever the set."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+    from scipy.spatial import Delaunay
+
+    # moved by a millionth, no four points lie in one plane, where a tetrahedron would have no inner side
+    points = points + 1e-6 * np.random.default_rng(0).standard_normal(points.shape)
+    found = Delaunay(points)
+    count = len(found.simplices)
+    # side k of a tetrahedron lies across from its corner k; beyond the hull is one more tetrahedron, the last
+    sides = np.stack([np.delete(found.simplices, k, axis=1) for k in range(4)], axis=1)
+    beside = np.where(found.neighbors < 0, count, found.neighbors)
+    one, side = np.nonzero(_radii(points[sides]) > ALPHA * reach_of(points))
+    joined = coo_array((np.ones(len(one)), (one, beside[one, side])), shape=(count + 1, count + 1))
+    part = connected_components(joined, directed=False)[1]
+    # solid is what a ball of radius alpha does not get to from outside
+    solid = part != part[count]
+    one, side = np.nonzero(solid[:count, None] & ~solid[beside])
+    faces = sides[one, side]
+    # facing away from the corner across
+    a, b, c = (points[faces[:, k]] for k in range(3))
+    inward = (np.cross(b - a, c - a) * (points[found.simplices[one, side]] - a)).sum(1) > 0
+    faces[inward] = faces[inward][:, ::-1]
+    return points, faces
+
+
+def _radii(corners: Floats) -> Floats:
+    """Radii of the circles around triangles (…, 3, 3)."""
+    a, b, c = (corners[..., k, :] - corners[..., k - 1, :] for k in range(3))
+    lengths = np.linalg.norm(a, axis=-1) * np.linalg.norm(b, axis=-1) * np.linalg.norm(c, axis=-1)
+    radii: Floats = lengths / (2 * np.linalg.norm(np.cross(a, b), axis=-1))
+    return radii
 
 
 _WAYS: dict[str, Callable[[Any, Floats], tuple[Any, Any]]] = {

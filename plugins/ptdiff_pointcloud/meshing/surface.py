@@ -77,13 +77,37 @@ def parted(mesh: Any) -> Any:
 
     Around such an edge faces of both windings take turns; each is joined with its neighbor across the solid, or, where
     that leaves the mesh open, across the void.  Corners that are joined by no pair of faces get vertices of their own,
-    which retreat into their sheets by a thousandth of an edge: in a file they would be taken for one.
+    which retreat into their sheets by a thousandth of an edge: in a file they would be taken for one.  Sheets that are
+    joined around both ends of the edge have nowhere to part; there the edge gets a corner in its middle.
     """
     found = _parted(mesh, 1)
-    if found.is_watertight:
-        return found
-    other = _parted(mesh, 0)
-    return other if other.is_watertight else found
+    for whole, turn in ((mesh, 0), (halved := _halved(mesh), 1), (halved, 0)):
+        if found.is_watertight:
+            return found
+        found = _parted(whole, turn)
+    return found if found.is_watertight else _parted(mesh, 1)
+
+
+def _halved(mesh: Any) -> Any:
+    """The mesh with a corner in the middle of every edge that joins more than two faces."""
+    import trimesh
+
+    pairs, counts = np.unique(np.sort(mesh.edges, axis=1), axis=0, return_counts=True)
+    shared = pairs[counts > 2]
+    middle = {(int(a), int(b)): len(mesh.vertices) + i for i, (a, b) in enumerate(shared)}
+    vertices = np.concatenate([mesh.vertices, mesh.vertices[shared].mean(axis=1)])
+    faces, waiting = [], [tuple(map(int, face)) for face in mesh.faces]
+    while waiting:
+        face = waiting.pop()
+        for k in range(3):
+            a, b, c = face[k], face[(k + 1) % 3], face[(k + 2) % 3]
+            half = middle.get((min(a, b), max(a, b)))
+            if half is not None:
+                waiting += [(a, half, c), (half, b, c)]
+                break
+        else:
+            faces.append(face)
+    return trimesh.Trimesh(vertices, faces, process=False)
 
 
 def _parted(mesh: Any, turn: int) -> Any:

@@ -1,0 +1,98 @@
+"""Samples of a run as meshes that other programs read: how many are closed, and of how many parts.
+
+    python benchmarks/meshes.py RUN [-n 50] [--points 2048] [--samples FILE] [--method poisson …] [--quick]
+
+Draws samples, or takes them from a FILE that 'ptdiff sample RUN' wrote, makes a surface of each by every method,
+exports it as GLB, reads the file back with trimesh, and counts there: watertight (every edge joins two faces),
+components, Euler numbers of the closed ones, faces, seconds a mesh.
+Writes results/meshes.json unless ``--quick``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import trimesh
+
+from ptdiff.modality import Modality
+from ptdiff.run import Run
+from ptdiff.sampling import spread_labels
+from ptdiff_cli.drawing import draw_samples, make_plan, shape_of
+
+RESULTS = Path(__file__).parent / "results" / "meshes.json"
+
+
+def meshed(kind: Modality, samples: Any, method: str, folder: Path) -> dict[str, Any]:
+    """What is found in the files of all samples that have a surface."""
+    closed, components, faces, euler = 0, [], [], []
+    failed: Counter[str] = Counter()
+    began = time.process_time()
+    for i, sample in enumerate(samples):
+        path = folder / f"{method}-{i}.glb"
+        try:
+            kind.mesh(sample, method).save(path)
+        except ValueError as error:
+            failed[str(error)] += 1
+            continue
+        read = trimesh.load(path, force="mesh")
+        closed += bool(read.is_watertight)
+        components.append(len(read.split(only_watertight=False)))
+        faces.append(len(read.faces))
+        if read.is_watertight:
+            euler.append(int(read.euler_number))
+    return {
+        "meshes": len(components),
+        "failed": dict(failed),
+        "watertight": round(closed / len(samples), 3),
+        "components": dict(sorted(Counter(components).items())),
+        "components, median": float(np.median(components)) if components else None,
+        "euler numbers of closed": dict(sorted(Counter(euler).items())),
+        "faces, median": int(np.median(faces)) if faces else None,
+        "seconds a mesh": round((time.process_time() - began) / len(samples), 2),
+    }
+
+
+def main() -> None:
+    """Measure and write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("-n", "--count", type=int, default=50)
+    parser.add_argument("--points", type=int, default=2048)
+    parser.add_argument("--samples", type=Path)
+    parser.add_argument("--steps", type=int)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--method", action="append", help="default all of them")
+    parser.add_argument("--quick", action="store_true", help="four samples, nothing written")
+    asked = parser.parse_args()
+    count = 4 if asked.quick else asked.count
+    run = Run.open(asked.run)
+    kind = run.modality()
+    if asked.samples is None:
+        plan = make_plan(run, {"steps": asked.steps}, None, asked.seed)
+        labels = spread_labels(torch.arange(count), len(run.data.classes)).get("label")
+        samples = draw_samples(run, plan, labels, count, shape_of(run, asked.points)).samples
+    else:
+        with np.load(asked.samples, allow_pickle=False) as file:
+            samples = file["samples"][:count]
+    with tempfile.TemporaryDirectory() as folder:
+        ways = asked.method or list(kind.meshing())
+        found = {way: meshed(kind, samples, way, Path(folder)) for way in ways}
+    facts = {"n": len(samples), "points": samples.shape[1]}
+    size = {name: run.config.options.get(name) for name in ("network", "size", "points")}
+    trained = size | {"step": run.checkpoint().step, "classes": len(run.data.classes)}
+    result = {"settings": facts, "trained": trained, "methods": found}
+    print(json.dumps(result, indent=1))
+    if not asked.quick:
+        RESULTS.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
