@@ -7,11 +7,12 @@ MINUTES ?= 8
 CORES ?= 2
 FILES ?= 20000
 
-.PHONY: demo gallery test check fuzz setup setup-dev clean help
+.PHONY: demo gallery notebooks test check fuzz setup setup-dev clean help
 
 help:
 	@echo "make demo   train, sample, measure and render point clouds (about 11 minutes on two cores)"
 	@echo "make gallery  the pictures of docs/gallery.md (less than half an hour on two cores)"
+	@echo "make notebooks  notebooks/*.ipynb of the texts beside them, executed (about 5 minutes on two cores)"
 	@echo "make test   style, types, contracts and the test suite"
 	@echo "make check  style, types and contracts alone"
 	@echo "make fuzz   20,000 damaged files for every reader (a quarter of an hour)"
@@ -53,6 +54,9 @@ check: setup-dev
 
 test: check
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(CORES) --dist loadfile tests
+
+notebooks: setup-dev
+	cd notebooks && ../$(BIN)/jupytext --to ipynb --execute *.py
 
 fuzz: setup-dev
 	OMP_NUM_THREADS=1 $(BIN)/python tests/ptdiff_datasets/damage.py --count $(FILES)

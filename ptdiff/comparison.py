@@ -136,7 +136,8 @@ def _curves(figure: Figure, lines: Mapping[str, Sequence[Mapping[str, Any]]]) ->
                 label=name,
             )
         axes.set(title=title, xlabel="step")
-        if any(True for run in lines.values() for _ in _points(run, key)):
+        values = [value for run in lines.values() for _, value in _points(run, key)]
+        if values and max(values) > 2 * min(values):
             axes.set_yscale("log")
             _plain(axes)
     if len(lines) > 1:

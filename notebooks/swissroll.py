@@ -1,0 +1,140 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # A swiss roll in a quarter of a minute
+#
+# The first model to train: points on a spiral in the plane.  Everything is here that a larger one has: data, a network, training, samples, a
+# figure of how good they are, and the likelihood of single points.
+
+# %%
+import os
+from pathlib import Path
+from tempfile import mkdtemp
+
+import matplotlib.pyplot as plt
+import torch
+from PIL.Image import fromarray
+
+from ptdiff import registry
+from ptdiff.comparison import curves, history
+from ptdiff.gallery import OF_RUN
+from ptdiff.gallery.subject import Subject
+from ptdiff.likelihood import Path as FlowPath
+from ptdiff.likelihood import log_likelihood
+from ptdiff.process import VE
+from ptdiff.sampling import Plan
+from ptdiff.solvers import SOLVERS
+from ptdiff.training.train import train
+
+SMALL = os.environ.get("PTDIFF_NOTEBOOK_SIZE") == "small"
+STEPS = 700 if SMALL else 3000
+
+# %% [markdown]
+# ## Data
+#
+# A **modality** is one kind of data with a network for it; its options are what `-o` sets on the command line.
+
+# %%
+kind = registry.load("points2d", {"data": "swissroll"})
+data = kind.dataset()
+print(data.summary["text"])
+x, _ = data.train.batch(torch.arange(4000), 0)
+fromarray(kind.visualizer().sheet(x.numpy(), []))
+
+# %% [markdown]
+# ## Training
+#
+# One call, the same as `ptdiff train -m points2d --data swissroll`: the modality's recipe, the defaults, and what is said here over both.  The
+# result is a **run**, a folder with the configuration, the losses and the checkpoints.
+
+# %%
+place = Path(mkdtemp()) / "swissroll"
+options = {"data": "swissroll", "count": 4000, "width": 64} if SMALL else {"data": "swissroll"}
+run = train(place, {"modality": "points2d", "options": options, "training": {"steps": STEPS}})
+print(sorted(path.name for path in place.iterdir()))
+print({key: value for key, value in history(place)[-1].items() if not isinstance(value, list)})
+
+# %%
+fromarray(curves([place]))
+
+# %% [markdown]
+# ## Samples
+#
+# The pictures of a run are functions of it, the same that `ptdiff gallery NAME RUN` draws.
+
+# %%
+subject = Subject.of(run, data=data)
+fromarray(OF_RUN["samples"](subject))
+
+# %%
+fromarray(OF_RUN["reverse"](subject))
+
+# %% [markdown]
+# ## How good
+#
+# The sliced Wasserstein distance between samples and held-out points, beside the **floor**: the same distance between two sets of real points.
+
+# %%
+count = 400
+ids = torch.arange(count)
+samples = subject.samples(ids, {})
+reference, _ = data.val.batch(torch.arange(count), 0)
+training, _ = data.train.batch(torch.arange(count), 0)
+scores = kind.metrics(samples, reference, training)
+for name, score in scores.items():
+    print(f"{name:22s} {score.value:8.4f}   95 % {score.low:.4f} to {score.high:.4f}   floor {score.floor:.4f}")
+noise_score = kind.metrics(torch.randn_like(samples) * float(x.std()), reference, training)["sliced_wasserstein"]
+assert scores["sliced_wasserstein"].value < 0.7 * noise_score.value
+
+# %% [markdown]
+# ## One model, every process
+#
+# The model was trained under `flow`.  It is told the noise level and nothing else, so that it samples under any process by any solver.
+
+# %%
+plans = {
+    "flow, Heun, 40 steps": None,
+    "ve, Heun, 40 steps": Plan(VE(), SOLVERS["heun"](), 40),
+    "flow, DPM-Solver++ 2M, 8 steps": Plan(subject.process, SOLVERS["dpm++2m"](), 8),
+    "flow, Euler-Maruyama, 200 steps": Plan(subject.process, SOLVERS["euler-maruyama"](), 200),
+}
+figure, axes = plt.subplots(1, 4, figsize=(13, 3.4), layout="constrained")
+for axis, (title, plan) in zip(axes, plans.items(), strict=True):
+    axis.scatter(*Subject.of(run, plan).samples(ids, {}).T, s=2)
+    axis.set(xticks=[], yticks=[], aspect="equal", title=title)
+    axis.title.set_fontsize(9)
+
+# %% [markdown]
+# ## Likelihood
+#
+# The probability flow carries density along, so that a diffusion model knows the likelihood of any point, not only how to draw new ones.
+
+# %%
+side = 16 if SMALL else 60
+reach = 1.9 * float(data.scale)
+lattice = torch.cartesian_prod(*[torch.linspace(-reach, reach, side)] * 2) + torch.as_tensor(data.mean)
+nats = log_likelihood(subject.denoiser, data.normalize(lattice), path=FlowPath(steps=8 if SMALL else 40)).nats
+figure, axis = plt.subplots(figsize=(4.4, 4), layout="constrained")
+shown = axis.imshow(nats.reshape(side, side).T.clamp(min=-8), origin="lower", cmap="viridis")
+axis.set(xticks=[], yticks=[], title="log-likelihood of the place, nats")
+figure.colorbar(shown)
+
+# %% [markdown]
+# ## From here
+#
+# ```
+# ptdiff train -m points2d --data swissroll --out runs/swissroll
+# ptdiff eval runs/swissroll --report report.html
+# ptdiff gallery film runs/swissroll --out roll.gif
+# ptdiff train -c swissroll-ddpm
+# ```

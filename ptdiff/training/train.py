@@ -1,0 +1,32 @@
+"""Training from Python in one call: what ``ptdiff train`` does, for notebooks and scripts."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ptdiff import registry
+from ptdiff.config import defaults, merged, validate
+from ptdiff.run import Run
+from ptdiff.training.callbacks import Observer
+from ptdiff.training.fit import fit
+
+
+def train(out: Path | str, values: Mapping[str, Any], observer: Observer | None = None) -> Run:
+    """A new run in the folder ``out``, trained to its end.
+
+    values: nested as in config.yaml, with a ``modality``; the rest is the modality's recipe and the defaults.  Those of
+    a recipe by name are ``ptdiff.recipes.recipe(name).values()``; ``ptdiff.config.merged`` lays others over them.
+
+    Raises ValueError for what is wrong with the values, OSError or ValueError for data that cannot be read, and
+    RunError where there is a run already.
+    """
+    name = values["modality"]
+    kind = registry.load(name, values.get("options", {}))
+    config = validate(merged(merged(defaults(name), kind.recipe()), {**values, "options": dataclasses.asdict(kind)}))
+    data = kind.dataset()
+    run = Run.create(Path(out), config, data)
+    fit(run, kind, data, observer=observer)
+    return run
