@@ -38,7 +38,6 @@ ANIMATION_SUFFIXES = (".gif", ".webp", ".mp4")
 
 _GIF_GREYS = 96  # entries of a palette of 256
 _TITLE_COLOR = (110, 110, 110)
-_HEADING_COLOR = (40, 40, 40)
 
 
 def contact_sheet(
@@ -46,7 +45,6 @@ def contact_sheet(
     titles: Sequence[str] | None = None,
     *,
     columns: int | None = None,
-    heading: str | None = None,
     gap: int = 12,
 ) -> Picture:
     """Lay pictures out row by row on a white page, each over its centered title.
@@ -73,22 +71,16 @@ def contact_sheet(
     rows = math.ceil(len(images) / columns)
 
     title_font = ImageFont.load_default(max(11, round(width / 17)))
-    heading_font = ImageFont.load_default(max(15, round(width / 11)))
     title_height = round(_line_height(title_font) * 1.5) if titles is not None else 0
-    heading_height = round(_line_height(heading_font) * 1.7) if heading is not None else 0
 
     page_width = columns * width + (columns + 1) * gap
-    page_height = heading_height + rows * (height + title_height) + (rows + 1) * gap
+    page_height = rows * (height + title_height) + (rows + 1) * gap
     page = Image.new("RGB", (page_width, page_height), "white")
     draw = ImageDraw.Draw(page)
-    if heading is not None:
-        text = _shortened(heading, heading_font, page_width - 2 * gap)
-        at = (page_width / 2, gap + heading_height / 2)
-        draw.text(at, text, fill=_HEADING_COLOR, font=heading_font, anchor="mm")
     for index, image in enumerate(images):
         row, column = divmod(index, columns)
         left = gap + column * (width + gap)
-        top = heading_height + gap + row * (height + title_height + gap)
+        top = gap + row * (height + title_height + gap)
         inset = ((width - image.shape[1]) // 2, (height - image.shape[0]) // 2)
         page.paste(Image.fromarray(image), (left + inset[0], top + inset[1]))
         if titles is not None:

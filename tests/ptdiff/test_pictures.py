@@ -54,16 +54,6 @@ def test_a_long_title_is_cut_to_the_width_of_its_cell():
     assert (sheet != short).any(), "as much of the title as fits is kept"
 
 
-def test_a_heading_adds_its_own_band_on_top():
-    image = noise(1)
-    plain, headed = contact_sheet([image]), contact_sheet([image], heading="Heads up")
-    band = headed.shape[0] - plain.shape[0]
-    assert band > 0
-    np.testing.assert_array_equal(headed[band + 12 : -12, 12:-12], image)
-    assert (headed[:band] < 128).any()
-
-
-@pytest.mark.parametrize("count", [1, 2, 3, 4, 7, 10, 16, 20, 37])
 def test_the_default_page_has_room_for_all_and_a_sane_shape(count):
     sheet = contact_sheet([flat(0, 20, 20)] * count, gap=0)
     assert (sheet == 0).all(axis=2).sum() == count * 400
