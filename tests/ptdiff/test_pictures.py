@@ -54,6 +54,7 @@ def test_a_long_title_is_cut_to_the_width_of_its_cell():
     assert (sheet != short).any(), "as much of the title as fits is kept"
 
 
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 7, 10, 16, 20, 37])
 def test_the_default_page_has_room_for_all_and_a_sane_shape(count):
     sheet = contact_sheet([flat(0, 20, 20)] * count, gap=0)
     assert (sheet == 0).all(axis=2).sum() == count * 400
