@@ -26,6 +26,7 @@ from ptdiff.noise import Stream, normal
 from ptdiff.process import Level
 from ptdiff.sampling import shown as at_unit_variance
 from ptdiff_datasets.toys import TOYS
+from ptdiff_points2d.source import toy_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -149,8 +150,7 @@ def nll(subject: Subject, x: Tensor, steps: int = 16) -> Tensor:
 def exact_nll(subject: Subject) -> Callable[[Tensor], Tensor] | None:
     """x (n, 2) in world units to -log p of the distribution itself, float64 (n,); None where there is no formula."""
     kind: Points2D = subject.kind  # type: ignore[assignment]
-    toy = TOYS.get(kind.data)
-    density = None if toy is None else toy.density
+    density = toy_of(kind.data, kind.noise).density if kind.data in TOYS else None
     return None if density is None else lambda x: -torch.from_numpy(density.log_density(x.double().cpu().numpy()))
 
 

@@ -122,6 +122,14 @@ def test_the_likelihood_of_the_exact_denoiser_is_the_exact_one_in_world_units(su
     torch.testing.assert_close(gallery.nll(subject, x).float(), expected, rtol=0, atol=0.01)
 
 
+def test_the_exact_density_is_that_of_the_noise_that_was_asked_for(subject: Subject) -> None:
+    wide = made(Points2D(data="two-gaussians", count=2000, noise=1.0), subject.data, subject.denoiser)
+    exact = gallery.exact_nll(wide)
+    assert exact is not None
+    # at the middle both modes count alike
+    assert float(exact(torch.zeros(1, 2))) == pytest.approx(math.log(2 * math.pi) + 1.5**2 / 2)
+
+
 def test_the_map_of_the_model_is_that_of_the_exact_density(subject: Subject) -> None:
     figure = drawn("nll-map", subject)
     model, exact = (np.asarray(axes.collections[0].get_array()) for axes in figure.axes[:2])
