@@ -140,7 +140,7 @@ def main() -> None:
     parser.add_argument("--weights")
     parser.add_argument("--quick", action="store_true", help="eight shapes, nothing written")
     asked = parser.parse_args()
-    asked.shapes = 8 if asked.quick else asked.shapes
+    asked.shapes = min(asked.shapes, 8) if asked.quick else asked.shapes
     run = Run.open(asked.run)
     figures = measured(run, Shapes(run), asked)
     training = run.checkpoint()
