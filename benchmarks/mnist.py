@@ -18,6 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -52,9 +53,10 @@ def main() -> None:
     parser.add_argument("-n", type=int, default=1000, help="samples, and as many test images")
     parser.add_argument("--likelihoods", type=int, default=200, help="test images for bits per dimension")
     parser.add_argument("--chain-steps", type=int, default=1000, help="ancestral steps of mnist-ddpm's own sampler")
+    parser.add_argument("--together", action="store_true", help="train both at once, on one thread each")
     parser.add_argument("--set", action="append", default=[], help="section.key=value: another mnist-cond than shipped")
     arguments = parser.parse_args()
-    asked = {key: getattr(arguments, key) for key in ("minutes", "n", "chain_steps", "set")}
+    asked = {key: getattr(arguments, key) for key in ("minutes", "n", "chain_steps", "together", "set")}
     kept = arguments.work / "found.json"
     found: dict[str, Any] = json.loads(kept.read_text()) if kept.is_file() else {"asked": asked}
     if found["asked"] != asked:
@@ -71,6 +73,9 @@ def main() -> None:
 
     arguments.work.mkdir(parents=True, exist_ok=True)
     runs = {name: arguments.work / name for name in RECIPES}
+    if arguments.together:
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(lambda name: train(name, runs[name], arguments), RECIPES))
     for name, run in runs.items():
         part(f"{name}: training", lambda name=name, run=run: train(name, run, arguments))  # type: ignore[misc]
     ours, theirs = (Run.open(runs[name]) for name in RECIPES)
@@ -84,7 +89,11 @@ def main() -> None:
     part(f"mnist-ddpm: {arguments.chain_steps} ancestral steps", lambda: measured(theirs, chain, arguments))
     for name, run in runs.items():
         part(f"{name}: likelihood", lambda run=run: likelihood(run, arguments.likelihoods))  # type: ignore[misc]
-    environment = {"cores": os.cpu_count(), "threads": torch.get_num_threads(), "torch": torch.__version__}
+    environment = {
+        "cores": os.cpu_count(),
+        "threads": 1 if arguments.together else torch.get_num_threads(),
+        "torch": torch.__version__,
+    }
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(arguments.out, json.dumps({**found, "environment": environment}, indent=1) + "\n")
     print(f"written to {arguments.out}")
@@ -98,7 +107,7 @@ def train(name: str, path: Path, arguments: argparse.Namespace) -> dict[str, Any
         # whoever reads pictures of a benchmark pays for them in its time
         quiet = ["--set", "training.preview_minutes=1000000", "--set", "training.validations=0"]
         other = [word for setting in arguments.set for word in ("--set", setting)] if name == RECIPES[0] else []
-        budget = ["--minutes", arguments.minutes, "--out", path]
+        budget = ["--minutes", arguments.minutes, "--out", path, *(["--threads", 1] if arguments.together else [])]
         command("train", "-c", name, "--data", arguments.data, *budget, *quiet, *other)
     run = Run.open(path)
     newest = latest(run.checkpoints)

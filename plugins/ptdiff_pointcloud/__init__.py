@@ -125,7 +125,7 @@ class PointCloud(Modality):
     def backbone(self, data: Data) -> nn.Module:
         """The denoiser; the set transformer has 1.7 M parameters at its defaults."""
         classes, given = len(data.classes), GIVEN[self.task]
-        return build(self.network, data.shape[-1], classes, self._numbers(), given, self.self_conditioning)
+        return build(self.network, data.shape[-1], classes, self._numbers(), given, self.self_conditioning, self.points)
 
     def visualizer(self) -> Visualizer:
         """Shaded spheres on a white ground, drawn by Open3D's ray casting or by NumPy alone."""

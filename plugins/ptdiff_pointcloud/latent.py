@@ -25,7 +25,10 @@ from ptdiff_pointcloud.tokens import Points
 
 
 class Latent(Skeleton):
-    """Blocks of read, compute and write; ``width`` is that of the latents, points have half of it."""
+    """Blocks of read, compute and write; ``width`` is that of the latents, points have half of it.
+
+    The latents read the first ``reads`` points, those of training, and all given ones.
+    """
 
     def __init__(
         self,
@@ -38,19 +41,23 @@ class Latent(Skeleton):
         heads: int = 4,
         compute: int = 2,
         given: Sequence[str] = (),
+        reads: int | None = None,
         self_conditioning: bool = False,
     ) -> None:
         super().__init__(
             channels, classes, width // 2, embedding=width, given=given, self_conditioning=self_conditioning
         )
+        self.reads = reads
         self.latents = nn.Parameter(torch.randn(latents, width))
         self.blocks = nn.ModuleList(Block(width, heads, compute) for _ in range(layers))
 
     def body(self, f: Tensor, c: Tensor, points: Points) -> Tensor:
         """f (b, n, d / 2), with the latents through all blocks."""
         z = self.latents.to(f.dtype).expand(len(f), -1, -1)
+        some = points.read(self.reads)
+        present = points.present if points.present is None or some is None else points.present[:, some]
         for block in self.blocks:
-            f, z = block(f, z, c, points.present)
+            f, z = block(f, z, c, present, some)
         return f
 
 
@@ -65,11 +72,13 @@ class Block(nn.Module):
         self.latent_mlp, self.point_mlp = mlp(width, 4), mlp(half, 4)
         self.compute = nn.ModuleList(TransformerLayer(width, heads) for _ in range(compute))
 
-    def forward(self, f: Tensor, z: Tensor, c: Tensor, present: Tensor | None) -> tuple[Tensor, Tensor]:
-        """f (b, n, d / 2) and z (b, m, d), each one block further."""
+    def forward(
+        self, f: Tensor, z: Tensor, c: Tensor, present: Tensor | None, some: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """f (b, n, d / 2) and z (b, m, d), each one block further; ``some``: places of the points that are read."""
         shift, scale, gate, mlp_shift, mlp_scale, mlp_gate = self.points(c)
         y = modulate(f, shift, scale)
-        z = z + self.read(norm(z), y, present)
+        z = z + self.read(norm(z), y if some is None else y[:, some], present)
         latent_shift, latent_scale, latent_gate = self.latent(c)
         z = z + latent_gate * self.latent_mlp(modulate(z, latent_shift, latent_scale))
         for layer in self.compute:

@@ -96,20 +96,22 @@ def build(
     numbers: Mapping[str, int],
     given: Sequence[str] = (),
     self_conditioning: bool = False,
+    reads: int | None = None,
 ) -> nn.Module:
     """A denoiser of points of ``channels`` numbers; ``given``: the clouds it may be conditioned on.
 
+    ``reads``: so many points of a larger cloud are read as a whole, by the networks that do so in one place.
     ``self_conditioning``, of ``latent`` alone: whether it is shown its own last estimate.
     """
     match network:
         case "set-transformer":
             from ptdiff_pointcloud.set_transformer import SetTransformer
 
-            return SetTransformer(channels, classes, **numbers, given=given)
+            return SetTransformer(channels, classes, **numbers, given=given, reads=reads)
         case "latent":
             from ptdiff_pointcloud.latent import Latent
 
-            return Latent(channels, classes, **numbers, given=given, self_conditioning=self_conditioning)
+            return Latent(channels, classes, **numbers, given=given, reads=reads, self_conditioning=self_conditioning)
         case "pointnet":
             from ptdiff_pointcloud.pointnet import PointNet
 

@@ -34,7 +34,8 @@ from ptdiff_pointcloud.tokens import Flags, joined
 class SetTransformer(nn.Module):
     """``forward(x, angle, cond)``: points (b, n, channels) of unit variance to a prediction of that shape.
 
-    Permuting the points permutes the prediction; n may differ from call to call.
+    Permuting the points permutes the prediction; n may differ from call to call.  The inducers read the first ``reads``
+    points, those of training, and all given ones: the order matters only across that border.
     """
 
     def __init__(
@@ -48,11 +49,12 @@ class SetTransformer(nn.Module):
         heads: int = 4,
         octaves: int = 6,
         given: Sequence[str] = (),
+        reads: int | None = None,
     ) -> None:
         super().__init__()
         if width % heads:
             raise ValueError(f"width {width} is not a multiple of heads {heads}")
-        self.octaves = octaves
+        self.octaves, self.reads = octaves, reads
         self.embed = LevelEmbedding(width, classes)
         self.lift = nn.Linear(channels * (1 + 2 * octaves), width)
         self.inducers = nn.Parameter(torch.randn(inducers, width))
@@ -69,8 +71,10 @@ class SetTransformer(nn.Module):
             features = fourier(points.x, self.octaves)
         f = self.flags(self.lift(features), points)
         z = self.inducers.to(f.dtype).expand(len(x), -1, -1)
+        some = points.read(self.reads)
+        present = points.present if points.present is None or some is None else points.present[:, some]
         for block in self.blocks:
-            f, z = block(f, z, c, points.present)
+            f, z = block(f, z, c, present, some)
         shift, scale = self.last(c)
         y: Tensor = self.head(modulate(f[:, : x.shape[1]], shift, scale))
         return y.to(x.dtype)
@@ -88,11 +92,16 @@ class Block(nn.Module):
         self.key, self.value = nn.Linear(width, heads * width), nn.Linear(width, heads * width)
         self.latent_mlp, self.point_mlp = mlp(width, 4), mlp(width, 2)
 
-    def forward(self, f: Tensor, z: Tensor, c: Tensor, present: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """f (b, n, d) and z (b, m, d), each one block further; ``present`` as in ptdiff_pointcloud.tokens."""
+    def forward(
+        self, f: Tensor, z: Tensor, c: Tensor, present: Tensor | None = None, some: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """f (b, n, d) and z (b, m, d), each one block further.
+
+        some: places of the points that are read, (k,), None for all; present: which of those there are, bool (b, k).
+        """
         shift, scale, gate, mlp_shift, mlp_scale, mlp_gate = self.points(c)
         y = modulate(f, shift, scale)
-        z = self.transform(z + self.gather(norm(z), y, present), c)
+        z = self.transform(z + self.gather(norm(z), y if some is None else y[:, some], present), c)
         f = f + self.spread(y, norm(z), gate)
         return torch.addcmul(f, mlp_gate, self.point_mlp(modulate(f, mlp_shift, mlp_scale))), z
 

@@ -34,6 +34,19 @@ class Points:
     present: Tensor | None
     kind: Tensor
 
+    def read(self, most: int | None) -> Tensor | None:
+        """Places (k,) of the first ``most`` noisy points and of all given ones; None for all of them.
+
+        What reads a cloud as a whole has seen clouds of so many points in training, and takes a larger one, whose noise
+        averages out more, for a cleaner one: it reads as many as it knows, and the others are drawn given what it read.
+        """
+        total, given = self.x.shape[1], len(self.kind)
+        noisy = total - given
+        if most is None or noisy <= most:
+            return None
+        places = torch.arange(total, device=self.x.device)
+        return torch.cat([places[:most], places[noisy:]])
+
 
 def joined(x: Tensor, cond: Condition, names: Sequence[str]) -> Points:
     """Noisy points x (b, n, k) with the clouds that ``cond`` holds under ``names``."""

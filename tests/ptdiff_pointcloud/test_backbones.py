@@ -242,3 +242,34 @@ def test_options_out_of_range_or_without_effect_are_refused(option: dict[str, in
 def test_options_of_runs_from_before_there_were_presets_still_pass() -> None:
     PointCloud(network="set-transformer", width=96, layers=4, inducers=16, heads=4, neighbors=8)
     PointCloud(network="pointnet", width=96, layers=4, inducers=16, heads=4, neighbors=8)
+
+
+@pytest.mark.parametrize("network", ["latent", "set-transformer"])
+def test_a_larger_cloud_is_the_smaller_one_and_points_given_it(network: Network) -> None:
+    net = awake(build(network, 3, 4, SMALL[network], reads=50))
+    x, angle, cond = inputs(n=120)
+    whole = net(x, angle, cond)
+    assert torch.allclose(net(x[:, :50], angle, cond), whole[:, :50], atol=1e-5)
+    # what comes after is told of the first ones, and they are not told of it
+    assert torch.allclose(net(x[:, :80], angle, cond), whole[:, :80], atol=1e-5)
+    moved = x.clone()
+    moved[:, 7] += 1
+    assert (net(moved, angle, cond) - whole)[:, 50:].abs().amax(-1).min() > 1e-6
+    order = torch.cat([torch.randperm(50), 50 + torch.randperm(70)])
+    assert torch.allclose(net(x[:, order], angle, cond), whole[:, order], atol=1e-5)
+
+
+@pytest.mark.parametrize("network", ["latent", "set-transformer"])
+def test_given_points_are_read_whatever_their_number(network: Network) -> None:
+    net = awake(build(network, 3, 4, SMALL[network], given=("partial",), reads=50))
+    x, angle, cond = inputs(n=60)
+    part = torch.randn(3, 90, 3, generator=torch.Generator().manual_seed(2))
+    mask = torch.ones(3, 90, dtype=torch.int64)
+    whole = net(x, angle, {**cond, "partial": part, "partial_mask": mask})
+    assert torch.allclose(whole, net(x, angle, {**cond, "partial": part}), atol=1e-5)
+    moved = part.clone()
+    moved[:, 80] += 2
+    assert (net(x, angle, {**cond, "partial": moved}) - whole).abs().max() > 1e-5
+    mask[:, 80] = 0
+    hidden = net(x, angle, {**cond, "partial": moved, "partial_mask": mask})
+    assert torch.allclose(hidden, net(x, angle, {**cond, "partial": part, "partial_mask": mask}), atol=1e-6)

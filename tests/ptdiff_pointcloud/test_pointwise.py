@@ -35,7 +35,9 @@ def test_the_volume_of_the_flow_is_the_determinant_of_its_jacobian() -> None:
     flow = shaken(CouplingFlow(5))
     u = torch.randn(5)
     jacobian = torch.autograd.functional.jacobian(lambda v: flow(v[None], {})[0][0], u)
-    assert float(flow(u[None], {})[1].detach()) == pytest.approx(float(torch.linalg.slogdet(jacobian).logabsdet), abs=1e-4)
+    assert float(flow(u[None], {})[1].detach()) == pytest.approx(
+        float(torch.linalg.slogdet(jacobian).logabsdet), abs=1e-4
+    )
 
 
 def test_the_flow_learns_a_distribution_that_is_no_gaussian() -> None:
