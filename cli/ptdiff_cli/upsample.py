@@ -55,4 +55,4 @@ def upsample(
     after = filled(found, plan, cloud, cloud, shape_of(found, points), count, labels, method, weights, batch)
     target = out or found.path / "samples" / f"upsample-{file.stem}-seed-{seed}.npz"
     write_samples(found, after, labels, target, frame)
-    say(f"{count} clouds of {points} points, the first {len(cloud)} of them given: {target}")
+    say(f"{count} cloud{'s' * (count > 1)} of {points} points, the first {len(cloud)} of them given: {target}")
