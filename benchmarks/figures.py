@@ -19,7 +19,7 @@ NAMES = {"1nna_cd": "1-NNA-CD, %", "cov_cd": "COV-CD, %", "mmd_cd": "MMD-CD"}
 
 
 def demo(result: dict[str, Any]) -> str:
-    """The figures of ``make demo``."""
+    """The first figures of an eval.json of point clouds."""
     rows = ["| figure | value | 95 % interval | floor |", "|---|---|---|---|"]
     for key, name in NAMES.items():
         score = result["metrics"][key]
@@ -54,8 +54,49 @@ def processes_and_solvers(result: dict[str, Any]) -> str:
     return "\n".join(rows)
 
 
+def mnist(result: dict[str, Any]) -> str:
+    """mnist-cond beside mnist-ddpm."""
+    rows = ["| samples of | sampler | FID-lenet | floor | read as asked |", "|---|---|---|---|---|"]
+    for name, found in result.items():
+        if "scores" not in found:
+            continue
+        fid, read = found["scores"]["fid_lenet"], found["scores"].get("read_as_asked")
+        asked = "" if read is None else f"{read['value']:.1%} ({read['low']:.1%} to {read['high']:.1%})"
+        interval = f"{fid['value']:.3g} ({fid['low']:.3g} to {fid['high']:.3g})"
+        rows.append(f"| {name} | {found['sampler']} | {interval} | {fid['floor']:.3g} | {asked} |")
+    rows += ["", "| test set | bits per dimension | standard error | n | steps of training |", "|---|---|---|---|---|"]
+    for name in ("mnist-cond", "mnist-ddpm"):
+        found, trained = result[f"{name}: likelihood"], result[f"{name}: training"]
+        bits = found["bits_per_dimension"]
+        cells = [name, f"{bits['value']:.3f}", f"{bits['standard_error']:.3f}", found["n"], f"{trained['steps']:,}"]
+        rows.append(f"| {' | '.join(map(str, cells))} |")
+    asked, threads = result["asked"], result["environment"]["threads"]
+    rows += ["", f"n = {asked['n']} images; {asked['minutes']:g} minutes of training each, {threads} thread(s)."]
+    return "\n".join(rows)
+
+
+def swissroll(result: dict[str, Any]) -> str:
+    """The swiss roll, seed by seed."""
+    rows = [
+        "| seed | seconds | steps | sliced Wasserstein | between halves of the data | ratio |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in result["runs"]:
+        sliced = f"{row['sliced_wasserstein']:.4f} | {row['floor']:.4f} | {row['ratio']:.2f}"
+        rows.append(f"| {row['seed']} | {row['seconds']:.1f} | {row['steps']:,} | {sliced} |")
+    median = result["median"]
+    rows += [
+        "",
+        f"Median of the ratios {median['ratio']:.2f}, of the times {median['seconds']:.1f} s; n = {result['n']:,}.",
+    ]
+    return "\n".join(rows)
+
+
 PLACES: dict[str, tuple[Path, Callable[[dict[str, Any]], str]]] = {
     "demo": (ROOT / "README.md", demo),
+    "tables": (ROOT / "docs" / "point-clouds.md", demo),
+    "mnist": (ROOT / "docs" / "images.md", mnist),
+    "swissroll": (ROOT / "docs" / "points2d.md", swissroll),
     "processes_and_solvers": (ROOT / "docs" / "processes-and-solvers.md", processes_and_solvers),
 }
 

@@ -93,7 +93,9 @@ class NetworkDenoiser(nn.Module):
     @property
     def code(self) -> int:
         """How many numbers of ``cond["code"]`` the network reads (ptdiff.latent_code); 0 for none."""
-        return int(getattr(self.net, "code", 0))
+        size = getattr(self.net, "code", 0)
+        coded = all(callable(getattr(self.net, name, None)) for name in ("posterior", "prior", "log_prior"))
+        return size if coded and isinstance(size, int) else 0
 
     def raw(self, x: Tensor, level: Level, cond: Condition) -> Tensor:
         """y, the network's own output at x."""

@@ -32,11 +32,12 @@ def resolve(
         over = merged(over, _values(file, modality))
     over = merged(over, parse(settings, "section.key=value"))
     over = merged(over, {"options": parse(options)})
-    over = merged(over, named)
     if data is not None:
         over["options"]["data"] = data
     if modality is not None:
         over["modality"] = modality
+    # last, so that the axes of a sweep rule
+    over = merged(over, named)
     if "modality" not in over:
         raise ValueError("say what kind of data: -m pointcloud, points2d, images … ('ptdiff modalities' lists them)")
     place = over["options"].get("data")

@@ -153,7 +153,8 @@ def _of_modalities() -> dict[str, tuple[str, Callable[[Subject], Drawn]]]:
     for listed in registry.modalities():
         try:
             kind = registry.load(listed.name)
-        except registry.PluginError as error:
+        except (registry.PluginError, ValueError) as error:
+            # such as one with an option that must be given
             say(str(error))
             continue
         found |= {name: (listed.name, draw) for name, draw in kind.gallery().items()}
@@ -168,7 +169,7 @@ def _listing(as_json: bool) -> None:
         *((name, "a run", draw) for name, draw in OF_RUN.items()),
         *((name, f"a run of {kind}", draw) for name, (kind, draw) in _of_modalities().items()),
     ]
-    lines = [(name, needs, (draw.__doc__ or "").strip().splitlines()[0]) for name, needs, draw in rows]
+    lines = [(name, needs, (draw.__doc__ or "").strip().partition("\n")[0]) for name, needs, draw in rows]
     if as_json:
         show_json([{"name": name, "needs": needs or "nothing", "summary": text} for name, needs, text in lines])
         return

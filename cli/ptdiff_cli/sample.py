@@ -80,6 +80,8 @@ def sample(
     target = out or found.path / "samples" / (f"seed-{seed}.npz" if kind == "npz" else f"seed-{seed}-{kind}")
     _write(found, drawn, target, kind)
     say(f"{count} samples of shape {shape}: {target}")
+    if kind == "npz":
+        say(f"next: ptdiff render {target}" + (f" · ptdiff mesh {target}" if found.modality().meshing() else ""))
 
 
 def _write(run: Run, drawn: Drawn, target: Path, kind: str) -> None:

@@ -11,10 +11,10 @@ The same command goes on with a set that was stopped.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import sys
 from collections.abc import Callable
+from contextlib import redirect_stdout, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,6 +36,7 @@ def run_sweep(
     file: Path, out: Path | None, resolve: Resolve, compile: bool, loggers: list[str], dry_run: bool = False
 ) -> None:
     """Train all trials of a set that are not done yet; a trial that fails does not end the set."""
+    from ptdiff.checkpoint import write_atomic
     from ptdiff.sweep import nested, read
     from ptdiff.training.loggers import check_loggers
 
@@ -57,8 +58,7 @@ def run_sweep(
             path = folder / f"trial-{number:03d}"
             value, problem = _trial(path, partial(resolve, nested(settings)), reading, compile, loggers, plan)
             done[number] = {"trial": number, "settings": settings, "value": value, "problem": problem}
-            with (folder / "trials.jsonl").open("a", encoding="utf-8") as record:
-                record.write(json.dumps(done[number]) + "\n")
+            write_atomic(folder / "trials.jsonl", "".join(json.dumps(line) + "\n" for line in done.values()))
             say(f"trial {number + 1} failed: {problem}" if problem else f"{plan.metric or 'loss'} {value:.4g}")
         search.tell(number, done[number]["value"])
     _conclude(folder, plan, done)
@@ -88,6 +88,7 @@ def _trial(
     plan: Sweep,
 ) -> tuple[float | None, str | None]:
     """Train one trial, from its last checkpoint where it was begun; its figure, or what went wrong."""
+    from ptdiff.names import UnknownName
     from ptdiff.run import Run
     from ptdiff_cli.resume import go_on
     from ptdiff_cli.train import begin, check_trainable, make_hardware
@@ -104,12 +105,15 @@ def _trial(
         else:
             check_trainable(config, kind, data, loggers)
             begin(path, config, kind, data, hardware, loggers)
+        return _measure(path, plan.metric), None
+    except UnknownName:
+        # of the metric: no other trial would have it either
+        raise
     except typer.Exit:
         say(f"go on with the same command: {path.parent} is kept")
         raise
     except Exception as error:
         return None, f"{type(error).__name__}: {error}"
-    return _measure(path, plan.metric), None
 
 
 def _measure(path: Path, metric: str | None) -> float:
@@ -129,7 +133,7 @@ def _measure(path: Path, metric: str | None) -> float:
         return value
     if metric not in found.figures:
         # the table of each trial is for people
-        with contextlib.redirect_stdout(sys.stderr):
+        with redirect_stdout(sys.stderr):
             evaluate(path)
     figures = summary(path).figures
     if metric not in figures:
@@ -150,7 +154,13 @@ def _keep(file: Path, folder: Path) -> None:
 def _recorded(folder: Path) -> dict[int, dict[str, Any]]:
     path = folder / "trials.jsonl"
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    return {line["trial"]: line for line in map(json.loads, lines)}
+    found: dict[int, dict[str, Any]] = {}
+    for line in lines:
+        # a line that a kill cut off is that of a trial to be finished
+        with suppress(json.JSONDecodeError):
+            record = json.loads(line)
+            found[record["trial"]] = record
+    return found
 
 
 def _words(settings: dict[str, Any]) -> str:

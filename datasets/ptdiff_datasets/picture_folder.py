@@ -53,7 +53,13 @@ def scan(root: Path) -> Layout:
     while parts and all(parts) and len({part[0] for part in parts}) == 1:
         parts = [part[1:] for part in parts]
     tops = {part[0] if part else "" for part in parts}
-    split = tops <= set(_SPLITS) and "train" in {_SPLITS[top] for top in tops}
+    named = {_SPLITS[top] for top in tops if top in _SPLITS}
+    split = "train" in named and (len(named) > 1 or tops <= set(_SPLITS))
+    if split:
+        # a file beside the splits is of none
+        beside = [i for i, part in enumerate(parts) if not part or part[0] not in _SPLITS]
+        skipped += [(found[i].id, "beside the folders of the splits") for i in beside]
+        found, parts = ([x for i, x in enumerate(each) if i not in set(beside)] for each in (found, parts))
     inner = [part[1:] for part in parts] if split else parts
     labels = [part[0] if part else "" for part in inner]
     if len(set(labels)) == 1:

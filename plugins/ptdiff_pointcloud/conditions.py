@@ -21,7 +21,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from ptdiff.data import Condition, Data, Samples
+from ptdiff.data import Condition, Data, Samples, unaugmented
 from ptdiff_pointcloud.networks import GIVEN, Task
 
 LEAST, MOST = 0.25, 0.75
@@ -59,6 +59,11 @@ class Given:
 
     def __len__(self) -> int:
         return len(self.samples)
+
+    @property
+    def plain(self) -> Given:
+        """The same, unaugmented."""
+        return replace(self, samples=unaugmented(self.samples))
 
     def batch(self, ids: Tensor, seed: int) -> tuple[Tensor, Condition]:
         """Points (b, n, k) in world units; the cloud given (b, count, k) in model units, and its mask."""

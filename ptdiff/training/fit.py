@@ -157,8 +157,9 @@ def _fit(
         *([Validations(run, data, observer)] if validations else []),
         Reports(run, observer, trackers),
         *([Snapshots(run, observer, plan.snapshots)] if plan.snapshots else []),
-        Previews(run, modality, observer, trackers, plan.preview_minutes),
+        # a picture that takes long, or a second signal during it, must not cost the last checkpoint
         Checkpoints(run, observer, plan.save_minutes),
+        Previews(run, modality, observer, trackers, plan.preview_minutes),
         stop,
     ]
     with _quiet():

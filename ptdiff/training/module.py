@@ -195,9 +195,9 @@ class DiffusionModule(pl.LightningModule):
         losses = self._gradients(step, random)
         self.norm = torch.nn.utils.clip_grad_norm_(self.parameters(), self.plan.clip)
         # the fused optimiser leaves everything as it is where found_inf is set: no wait for the device to decide
-        bad = (~torch.isfinite(self.norm)).float()
-        optimizer.found_inf = bad  # type: ignore[attr-defined]
-        optimizer.step()
+        optimizer.found_inf = bad = (~torch.isfinite(self.norm)).float()  # type: ignore[attr-defined]
+        with self.shards.together() if self.shards else nullcontext():
+            optimizer.step()
         self.skipped += bad
         self.in_a_row = (self.in_a_row + bad) * bad
         for average in self.averages:

@@ -6,8 +6,9 @@ each need three quarters of the time of one with two cores for every operation.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -58,6 +59,13 @@ class Shards:
         losses = torch.empty(rows, dtype=found[0][0].dtype)
         losses[torch.cat(chosen)] = torch.cat([some for some, _ in found])
         return losses
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """All threads for every operation, as for the step of the optimiser."""
+        torch.set_num_threads(self.threads)
+        yield
+        torch.set_num_threads(max(1, self.threads // self.count))
 
     def close(self) -> None:
         """Give the threads back."""

@@ -8,6 +8,7 @@ logs/ folder; a run that is resumed goes on in the same place, under the identit
 from __future__ import annotations
 
 import csv
+import io
 import os
 import uuid
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ from typing import Any
 
 from pytorch_lightning.loggers import MLFlowLogger, TensorBoardLogger, WandbLogger
 
+from ptdiff.checkpoint import write_atomic
 from ptdiff.pictures import Picture
 
 
@@ -44,10 +46,11 @@ class Table:
             with self.path.open(newline="", encoding="utf-8") as file:
                 rows = list(csv.DictReader(file))
         self.columns += new
-        with self.path.open("w", newline="", encoding="utf-8") as file:
-            table = csv.DictWriter(file, self.columns)
-            table.writeheader()
-            table.writerows(rows)
+        text = io.StringIO(newline="")
+        table = csv.DictWriter(text, self.columns)
+        table.writeheader()
+        table.writerows(rows)
+        write_atomic(self.path, text.getvalue())
 
     def log_hyperparams(self, params: Mapping[str, Any]) -> None:
         """Nothing: config.yaml lies beside the table."""

@@ -9,6 +9,9 @@ regret(theta): the loss minus that of the optimal denoiser of the training set (
 noisy samples.  At much noise nobody who knows the training set alone does much better, and the regret is what the
 network has yet to learn.  At little noise that denoiser returns the nearest training sample: it is no lower bound for
 held-out data, and a regret below zero says that the network generalizes where it does not memorize.
+
+A network that is told a code (ptdiff.latent_code) reads it from the held-out sample itself; what that is worth is added
+as in training, which makes the loss a bound, and there is no regret.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ import torch
 from torch import Tensor
 
 from ptdiff.data import Data
-from ptdiff.latent_code import read
+from ptdiff.latent_code import in_training
 from ptdiff.noise import Stream, mix, normal
 from ptdiff.process import Level
 from ptdiff.run import Run
@@ -55,8 +58,9 @@ class HeldOut:
         self.x = wide.alpha * self.x0 + wide.sigma * eps
         # a network of its own: that in training keeps its mode, its random numbers and its compiled code
         self.model = run.network().to(device).eval()
+        self.likeliest = torch.zeros(len(self.x0), self.model.code, device=device)
         self.least: Tensor | None = None
-        if data.train is not None and is_small_and_fixed(data.train, data.shape):
+        if self.model.code == 0 and data.train is not None and is_small_and_fixed(data.train, data.shape):
             self.least = self._by_angle(posterior_mean(data, self.x, self.angle, self.cond))
 
     def _count(self, data: Data) -> int:
@@ -74,13 +78,16 @@ class HeldOut:
         """loss(theta) for the angles, float64, of a network with these weights."""
         self.model.load_state_dict(weights)
         half = self.plan.precision == "bf16"
-        found = []
+        found, worth = [], []
         with torch.autocast(self.x.device.type, dtype=torch.bfloat16) if half else nullcontext():
             for rows in torch.arange(len(self.x), device=self.x.device).chunk(-(-len(self.x) // self.plan.batch)):
                 level = Level(self.level.alpha[rows], self.level.sigma[rows])
                 cond = {key: value[rows] for key, value in self.cond.items()}
-                found.append(self.model(self.x[rows], level, read(self.model, self.x0[rows], cond)))
-        return self._by_angle(torch.cat(found))
+                # a code is read from the answer: what that is worth is added, as in training
+                told, penalty = in_training(self.model, self.x0[rows], cond, self.likeliest[rows])
+                found.append(self.model(self.x[rows], level, told))
+                worth.append(torch.zeros(len(rows), device=self.x.device) + penalty)
+        return self._by_angle(torch.cat(found)) + torch.cat(worth).double().reshape(len(ANGLES), -1).mean(dim=1)
 
 
 class Validations(pl.Callback):

@@ -126,3 +126,11 @@ def test_likelihoods_of_a_model_with_codes_are_refused() -> None:
         log_likelihood(a_denoiser(), x)
     with pytest.raises(ValueError, match="only a bound"):
         variational_bound(a_denoiser(), x, PLAN.levels())
+
+
+def test_a_network_with_something_else_called_code_is_left_in_peace() -> None:
+    net = nn.Identity()
+    net.code = nn.Linear(2, 2)
+    assert NetworkDenoiser(net, "x0").code == 0
+    net.code = 7
+    assert NetworkDenoiser(net, "x0").code == 0

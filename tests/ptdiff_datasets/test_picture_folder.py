@@ -272,3 +272,13 @@ def test_flowers_have_the_labels_and_splits_of_their_files(tmp_path: Path) -> No
     (tmp_path / "imagelabels.mat").write_bytes(b"no such thing")
     with pytest.raises(FormatError, match="no variable labels"):
         flowers(tmp_path)
+
+
+def test_what_lies_beside_named_splits_is_left_out_and_named(tree: Callable[..., Path]) -> None:
+    names = [f"{split}/{kind}/{i}.png" for split in ("train", "test") for kind in ("cat", "dog") for i in range(2)]
+    root = tree(*names, "preview.png", "extra/1.png")
+    found = scan(root)
+    assert {(picture.label, picture.split) for picture in found.pictures} == {
+        (kind, split) for kind in ("cat", "dog") for split in ("train", "val")
+    }
+    assert sorted(name for name, why in found.skipped if "beside" in why) == ["extra/1.png", "preview.png"]

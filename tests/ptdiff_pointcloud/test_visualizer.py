@@ -19,10 +19,10 @@ def clouds(count: int) -> npt.NDArray[np.float32]:
 def blank(monkeypatch: pytest.MonkeyPatch) -> None:
     """Gray squares, as drawing hundreds of clouds takes long."""
 
-    def draw(cloud: object, *, size: int) -> npt.NDArray[np.uint8]:
+    def draw(cloud: object, *, size: int, colors: object = None) -> npt.NDArray[np.uint8]:
         return np.full((size, size, 3), 90, np.uint8)
 
-    def turn(cloud: object, *, frames: int, size: int) -> Iterator[npt.NDArray[np.uint8]]:
+    def turn(cloud: object, *, frames: int, size: int, colors: object = None) -> Iterator[npt.NDArray[np.uint8]]:
         for _ in range(frames):
             yield draw(cloud, size=size)
 
