@@ -75,28 +75,10 @@ def mnist(result: dict[str, Any]) -> str:
     return "\n".join(rows)
 
 
-def swissroll(result: dict[str, Any]) -> str:
-    """The swiss roll, seed by seed."""
-    rows = [
-        "| seed | seconds | steps | sliced Wasserstein | between halves of the data | ratio |",
-        "|---|---|---|---|---|---|",
-    ]
-    for row in result["runs"]:
-        sliced = f"{row['sliced_wasserstein']:.4f} | {row['floor']:.4f} | {row['ratio']:.2f}"
-        rows.append(f"| {row['seed']} | {row['seconds']:.1f} | {row['steps']:,} | {sliced} |")
-    median = result["median"]
-    rows += [
-        "",
-        f"Median of the ratios {median['ratio']:.2f}, of the times {median['seconds']:.1f} s; n = {result['n']:,}.",
-    ]
-    return "\n".join(rows)
-
-
 PLACES: dict[str, tuple[Path, Callable[[dict[str, Any]], str]]] = {
     "demo": (ROOT / "README.md", demo),
     "tables": (ROOT / "docs" / "point-clouds.md", demo),
     "mnist": (ROOT / "docs" / "images.md", mnist),
-    "swissroll": (ROOT / "docs" / "points2d.md", swissroll),
     "processes_and_solvers": (ROOT / "docs" / "processes-and-solvers.md", processes_and_solvers),
 }
 
