@@ -57,9 +57,10 @@ def scan(root: Path) -> Layout:
     split = "train" in named and (len(named) > 1 or tops <= set(_SPLITS))
     if split:
         # a file beside the splits is of none
-        beside = [i for i, part in enumerate(parts) if not part or part[0] not in _SPLITS]
-        skipped += [(found[i].id, "beside the folders of the splits") for i in beside]
-        found, parts = ([x for i, x in enumerate(each) if i not in set(beside)] for each in (found, parts))
+        beside = {i for i, part in enumerate(parts) if not part or part[0] not in _SPLITS}
+        skipped += [(found[i].id, "beside the folders of the splits") for i in sorted(beside)]
+        found = [picture for i, picture in enumerate(found) if i not in beside]
+        parts = [part for i, part in enumerate(parts) if i not in beside]
     inner = [part[1:] for part in parts] if split else parts
     labels = [part[0] if part else "" for part in inner]
     if len(set(labels)) == 1:
