@@ -29,7 +29,8 @@ class LeNet(nn.Module):
         colors, height, width = shape
         if min(height, width) < 4:
             raise ValueError(f"a classifier needs images of at least 4 x 4 pixels, not {height} x {width}")
-        self.register_buffer("mean", mean.float())
+        # one value a color, not one that is shown three times: files and copies want memory of its own
+        self.register_buffer("mean", mean.float().clone(memory_format=torch.contiguous_format))
         self.register_buffer("scale", torch.tensor(scale))
         layers: list[nn.Module] = []
         while not layers or max(height, width) > _SMALLEST:

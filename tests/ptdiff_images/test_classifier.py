@@ -123,3 +123,14 @@ def test_it_reads_at_least_985_of_1000_digits_of_the_mnist_test_set(tmp_path: Pa
     found = classifier(Images(data=str(REAL)).dataset(), tmp_path)
     assert found.held_out == 10_000
     assert found.accuracy >= 0.985
+
+
+def test_images_of_three_colors_have_one_too(tmp_path: Path) -> None:
+    x, label = torch.rand(12, 3, 8, 8, generator=torch.Generator().manual_seed(0)), torch.arange(12) % 2
+    data = Data((3, 8, 8), ("a", "b"), train=TensorSamples(x[3:], label[3:]), val=TensorSamples(x[:3], label[:3]))
+    # a mean for each color, or one that is shown for all of them
+    for measured in (data.measured(keep=(-3,)), data.measured(keep=())):
+        made = classifier(measured, tmp_path, recipe=TINY)
+        assert torch.equal(made.features(x), classifier(measured, tmp_path, refuse, TINY).features(x))
+        for path in tmp_path.iterdir():
+            path.unlink()
