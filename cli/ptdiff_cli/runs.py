@@ -57,10 +57,11 @@ def compare(
         raise ValueError("--json or --csv, not both")
     if plot is not None and plot.suffix.lower() not in IMAGE_SUFFIXES:
         raise ValueError(f"--plot {plot}: the suffix must be one of {', '.join(IMAGE_SUFFIXES)}")
-    paths = [path for run in runs for path in ([run] if (run / "config.yaml").is_file() else runs_in(run))]
-    if not paths:
-        raise FileNotFoundError(f"there is no run in {', '.join(map(str, runs))}")
-    found = [summary(path) for path in dict.fromkeys(paths)]
+    there = {run: [run] if (run / "config.yaml").is_file() else runs_in(run) for run in runs}
+    empty = [str(run) for run, paths in there.items() if not paths]
+    if empty:
+        raise FileNotFoundError(f"there is no run in {', '.join(empty)}")
+    found = [summary(path) for path in dict.fromkeys(path for paths in there.values() for path in paths)]
     keys = differing(found)
     if as_json:
         show_json([_facts(run, keys) for run in found])

@@ -21,7 +21,7 @@ SCALES = (0.0, 1.0, 2.0, 4.0, 8.0)
 
 
 def classes(subject: Subject) -> Picture:
-    """Samples by class, a column for each."""
+    """Samples by class, a column for each of the first ten."""
     names = _classes(subject)[:COLUMNS]
     each = max(1, subject.many() // len(names)) if subject.together else subject.many(FEW)
     # sample i is of class i modulo their number, as elsewhere

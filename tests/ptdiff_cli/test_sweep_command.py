@@ -111,6 +111,8 @@ def test_runs_are_compared_by_what_differs(ptdiff, grid: Path, tmp_path: Path) -
 
 def test_what_cannot_be_compared_ends_with_two(ptdiff, grid: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     assert ptdiff("runs", "compare", tmp_path).returncode == 2
+    missing = ptdiff("runs", "compare", grid, tmp_path / "nosuch")
+    assert missing.returncode == 2 and "nosuch" in missing.stderr
     done = ptdiff("runs", "compare", grid, "--plot", tmp_path / "curves.pdf")
     assert (done.returncode, IMAGE_SUFFIXES[0] in done.stderr) == (2, True)
     assert ptdiff("runs", "compare", grid, "--json", "--csv").returncode == 2
