@@ -20,7 +20,7 @@ GIVEN: dict[Task, tuple[str, ...]] = {"generate": (), "complete": ("partial",), 
 
 SIZES: dict[Network, dict[Size, dict[str, int]]] = {
     "set-transformer": {
-        "tiny": {"width": 64, "layers": 4, "inducers": 16, "heads": 4},
+        "tiny": {"width": 64, "layers": 4, "inducers": 32, "heads": 1},
         "small": {"width": 96, "layers": 4, "inducers": 16, "heads": 4},
         "base": {"width": 192, "layers": 6, "inducers": 32, "heads": 4},
         "large": {"width": 384, "layers": 8, "inducers": 64, "heads": 8},
