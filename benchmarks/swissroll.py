@@ -3,9 +3,9 @@
     python benchmarks/swissroll.py
 
 Five runs with five seeds, each trained by the recipe that 'ptdiff train -m points2d --data swissroll' takes, and each
-compared with all held-out points.  The floor is what as many training points reach: the distance between two halves of
-the data.  It is a random number too, so the ratio is given to the floor of each evaluation and to the root of the mean
-square of many halves.  Seconds are those of training, as metrics.jsonl counts them.
+compared with 10,000 held-out points.  The floor is what as many training points reach: the distance between two parts
+of the data.  It is a random number too, so the ratio is given to the floor of each evaluation and to the root of the
+mean square of many parts.  Seconds are those of training, as metrics.jsonl counts them.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def measured(folder: Path, seed: int, more: list[str]) -> dict[str, Any]:
 
 
 def between_halves(run: Run) -> float:
-    """Root of the mean square of the distance between two random halves of the data, COUNT points each."""
+    """Root of the mean square of the distance between two random parts of the data, COUNT points each."""
     train = run.modality().dataset().train
     assert train is not None
     found = []
