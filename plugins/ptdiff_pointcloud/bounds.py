@@ -12,10 +12,18 @@ That one is also at least the transport of the points' projections on a line, wh
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+
+from ptdiff_pointcloud.chamfer import Floats, trees_of
+from ptdiff_pointcloud.pairs import spread
+
+if TYPE_CHECKING:
+    from scipy.spatial import cKDTree
 
 NODES = 2.0
 """Nodes of the grid along the longest side of all clouds together, per cube root of the points of a cloud."""
@@ -23,22 +31,20 @@ NODES = 2.0
 DIRECTIONS = 64
 """Lines that clouds are projected on."""
 
-_SAFE = 1 - 1e-9
-"""What rounding can add to a bound that is met exactly."""
-
-Floats = npt.NDArray[np.float64]
+_ROUNDING = 1e-9
+"""Far more than what rounding can add to a bound that is met exactly, as a share of what goes into it."""
 
 
 def chamfer_bound(x: Tensor, y: Tensor) -> Tensor:
     """Nowhere above the Chamfer distances of x (k, n, 3) to y (l, m, 3): float64 (k, l)."""
     there, back = _one_way(x, y, 2)
-    return (there + back) * _SAFE
+    return (there + back) * (1 - _ROUNDING)
 
 
 def emd_bound(x: Tensor, y: Tensor) -> Tensor:
     """Nowhere above the exact earth mover's distances; as many points in x as in y."""
     there, back = _one_way(x, y, 1)
-    return torch.maximum(torch.maximum(there, back), _projected(x, y)) * _SAFE
+    return torch.maximum(torch.maximum(there, back), _projected(x, y)) * (1 - _ROUNDING)
 
 
 def _one_way(x: Tensor, y: Tensor, power: int) -> tuple[Tensor, Tensor]:
@@ -51,8 +57,8 @@ def _one_way(x: Tensor, y: Tensor, power: int) -> tuple[Tensor, Tensor]:
     axes = [low[k] + step * np.arange(count[k]) for k in range(3)]
     grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
     places = [_placed(clouds, low, step, count, grid) for clouds in (a, b)]
-    there = _means(places[0], b, grid, power)
-    back = there if x is y else _means(places[1], a, grid, power)
+    there = _means(places[0], y, grid, power)
+    back = there if x is y else _means(places[1], x, grid, power)
     return torch.from_numpy(there), torch.from_numpy(back).T
 
 
@@ -66,16 +72,16 @@ def _placed(clouds: Floats, low: Floats, step: float, count: npt.NDArray[np.int6
     return node, np.linalg.norm(clouds - grid[node], axis=-1)
 
 
-def _means(placed: Placed, clouds: Floats, grid: Floats, power: int) -> Floats:
-    from scipy.spatial import cKDTree
-
+def _means(placed: Placed, clouds: Tensor, grid: Floats, power: int) -> Floats:
     node, off = placed
-    out = np.empty((len(node), len(clouds)))
-    for column, cloud in enumerate(clouds):
-        field = np.asarray(cKDTree(cloud).query(grid, workers=torch.get_num_threads())[0])
-        least = np.maximum(field[node] - off, 0)
-        out[:, column] = (least if power == 1 else least * least).mean(axis=1)
-    return out
+    used, place = np.unique(node, return_inverse=True)
+    place, nodes, longer = place.reshape(node.shape), grid[used], off * (1 + _ROUNDING)
+
+    def column(tree: cKDTree) -> Floats:
+        least = np.maximum(np.asarray(tree.query(nodes)[0])[place] - longer, 0)
+        return np.asarray((least if power == 1 else least * least).mean(axis=1))
+
+    return np.stack(spread(column, trees_of(clouds)), axis=1)
 
 
 def _projected(x: Tensor, y: Tensor) -> Tensor:
@@ -83,5 +89,10 @@ def _projected(x: Tensor, y: Tensor) -> Tensor:
     generator = torch.Generator().manual_seed(0)
     lines = torch.randn(3, DIRECTIONS, generator=generator, dtype=torch.float64)
     lines = lines / lines.norm(dim=0)
-    a, b = ((clouds.double().cpu() @ lines).sort(dim=1).values for clouds in (x, y))
-    return torch.stack([(cloud - b).abs().mean(dim=1).amax(dim=1) for cloud in a])
+    center = x.double().cpu().mean(dim=(0, 1))
+    a, b = (((clouds.double().cpu() - center) @ lines).sort(dim=1).values.permute(2, 0, 1) for clouds in (x, y))
+    found = torch.zeros(len(x), len(y), dtype=torch.float64)
+    for places_x, places_y in zip(a, b, strict=True):
+        found = torch.maximum(found, torch.cdist(places_x, places_y, p=1))
+    # places have rounding of their own, however near they are
+    return found / x.shape[1] - 1e-12 * torch.maximum(a.abs().amax(), b.abs().amax())

@@ -1,6 +1,6 @@
 """Earth mover's distances between clouds of equally many points, named by how they are computed.
 
-* exact: the mean length |x_i - y_pi(i)| of the best assignment pi, by SciPy's solver.
+* exact: the mean length |x_i - y_pi(i)| of the best assignment pi (assignment.py).
 * sinkhorn: the transport cost sum_ij P_ij |x_i - y_j| of the entropic plan P (Cuturi 2013), in the log domain.  At its
   fixed point never below the exact one, and far above it for near clouds, where the entropy blurs the plan.
 * pointflow and pytorchemd: the approximate matching of Fan et al. (2017, "A point set generation network"), on which
@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ptdiff_pointcloud.assignment import Room, mean_length
 from ptdiff_pointcloud.chamfer import checked
 from ptdiff_pointcloud.pairs import Pairs, in_threads
 
@@ -40,14 +41,11 @@ def exact(x: Tensor, y: Tensor) -> Tensor:
 def exact_pairs(x: Tensor, y: Tensor) -> Pairs:
     """The exact distances of single pairs, in threads."""
     _checked(x, y)
-    from scipy.optimize import linear_sum_assignment
-    from scipy.spatial.distance import cdist
-
     a, b = x.double().cpu().numpy(), y.double().cpu().numpy()
+    room = Room(x.shape[1])
 
-    def one(i: int, j: int) -> float:
-        lengths = cdist(a[i], b[j])
-        return float(lengths[linear_sum_assignment(lengths)].mean())
+    def one(i: int, j: int, ceiling: float) -> float:
+        return mean_length(a[i], b[j], room, ceiling)
 
     return in_threads(one)
 
@@ -83,7 +81,7 @@ def batched(of: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor]
         _checked(x, y)
         step = max(1, _BLOCK.get(x.device.type, 1 << 26) // (x.element_size() * x.shape[1] * y.shape[1]))
 
-        def pairs(i: Tensor, j: Tensor) -> Tensor:
+        def pairs(i: Tensor, j: Tensor, ceiling: Tensor | None = None) -> Tensor:
             blocks = zip(*(torch.split(k.to(x.device), step) for k in (i, j)), strict=True)
             return torch.cat([of(x[a], y[b]) for a, b in blocks])
 

@@ -3,25 +3,36 @@
 x: k clouds; y: l clouds; d(x_i, y_j) is what a :data:`Pairs` function computes for lists of indices i and j.
 
 Most statistics of two sets ask for nearest neighbors alone.  A lower bound of every distance then spares most of
-them: pairs are taken from the lowest bound on, and one whose bound lies above the best distance that either of its
-clouds has so far is nearest to neither.  Its entry is infinity; the minima of rows and columns, and where they are,
-are those of the full matrix.
+them: pairs are taken from the lowest bound on, and one whose bound lies above the best distances that both of its
+clouds have so far is nearest to neither.  The others are told these best distances as a ceiling, and may stop once they
+know that they lie above.  The entry is infinity then; the minima of rows and columns, and where they are, are those of
+the full matrix.
 """
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
 from ptdiff.modality import Progress
 
-Pairs = Callable[[Tensor, Tensor], Tensor]
-"""Indices i and j, int64 (p,) each, to the distances d(x_i, y_j): float64 (p,)."""
+T = TypeVar("T")
+
+
+class Pairs(Protocol):
+    """Indices i and j, int64 (p,) each, to the distances d(x_i, y_j): float64 (p,).
+
+    A distance above its ``ceiling`` (p,) may come out as infinity: what is nearest to nothing need not be known.
+    """
+
+    def __call__(self, i: Tensor, j: Tensor, ceiling: Tensor | None = None) -> Tensor: ...
+
 
 BLOCK = 64
 """Pairs between two looks at the best distances so far."""
@@ -37,17 +48,21 @@ class Kept(Protocol):
     def write(self, distances: Tensor) -> None: ...
 
 
-def in_threads(one: Callable[[int, int], float]) -> Pairs:
-    """The pairs of a function of one pair that lets other threads run, as SciPy's do; torch's number of threads."""
+def spread(work: Callable[..., T], *each: Iterable[Any]) -> list[T]:
+    """What ``map`` gives, of a function that lets other threads run, as SciPy's do; as many threads as torch has."""
+    workers = torch.get_num_threads()
+    if workers == 1:
+        return list(map(work, *each))
+    with ThreadPoolExecutor(workers) as pool:
+        return list(pool.map(work, *each))
 
-    def of(i: Tensor, j: Tensor) -> Tensor:
-        workers = torch.get_num_threads()
-        if workers == 1:
-            found = list(map(one, i.tolist(), j.tolist()))
-        else:
-            with ThreadPoolExecutor(workers) as pool:
-                found = list(pool.map(one, i.tolist(), j.tolist()))
-        return torch.tensor(found, dtype=torch.float64)
+
+def in_threads(one: Callable[[int, int, float], float]) -> Pairs:
+    """The pairs of a function of i, j and a ceiling, :func:`spread`."""
+
+    def of(i: Tensor, j: Tensor, ceiling: Tensor | None = None) -> Tensor:
+        ceilings = [math.inf] * len(i) if ceiling is None else ceiling.tolist()
+        return torch.tensor(spread(one, i.tolist(), j.tolist(), ceilings), dtype=torch.float64)
 
     return of
 
@@ -93,7 +108,7 @@ def matrix(
             out[a[spared], b[spared]] = torch.inf
             a, b = a[~spared], b[~spared]
         if len(a):
-            found = of(a, b).double().cpu()
+            found = (of(a, b) if bound is None else of(a, b, best.needed(a, b))).double().cpu()
             out[a, b] = found
             best.learn(a, b, found)
         if progress is not None:

@@ -20,7 +20,7 @@ from ptdiff_pointcloud import occupancy
 from ptdiff_pointcloud.chamfer import checked
 from ptdiff_pointcloud.distances import DISTANCES, all_distances
 from ptdiff_pointcloud.metrics import Distances, Outcomes, each_alone, grouped, outcomes
-from ptdiff_pointcloud.quality import density_aware_pairs, f_score_pairs
+from ptdiff_pointcloud.quality import matched
 from ptdiff_pointcloud.store import content_hash
 
 
@@ -143,12 +143,8 @@ def _boxed(clouds: Tensor, box: float | None) -> Tensor:
 def _matched(x: Tensor, reference: Tensor, match: Tensor) -> dict[str, Outcomes]:
     """Every reference cloud with the nearest of x; lengths in units of the reference's mean diagonal."""
     unit = float((reference.amax(1) - reference.amin(1)).double().norm(dim=1).mean())
-    x, reference = x.double() / unit, reference.double() / unit
-    i, j = match, torch.arange(len(reference))
-    return {
-        "dcd": each_alone(density_aware_pairs(x, reference)(i, j)),
-        "fscore_1%": each_alone(f_score_pairs(x, reference, 0.01)(i, j)),
-    }
+    distances, scores = matched(x.double() / unit, reference.double() / unit, match, tau=0.01)
+    return {"dcd": each_alone(distances), "fscore_1%": each_alone(scores)}
 
 
 def _occupancy(way: Protocol, sets: list[Tensor], seed: int) -> Score:

@@ -11,54 +11,71 @@ n(y) is how many points of the other cloud have y as their nearest.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor
 
-from ptdiff_pointcloud.chamfer import checked
-from ptdiff_pointcloud.pairs import Pairs, in_threads
+from ptdiff_pointcloud.chamfer import Floats, checked, trees_of
+from ptdiff_pointcloud.pairs import Pairs, in_threads, spread
+
+if TYPE_CHECKING:
+    from scipy.spatial import cKDTree
 
 ALPHA = 1000.0
 """Sharpness of the density-aware distance, per squared unit."""
 
-Floats = npt.NDArray[np.float64]
 Places = npt.NDArray[np.intp]
 
 
-def density_aware_pairs(x: Tensor, y: Tensor, alpha: float = ALPHA) -> Pairs:
+class Neighbors(NamedTuple):
+    """Of every point of two clouds the distance to the nearest one of the other, and which that is."""
+
+    there: Floats
+    nearest: Places
+    back: Floats
+    nearest_back: Places
+
+
+def neighbors(a: cKDTree, b: cKDTree) -> Neighbors:
+    """Of the points of two trees."""
+    return Neighbors(*b.query(a.data), *a.query(b.data))
+
+
+def density_aware(found: Neighbors) -> float:
+    """The density-aware Chamfer distance."""
+
+    def half(distance: Floats, nearest: Places) -> float:
+        crowd = np.bincount(nearest)[nearest]
+        return float((1 - np.exp(-ALPHA * distance * distance) / crowd).mean())
+
+    return (half(found.there, found.nearest) + half(found.back, found.nearest_back)) / 2
+
+
+def f_score(found: Neighbors, tau: float) -> float:
+    """The F-score, in percent; 0 where no point of either cloud is near."""
+    precision, recall = float((found.there <= tau).mean()), float((found.back <= tau).mean())
+    return 200 * precision * recall / (precision + recall) if precision + recall else 0.0
+
+
+def density_aware_pairs(x: Tensor, y: Tensor) -> Pairs:
     """Density-aware Chamfer distances of single pairs of x (k, n, 3) and y (l, m, 3)."""
-
-    def half(distance: Floats, nearest: Places, count: int) -> float:
-        crowd = np.bincount(nearest, minlength=count)[nearest]
-        return float((1 - np.exp(-alpha * distance * distance) / crowd).mean())
-
-    def of(there: Floats, nearest: Places, back: Floats, nearest_back: Places) -> float:
-        return (half(there, nearest, len(back)) + half(back, nearest_back, len(there))) / 2
-
-    return _by_neighbors(x, y, of)
-
-
-def f_score_pairs(x: Tensor, y: Tensor, tau: float) -> Pairs:
-    """F-scores of single pairs, in percent; 0 where no point of either is near."""
-
-    def of(there: Floats, _: Places, back: Floats, __: Places) -> float:
-        precision, recall = float((there <= tau).mean()), float((back <= tau).mean())
-        return 200 * precision * recall / (precision + recall) if precision + recall else 0.0
-
-    return _by_neighbors(x, y, of)
-
-
-def _by_neighbors(x: Tensor, y: Tensor, of: Callable[[Floats, Places, Floats, Places], float]) -> Pairs:
     checked(x, y)
-    from scipy.spatial import cKDTree
+    trees_x = trees_of(x)
+    trees_y = trees_x if y is x else trees_of(y)
+    return in_threads(lambda i, j, _: density_aware(neighbors(trees_x[i], trees_y[j])))
 
-    trees_x = [cKDTree(cloud) for cloud in x.double().cpu().numpy()]
-    trees_y = trees_x if y is x else [cKDTree(cloud) for cloud in y.double().cpu().numpy()]
 
-    def one(i: int, j: int) -> float:
-        a, b = trees_x[i], trees_y[j]
-        return of(*b.query(a.data), *a.query(b.data))
+def matched(x: Tensor, y: Tensor, match: Tensor, tau: float) -> tuple[Tensor, Tensor]:
+    """Density-aware distances and F-scores of each y_j (k, m, 3) with x_match(j): float64 (k,) each."""
+    checked(x, y)
+    trees_x = trees_of(x)
 
-    return in_threads(one)
+    def both(i: int, tree: cKDTree) -> tuple[float, float]:
+        found = neighbors(trees_x[i], tree)
+        return density_aware(found), f_score(found, tau)
+
+    distances, scores = torch.tensor(spread(both, match.tolist(), trees_of(y)), dtype=torch.float64).T
+    return distances, scores

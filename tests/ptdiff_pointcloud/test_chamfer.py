@@ -1,5 +1,7 @@
 """The Chamfer distance against its definition, by brute force and by SciPy."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -21,7 +23,7 @@ def brute(x: Tensor, y: Tensor) -> Tensor:
     return torch.tensor(np.array(rows))
 
 
-@pytest.mark.parametrize("points", [(1, 1), (64, 64), (64, 90), (1100, 1100), (700, 1300)])
+@pytest.mark.parametrize("points", [(1, 1), (64, 64), (64, 90), (767, 700), (1100, 1100), (700, 1300)])
 def test_it_is_the_definition(points: tuple[int, int]) -> None:
     x, y = clouds(3, points[0], 0), clouds(4, points[1], 1)
     torch.testing.assert_close(chamfer(x, y), brute(x, y), rtol=1e-9, atol=1e-12)
@@ -48,10 +50,32 @@ def test_far_from_the_origin_small_distances_survive() -> None:
     torch.testing.assert_close(chamfer(x, y), brute(x, y), rtol=1e-6, atol=0)
 
 
-def test_equal_clouds_are_at_distance_zero() -> None:
-    x = clouds(3, 30, 0)
-    order = torch.randperm(30, generator=torch.Generator().manual_seed(0))
-    assert chamfer(x, x[:, order]).diagonal().max() < 1e-14
+@pytest.mark.parametrize("points", [30, 800])
+def test_equal_clouds_are_at_distance_zero(points: int) -> None:
+    x = clouds(3, points, 0)
+    order = torch.randperm(points, generator=torch.Generator().manual_seed(0))
+    assert not chamfer(x, x[:, order]).diagonal().any()
+
+
+@pytest.mark.parametrize("points", [200, 800])
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda x: x + 1e-7 * x.flip(1),  # near copies
+        lambda x: x * torch.tensor([1.0, 0, 0]),  # on a line
+        lambda x: torch.ones_like(x),
+        lambda x: x.round(decimals=0),  # many at one place
+        lambda x: torch.cat([x[:, 1:], torch.full_like(x[:, :1], 1e6)], 1),  # one far off
+        lambda x: 1e-9 * x,
+        lambda x: torch.cat([x[:1], x[1:] + 1e7]),  # clouds far from each other
+        lambda x: x.mul(20).exp(),
+    ],
+)
+def test_six_digits_are_right_whatever_the_clouds(points: int, spoil: Callable[[Tensor], Tensor]) -> None:
+    x = clouds(3, points, 5).double()
+    y = torch.cat([x[:1], clouds(2, points, 6).double()])
+    for a, b in ((spoil(x), y), (spoil(x), spoil(y)), (x, spoil(x))):
+        torch.testing.assert_close(chamfer(a, b), brute(a, b), rtol=1e-6, atol=0)
 
 
 @pytest.mark.parametrize("among", [False, True])

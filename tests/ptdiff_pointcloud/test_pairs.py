@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from ptdiff_pointcloud.bounds import chamfer_bound
+from ptdiff_pointcloud.bounds import chamfer_bound, emd_bound
 from ptdiff_pointcloud.chamfer import chamfer, chamfer_pairs
-from ptdiff_pointcloud.distances import all_distances, nearest_clouds
+from ptdiff_pointcloud.distances import DISTANCES, all_distances, nearest_clouds
 from ptdiff_pointcloud.pairs import Pairs, matrix
 from ptdiff_pointcloud.store import Matrix, content_hash
 
@@ -21,9 +21,9 @@ def clouds(count: int, points: int, seed: int) -> Tensor:
 
 
 def counted(of: Pairs, calls: list[int]) -> Pairs:
-    def pairs(i: Tensor, j: Tensor) -> Tensor:
+    def pairs(i: Tensor, j: Tensor, ceiling: Tensor | None = None) -> Tensor:
         calls.append(len(i))
-        return of(i, j)
+        return of(i, j, ceiling)
 
     return pairs
 
@@ -43,11 +43,22 @@ def test_equal_points_have_a_bound_too() -> None:
     assert not chamfer_bound(torch.ones(2, 5, 3), torch.ones(3, 4, 3)).any()
 
 
+@pytest.mark.parametrize("offset", [0.0, 1e6])
+def test_bounds_of_copies_are_zero_wherever_they_are(offset: float) -> None:
+    x = torch.cat([clouds(4, 60, 16), clouds(4, 60, 17) + 300]).double() + offset
+    for bound in (chamfer_bound(x, x), emd_bound(x, x[:, torch.randperm(60)])):
+        assert bound.diagonal().max() <= 0
+
+
+@pytest.mark.parametrize(("kind", "number", "points"), [("cd", 60, 40), ("cd", 20, 800), ("emd_exact", 20, 150)])
 @pytest.mark.parametrize("among", [False, True])
-def test_pruning_keeps_every_least_distance_and_its_place(among: bool) -> None:
-    x = clouds(90, 40, 2)
-    y = None if among else clouds(80, 40, 3)
-    full, few = chamfer(x, y), all_distances("cd", x, y, nearest=True)
+def test_pruning_keeps_every_least_distance_and_its_place(
+    monkeypatch: pytest.MonkeyPatch, kind: str, number: int, points: int, among: bool
+) -> None:
+    monkeypatch.setattr("ptdiff_pointcloud.pairs.BLOCK", 16)
+    x = clouds(number, points, 2)
+    y = None if among else clouds(number - 4, points, 3)
+    full, few = all_distances(kind, x, y), all_distances(kind, x, y, nearest=True)
     if among:
         full.fill_diagonal_(torch.inf)
         few.fill_diagonal_(torch.inf)
@@ -57,6 +68,17 @@ def test_pruning_keeps_every_least_distance_and_its_place(among: bool) -> None:
     finite = few.isfinite()
     assert torch.equal(full[finite], few[finite])
     assert finite.double().mean() < 0.5
+
+
+@pytest.mark.parametrize(("kind", "points"), [("cd", 20), ("cd", 800), ("emd_exact", 20), ("emd_exact", 150)])
+def test_a_ceiling_hides_nothing_below_it(kind: str, points: int) -> None:
+    x, y = clouds(8, points, 18), clouds(8, points, 19)
+    i, j = torch.cartesian_prod(torch.arange(8), torch.arange(8)).T
+    of = DISTANCES[kind].pairs(x, y)
+    true = of(i, j)
+    assert torch.equal(of(i, j, true), true)
+    half = of(i, j, 0.3 * true)
+    assert torch.equal(half[half.isfinite()], true[half.isfinite()])
 
 
 def test_rows_alone_need_fewer_pairs() -> None:
@@ -72,7 +94,7 @@ def test_rows_alone_need_fewer_pairs() -> None:
 
 
 def test_threads_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    x = clouds(12, 300, 6)
+    x = clouds(12, 800, 6)
     alone = all_distances("cd", x, nearest=True)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
     assert torch.equal(alone, all_distances("cd", x, nearest=True))
@@ -101,10 +123,10 @@ def test_an_interrupted_matrix_goes_on_where_it_was(
     whole = matrix(chamfer_pairs(x, y), (40, 40), among=among, bound=bound)
     calls: list[int] = []
 
-    def interrupted(i: Tensor, j: Tensor) -> Tensor:
+    def interrupted(i: Tensor, j: Tensor, ceiling: Tensor | None = None) -> Tensor:
         if sum(calls) >= 64:
             raise KeyboardInterrupt
-        return counted(chamfer_pairs(x, y), calls)(i, j)
+        return counted(chamfer_pairs(x, y), calls)(i, j, ceiling)
 
     with pytest.raises(KeyboardInterrupt):
         matrix(interrupted, (40, 40), among=among, bound=bound, kept=kept)

@@ -14,7 +14,7 @@ from ptdiff_pointcloud import PointCloud, occupancy
 from ptdiff_pointcloud.chamfer import chamfer
 from ptdiff_pointcloud.metrics import Distances, grouped, outcomes
 from ptdiff_pointcloud.protocols import PROTOCOLS, compare
-from ptdiff_pointcloud.quality import density_aware_pairs, f_score_pairs
+from ptdiff_pointcloud.quality import density_aware_pairs, matched
 
 
 def shapes(count: int, points: int, first: int) -> Tensor:
@@ -165,9 +165,11 @@ def test_density_aware_chamfer_and_f_score_are_their_definitions() -> None:
             crowd = [sum(m.argmin(1) == j) for j in m.argmin(1)]
             halves.append(np.mean([1 - np.exp(-1000 * s.min() ** 2) / c for s, c in zip(m, crowd, strict=True)]))
         at = torch.tensor([i])
-        assert density_aware_pairs(x, y)(at, at).item() == pytest.approx(sum(halves) / 2, abs=1e-9)
+        distance, found = (values.item() for values in matched(x, y[at], at, 0.05))
+        assert distance == pytest.approx(sum(halves) / 2, abs=1e-9)
+        assert density_aware_pairs(x, y)(at, at).item() == distance
         precision, recall = (d.min(1) <= 0.05).mean(), (d.min(0) <= 0.05).mean()
         assert precision + recall > 0
         score = 200 * precision * recall / (precision + recall)
-        assert f_score_pairs(x, y, 0.05)(at, at).item() == pytest.approx(score)
-    assert f_score_pairs(x, y + 100, 0.05)(torch.tensor([0]), torch.tensor([0])).item() == 0
+        assert found == pytest.approx(score)
+    assert not matched(x, y + 100, torch.tensor([0, 1, 2]), 0.05)[1].any()
