@@ -75,9 +75,30 @@ def mnist(result: dict[str, Any]) -> str:
     return "\n".join(rows)
 
 
+def metrics_speed(result: dict[str, Any]) -> str:
+    """What the metrics of point clouds cost."""
+    rows = ["| what | threads | cost |", "|---|---|---|"]
+    names = {"chamfer_ms_a_pair": "Chamfer distance", "exact_emd_ms_a_pair": "exact EMD"}
+    for key, name in names.items():
+        for points, cost in result["one_thread"][key].items():
+            rows.append(f"| {name} of one pair, {int(points):,} points | 1 | {cost:.2g} ms |")
+    threads = next(int(key.removesuffix("_threads")) for key in result if key.endswith("_threads"))
+    several = result[f"{threads}_threads"]
+    for key, name in {"1nna_cd": "1-NNA-CD", "1nna_emd_exact": "1-NNA-EMD, exact"}.items():
+        for row in several[key]:
+            of = "ten classes" if row["classes"] == "ten" else f"{row['classes']}s alone"
+            what = f"{name}, {row['clouds']} against {row['clouds']} clouds of {row['points']:,} points, {of}"
+            share = f"{row['pairs_computed']:.1%} of the pairs to the end"
+            rows.append(f"| {what} | {threads} | {row['seconds']:.0f} s, {share} |")
+    whole = several["full_set_with_floor_300_of_2048_seconds"]
+    rows.append(f"| `full-set` with its floor, three times 300 clouds of 2,048 points | {threads} | {whole:.0f} s |")
+    return "\n".join(rows)
+
+
 PLACES: dict[str, tuple[Path, Callable[[dict[str, Any]], str]]] = {
     "demo": (ROOT / "README.md", demo),
     "tables": (ROOT / "docs" / "point-clouds.md", demo),
+    "metrics_speed": (ROOT / "docs" / "metrics.md", metrics_speed),
     "mnist": (ROOT / "docs" / "images.md", mnist),
     "processes_and_solvers": (ROOT / "docs" / "processes-and-solvers.md", processes_and_solvers),
 }

@@ -82,6 +82,7 @@ def main() -> None:
     part = 10 if quick else 1
     # what is imported late must not count
     compare(*(shapes(4, 16, k) for k in (0, 10, 20)))
+    all_distances("emd_exact", shapes(2, 16, 0))
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     result: dict[str, Any] = {

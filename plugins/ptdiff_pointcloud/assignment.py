@@ -1,17 +1,17 @@
 """The best assignment between two clouds of equally many points: exact, and quick by good potentials.
 
-c_ij = |a_i - b_j|, the lengths (n, n).  Potentials u, v with u_i + v_j <= c_ij prove that no assignment has a mean length
-below mean u + mean v (Kantorovich's duality).  The reduced lengths r_ij = c_ij - u_i - v_j >= 0 have the same best
-assignment, and the better the potentials, the less SciPy's solver (Crouse 2016), which lengthens shortest paths, has to
-search: it does no such preparation itself.
+c_ij = |a_i - b_j|, the lengths (n, n).  Potentials u, v with u_i + v_j <= c_ij prove that no assignment has a mean
+length below mean u + mean v (Kantorovich's duality).  The reduced lengths r_ij = c_ij - u_i - v_j >= 0 have the same
+best assignment, and the better the potentials, the shorter the paths that SciPy's solver (Crouse 2016) has to search:
+it prepares nothing itself.
 
 Potentials come from Sinkhorn's iteration on K = exp(-r / e), at two values of e one after the other,
 
     q_j = 1 / sum_i p_i K_ij        p_i = 1 / sum_j K_ij q_j        u_i += e log p_i,   v_j += e log q_j,
 
 over-relaxed (Thibault et al. 2021, "Overrelaxed Sinkhorn-Knopp algorithm for regularized optimal transport"), which
-takes a tenth of the rounds.  What they lack is made good by taking off the least entries of columns and rows: so any
-numbers at all make potentials, and float32 is enough to find them.
+takes a tenth of the rounds.  Then the least entries of columns and rows are taken off: so any numbers at all make
+potentials, and float32 is enough to find them.
 """
 
 from __future__ import annotations
