@@ -108,6 +108,7 @@ class Config(_Section):
     options: dict[str, Any] = {}
     process: Choice = {"name": "flow"}
     prediction: str = "velocity"
+    objective: Choice = {"name": "denoise"}
     density: Choice = {"name": "logit-normal"}
     weighting: Choice = {"name": "prediction"}
     loss: Choice = {"name": "l2"}

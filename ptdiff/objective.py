@@ -13,16 +13,21 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Self
 
 import torch
 from torch import Tensor, nn
 
 from ptdiff.data import Condition
 from ptdiff.denoiser import NetworkDenoiser
-from ptdiff.names import described
-from ptdiff.process import Level
+from ptdiff.density import Density
+from ptdiff.names import choose, described
+from ptdiff.process import Level, Process
 from ptdiff.weight import LogDensity, Setting, Weighting, out_squared
 from ptdiff.weighting import WEIGHTINGS, Prediction, Uncertainty
+
+if TYPE_CHECKING:
+    from ptdiff.config import Config
 
 
 @dataclass(frozen=True)
@@ -136,6 +141,10 @@ class Objective:
         if isinstance(self.weighting, Uncertainty):
             object.__setattr__(self, "log_variance", LogVariance())
 
+    def at(self, progress: float) -> Self:
+        """The objective when so much of the run is over, 0 to 1: the same throughout."""
+        return self
+
     def x0_weight(self, level: Level, prediction: str) -> Tensor:
         """w, in the shape of the level."""
         return self.weighting.factors(level, Setting(prediction, self.log_density)).at(level)
@@ -166,6 +175,24 @@ class Objective:
             return losses
         u: Tensor = self.log_variance(level)
         return torch.exp(-u) * losses + u
+
+
+@dataclass(frozen=True)
+class Denoise:
+    """The posterior mean E[x_0 | x]: the estimate against the data, by weighting and loss."""
+
+    def check(self, config: Config, denoiser: NetworkDenoiser) -> None:
+        """ValueError for a configuration or a network that does not go with this."""
+
+    def density(self, density: Density, process: Process) -> Density:
+        """The levels to train on, of those that the configuration asks for."""
+        return density
+
+    def objective(self, config: Config, log_density: LogDensity) -> Objective:
+        """What is made small."""
+        return Objective(
+            choose("weighting", WEIGHTINGS, config.weighting), choose("loss", LOSSES, config.loss), log_density
+        )
 
 
 def _weighted(residual: Tensor, weight: Tensor) -> Tensor:

@@ -54,6 +54,17 @@ class Gaussian:
         spread = wide.alpha.square() * variance + wide.sigma.square()
         return mean + _gain(wide.alpha, variance, spread) * (x - wide.alpha * mean)
 
+    def end(self, x: Tensor, level: Level, cond: Condition, /) -> Tensor:
+        """Where the probability flow through x ends, mu + s (x - alpha mu) / sqrt(alpha^2 s^2 + sigma^2).
+
+        The exact consistency function; a denoiser too, but not E[x_0|x].
+        """
+        wide = level.like(x)
+        mean, std = self.mean.to(x), self.std.to(x)
+        return mean + _gain(std, torch.ones_like(std), torch.hypot(wide.alpha * std, wide.sigma)) * (
+            x - wide.alpha * mean
+        )
+
     def log_prob(self, x: Tensor, level: Level | None = None) -> Tensor:
         """log p_t(x), (b,): x is normal with mean alpha mu and variance alpha^2 s^2 + sigma^2."""
         wide = (clean(x) if level is None else level).like(x)

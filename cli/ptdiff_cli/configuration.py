@@ -65,6 +65,7 @@ def _choices(config: Config) -> None:
     """Every name and option of the configuration is right before anything is written."""
     import torch
 
+    from ptdiff.consistency import OBJECTIVES
     from ptdiff.coupling import COUPLINGS
     from ptdiff.denoiser import PREDICTIONS, check_prediction
     from ptdiff.density import DENSITIES
@@ -79,6 +80,7 @@ def _choices(config: Config) -> None:
     from ptdiff.weighting import WEIGHTINGS
 
     process = choose("process", PROCESSES, config.process)
+    choose("objective", OBJECTIVES, config.objective)
     choose("density", DENSITIES, config.density)
     choose("weighting", WEIGHTINGS, config.weighting)
     choose("loss", LOSSES, config.loss)

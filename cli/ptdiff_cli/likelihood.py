@@ -53,6 +53,10 @@ def likelihood(
     if out is not None and out.suffix != ".npz":
         raise ValueError(f"--out {out}: values of samples are written to a file that ends in .npz")
     found = Run.open(run)
+    if found.config.objective["name"] != "denoise":
+        raise ValueError(
+            "a network trained for consistency estimates no E[x0 | x], and so has no likelihood by the flow"
+        )
     choice = found.config.process if process is None else {"name": process}
     path = Flowline(choose("process", PROCESSES, choice), steps, sigma_min)
     kind: Divergence = Exact() if exact else Hutchinson(8 if probes is None else probes)

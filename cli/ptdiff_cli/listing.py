@@ -77,6 +77,7 @@ def processes(as_json: Json = False) -> None:
 
 def catalogs() -> dict[str, Mapping[str, type[Any]]]:
     """Every catalog of choices, by the key of the configuration that takes one of them."""
+    from ptdiff.consistency import OBJECTIVES
     from ptdiff.coupling import COUPLINGS
     from ptdiff.density import DENSITIES
     from ptdiff.grid import SPACINGS
@@ -93,6 +94,7 @@ def catalogs() -> dict[str, Mapping[str, type[Any]]]:
 
     return {
         "process": PROCESSES,
+        "objective": OBJECTIVES,
         "density": DENSITIES,
         "weighting": WEIGHTINGS,
         "loss": LOSSES,

@@ -7,6 +7,7 @@ one step after another, with the gain g = alpha s^2 / v of E[x_0|x] and V the va
     Langevin step   V <- (1 - size sigma^2 / 2 v)^2 V + size sigma^2        at rest V = v / (1 - size sigma^2 / 4 v)
     DDPM step       V <- c^2 V + (noise beta~)^2      beta~^2 and c from the posterior q(x_t | x_s, x_0), Bayes' rule
     exact flow      V <- V v_t / v_s                  what a base of a good order does with many steps
+    consistency     V <- alpha_t^2 g_s^2 V + sigma_t^2
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 from ptdiff.solvers import Solver
+from ptdiff.solvers.consistency import MultistepConsistency
 from ptdiff.solvers.exponential import DDPM
 from ptdiff.solvers.langevin import Corrector, Langevin
 from ptdiff.solvers.table import Pair
@@ -55,7 +57,8 @@ def _ancestral(levels: Sequence[Pair], std: float, noise: Callable[[float], floa
 def variance(solver: Solver, levels: Sequence[Pair], std: float) -> float:
     """Variance of x at the last of ``levels``, all of them noisy, for data of standard deviation ``std``.
 
-    Exact for langevin, and for ddpm with the lower variance, tempered or not; for a corrector as exact as its base.
+    Exact for langevin, consistency, and ddpm with the lower variance, tempered or not; for a corrector as exact as its
+    base.
     Raises TypeError for a solver whose limit nobody has written down here.
     """
     match solver:
@@ -63,6 +66,11 @@ def variance(solver: Solver, levels: Sequence[Pair], std: float) -> float:
             found = _dynamics(_spread(levels[0], std), levels[0], std, size, repeats)
             for s, t in pairwise(levels):
                 found = _dynamics(found * (t[0] / s[0]) ** 2, t, std, size, repeats)
+            return found
+        case MultistepConsistency():
+            found = _spread(levels[0], std)
+            for s, t in pairwise(levels):
+                found = (t[0] * s[0] * std**2 / _spread(s, std)) ** 2 * found + t[1] ** 2
             return found
         case Corrector(base, snr, repeats) if base.order > 0:
             found = _spread(levels[0], std)

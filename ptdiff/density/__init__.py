@@ -4,6 +4,7 @@ from ptdiff.density.form import LEAST, MOST, Density, stratified
 from ptdiff.density.loss_aware import LossAware
 from ptdiff.density.of_ratio import Cosine, CosineInterpolated, LogLogistic, LogNormal, LogUniform, SplitLogNormal
 from ptdiff.density.of_time import LogitNormal, Mode, Uniform
+from ptdiff.density.truncated import Truncated
 
 __all__ = [
     "DENSITIES",
@@ -19,6 +20,7 @@ __all__ = [
     "LossAware",
     "Mode",
     "SplitLogNormal",
+    "Truncated",
     "Uniform",
     "stratified",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ptdiff.solvers.adaptive import Adaptive
 from ptdiff.solvers.ancestral import DPM2Ancestral, DPMpp2SAncestral, EulerAncestral
 from ptdiff.solvers.churn import Churn
+from ptdiff.solvers.consistency import MultistepConsistency
 from ptdiff.solvers.deis import DEIS
 from ptdiff.solvers.dormand_prince import Dopri5
 from ptdiff.solvers.dpm_adaptive import DPMAdaptive
@@ -64,6 +65,7 @@ SOLVERS: dict[str, type[Solver]] = {
     "seeds-2": SEEDS2,
     "seeds-3": SEEDS3,
     "langevin": Langevin,
+    "consistency": MultistepConsistency,
     "churn": Churn,
     "restart": Restart,
     "resample": Resample,

@@ -151,7 +151,9 @@ def _fit(
     rate: float,
 ) -> Outcome:
     plan = run.config.training
-    validations = plan.validations if data.val is not None and len(data.val) else 0
+    # the error of the estimate is least at the posterior mean, and says nothing of other objectives
+    measured = data.val is not None and len(data.val) > 0 and run.config.objective["name"] == "denoise"
+    validations = plan.validations if measured else 0
     callbacks: list[pl.Callback] = [
         _Restore(run, observer),
         *([Validations(run, data, observer)] if validations else []),

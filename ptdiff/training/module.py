@@ -18,13 +18,13 @@ import torch
 from torch import Tensor
 
 from ptdiff.config import Config
+from ptdiff.consistency import OBJECTIVES
 from ptdiff.coupling import COUPLINGS
 from ptdiff.data import Condition, Data
 from ptdiff.denoiser import NetworkDenoiser
 from ptdiff.density import DENSITIES, LossAware
 from ptdiff.names import choose
 from ptdiff.noise import Stream, mix
-from ptdiff.objective import LOSSES, Objective
 from ptdiff.process import PROCESSES, Level
 from ptdiff.training.bands import Bands
 from ptdiff.training.best import best_of
@@ -36,7 +36,6 @@ from ptdiff.training.noise_scale import EVERY, NoiseScale
 from ptdiff.training.optimizer import OPTIMIZERS
 from ptdiff.training.schedule import SCHEDULES
 from ptdiff.training.shards import Shards
-from ptdiff.weighting import WEIGHTINGS
 
 PATIENCE = 10
 """So many steps without a finite gradient in a row are a divergence."""
@@ -59,14 +58,13 @@ class DiffusionModule(pl.LightningModule):
             raise ValueError("there are no training samples")
         self.denoiser, self.config, self.plan = denoiser, config, config.training
         self.process = choose("process", PROCESSES, config.process)
-        density = choose("density", DENSITIES, config.density)
+        goal, density = choose("objective", OBJECTIVES, config.objective), choose("density", DENSITIES, config.density)
+        goal.check(config, denoiser)
         noise, coupling = choose("noise", NOISES, config.noise), choose("coupling", COUPLINGS, config.coupling)
         self.history = LossHistory(density) if isinstance(density, LossAware) else None
-        self.draws = Draws(
-            config, data, data.train, self.process, density, noise, self.history, coupling, denoiser.code
-        )
-        weighting, loss = choose("weighting", WEIGHTINGS, config.weighting), choose("loss", LOSSES, config.loss)
-        self.objective = Objective(weighting, loss, self.draws.log_density)
+        drawn = goal.density(density, self.process)
+        self.draws = Draws(config, data, data.train, self.process, drawn, noise, self.history, coupling, denoiser.code)
+        self.objective = goal.objective(config, self.draws.log_density)
         self.objective.check(self.draws.extremes(), denoiser.prediction)
         # its parameters, if it has any, are trained with the network's, and no part of the denoiser
         self.log_variance = self.objective.log_variance
@@ -156,7 +154,8 @@ class DiffusionModule(pl.LightningModule):
         half = self.plan.precision == "bf16"
         with torch.autocast(x.device.type, dtype=torch.bfloat16) if half else nullcontext():
             told, penalty = random.condition(self.denoiser, x, cond)
-            losses = self.objective(self.denoiser, x, random.eps, random.level, told) + penalty
+            objective = self.objective.at(self.progress)
+            losses = objective(self.denoiser, x, random.eps, random.level, told) + penalty
         return losses if random.importance is None else losses * random.importance
 
     def training_step(self, steps: range) -> None:

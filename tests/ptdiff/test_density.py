@@ -23,6 +23,7 @@ from ptdiff.density import (
     LossAware,
     Mode,
     SplitLogNormal,
+    Truncated,
     Uniform,
     stratified,
 )
@@ -120,6 +121,21 @@ def test_the_density_integrates_to_one(density: str, process: str) -> None:
     p = torch.exp(which.log_density(lam, under))
     # the first and the last point may lie on the border, where the density jumps to zero
     assert float(torch.trapezoid(p[1:-1], lam[1:-1])) == pytest.approx(1, abs=2e-3)
+
+
+@pytest.mark.parametrize("process", ["flow", "ve"])
+@pytest.mark.parametrize("density", EACH)
+def test_a_truncated_density_is_its_base_given_that_there_is_not_more_noise(density: str, process: str) -> None:
+    which, under, u = EACH[density], PROCESSES[process](), torch.linspace(0.01, 0.99, 99, dtype=F64)
+    cut = Truncated.of(which, under, 1.0)
+    found = cut.levels(u, under)
+    assert float(found.angle.max()) <= 1.0
+    torch.testing.assert_close(found.angle, which.levels(u * cut.share, under).angle)
+    assert float(which.levels(torch.tensor([cut.share], dtype=F64), under).angle) == pytest.approx(1.0, abs=1e-6)
+    lam = found.half_log_snr
+    torch.testing.assert_close(cut.log_density(lam, under), which.log_density(lam, under) - math.log(cut.share))
+    beyond = torch.tensor([-math.log(math.tan(1.1))], dtype=F64)
+    assert float(cut.log_density(beyond, under)) == -math.inf
 
 
 @pytest.mark.parametrize("density", EACH)
