@@ -53,8 +53,8 @@ class Images(Modality):
     multipliers: tuple[int, ...] | None = option(None, "channels at each resolution of the U-Net, as [1, 2, 4]")
     attention: int | None = option(None, "how many of the coarsest resolutions of the U-Net have attention")
     linear_attention: bool | None = option(None, "linear attention at the other resolutions of the U-Net")
-    resample: Literal["strided", "unshuffle", "bilinear", "transpose"] | None = option(
-        None, "how the U-Net halves and doubles: strided unless set"
+    resample: Literal["strided", "unshuffle", "bilinear", "transpose", "block", "bilinear-block"] | None = option(
+        None, "how the U-Net halves and doubles: strided unless set; block: inside residual blocks, as ADM"
     )
     encoder: Literal["standard", "skip", "residual"] | None = option(
         None, "how the U-Net sees the image again where it is coarser: standard (not at all) unless set"
@@ -62,10 +62,14 @@ class Images(Modality):
     decoder: Literal["standard", "skip"] | None = option(
         None, "skip: every resolution of the U-Net draws its part of the image; standard unless set"
     )
-    norm: Literal["group", "rms", "instance"] | None = option(None, "of the U-Net: group unless set")
-    activation: Literal["silu", "gelu", "mish", "relu", "leaky-relu", "elu", "softplus", "tanh", "sigmoid"] | None = (
-        option(None, "of the U-Net: silu unless set")
+    embedding: Literal["positional", "fourier", "learned"] | None = option(
+        None, "frequencies by which the network is told the noise level: positional (octaves) unless set"
     )
+    norm: Literal["group", "rms", "instance", "none"] | None = option(None, "of the U-Net: group unless set")
+    activation: (
+        Literal["silu", "gelu", "mish", "relu", "leaky-relu", "elu", "softplus", "tanh", "sigmoid", "none"] | None
+    ) = option(None, "of the U-Net: silu (also called swish) unless set")
+    kernel: int | None = option(None, "side of the convolutions of the U-Net, odd: 3 unless set")
     circular: bool | None = option(None, "a U-Net without edges: what leaves on one side comes in on the other")
     dropout: float | None = option(None, "rate of dropout in the blocks of the network")
     self_conditioning: bool | None = option(None, "show the network its own last estimate")

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ptdiff.data import Condition
+from ptdiff.embedding import Frequencies
 from ptdiff_images.attention import attend
 from ptdiff_images.inputs import Shape, Told, padded, patch_of, with_estimate
 
@@ -86,6 +87,7 @@ class DiT(nn.Module):
         layers: int = 6,
         heads: int = 4,
         finest: int = 8,
+        embedding: Frequencies = "positional",
         dropout: float = 0.0,
         self_conditioning: bool = False,
     ) -> None:
@@ -96,7 +98,7 @@ class DiT(nn.Module):
         folded = shape[0] * self.patch**2
         grid = [-(-side // self.patch) for side in shape[1:]]
         self.register_buffer("positions", positions(grid[0], grid[1], width), persistent=False)
-        self.told = Told(width, classes, augment)
+        self.told = Told(width, classes, augment, embedding)
         self.lift = nn.Linear(folded * (2 if self_conditioning else 1), width)
         self.layers = nn.ModuleList(Layer(width, heads, dropout) for _ in range(layers))
         self.modulation, self.head = Modulation(width, 2), zero_linear(width, folded)

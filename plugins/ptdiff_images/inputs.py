@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ptdiff.data import Condition
-from ptdiff.embedding import LevelEmbedding
+from ptdiff.embedding import Frequencies, LevelEmbedding
 
 Shape = tuple[int, int, int]
 """Colors, height, width."""
@@ -39,9 +39,9 @@ class Told(nn.Module):
     augment: how many numbers ``cond["augment"]`` has for each sample; zeros, like none, mean an image as it is.
     """
 
-    def __init__(self, width: int, classes: int, augment: int) -> None:
+    def __init__(self, width: int, classes: int, augment: int, frequencies: Frequencies = "positional") -> None:
         super().__init__()
-        self.level = LevelEmbedding(width, classes)
+        self.level = LevelEmbedding(width, classes, frequencies=frequencies)
         # without a bias: an image as it is adds nothing (Karras et al. 2022, appendix F.2)
         self.augment = nn.Linear(augment, width, bias=False) if augment else None
 

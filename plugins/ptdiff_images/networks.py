@@ -15,23 +15,24 @@ if TYPE_CHECKING:
 
 Network = Literal["unet", "dit", "basic"]
 Size = Literal["tiny", "small", "base", "large"]
-Resample = Literal["strided", "unshuffle", "bilinear", "transpose"]
+Resample = Literal["strided", "unshuffle", "bilinear", "transpose", "block", "bilinear-block"]
 Encoder = Literal["standard", "skip", "residual"]
 Decoder = Literal["standard", "skip"]
-Norm = Literal["group", "rms", "instance"]
-Activation = Literal["silu", "gelu", "mish", "relu", "leaky-relu", "elu", "softplus", "tanh", "sigmoid"]
+Norm = Literal["group", "rms", "instance", "none"]
+Activation = Literal["silu", "gelu", "mish", "relu", "leaky-relu", "elu", "softplus", "tanh", "sigmoid", "none"]
 
-_STYLE: dict[str, Any] = {"norm": "group", "activation": "silu", "circular": False, "dropout": 0.0}
+_STYLE: dict[str, Any] = {"norm": "group", "activation": "silu", "kernel": 3, "circular": False, "dropout": 0.0}
 _UNET: dict[str, Any] = {
     "attention": 1,
     "linear_attention": False,
     "resample": "strided",
     "encoder": "standard",
     "decoder": "standard",
+    "embedding": "positional",
     "self_conditioning": False,
     **_STYLE,
 }
-_DIT: dict[str, Any] = {"dropout": 0.0, "self_conditioning": False}
+_DIT: dict[str, Any] = {"embedding": "positional", "dropout": 0.0, "self_conditioning": False}
 
 SIZES: dict[Network, dict[Size, dict[str, Any]]] = {
     "unet": {
@@ -68,6 +69,8 @@ def sized(network: Network, size: Size, options: Mapping[str, Any]) -> dict[str,
         if not numbers or any(type(n) is int and n < least for n in numbers):
             raise ValueError(f"{name} must be at least {least}, not {value}")
     found = {**preset, **chosen}
+    if found.get("kernel", 1) % 2 == 0:
+        raise ValueError(f"kernel must be odd, to have a middle, not {found['kernel']}")
     if not 0 <= found.get("dropout", 0) < 1:
         raise ValueError(f"dropout must be at least 0 and less than 1, not {found['dropout']}")
     if found["width"] % found.get("heads", 1) or ("heads" in found and found["width"] % 4):

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from ptdiff_images import resample
 from ptdiff_images.networks import Decoder, Encoder
+from ptdiff_images.resample import Binomial
 from ptdiff_images.style import Style, zero
 
 
@@ -31,7 +31,7 @@ class SkipInlet(Inlet):
 
     def __init__(self, folded: int, out: int, style: Style) -> None:
         super().__init__()
-        self.halve, self.conv = resample.Binomial(up=False, circular=style.circular), nn.Conv2d(folded, out, 1)
+        self.halve, self.conv = Binomial(up=False, circular=style.circular), nn.Conv2d(folded, out, 1)
 
     def forward(self, h: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
         image = self.halve(image)
@@ -43,7 +43,7 @@ class ResidualInlet(Inlet):
 
     def __init__(self, before: int, out: int, style: Style) -> None:
         super().__init__()
-        self.halve = resample.down("bilinear", before, out, style)
+        self.halve = nn.Sequential(Binomial(up=False, circular=style.circular), style.conv(before, out))
 
     def forward(self, h: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
         h = h + self.halve(image)
@@ -76,7 +76,7 @@ class SkipOutlet(Outlet):
         super().__init__()
         self.norm, self.activate = style.normalize(channels), style.activate
         self.conv = zero(style.conv(channels, folded))
-        self.enlarge = resample.Binomial(up=True, circular=style.circular)
+        self.enlarge = Binomial(up=True, circular=style.circular)
 
     def forward(self, h: Tensor, drawn: Tensor | None) -> Tensor:
         part = self.conv(self.activate(self.norm(h)))

@@ -1,9 +1,11 @@
 """Half the size and back: ways to resample features by a factor of two, each a layer down and a layer up.
 
-    strided     a convolution of stride 2; nearest neighbors and a convolution
-    unshuffle   2 x 2 pixels to channels and a 1 x 1 convolution; the reverse (Shi et al. 2016)
-    bilinear    the binomial filter [1, 3, 3, 1] and a convolution, either way, free of aliases (Karras et al. 2022)
-    transpose   a convolution of stride 2; a transposed one of 4 x 4
+    strided          a convolution of stride 2; nearest neighbors and a convolution
+    unshuffle        2 x 2 pixels to channels and a 1 x 1 convolution; the reverse (Shi et al. 2016)
+    bilinear         the binomial filter [1, 3, 3, 1] and a convolution, either way: no aliases (Karras et al. 2022)
+    transpose        a convolution of stride 2; a transposed one, a pixel larger
+    block            a residual block around means of 2 x 2 pixels, or nearest neighbors (Dhariwal and Nichol 2021)
+    bilinear-block   the same with the binomial filter (Song et al. 2021, NCSN++)
 
 [1, 3, 3, 1] / 4 on twice the grid is bilinear interpolation; down, [1, 3, 3, 1] / 8 is its adjoint.
 """
@@ -14,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ptdiff_images.block import Block
 from ptdiff_images.networks import Resample
 from ptdiff_images.style import Style
 
@@ -39,8 +42,9 @@ class Binomial(nn.Module):
         return functional.conv2d(x, weight, stride=2, groups=channels)
 
 
-def down(kind: Resample, channels: int, out: int, style: Style) -> nn.Module:
-    """A layer (b, channels, h, w) to (b, out, h / 2, w / 2)."""
+def down(kind: Resample, channels: int, out: int, embedding: int, style: Style) -> nn.Module:
+    """A layer (b, channels, h, w) to (b, out, h / 2, w / 2), or a Block that does so and is told ``embedding``
+    channels."""
     match kind:
         case "strided" | "transpose":
             return style.conv(channels, out, stride=2)
@@ -48,10 +52,15 @@ def down(kind: Resample, channels: int, out: int, style: Style) -> nn.Module:
             return nn.Sequential(nn.PixelUnshuffle(2), nn.Conv2d(4 * channels, out, 1))
         case "bilinear":
             return nn.Sequential(Binomial(up=False, circular=style.circular), style.conv(channels, out))
+        case "block":
+            return Block(channels, out, embedding, style, nn.AvgPool2d(2))
+        case "bilinear-block":
+            return Block(channels, out, embedding, style, Binomial(up=False, circular=style.circular))
 
 
-def up(kind: Resample, channels: int, out: int, style: Style) -> nn.Module:
-    """A layer (b, channels, h, w) to (b, out, 2 h, 2 w); ValueError for a transposed convolution without edges."""
+def up(kind: Resample, channels: int, out: int, embedding: int, style: Style) -> nn.Module:
+    """A layer (b, channels, h, w) to (b, out, 2 h, 2 w), or a Block; ValueError for a transposed convolution without
+    edges."""
     match kind:
         case "strided":
             return nn.Sequential(nn.Upsample(scale_factor=2.0, mode="nearest"), style.conv(channels, out))
@@ -62,4 +71,8 @@ def up(kind: Resample, channels: int, out: int, style: Style) -> nn.Module:
         case "transpose":
             if style.circular:
                 raise ValueError("a transposed convolution pads with zeros: circular needs another resample")
-            return nn.ConvTranspose2d(channels, out, 4, stride=2, padding=1)
+            return nn.ConvTranspose2d(channels, out, style.kernel + 1, stride=2, padding=style.kernel // 2)
+        case "block":
+            return Block(channels, out, embedding, style, nn.Upsample(scale_factor=2.0, mode="nearest"))
+        case "bilinear-block":
+            return Block(channels, out, embedding, style, Binomial(up=True, circular=style.circular))

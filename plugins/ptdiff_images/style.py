@@ -1,13 +1,14 @@
-"""How the layers of a U-Net are made: norm, activation, edges, dropout.
+"""How the layers of a U-Net are made: norm, activation, kernels, edges, dropout.
 
-Batch normalization is not among the norms: it makes a sample depend on the others in its batch, which no modality may
-(ptdiff.testing checks it).
+Batch normalization is not among the norms: its statistics mix the samples of a batch, and with them their noise levels,
+and no sample may depend on others (ptdiff.testing checks it).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +26,7 @@ ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
     "softplus": functional.softplus,
     "tanh": torch.tanh,
     "sigmoid": torch.sigmoid,
+    "none": lambda x: x,
 }
 
 
@@ -48,11 +50,14 @@ class Style:
 
     norm: Norm = "group"
     activation: Activation = "silu"
+    kernel: int = 3
     circular: bool = False
     dropout: float = 0.0
 
     def normalize(self, channels: int) -> nn.Module:
-        """group: at most eight groups of channels; instance: every channel by itself."""
+        """group: at most eight groups of channels; instance: every channel by itself; none: nothing at all."""
+        if self.norm == "none":
+            return nn.Identity()
         if self.norm == "rms":
             return ChannelNorm(channels)
         groups = channels if self.norm == "instance" else next(n for n in (8, 4, 2, 1) if channels % n == 0)
@@ -67,8 +72,9 @@ class Style:
         return nn.Dropout(self.dropout) if self.dropout else nn.Identity()
 
     def conv(self, channels: int, out: int, stride: int = 1) -> nn.Conv2d:
-        """A 3 x 3 convolution that keeps the size, or divides it by its stride."""
-        return nn.Conv2d(channels, out, 3, stride, 1, padding_mode="circular" if self.circular else "zeros")
+        """A convolution of ``kernel`` x ``kernel``, an odd number, that keeps the size, or divides it by its stride."""
+        edges: Literal["circular", "zeros"] = "circular" if self.circular else "zeros"
+        return nn.Conv2d(channels, out, self.kernel, stride, self.kernel // 2, padding_mode=edges)
 
 
 def zero(layer: nn.Conv2d) -> nn.Conv2d:

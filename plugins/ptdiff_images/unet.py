@@ -19,32 +19,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ptdiff.data import Condition
+from ptdiff.embedding import Frequencies
 from ptdiff_images import resample as resampling
 from ptdiff_images.attention import Attention, LinearAttention
+from ptdiff_images.block import Block
 from ptdiff_images.inputs import Shape, Told, padded, patch_of, with_estimate
 from ptdiff_images.networks import Decoder, Encoder, Resample
 from ptdiff_images.pyramid import inlets, outlets
 from ptdiff_images.style import Style, zero
-
-
-class Block(nn.Module):
-    """Two 3 x 3 convolutions beside the identity, the second one told the embedding and zero at the start."""
-
-    def __init__(self, channels: int, out: int, embedding: int, style: Style) -> None:
-        super().__init__()
-        self.activate = style.activate
-        self.norm1, self.conv1 = style.normalize(channels), style.conv(channels, out)
-        self.film = nn.Linear(embedding, 2 * out)
-        self.norm2, self.drop, self.conv2 = style.normalize(out), style.drop(), zero(style.conv(out, out))
-        self.skip = nn.Identity() if channels == out else nn.Conv2d(channels, out, 1)
-
-    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        """x (b, channels, h, w) to (b, out, h, w)."""
-        h = self.conv1(self.activate(self.norm1(x)))
-        scale, shift = self.film(embedding)[:, :, None, None].chunk(2, dim=1)
-        h = self.conv2(self.drop(self.activate(torch.addcmul(shift, self.norm2(h), 1 + scale))))
-        y: Tensor = self.skip(x) + h
-        return y
 
 
 class Stage(nn.Module):
@@ -71,7 +53,8 @@ class UNet(nn.Module):
 
     multipliers: the channels of each resolution, finest first, in units of ``width``.
     attention: how many of the coarsest have softmax attention; linear_attention: whether the others have a linear one.
-    ValueError where ``circular`` images do not divide into patches as often as they are halved.
+    ValueError where ``circular`` images do not divide into patches as often as they are halved, or where a kernel would
+    go around them.
     """
 
     def __init__(
@@ -89,6 +72,7 @@ class UNet(nn.Module):
         resample: Resample = "strided",
         encoder: Encoder = "standard",
         decoder: Decoder = "standard",
+        embedding: Frequencies = "positional",
         self_conditioning: bool = False,
         style: Style | None = None,
     ) -> None:
@@ -98,8 +82,10 @@ class UNet(nn.Module):
         self.step = self.patch * 2 ** (len(multipliers) - 1)
         if style.circular and any(side % self.step for side in shape[1:]):
             raise ValueError(f"circular images need sides that {self.step} divides, not {shape[1]} x {shape[2]}")
+        if style.circular and min(shape[1:]) // self.step < style.kernel // 2:
+            raise ValueError(f"circular images of {shape[1]} x {shape[2]} are too small for a kernel of {style.kernel}")
         self.self_conditioning, self.activate = self_conditioning, style.activate
-        embedding, folded = 4 * width, shape[0] * self.patch**2
+        told, folded = 4 * width, shape[0] * self.patch**2
         sizes = [width * m for m in multipliers]
         kinds = [
             Attention if len(sizes) - n <= attention else LinearAttention if linear_attention else None
@@ -107,16 +93,16 @@ class UNet(nn.Module):
         ]
 
         def stage(channels: int, n: int) -> Stage:
-            return Stage(channels, sizes[n], embedding, layers, kinds[n], style)
+            return Stage(channels, sizes[n], told, layers, kinds[n], style)
 
         *fine, last = range(len(sizes))
-        self.told = Told(embedding, classes, augment)
+        self.told = Told(told, classes, augment, embedding)
         seen = folded * (2 if self_conditioning else 1)
         self.first, self.inlets = style.conv(seen, sizes[0]), inlets(encoder, seen, sizes, style)
         self.down = nn.ModuleList(stage(sizes[n], n) for n in fine)
-        self.shrink = nn.ModuleList(resampling.down(resample, sizes[n], sizes[n + 1], style) for n in fine)
+        self.shrink = nn.ModuleList(resampling.down(resample, sizes[n], sizes[n + 1], told, style) for n in fine)
         self.middle = stage(sizes[last], last)
-        self.grow = nn.ModuleList(resampling.up(resample, sizes[n + 1], sizes[n], style) for n in fine)
+        self.grow = nn.ModuleList(resampling.up(resample, sizes[n + 1], sizes[n], told, style) for n in fine)
         self.up = nn.ModuleList(stage(2 * sizes[n], n) for n in fine)
         self.outlets = outlets(decoder, folded, sizes, style)
         self.norm = style.normalize(sizes[0])
@@ -131,10 +117,16 @@ class UNet(nn.Module):
         for stage, shrink, inlet in zip(self.down, self.shrink, self.inlets, strict=True):
             h = stage(h, embedding)
             passed.append(h)
-            h, image = inlet(shrink(h), image)
+            h, image = inlet(_resampled(shrink, h, embedding), image)
         h = self.middle(h, embedding)
         for stage, grow, outlet in zip(*map(reversed, (self.up, self.grow, self.outlets)), strict=True):
             drawn = outlet(h, drawn)
-            h = stage(torch.cat([passed.pop(), grow(h)], dim=1), embedding)
+            h = stage(torch.cat([passed.pop(), _resampled(grow, h, embedding)], dim=1), embedding)
         y = self.last(self.activate(self.norm(h)))
         return functional.pixel_shuffle(y if drawn is None else y + drawn, self.patch)[..., :height, :width]
+
+
+def _resampled(layer: nn.Module, h: Tensor, embedding: Tensor) -> Tensor:
+    """h through a layer of ptdiff_images.resample: blocks are told the embedding."""
+    out: Tensor = layer(h, embedding) if isinstance(layer, Block) else layer(h)
+    return out

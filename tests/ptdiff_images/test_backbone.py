@@ -1,6 +1,7 @@
 """The U-Net: sizes, what it may depend on, and that it learns."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from ptdiff.data import Data
 from ptdiff.denoiser import NetworkDenoiser
 from ptdiff.process import VPCosine
 from ptdiff_images import Images
+from ptdiff_images.style import Style
 from ptdiff_images.unet import UNet
 
 
@@ -81,12 +83,21 @@ def test_the_default_stays_below_a_million_parameters() -> None:
         assert sum(p.numel() for p in Images().backbone(data).parameters()) < 1_000_000
 
 
-def test_it_learns_to_denoise_digits_in_seconds() -> None:
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"embedding": "fourier", "resample": "bilinear-block", "encoder": "residual"},
+        {"embedding": "learned", "resample": "block", "style": Style(norm="none", activation="gelu")},
+    ],
+    ids=["default", "NCSN++", "other"],
+)
+def test_it_learns_to_denoise_digits_in_seconds(options: dict[str, Any]) -> None:
     data = Images().dataset()
     assert data.train is not None
     assert data.val is not None
     torch.manual_seed(0)
-    process, denoiser = VPCosine(), NetworkDenoiser(UNet((1, 8, 8), 10, width=16, layers=1))
+    process, denoiser = VPCosine(), NetworkDenoiser(UNet((1, 8, 8), 10, width=16, layers=1, **options))
     optimizer = torch.optim.Adam(denoiser.parameters(), 4e-3)
     for _ in range(80):
         x0, label = data.train.batch(torch.randint(len(data.train), (32,)), 0)

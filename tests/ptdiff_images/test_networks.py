@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from itertools import pairwise
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import pytest
 import torch
@@ -13,10 +13,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ptdiff.data import Data
+from ptdiff.embedding import Frequencies
 from ptdiff_images import Images
 from ptdiff_images.attention import Attention, LinearAttention
+from ptdiff_images.block import Block
 from ptdiff_images.dit import DiT, positions
-from ptdiff_images.networks import OPTIONS, SIZES, Network, build, sized
+from ptdiff_images.networks import OPTIONS, SIZES, Activation, Network, Norm, Resample, build, sized
 from ptdiff_images.resample import Binomial, down, up
 from ptdiff_images.style import ACTIVATIONS, ChannelNorm, Style
 from ptdiff_images.unet import UNet
@@ -54,7 +56,11 @@ CHOICES: list[Mapping[str, Any]] = [
     {"multipliers": (1, 1, 2, 3), "attention": 2, "linear_attention": True},
     {"encoder": "residual", "decoder": "skip"},
     {"encoder": "skip", "self_conditioning": True},
-    *({"activation": name} for name in ("gelu", "tanh")),
+    {"resample": "block", "embedding": "learned"},
+    {"resample": "bilinear-block", "embedding": "fourier", "encoder": "residual"},
+    *({"kernel": side, "resample": kind} for side, kind in ((5, "transpose"), (7, "strided"), (1, "transpose"))),
+    {"norm": "none"},
+    *({"activation": name} for name in ("gelu", "tanh", "none")),
 ]
 
 
@@ -131,14 +137,38 @@ def test_the_binomial_filter_lets_no_checkerboard_pass() -> None:
     assert torch.equal(stripes[..., ::2], torch.ones(1, 1, 8, 4))
 
 
-@pytest.mark.parametrize("kind", ["strided", "unshuffle", "bilinear", "transpose"])
-def test_layers_halve_and_double(kind: Any) -> None:
-    x = images(6, 4, 10)
-    assert down(kind, 6, 5, Style())(x).shape == (4, 5, 2, 5)
-    assert up(kind, 6, 5, Style())(x).shape == (4, 5, 8, 20)
+@pytest.mark.parametrize("kernel", [1, 3, 5])
+@pytest.mark.parametrize("kind", get_args(Resample))
+def test_layers_halve_and_double(kind: Resample, kernel: int) -> None:
+    x, style, told = images(6, 4, 10), Style(kernel=kernel), (torch.zeros(4, 2),) if "block" in kind else ()
+    assert down(kind, 6, 5, 2, style)(x, *told).shape == (4, 5, 2, 5)
+    assert up(kind, 6, 5, 2, style)(x, *told).shape == (4, 5, 8, 20)
 
 
-@pytest.mark.parametrize("resample", ["strided", "unshuffle", "bilinear"])
+@pytest.mark.parametrize("kind", ["block", "bilinear-block"])
+def test_a_block_that_resamples_is_at_first_its_filter_alone(kind: Resample) -> None:
+    # its second convolution is zero: what is left is the identity of BigGAN's block, halved or doubled without weights
+    x, told = images(6, 4, 10), torch.randn(4, 2)
+    mean, nearest = functional.avg_pool2d(x, 2), x.repeat_interleave(2, 2).repeat_interleave(2, 3)
+    halve, double = (Binomial(up=way, circular=False) for way in (False, True))
+    smaller, larger = (mean, nearest) if kind == "block" else (halve(x), double(x))
+    torch.testing.assert_close(down(kind, 6, 6, 2, Style())(x, told), smaller)
+    torch.testing.assert_close(up(kind, 6, 6, 2, Style())(x, told), larger)
+
+
+def test_a_block_halves_between_its_activation_and_its_first_convolution_and_is_told_the_level() -> None:
+    torch.manual_seed(0)
+    block, x, told = down("block", 8, 6, 2, Style()), images(8, 4, 6), torch.randn(4, 2)
+    assert isinstance(block, Block)
+    torch.nn.init.normal_(block.conv2.weight)
+    h = block.conv1(functional.avg_pool2d(functional.silu(block.norm1(x)), 2))
+    scale, shift = block.film(told)[..., None, None].chunk(2, dim=1)
+    h = block.conv2(functional.silu(block.norm2(h) * (1 + scale) + shift))
+    torch.testing.assert_close(block(x, told), h + block.skip(functional.avg_pool2d(x, 2)))
+    assert not torch.allclose(block(x, told + 1), block(x, told), atol=1e-3)
+
+
+@pytest.mark.parametrize("resample", ["strided", "unshuffle", "bilinear", "block", "bilinear-block"])
 @pytest.mark.parametrize("encoder", ["standard", "residual"])
 def test_a_circular_network_has_no_edges(resample: str, encoder: str) -> None:
     net = network("unet", (1, 16, 24), finest=24, circular=True, resample=resample, encoder=encoder)
@@ -151,9 +181,38 @@ def test_a_circular_network_has_no_edges(resample: str, encoder: str) -> None:
     assert difference.abs().max() > 1e-2
 
 
-def test_circular_images_must_divide() -> None:
+def test_circular_images_must_divide_and_be_as_wide_as_half_a_kernel() -> None:
     with pytest.raises(ValueError, match="sides that 8 divides, not 28 x 28"):
         network("unet", (1, 28, 28), circular=True)
+    # 16 pixels are 4 where it is coarsest, and a kernel of 9 looks at 4 more on every side
+    assert network("unet", (1, 16, 16), circular=True, kernel=9)(images(1, 16, 16), ANGLE, {}).isfinite().all()
+    with pytest.raises(ValueError, match="16 x 16 are too small for a kernel of 11"):
+        network("unet", (1, 16, 16), circular=True, kernel=11)
+
+
+def test_a_kernel_reaches_half_its_side() -> None:
+    def reach(kernel: int) -> int:
+        layer = Style(kernel=kernel).conv(1, 1)
+        x = torch.zeros(1, 1, 15, 15)
+        x[..., 7, 7] = 1
+        return int((layer(x) - layer(torch.zeros_like(x))).ne(0).any(dim=2).sum())
+
+    assert [reach(kernel) for kernel in (1, 3, 5, 7)] == [1, 3, 5, 7]
+
+
+def test_layers_without_norm_and_activation_are_linear() -> None:
+    style, x = Style(norm="none", activation="none"), images(6, 4, 4)
+    assert torch.equal(style.activate(style.normalize(6)(x)), x)
+
+
+@pytest.mark.parametrize("name", ["unet", "dit"])
+def test_frequencies_of_the_level_are_fixed_or_learned(name: Network) -> None:
+    for frequencies in get_args(Frequencies):
+        net = network(name, (1, 8, 8), embedding=frequencies)
+        trained = dict(net.named_parameters())
+        assert ("told.level.frequency" in trained) == (frequencies == "learned")
+        # and the fixed ones are no part of what is saved
+        assert net.state_dict().keys() == trained.keys()
 
 
 @pytest.mark.parametrize("kind", [Attention, LinearAttention])
@@ -239,6 +298,10 @@ def test_presets_grow(name: Network) -> None:
         ({"multipliers": (1, 0)}, "multipliers must be at least 1"),
         ({"multipliers": ()}, "multipliers must be at least 1"),
         ({"dropout": 1.0}, "less than 1"),
+        ({"kernel": 4}, "kernel must be odd, to have a middle, not 4"),
+        ({"kernel": -1}, "kernel must be at least 1"),
+        ({"network": "dit", "kernel": 5}, "kernel has no effect on dit"),
+        ({"network": "basic", "embedding": "fourier"}, "embedding has no effect on basic"),
         ({"network": "dit", "width": 30, "heads": 3}, "multiple of 4 and of heads"),
         ({"circular": True, "resample": "transpose"}, "pads with zeros"),
     ],
@@ -251,6 +314,12 @@ def test_what_cannot_be_is_refused(options: dict[str, Any], message: str) -> Non
 
 def test_options_of_networks_are_options_of_the_modality() -> None:
     assert all(getattr(Images(), name) is None for name in OPTIONS)
+    hints = get_type_hints(Images)
+    for name, choices in {
+        "resample": Resample, "norm": Norm, "activation": Activation, "embedding": Frequencies,
+    }.items():  # fmt: skip
+        assert get_args(hints[name])[0] == choices, name
+    assert set(ACTIVATIONS) == set(get_args(Activation))
     data = Data(shape=(1, 8, 8), classes=tuple("0123456789"))
     net = Images(width=8, layers=1, multipliers=(1, 1), self_conditioning=True, augment=0.1).backbone(data)
     assert isinstance(net, UNet)
