@@ -53,21 +53,17 @@ class Mesh(Protocol):
     @property
     def watertight(self) -> bool:
         """Whether every edge joins two faces."""
-        ...
 
     @property
     def components(self) -> int:
         """Parts that share no edge."""
-        ...
 
     @property
     def faces(self) -> int:
         """How many triangles."""
-        ...
 
     def save(self, path: Path) -> None:
         """Write it, as the suffix says: .glb, .obj, .stl or .ply."""
-        ...
 
 
 Progress = Callable[[int, int], None]
@@ -178,6 +174,9 @@ class Modality(ABC):
     def protocols(self) -> Mapping[str, str]:
         """All ways to measure by name, a line about each; the first is the default, and :attr:`protocol` its name."""
         return {self.protocol: "held-out samples, all at once"}
+
+    def require(self, protocol: str) -> None:  # noqa: B027 - most need nothing
+        """Unsupported where this machine lacks what one of :meth:`protocols` needs: asked before samples are drawn."""
 
     def measure(
         self,

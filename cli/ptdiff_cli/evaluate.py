@@ -84,6 +84,7 @@ def evaluate(
     ways, way = own.protocols(), protocol or own.protocol
     if way not in ways:
         raise unknown("protocol", way, list(ways))
+    own.require(way)
     other = own
     if reference is not None:
         place = Path(reference).expanduser()

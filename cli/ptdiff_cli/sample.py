@@ -108,6 +108,7 @@ def _write(run: Run, drawn: Drawn, target: Path, kind: str) -> None:
     one_file = target.suffix == f".{kind}" and len(drawn.samples) == 1
     folder = target.parent if one_file else target
     folder.mkdir(parents=True, exist_ok=True)
+    digits = max(4, len(str(len(names) - 1)))
     for i, (x, name) in enumerate(zip(drawn.samples, names, strict=True)):
         safe = "".join(c if c.isalnum() or c in "-_" else "-" for c in name)
-        write(target if one_file else folder / f"{i:04d}-{safe}.{kind}", x)
+        write(target if one_file else folder / f"{i:0{digits}d}-{safe}.{kind}", x)

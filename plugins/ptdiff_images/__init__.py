@@ -160,6 +160,13 @@ class Images(Modality):
 
         return PROTOCOLS
 
+    def require(self, protocol: str) -> None:
+        """The Inception network is an extra."""
+        if protocol == "inception":
+            from ptdiff_images.inception import inception
+
+            inception()
+
     def measure(
         self,
         protocol: str,

@@ -13,6 +13,8 @@ from unittest import mock
 
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "ptdiff_datasets"))  # for image_examples
+
 Call = Callable[..., CompletedProcess[str]]
 
 SMALL = ["-o", "count=256", "-o", "width=32", "-o", "blocks=1", "--set", "training.batch=64"]
