@@ -163,8 +163,8 @@ def compare(samples: Tensor, reference: Tensor, training: Tensor, seed: int = 0)
     The intervals resample the generated samples; that the reference is a sample too is what the floor shows.
     """
     n = min(len(samples), len(reference), len(training))
-    if n < 2:
-        raise ValueError("at least two samples of each set are needed to compare them")
+    if n < 4:
+        raise ValueError(f"samples are compared four against four at least: there are {n} of some set")
     samples, reference, training = (s[:n].flatten(1).double() for s in (samples, reference, training))
 
     # the set itself, and resampled sets
@@ -193,6 +193,8 @@ def _resampled(count: int, rounds: int, seed: int) -> Tensor:
 def _interval(values: Tensor) -> tuple[float, float, float]:
     """The first value, and the moved quantiles of the others, as in :func:`bootstrap`."""
     value, spread = float(values[0]), values[1:].double()
+    # of few items a resampling may take but one, which makes no pairs
+    spread = spread[spread.isfinite()]
     low, high = (spread.quantile(torch.tensor([0.025, 0.975], dtype=torch.float64)) - spread.mean()).tolist()
     return value, value + low, value + high
 

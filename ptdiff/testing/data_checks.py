@@ -123,7 +123,7 @@ def metrics_know_a_good_set_from_a_bad_one(subject: Subject) -> None:
     train = subject.data.train
     assert train is not None
     count = min(16, len(train) // 3)
-    if count < 2:
+    if count < 4:
         return
     # taken in turn, because data may be sorted by class
     sets = [train.batch(torch.arange(i, 3 * count, 3), 0)[0] for i in range(3)]

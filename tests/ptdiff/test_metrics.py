@@ -153,8 +153,15 @@ def test_sets_that_do_not_fit_are_refused() -> None:
         energy_distance(normal(1, 2), normal(4, 2))
     with pytest.raises(ValueError, match="two samples"):
         energy_distance(normal(4, 2), normal(1, 2))
-    with pytest.raises(ValueError, match="two samples"):
-        compare(normal(1, 2), normal(4, 2), normal(4, 2))
+    with pytest.raises(ValueError, match="four against four at least: there are 3"):
+        compare(normal(3, 2), normal(4, 2), normal(4, 2))
+
+
+def test_of_four_samples_some_resamplings_are_one_item_alone_and_intervals_stay_finite() -> None:
+    # one of 64 such resamplings has no pairs of different items
+    for seed in range(5):
+        scores = compare(normal(4, 2, seed=1), normal(4, 2, seed=2), normal(4, 2, seed=3), seed=seed)
+        assert all(math.isfinite(end) for score in scores.values() for end in (score.low, score.high))
 
 
 def test_bootstrap_intervals_of_a_mean_cover_the_truth_as_often_as_they_say() -> None:
