@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Protocol, cast, runtime_checkable
+from typing import Annotated, Any, Protocol, runtime_checkable
 
 import typer
 
@@ -18,7 +18,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 @runtime_checkable
 class Importer(Protocol):
-    """A modality that brings files of its users in.  Both return JSON values, with a ``text`` for people."""
+    """A modality that makes stores of its users' files.  Returns JSON values, with a ``text`` for people."""
 
     def import_data(
         self,
@@ -30,6 +30,11 @@ class Importer(Protocol):
         together: bool,
         progress: Callable[[int, int], None] | None = None,
     ) -> Mapping[str, Any]: ...
+
+
+@runtime_checkable
+class Checker(Protocol):
+    """A modality that looks at its users' files.  Returns JSON values, with a ``text`` for people, and ``ok``."""
 
     def check_data(self, source: Path, *, progress: Callable[[int, int], None] | None = None) -> Mapping[str, Any]: ...
 
@@ -49,8 +54,10 @@ def import_(
     as_json: Json = False,
 ) -> None:
     """Turn any folder or file of shapes into a store that every run reads directly: --data TARGET."""
-    kind = _importer(modality)
-    with bad_data("data"), progress("shapes") as bar:
+    kind = _loaded(modality)
+    if not isinstance(kind, Importer):
+        raise _as_it_is(modality)
+    with bad_data(f"-m {modality}"), progress("shapes") as bar:
         found = kind.import_data(
             source,
             target,
@@ -72,9 +79,11 @@ def check(
     modality: Kind = "pointcloud",
     as_json: Json = False,
 ) -> None:
-    """Look at every shape: counts, boxes, copies, what is broken.  Exit code 3 where something is."""
-    kind = _importer(modality)
-    with bad_data("data"), progress("shapes") as bar:
+    """Look at every shape or picture: counts, sizes, copies, what is broken.  Exit code 3 where something is."""
+    kind = _loaded(modality)
+    if not isinstance(kind, Checker):
+        raise _as_it_is(modality)
+    with bad_data(f"-m {modality}"), progress("files") as bar:
         found = kind.check_data(path, progress=counter(bar, f"checking {path.name}"))
     if as_json:
         show_json({key: value for key, value in found.items() if key != "text"})
@@ -84,11 +93,13 @@ def check(
         raise Failure(f"{path}: something is broken", BAD_DATA)
 
 
-def _importer(name: str) -> Importer:
+def _loaded(name: str) -> object:
     from ptdiff import registry
+
+    return registry.load(name)
+
+
+def _as_it_is(name: str) -> Exception:
     from ptdiff.modality import Unsupported
 
-    kind = registry.load(name)
-    if not isinstance(kind, Importer):
-        raise Unsupported(f"the modality {name} reads its data as it is: give it to --data directly")
-    return cast(Importer, kind)
+    return Unsupported(f"the modality {name} reads its data as it is: give it to --data directly")

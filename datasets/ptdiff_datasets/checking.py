@@ -1,7 +1,6 @@
 """What is good and bad in a data set: `check` a folder, a file or a store before training on it."""
 
 import tempfile
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -9,15 +8,14 @@ from typing import Any
 import numpy as np
 
 from ptdiff_datasets import store
-from ptdiff_datasets.errors import DataError, printable
+from ptdiff_datasets.errors import DataError
 from ptdiff_datasets.folder import Progress, build, load_folder, nothing
 from ptdiff_datasets.layout import existing, scan
-from ptdiff_datasets.summary import Summary
+from ptdiff_datasets.summary import Summary, listed
 from ptdiff_datasets.twins import twins
 
 SAMPLED = 2048  # points of each mesh that are looked at
 FEW = 32  # points that make no shape
-SHOWN = 5
 COPY = "a copy of "
 
 
@@ -59,32 +57,21 @@ class Check:
             f"  diagonals {low:.4g} to {high:.4g} (5 % to 95 %), median {half:.4g}: {self.units}",
             "",
         ]
-        lines += _listed("checksums do not match", self.damaged)
-        lines += _listed("unreadable", [f"{id}: {reason}" for id, reason in self.unreadable])
-        lines += _listed("degenerate", [f"{id}: {reason}" for id, reason in self.degenerate])
+        lines += listed("checksums do not match", self.damaged)
+        lines += listed("unreadable", [f"{id}: {reason}" for id, reason in self.unreadable])
+        lines += listed("degenerate", [f"{id}: {reason}" for id, reason in self.degenerate])
         for what, groups in (
             ("there more than once", self.equal),
             ("nearly the same", self.near),
             ("of these, in more than one split", self.leaks),
         ):
-            lines += _listed(f"{what}, groups", [f"{len(group)}: {', '.join(group)}" for group in groups])
+            lines += listed(f"{what}, groups", [f"{len(group)}: {', '.join(group)}" for group in groups])
         if self.leaks:
             lines += [
                 "",
                 "  what is validated on is trained on: ptdiff data import --together moves twins into one split",
             ]
         return "\n".join([*lines, "nothing is broken" if self.ok else "something is broken"])
-
-
-def _listed(what: str, found: Sequence[str]) -> list[str]:
-    if not found:
-        return []
-    more = [f"    … and {len(found) - SHOWN:,} more"] if len(found) > SHOWN else []
-    return [f"  {what}: {len(found):,}", *(f"    {_short(printable(line))}" for line in found[:SHOWN]), *more]
-
-
-def _short(line: str, width: int = 150) -> str:
-    return line if len(line) <= width else line[: width - 1] + "…"
 
 
 def check(root: str | Path, progress: Progress | None = None) -> Check:

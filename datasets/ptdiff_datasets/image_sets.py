@@ -8,7 +8,7 @@ from pathlib import Path
 from ptdiff_datasets import cifar, images
 from ptdiff_datasets.downloads import PUBLISHED, data_folder, fetch
 from ptdiff_datasets.images import ImageSet
-from ptdiff_datasets.picture_folder import FLOWER_LABELS, flowers, scan
+from ptdiff_datasets.picture_folder import FLOWER_LABELS, Layout, flowers, scan
 from ptdiff_datasets.picture_store import Progress, load_pictures
 from ptdiff_datasets.walking import existing
 
@@ -23,7 +23,8 @@ def named(name: str, size: int | None = None, *, gray: bool = False, progress: P
     size, gray, progress: as for :func:`read`.
     """
     if name == "digits":
-        return _shaped(images.digits(), size, gray)
+        digits = images.digits()
+        return digits if size is None else digits.padded(size)
     published = PUBLISHED[name]
     folder, notes = fetch(name, published, data_folder())
     found = read(folder, size, gray=gray, progress=progress)
@@ -38,16 +39,19 @@ def read(source: Path, size: int | None = None, *, gray: bool = False, progress:
     with black.  gray: one channel.  progress(done, total) is called for each picture that is read for the first time.
     Raises DataError or FormatError for what cannot be used, OSError for what cannot be opened.
     """
-    source = existing(source)
-    if not source.is_dir() or images.has_idx(source):
-        return _shaped(images.mnist(source), size, gray)
-    if (batches := cifar.found(source)) is not None:
-        layout, folder = batches
-        return _shaped(cifar.cifar(folder, layout), size, gray)
-    pictures = flowers(source) if (source / FLOWER_LABELS).is_file() else scan(source)
-    return load_pictures(pictures, size or SIZE, gray=gray, progress=progress)
-
-
-def _shaped(found: ImageSet, size: int | None, gray: bool) -> ImageSet:
+    found = contents(source)
+    if isinstance(found, Layout):
+        return load_pictures(found, size or SIZE, gray=gray, progress=progress)
     found = found.gray() if gray else found
     return found if size is None else found.padded(size)
+
+
+def contents(source: Path) -> ImageSet | Layout:
+    """Images of a fixed size as they are, or where pictures lie and what they are; errors as :func:`read`."""
+    source = existing(source)
+    if not source.is_dir() or images.has_idx(source):
+        return images.mnist(source)
+    if (batches := cifar.found(source)) is not None:
+        layout, folder = batches
+        return cifar.cifar(folder, layout)
+    return flowers(source) if (source / FLOWER_LABELS).is_file() else scan(source)

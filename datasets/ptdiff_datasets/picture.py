@@ -1,9 +1,12 @@
-"""One picture from a file (PNG, JPEG, WebP, BMP) as bytes of a square: turned upright, its shorter side scaled to the
-size with antialiasing, the middle cut out."""
+"""One picture from a file (PNG, JPEG, WebP, BMP, GIF) as bytes of a square: turned upright, its shorter side scaled to
+the size with antialiasing, the middle cut out."""
 
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,12 +18,32 @@ from ptdiff_datasets.errors import FormatError
 if TYPE_CHECKING:
     from PIL import Image
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
-_FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif")
+_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
 MOST_PIXELS = 50_000_000
 """Of a picture; a small file may claim billions of them."""
 MOST_BYTES = 256 << 20
 _ORIENTATION = 0x0112  # the EXIF tag
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a file says of its picture: its format, its size as it is to be seen, whether there is anything transparent,
+    and how many frames there are."""
+
+    format: str
+    width: int
+    height: int
+    transparent: bool
+    frames: int
+
+
+def look(path: Path) -> Look:
+    """What a file says of its picture, which is not decoded for that; errors as in :func:`read_picture`."""
+    with _opened(path) as image:
+        width, height = image.size if _orientation(image) < 5 else reversed(image.size)
+        frames = int(getattr(image, "n_frames", 1))
+        return Look(image.format or "", width, height, image.has_transparency_data, frames)
 
 
 def read_picture(path: Path, size: int, *, gray: bool = False) -> npt.NDArray[np.uint8]:
@@ -29,7 +52,17 @@ def read_picture(path: Path, size: int, *, gray: bool = False) -> npt.NDArray[np
     Of an animation, the first frame.  FormatError for what is no whole picture in one of the formats, or has more than
     ``MOST_PIXELS`` pixels; OSError where the file cannot be opened.
     """
-    from PIL import Image
+    with _opened(path) as image:
+        if image.format == "JPEG":
+            # its decoder may halve, as long as twice the size is left
+            image.draft(None, (2 * size, 2 * size))
+        return _square(image, size, gray)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """The picture, not decoded yet; what goes wrong inside becomes a FormatError."""
+    from PIL import Image, UnidentifiedImageError
 
     if path.stat().st_size > MOST_BYTES:
         raise FormatError(path, f"more than {MOST_BYTES >> 20} MB")
@@ -39,15 +72,14 @@ def read_picture(path: Path, size: int, *, gray: bool = False) -> npt.NDArray[np
             width, height = image.size
             if width * height > MOST_PIXELS:
                 raise FormatError(path, f"{width} x {height} pixels; at most {MOST_PIXELS:,} are read")
-            if image.format == "JPEG":
-                # its decoder may halve, as long as twice the size is left
-                image.draft(None, (2 * size, 2 * size))
-            return _square(image, size, gray)
+            yield image
     except (FormatError, MemoryError):
         raise
+    except UnidentifiedImageError:
+        what = "neither PNG, JPEG, WebP, BMP nor GIF" if content.getbuffer().nbytes else "an empty file"
+        raise FormatError(path, f"no whole picture: {what}") from None
     except Exception as error:  # whatever the decoders make of broken files
-        reason = str(error).replace(str(content), "the file")
-        raise FormatError(path, f"no whole picture: {reason or type(error).__name__}") from None
+        raise FormatError(path, f"no whole picture: {str(error) or type(error).__name__}") from None
 
 
 def _square(image: Image.Image, size: int, gray: bool) -> npt.NDArray[np.uint8]:

@@ -7,8 +7,9 @@ stepped into.  Where no folder names a split about a tenth is held out, addresse
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from ptdiff_datasets.errors import DataError, FormatError, printable
@@ -35,20 +36,26 @@ class Picture:
 
 @dataclass(frozen=True)
 class Layout:
-    """Pictures to train on, then those held out, each in the order of their paths; what was left out, and why."""
+    """Pictures to train on, then those held out, each in the order of their paths; what was left out, and why; how many
+    files there are of other kinds, by their suffix."""
 
     root: Path
     pictures: tuple[Picture, ...]
     skipped: tuple[tuple[str, str], ...] = ()
+    other: Mapping[str, int] = field(default_factory=dict)
 
 
 def scan(root: Path) -> Layout:
     """The pictures below `root`; DataError where there are none."""
     skipped: list[tuple[str, str]] = []
     found: list[Picture] = []
+    other: Counter[str] = Counter()
     for id, _ in files(root, "", skipped):
-        if PurePosixPath(id).suffix.lower() in SUFFIXES:
+        suffix = PurePosixPath(id).suffix.lower()
+        if suffix in SUFFIXES:
             _add(found, skipped, root, id, "", None)
+        else:
+            other[suffix or "no suffix"] += 1
     parts = [PurePosixPath(picture.id).parent.parts for picture in found]
     while parts and all(parts) and len({part[0] for part in parts}) == 1:
         parts = [part[1:] for part in parts]
@@ -72,7 +79,7 @@ def scan(root: Path) -> Layout:
             skipped.append((picture.id, "beside the folders of the classes"))
         else:
             pictures.append(replace(picture, label=label, split=_SPLITS[part[0]] if split else None))
-    return _arranged(root, pictures, skipped)
+    return _arranged(root, pictures, skipped, other)
 
 
 def flowers(root: Path) -> Layout:
@@ -100,9 +107,11 @@ def _add(
         skipped.append((id, getattr(error, "strerror", None) or str(error)))
 
 
-def _arranged(root: Path, pictures: Sequence[Picture], skipped: list[tuple[str, str]]) -> Layout:
+def _arranged(
+    root: Path, pictures: Sequence[Picture], skipped: list[tuple[str, str]], other: Mapping[str, int] | None = None
+) -> Layout:
     if not pictures:
-        raise DataError(nothing(root, skipped))
+        raise DataError(nothing(root, skipped, other))
     given = [picture.split for picture in pictures]
     if "val" in given:
         many = given.count("test")
@@ -112,12 +121,23 @@ def _arranged(root: Path, pictures: Sequence[Picture], skipped: list[tuple[str, 
         given = ["val" if split == "test" else split for split in given]
     splits = assign_splits([p.id for p in pictures], [p.label for p in pictures], given)
     known = [replace(picture, split=split) for picture, split in zip(pictures, splits, strict=True)]
-    return Layout(root, tuple(p for name in ("train", "val") for p in known if p.split == name), tuple(skipped))
+    return Layout(
+        root, tuple(p for name in ("train", "val") for p in known if p.split == name), tuple(skipped), dict(other or {})
+    )
 
 
-def nothing(root: Path, skipped: Sequence[tuple[str, str]]) -> str:
+def nothing(root: Path, skipped: Sequence[tuple[str, str]], other: Mapping[str, int] | None = None) -> str:
     """Why there is nothing to read, for an error."""
-    return f"no pictures ({', '.join(suffix[1:] for suffix in SUFFIXES)}) in {printable(root)}{left_out(skipped)}"
+    kinds = f"; {of_other_kinds(other)}" if other else ""
+    known = ", ".join(suffix[1:] for suffix in SUFFIXES)
+    return f"no pictures ({known}) in {printable(root)}{left_out(skipped)}{kinds}"
+
+
+def of_other_kinds(other: Mapping[str, int]) -> str:
+    """How many files are ignored, and the commonest suffixes among them."""
+    total, kinds = sum(other.values()), sorted(other.items(), key=lambda kind: (-kind[1], kind[0]))
+    named = ", ".join(f"{count:,} {printable(suffix)}" for suffix, count in kinds[:4])
+    return f"{total:,} file{'' if total == 1 else 's'} of other kinds: {named}{', …' if len(kinds) > 4 else ''}"
 
 
 def left_out(skipped: Sequence[tuple[str, str]]) -> str:

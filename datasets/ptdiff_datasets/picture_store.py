@@ -25,7 +25,7 @@ from ptdiff_datasets import cache as caches
 from ptdiff_datasets.errors import DataError, FormatError, printable
 from ptdiff_datasets.images import Bytes, ImageSet, ImageSplit
 from ptdiff_datasets.picture import read_picture
-from ptdiff_datasets.picture_folder import Layout, left_out, nothing
+from ptdiff_datasets.picture_folder import Layout, left_out, nothing, of_other_kinds
 from ptdiff_datasets.store import DamagedError
 
 FORMAT, VERSION = "ptdiff-pictures", 1
@@ -72,6 +72,8 @@ def load_pictures(
     skipped = [*layout.skipped, *index.skipped]
     if skipped:
         notes.append(f"{len(skipped):,} left out" + left_out(skipped).removeprefix("; left out"))
+    if layout.other:
+        notes.append(of_other_kinds(layout.other))
     notes.append(f"kept in {entry.parent}")
     classes = tuple(sorted(set(index.labels)))
     label = np.array([classes.index(name) for name in index.labels], np.int64)

@@ -1,7 +1,7 @@
 """What was read from a folder of shapes: `Summary`, as text of at most 80 columns and as plain types."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from ptdiff_datasets.splits import SPLITS
 WIDTH = 80
 CLASSES = 12  # rows before the rest is folded
 SKIPPED = 5
+LINE = 150  # characters of one that may be wrapped
 LAYOUTS = {
     "flat": "one flat folder",
     "classes": "class folders",
@@ -61,9 +62,9 @@ class Summary:
     def text(self) -> str:
         """A few lines for a terminal, none longer than 80 columns."""
         named = [name for name in self.counts if name]
-        kinds = f" in {_number(len(named), 'class', 'es')}" if named else ""
+        kinds = f" in {number(len(named), 'class', 'es')}" if named else ""
         lines = [_middle(printable(self.root), WIDTH), ""]
-        lines.append(f"  {_number(self.total(), 'shape')}{kinds}, {_number(self.points, 'point')}")
+        lines.append(f"  {number(self.total(), 'shape')}{kinds}, {number(self.points, 'point')}")
         inside = f" inside {printable(self.inside)}" if self.inside else ""
         lines.append(_end(f"  layout     {LAYOUTS[self.layout]}{inside}", WIDTH))
         lines.append(f"  normalize  {self.normalize}: {NORMALIZED[self.normalize]}")
@@ -71,7 +72,7 @@ class Summary:
             lines.append(f"  {'box' if axis == 'x' else '':<9}  {axis} {low:>9.4g} to {high:>9.4g}")
         lines.append(f"  diagonal   {self.diagonal:.4g} (median)")
         lines.append(f"  channels   {self._channels()}")
-        lines += ["", *self._table()]
+        lines += ["", *table(self.counts)]
         if self.skipped or self.other:
             lines += ["", *self._left_out()]
         if self.damaged:
@@ -88,23 +89,9 @@ class Summary:
         some = [f"{name} but for {n:,}" for name, n in self.lacking.items() if n < self.total()]
         return ", ".join([*there, *(f"({text})" for text in some)])
 
-    def _table(self) -> list[str]:
-        splits = [name for name in SPLITS if self.total(name)]
-        rows = sorted(self.counts.items(), key=lambda item: (-sum(item[1].values()), item[0]))
-        shown = rows if len(rows) <= CLASSES + 1 else rows[:CLASSES]
-        table = [(printable(name), [row.get(s, 0) for s in splits]) for name, row in shown if name]
-        if rest := [row for _, row in rows[len(shown) :]]:
-            table.append((f"… and {len(rest)} more", [sum(row.get(s, 0) for row in rest) for s in splits]))
-        if len(rows) > 1 or not table:
-            table.append(("all", [self.total(s) for s in splits]))
-        width = min(40, max(5, *(len(name) for name, _ in table)))
-        lines = ["  " + ("class" if rows[0][0] else "").ljust(width) + "".join(f"{s:>9}" for s in splits)]
-        lines += ["  " + _end(name, width).ljust(width) + "".join(f"{n:>9,}" for n in row) for name, row in table]
-        return lines
-
     def _left_out(self) -> list[str]:
-        parts = [f"{_number(len(self.skipped), 'file')} skipped"] if self.skipped else []
-        parts += [f"{_number(self.other, 'file')} of other kinds ignored"] if self.other else []
+        parts = [f"{number(len(self.skipped), 'file')} skipped"] if self.skipped else []
+        parts += [f"{number(self.other, 'file')} of other kinds ignored"] if self.other else []
         lines = ["  " + ", ".join(parts) + (":" if self.skipped else "")]
         for path, reason in self.skipped[:SKIPPED]:
             path = _middle(printable(path), 38)
@@ -114,7 +101,35 @@ class Summary:
         return lines
 
 
-def _number(n: int, noun: str, plural: str = "s") -> str:
+def table(counts: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """Counts by class and split, the largest classes first."""
+    splits = [name for name in SPLITS if any(row.get(name) for row in counts.values())]
+    rows = sorted(counts.items(), key=lambda item: (-sum(item[1].values()), item[0]))
+    shown = rows if len(rows) <= CLASSES + 1 else rows[:CLASSES]
+    named = [(printable(name), [row.get(s, 0) for s in splits]) for name, row in shown if name]
+    if rest := [row for _, row in rows[len(shown) :]]:
+        named.append((f"… and {len(rest)} more", [sum(row.get(s, 0) for row in rest) for s in splits]))
+    if len(rows) > 1 or not named:
+        named.append(("all", [sum(row.get(s, 0) for row in counts.values()) for s in splits]))
+    width = min(40, max(5, *(len(name) for name, _ in named)))
+    lines = ["  " + ("class" if rows[0][0] else "").ljust(width) + "".join(f"{s:>9}" for s in splits)]
+    lines += ["  " + _end(name, width).ljust(width) + "".join(f"{n:>9,}" for n in row) for name, row in named]
+    return lines
+
+
+def listed(what: str, found: Sequence[str]) -> list[str]:
+    """How many, and the first few of them; nothing where there are none."""
+    if not found:
+        return []
+    more = [f"    … and {len(found) - SKIPPED:,} more"] if len(found) > SKIPPED else []
+    return [f"  {what}: {len(found):,}", *(f"    {_end(printable(line), LINE)}" for line in found[:SKIPPED]), *more]
+
+
+def number(n: int, noun: str, plural: str = "s") -> str:
+    """
+    >>> number(1, "class", "es"), number(1200, "class", "es")
+    ('1 class', '1,200 classes')
+    """
     return f"{n:,} {noun}{'' if n == 1 else plural}"
 
 

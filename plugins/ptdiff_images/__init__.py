@@ -183,6 +183,13 @@ class Images(Modality):
 
         return measure(protocol, self._images(), samples, reference, training, seed, progress, labels)
 
+    def check_data(self, source: Path, *, progress: Progress | None = None) -> Mapping[str, Any]:
+        """What is good and bad in a folder or file; see :func:`ptdiff_datasets.image_checking.check`."""
+        from ptdiff_datasets.image_checking import check
+
+        found = check(source, progress)
+        return {**found.as_dict(), "text": found.text()}
+
     def formats(self) -> Mapping[str, Writer]:
         """png: the image in its own size."""
         from ptdiff_images.picture import write_png

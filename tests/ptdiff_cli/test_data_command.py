@@ -66,11 +66,36 @@ def test_what_is_broken_ends_with_exit_code_3(ptdiff: Callable, folder: Path, tm
     assert "flat/bad.ply: not a PLY file" in done.stdout
 
 
+def test_pictures_are_checked_trained_on_and_drawn(ptdiff: Callable, tmp_path: Path) -> None:  # type: ignore[type-arg]
+    from image_examples import encoded, photo
+
+    (tmp_path / "pictures").mkdir()
+    for n in range(24):
+        kind = ("JPEG", "PNG", "WEBP", "GIF")[n % 4]
+        (tmp_path / "pictures" / f"{n}.{kind.lower()}").write_bytes(encoded(photo(20 + n, 60 - n) // (1 + n % 3), kind))
+    (tmp_path / "pictures" / "broken.png").write_bytes(b"")
+    cache = {"PTDIFF_CACHE": str(tmp_path / "cache")}
+    done = ptdiff("data", "check", "pictures", "-m", "images", cwd=tmp_path)
+    assert done.returncode == 3
+    assert "24 images" in done.stdout
+    assert "broken.png: no whole picture: an empty file" in done.stdout
+    options = ["-o", "size=tiny", "-o", "pixels=16", "--set", "training.batch=4"]
+    train = ["train", "-m", "images", "--data", "pictures", "--steps", 2, "--out", "run", *options]
+    done = ptdiff(*train, cwd=tmp_path, env=cache)
+    assert done.returncode == 0, done.stderr
+    assert "1 left out: broken.png" in done.stderr
+    done = ptdiff("sample", "run", "-n", 3, "--steps", 2, "--format", "png", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert len(list((tmp_path / "run" / "samples" / "seed-0-png").glob("*.png"))) == 3
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
         (["import", "nowhere", "store"], 3, "nowhere does not exist"),
-        (["check", "nowhere"], 3, "nowhere does not exist"),
+        (["check", "nowhere"], 3, "-m pointcloud: nowhere does not exist"),
+        (["check", "nowhere", "-m", "images"], 3, "nowhere does not exist"),
+        (["import", "mine", "store", "-m", "images"], 1, "images reads its data as it is"),
         (["import", "mine", "mine/store"], 3, "lies inside what is imported"),
         (["check", "mine", "-m", "points2d"], 1, "points2d reads its data as it is"),
         (["check", "mine", "-m", "pointclod"], 2, "did you mean 'pointcloud'"),

@@ -35,7 +35,7 @@ from ptdiff_datasets.idx import read_idx
 from ptdiff_datasets.meshes import read_mesh
 
 EXAMPLES = CLOUDS | MESHES | IMAGES
-PICTURES = ("png", "jpg", "webp", "bmp")
+PICTURES = ("png", "jpg", "webp", "bmp", "gif")
 SECONDS, MEMORY = 1.0, 64 << 20
 STUCK = 60  # seconds by the clock, on a machine however busy
 os.environ["RUST_BACKTRACE"] = "0"  # a panic of lazrs is caught; its backtrace would need memory that is not there

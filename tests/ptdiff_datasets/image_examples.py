@@ -88,5 +88,6 @@ IMAGES: dict[str, tuple[str, Callable[[Path], bytes]]] = {
     "jpg": (".jpg", lambda _: encoded(photo(), "JPEG", quality=90)),
     "webp": (".webp", lambda _: encoded(photo(), "WEBP")),
     "bmp": (".bmp", lambda _: encoded(photo(), "BMP")),
+    "gif": (".gif", lambda _: encoded(photo(), "GIF")),
 }
 """Name of an example: suffix, and its bytes, as in file_examples."""

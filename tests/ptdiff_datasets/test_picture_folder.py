@@ -14,7 +14,7 @@ from PIL import Image
 
 from ptdiff_datasets.errors import DataError, FormatError
 from ptdiff_datasets.images import ImageSet
-from ptdiff_datasets.picture import MOST_PIXELS, read_picture
+from ptdiff_datasets.picture import MOST_PIXELS, Look, look, read_picture
 from ptdiff_datasets.picture_folder import flowers, scan
 from ptdiff_datasets.picture_store import load_pictures
 
@@ -105,6 +105,24 @@ def test_gray_sixteen_bits_palettes_and_transparency_become_bytes(tmp_path: Path
     assert read_picture(tmp_path / "a.jpg", 16).shape == (3, 16, 16)
 
 
+@pytest.mark.parametrize("suffix", [".gif", ".webp"])
+def test_of_an_animation_the_first_frame_is_taken(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"a{suffix}"
+    first, *rest = (Image.new("RGB", (8, 8), color) for color in ("red", "lime", "blue"))
+    first.save(path, save_all=True, append_images=rest, lossless=True)
+    assert read_picture(path, 8)[:, 4, 4].tolist() == [255, 0, 0]
+    assert look(path).frames == 3
+
+
+def test_a_look_tells_the_size_as_it_is_to_be_seen(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    (tmp_path / "a.jpg").write_bytes(encoded(photo(40, 60), "JPEG", exif=exif.tobytes()))
+    assert look(tmp_path / "a.jpg") == Look("JPEG", 40, 60, False, 1)
+    (tmp_path / "a.png").write_bytes(encoded(np.zeros((3, 5, 4), np.uint8), "PNG"))
+    assert look(tmp_path / "a.png") == Look("PNG", 5, 3, True, 1)
+
+
 def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -123,12 +141,16 @@ def test_what_is_no_picture_is_refused_in_one_line(tmp_path: Path) -> None:
     stream = io.BytesIO()
     Image.fromarray(photo()).save(stream, "TIFF")
     whole = encoded(photo(), "PNG")
-    for content in (b"", b"hello", whole[: len(whole) // 2], stream.getvalue()):
+    for content, reason in (
+        (b"", "an empty file"),
+        (b"hello", "neither PNG"),
+        (whole[: len(whole) // 2], "truncated"),
+        (stream.getvalue(), "neither PNG"),
+    ):
         path.write_bytes(content)
-        with pytest.raises(FormatError, match=r"a\.png: no whole picture") as caught:
+        with pytest.raises(FormatError, match=rf"a\.png: no whole picture: .*{reason}") as caught:
             read_picture(path, 8)
         assert len(str(caught.value).splitlines()) == 1
-        assert "BytesIO" not in str(caught.value)
 
 
 def test_classes_are_folders_and_a_folder_around_everything_is_none(tree: Callable[..., Path]) -> None:
@@ -146,6 +168,16 @@ def test_pictures_side_by_side_have_no_class(tree: Callable[..., Path]) -> None:
 def test_a_picture_beside_the_classes_is_left_out_and_told(tree: Callable[..., Path]) -> None:
     layout = scan(tree("a/1.png", "a/2.png", "b/3.png", "stray.png"))
     assert layout.skipped == (("stray.png", "beside the folders of the classes"),)
+
+
+def test_files_of_other_kinds_are_counted_and_told(tree: Callable[..., Path], load: Callable[..., ImageSet]) -> None:
+    root = tree("1.png", "2.png", "3.png", "a.heic", "b.HEIC", "notes.txt", "README", ".hidden")
+    assert scan(root).other == {".heic": 2, ".txt": 1, "no suffix": 1}
+    assert load(root).notes[0] == "4 files of other kinds: 2 .heic, 1 .txt, 1 no suffix"
+    for path in root.glob("*.png"):
+        path.unlink()
+    with pytest.raises(DataError, match=r"no pictures .*; 4 files of other kinds: 2 \.heic"):
+        scan(root)
 
 
 def test_folders_of_splits_are_believed(tree: Callable[..., Path]) -> None:
