@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import signal
 import threading
 import time
@@ -20,6 +19,7 @@ from ptdiff.run import Run
 from ptdiff.sampling import Plan, draw, spread_labels
 from ptdiff.training.loggers import Trackers
 from ptdiff.training.module import DiffusionModule
+from ptdiff.training.report import report
 from ptdiff.training.state import save_state
 
 
@@ -62,7 +62,7 @@ class Reports(pl.Callback):
         assert isinstance(module, DiffusionModule)
         if trainer.world_size == 1 and not float(module.bands.counts.sum()):
             return
-        values = module.report() | _monitors(module) | module.notes
+        values = report(module) | module.notes
         module.notes = {}
         self.last = time.monotonic()
         if not trainer.is_global_zero:
@@ -77,12 +77,6 @@ class Reports(pl.Callback):
         lists = {key.replace("_by", ""): value for key, value in values.items() if isinstance(value, list)}
         each = {f"{key}_{i}": v for key, value in lists.items() for i, v in enumerate(value) if v is not None}
         self.trackers.log(numbers | each, module.done)
-
-
-def _monitors(module: DiffusionModule) -> dict[str, Any]:
-    """The gradient norm of the last step, before it is clipped, and the decay of the first average at that step."""
-    norm = float(module.norm)
-    return {"gradient_norm": norm if math.isfinite(norm) else None, "ema_decay": module.averages[0].decay}
 
 
 class Checkpoints(pl.Callback):

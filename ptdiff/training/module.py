@@ -16,6 +16,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
 
 from ptdiff.config import Config
 from ptdiff.consistency import OBJECTIVES
@@ -34,6 +35,7 @@ from ptdiff.training.ema import EMA, averages_of, part_name
 from ptdiff.training.loss_history import LossHistory
 from ptdiff.training.noise_scale import EVERY, NoiseScale
 from ptdiff.training.optimizer import OPTIMIZERS
+from ptdiff.training.ranks import Ranks
 from ptdiff.training.schedule import SCHEDULES
 from ptdiff.training.shards import Shards
 
@@ -77,6 +79,7 @@ class DiffusionModule(pl.LightningModule):
         self.done, self.elapsed, self.rate = 0, 0.0, 1.0
         self.stop_requested, self.ending = False, False
         self.shards: Shards | None = None
+        self.ranks: Ranks | None = None
         self.noise_scale = NoiseScale()
         # counters of this rank; not buffers, because the first rank's buffers overwrite those of the others
         self.skipped, self.in_a_row, self.norm = torch.zeros(()), torch.zeros(()), torch.zeros(())
@@ -92,6 +95,8 @@ class DiffusionModule(pl.LightningModule):
         count = min(self.plan.shards, torch.get_num_threads(), self.plan.batch)
         if count > 1 and self.device.type == "cpu" and self.trainer.world_size == 1:
             self.shards = Shards(count, self)
+        if isinstance(model := self.trainer.strategy.model, DistributedDataParallel) and self.trainer.world_size > 1:
+            self.ranks = Ranks(model, self.plan.batch)
 
     def make_averages(self) -> None:
         """Begin the averages of the weights, where that is not done; once the module is on its device."""
@@ -218,8 +223,9 @@ class DiffusionModule(pl.LightningModule):
         """Put the gradient of the mean loss into the parameters; the losses of the samples."""
         if self.shards is None:
             losses, _ = self.losses(step, random)
-            # ranks take the mean of their gradients, but one may have a row more than another
-            self.manual_backward(losses.mean() * (len(losses) * self.trainer.world_size / self.plan.batch))
+            with self.ranks.measured(self.noise_scale) if self.ranks and step % EVERY == 0 else nullcontext():
+                # ranks take the mean of their gradients, but one may have a row more than another
+                self.manual_backward(losses.mean() * (len(losses) * self.trainer.world_size / self.plan.batch))
             return losses.detach()
         x, cond, random = self._paired(step, random)
         return self.shards.gradients(
@@ -227,23 +233,3 @@ class DiffusionModule(pl.LightningModule):
             len(x),
             self.noise_scale if step % EVERY == 0 else None,
         )
-
-    def report(self) -> dict[str, Any]:
-        """Loss by noise band and in all since the last report, which this one resets.
-
-        The loss is the objective: weighted, in the units of y where the weighting is ``prediction``, and before the
-        importances of a density that learns.
-        """
-        totals = self.bands.take()
-        if self._trainer and self.trainer.world_size > 1:
-            totals = self.trainer.strategy.reduce(totals, reduce_op="sum")
-        sums, counts = totals.tolist()
-        values = {
-            "step": self.done,
-            "seconds": round(self.elapsed, 3),
-            "loss": sum(sums) / sum(counts) if sum(counts) else None,
-            "loss_by_band": [s / c if c else None for s, c in zip(sums, counts, strict=True)],
-            "learning_rate": self.learning_rate(),
-            "skipped_steps": int(self.skipped),
-        }
-        return values if self.shards is None else values | {"gradient_noise_scale": self.noise_scale.value}

@@ -4,9 +4,9 @@
 
 G: true gradient.   S: trace of the covariance of one sample's gradient.   B_simple = S / |G|^2.
 
-The parts of a batch and their mean have two values of b, which gives unbiased estimates of S and |G|^2.  Both are noisy
-and averaged over the steps before they are divided.  Noise levels are spread evenly over a batch, and over each of its
-parts: S is the variance that is left then.
+The parts of a batch, on threads (ptdiff.training.shards) or ranks (ptdiff.training.ranks), and their mean have two
+values of b, which gives unbiased estimates of S and |G|^2.  Both are noisy and averaged over the steps before they are
+divided.  Noise levels are spread evenly over a batch, and over each of its parts: S is the variance that is left then.
 """
 
 from __future__ import annotations
@@ -39,6 +39,8 @@ class NoiseScale:
         small, least = torch.stack(list(parts)).mean(), sum(1 / size for size in sizes) / len(sizes)
         noise = (small - whole) / (least - 1 / sum(sizes))
         found = torch.stack([noise, whole - noise / sum(sizes), torch.ones_like(noise)])
+        # on the device of the gradients from the first time on
+        self.sums = self.sums.to(found.device)
         # gradients that are not finite say nothing
         kept = torch.isfinite(found).all()
         self.sums = torch.where(

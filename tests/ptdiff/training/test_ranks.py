@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -73,6 +74,23 @@ def test_two_ranks_train_the_weights_of_one(start: Start, batch: int) -> None:
     fresh = one.run.network().state_dict()["net.out.weight"]
     assert float((mine["model.net.out.weight"] - fresh).abs().max()) > 0.05
     assert one.state()["step"] == two.state()["step"] == 40
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("batch", [8, 7])
+def test_two_ranks_see_the_gradient_noise_of_two_shards(start: Start, batch: int) -> None:
+    # threads have the same rows as ranks: every other one of the batch
+    shards, ranks = start("shards", batch=batch, shards=2), start("ranks", batch=batch)
+    torch.set_num_threads(2)
+    shards.fit()
+    code, out = finished(two_ranks(ranks))
+    assert code == 0, out
+    mine, theirs = (trial.state()["gradient_noise"] for trial in (shards, ranks))
+    assert theirs == pytest.approx(mine, rel=1e-2)
+    # five of forty steps are measured
+    assert theirs[2] == pytest.approx(1 - 0.99**5)
+    last = json.loads((ranks.run.path / "metrics.jsonl").read_text().splitlines()[-1])
+    assert last["gradient_noise_scale"] == (pytest.approx(theirs[0] / theirs[1]) if theirs[1] > 0 else None)
 
 
 @pytest.mark.slow

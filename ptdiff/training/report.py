@@ -1,0 +1,35 @@
+"""What a run says of itself every few seconds: a line of metrics.jsonl."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ptdiff.training.module import DiffusionModule
+
+
+def report(module: DiffusionModule) -> dict[str, Any]:
+    """Loss by noise band and in all since the last report, which this one resets; all ranks call it together.
+
+    The loss is the objective: weighted, in the units of y where the weighting is ``prediction``, and before the
+    importances of a density that learns.  ``gradient_norm`` is that of the last step, before it is clipped,
+    ``ema_decay`` that of the first average at that step.
+    """
+    totals = module.bands.take()
+    if module.trainer.world_size > 1:
+        totals = module.trainer.strategy.reduce(totals, reduce_op="sum")
+    sums, counts = totals.tolist()
+    norm = float(module.norm)
+    values: dict[str, Any] = {
+        "step": module.done,
+        "seconds": round(module.elapsed, 3),
+        "loss": sum(sums) / sum(counts) if sum(counts) else None,
+        "loss_by_band": [s / c if c else None for s, c in zip(sums, counts, strict=True)],
+        "learning_rate": module.learning_rate(),
+        "skipped_steps": int(module.skipped),
+    }
+    if module.shards is not None or module.ranks is not None:
+        values["gradient_noise_scale"] = module.noise_scale.value
+    values["gradient_norm"] = norm if math.isfinite(norm) else None
+    values["ema_decay"] = module.averages[0].decay
+    return values
