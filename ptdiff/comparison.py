@@ -108,7 +108,7 @@ def curves(runs: Sequence[Path]) -> Picture:
     # the gallery imports much that the figures of runs do not need
     from ptdiff.gallery.style import picture
 
-    lines = {name: history(run) for name, run in zip(_names(runs), runs, strict=True)}
+    lines = {name: history(run) for name, run in zip(names(runs), runs, strict=True)}
     if not any(lines.values()):
         raise ValueError("the runs have recorded no losses yet")
     height = 3.4 + 0.16 * max(0, len(runs) - 12)
@@ -160,7 +160,7 @@ def _points(run: Sequence[Mapping[str, Any]], key: str) -> Iterator[tuple[int, f
     return ((line["step"], line[key]) for line in run if line.get(key) is not None and line[key] > 0)
 
 
-def _names(runs: Sequence[Path]) -> list[str]:
+def names(runs: Sequence[Path]) -> list[str]:
     """The shortest ends of the paths that tell the runs apart."""
     paths = [run.resolve().parts for run in runs]
     depth = next((d for d in range(1, 9) if len({p[-d:] for p in paths}) == len(paths)), 9)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ptdiff_cli.terminal import say, show_json, show_table
+from ptdiff_cli.terminal import say, show_json, show_side_by_side, show_table
 
 if TYPE_CHECKING:
     from ptdiff.comparison import Summary
@@ -68,7 +68,7 @@ def compare(
     elif as_csv:
         _write_csv(found, keys)
     else:
-        _write_table(found, keys)
+        _write_tables(found, keys)
     if plot is not None:
         save_image(plot, curves([run.path for run in found]))
         say(f"curves: {plot}")
@@ -95,23 +95,30 @@ def _write_csv(found: Sequence[Summary], keys: Sequence[str]) -> None:
         table.writerow([run.path, *(run.settings.get(key) for key in keys), *figures])
 
 
-def _write_table(found: Sequence[Summary], keys: Sequence[str]) -> None:
-    """A row a run; many settings make a table of their own, a column a run."""
-    names = list(dict.fromkeys(name for run in found for name in run.figures))
-    wide = len(keys) > 4
-    rows = [
-        [
-            run.name,
-            *([] if wide else [_word(run.settings.get(key)) for key in keys]),
-            *_figures(run),
-            *(_word(run.figures.get(name)) for name in names),
-        ]
-        for run in found
-    ]
-    show_table(["run", *([] if wide else [key.rpartition(".")[2] for key in keys]), *HEAD, *names], rows)
-    if wide:
-        settings = [[key, *(_word(run.settings.get(key)) for run in found)] for key in keys]
-        show_table(["setting", *(run.name for run in found)], settings)
+def _write_tables(found: Sequence[Summary], keys: Sequence[str]) -> None:
+    """What sets the runs apart and how far each came; then the figures of those that were measured."""
+    from ptdiff.comparison import names
+
+    called = names([run.path for run in found])
+    settings = {_short(key, keys): [_word(run.settings.get(key)) for run in found] for key in keys}
+    way = dict(zip(HEAD, zip(*map(_figures, found), strict=True), strict=True))
+    show_side_by_side("run", called, settings, way)
+    measured = [(name, run.figures) for name, run in zip(called, found, strict=True) if run.figures]
+    figures = dict.fromkeys(name for _, values in measured for name in values)
+    if measured:
+        columns = {figure: [_word(values.get(figure)) for _, values in measured] for figure in figures}
+        show_side_by_side("run", [name for name, _ in measured], columns)
+
+
+def _short(key: str, keys: Sequence[str]) -> str:
+    """A dotted key without the largest sections and without .name, where it is no other of ``keys`` then."""
+
+    def bare(key: str) -> str:
+        section, _, rest = key.partition(".")
+        return (rest if section in ("options", "training", "sampling") else key).removesuffix(".name")
+
+    short = bare(key)
+    return short if [*HEAD, *map(bare, keys)].count(short) == 1 else key
 
 
 def _figures(run: Summary) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -53,16 +53,56 @@ def show_json(value: Any) -> None:
     print(json.dumps(value, indent=1))
 
 
-def show_table(headings: list[str], rows: list[list[str]]) -> None:
-    """A result for people, on stdout."""
+def show_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A result for people, on stdout; what is too long for its column goes on in the next line."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(*headings, box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in headings:
+        table.add_column(_plain(heading), overflow="fold")
     for row in rows:
         table.add_row(*map(_plain, row))
     Console().print(table)
+
+
+Columns = Mapping[str, Sequence[str]]
+"""Columns of words, all of one length, by their headings."""
+
+
+def show_side_by_side(corner: str, names: Sequence[str], *parts: Columns) -> None:
+    """Things of these names beside each other; a part holds, by its heading, a word for each of them.
+
+    A line a thing where that fits the width of the terminal; else a column a thing, where that does; else a table for
+    each part, and more where one is still too wide, so that every word is read whole.
+    """
+    whole = {heading: words for part in parts for heading, words in part.items()}
+    upright = [[corner, *names], *([heading, *words] for heading, words in whole.items())]
+    lines = [list(line) for line in zip(*upright, strict=True)]
+    if _fits(upright):
+        show_table(lines[0], lines[1:])
+    elif _fits(lines):
+        show_table(upright[0], upright[1:])
+    elif len(parts) > 1:
+        for part in parts:
+            show_side_by_side(corner, names, part)
+    else:
+        # as many columns as there is room for, but one at least
+        count = next((n for n in range(len(whole), 1, -1) if _fits(upright[: n + 1])), 1)
+        show_table([line[0] for line in upright[: count + 1]], [line[: count + 1] for line in lines[1:]])
+        rest = list(whole.items())[count:]
+        if rest:
+            show_side_by_side(corner, names, dict(rest))
+
+
+def _fits(columns: Sequence[Sequence[str]]) -> bool:
+    """Whether a table of these columns is read whole in this terminal."""
+    from rich.cells import cell_len
+    from rich.console import Console
+
+    # a space at either edge, three between columns
+    return sum(max(map(cell_len, column)) + 3 for column in columns) - 1 <= Console().width
 
 
 @contextmanager
