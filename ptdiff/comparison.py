@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ptdiff.config import read
+from ptdiff.measured import Measured, measured
 from ptdiff.pictures import Picture
 from ptdiff.run import RunError
 
@@ -29,7 +30,12 @@ class Summary:
     minutes: float
     loss: float | None
     validation: float | None
-    figures: Mapping[str, float] = field(default_factory=dict)
+    measured: Measured | None = None
+
+    @property
+    def figures(self) -> Mapping[str, float]:
+        """Those of 'ptdiff eval' by name; none where it was not measured."""
+        return {} if self.measured is None else self.measured.figures
 
     @property
     def name(self) -> str:
@@ -73,16 +79,8 @@ def summary(run: Path) -> Summary:
         float(last["seconds"]) / 60,
         losses[-1] if losses else None,
         min(validated, default=None),
-        _figures(run),
+        measured(run),
     )
-
-
-def _figures(run: Path) -> dict[str, float]:
-    """The values of eval.json, where there is one."""
-    path = run / "eval.json"
-    if not path.is_file():
-        return {}
-    return {name: score["value"] for name, score in json.loads(path.read_text(encoding="utf-8"))["metrics"].items()}
 
 
 def differing(summaries: Sequence[Summary]) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +14,7 @@ from ptdiff_cli.terminal import say, show_json, show_side_by_side, show_table
 
 if TYPE_CHECKING:
     from ptdiff.comparison import Summary
+    from ptdiff.measured import Measured
 
 app = typer.Typer(help="Look at several runs at once: list them, compare them.", no_args_is_help=True)
 
@@ -83,31 +84,53 @@ def _facts(run: Summary, keys: Sequence[str]) -> dict[str, Any]:
         "loss": run.loss,
         "validation": run.validation,
         "figures": dict(run.figures),
+        "measured": None if run.measured is None else {**run.measured.basis, "calls": run.measured.calls},
     }
 
 
 def _write_csv(found: Sequence[Summary], keys: Sequence[str]) -> None:
-    names = list(dict.fromkeys(name for run in found for name in run.figures))
+    """A line a run; a figure that was not measured alike everywhere has a column for each way."""
+    groups = _groups(found)
+    apart = len(groups) > 1
+    columns = [(label, name) for label, group in groups.items() for name in _names(group.values())]
     table = csv.writer(sys.stdout, lineterminator="\n")
-    table.writerow(["run", *keys, *HEAD, *names])
+    figures = [f"{name} ({label})" if apart else name for label, name in columns]
+    table.writerow(["run", *keys, *HEAD, "measured", *figures])
     for run in found:
-        figures = [run.steps, run.minutes, run.loss, run.validation, *(run.figures.get(name) for name in names)]
-        table.writerow([run.path, *(run.settings.get(key) for key in keys), *figures])
+        own = next((label for label, group in groups.items() if str(run.path) in group), None)
+        values = [run.figures.get(name) if label == own else None for label, name in columns]
+        way = [run.steps, run.minutes, run.loss, run.validation, own]
+        table.writerow([run.path, *(run.settings.get(key) for key in keys), *way, *values])
 
 
 def _write_tables(found: Sequence[Summary], keys: Sequence[str]) -> None:
-    """What sets the runs apart and how far each came; then the figures of those that were measured."""
+    """What sets the runs apart and how far each came; then the figures, a table for each way they were measured."""
     from ptdiff.comparison import names
 
-    called = names([run.path for run in found])
+    called = dict(zip(map(str, (run.path for run in found)), names([run.path for run in found]), strict=True))
     settings = {_short(key, keys): [_word(run.settings.get(key)) for run in found] for key in keys}
     way = dict(zip(HEAD, zip(*map(_figures, found), strict=True), strict=True))
-    show_side_by_side("run", called, settings, way)
-    measured = [(name, run.figures) for name, run in zip(called, found, strict=True) if run.figures]
-    figures = dict.fromkeys(name for _, values in measured for name in values)
-    if measured:
-        columns = {figure: [_word(values.get(figure)) for _, values in measured] for figure in figures}
-        show_side_by_side("run", [name for name, _ in measured], columns)
+    show_side_by_side("run", list(called.values()), settings, way)
+    groups = _groups(found)
+    for label, group in groups.items():
+        print(label)
+        calls = [_word(m.calls) for m in group.values()]
+        columns = {"calls": calls} if len(set(calls)) > 1 else {}
+        columns |= {name: [_word(m.figures.get(name)) for m in group.values()] for name in _names(group.values())}
+        show_side_by_side("run", [called[path] for path in group], columns)
+    if len(groups) > 1:
+        print("The figures of different tables were not measured alike: they do not compare.")
+
+
+def _groups(found: Sequence[Summary]) -> dict[str, dict[str, Measured]]:
+    """What was measured of the runs, by their paths, in groups that compare."""
+    from ptdiff.measured import alike
+
+    return alike((str(run.path), run.measured) for run in found if run.measured is not None)
+
+
+def _names(group: Iterable[Measured]) -> list[str]:
+    return list(dict.fromkeys(name for one in group for name in one.figures))
 
 
 def _short(key: str, keys: Sequence[str]) -> str:

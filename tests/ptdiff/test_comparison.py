@@ -39,7 +39,9 @@ def test_a_summary_has_the_last_loss_the_best_validation_and_the_figures(tmp_pat
     found = summary(run)
     assert (found.steps, found.minutes, found.loss, found.validation) == (15, 1.5, 0.5, 0.3)
     assert (dict(found.settings), found.figures) == ({"modality": "m", "seed": 0, "training.lr": 0.1}, {})
-    (run / "eval.json").write_text(json.dumps({"metrics": {"energy": {"value": 2.5, "floor": 1.0}}}))
+    (run / "eval.json").write_text(
+        json.dumps({"protocol": "p", "n": 3, "metrics": {"energy": {"value": 2.5, "floor": 1.0}}})
+    )
     assert summary(run).figures == {"energy": 2.5}
     empty = summary(a_run(tmp_path / "new", []))
     assert (empty.steps, empty.loss, empty.validation) == (0, None, None)

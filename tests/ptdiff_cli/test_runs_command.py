@@ -1,5 +1,7 @@
-"""``ptdiff runs``: tables that are read whole in a narrow terminal."""
+"""``ptdiff runs``: tables that are read whole in a narrow terminal, and figures beside those they compare with."""
 
+import csv
+import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,14 +13,14 @@ FIGURES = {"sliced_wasserstein": 0.28931, "energy": 0.2397, "mmd_squared": -0.00
 SETTINGS = {"training": {"lr": 1e-3, "ema": {"decay": 0.99}}, "process": {"name": "flow"}}
 
 
-def a_run(path: Path, figures: Mapping[str, float] | None = None, **config: object) -> Path:
+def a_run(path: Path, figures: Mapping[str, float] | None = None, n: int = 100, **config: object) -> Path:
     path.mkdir(parents=True)
     (path / "config.yaml").write_text(yaml.safe_dump({"modality": "m", "seed": 0} | config))
     (path / "data.json").write_text("{}")
     (path / "metrics.jsonl").write_text(json.dumps({"step": 20, "seconds": 90.0, "loss": 1.3217}) + "\n")
     if figures is not None:
         values = {name: {"value": value} for name, value in figures.items()}
-        (path / "eval.json").write_text(json.dumps({"metrics": values}))
+        (path / "eval.json").write_text(json.dumps({"protocol": "full-set", "n": n, "metrics": values}))
     return path
 
 
@@ -73,3 +75,42 @@ def test_settings_that_end_alike_keep_their_sections(ptdiff, tmp_path: Path) -> 
         a_run(tmp_path / str(k), training={"steps": k, "batch": k}, sampling={"steps": k}, options={"width": k})
     done = ptdiff("runs", "compare", tmp_path)
     whole(done.stdout, "training.steps", "sampling.steps", "batch", "width", "steps")
+
+
+def test_figures_that_do_not_compare_stand_apart(ptdiff, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    for name, n in (("one", 100), ("two", 50), ("three", 100)):
+        a_run(tmp_path / name, {"energy": n / 8}, n=n)
+    a_run(tmp_path / "four")
+    done = ptdiff("runs", "compare", tmp_path)
+    whole(done.stdout)
+    assert [line.split() for line in done.stdout.splitlines() if line.split()][-10:-1] == [
+        ["full-set,", "n", "=", "100"],
+        ["run", "energy"],
+        ["─" * 14],
+        ["one", "12.5"],
+        ["three", "12.5"],
+        ["full-set,", "n", "=", "50"],
+        ["run", "energy"],
+        ["─" * 12],
+        ["two", "6.25"],
+    ]
+    assert done.stdout.endswith("The figures of different tables were not measured alike: they do not compare.\n")
+    rows = {
+        Path(row["run"]).name: row
+        for row in csv.DictReader(io.StringIO(ptdiff("runs", "compare", tmp_path, "--csv").stdout))
+    }
+    assert rows["one"]["energy (full-set, n = 100)"] == rows["three"]["energy (full-set, n = 100)"] == "12.5"
+    assert (rows["two"]["energy (full-set, n = 100)"], rows["two"]["energy (full-set, n = 50)"]) == ("", "6.25")
+    assert (rows["two"]["measured"], rows["four"]["measured"]) == ("full-set, n = 50", "")
+    found = {Path(run["run"]).name: run for run in json.loads(ptdiff("runs", "compare", tmp_path, "--json").stdout)}
+    assert found["two"]["measured"] == {"protocol": "full-set", "n": 50, "calls": None}
+    assert found["four"]["measured"] is None
+
+
+def test_figures_measured_alike_share_a_table_without_a_warning(ptdiff, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    for name in ("one", "two"):
+        a_run(tmp_path / name, FIGURES)
+    done = ptdiff("runs", "compare", tmp_path)
+    assert done.stdout.count("energy") == 1 and "do not compare" not in done.stdout
+    rows = list(csv.DictReader(io.StringIO(ptdiff("runs", "compare", tmp_path, "--csv").stdout)))
+    assert [row["energy"] for row in rows] == ["0.2397", "0.2397"]
