@@ -2,6 +2,7 @@
 
     FOLDER/
         sweep.yaml                the file that the set was made of
+        base.yaml                 the whole configuration with the first value of everything that varies
         trials.jsonl              one line a finished trial: its settings, the figure, or what went wrong
         trial-000/ trial-001/ …   ordinary runs
         optuna.db                 what the search has learned, where it is Optuna's
@@ -42,13 +43,16 @@ def run_sweep(
 
     plan = read(file)
     check_loggers(loggers)
-    for probe in plan.probes():
-        resolve(nested(probe))
+    base, *_ = [resolve(nested(probe))[0] for probe in plan.probes()]
     folder = out or Path("runs") / file.stem
+    text = file.read_text(encoding="utf-8")
+    _check_same(folder, text, base)
     if dry_run:
         say(f"{plan.trials} trials in {folder}: {', '.join(plan.axes)}")
         return
-    _keep(file, folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomic(folder / "base.yaml", base.to_yaml())
+    write_atomic(folder / "sweep.yaml", text)
     search = plan.search.open(folder, plan.axes, plan.direction == "minimize")
     done, reading = _recorded(folder), _Reading()
     for number in range(plan.trials):
@@ -141,14 +145,21 @@ def _measure(path: Path, metric: str | None) -> float:
     return figures[metric]
 
 
-def _keep(file: Path, folder: Path) -> None:
-    """Put the file of the set into its folder; ValueError where another set lies there."""
-    text, copy = file.read_text(encoding="utf-8"), folder / "sweep.yaml"
-    if not copy.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        copy.write_text(text, encoding="utf-8")
-    elif copy.read_text(encoding="utf-8") != text:
-        raise ValueError(f"{folder} holds another set, of {copy}: choose another --out")
+def _check_same(folder: Path, text: str, base: Config) -> None:
+    """ValueError where another set lies in the folder, or one of trials that differ in more than what varies."""
+    from ptdiff.comparison import flattened
+    from ptdiff.config import read
+
+    axes, kept = folder / "sweep.yaml", folder / "base.yaml"
+    if axes.exists() and axes.read_text(encoding="utf-8") != text:
+        raise ValueError(f"{folder} holds another set, of {axes}: choose another --out")
+    if kept.exists():
+        old, new = flattened(read(kept)), flattened(base.model_dump(mode="json"))
+        keys = [key for key in {**old, **new} if old.get(key) != new.get(key)]
+        if keys:
+            told = ", ".join(f"{key} was {old.get(key)} and is {new.get(key)}" for key in keys[:3])
+            more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
+            raise ValueError(f"{folder} was begun with other settings: {told}{more}; choose another --out")
 
 
 def _recorded(folder: Path) -> dict[int, dict[str, Any]]:

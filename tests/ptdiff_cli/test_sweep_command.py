@@ -64,11 +64,33 @@ def test_another_set_or_other_settings_do_not_go_into_the_same_folder(ptdiff, gr
     other = write(tmp_path, "training.lr: [2e-3]\n")
     done = ptdiff("train", *SMALL, *FAST, "--sweep", other, "--out", grid / "out")
     assert (done.returncode, "holds another set" in done.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("rehearsed", [[], ["--dry-run"]])
+def test_a_set_does_not_go_on_with_other_options(ptdiff, grid: Path, tmp_path: Path, rehearsed: list[str]) -> None:  # type: ignore[no-untyped-def]
+    copy = tmp_path / "out"
+    shutil.copytree(grid / "out", copy)
+    # trials are missing, so that there is something to do
+    (copy / "trials.jsonl").unlink()
+    shutil.rmtree(copy / "trial-003")
+    before = sorted(copy.rglob("*"))
+    again = ["train", *SMALL, *FAST, "--sweep", grid / "rates.yaml", "--out", copy, *rehearsed]
+    done = ptdiff(*again, "--steps", 13, "--set", "training.clip=1e30", "-o", "width=24")
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert "out was begun with other settings: " in line
+    assert "options.width was 16 and is 24, training.steps was 12 and is 13; choose another --out" in line
+    assert sorted(copy.rglob("*")) == before
+
+
+def test_a_trial_that_was_begun_otherwise_is_not_gone_on_with(ptdiff, grid: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     copy = tmp_path / "out"
     shutil.copytree(grid / "out", copy)
     (copy / "trials.jsonl").unlink()
+    # as of a set that some other program made
+    (copy / "base.yaml").unlink()
     done = ptdiff("train", *SMALL, "--steps", 13, "--sweep", grid / "rates.yaml", "--out", copy)
-    assert (done.returncode, "begun with other settings" in done.stderr) == (2, True)
+    assert (done.returncode, "trial-000 was begun with other settings" in done.stderr) == (2, True)
 
 
 @pytest.mark.parametrize(
