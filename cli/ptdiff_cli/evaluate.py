@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from ptdiff.data import Samples
     from ptdiff.evaluation import Comparison
+    from ptdiff.modality import Measurement, Modality, Progress
 
 MOST = 500
 """So many reference samples at most, unless -n or another protocol than the modality's own says otherwise."""
@@ -55,7 +56,6 @@ def evaluate(
     """Measure a run against held-out data: ptdiff eval RUN."""
     import shlex
     import sys
-    from inspect import signature
     from json import dumps
 
     import torch
@@ -119,9 +119,7 @@ def evaluate(
     with progress("pairs") as bar:
         cache = found.path / "distances"
         pairs = counter(bar, "compare")
-        # plugins of before there were labels take none
-        told = {"labels": asked} if "labels" in signature(own.measure).parameters else {}
-        measured = own.measure(way, generated, sets.reference, sets.training, seed, pairs, cache, **told)
+        measured = measure(own, way, generated, sets, asked, seed, pairs, cache)
     scores = dict(measured.scores)
     seen = _some(training, seed)
     with progress("neighbors") as bar:
@@ -167,6 +165,23 @@ def evaluate(
     digests = ", ".join(f"{k} {v[:12]}" for k, v in result["sets"]["sha256_drawn"].items())
     say("; ".join([ways[way], *(f"{k} {v}" for k, v in measured.facts.items() if isinstance(v, (str, int)))]))
     say(f"seed {seed}; sha256 of {digests}; written to {found.path / 'eval.json'}")
+
+
+def measure(
+    kind: Modality,
+    protocol: str,
+    samples: Tensor,
+    sets: Comparison,
+    labels: Tensor | None,
+    seed: int = 0,
+    progress: Progress | None = None,
+    cache: Path | None = None,
+) -> Measurement:
+    """:meth:`ptdiff.modality.Modality.measure`, also of plugins of before it was told labels."""
+    from inspect import signature
+
+    told = {"labels": labels} if "labels" in signature(kind.measure).parameters else {}
+    return kind.measure(protocol, samples, sets.reference, sets.training, seed, progress, cache, **told)
 
 
 def _some(training: Samples, seed: int) -> Tensor:

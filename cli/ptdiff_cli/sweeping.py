@@ -13,9 +13,8 @@ The same command goes on with a set that was stopped.
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
-from contextlib import redirect_stdout, suppress
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,13 +39,17 @@ def run_sweep(
     from ptdiff.checkpoint import write_atomic
     from ptdiff.sweep import nested, read
     from ptdiff.training.loggers import check_loggers
+    from ptdiff_cli.judging import check_metric
 
     plan = read(file)
     check_loggers(loggers)
-    base, *_ = [resolve(nested(probe))[0] for probe in plan.probes()]
+    (base, kind), *_ = [resolve(nested(probe)) for probe in plan.probes()]
     folder = out or Path("runs") / file.stem
     text = file.read_text(encoding="utf-8")
     _check_same(folder, text, base)
+    reading = _Reading()
+    if plan.metric not in (None, "loss"):
+        check_metric(plan.metric, base, kind, reading.of(kind))
     if dry_run:
         say(f"{plan.trials} trials in {folder}: {', '.join(plan.axes)}")
         return
@@ -54,7 +57,7 @@ def run_sweep(
     write_atomic(folder / "base.yaml", base.to_yaml())
     write_atomic(folder / "sweep.yaml", text)
     search = plan.search.open(folder, plan.axes, plan.direction == "minimize")
-    done, reading = _recorded(folder), _Reading()
+    done = _recorded(folder)
     for number in range(plan.trials):
         settings = search.ask(number)
         if number not in done:
@@ -63,7 +66,8 @@ def run_sweep(
             value, problem = _trial(path, partial(resolve, nested(settings)), reading, compile, loggers, plan)
             done[number] = {"trial": number, "settings": settings, "value": value, "problem": problem}
             write_atomic(folder / "trials.jsonl", "".join(json.dumps(line) + "\n" for line in done.values()))
-            say(f"trial {number + 1} failed: {problem}" if problem else f"{plan.metric or 'loss'} {value:.4g}")
+            if problem:
+                say(f"trial {number + 1} failed: {problem}")
         search.tell(number, done[number]["value"])
     _conclude(folder, plan, done)
 
@@ -94,6 +98,7 @@ def _trial(
     """Train one trial, from its last checkpoint where it was begun; its figure, or what went wrong."""
     from ptdiff.names import UnknownName
     from ptdiff.run import Run
+    from ptdiff_cli.judging import measure_trial
     from ptdiff_cli.resume import go_on
     from ptdiff_cli.train import begin, check_trainable, make_hardware
 
@@ -109,7 +114,9 @@ def _trial(
         else:
             check_trainable(config, kind, data, loggers)
             begin(path, config, kind, data, hardware, loggers)
-        return _measure(path, plan.metric), None
+        metric, value = measure_trial(path, plan.metric)
+        say(f"{metric} {value:.4g}")
+        return value, None
     except UnknownName:
         # of the metric: no other trial would have it either
         raise
@@ -118,31 +125,6 @@ def _trial(
         raise
     except Exception as error:
         return None, f"{type(error).__name__}: {error}"
-
-
-def _measure(path: Path, metric: str | None) -> float:
-    """The figure that is compared: the best validation loss, the last loss, or one of 'ptdiff eval'."""
-    from ptdiff.comparison import summary
-    from ptdiff.names import unknown
-    from ptdiff_cli.evaluate import evaluate
-
-    found = summary(path)
-    if metric is None:
-        metric = "loss" if found.validation is None else "validation_loss"
-    losses = {"loss": found.loss, "validation_loss": found.validation}
-    if metric in losses:
-        value = losses[metric]
-        if value is None:
-            raise ValueError(f"{path} has no {metric}: choose another metric")
-        return value
-    if metric not in found.figures:
-        # the table of each trial is for people
-        with redirect_stdout(sys.stderr):
-            evaluate(path)
-    figures = summary(path).figures
-    if metric not in figures:
-        raise unknown("metric", metric, [*losses, *figures])
-    return figures[metric]
 
 
 def _check_same(folder: Path, text: str, base: Config) -> None:

@@ -28,6 +28,8 @@ def grid(ptdiff, tmp_path_factory: pytest.TempPathFactory) -> Path:  # type: ign
     done = ptdiff("train", *SMALL, *FAST, "--sweep", file, "--out", folder / "out", "--set", "training.clip=1e30")
     assert done.returncode == 0, done.stderr
     assert "best: " in done.stderr
+    # what is compared is called by its name
+    assert [line.split()[0] for line in done.stderr.splitlines() if "loss " in line[:16]] == ["validation_loss"] * 2
     return folder
 
 
@@ -108,6 +110,47 @@ def test_a_wrong_value_anywhere_is_refused_before_anything_is_written(
     assert done.returncode == 2, done.stderr
     assert message in done.stderr
     assert [p.name for p in tmp_path.iterdir()] == ["rates.yaml"]
+
+
+NO_METRIC = [
+    ("slicd_wasserstein", [], "unknown metric 'slicd_wasserstein': did you mean 'sliced_wasserstein'?"),
+    ("validation_los", [], "did you mean 'validation_loss'?"),
+    ("nll", ["-o", "data=coins"], "unknown metric 'nll'"),
+    ("validation_loss", ["--set", "training.validations=0"], "held-out samples"),
+]
+
+
+@pytest.mark.parametrize(("metric", "more", "message"), NO_METRIC)
+@pytest.mark.parametrize("rehearsed", [[], ["--dry-run"]])
+def test_a_metric_that_there_is_not_is_refused_before_any_training(
+    ptdiff, metric: str, more: list[str], message: str, rehearsed: list[str], tmp_path: Path
+) -> None:  # type: ignore[no-untyped-def]
+    file = write(tmp_path, f"seed: [0, 1]\nmetric: {metric}\n")
+    options = ["-m", "points2d", "-o", "count=128", "-o", "width=16", "--steps", 12]
+    done = ptdiff("train", *options, *more, "--sweep", file, *rehearsed, cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert message in done.stderr.splitlines()[-1]
+    assert [p.name for p in tmp_path.iterdir()] == ["rates.yaml"]
+
+
+def test_a_metric_whose_names_cannot_be_known_beforehand_costs_no_set(
+    ptdiff, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # type: ignore[no-untyped-def]
+    from ptdiff_points2d import Points2D
+
+    whole = Points2D.metrics
+
+    def metrics(self, samples, *others):  # type: ignore[no-untyped-def]
+        if len(samples) < 50:
+            raise ValueError("50 samples at least")
+        return whole(self, samples, *others)
+
+    monkeypatch.setattr(Points2D, "metrics", metrics)
+    file = write(tmp_path, "seed: [0]\nmetric: energy\n")
+    done = ptdiff("train", *SMALL, *FAST, "--set", "sampling.steps=2", "--sweep", file, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "shows after the first trial: 50 samples at least" in done.stderr
+    assert any(line.startswith("energy ") for line in done.stderr.splitlines())
 
 
 def test_runs_are_compared_by_what_differs(ptdiff, grid: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
