@@ -13,7 +13,7 @@ from ptdiff.names import unknown
 from ptdiff.pictures import Picture
 from ptdiff.training.trackers import Aim, MLflow, TensorBoard, Wandb
 
-LOGGERS: dict[str, Callable[[Path, str], Any]] = {
+LOGGERS: dict[str, Callable[[Path, str, str | None], Any]] = {
     "tensorboard": TensorBoard,
     "mlflow": MLflow,
     "wandb": Wandb,
@@ -33,10 +33,13 @@ def check_loggers(names: list[str]) -> None:
 def make_loggers(names: list[str], run: Path) -> list[Any]:
     """The trackers of these names, which write into the run's logs/ folder; raises as :func:`check_loggers`."""
     check_loggers(names)
+    # the trials of a set are called alike in every set
+    parent = run.resolve().parent
+    group = parent.name if (parent / "sweep.yaml").is_file() else None
     made = []
     for name in names:
         try:
-            made.append(LOGGERS[name](run / "logs", run.name))
+            made.append(LOGGERS[name](run / "logs", run.name, group))
         except ImportError as error:
             raise Unsupported(f"--logger {name} does not work with what is installed: {error}") from error
     return made

@@ -2,7 +2,8 @@
 
 A tracker is a logger of Lightning, or has its methods ``log_metrics``, ``log_hyperparams``, ``save`` and ``finalize``;
 one with ``log_picture(name, picture, step)`` is given pictures too.  Whatever is written lies in ``place``, the run's
-logs/ folder; a run that is resumed goes on in the same place, under the identity kept there.
+logs/ folder; a run that is resumed goes on in the same place, under the identity kept there.  ``run`` is what it is
+called, ``group`` the set of runs that it is a trial of, None for a run by itself.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ class Table:
 class TensorBoard(TensorBoardLogger):
     """Event files; the hyper-parameters stand beside the validation loss."""
 
-    def __init__(self, place: Path, run: str) -> None:
+    def __init__(self, place: Path, run: str, group: str | None = None) -> None:
         super().__init__(str(place), name="tensorboard", version="")
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
@@ -81,13 +82,14 @@ class TensorBoard(TensorBoardLogger):
 class MLflow(MLFlowLogger):
     """A run of the experiment ``ptdiff``: in the run's own data base, or where MLFLOW_TRACKING_URI points."""
 
-    def __init__(self, place: Path, run: str) -> None:
+    def __init__(self, place: Path, run: str, group: str | None = None) -> None:
         server = os.environ.get("MLFLOW_TRACKING_URI")
         place.mkdir(parents=True, exist_ok=True)
         self.kept = place / "mlflow-run"
         super().__init__(
             experiment_name="ptdiff",
-            run_name=run,
+            run_name=run if group is None else f"{group}/{run}",
+            tags=None if group is None else {"group": group},
             tracking_uri=server or f"sqlite:///{(place / 'mlflow.db').resolve()}",
             artifact_location=None if server else (place / "mlflow-artifacts").resolve().as_uri(),
             run_id=self.kept.read_text(encoding="utf-8") if self.kept.is_file() else None,
@@ -108,31 +110,40 @@ class MLflow(MLFlowLogger):
 class Wandb(WandbLogger):
     """A run of the project ``ptdiff``: offline, to be sent with 'wandb sync', unless WANDB_MODE is online."""
 
-    def __init__(self, place: Path, run: str) -> None:
+    def __init__(self, place: Path, run: str, group: str | None = None) -> None:
         place.mkdir(parents=True, exist_ok=True)
         kept = place / "wandb-run"
         if not kept.is_file():
             kept.write_text(uuid.uuid4().hex[:8], encoding="utf-8")
         offline = os.environ.get("WANDB_MODE", "offline") != "online"
         identity = kept.read_text(encoding="utf-8")
-        super().__init__(save_dir=str(place), name=run, project="ptdiff", id=identity, offline=offline)
+        name = run if group is None else f"{group}/{run}"
+        super().__init__(save_dir=str(place), name=name, project="ptdiff", id=identity, offline=offline, group=group)
 
     def log_picture(self, name: str, picture: Picture, step: int) -> None:
         """A picture beside the figures of its step."""
         self.log_image(name, [picture], step)
 
+    def finalize(self, status: str) -> None:
+        """End the run: Lightning leaves it open, and the next run of this process would be logged into it."""
+        super().finalize(status)
+        if self._experiment is not None:
+            self._experiment.finish(exit_code=int(status != "success"))
+
 
 class Aim:
     """A run of the experiment ``ptdiff`` in an Aim repository (``aim up --repo RUN/logs/aim``)."""
 
-    def __init__(self, place: Path, run: str) -> None:
+    def __init__(self, place: Path, run: str, group: str | None = None) -> None:
         import aim
 
         place.mkdir(parents=True, exist_ok=True)
         kept, self.aim = place / "aim-run", aim
         identity = kept.read_text(encoding="utf-8") if kept.is_file() else None
         self.run = aim.Run(run_hash=identity, repo=str(place / "aim"), experiment="ptdiff")
-        self.run.name = run
+        self.run.name = run if group is None else f"{group}/{run}"
+        if group is not None:
+            self.run["group"] = group
         kept.write_text(str(self.run.hash), encoding="utf-8")
 
     def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:

@@ -162,12 +162,18 @@ def wandb(monkeypatch: pytest.MonkeyPatch) -> StandIn:
     class Run:
         def __init__(self, **given: Any) -> None:
             module.calls.append(("init", given))
+            # as in the library: there is one run at a time, until it is finished
+            module.run, self.id = self, given["id"]  # type: ignore[attr-defined]
             self.config = types.SimpleNamespace(
                 update=lambda values, allow_val_change=False: module.calls.append(("config", values))
             )
 
         def log(self, values: dict[str, Any]) -> None:
             module.calls.append(("log", values))
+
+        def finish(self, exit_code: int) -> None:
+            module.calls.append(("finish", self.id, exit_code))
+            module.run = None  # type: ignore[attr-defined]
 
         def define_metric(self, *names: str, **more: Any) -> None: ...
 
@@ -200,6 +206,71 @@ def test_wandb_is_offline_and_has_the_figures_the_settings_and_the_pictures(star
     assert {name for values in logged for name in values} >= FIGURES | {"samples", "curves"}
     (settings,) = [c[1] for c in wandb.calls if c[0] == "config"]
     assert settings["training.lr"] == 0.01
+    assert wandb.calls[-1] == ("finish", given["id"], 0)
+    assert given["group"] is None
+
+
+def a_set(folder: Path) -> list[Path]:
+    """Two trials of a set of runs that is called rates."""
+    trials = [folder / "rates" / f"trial-00{i}" for i in range(2)]
+    for trial in trials:
+        trial.mkdir(parents=True)
+    (folder / "rates" / "sweep.yaml").write_text("seed: [0, 1]")
+    return trials
+
+
+def log_trials(name: str, trials: list[Path]) -> None:
+    for i, trial in enumerate(trials):
+        trackers = Trackers(make_loggers([name], trial), pytest.fail)
+        trackers.settings({"seed": i})
+        trackers.log({"loss": 1.5 + i}, 12)
+        trackers.close("success" if i == 0 else "failed")
+
+
+def test_every_trial_of_a_set_is_a_run_of_its_own_in_wandb(tmp_path: Path, wandb: StandIn) -> None:
+    log_trials("wandb", a_set(tmp_path))
+    kinds = [c[0] for c in wandb.calls]
+    assert kinds == ["init", "config", "log", "finish"] * 2
+    first, second = [c[1] for c in wandb.calls if c[0] == "init"]
+    assert [first["name"], second["name"]] == ["rates/trial-000", "rates/trial-001"]
+    assert first["group"] == second["group"] == "rates"
+    assert first["id"] != second["id"]
+    assert [c[1]["loss"] for c in wandb.calls if c[0] == "log"] == [1.5, 2.5]
+    assert [c[1:] for c in wandb.calls if c[0] == "finish"] == [(first["id"], 0), (second["id"], 1)]
+
+
+def test_every_trial_of_a_set_is_a_run_of_its_own_in_aim(tmp_path: Path, aim: StandIn) -> None:
+    log_trials("aim", a_set(tmp_path))
+    assert [c[0] for c in aim.calls] == ["run", "set", "set", "track", "close"] * 2
+    assert [c[2] for c in aim.calls if c[:2] == ("set", "group")] == ["rates"] * 2
+
+
+def test_every_trial_of_a_set_is_a_run_of_its_own_on_a_server_of_mlflow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mlflow = pytest.importorskip(
+        "mlflow.tracking", reason="mlflow is not installed, or not usable with what is", exc_type=ImportError
+    )
+    server = f"sqlite:///{tmp_path / 'server.db'}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
+    monkeypatch.chdir(tmp_path)
+    log_trials("mlflow", a_set(tmp_path))
+    client = mlflow.MlflowClient(server)
+    runs = client.search_runs([client.get_experiment_by_name("ptdiff").experiment_id])
+    found = {run.info.run_name: (run.data.metrics["loss"], run.data.tags["group"], run.info.status) for run in runs}
+    assert found == {"rates/trial-000": (1.5, "rates", "FINISHED"), "rates/trial-001": (2.5, "rates", "FAILED")}
+
+
+def test_every_trial_of_a_set_has_its_own_folder_in_tensorboard(tmp_path: Path) -> None:
+    accumulator = pytest.importorskip(
+        "tensorboard.backend.event_processing.event_accumulator", reason="tensorboard is not installed"
+    )
+    trials = a_set(tmp_path)
+    log_trials("tensorboard", trials)
+    for i, trial in enumerate(trials):
+        events = accumulator.EventAccumulator(str(trial / "logs" / "tensorboard"))
+        events.Reload()
+        assert [event.value for event in events.Scalars("loss")] == [1.5 + i]
 
 
 def test_pictures_for_a_tracker_cost_no_bit(start: Start, aim: StandIn) -> None:
