@@ -168,29 +168,29 @@ def compare(samples: Tensor, reference: Tensor, training: Tensor, seed: int = 0)
     samples, reference, training = (s[:n].flatten(1).double() for s in (samples, reference, training))
 
     # the set itself, and resampled sets
-    copies = torch.cat([torch.ones(1, n), _resampled(n, 100, seed)])
-    value, low, high = _interval(_sliced(samples, reference, copies, seed=seed))
+    copies = torch.cat([torch.ones(1, n), resampled(n, 100, seed)])
+    value, low, high = interval(_sliced(samples, reference, copies, seed=seed))
     floor = sliced_wasserstein(training, reference, seed=seed)
     # no distance is negative, and one that was cut off at 0 may lie outside the moved quantiles
     scores = {"sliced_wasserstein": Score(value, max(0.0, min(low, value)), max(high, value), floor)}
-    value, low, high = _interval(_discrepancy(samples, reference, torch.neg, copies).clamp(min=0).sqrt())
+    value, low, high = interval(_discrepancy(samples, reference, torch.neg, copies).clamp(min=0).sqrt())
     floor = energy_distance(training, reference)
     scores["energy"] = Score(value, max(0.0, min(low, value)), max(high, value), floor)
     # a single value has no width, and no kernel
     if bool((reference != reference[0]).any()):
         kernel = gaussians(reference)
-        value, low, high = _interval(_discrepancy(samples, reference, kernel, copies))
+        value, low, high = interval(_discrepancy(samples, reference, kernel, copies))
         scores["mmd_squared"] = Score(value, low, high, float(_discrepancy(training, reference, kernel)))
     return scores
 
 
-def _resampled(count: int, rounds: int, seed: int) -> Tensor:
+def resampled(count: int, rounds: int, seed: int) -> Tensor:
     """How often each of ``count`` items is drawn in ``rounds`` resamplings, (rounds, count)."""
     draws = torch.randint(count, (rounds, count), generator=torch.Generator().manual_seed(seed))
     return torch.zeros(rounds, count).scatter_add_(1, draws, torch.ones(rounds, count))
 
 
-def _interval(values: Tensor) -> tuple[float, float, float]:
+def interval(values: Tensor) -> tuple[float, float, float]:
     """The first value, and the moved quantiles of the others, as in :func:`bootstrap`."""
     value, spread = float(values[0]), values[1:].double()
     # of few items a resampling may take but one, which makes no pairs

@@ -9,6 +9,8 @@ x (n, d) are the features of generated images, y (m, d) those of the reference; 
 * Precision, recall (Kynkäänniemi et al. 2019): the share of generated images within the manifold of the reference,
   and the other way round; a manifold is the union of the balls about its images, each reaching to its k-th neighbor.
 
+Pairs are gone through in blocks, so that memory grows with n and not with its square.
+
 Intervals of the distances resample the generated images.  The shares are means of one answer per image: theirs are
 Wilson's, which stay honest where all answers are alike; that the manifold is a sample too is left out.
 """
@@ -16,13 +18,17 @@ Wilson's, which stay honest where all answers are alike; that the manifold is a 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
-from ptdiff.metrics import Score, bootstrap
+from ptdiff.metrics import Score, bootstrap, interval, resampled
 
 NEIGHBORS = 3
+
+BLOCK = 2**22
+"""So many pairs at a time: 32 MiB."""
 
 
 def compare_features(
@@ -34,20 +40,17 @@ def compare_features(
         raise ValueError(f"features are compared of more than {NEIGHBORS} images of each kind, not {n}")
     x, y, z = (s[:n].double() for s in (samples, reference, training))
     frechet, kernel = Frechet(y), Kernel(y)
-    kernels = kernel.of(x)
-    everything = torch.arange(n)
 
     def distance(rows: Tensor) -> float:
         return frechet(x[rows])
 
-    def discrepancy(rows: Tensor) -> float:
-        return kernel.distance(*kernels, torch.bincount(rows, minlength=n).double())
-
-    value = distance(everything)
+    value = distance(torch.arange(n))
     low, high = bootstrap(distance, n, seed=seed)
     scores = {f"fid_{name}": Score(value, max(0.0, low), high, frechet(z))}
-    low, high = bootstrap(discrepancy, n, seed=seed)
-    scores[f"kid_{name}"] = Score(discrepancy(everything), low, high, kernel_distance(z, y))
+    # the set itself, and resampled sets
+    copies = torch.cat([torch.ones(1, n), resampled(n, 100, seed)])
+    value, low, high = interval(kernel(x, copies))
+    scores[f"kid_{name}"] = Score(value, low, high, float(kernel(z)))
     shares, floors = precision_recall(x, y), precision_recall(z, y)
     for share, right, floor in zip(("precision", "recall"), shares, floors, strict=True):
         scores[f"{share}_{name}"] = share_of(right, float(floor.double().mean()))
@@ -85,23 +88,35 @@ class Kernel:
 
     def __init__(self, y: Tensor) -> None:
         self.y = y
-        within = _kernel(y, y)
-        self.within = float((within.sum() - within.diagonal().sum()) / (len(y) * (len(y) - 1)))
+        self.within = _within(y, torch.ones(1, len(y), dtype=y.dtype))
 
-    def of(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Kernels (n, n) within x (n, d), and their mean (n,) with all of y."""
-        return _kernel(x, x), _kernel(x, self.y).mean(dim=1)
+    def __call__(self, x: Tensor, copies: Tensor | None = None) -> Tensor:
+        """The estimate (rounds,) where item i of x (n, d) is there ``copies[r, i]`` times: (rounds, n); else once.
 
-    def distance(self, within: Tensor, across: Tensor, times: Tensor) -> float:
-        """The estimate where item i of x is there ``times[i]`` times; an item makes no pair with itself."""
-        n = times.sum()
-        pairs = n.square() - times.square().sum()
-        inner = times @ within @ times - times.square() @ within.diagonal()
-        return float(inner / pairs + self.within - 2 * (times @ across) / n)
+        An item makes no pair with itself, nor with its copies.
+        """
+        times = torch.ones(1, len(x), dtype=x.dtype) if copies is None else copies.to(x.dtype)
+        across = sum(times[:, rows] @ _kernel(x[rows], self.y).sum(dim=1) for rows in _blocks(x, self.y))
+        return _within(x, times) + self.within - 2 * across / (times.sum(dim=1) * len(self.y))
+
+
+def _within(x: Tensor, times: Tensor) -> Tensor:
+    """The mean kernel (rounds,) of pairs of different items of x (n, d), that are there ``times`` (rounds, n)."""
+    total = torch.zeros(len(times), dtype=x.dtype)
+    for rows in _blocks(x, x):
+        kernels = _kernel(x[rows], x)
+        kernels[torch.arange(len(rows)), rows] = 0
+        total += ((times[:, rows] @ kernels) * times).sum(dim=1)
+    return total / (times.sum(dim=1).square() - times.square().sum(dim=1))
 
 
 def _kernel(x: Tensor, y: Tensor) -> Tensor:
     return (x @ y.T / x.shape[1] + 1) ** 3
+
+
+def _blocks(x: Tensor, y: Tensor) -> Iterator[Tensor]:
+    """Rows of x, so many that their pairs with all of y are a block."""
+    return iter(torch.split(torch.arange(len(x)), max(1, BLOCK // len(y))))
 
 
 def frechet_distance(x: Tensor, y: Tensor) -> float:
@@ -111,19 +126,23 @@ def frechet_distance(x: Tensor, y: Tensor) -> float:
 
 def kernel_distance(x: Tensor, y: Tensor) -> float:
     """Of features x (n, d) and y (m, d), two or more each."""
-    kernel = Kernel(y)
-    return kernel.distance(*kernel.of(x), torch.ones(len(x), dtype=x.dtype))
+    return float(Kernel(y)(x))
 
 
 def precision_recall(x: Tensor, y: Tensor, neighbors: int = NEIGHBORS) -> tuple[Tensor, Tensor]:
     """Which of x (n, d) lie in the manifold of y (m, d), and which of y in that of x: bool (n,) and (m,)."""
-    between = torch.cdist(x, y)
-    return (between <= _radii(y, neighbors)).any(dim=1), (between <= _radii(x, neighbors)[:, None]).any(dim=0)
+    reach_x, reach_y = _radii(x, neighbors), _radii(y, neighbors)
+    precise, recalled = [], torch.zeros(len(y), dtype=torch.bool)
+    for rows in _blocks(x, y):
+        between = torch.cdist(x[rows], y)
+        precise.append((between <= reach_y).any(dim=1))
+        recalled |= (between <= reach_x[rows, None]).any(dim=0)
+    return torch.cat(precise), recalled
 
 
 def _radii(x: Tensor, neighbors: int) -> Tensor:
     # each is its own nearest
-    return torch.cdist(x, x).kthvalue(neighbors + 1, dim=1).values
+    return torch.cat([torch.cdist(x[rows], x).kthvalue(neighbors + 1, dim=1).values for rows in _blocks(x, x)])
 
 
 def share_of(right: Tensor, floor: float) -> Score:

@@ -1,5 +1,6 @@
 """Distances of features: Fréchet, kernel, precision and recall, shares with their intervals."""
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -8,6 +9,7 @@ import scipy.linalg
 import torch
 from torch import Tensor
 
+from ptdiff_images import feature_distances
 from ptdiff_images.feature_distances import (
     Kernel,
     compare_features,
@@ -62,9 +64,45 @@ def test_the_kernel_distance_is_its_definition_and_an_item_makes_no_pair_with_it
 
     assert kernel_distance(x, y) == pytest.approx(brute(list(range(6))), rel=1e-12)
     rows = [0, 0, 0, 2, 5, 5]
-    kernel = Kernel(y)
-    times = torch.bincount(torch.tensor(rows), minlength=6).double()
-    assert kernel.distance(*kernel.of(x), times) == pytest.approx(brute(rows), rel=1e-12)
+    times = torch.bincount(torch.tensor(rows), minlength=6)
+    found = Kernel(y)(x, torch.stack([times, torch.ones(6)]))
+    assert found.tolist() == pytest.approx([brute(rows), brute(list(range(6)))], rel=1e-12)
+
+
+@pytest.mark.parametrize("block", [1, 7 * 90, 2**22])
+def test_blocks_change_nothing_and_bound_what_is_in_memory(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    x, y, z = (normal(n, 5, n) for n in (80, 90, 100))
+    x = 1.3 * x + 0.2
+    copies = torch.randint(0, 3, (4, 80), generator=torch.Generator().manual_seed(0))
+    sizes: list[int] = []
+    for name in ("cdist", "_kernel"):
+        owner = torch if name == "cdist" else feature_distances
+        whole = getattr(owner, name)
+
+        def watched(a: Tensor, b: Tensor, whole=whole) -> Tensor:  # type: ignore[no-untyped-def]
+            sizes.append(len(a) * len(b))
+            return whole(a, b)
+
+        monkeypatch.setattr(owner, name, watched)
+    monkeypatch.setattr(feature_distances, "BLOCK", block)
+    kernel, shares, scores = Kernel(y)(x, copies), precision_recall(x, y), compare_features(x, y, z, "a")
+    # at least a row
+    assert max(sizes) <= max(block, 90)
+    # the formulas, over all pairs at once
+    k_xx, k_yy, k_xy = ((a @ b.T / 5 + 1) ** 3 for a, b in ((x, x), (y, y), (x, y)))
+    for times, found in zip(copies.double(), kernel, strict=True):
+        n = times.sum()
+        within_x = (times @ k_xx @ times - times.square() @ k_xx.diag()) / (n**2 - times.square().sum())
+        within_y = (k_yy.sum() - k_yy.diag().sum()) / (90 * 89)
+        assert float(found) == pytest.approx(float(within_x + within_y - 2 * times @ k_xy.mean(1) / n), rel=1e-10)
+    exact = [(a[:, None] - b).norm(dim=2) for a, b in ((x, y), (y, y), (x, x))]
+    reach_y, reach_x = (d.sort(dim=1).values[:, 3] for d in exact[1:])
+    assert torch.equal(shares[0], (exact[0] <= reach_y).any(1))
+    assert torch.equal(shares[1], (exact[0] <= reach_x[:, None]).any(0))
+    monkeypatch.setattr(feature_distances, "BLOCK", 10**9)
+    whole_scores = compare_features(x, y, z, "a")
+    for name, score in scores.items():
+        assert dataclasses.astuple(score) == pytest.approx(dataclasses.astuple(whole_scores[name]), rel=1e-10)
 
 
 def test_the_kernel_distance_has_no_bias_and_the_frechet_distance_has() -> None:
