@@ -43,7 +43,7 @@ def comparison(training: Samples, target: Samples, n: int, seed: int = 0, *, mat
     labels = cond.get("label")
     rest = order[n:] if same else _shuffled(len(training), seed + 1)
     wanted = Counter(labels.tolist()) if match and labels is not None else None
-    return Comparison(reference, labels, _with_labels(training, rest, n, wanted, mix(seed, 1)))
+    return Comparison(reference, labels, with_labels(training, rest, n, wanted, mix(seed, 1)))
 
 
 def largest(training: Samples, target: Samples, limit: int) -> int:
@@ -55,8 +55,11 @@ def _shuffled(count: int, seed: int) -> Tensor:
     return torch.randperm(count, generator=torch.Generator().manual_seed(mix(seed, count)))
 
 
-def _with_labels(samples: Samples, ids: Tensor, n: int, wanted: Counter[int] | None, seed: int) -> Tensor:
-    """The first n of ``ids`` that have the wanted labels; where they run out, others in their place."""
+def with_labels(samples: Samples, ids: Tensor, n: int, wanted: Counter[int] | None, seed: int) -> Tensor:
+    """The first n of ``ids`` that have the wanted labels; where they run out, others in their place.
+
+    Fewer than n where there are not so many ids.
+    """
     if wanted is None:
         return samples.batch(ids[:n], seed)[0]
     missing = Counter(wanted)

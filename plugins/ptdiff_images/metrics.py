@@ -2,14 +2,20 @@
 
 Images are compared by features: of the classifier that is trained on the training images of the same data, or of the
 Inception network.  The name of the features ends that of every figure.
+
+The floor of the classifier's figures is that of training images which it was not fitted on, as the samples and the
+reference are such too.
 """
 
 from __future__ import annotations
 
+from collections import Counter
+
 import torch
 from torch import Tensor
 
-from ptdiff.data import Data
+from ptdiff.data import Data, Samples, unaugmented
+from ptdiff.evaluation import with_labels
 from ptdiff.metrics import compare
 from ptdiff.modality import Measurement, Progress
 from ptdiff_images.classifier import classifier
@@ -49,9 +55,15 @@ def measure(
     if reference.shape[1:] != data.shape:
         raise ValueError(f"the classifier reads images of shape {data.shape}, not {tuple(reference.shape[1:])}")
     judge = classifier(data, progress=progress)
-    x, y, z = (judge.features(images) for images in (samples, reference, training))
+    assert data.train is not None
+    unseen = _unseen(unaugmented(data.train), judge.unseen, reference, labels, seed)
+    # where those do not suffice, the others do: distances depend on how many images there are
+    real = torch.cat([unseen, training[: max(0, len(training) - len(unseen))]])
+    x, y, z = (judge.features(images) for images in (samples, reference, real))
     scores = compare_features(x, y, z, "lenet", seed)
     facts: dict[str, object] = {
+        "floor": f"of {len(unseen):,} training images that the classifier was not fitted on"
+        + (f", and of {len(real) - len(unseen):,} that it was" if len(real) > len(unseen) else ""),
         "classifier": f"{judge.digest[:12]}, right on {judge.accuracy:.2%} of {judge.held_out:,} held-out images",
         "neighbors": NEIGHBORS,
     }
@@ -61,6 +73,18 @@ def measure(
         scores["read_as_asked"] = share_of(right, judge.accuracy)
         facts["read_as_asked_by_class"] = by_class(right, labels[asked], data.classes)
     return Measurement(scores, facts)
+
+
+def _unseen(train: Samples, ids: Tensor, reference: Tensor, labels: Tensor | None, seed: int) -> Tensor:
+    """As many training images of ``ids`` as the reference has, but none of those; of the labels asked for, if any."""
+    known = {image.tobytes() for image in reference.float().numpy()}
+    order = ids[torch.randperm(len(ids), generator=torch.Generator().manual_seed(seed))]
+    others = [
+        part[[image.tobytes() not in known for image in train.batch(part, 0)[0].numpy()]]
+        for part in torch.split(order, 1024)
+    ]
+    left, wanted = torch.cat(others), None if labels is None else Counter(labels.tolist())
+    return with_labels(train, left, len(reference), wanted, 0) if len(left) else reference[:0]
 
 
 def by_class(right: Tensor, labels: Tensor, classes: tuple[str, ...]) -> dict[str, float]:

@@ -68,6 +68,27 @@ def test_other_images_labels_and_recipes_have_a_classifier_of_their_own(few: Dat
     assert len(digests) == len(list(tmp_path.iterdir())) == 5
 
 
+def test_as_many_training_images_as_are_held_out_leave_no_trace_in_it(few: Data, tmp_path: Path) -> None:
+    assert isinstance(few.train, TensorSamples) and few.train.label is not None
+    whole = classifier(few, tmp_path, recipe=TINY)
+    assert len(whole.unseen) == 3 and len(set(whole.unseen.tolist()) & set(range(9))) == 3
+    x, label, probe = few.train.x.clone(), few.train.label.clone(), torch.rand(5, 1, 8, 8)
+    x[whole.unseen], label[whole.unseen] = 1 - x[whole.unseen], 1 - label[whole.unseen]
+    other = classifier(dataclasses.replace(few, train=TensorSamples(x, label)), tmp_path, recipe=TINY)
+    assert torch.equal(other.unseen, whole.unseen) and other.digest != whole.digest
+    assert torch.equal(other.features(probe), whole.features(probe))
+    seen = next(i for i in range(9) if i not in whole.unseen)
+    x[seen] = 1 - x[seen]
+    other = classifier(dataclasses.replace(few, train=TensorSamples(x, label)), tmp_path, recipe=TINY)
+    assert not torch.equal(other.features(probe), whole.features(probe))
+
+
+def test_half_of_the_training_images_are_seen_where_more_are_held_out(few: Data, tmp_path: Path) -> None:
+    assert few.train is not None and few.val is not None
+    turned = dataclasses.replace(few, train=few.val, val=few.train)
+    assert len(classifier(turned, tmp_path, recipe=TINY).unseen) == 1
+
+
 def test_a_damaged_file_is_refused_by_its_name(few: Data, tmp_path: Path) -> None:
     classifier(few, tmp_path, recipe=TINY)
     (path,) = tmp_path.iterdir()

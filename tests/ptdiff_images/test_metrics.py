@@ -11,8 +11,9 @@ from torch import Tensor
 from ptdiff.data import Data
 from ptdiff.modality import Unsupported
 from ptdiff_images import Images
-from ptdiff_images.classifier import Recipe
-from ptdiff_images.metrics import PROTOCOLS, measure
+from ptdiff_images.classifier import Recipe, classifier
+from ptdiff_images.feature_distances import compare_features
+from ptdiff_images.metrics import PROTOCOLS, _unseen, measure
 
 Sets = tuple[Tensor, Tensor, Tensor, Tensor]
 
@@ -52,6 +53,39 @@ def test_real_images_are_at_the_floor_and_noise_is_far_off(data: Data, sets: Set
     for name in ("precision_lenet", "recall_lenet"):
         assert good[name].value > 0.8
         assert bad[name].value < good[name].value - 0.1
+
+
+def test_the_floor_is_of_images_that_the_classifier_was_not_fitted_on(data: Data, sets: Sets) -> None:
+    reference, labels, training, others = sets
+    judge = classifier(data)
+    assert data.train is not None
+    x, cond = data.train.batch(judge.unseen, 0)
+    found = measure("lenet", data, others, reference, training, labels=labels)
+    assert found.facts["floor"] == "of 200 training images that the classifier was not fitted on"
+    # what training images are given plays no part
+    assert measure("lenet", data, others, reference, torch.rand_like(training), labels=labels).scores == found.scores
+    # of 296 there are 200 with the labels of the reference, but for a few
+    image = {one.numpy().tobytes(): int(label) for one, label in zip(x, cond["label"], strict=True)}
+    real = _unseen(data.train, judge.unseen, reference, labels, 0)
+    assert len({one.numpy().tobytes() for one in real}) == 200
+    counts = torch.bincount(torch.tensor([image[one.numpy().tobytes()] for one in real]), minlength=10)
+    assert int((counts - torch.bincount(labels, minlength=10)).abs().sum()) <= 10
+    mine = compare_features(*(judge.features(s) for s in (others, reference, real)), "lenet", 0)
+    assert {name: found.scores[name].floor for name in mine} == {name: score.floor for name, score in mine.items()}
+
+
+def test_the_floor_holds_no_image_of_the_reference_and_is_filled_up_where_there_are_too_few(data: Data) -> None:
+    judge = classifier(data)
+    assert data.train is not None
+    # a reference of the training split, a part of which the classifier has not seen
+    reference = data.train.batch(judge.unseen[:250], 0)[0]
+    real = _unseen(data.train, judge.unseen, reference, None, 0)
+    assert len(real) == 46
+    known = {one.numpy().tobytes() for one in reference}
+    assert not [one for one in real if one.numpy().tobytes() in known]
+    found = measure("lenet", data, torch.rand_like(reference), reference, torch.rand_like(reference))
+    assert "of 46 training images" in found.facts["floor"] and "of 204 that it was" in found.facts["floor"]
+    assert len(_unseen(data.train, judge.unseen[:250], reference, None, 0)) == 0
 
 
 def test_images_are_read_as_asked_or_not(data: Data, sets: Sets) -> None:
