@@ -8,28 +8,38 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from ptdiff.gallery.page import page
+from ptdiff.gallery.page import bands, page
 from ptdiff.gallery.subject import FEW, Subject
 from ptdiff.guidance import CFG
 from ptdiff.modality import Unsupported
 from ptdiff.pictures import Picture
 
 COLUMNS = 10
-"""The most classes on a page."""
+"""The most classes beside each other."""
+
+CLASSES = 120
+"""The most on a page."""
+
+CELLS = 80
+"""About so many pictures of things a page has, where it is not said how many of each class."""
 
 SCALES = (0.0, 1.0, 2.0, 4.0, 8.0)
 
 
 def classes(subject: Subject) -> Picture:
-    """Samples by class, a column for each of the first ten."""
-    names = _classes(subject)[:COLUMNS]
-    each = max(1, subject.many() // len(names)) if subject.together else subject.many(FEW)
+    """Samples by class, a column for each; ten classes beside each other, the first 120 of more."""
+    names = _classes(subject)[:CLASSES]
+    few = max(1, min(FEW, CELLS // len(names)))
+    each = max(1, subject.many() // len(names)) if subject.together else subject.many(few)
     # sample i is of class i modulo their number, as elsewhere
     ids = torch.cat([subject.ids(each) * len(subject.data.classes) + k for k in range(len(names))])
     label = torch.arange(len(names), device=subject.device).repeat_interleave(each)
-    x = subject.samples(ids, {"label": label})
+    # of things so many at a time as suit the memory
+    size = len(ids) if subject.together else CELLS
+    parts = zip(torch.split(ids, size), torch.split(label, size), strict=True)
+    x = torch.cat([subject.samples(some, {"label": asked}) for some, asked in parts])
     columns = [subject.cells(part, {"label": torch.full((each,), k)}) for k, part in enumerate(torch.split(x, each))]
-    return page(list(zip(*columns, strict=True)), names)
+    return bands(columns, names, COLUMNS)
 
 
 def guidance(subject: Subject) -> Picture:

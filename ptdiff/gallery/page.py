@@ -18,10 +18,12 @@ def page(
     columns: Sequence[str] = (),
     names: Sequence[str] = (),
     notes: Sequence[Sequence[str]] = (),
+    width: int = 1,
 ) -> Picture:
     """Pictures row by row on a white page; rows may be of unequal length.
 
     columns: a line over each column.  names: a line before each row.  notes: a line under each picture.
+    width: of a cell, at least.
     ValueError where there are none, or words for other pictures than there are.
     """
     from PIL import Image, ImageDraw, ImageFont
@@ -37,7 +39,9 @@ def page(
     height = max(picture.shape[0] for row in rows for picture in row)
     words = [*columns, *(word for line in notes for word in line)]
     # cells are as wide as the longest word over or under them
-    width = max(*(picture.shape[1] for row in rows for picture in row), *(round(text.getlength(w)) for w in words), 1)
+    width = max(
+        width, *(picture.shape[1] for row in rows for picture in row), *(round(text.getlength(w)) for w in words)
+    )
     left = MARGIN + (round(max(text.getlength(name) for name in names)) + MARGIN if names else 0)
     top = MARGIN + (2 * _TEXT if columns else 0)
     step = height + GAP + (round(1.7 * _NOTE) if notes else 0)
@@ -56,3 +60,24 @@ def page(
             if notes:
                 draw.text((x + width / 2, y + height + 0.8 * _NOTE), notes[i][j], FAINT, note, "mm")
     return np.asarray(sheet, dtype=np.uint8).copy()
+
+
+def bands(columns: Sequence[Sequence[Picture]], words: Sequence[str], most: int) -> Picture:
+    """Columns of pictures, each under its word, at most so many beside each other and the others below.
+
+    ValueError as :func:`page` has it.
+    """
+    from PIL import ImageFont
+
+    # bands of about the same number of columns
+    count = -(-len(columns) // max(1, -(-len(columns) // most)))
+    text = ImageFont.load_default(_TEXT)
+    width = max((round(text.getlength(word)) for word in words), default=1)
+    pages = [
+        page(list(zip(*columns[first : first + count], strict=True)), words[first : first + count], width=width)
+        for first in range(0, len(columns), count)
+    ]
+    side = max(part.shape[1] for part in pages)
+    return np.concatenate(
+        [np.pad(part, ((0, 0), (0, side - part.shape[1]), (0, 0)), constant_values=255) for part in pages]
+    )

@@ -175,6 +175,21 @@ def test_every_column_of_classes_holds_its_class() -> None:
     assert [set(titles) for _, titles in shown(points)] == [{"left"}, {"right"}]
 
 
+@pytest.mark.parametrize(("classes", "each"), [(13, 4), (41, 1), (150, 1)])
+def test_all_of_many_classes_are_shown_below_each_other(classes: int, each: int) -> None:
+    modes = torch.stack([torch.arange(classes), torch.arange(classes)], dim=1).float()
+    oracle = Mixture(modes, torch.full((classes,), 0.01), torch.full((classes,), 1 / classes), torch.arange(classes))
+    of = subject(oracle, classes=tuple(map(str, range(classes))), mean=0.0, scale=1.0)
+    sheet = conditions.classes(of)
+    found = [round(float(x.mean())) for x, _ in shown(of)]
+    assert found == [k for k in range(min(classes, 120)) for _ in range(each)]
+    assert sheet.shape[1] < 10 * 60
+    assert sheet.shape[0] > (min(classes, 120) / 10) * (each * 20 + 30)
+    three = subject(oracle, classes=tuple(map(str, range(classes))), mean=0.0, scale=1.0)
+    conditions.classes(replace(three, count=3))
+    assert len(shown(three)) == 3 * min(classes, 120)
+
+
 def test_guidance_of_zero_forgets_the_class_and_larger_scales_part_the_classes() -> None:
     of = replace(subject(LABELED, many=2000, classes=("left", "right")), count=400)
     conditions.guidance(of)

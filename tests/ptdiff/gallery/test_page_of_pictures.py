@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ptdiff import registry
-from ptdiff.gallery.page import GAP, MARGIN, page
+from ptdiff.gallery.page import GAP, MARGIN, bands, page
 
 
 def gray(value: int, height: int = 30, width: int = 40) -> Any:
@@ -35,6 +35,31 @@ def test_words_make_room_for_themselves_and_cover_no_picture() -> None:
     assert (sheet == 7).all(axis=2).sum() == 2 * 30 * 40
     for edge in (sheet[0], sheet[-1], sheet[:, 0], sheet[:, -1]):
         assert (edge == 255).all()
+
+
+def test_columns_that_find_no_room_beside_each_other_stand_below_under_their_words() -> None:
+    def red(value: int) -> Any:
+        # words are gray
+        return gray(value) * np.array([1, 0, 0], dtype=np.uint8)
+
+    columns = [[red(10 * k), red(10 * k + 5)] for k in range(1, 6)]
+    words = ["a", "a word much wider than its picture", "c", "d", "e"]
+    sheet = bands(columns, words, 4)
+    # five in two bands: three and two, in cells of one width
+    top = page([column[:1] for column in columns[:1]], ["a"]).shape[0] - MARGIN - 30
+    places = {int(v): np.argwhere((sheet == (v, 0, 0)).all(axis=2)) for v in range(10, 60, 5)}
+    assert all(len(place) == 30 * 40 for place in places.values())
+    corners = {v: tuple(place.min(axis=0)) for v, place in places.items()}
+    band = top + 2 * 30 + GAP + MARGIN
+    step = corners[20][1] - corners[10][1]
+    assert step == corners[50][1] - corners[40][1] == corners[30][1] - corners[20][1] > 40 + GAP
+    for k in range(1, 6):
+        row, column = divmod(k - 1, 3)
+        y, x = top + row * band, corners[10][1] + column * step
+        assert corners[10 * k] == (y, x) and corners[10 * k + 5] == (y + 30 + GAP, x)
+        # the word stands over it
+        assert (sheet[y - top + MARGIN : y, x - 20 : x + 60] < 100).any()
+    assert (bands(columns, words, 5) == page(list(zip(*columns, strict=True)), words)).all()
 
 
 @pytest.mark.parametrize(
