@@ -33,7 +33,7 @@ setup-dev: $(VENV)/installed-dev
 demo: setup
 	@if [ -e $(RUN)/config.yaml ]; then $(BIN)/ptdiff resume $(RUN); \
 	else $(BIN)/ptdiff train -m pointcloud --minutes $(MINUTES) --out $(RUN); fi
-	$(BIN)/ptdiff eval $(RUN) -n 120
+	$(BIN)/ptdiff eval $(RUN) -n 120 --points 512
 	$(BIN)/ptdiff sample $(RUN) -n 30 --points 2048 --out $(RUN)/samples/samples.npz
 	$(BIN)/ptdiff render $(RUN)/samples/samples.npz -n 30 --out $(RUN)/samples/samples.png
 	$(BIN)/ptdiff render $(RUN)/samples/samples.npz -n 10 --turntable --out $(RUN)/samples/turntable.gif

@@ -95,9 +95,28 @@ def metrics_speed(result: dict[str, Any]) -> str:
     return "\n".join(rows)
 
 
+def swissroll(result: dict[str, Any]) -> str:
+    """The swiss roll, a seed a row."""
+    rows = ["| seed | seconds of training | sliced Wasserstein | the same of training points |", "|---|---|---|---|"]
+    for row in result["runs"]:
+        rows.append(
+            f"| {row['seed']} | {row['seconds']:.1f} | {row['sliced_wasserstein']:.4f} | {row['floor']:.4f} |"
+        )
+    median = result["median"]
+    rows += [
+        "",
+        f"n = {result['n']:,} on both sides. Medians: {median['seconds']:.1f} s, {median['sliced_wasserstein']:.4f}. "
+        f"Between two parts of the data it is {result['between_halves']:.4f} (root of the mean square of 20 pairs): "
+        f"{result['ratio_to_mean_halves']:.2f} times that.",
+    ]
+    return "\n".join(rows)
+
+
 PLACES: dict[str, tuple[Path, Callable[[dict[str, Any]], str]]] = {
     "demo": (ROOT / "README.md", demo),
     "tables": (ROOT / "docs" / "point-clouds.md", demo),
+    "tables_8_minutes": (ROOT / "docs" / "point-clouds.md", demo),
+    "swissroll": (ROOT / "docs" / "points2d.md", swissroll),
     "metrics_speed": (ROOT / "docs" / "metrics.md", metrics_speed),
     "mnist": (ROOT / "docs" / "images.md", mnist),
     "processes_and_solvers": (ROOT / "docs" / "processes-and-solvers.md", processes_and_solvers),
