@@ -1,8 +1,8 @@
-"""Pictures and files of points; those in the plane are drawn here."""
+"""Pictures and files of points of any width; what they have in common is drawn here."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -56,14 +56,20 @@ class Pictures(Visualizer):
     total: float | None = None
 
     def sheet(self, samples: Array, titles: Sequence[str]) -> Image:
-        """One picture of ``samples`` (n, d), 720 pixels square, colored by title where titles name a few classes."""
-        from ptdiff_points2d import space, wide
+        """One picture of ``samples`` (n, d), 720 pixels square, colored by title where titles name a few classes.
+
+        More than a few classes in the plane have a panel each.
+        """
+        from ptdiff_points2d import plane, space, wide
 
         samples = self._checked(samples, titles)
         width = samples.shape[1]
         colors = Colors.of(titles, self.classes)
         if width == 2:
-            return Scatter(self._frame(samples), colors).draw(samples)
+            names = named(titles, self.classes)
+            if len(names) in plane.PANELS:
+                return plane.panels(samples, self._frame(samples), titles, names)
+            return plane.Scatter(self._frame(samples), colors).draw(samples)
         if width == 3:
             return space.scatter(samples, self._frame(samples), colors)
         if width <= wide.PAIRS:
@@ -72,7 +78,7 @@ class Pictures(Visualizer):
 
     def tile(self, samples: Array, titles: Sequence[str], side: int) -> Image:
         """The bare dots in the frame, with a margin for noise: what lies outside is not seen."""
-        from ptdiff_points2d import space
+        from ptdiff_points2d import plane, space
 
         samples = self._checked(samples, titles)
         width = samples.shape[1]
@@ -81,7 +87,9 @@ class Pictures(Visualizer):
         own = self.frame is not None and len(self.frame) == width + 1
         *center, reach = self.frame if own and self.frame is not None else self._frame(samples)
         frame, colors = (*center, 1.1 * reach), Colors.of(titles, self.classes)
-        return Scatter(frame, colors).bare(samples, side) if width == 2 else space.bare(samples, frame, colors, side)
+        if width == 2:
+            return plane.Scatter(frame, colors).bare(samples, side)
+        return space.bare(samples, frame, colors, side)
 
     def turntable(self, samples: Array, titles: Sequence[str], frames: int = 36) -> list[Image]:
         """Points in space, turning once around the vertical."""
@@ -113,66 +121,40 @@ class Pictures(Visualizer):
         return around(np.quantile(samples, [0.005, 0.995], axis=0)) if len(samples) else nothing
 
 
+def named(titles: Sequence[str], classes: tuple[str, ...]) -> tuple[str, ...]:
+    """The classes that titles name, in the order of ``classes`` or of the alphabet; none where they name samples."""
+    given = set(titles)
+    if given <= set(classes):
+        return tuple(name for name in classes if name in given)
+    return tuple(sorted(given)) if 1 < len(given) < len(titles) else ()
+
+
 @dataclass(frozen=True)
 class Colors:
-    """A color for each sample (n,), or one for all; and the classes for the legend, where there are several."""
+    """A color for each sample (n,), or one for all; and the colors of the classes that there are, by name."""
 
     each: Sequence[str] | str
-    names: tuple[str, ...]
+    legend: Mapping[str, str]
 
     @staticmethod
     def of(titles: Sequence[str], classes: tuple[str, ...]) -> Colors:
         """By title where titles name a few classes; none where they name single samples."""
-        given = set(titles)
-        if given and given <= set(classes):
-            names = classes
-        else:
-            names = tuple(sorted(given)) if 1 < len(given) < len(titles) else ()
-        if not names or len(names) > len(COLORS):
-            return Colors(COLORS[0], ())
-        number = {name: index for index, name in enumerate(names)}
-        return Colors([COLORS[number[title]] for title in titles], names if len(names) > 1 else ())
+        names = named(titles, classes)
+        order = classes if set(names) <= set(classes) else names
+        if not names or len(order) > len(COLORS):
+            return Colors(COLORS[0], {})
+        # the color of a class is the same, whichever others there are
+        legend = {name: COLORS[order.index(name)] for name in names}
+        return Colors([legend[title] for title in titles], legend if len(order) > 1 else {})
 
-    def legend(self, axes: Axes) -> None:
-        """The names beside dots of their colors."""
-        if not self.names:
+    def write(self, axes: Axes) -> None:
+        """The names beside dots of their colors, in the corner of the axes."""
+        if not self.legend:
             return
-        for name, color in zip(self.names, COLORS, strict=False):
+        for name, color in self.legend.items():
             axes.scatter([], [], s=28, c=color, linewidths=0, label=name)
         legend = axes.legend(loc="upper right", fontsize=8, handletextpad=0.2, labelcolor="#444444")
         legend.get_frame().set(edgecolor="#dddddd", linewidth=0.6, alpha=0.85)
-
-
-@dataclass(frozen=True)
-class Scatter:
-    """A square scatter plot of points in the plane."""
-
-    frame: Frame
-    colors: Colors
-
-    def draw(self, samples: Array) -> Image:
-        """``samples`` (n, 2), a dot each."""
-        figure = empty_figure()
-        axes = figure.add_axes((0.075, 0.055, 0.90, 0.90))
-        clean(axes)
-        axes.scatter(samples[:, 0], samples[:, 1], c=self.colors.each, **dots(len(samples)))
-        self.colors.legend(axes)
-        return self._framed(figure, axes)
-
-    def bare(self, samples: Array, side: int) -> Image:
-        """The same without numbers, in so many pixels."""
-        figure = empty_figure(side)
-        axes = figure.add_axes((0.01, 0.01, 0.98, 0.98))
-        axes.set(xticks=[], yticks=[])
-        for spine in axes.spines.values():
-            spine.set(color="#dddddd", linewidth=0.6)
-        axes.scatter(samples[:, 0], samples[:, 1], c=self.colors.each, **dots(len(samples), side))
-        return self._framed(figure, axes)
-
-    def _framed(self, figure: Figure, axes: Axes) -> Image:
-        x, y, reach = self.frame
-        axes.set(xlim=(x - reach, x + reach), ylim=(y - reach, y + reach))
-        return pixels(figure)
 
 
 def dots(count: int, side: int | None = None) -> dict[str, Any]:

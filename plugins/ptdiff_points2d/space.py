@@ -24,7 +24,7 @@ def scatter(samples: Array, frame: Frame, colors: Colors, turn: float = 0.0) -> 
         axis.line.set_color("#cccccc")
         axis._axinfo["grid"].update(color="#e4e4e4", linewidth=0.6)
         axis.set_label_text(name, color="#666666", size=9)
-    colors.legend(axes)
+    colors.write(axes)
     return pixels(figure)
 
 

@@ -45,7 +45,7 @@ def pairs(samples: Array, names: tuple[str, ...], colors: Colors) -> Image:
             if column == 0 and row > 0:
                 axes.set_ylabel(names[row], fontsize=8, color="#444444")
     if width > 1:
-        colors.legend(grid[0, -1])
+        colors.write(grid[0, -1])
     return pixels(figure)
 
 

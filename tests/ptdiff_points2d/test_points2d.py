@@ -16,6 +16,7 @@ from ptdiff.names import UnknownName
 from ptdiff_datasets.errors import DataError
 from ptdiff_datasets.toys import TOYS
 from ptdiff_points2d import Points2D
+from ptdiff_points2d.picture import COLORS, Pictures
 
 
 def samples(data: Data, split: str = "train") -> torch.Tensor:
@@ -138,6 +139,66 @@ def test_the_frame_is_fixed_and_colors_follow_the_class() -> None:
         assert center[2] > center[0] if titles == ["upper"] else center[0] > center[2]
     strays = np.array([[0.5, 0.25]] * 19 + [[1e6, 0]], np.float32)
     assert ink(picture.sheet(strays, []))[340:372, 362:394].any()
+
+
+def colored(picture: np.ndarray, color: str) -> np.ndarray:
+    """Where the picture has about a color given as #rrggbb."""
+    wanted = np.array([int(color[i : i + 2], 16) for i in (1, 3, 5)])
+    return (np.abs(picture.astype(int) - wanted) < 40).all(axis=2)
+
+
+def test_what_lies_outside_is_drawn_at_the_edge_and_counted() -> None:
+    picture = Points2D(data="moons").visualizer()
+    inside = np.full((39, 2), (0.5, 0.25), np.float32)
+    plain = picture.sheet(inside, [])
+    strays = picture.sheet(np.concatenate([inside, [[1e6, 0.25]]]).astype(np.float32), [])
+    # a mark at the right edge, and words below the axes
+    changed = (plain != strays).any(axis=2)
+    assert ink(strays)[330:380, 670:702].sum() > ink(plain)[330:380, 670:702].sum() + 10
+    assert changed[700:].any() and not changed[60:300, 100:600].any()
+    many = Points2D(data="lost.csv").visualizer()
+    points = np.zeros((800, 2), np.float32)
+    points[:, 0] = np.linspace(-1, 1, 800)
+    points[0, 1] = 1e4
+    assert ink(many.sheet(points, []))[:60].sum() > 5
+
+
+def test_the_legend_names_the_classes_that_there_are_in_their_colors() -> None:
+    picture = Pictures((0.0, 0.0, 1.0), ("left", "middle", "right"))
+    points = np.zeros((20, 2), np.float32)
+    first, second, third = COLORS[:3]
+    sheet = picture.sheet(points, [picture.classes[1]] * 20)
+    assert colored(sheet, second)[:50].sum() > 10 and not colored(sheet, first).any()
+    sheet = picture.sheet(points, [picture.classes[0], picture.classes[1]] * 10)
+    assert colored(sheet, first)[:50].sum() > 10 and colored(sheet, second)[:50].sum() > 10
+    assert not colored(sheet, third).any()
+
+
+def test_many_classes_have_a_panel_each_in_one_frame() -> None:
+    # a ninth would be gray, as words are
+    names = tuple(f"class {k}" for k in range(8))
+    picture = Pictures((0.0, 0.0, 1.0), names)
+    points = np.array([[0.5, 0.5], [-0.5, -0.5]] * 8, np.float32)
+    points[::2, 0] = np.linspace(-0.8, 0.8, 8)
+    points[1] = (0, 50)
+    # dots are not opaque: many at one place
+    sheet = picture.sheet(points.repeat(15, axis=0), [name for name in names for _ in range(30)])
+    assert sheet.shape == (720, 720, 3)
+    for k, name in enumerate(names):
+        rows, columns = colored(sheet, COLORS[k]).nonzero()
+        row, column = divmod(k, 3)
+        # each class in its third of the page alone
+        own = (rows // 240 == row) & (columns // 240 == column)
+        # the edge of a letter may have its color too
+        assert own.sum() > 20 and own.mean() > 0.95, name
+        rows, columns = rows[own], columns[own]
+        # the one in the upper half lies as far to the right as it should
+        left = columns[rows < 240 * row + 120].mean() - (18 + 228 * column + 16)
+        if k:
+            assert left / 196 == pytest.approx((points[2 * k, 0] + 1) / 2, abs=0.03)
+    # a few classes are told apart by their colors alone
+    few = picture.sheet(points[4:8].repeat(15, axis=0), ["class 2"] * 30 + ["class 3"] * 30)
+    assert np.ptp(colored(few, COLORS[2]).nonzero()[0]) > 250
 
 
 def test_samples_of_another_distribution_are_shown_whole() -> None:
