@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from ptdiff.modality import Array, Modality, Visualizer
+    from ptdiff.modality import Array, Image, Modality, Visualizer
 
 ANIMATIONS = (".gif", ".mp4")
 
@@ -50,7 +50,7 @@ def render(
     """Draw samples: ptdiff render samples.npz --out samples.png.
 
     A .gif or .mp4 shows the way from noise to data, of a run or of a file that holds a trajectory; with --turntable,
-    or without a trajectory, it turns the samples around.
+    or without a trajectory, it turns the samples around. Samples that are films are played.
     """
     from ptdiff.pictures import ANIMATION_SUFFIXES, IMAGE_SUFFIXES, save_animation, save_image
     from ptdiff_cli.drawing import scale
@@ -81,6 +81,8 @@ def render(
     elif not moving:
         target.parent.mkdir(parents=True, exist_ok=True)
         save_image(target, draw.sheet(shown.samples, shown.titles))
+    elif isinstance(draw, Played) and not turntable:
+        save_animation(target, draw.play(shown.samples, shown.titles), fps)
     elif shown.trajectory is not None and not turntable:
         pictures = [draw.sheet(state, shown.titles) for state in shown.trajectory]
         # the end stays in sight for a second
@@ -105,6 +107,13 @@ class Paged(Protocol):
     """A visualizer that makes an HTML page of samples (n, *shape) and, maybe, the states (t, n, *shape) before."""
 
     def page(self, samples: Array, titles: Sequence[str], trajectory: Array | None = None) -> str: ...
+
+
+@runtime_checkable
+class Played(Protocol):
+    """A visualizer of samples (n, *shape) that move: one picture of them all for every moment."""
+
+    def play(self, samples: Array, titles: Sequence[str]) -> list[Image]: ...
 
 
 @dataclass(frozen=True)
@@ -159,7 +168,8 @@ def _from_run(
 
     run = Run.open(path)
     kind = run.modality()
-    count = count or kind.visualizer().many
+    draw = kind.visualizer()
+    count, states = count or draw.many, states and not isinstance(draw, Played)
     labels = spread_labels(torch.arange(count), len(run.data.classes)).get("label")
     plan, shape = make_plan(run, given, None, seed), shape_of(run, points)
     drawn = draw_samples(run, plan, labels, count, shape, weights=weights, keep=(lambda step: True) if states else None)

@@ -1,4 +1,4 @@
-"""Images: handwritten digits that ship with scikit-learn, published sets by name, any folder of pictures."""
+"""Images: handwritten digits that ship with scikit-learn, published sets by name, any folder of pictures; films."""
 
 from __future__ import annotations
 
@@ -31,6 +31,10 @@ class Images(Modality):
         None, "side of the images: pictures are scaled and cut to it (32 unless set), others are padded with black"
     )
     gray: bool = option(False, "one channel of gray instead of colors")
+    frames: int | None = option(
+        None, "films of so many frames: the images move over a black ground (of twice their side unless pixels is set)"
+    )
+    velocity: float | None = option(None, "pixels that an image moves from frame to frame of a film; 2 unless set")
     flip: bool = option(False, "mirror every other training image")
     rotate: float = option(0.0, "turn training images by up to so many degrees either way")
     augment: float = option(
@@ -81,6 +85,14 @@ class Images(Modality):
             raise ValueError(f"rotate must be from 0 to 180 degrees, not {self.rotate}")
         if not 0 <= self.augment <= 1:
             raise ValueError(f"augment must be a probability, not {self.augment}")
+        if self.frames is not None and not 2 <= self.frames <= 256:
+            raise ValueError(f"frames of a film must be from 2 to 256, not {self.frames}")
+        if self.velocity is not None and not 0 <= self.velocity <= 4096:
+            raise ValueError(f"velocity must be from 0 to 4096 pixels a frame, not {self.velocity}")
+        if self.velocity is not None and self.frames is None:
+            raise ValueError("velocity has no effect on still images: set frames too, or leave it out")
+        if self.frames is not None and self.network != "unet":
+            raise ValueError(f"network {self.network} draws single images; films need unet")
         self._network()
 
     def _network(self) -> dict[str, Any]:
@@ -88,7 +100,8 @@ class Images(Modality):
         return sized(self.network, self.size, {name: getattr(self, name) for name in OPTIONS})
 
     def dataset(self) -> Data:
-        """float32 (channels, height, width) in [0, 1], with labels where there are any; kept as bytes."""
+        """float32 (channels, height, width), of films (channels, frames, height, width), in [0, 1], with labels where
+        there are any; kept as bytes."""
         from ptdiff_images.augment import Augmentation, augmented
         from ptdiff_images.sources import unlabeled
 
@@ -99,23 +112,27 @@ class Images(Modality):
 
     def _images(self) -> Data:
         """The images as they are, measured, with all their labels."""
+        from ptdiff_images.films import Motion
         from ptdiff_images.sources import images
 
-        return images(self.data, self.pixels, self.gray).measured(keep=(-3,))
+        if self.frames is None:
+            return images(self.data, self.pixels, self.gray).measured(keep=(0,))
+        motion = Motion(self.frames, 2.0 if self.velocity is None else self.velocity)
+        # films are large, and many pixels of each tell the same
+        return images(self.data, self.pixels, self.gray, motion).measured(keep=(0,), limit=1024)
 
     def backbone(self, data: Data) -> nn.Module:
         """The denoiser; the small U-Net has 0.4 M parameters."""
         from ptdiff_images.augment import AUGMENT_LABELS
 
-        colors, height, width = data.shape
         told = len(AUGMENT_LABELS) if self.augment else 0
-        return build(self.network, (colors, height, width), len(data.classes), told, self._network())
+        return build(self.network, data.shape, len(data.classes), told, self._network())
 
     def visualizer(self) -> Visualizer:
-        """Contact sheets."""
-        from ptdiff_images.picture import Sheets
+        """Contact sheets, of films with a strip for each."""
+        from ptdiff_images.picture import Sheets, Strips
 
-        return Sheets()
+        return Sheets() if self.frames is None else Strips()
 
     @property
     def bin_width(self) -> float:
@@ -127,11 +144,11 @@ class Images(Modality):
         return samples.clamp(0, 1)
 
     def recipe(self) -> Mapping[str, Any]:
-        """Two minutes on two cores."""
+        """Two minutes on two cores; of films, as many frames in a step as images otherwise."""
         return {
             "training": {
                 "steps": 6000,
-                "batch": 32,
+                "batch": 32 if self.frames is None else max(4, 32 // self.frames),
                 "lr": 5e-3,
                 "ema": 0.998,
                 "condition_dropout": 0.1,
@@ -146,19 +163,19 @@ class Images(Modality):
     def metrics(
         self, samples: Tensor, reference: Tensor, training: Tensor, seed: int = 0, progress: Progress | None = None
     ) -> dict[str, Score]:
-        """Of labelled images distances of features and the share read as asked; of others distances of pixels."""
+        """Of labelled images distances of features and the share read as asked; of others, and films, of pixels."""
         return self.measure(self.protocol, samples, reference, training, seed, progress).scores
 
     @property
     def protocol(self) -> str:
-        """By the features of a classifier that is trained on the same training images."""
-        return "lenet"
+        """Of images by the features of a classifier that is trained on the same training images, of films by pixels."""
+        return next(iter(self.protocols()))
 
     def protocols(self) -> Mapping[str, str]:
         """By features of that classifier, by pixels, by features of the Inception network."""
-        from ptdiff_images.metrics import PROTOCOLS
+        from ptdiff_images.metrics import FILM_PROTOCOLS, PROTOCOLS
 
-        return PROTOCOLS
+        return PROTOCOLS if self.frames is None else FILM_PROTOCOLS
 
     def require(self, protocol: str) -> None:
         """The Inception network is an extra."""
@@ -191,7 +208,7 @@ class Images(Modality):
         return {**found.as_dict(), "text": found.text()}
 
     def formats(self) -> Mapping[str, Writer]:
-        """png: the image in its own size."""
-        from ptdiff_images.picture import write_png
+        """png: the image in its own size, of a film the frames side by side; gif: a film."""
+        from ptdiff_images.picture import write_gif, write_png, write_strip
 
-        return {"png": write_png}
+        return {"png": write_png} if self.frames is None else {"png": write_strip, "gif": write_gif}

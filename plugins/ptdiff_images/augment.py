@@ -159,10 +159,10 @@ class Augmented:
         return len(self.plain)
 
     def batch(self, ids: Tensor, seed: int) -> tuple[Tensor, Condition]:
-        """Samples ``ids`` of the set, each changed by its own numbers."""
+        """Samples ``ids`` of the set, each changed by its own numbers; all frames of a film alike."""
         x, cond = self.plain.batch(ids, seed)
-        x, labels = self.how(x, ids, seed)
-        return x, {**cond, "augment": labels} if self.how.labeled else cond
+        changed, labels = self.how(x.flatten(1, -3), ids, seed)
+        return changed.reshape(x.shape), {**cond, "augment": labels} if self.how.labeled else cond
 
 
 def augmented(data: Data, how: Augmentation) -> Data:

@@ -5,6 +5,10 @@ Inception network.  The name of the features ends that of every figure.
 
 The floor of the classifier's figures is that of training images which it was not fitted on, as the samples and the
 reference are such too.
+
+Of films, features are those of one frame of each: frames of one film are alike, and intervals are of independent
+images.  They know nothing of time; pixels do, and those of the changes from frame to frame several times as clearly as
+those of whole films, where frames are out of order.
 """
 
 from __future__ import annotations
@@ -20,12 +24,19 @@ from ptdiff.metrics import compare
 from ptdiff.modality import Measurement, Progress
 from ptdiff_images.classifier import classifier
 from ptdiff_images.feature_distances import NEIGHBORS, compare_features, share_of
+from ptdiff_images.films import frame_each, frames_of
 from ptdiff_images.inception import inception
 
 PROTOCOLS = {
     "lenet": "Fréchet and kernel distance, precision and recall by the features of a classifier of the same data",
     "pixels": "sliced Wasserstein and energy distance of the pixels",
     "inception": "the same as lenet by the features of the Inception network (an extra, with a download)",
+}
+
+FILM_PROTOCOLS = {
+    "pixels": f"{PROTOCOLS['pixels']}, of whole films and of the changes from frame to frame",
+    "lenet": f"{PROTOCOLS['lenet']}, of one frame of each film",
+    "inception": f"{PROTOCOLS['inception']}, of one frame of each film",
 }
 
 
@@ -45,13 +56,22 @@ def measure(
     and pixels are compared instead.  labels: (n,), the class that each sample was asked to be of, -1 for none; with
     them, lenet tells how many are read as asked.
     """
+    film, note = reference.ndim == 5, {}
+    if protocol == "lenet" and not data.classes:
+        protocol, note = "pixels", {"features": "none, for the data has no labels: pixels are compared"}
+    if protocol == "pixels":
+        scores = compare(samples, reference, training, seed)
+        if film:
+            changes = compare(samples.diff(dim=2), reference.diff(dim=2), training.diff(dim=2), seed)
+            scores |= {f"changes_{name}": score for name, score in changes.items()}
+        return Measurement(scores, note)
+    if film:
+        samples, reference, training = (frame_each(x) for x in (samples, reference, training))
     if protocol == "inception":
         features = inception()
         x, y, z = (features(images, progress) for images in (samples, reference, training))
         return Measurement(compare_features(x, y, z, "inception", seed), {"neighbors": NEIGHBORS})
-    if protocol == "pixels" or not data.classes:
-        note = {} if protocol == "pixels" else {"features": "none, for the data has no labels: pixels are compared"}
-        return Measurement(compare(samples, reference, training, seed), note)
+    data = frames_of(data)
     if reference.shape[1:] != data.shape:
         raise ValueError(f"the classifier reads images of shape {data.shape}, not {tuple(reference.shape[1:])}")
     judge = classifier(data, progress=progress)

@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from torch import nn
 
-    from ptdiff_images.inputs import Shape
-
 Network = Literal["unet", "dit", "basic"]
 Size = Literal["tiny", "small", "base", "large"]
 Resample = Literal["strided", "unshuffle", "bilinear", "transpose", "block", "bilinear-block"]
@@ -82,23 +80,35 @@ def sized(network: Network, size: Size, options: Mapping[str, Any]) -> dict[str,
     return found
 
 
-def build(network: Network, shape: Shape, classes: int, augment: int, options: Mapping[str, Any]) -> nn.Module:
-    """A denoiser of images; ``augment``: how many numbers tell how a sample was augmented; options by :func:`sized`."""
+def build(
+    network: Network, shape: tuple[int, ...], classes: int, augment: int, options: Mapping[str, Any]
+) -> nn.Module:
+    """A denoiser of images, shape (colors, height, width), or of films, shape (colors, frames, height, width).
+
+    augment: how many numbers tell how a sample was augmented; options by :func:`sized`.
+    ValueError for films by another network than a U-Net.
+    """
+    colors, *frames, height, width = shape
+    image = (colors, height, width)
+    if frames and network != "unet":
+        raise ValueError(f"network {network} draws single images; films need unet")
     match network:
         case "unet":
             from ptdiff_images.style import Style
             from ptdiff_images.unet import UNet
+            from ptdiff_images.video import Video
 
             style = Style(**{name: options[name] for name in _STYLE})
             rest = {name: value for name, value in options.items() if name not in _STYLE}
-            return UNet(shape, classes, augment, **rest, style=style)
+            net = UNet(image, classes, augment, **rest, style=style, frames=frames[0] if frames else None)
+            return Video(net) if frames else net
         case "dit":
             from ptdiff_images.dit import DiT
 
-            return DiT(shape, classes, augment, **options)
+            return DiT(image, classes, augment, **options)
         case "basic":
             if augment:
                 raise ValueError("basic is told nothing, so that augmentations would leak; choose another network")
             from ptdiff_images.basic import Basic
 
-            return Basic(shape, **options)
+            return Basic(image, **options)

@@ -1,4 +1,4 @@
-"""Pictures and files of images: values in [0, 1], one color channel (gray) or three (RGB)."""
+"""Pictures and files of images and of films: values in [0, 1], one color channel (gray) or three (RGB)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ptdiff.modality import Visualizer
-from ptdiff.pictures import contact_sheet, fitted, save_image, sheet_columns
+from ptdiff.pictures import contact_sheet, fitted, save_animation, save_image, sheet_columns
 
 if TYPE_CHECKING:
     from ptdiff.modality import Array, Image
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _SHEET, _LARGEST = 1400, 128
 # pixels between the images of a tile, and the largest square for a pixel there: larger ones are hard to read
 _GAP, _BLOCK = 4, 8
+# between the frames of a film; how many of them a strip shows; frames a second of a file
+_SLIT, _FRAMES, _FPS = 2, 8, 8
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,62 @@ class Sheets(Visualizer):
         return contact_sheet(images, columns=columns, gap=_GAP)[_GAP:-_GAP, _GAP:-_GAP]
 
 
+@dataclass(frozen=True)
+class Strips(Sheets):
+    """Films as strips of their frames from left to right, of long ones every so many; played, all frames in turn."""
+
+    def sheet(self, samples: Array, titles: Sequence[str]) -> Image:
+        """A contact sheet of ``samples`` (n, channels, frames, height, width)."""
+        films = _some_frames(samples)
+        room = min(_LARGEST, _SHEET / math.sqrt(films.shape[0] * films.shape[2]))
+        factor = max(1, int(room / max(films.shape[-2:])))
+        strips = [_strip([_enlarged(frame, factor) for frame in _frames(film)]) for film in films]
+        return contact_sheet(strips, list(titles) or None, columns=_columns(films))
+
+    def tile(self, samples: Array, titles: Sequence[str], side: int) -> Image:
+        """The strips as large as they fit; the frames of a single film row by row, to be larger."""
+        films = _some_frames(samples)
+        if len(films) == 1:
+            return super().tile(np.moveaxis(films[0], 1, 0), [], side)
+        columns = _columns(films)
+        room = (side - _GAP * (columns - 1)) // columns
+        factor = min(_BLOCK, max(1, (room // films.shape[2] - _SLIT) // max(films.shape[-2:])))
+        strips = [fitted(_strip([_enlarged(frame, factor) for frame in _frames(film)]), room) for film in films]
+        return fitted(contact_sheet(strips, columns=columns, gap=_GAP)[_GAP:-_GAP, _GAP:-_GAP], side)
+
+    def play(self, samples: Array, titles: Sequence[str]) -> list[Image]:
+        """A contact sheet for every frame of ``samples`` (n, channels, frames, height, width)."""
+        return [super(Strips, self).sheet(images, titles) for images in np.moveaxis(_films(samples), 2, 0)]
+
+
+def _films(samples: Array) -> Array:
+    samples = np.asarray(samples)
+    if samples.ndim != 5:
+        raise ValueError(f"a film has shape (1 or 3, frames, height, width), not {samples.shape[1:]}")
+    return samples
+
+
+def _some_frames(samples: Array) -> Array:
+    """At most as many frames as a strip shows, evenly spaced, of films (n, channels, frames, height, width)."""
+    films = _films(samples)
+    return films[:, :, :: -(-films.shape[2] // _FRAMES)]
+
+
+def _columns(films: Array) -> int:
+    """How many strips side by side make a page that is a little wider than high."""
+    count, _, frames, height, width = films.shape
+    return max(1, round(math.sqrt(1.3 * count * height / (frames * width))))
+
+
+def _frames(film: Array) -> list[Image]:
+    return [to_bytes(frame) for frame in np.moveaxis(film, 1, 0)]
+
+
+def _strip(frames: list[Image]) -> Image:
+    """Pictures of one size side by side."""
+    return contact_sheet(frames, columns=len(frames), gap=_SLIT)[_SLIT:-_SLIT, _SLIT:-_SLIT]
+
+
 def to_bytes(sample: Array) -> Image:
     """An image (channels, height, width) in [0, 1] as RGB bytes (height, width, 3); values outside are cut
     off.
@@ -67,3 +125,13 @@ def _enlarged(image: Image, factor: int) -> Image:
 def write_png(path: Path, sample: Array) -> None:
     """One image in its own size."""
     save_image(path, to_bytes(sample))
+
+
+def write_strip(path: Path, sample: Array) -> None:
+    """All frames of one film (channels, frames, height, width) side by side, in their own size."""
+    save_image(path, _strip(_frames(_films(sample[None])[0])))
+
+
+def write_gif(path: Path, sample: Array) -> None:
+    """One film (channels, frames, height, width) in its own size, as an endless animation."""
+    save_animation(path, _frames(_films(sample[None])[0]), _FPS)

@@ -13,6 +13,7 @@ from ptdiff.data import Condition, Data, Samples
 from ptdiff.names import unknown
 from ptdiff_datasets import image_sets
 from ptdiff_datasets.images import ImageSet, ImageSplit
+from ptdiff_images.films import Motion, moving
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,13 +34,14 @@ class PixelSamples:
         return x, {} if label is None else {"label": torch.from_numpy(label[rows])}
 
 
-def images(source: str, size: int | None, gray: bool) -> Data:
+def images(source: str, size: int | None, gray: bool, motion: Motion | None = None) -> Data:
     """The set called ``source``, or the folder or file: not yet measured; no val where nothing is held out.
 
-    size: side in pixels, as :func:`ptdiff_datasets.image_sets.read` has it.
+    size: side in pixels, as :func:`ptdiff_datasets.image_sets.read` has it.  motion: the images move; size is then that
+    of the ground.
     Raises UnknownName for what is neither, DataError or FormatError for what cannot be used.
     """
-    found = _found(source, size, gray)
+    found = _found(source, size if motion is None else None, gray)
     shape = tuple(found.train.pixels.shape[1:])
     of = f", {len(found.classes)} classes" if found.classes else ""
     pixels = " x ".join(str(n) for n in shape[1:])
@@ -52,16 +54,29 @@ def images(source: str, size: int | None, gray: bool) -> Data:
         "val": len(found.val),
     }
     train, val = (PixelSamples(split, found.white) for split in (found.train, found.val))
-    return Data(shape, found.classes, train=train, val=val if len(val) else None, summary=summary)
+    data = Data(shape, found.classes, train=train, val=val if len(val) else None, summary=summary)
+    return data if motion is None else moving(data, motion, size)
+
+
+@dataclass(frozen=True)
+class Unlabeled:
+    """Samples whose labels nobody is told."""
+
+    labeled: Samples
+
+    def __len__(self) -> int:
+        return len(self.labeled)
+
+    def batch(self, ids: Tensor, seed: int) -> tuple[Tensor, Condition]:
+        """The same without their labels."""
+        x, cond = self.labeled.batch(ids, seed)
+        return x, {name: value for name, value in cond.items() if name != "label"}
 
 
 def unlabeled(data: Data) -> Data:
     """The same images without their labels."""
-
-    def bare(samples: Samples | None) -> Samples | None:
-        return replace(samples, split=replace(samples.split, label=None)) if isinstance(samples, PixelSamples) else None
-
-    return replace(data, classes=(), train=bare(data.train), val=bare(data.val))
+    train, val = (None if samples is None else Unlabeled(samples) for samples in (data.train, data.val))
+    return replace(data, classes=(), train=train, val=val)
 
 
 def _found(source: str, size: int | None, gray: bool) -> ImageSet:

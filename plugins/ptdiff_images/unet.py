@@ -27,24 +27,35 @@ from ptdiff_images.inputs import Shape, Told, padded, patch_of, with_estimate
 from ptdiff_images.networks import Decoder, Encoder, Resample
 from ptdiff_images.pyramid import inlets, outlets
 from ptdiff_images.style import Style, zero
+from ptdiff_images.video import OverTime
 
 
 class Stage(nn.Module):
-    """``layers`` blocks at one resolution, each followed by attention where there is one."""
+    """``layers`` blocks at one resolution, each followed by attention where there is one, and of films by time."""
 
     def __init__(
-        self, channels: int, out: int, embedding: int, layers: int, attention: type[Attention] | None, style: Style
+        self,
+        channels: int,
+        out: int,
+        embedding: int,
+        layers: int,
+        attention: type[Attention] | None,
+        style: Style,
+        frames: int | None,
     ) -> None:
         super().__init__()
         self.blocks = nn.ModuleList(Block(out if n else channels, out, embedding, style) for n in range(layers))
         self.attention = nn.ModuleList(
             nn.Identity() if attention is None else attention(out, style) for _ in range(layers)
         )
+        self.time = nn.ModuleList(
+            nn.Identity() if frames is None else OverTime(out, frames, style) for _ in range(layers)
+        )
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
         """x (b, channels, h, w) to (b, out, h, w)."""
-        for block, attention in zip(self.blocks, self.attention, strict=True):
-            x = attention(block(x, embedding))
+        for block, attention, time in zip(self.blocks, self.attention, self.time, strict=True):
+            x = time(attention(block(x, embedding)))
         return x
 
 
@@ -53,6 +64,7 @@ class UNet(nn.Module):
 
     multipliers: the channels of each resolution, finest first, in units of ``width``.
     attention: how many of the coarsest have softmax attention; linear_attention: whether the others have a linear one.
+    frames: images are the frames of films, so many in turn, and see each other (ptdiff_images.video).
     ValueError where ``circular`` images do not divide into patches as often as they are halved, or where a kernel would
     go around them.
     """
@@ -75,6 +87,7 @@ class UNet(nn.Module):
         embedding: Frequencies = "positional",
         self_conditioning: bool = False,
         style: Style | None = None,
+        frames: int | None = None,
     ) -> None:
         super().__init__()
         style = Style() if style is None else style
@@ -93,7 +106,7 @@ class UNet(nn.Module):
         ]
 
         def stage(channels: int, n: int) -> Stage:
-            return Stage(channels, sizes[n], told, layers, kinds[n], style)
+            return Stage(channels, sizes[n], told, layers, kinds[n], style, frames)
 
         *fine, last = range(len(sizes))
         self.told = Told(told, classes, augment, embedding)
