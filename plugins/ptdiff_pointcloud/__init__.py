@@ -175,10 +175,9 @@ class PointCloud(Modality):
 
     def recipe(self) -> Mapping[str, Any]:
         """Eight minutes on two cores."""
-        # the highest at which each learns fastest; networks and sizes that were not tried take the lowest
+        # other networks and sizes were not tried with more (docs/decisions/0011)
         lr = 2e-2 if (self.network, self.size) == ("set-transformer", "tiny") else 5e-3
         return {
-            # what makes a shape is decided here: with more noise little is known of it, with less nothing is new
             "density": {"name": "log-uniform", "low": 0.06, "high": 6.0},
             "training": {"optimizer": "muon", "steps": 3000, "batch": 64, "lr": lr, "precision": "bf16", "shards": 2},
             "sampling": {"solver": "heun", "steps": 20, "guidance": 1.0},

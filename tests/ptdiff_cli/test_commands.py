@@ -124,7 +124,7 @@ def test_listings_speak_json(ptdiff, command: str) -> None:  # type: ignore[no-u
 def test_a_modality_lists_its_options(ptdiff) -> None:  # type: ignore[no-untyped-def]
     done = ptdiff("modalities", "pointcloud", "--json")
     options = {option["name"]: option for option in json.loads(done.stdout)["options"]}
-    assert options["points"]["default"] == 512
+    assert options["points"]["default"] == 256
     assert all(option["help"] for option in options.values())
 
 

@@ -35,6 +35,10 @@ def test_many_steps_bring_the_moments_of_the_data(name: str) -> None:
     solver: Solver = SOLVERS[name]()
     mean, variance = moments(solver.table(grid(PROCESSES["vp-cosine"](), 200)), MEAN, STD)
     assert mean == pytest.approx(MEAN, abs=2e-3)
+    if name == "consistency":
+        # it takes each mean for a sample, and no number of steps mends that
+        assert 0 < variance < 0.9 * STD**2
+        return
     # cooler noise shrinks the spread, and Langevin steps of a given size widen it
     wide = {"tempered": 0.15, "langevin": 0.15}.get(name, 0.01 if solver.order > 1 else 0.06)
     assert variance == pytest.approx(STD**2, rel=wide)
