@@ -88,7 +88,7 @@ class ImageCheck:
         said = {
             f"with a side of less than {SIZE}: enlarged, unless pixels is less": self.small,
             "transparent: white where they are": self.transparent,
-            "animated: the first frame is taken": self.moving,
+            "animated: the first frame is taken; -o frames=N takes N of a GIF": self.moving,
             ("gray: -o gray=true takes one channel" if every else "gray"): self.gray if self.formats else 0,
         }
         return [f"{n:,} {what}" for what, n in said.items() if n]
@@ -142,7 +142,7 @@ def _pictures(layout: Layout, progress: Progress | None) -> ImageCheck:
         if progress is not None:
             progress(done, len(layout.pictures))
     if not looks:
-        raise DataError(nothing(layout.root, [*layout.skipped, *unreadable], layout.other))
+        raise DataError(nothing(layout, unreadable))
     looks.sort(key=min)
     return ImageCheck(
         root=str(layout.root),

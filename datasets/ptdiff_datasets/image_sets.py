@@ -1,4 +1,4 @@
-"""Sets of images by name, or as whatever a folder holds: IDX, CIFAR, Oxford's flowers, pictures."""
+"""Sets of images by name, or as whatever a folder holds: IDX, CIFAR, Oxford's flowers, pictures, films."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from ptdiff_datasets import cifar, images
 from ptdiff_datasets.downloads import PUBLISHED, data_folder, fetch
 from ptdiff_datasets.images import ImageSet
-from ptdiff_datasets.picture_folder import FLOWER_LABELS, Layout, flowers, scan
+from ptdiff_datasets.picture_folder import FLOWER_LABELS, Layout, flowers, has_films, scan
 from ptdiff_datasets.picture_store import Progress, load_pictures
 from ptdiff_datasets.walking import existing
 
@@ -44,6 +44,18 @@ def read(source: Path, size: int | None = None, *, gray: bool = False, progress:
         return load_pictures(found, size or SIZE, gray=gray, progress=progress)
     found = found.gray() if gray else found
     return found if size is None else found.padded(size)
+
+
+def films(
+    folder: Path, frames: int, size: int | None = None, *, gray: bool = False, progress: Progress | None = None
+) -> ImageSet | None:
+    """The films (GIF) in a folder, pixels (n, channels, frames, size, size): of each the first frames.
+
+    None for what is no folder with films; the rest as for :func:`read`.
+    """
+    if not (folder.is_dir() and has_films(folder)):
+        return None
+    return load_pictures(scan(folder, frames), size or SIZE, gray=gray, progress=progress)
 
 
 def contents(source: Path) -> ImageSet | Layout:

@@ -21,7 +21,8 @@ Bytes = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True, eq=False)
 class ImageSplit:
-    """Images (n, channels, height, width), maybe memory-mapped, and their labels (n,), or None where there are none."""
+    """Images (n, channels, height, width), or films (n, channels, frames, height, width), maybe memory-mapped, and
+    their labels (n,), or None where there are none."""
 
     pixels: Bytes
     label: npt.NDArray[np.int64] | None

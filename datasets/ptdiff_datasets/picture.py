@@ -1,5 +1,5 @@
-"""One picture from a file (PNG, JPEG, WebP, BMP, GIF) as bytes of a square: turned upright, its shorter side scaled to
-the size with antialiasing, the middle cut out."""
+"""One picture from a file (PNG, JPEG, WebP, BMP, GIF), or one film (GIF), as bytes of squares: turned upright, the
+shorter side scaled to the size with antialiasing, the middle cut out."""
 
 from __future__ import annotations
 
@@ -14,14 +14,16 @@ import numpy as np
 import numpy.typing as npt
 
 from ptdiff_datasets.errors import FormatError
+from ptdiff_datasets.gif import delays
 
 if TYPE_CHECKING:
     from PIL import Image
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif")
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
+FILMS = (".gif",)
 MOST_PIXELS = 50_000_000
-"""Of a picture; a small file may claim billions of them."""
+"""Of a picture, or of all the frames of a film; a small file may claim billions of them."""
 MOST_BYTES = 256 << 20
 _ORIENTATION = 0x0112  # the EXIF tag
 
@@ -40,7 +42,7 @@ class Look:
 
 def look(path: Path) -> Look:
     """What a file says of its picture, which is not decoded for that; errors as in :func:`read_picture`."""
-    with _opened(path) as image:
+    with _opened(path, _content(path)) as image:
         width, height = image.size if _orientation(image) < 5 else reversed(image.size)
         frames = int(getattr(image, "n_frames", 1))
         return Look(image.format or "", width, height, image.has_transparency_data, frames)
@@ -52,31 +54,59 @@ def read_picture(path: Path, size: int, *, gray: bool = False) -> npt.NDArray[np
     Of an animation, the first frame.  FormatError for what is no whole picture in one of the formats, or has more than
     ``MOST_PIXELS`` pixels; OSError where the file cannot be opened.
     """
-    with _opened(path) as image:
+    with _opened(path, _content(path)) as image:
         if image.format == "JPEG":
             # its decoder may halve, as long as twice the size is left
             image.draft(None, (2 * size, 2 * size))
         return _square(image, size, gray)
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
-    """The picture, not decoded yet; what goes wrong inside becomes a FormatError."""
-    from PIL import Image, UnidentifiedImageError
+def read_film(path: Path, frames: int, size: int, *, gray: bool = False) -> npt.NDArray[np.uint8]:
+    """The first ``frames`` moments of an animated GIF as (3, frames, size, size), or (1, …) where ``gray``.
 
+    Moments are as long as its shortest frame: what does not change is kept as one frame that is shown for longer.
+    Errors as of :func:`read_picture`, and FormatError for a shorter film.
+    """
+    content = _content(path)
+    shown = delays(content, path)
+    moment = min(filter(None, shown), default=1)
+    over = np.cumsum([max(1, round(delay / moment)) for delay in shown], dtype=np.int64)
+    length = int(over[-1]) if shown else 0
+    if length < frames:
+        raise FormatError(path, f"a film of {length} frames, not of {frames} or more")
+    turns = np.searchsorted(over, np.arange(frames), side="right")
+    squares = []
+    # a decoder that puts frames together holds several at a time
+    with _opened(path, content, ("GIF",), MOST_PIXELS // max(frames, 8)) as image:
+        for frame in range(turns[-1] + 1):
+            image.seek(frame)
+            squares.append(_square(image, size, gray))
+    return np.stack([squares[frame] for frame in turns], axis=1)
+
+
+def _content(path: Path) -> bytes:
     if path.stat().st_size > MOST_BYTES:
         raise FormatError(path, f"more than {MOST_BYTES >> 20} MB")
-    content = io.BytesIO(path.read_bytes())
+    return path.read_bytes()
+
+
+@contextmanager
+def _opened(
+    path: Path, content: bytes, formats: tuple[str, ...] = _FORMATS, most: int = MOST_PIXELS
+) -> Iterator[Image.Image]:
+    """A picture of at most so many pixels, to be decoded; whatever goes wrong with it is a FormatError."""
+    from PIL import Image, UnidentifiedImageError
+
     try:
-        with Image.open(content, formats=_FORMATS) as image:
+        with Image.open(io.BytesIO(content), formats=formats) as image:
             width, height = image.size
-            if width * height > MOST_PIXELS:
-                raise FormatError(path, f"{width} x {height} pixels; at most {MOST_PIXELS:,} are read")
+            if width * height > most:
+                raise FormatError(path, f"{width} x {height} pixels; at most {most:,} are read")
             yield image
     except (FormatError, MemoryError):
         raise
     except UnidentifiedImageError:
-        what = "neither PNG, JPEG, WebP, BMP nor GIF" if content.getbuffer().nbytes else "an empty file"
+        what = "neither PNG, JPEG, WebP, BMP nor GIF" if content else "an empty file"
         raise FormatError(path, f"no whole picture: {what}") from None
     except Exception as error:  # whatever the decoders make of broken files
         raise FormatError(path, f"no whole picture: {str(error) or type(error).__name__}") from None

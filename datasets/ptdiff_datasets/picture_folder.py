@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from ptdiff_datasets.errors import DataError, FormatError, printable
-from ptdiff_datasets.picture import SUFFIXES
+from ptdiff_datasets.picture import FILMS, SUFFIXES
 from ptdiff_datasets.splits import assign_splits
 from ptdiff_datasets.walking import Stamp, files, stamp
 
@@ -37,23 +37,30 @@ class Picture:
 @dataclass(frozen=True)
 class Layout:
     """Pictures to train on, then those held out, each in the order of their paths; what was left out, and why; how many
-    files there are of other kinds, by their suffix."""
+    files there are of other kinds, by their suffix.
+
+    frames: of films; None for pictures.
+    """
 
     root: Path
     pictures: tuple[Picture, ...]
     skipped: tuple[tuple[str, str], ...] = ()
     other: Mapping[str, int] = field(default_factory=dict)
+    frames: int | None = None
 
 
-def scan(root: Path) -> Layout:
-    """The pictures below `root`; DataError where there are none."""
+def scan(root: Path, frames: int | None = None) -> Layout:
+    """The pictures below `root`, or the films, to be read as such of so many frames; DataError where there are none."""
     skipped: list[tuple[str, str]] = []
     found: list[Picture] = []
-    other: Counter[str] = Counter()
+    other = Counter[str]()
+    wanted = SUFFIXES if frames is None else FILMS
     for id, _ in files(root, "", skipped):
         suffix = PurePosixPath(id).suffix.lower()
-        if suffix in SUFFIXES:
+        if suffix in wanted:
             _add(found, skipped, root, id, "", None)
+        elif suffix in SUFFIXES:
+            skipped.append((id, "a picture, no film"))
         else:
             other[suffix or "no suffix"] += 1
     parts = [PurePosixPath(picture.id).parent.parts for picture in found]
@@ -79,7 +86,12 @@ def scan(root: Path) -> Layout:
             skipped.append((picture.id, "beside the folders of the classes"))
         else:
             pictures.append(replace(picture, label=label, split=_SPLITS[part[0]] if split else None))
-    return _arranged(root, pictures, skipped, other)
+    return _arranged(Layout(root, tuple(pictures), tuple(skipped), dict(other), frames))
+
+
+def has_films(root: Path) -> bool:
+    """Whether there are files below `root` that may be films."""
+    return any(PurePosixPath(id).suffix.lower() in FILMS for id, _ in files(root, "", []))
 
 
 def flowers(root: Path) -> Layout:
@@ -95,7 +107,7 @@ def flowers(root: Path) -> Layout:
     for number, label in enumerate(labels, 1):
         split = None if held is None else "val" if number in held else "train"
         _add(pictures, skipped, root, f"jpg/image_{number:05d}.jpg", f"{label:03d}", split)
-    return _arranged(root, pictures, skipped)
+    return _arranged(Layout(root, tuple(pictures), tuple(skipped)))
 
 
 def _add(
@@ -107,30 +119,29 @@ def _add(
         skipped.append((id, getattr(error, "strerror", None) or str(error)))
 
 
-def _arranged(
-    root: Path, pictures: Sequence[Picture], skipped: list[tuple[str, str]], other: Mapping[str, int] | None = None
-) -> Layout:
-    if not pictures:
-        raise DataError(nothing(root, skipped, other))
-    given = [picture.split for picture in pictures]
+def _arranged(found: Layout) -> Layout:
+    """The same, with a split for each picture and in order; DataError where there are none."""
+    if not found.pictures:
+        raise DataError(nothing(found))
+    given, skipped = [picture.split for picture in found.pictures], found.skipped
     if "val" in given:
         many = given.count("test")
         if many:
-            skipped.append(("test", f"{many:,} pictures, as there are others to validate on"))
+            skipped += (("test", f"{many:,} pictures, as there are others to validate on"),)
     elif "test" in given:
         given = ["val" if split == "test" else split for split in given]
-    splits = assign_splits([p.id for p in pictures], [p.label for p in pictures], given)
-    known = [replace(picture, split=split) for picture, split in zip(pictures, splits, strict=True)]
-    return Layout(
-        root, tuple(p for name in ("train", "val") for p in known if p.split == name), tuple(skipped), dict(other or {})
-    )
+    splits = assign_splits([p.id for p in found.pictures], [p.label for p in found.pictures], given)
+    known = [replace(picture, split=split) for picture, split in zip(found.pictures, splits, strict=True)]
+    arranged = tuple(p for name in ("train", "val") for p in known if p.split == name)
+    return replace(found, pictures=arranged, skipped=skipped)
 
 
-def nothing(root: Path, skipped: Sequence[tuple[str, str]], other: Mapping[str, int] | None = None) -> str:
+def nothing(layout: Layout, unreadable: Sequence[tuple[str, str]] = ()) -> str:
     """Why there is nothing to read, for an error."""
-    kinds = f"; {of_other_kinds(other)}" if other else ""
-    known = ", ".join(suffix[1:] for suffix in SUFFIXES)
-    return f"no pictures ({known}) in {printable(root)}{left_out(skipped)}{kinds}"
+    what, suffixes = ("pictures", SUFFIXES) if layout.frames is None else (f"films of {layout.frames} frames", FILMS)
+    known = ", ".join(suffix[1:] for suffix in suffixes)
+    kinds = f"; {of_other_kinds(layout.other)}" if layout.other else ""
+    return f"no {what} ({known}) in {printable(layout.root)}{left_out([*unreadable, *layout.skipped])}{kinds}"
 
 
 def of_other_kinds(other: Mapping[str, int]) -> str:

@@ -1,6 +1,6 @@
 """Pictures read once: squares of one size as bytes in a memory-mapped array, an index, and checksums.
 
-    pixels.npy    (n, channels, size, size) uint8, those to train on first
+    pixels.npy    (n, channels, size, size) uint8, of films (n, channels, frames, size, size), those to train on first
     index.json    ids, labels and splits of the pictures, and what was left out
     SHA256SUMS    of these files, as `sha256sum -c` reads it
 
@@ -24,7 +24,7 @@ import numpy as np
 from ptdiff_datasets import cache as caches
 from ptdiff_datasets.errors import DataError, FormatError, printable
 from ptdiff_datasets.images import Bytes, ImageSet, ImageSplit
-from ptdiff_datasets.picture import read_picture
+from ptdiff_datasets.picture import read_film, read_picture
 from ptdiff_datasets.picture_folder import Layout, left_out, nothing, of_other_kinds
 from ptdiff_datasets.store import DamagedError
 
@@ -53,7 +53,7 @@ def load_pictures(
     cache: Path | None = None,
     progress: Progress | None = None,
 ) -> ImageSet:
-    """The pictures of a layout as squares of `size` pixels, from the cache where they were read before.
+    """The pictures or films of a layout as squares of `size` pixels, from the cache where they were read before.
 
     progress(done, total) is called for each picture that is read.  DataError where none can be read or kept.
     """
@@ -103,7 +103,7 @@ def load(folder: Path) -> tuple[Bytes, Index]:
     if (kind, number) != (FORMAT, VERSION):
         raise DamagedError(f"{INDEX} is of another kind or version")
     counts = {len(index.ids), len(index.labels), len(index.splits), len(array)}
-    if len(counts) != 1 or array.ndim != 4 or array.dtype != np.uint8 or length != array.offset + array.nbytes:
+    if len(counts) != 1 or array.ndim not in (4, 5) or array.dtype != np.uint8 or length != array.offset + array.nbytes:
         raise DamagedError(f"{PIXELS} has {length} bytes of shape {array.shape}")
     if index.splits != sorted(index.splits) or set(index.splits) - {"train", "val"}:
         raise DamagedError(f"splits out of order in {INDEX}")
@@ -112,7 +112,7 @@ def load(folder: Path) -> tuple[Bytes, Index]:
 
 def _entry(layout: Layout, size: int, gray: bool) -> str:
     """The root and the options, then all files' sizes, times and modes, and what reads them, each as a hash."""
-    asked_for = [str(layout.root.resolve()), size, gray]
+    asked_for = [str(layout.root.resolve()), size, gray, *([] if layout.frames is None else [layout.frames])]
     pictures = [(p.id, p.label, p.split, *p.stamp) for p in layout.pictures]
     found = [VERSION, version("Pillow"), pictures]
     return "-".join(hashlib.sha256(json.dumps(part).encode()).hexdigest()[:32] for part in (asked_for, found))
@@ -123,12 +123,16 @@ def _build(layout: Layout, size: int, gray: bool, folder: Path, progress: Progre
 
     Not through a memory map: a full disk is an error here, there it would kill the process.
     """
-    index, first = Index(), dict[bytes, str]()
+    index, first, frames = Index(), dict[bytes, str](), layout.frames
+
+    def read(path: Path) -> Bytes:
+        return read_picture(path, size, gray=gray) if frames is None else read_film(path, frames, size, gray=gray)
+
     with (folder / PIXELS).open("wb") as out:
         out.write(bytes(_HEADER))
         for done, picture in enumerate(layout.pictures, 1):
             try:
-                content = read_picture(layout.root / picture.id, size, gray=gray).tobytes()
+                content = read(layout.root / picture.id).tobytes()
                 same = first.setdefault(hashlib.sha256(content).digest(), picture.id)
                 if same != picture.id:  # one to train on and one held out would be no test
                     raise FormatError(picture.id, f"the same picture as {same}")
@@ -145,9 +149,10 @@ def _build(layout: Layout, size: int, gray: bool, folder: Path, progress: Progre
             if progress is not None:
                 progress(done, len(layout.pictures))
         if not index.ids or "train" not in index.splits:
-            raise DataError(nothing(layout.root, index.skipped))
+            raise DataError(nothing(layout, index.skipped))
         out.seek(0)
-        out.write(_header((len(index.ids), 1 if gray else 3, size, size)))
+        time = () if frames is None else (frames,)
+        out.write(_header((len(index.ids), 1 if gray else 3, *time, size, size)))
         out.flush()
         os.fsync(out.fileno())
     about: dict[str, Any] = {"format": FORMAT, "version": VERSION, **asdict(index)}

@@ -32,7 +32,9 @@ class Images(Modality):
     )
     gray: bool = option(False, "one channel of gray instead of colors")
     frames: int | None = option(
-        None, "films of so many frames: the images move over a black ground (of twice their side unless pixels is set)"
+        None,
+        "films of so many frames: those of a folder (gif), or images that move over a black ground (of twice their "
+        "side unless pixels is set)",
     )
     velocity: float | None = option(None, "pixels that an image moves from frame to frame of a film; 2 unless set")
     flip: bool = option(False, "mirror every other training image")
@@ -117,8 +119,8 @@ class Images(Modality):
 
         if self.frames is None:
             return images(self.data, self.pixels, self.gray).measured(keep=(0,))
-        motion = Motion(self.frames, 2.0 if self.velocity is None else self.velocity)
         # films are large, and many pixels of each tell the same
+        motion = Motion(self.frames, self.velocity)
         return images(self.data, self.pixels, self.gray, motion).measured(keep=(0,), limit=1024)
 
     def backbone(self, data: Data) -> nn.Module:

@@ -16,10 +16,14 @@ _WAY = 0x776179  # what keeps the numbers of a way apart from others of the same
 
 @dataclass(frozen=True)
 class Motion:
-    """Films of so many ``frames``; ``velocity``: pixels that a still moves from one to the next."""
+    """Films of so many ``frames``; ``velocity``: pixels that a still moves from one to the next, 2 where None."""
 
     frames: int
-    velocity: float
+    velocity: float | None = None
+
+    @property
+    def speed(self) -> float:
+        return 2.0 if self.velocity is None else self.velocity
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,7 @@ class MovingSamples:
         x, cond = self.stills.batch(ids, seed)
         room = self.side - x.shape[-2], self.side - x.shape[-1]
         way = uniform(mix(seed, _WAY), Stream.DATA, ids, 0, (3,)).numpy()
-        at = corners(way, self.motion.frames, self.motion.velocity, room)
+        at = corners(way, self.motion.frames, self.motion.speed, room)
         return torch.from_numpy(films(x.numpy(), at, self.side)), cond
 
 
@@ -58,7 +62,7 @@ def moving(data: Data, motion: Motion, side: int | None) -> Data:
     def moved(samples: Samples | None) -> Samples | None:
         return None if samples is None else MovingSamples(samples, motion, side)
 
-    way = f"move {motion.velocity:g} pixels a frame through films of {motion.frames} frames of {side} x {side} pixels"
+    way = f"move {motion.speed:g} pixels a frame through films of {motion.frames} frames of {side} x {side} pixels"
     summary = {**data.summary, "text": f"{data.summary['text']}\n  they {way}"}
     shape = (channels, motion.frames, side, side)
     return replace(data, shape=shape, train=moved(data.train), val=moved(data.val), summary=summary)

@@ -27,7 +27,7 @@ class PixelSamples:
         return len(self.split)
 
     def batch(self, ids: Tensor, seed: int) -> tuple[Tensor, Condition]:
-        """Images (b, channels, height, width) in [0, 1], and their labels; the seed addresses nothing here."""
+        """Images or films (b, *shape) in [0, 1], and their labels; the seed addresses nothing here."""
         rows = ids.numpy()
         x = torch.from_numpy(np.divide(self.split.pixels[rows], self.white, dtype=np.float32))
         label = self.split.label
@@ -37,16 +37,17 @@ class PixelSamples:
 def images(source: str, size: int | None, gray: bool, motion: Motion | None = None) -> Data:
     """The set called ``source``, or the folder or file: not yet measured; no val where nothing is held out.
 
-    size: side in pixels, as :func:`ptdiff_datasets.image_sets.read` has it.  motion: the images move; size is then that
-    of the ground.
+    size: side in pixels, as :func:`ptdiff_datasets.image_sets.read` has it.  motion: films, those of a folder that has
+    some, and otherwise of images that move; size is then that of the ground.
     Raises UnknownName for what is neither, DataError or FormatError for what cannot be used.
     """
-    found = _found(source, size if motion is None else None, gray)
-    shape = tuple(found.train.pixels.shape[1:])
+    films = None if motion is None else _films(source, motion, size, gray)
+    found = films or _found(source, size if motion is None else None, gray)
+    colors, *time, height, width = found.train.pixels.shape[1:]
+    what = f"films of {time[0]} frames" if time else "images"
     of = f", {len(found.classes)} classes" if found.classes else ""
-    pixels = " x ".join(str(n) for n in shape[1:])
-    colors = "gray " if shape[0] == 1 else ""
-    counted = f"{len(found.train):,} {colors}images of {pixels} pixels{of}, and {len(found.val):,} held out"
+    shade = "gray " if colors == 1 else ""
+    counted = f"{len(found.train):,} {shade}{what} of {height} x {width} pixels{of}, and {len(found.val):,} held out"
     summary = {
         "text": "\n  ".join([f"{source}: {counted}", *found.notes]),
         "source": source,
@@ -54,8 +55,9 @@ def images(source: str, size: int | None, gray: bool, motion: Motion | None = No
         "val": len(found.val),
     }
     train, val = (PixelSamples(split, found.white) for split in (found.train, found.val))
+    shape = (colors, *time, height, width)
     data = Data(shape, found.classes, train=train, val=val if len(val) else None, summary=summary)
-    return data if motion is None else moving(data, motion, size)
+    return data if motion is None or films is not None else moving(data, motion, size)
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,15 @@ def unlabeled(data: Data) -> Data:
     """The same images without their labels."""
     train, val = (None if samples is None else Unlabeled(samples) for samples in (data.train, data.val))
     return replace(data, classes=(), train=train, val=val)
+
+
+def _films(source: str, motion: Motion, size: int | None, gray: bool) -> ImageSet | None:
+    if source in image_sets.NAMES:
+        return None
+    found = image_sets.films(Path(source).expanduser(), motion.frames, size, gray=gray)
+    if found is not None and motion.velocity is not None:
+        raise ValueError(f"velocity has no effect on {source}, which holds films; leave it out")
+    return found
 
 
 def _found(source: str, size: int | None, gray: bool) -> ImageSet:

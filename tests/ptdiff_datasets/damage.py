@@ -35,7 +35,7 @@ from ptdiff_datasets.idx import read_idx
 from ptdiff_datasets.meshes import read_mesh
 
 EXAMPLES = CLOUDS | MESHES | IMAGES
-PICTURES = ("png", "jpg", "webp", "bmp", "gif")
+PICTURES = ("png", "jpg", "webp", "bmp", "gif", "film")
 SECONDS, MEMORY = 1.0, 64 << 20
 STUCK = 60  # seconds by the clock, on a machine however busy
 os.environ["RUST_BACKTRACE"] = "0"  # a panic of lazrs is caught; its backtrace would need memory that is not there
@@ -64,6 +64,8 @@ def read_whole(path: Path) -> list[np.ndarray]:
 
 
 def _pixels(path: Path) -> np.ndarray:
+    if path.suffixes == [".film", ".gif"]:  # as the example is called, for a picture may be a GIF too
+        return picture.read_film(path, 3, 16)
     if path.suffix in picture.SUFFIXES:
         return picture.read_picture(path, 16)
     if path.suffix in (".idx", ".gz"):

@@ -79,6 +79,24 @@ def encoded(pixels: np.ndarray, format: str, **options: object) -> bytes:
     return stream.getvalue()
 
 
+def film(frames: int = 3, height: int = 20, width: int = 30) -> list[np.ndarray]:
+    """Pictures (height, width, 3) of few colors: a square that moves to the right over a gray ground."""
+    found = [np.full((height, width, 3), 90, np.uint8) for _ in range(frames)]
+    for n, picture in enumerate(found):
+        picture[6:14, 6 + 4 * n : 14 + 4 * n] = (200, 30 * n, 0)
+    return found
+
+
+def animated(frames: list[np.ndarray]) -> bytes:
+    """The frames as a GIF of Pillow's, which stores what changes."""
+    from PIL import Image
+
+    stream = io.BytesIO()
+    first, *rest = [Image.fromarray(frame) for frame in frames]
+    first.save(stream, "GIF", save_all=True, append_images=rest, duration=100, loop=0)
+    return stream.getvalue()
+
+
 IMAGES: dict[str, tuple[str, Callable[[Path], bytes]]] = {
     "idx": (".idx", lambda _: idx(cifar_pixels(6).reshape(6, 48, 64))),
     "idx packed": (".gz", lambda _: gzip.compress(idx(cifar_pixels(6).reshape(6, 48, 64)), mtime=0)),
@@ -89,5 +107,6 @@ IMAGES: dict[str, tuple[str, Callable[[Path], bytes]]] = {
     "webp": (".webp", lambda _: encoded(photo(), "WEBP")),
     "bmp": (".bmp", lambda _: encoded(photo(), "BMP")),
     "gif": (".gif", lambda _: encoded(photo(), "GIF")),
+    "film": (".film.gif", lambda _: animated(film())),
 }
 """Name of an example: suffix, and its bytes, as in file_examples."""

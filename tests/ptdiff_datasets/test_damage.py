@@ -21,7 +21,7 @@ GROUPS = {
     "stl": ["stl", "stl ascii"],
     "meshes": ["obj", "off", "glb"],
     "images": ["idx", "idx packed", "cifar", "cifar pickled"],
-    "pictures": ["png", "jpg", "webp", "bmp", "gif"],
+    "pictures": ["png", "jpg", "webp", "bmp", "gif", "film"],
 }
 
 

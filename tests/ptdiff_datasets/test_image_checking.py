@@ -57,7 +57,7 @@ def test_the_text_says_all_of_it(pictures: Path) -> None:
         "16 images in 2 classes",
         "1 GIF, 13 JPEG, 2 PNG",
         "9 x 80 to 50 x 50",
-        "1 animated: the first frame is taken",
+        "1 animated: the first frame is taken; -o frames=N takes N of a GIF",
         "2 gray",
         "1 file of other kinds: 1 .heic",
         "unreadable: 2",

@@ -58,6 +58,28 @@ def test_the_side_of_the_ground_can_be_set_and_must_leave_room() -> None:
         Images(frames=2, pixels=8).dataset()
 
 
+def test_films_that_were_written_are_read_as_data(data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PTDIFF_CACHE", str(tmp_path / "cache"))
+    kind, folder = Images(frames=4), tmp_path / "films"
+    assert data.train is not None
+    x, cond = data.train.batch(IDS, 0)
+    for i, (film, label) in enumerate(zip(x, cond["label"], strict=True)):
+        (folder / str(int(label))).mkdir(parents=True, exist_ok=True)
+        kind.formats()["gif"](folder / str(int(label)) / f"{i:03d}.gif", film.numpy())
+    read = Images(data=str(folder), frames=4, pixels=16, gray=True).dataset()
+    assert read.shape == data.shape
+    assert read.classes == tuple(sorted({str(int(label)) for label in cond["label"]}))
+    assert read.train is not None and read.val is not None
+    found = torch.cat([samples.batch(torch.arange(len(samples)), 0)[0] for samples in (read.train, read.val)])
+    assert "films of 4 frames of 16 x 16 pixels" in read.summary["text"]
+    # bytes of gray, in another order
+    assert torch.equal(*((z * 255).round().sum(dim=(1, 2, 3, 4)).sort().values for z in (found, x)))
+    shorter = Images(data=str(folder), frames=3, pixels=16, gray=True).dataset()
+    assert shorter.shape == (1, 3, 16, 16)
+    with pytest.raises(ValueError, match=r"velocity has no effect on .*, which holds films"):
+        Images(data=str(folder), frames=4, velocity=1.0).dataset()
+
+
 def test_films_without_labels_have_none() -> None:
     data = Images(frames=2, labels=False).dataset()
     assert data.classes == ()

@@ -28,6 +28,7 @@ NAMES = (
     "mnist-ddpm",
     "mnist-edm",
     "mnist-x0-toy",
+    "moving-mnist",
 )
 
 
@@ -47,7 +48,7 @@ def test_a_recipe_says_what_it_is_and_what_it_costs_and_builds_what_it_names(nam
     plan = Plan.chosen(config.process, config.sampling)
     if config.process["name"] == "chain":
         assert plan.table().calls == plan.steps == config.process["steps"]
-    shape = SHAPES.get(kind.data, (1, 28, 28))
+    shape = SHAPES.get(kind.data, (1, 28, 28)) if kind.frames is None else (1, kind.frames, kind.pixels, kind.pixels)
     samples = TensorSamples(torch.rand(4, *shape), torch.arange(4) if kind.labels else None)
     data = Data(shape, tuple("0123456789") if kind.labels else (), train=samples, val=samples)
     with torch.device("meta"):
