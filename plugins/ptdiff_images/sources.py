@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ptdiff.data import Condition, Data, Samples
-from ptdiff.names import unknown
+from ptdiff.names import UnknownName, unknown
 from ptdiff_datasets import image_sets
 from ptdiff_datasets.images import ImageSet, ImageSplit
 from ptdiff_images.films import Motion, moving
@@ -95,5 +95,7 @@ def _found(source: str, size: int | None, gray: bool) -> ImageSet:
         return image_sets.named(source, size, gray=gray)
     path = Path(source).expanduser()
     if not (path.exists() or path.suffix or path.name != source):
+        if (still := source.removeprefix("moving-")) in image_sets.NAMES:
+            raise UnknownName(f"unknown image set {source!r}: {still} moves where frames are asked for (-o frames=4)")
         raise unknown("image set, file or folder", source, image_sets.NAMES)
     return image_sets.read(path, size, gray=gray)

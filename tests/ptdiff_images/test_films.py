@@ -9,6 +9,7 @@ from PIL import Image as PillowImage
 from PIL import ImageSequence
 
 from ptdiff.data import Data
+from ptdiff.names import UnknownName
 from ptdiff.testing import CHECKS, Subject
 from ptdiff_images import Images
 from ptdiff_images.augment import Augmentation, augmented
@@ -78,6 +79,11 @@ def test_films_that_were_written_are_read_as_data(data: Data, tmp_path: Path, mo
     assert shorter.shape == (1, 3, 16, 16)
     with pytest.raises(ValueError, match=r"velocity has no effect on .*, which holds films"):
         Images(data=str(folder), frames=4, velocity=1.0).dataset()
+
+
+def test_who_asks_for_moving_mnist_is_told_how() -> None:
+    with pytest.raises(UnknownName, match="unknown image set 'moving-mnist': mnist moves where frames are asked for"):
+        Images(data="moving-mnist").dataset()
 
 
 def test_films_without_labels_have_none() -> None:
