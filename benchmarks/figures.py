@@ -98,10 +98,10 @@ def metrics_speed(result: dict[str, Any]) -> str:
 def swissroll(result: dict[str, Any]) -> str:
     """The swiss roll, a seed a row."""
     rows = ["| seed | seconds of training | sliced Wasserstein | the same of training points |", "|---|---|---|---|"]
-    for row in result["runs"]:
-        rows.append(
-            f"| {row['seed']} | {row['seconds']:.1f} | {row['sliced_wasserstein']:.4f} | {row['floor']:.4f} |"
-        )
+    rows += [
+        f"| {row['seed']} | {row['seconds']:.1f} | {row['sliced_wasserstein']:.4f} | {row['floor']:.4f} |"
+        for row in result["runs"]
+    ]
     median = result["median"]
     rows += [
         "",
