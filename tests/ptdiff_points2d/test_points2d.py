@@ -198,7 +198,7 @@ def test_many_classes_have_a_panel_each_in_one_frame() -> None:
             assert left / 196 == pytest.approx((points[2 * k, 0] + 1) / 2, abs=0.03)
     # a few classes are told apart by their colors alone
     few = picture.sheet(points[4:8].repeat(15, axis=0), ["class 2"] * 30 + ["class 3"] * 30)
-    assert np.ptp(colored(few, COLORS[2]).nonzero()[0]) > 250
+    assert np.ptp(colored(few, COLORS[3]).nonzero()[0]) > 250
 
 
 def test_samples_of_another_distribution_are_shown_whole() -> None:
