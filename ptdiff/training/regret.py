@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ptdiff.data import Condition, Data, Samples
 
-MOST_SAMPLES, MOST_ELEMENTS = 20_000, 10_000
+MOST_SAMPLES, MOST_ELEMENTS = 50_000, 10_000
 """Larger training sets, and larger data, take too long."""
 
 
