@@ -1,4 +1,8 @@
-"""Columns of numbers from text files: comma, semicolon or tab separated, with or without a line of names."""
+"""Columns of numbers from text files: comma, semicolon or tab separated, with or without a line of names.
+
+A cell has no value where it is empty; in a column of numbers also where it holds what programs write for that: NA, N/A,
+NaN, null, None or ?.
+"""
 
 from __future__ import annotations
 
@@ -16,15 +20,17 @@ import numpy.typing as npt
 from ptdiff_datasets.errors import DataError, FormatError
 
 _DELIMITERS = "\t;,"
+_NO_VALUE = frozenset(("", "na", "n/a", "nan", "null", "none", "?"))
 
 
 @dataclass(frozen=True)
 class Table:
-    """Cells as text, every row as long as ``names``."""
+    """Cells as text, every row as long as ``names``; ``lines`` are those of the file that the rows end in."""
 
     path: Path
     names: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    lines: tuple[int, ...]
 
     def column(self, name: str) -> tuple[str, ...]:
         """The cells of one column; DataError with the nearest name where there is none."""
@@ -38,17 +44,57 @@ class Table:
     def where(self, name: str, value: str) -> Table:
         """The rows whose cell in column ``name`` is ``value``; DataError where there are none."""
         cells = self.column(name)
-        rows = tuple(row for row, cell in zip(self.rows, cells, strict=True) if cell == value)
+        rows = [row for row, cell in enumerate(cells) if cell == value]
         if not rows:
             known = sorted(set(cells))
             near = get_close_matches(value, known, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known[:12])}"
             raise DataError(f"{self.path}: no row has {name} = {value!r}; {hint}")
-        return Table(self.path, self.names, rows)
+        return self._taken(rows)
+
+    def _taken(self, rows: Sequence[int]) -> Table:
+        return Table(self.path, self.names, tuple(self.rows[i] for i in rows), tuple(self.lines[i] for i in rows))
 
     def numeric(self) -> tuple[str, ...]:
-        """The names of the columns that hold numbers only."""
-        return tuple(name for name in self.names if all(_is_number(cell) for cell in self.column(name)))
+        """The names of the columns whose values are numbers, and that have some; one without a name counts rows."""
+        kinds = {name: {_kind(cell) for cell in self.column(name)} for name in self.names if name}
+        return tuple(name for name, found in kinds.items() if float in found and str not in found)
+
+    def spoiled(self) -> dict[str, str]:
+        """Of the columns that hold numbers but for a few cells, less than a tenth: the first of these, in words."""
+        found = {}
+        for name in self.names:
+            cells = self.column(name)
+            wrong = [row for row, cell in enumerate(cells) if _kind(cell) is str]
+            if 0 < 10 * len(wrong) < len(cells):
+                found[name] = self._place(wrong[0], name)
+        return found
+
+    def _place(self, row: int, name: str) -> str:
+        return f"line {self.lines[row]}, column {name!r}: {self.column(name)[row]!r} is no number"
+
+    def complete(self, numbers: Sequence[str], text: Sequence[str] = ()) -> tuple[Table, str]:
+        """The rows with a value in each of these columns, and how many were left out, in words ("": none).
+
+        FormatError where these are more than half.
+        """
+        empty = {name: [row for row, cell in enumerate(self.column(name)) if not cell] for name in text}
+        empty |= {name: [row for row, cell in enumerate(self.column(name)) if not _kind(cell)] for name in numbers}
+        out = {row for rows in empty.values() for row in rows}
+        if not out:
+            return self, ""
+        if 2 * len(out) > len(self.rows):
+            name = max(empty, key=lambda name: len(empty[name]))
+            most = f"column {name!r} has no value in {len(empty[name])} of {len(self.rows)} rows"
+            raise FormatError(
+                self.path, f"{most}, the first is line {self.lines[empty[name][0]]}: fill it, or take other columns"
+            )
+        first = min(out)
+        where = next(name for name, rows in empty.items() if first in rows)
+        kept = self._taken([row for row in range(len(self.rows)) if row not in out])
+        left = "1 row is" if len(out) == 1 else f"{len(out):,} rows are"
+        start = "" if len(out) == 1 else "the first in "
+        return kept, f"{left} left out for want of a value: {start}line {self.lines[first]}, column {where!r}"
 
     def numbers(self, names: Sequence[str]) -> npt.NDArray[np.float64]:
         """The columns ``names`` as (rows, len(names)); FormatError where a cell is no finite number."""
@@ -56,14 +102,16 @@ class Table:
 
     def _parsed(self, name: str) -> list[float]:
         cells = self.column(name)
-        wrong = [cell for cell in cells if not _is_number(cell)]
+        wrong = [row for row, cell in enumerate(cells) if _kind(cell) is not float]
         if wrong:
-            found = f"{len(wrong)} cells of column {name!r} are no numbers"
-            raise FormatError(self.path, f"{found}, the first is {wrong[0]!r}")
+            more = f", nor are {len(wrong) - 1} others of it" if len(wrong) > 1 else ""
+            raise FormatError(
+                self.path, f"{self._place(wrong[0], name)}{more}; correct the file, or take other columns"
+            )
         values = [float(cell) for cell in cells]
-        bad = sum(not math.isfinite(value) for value in values)
+        bad = [row for row, value in enumerate(values) if not math.isfinite(value)]
         if bad:
-            raise FormatError(self.path, f"{bad} numbers in column {name!r} are NaN or infinite")
+            raise FormatError(self.path, f"line {self.lines[bad[0]]}, column {name!r}: {cells[bad[0]]!r} is not finite")
         return values
 
 
@@ -71,7 +119,7 @@ def read_table(path: str | Path) -> Table:
     """The cells of a text table (UTF-8).
 
     The first line decides: its separator is a tab, else a semicolon, else a comma; it is a line of names
-    unless all its cells are numbers, and then the columns are called c1, c2, ….  Empty lines are left out.
+    unless its values are numbers, and then the columns are called c1, c2, ….  Empty lines are left out.
     Raises FormatError for text that is not UTF-8, broken quotes, rows of another length and names that occur
     twice.
     """
@@ -86,6 +134,7 @@ def read_table(path: str | Path) -> Table:
     stream = io.StringIO(text, newline="")
     reader = csv.reader(stream, delimiter=delimiter, strict=True, skipinitialspace=True)
     rows: list[tuple[str, ...]] = []
+    lines: list[int] = []
     try:
         for row in reader:
             if not any(cell.strip() for cell in row):
@@ -93,24 +142,29 @@ def read_table(path: str | Path) -> Table:
             if rows and len(row) != len(rows[0]):
                 raise FormatError(path, f"line {reader.line_num} has {len(row)} cells, not {len(rows[0])}")
             rows.append(tuple(cell.strip() for cell in row))
+            lines.append(reader.line_num)
     except csv.Error as error:
         raise FormatError(path, f"line {reader.line_num}: {error}") from None
     if not rows:
         raise FormatError(path, "no rows", 0)
-    if all(_is_number(cell) for cell in rows[0]):
-        return Table(path, tuple(f"c{n + 1}" for n in range(len(rows[0]))), tuple(rows))
+    kinds = [_kind(cell) for cell in rows[0]]
+    if float in kinds and str not in kinds:
+        return Table(path, tuple(f"c{n + 1}" for n in range(len(rows[0]))), tuple(rows), tuple(lines))
     names = rows[0]
     if len(set(names)) < len(names):
         raise FormatError(path, f"a column name occurs twice: {', '.join(names)}", 0)
     if len(rows) == 1:
         raise FormatError(path, "a line of names and no rows")
-    return Table(path, names, tuple(rows[1:]))
+    return Table(path, names, tuple(rows[1:]), tuple(lines[1:]))
 
 
-def _is_number(cell: str) -> bool:
+def _kind(cell: str) -> type[float] | type[str] | None:
+    """Whether a cell holds a number, some text, or no value."""
+    if cell.lower() in _NO_VALUE:
+        return None
     try:
         float(cell)
     except ValueError:
-        return False
+        return str
     # Python's own 1_000 is no number in a table
-    return "_" not in cell
+    return str if "_" in cell else float

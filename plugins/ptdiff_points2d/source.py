@@ -112,6 +112,7 @@ def from_table(path: Path, columns: str, label: str, where: str) -> Points:
     """
     table = _rows(read_table(path), where)
     names = _columns(table, columns, label)
+    table, left_out = table.complete(names, [label] if label else [])
     points = table.numbers(names).astype(np.float32)
     cells = table.column(label) if label else ("",) * len(points)
     classes = tuple(sorted(set(cells)))
@@ -123,8 +124,9 @@ def from_table(path: Path, columns: str, label: str, where: str) -> Points:
     of = f", {len(classes)} classes of {label}" if label else ""
     rows = f"{len(points) - held.sum():,} rows{of}, and {held.sum():,} held out"
     shown = ", ".join(names) if len(names) <= 8 else f"{len(names)} columns"
+    notes = [left_out] * bool(left_out) + _passed_over(table, names, columns, label)
     summary = {
-        "text": f"{path.name}: {shown} of {rows}",
+        "text": "\n  ".join([f"{path.name}: {shown} of {rows}", *notes]),
         "file": path.name,
         "columns": list(names),
         "where": where,
@@ -156,8 +158,19 @@ def _columns(table: Table, columns: str, label: str) -> Sequence[str]:
     numeric = [name for name in table.numeric() if name != label]
     chosen = numeric if named else numeric[:2]
     if len(chosen) < (1 if named else 2):
-        raise DataError(f"{table.path}: two columns of numbers are needed, found {', '.join(chosen) or 'none'}")
+        needed = "a column of numbers is" if named else "two columns of numbers are"
+        nearly = "".join(f"; {place}" for place in table.spoiled().values())
+        raise DataError(f"{table.path}: {needed} needed, found {', '.join(chosen) or 'none'}{nearly}")
     return chosen
+
+
+def _passed_over(table: Table, names: Sequence[str], columns: str, label: str) -> list[str]:
+    """Columns that would have been taken but for a few cells that are no numbers, and the first such cell of each."""
+    if columns not in ("", "all"):
+        return []
+    last = max(map(table.names.index, names)) if not columns else len(table.names)
+    found = table.spoiled().items()
+    return [f"not taken: {place}" for name, place in found if name != label and table.names.index(name) < last]
 
 
 def _held(count: int) -> int:

@@ -72,18 +72,59 @@ def test_a_broken_table_is_refused(tmp_path: Path, text: str | bytes, message: s
 @pytest.mark.parametrize(
     ("cell", "message"),
     [
-        ("", "1 cells of column 'y' are no numbers, the first is ''"),
-        ("two", "the first is 'two'"),
-        ("1_000", "the first is '1_000'"),
-        ("nan", "1 numbers in column 'y' are NaN or infinite"),
-        ("-inf", "NaN or infinite"),
-        ("1e999", "NaN or infinite"),
+        ("", "line 2, column 'y': '' is no number; correct the file, or take other columns"),
+        ("two", "line 2, column 'y': 'two' is no number"),
+        ("1_000", "line 2, column 'y': '1_000' is no number"),
+        ("nan", "line 2, column 'y': 'nan' is no number"),
+        ("-inf", "line 2, column 'y': '-inf' is not finite"),
+        ("1e999", "line 2, column 'y': '1e999' is not finite"),
     ],
 )
 def test_cells_that_are_no_finite_numbers_are_refused(tmp_path: Path, cell: str, message: str) -> None:
     found = read_table(table(tmp_path, f"x,y\n1,{cell}\n2,3\n"))
     with pytest.raises(FormatError, match=message):
         found.numbers(["x", "y"])
+
+
+@pytest.mark.parametrize("nothing", ["", "NA", "nan", "null", "None", "?", '""'])
+def test_rows_without_a_value_are_left_out_and_counted(tmp_path: Path, nothing: str) -> None:
+    text = f"x,y,kind\n1,2,a\n\n3,{nothing},b\n{nothing},6,c\n7,8,NA\n9,10,\n11,12,e\n13,14,f\n"
+    found = read_table(table(tmp_path, text))
+    assert found.numeric() == ("x", "y")
+    whole, words = found.complete(["x", "y"])
+    assert whole.numbers(["y"]).flatten().tolist() == [2, 8, 10, 12, 14]
+    assert words == "2 rows are left out for want of a value: the first in line 4, column 'y'"
+    # of text only what is empty has no value: NA may be a name
+    whole, words = found.complete(["x"], ["kind"])
+    assert whole.column("kind") == ("a", "b", "NA", "e", "f")
+    assert words == "2 rows are left out for want of a value: the first in line 5, column 'x'"
+    assert found.where("kind", "b").complete(["x"])[1] == ""
+    # what is not asked for does not matter
+    assert found.complete(["x"])[1] == "1 row is left out for want of a value: line 5, column 'x'"
+
+
+def test_a_column_that_is_mostly_empty_is_refused_with_its_name(tmp_path: Path) -> None:
+    found = read_table(table(tmp_path, "x,y\n1,\n2,\n3,4\n"))
+    assert found.numeric() == ("x", "y")
+    with pytest.raises(
+        FormatError, match="column 'y' has no value in 2 of 3 rows, the first is line 2: fill it, or take"
+    ):
+        found.complete(["x", "y"])
+    assert found.complete(["x"]) == (found, "")
+
+
+def test_a_column_without_a_name_counts_rows_and_is_no_column_of_numbers(tmp_path: Path) -> None:
+    assert read_table(table(tmp_path, ",x,y\n0,1,2\n1,3,4\n")).numeric() == ("x", "y")
+    # and a first line of numbers may have gaps
+    found = read_table(table(tmp_path, "1,,3\n4,5,6\n"))
+    assert (found.names, len(found.rows)) == (("c1", "c2", "c3"), 2)
+
+
+def test_a_column_of_numbers_but_for_a_few_cells_is_pointed_out(tmp_path: Path) -> None:
+    text = "x,y,kind\n" + "".join(f"{i},{'?' if i == 3 else 'two' if i == 7 else i},a{i % 2}\n" for i in range(20))
+    found = read_table(table(tmp_path, text))
+    assert found.numeric() == ("x",)
+    assert found.spoiled() == {"y": "line 9, column 'y': 'two' is no number"}
 
 
 def test_a_wrong_name_gets_the_nearest_right_one(tmp_path: Path) -> None:

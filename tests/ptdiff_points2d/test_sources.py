@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from ptdiff.data import Data
-from ptdiff_datasets.errors import DataError
+from ptdiff_datasets.errors import DataError, FormatError
 from ptdiff_points2d import Points2D
 
 
@@ -70,6 +70,38 @@ def test_a_constant_column_is_named(tmp_path: Path) -> None:
     path.write_text("a,b,c,d\n" + "\n".join(f"{i},{i % 3},7,{-i}" for i in range(30)))
     with pytest.raises(ValueError, match="column 'c' is constant"):
         Points2D(data=str(path), columns="all").dataset()
+
+
+def test_rows_with_empty_cells_are_left_out_and_it_is_said(table: Path) -> None:
+    lines = table.read_text().splitlines()
+    # of rows 3 and 5, which are of both kinds, p and the kind are missing
+    lines[3] = lines[3].replace(lines[3].split(",")[1], "", 1)
+    lines[5] = lines[5][1:]
+    table.write_text("\n".join(lines))
+    data = Points2D(data=str(table), label="kind").dataset()
+    assert data.classes == ("a", "b")
+    assert len(rows(data)) + len(rows(data, "val")) == 88
+    assert str(data.summary["text"]).splitlines()[1:] == [
+        "  2 rows are left out for want of a value: the first in line 4, column 'p'"
+    ]
+    other = Points2D(data=str(table), columns="q,r").dataset()
+    assert len(rows(other)) + len(rows(other, "val")) == 90
+
+
+def test_columns_that_are_passed_over_for_a_few_cells_are_named(table: Path) -> None:
+    lines = table.read_text().splitlines()
+    lines[7] = lines[7].replace(lines[7].split(",")[2], "seven", 1)
+    table.write_text("\n".join(lines))
+    said = "  not taken: line 8, column 'q': 'seven' is no number"
+    for columns, taken in (("", "p, r"), ("all", "p, r, s, t")):
+        text = str(Points2D(data=str(table), columns=columns).dataset().summary["text"])
+        assert text.startswith(f"table.csv: {taken} of 75 rows") and text.splitlines()[1:] == [said]
+    with pytest.raises(FormatError, match="line 8, column 'q': 'seven' is no number; correct the file, or take"):
+        Points2D(data=str(table), columns="p,q").dataset()
+    only = table.with_name("only.csv")
+    only.write_text("x,y\n" + "".join(f"{i},{'two' if i == 2 else i}\n" for i in range(30)))
+    with pytest.raises(DataError, match="two columns of numbers are needed, found x; line 4, column 'y': 'two' is"):
+        Points2D(data=str(only)).dataset()
 
 
 def test_where_may_be_a_value_that_one_column_holds(table: Path, tmp_path: Path) -> None:
