@@ -93,7 +93,7 @@ def test_wrong_options_are_answered_clearly(options: dict[str, object], error: t
     ("options", "message"),
     [
         ({"columns": "x,z"}, "no column 'z'"),
-        ({"columns": "set,x"}, "no numbers"),
+        ({"columns": "set,x"}, "is no number"),
         ({"where": "set"}, "column=value"),
         ({"where": "set=c"}, "no row has"),
         ({"where": "number=7"}, "1 rows are too few"),

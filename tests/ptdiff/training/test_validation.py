@@ -87,7 +87,7 @@ def test_only_small_sets_of_fixed_samples_have_a_best_denoiser() -> None:
     assert is_small_and_fixed(TensorSamples(x, torch.zeros(30).long()), (2,))
     assert not is_small_and_fixed(Anew(x), (2,))
     assert not is_small_and_fixed(Described(x), (2,))
-    assert not is_small_and_fixed(TensorSamples(torch.zeros(20_001, 1)), (1,))
+    assert not is_small_and_fixed(TensorSamples(torch.zeros(50_001, 1)), (1,))
     assert not is_small_and_fixed(TensorSamples(torch.zeros(2, 10_001)), (10_001,))
 
 
