@@ -36,6 +36,7 @@ __all__ = [
     "Modality",
     "Progress",
     "Samples",
+    "TableWriter",
     "TensorSamples",
     "Unsupported",
     "Visualizer",
@@ -45,6 +46,9 @@ __all__ = [
 
 Writer = Callable[[Path, "Array"], None]
 """Writes one sample (world units, shape of one datum) to a path."""
+
+TableWriter = Callable[[Path, "Array", Sequence[str]], None]
+"""Writes samples (n, *shape), world units, to a path, with the class of each ("" for none; empty without classes)."""
 
 
 class Mesh(Protocol):
@@ -219,6 +223,10 @@ class Modality(ABC):
 
     def formats(self) -> Mapping[str, Writer]:
         """File formats for single samples beside npz: suffix without the dot to writer."""
+        return {}
+
+    def tables(self) -> Mapping[str, TableWriter]:
+        """File formats that hold any number of samples, for small data: suffix without the dot to writer."""
         return {}
 
     def read(self, path: Path) -> Array:

@@ -180,7 +180,7 @@ def write_samples(
     import numpy as np
 
     from ptdiff.names import unknown
-    from ptdiff_cli.drawing import write_npz
+    from ptdiff_cli.drawing import titles, write_npz
 
     kind = run.modality()
     samples = returned(kind.postprocess(run.data.world(model_units)).numpy().astype(np.float32), frame)
@@ -196,9 +196,13 @@ def write_samples(
             options=np.array(json.dumps(run.config.options)),
         )
         return
-    write = kind.formats().get(target.suffix[1:])
-    if write is None:
-        raise unknown("format", target.suffix[1:], ["npz", *kind.formats()])
+    write, together = kind.formats().get(target.suffix[1:]), kind.tables().get(target.suffix[1:])
+    if write is None and together is None:
+        raise unknown("format", target.suffix[1:], ["npz", *kind.formats(), *kind.tables()])
     target.parent.mkdir(parents=True, exist_ok=True)
+    if together is not None:
+        together(target, samples, [] if labels is None else titles(run, labels.numpy()))
+        return
+    assert write is not None
     for i, sample in enumerate(samples):
         write(target if len(samples) == 1 else target.with_stem(f"{target.stem}-{i:04d}"), sample)

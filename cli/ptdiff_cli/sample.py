@@ -33,8 +33,10 @@ def sample(
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="section.key=value: solver, process, guidance …")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="File (.npz), or folder with --format.")] = None,
-    format_: Annotated[str | None, typer.Option("--format", help="npz, or one file a sample: ply, png, csv …")] = None,
+    out: Annotated[Path | None, typer.Option(help="File (.npz, .csv …), or a folder for one a sample.")] = None,
+    format_: Annotated[
+        str | None, typer.Option("--format", help="npz; csv and the like of points; one file a sample: ply, png …")
+    ] = None,
     batch: Annotated[int | None, typer.Option(min=1, help="Samples at a time; changes speed and last digits.")] = None,
 ) -> None:
     """Draw samples: ptdiff sample RUN -n 16 --out samples.npz."""
@@ -46,11 +48,14 @@ def sample(
     from ptdiff_cli.drawing import draw_samples, label_of, make_plan, scale, shape_of
 
     found = Run.open(run)
-    formats = {"npz", *found.modality().formats()}
+    single, tables = found.modality().formats(), found.modality().tables()
+    formats = {"npz", *single, *tables}
     kind = format_ or (out.suffix[1:] if out is not None and out.suffix else "npz")
     if kind not in formats:
         raise unknown("format", kind, sorted(formats))
-    if kind != "npz" and out is not None and out.suffix and (count > 1 or out.suffix != f".{kind}"):
+    if kind in tables and out is not None and out.suffix not in ("", f".{kind}"):
+        raise ValueError(f"--out {out}: a file of the format {kind} ends in .{kind}")
+    if kind in single and out is not None and out.suffix and (count > 1 or out.suffix != f".{kind}"):
         raise ValueError(f"--out {out}: {count} samples as {kind} files need a folder")
     if trajectory and kind != "npz":
         raise ValueError("--trajectory needs --format npz")
@@ -77,7 +82,9 @@ def sample(
         weak=other,
         weights=weights,
     )
-    target = out or found.path / "samples" / (f"seed-{seed}.npz" if kind == "npz" else f"seed-{seed}-{kind}")
+    target = out or found.path / "samples" / (f"seed-{seed}-{kind}" if kind in single else f"seed-{seed}.{kind}")
+    if kind in tables and not target.suffix:
+        target = target / f"samples.{kind}"
     _write(found, drawn, target, kind)
     say(f"{count} samples of shape {shape}: {target}")
     if kind == "npz":
@@ -103,8 +110,13 @@ def _write(run: Run, drawn: Drawn, target: Path, kind: str) -> None:
             **extra,
         )
         return
-    write = run.modality().formats()[kind]
-    names = titles(run, drawn.labels) or [run.config.modality] * len(drawn.samples)
+    modality, names = run.modality(), titles(run, drawn.labels)
+    if kind in modality.tables():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        modality.tables()[kind](target, drawn.samples, names)
+        return
+    write = modality.formats()[kind]
+    names = names or [run.config.modality] * len(drawn.samples)
     one_file = target.suffix == f".{kind}" and len(drawn.samples) == 1
     folder = target.parent if one_file else target
     folder.mkdir(parents=True, exist_ok=True)

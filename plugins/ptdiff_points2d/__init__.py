@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ptdiff.modality import Data, Measurement, Modality, Progress, TensorSamples, Visualizer, Writer, option
+from ptdiff.modality import Data, Measurement, Modality, Progress, TableWriter, TensorSamples, Visualizer, option
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -171,11 +171,15 @@ class Points2D(Modality):
             "guided": gallery.guided,
         }
 
-    def formats(self) -> Mapping[str, Writer]:
-        """csv: a line of names and a line for the point."""
-        from ptdiff_points2d.picture import write_csv
+    def tables(self) -> Mapping[str, TableWriter]:
+        """csv, tsv: a line of names and a line for each point, with its class where there are classes."""
+        from functools import partial
 
-        return {"csv": write_csv}
+        from ptdiff_points2d.picture import write_table
+
+        there = Path(self.data).expanduser().exists()
+        write = partial(write_table, columns=self._points().columns if there else (), label=self.label or "class")
+        return {"csv": partial(write, separator=","), "tsv": partial(write, separator="\t")}
 
 
 def _each_measured(data: Data, points: Points) -> Data:

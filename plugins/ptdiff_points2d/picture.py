@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ptdiff.checkpoint import write_atomic
 from ptdiff.modality import Unsupported, Visualizer
 from ptdiff_points2d.source import Frame, around, coordinates
 
@@ -196,8 +199,19 @@ def clean(axes: Axes) -> None:
         spine.set(color="#cccccc", linewidth=0.6)
 
 
-def write_csv(path: Path, sample: Array) -> None:
-    """A point (d,), or several (n, d), as lines of numbers under a line of names: x,y or c1,c2,…"""
-    points = np.atleast_2d(np.asarray(sample))
-    lines = [",".join(f"{value:.9g}" for value in point) + "\n" for point in points.tolist()]
-    path.write_text(",".join(coordinates(points.shape[1])) + "\n" + "".join(lines), encoding="utf-8")
+def write_table(
+    path: Path, samples: Array, classes: Sequence[str], *, columns: Sequence[str], label: str, separator: str
+) -> None:
+    """Points (n, d) as lines of numbers under a line of names, and their classes in a last column, if there are any.
+
+    columns: names of the d columns; x,y or c1,c2,… where they are not as many.  label: the name of the last one.
+    """
+    width = samples.shape[1]
+    names = tuple(columns) if len(columns) == width else coordinates(width)
+    text = io.StringIO(newline="")
+    table = csv.writer(text, delimiter=separator, lineterminator="\n")
+    table.writerow([*names, *([label] if classes else [])])
+    for index, point in enumerate(samples.tolist()):
+        # nine digits give a float32 back to the bit
+        table.writerow([*(f"{value:.9g}" for value in point), *classes[index : index + 1]])
+    write_atomic(path, text.getvalue())

@@ -107,6 +107,12 @@ def files_are_written(subject: Subject) -> None:
             path = Path(folder) / f"sample.{suffix}"
             write(path, x[0])
             assert path.is_file() and path.stat().st_size > 0, f"format {suffix} wrote nothing"
+        for suffix, tabulate in subject.modality.tables().items():
+            assert not suffix.startswith("."), f"name the format {suffix!r} without the dot"
+            for classes in ([], ["one"] * len(x)):
+                path = Path(folder) / f"all-{len(classes)}.{suffix}"
+                tabulate(path, x, classes)
+                assert path.is_file() and path.stat().st_size > 0, f"format {suffix} wrote nothing"
 
 
 def the_recipe_fits_the_configuration(subject: Subject) -> None:

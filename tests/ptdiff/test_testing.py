@@ -282,6 +282,10 @@ SPOILED: dict[str, tuple[type[Modality], str]] = {
         method_with(formats=lambda self: {"txt": lambda path, x: path.touch()}),
         "files_are_written",
     ),
+    "a table that is not written": (
+        method_with(tables=lambda self: {"txt": lambda path, x, classes: None if classes else np.savetxt(path, x)}),
+        "files_are_written",
+    ),
     "an unknown key in the recipe": (
         method_with(recipe=lambda self: {"training": {"learning": 1}}),
         "the_recipe_fits_the_configuration",

@@ -67,10 +67,36 @@ def test_one_model_samples_under_every_process_with_every_solver(process: str, s
     assert 0.3 < float(x.std()) / float(found.data.scale) < 2  # type: ignore[arg-type]
 
 
-def test_one_file_a_sample(ptdiff, run: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    done = ptdiff("sample", run, "-n", 3, "--format", "csv", "--out", tmp_path / "csv")
+def test_samples_that_fit_a_table_are_one_file(ptdiff, run: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    for out in ("all.csv", "folder"):
+        done = ptdiff("sample", run, "-n", 3, "--steps", 4, "--format", "csv", "--out", tmp_path / out)
+        assert done.returncode == 0, done.stderr
+    assert sorted(p.name for p in tmp_path.rglob("*")) == ["all.csv", "folder", "samples.csv"]
+    lines = (tmp_path / "all.csv").read_text().splitlines()
+    assert lines[0] == "x,y,class" and [line.split(",")[2] for line in lines[1:]] == ["upper", "lower", "upper"]
+    assert (tmp_path / "folder" / "samples.csv").read_text().splitlines() == lines
+    ptdiff("sample", run, "-n", 3, "--steps", 4, "--out", tmp_path / "all.npz")
+    with np.load(tmp_path / "all.npz") as stored:
+        found = np.array([line.split(",")[:2] for line in lines[1:]], dtype=np.float32)
+        assert np.array_equal(found, stored["samples"])
+    done = ptdiff("sample", run, "--format", "csv", "--out", tmp_path / "all.txt")
+    assert (done.returncode, "ends in .csv" in done.stderr) == (2, True)
+    # what is made of samples is written likewise
+    done = ptdiff("edit", run, tmp_path / "all.npz", "--out", tmp_path / "edited.tsv")
     assert done.returncode == 0, done.stderr
-    assert len(list((tmp_path / "csv").glob("000?-*.csv"))) == 3
+    assert (tmp_path / "edited.tsv").read_text().startswith("x\ty\tclass\n")
+    assert len((tmp_path / "edited.tsv").read_text().splitlines()) == 4
+
+
+def test_one_file_a_sample(ptdiff, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    from ptdiff_points2d import Points2D
+
+    monkeypatch.setattr(Points2D, "formats", lambda self: {"txt": np.savetxt})
+    done = ptdiff("sample", run, "-n", 3, "--format", "txt", "--out", tmp_path / "txt")
+    assert done.returncode == 0, done.stderr
+    assert len(list((tmp_path / "txt").glob("000?-*.txt"))) == 3
+    done = ptdiff("sample", run, "-n", 3, "--out", tmp_path / "one.txt")
+    assert (done.returncode, "need a folder" in done.stderr) == (2, True)
 
 
 def test_evaluation_prints_json_with_intervals_and_floors(ptdiff, run: Path) -> None:  # type: ignore[no-untyped-def]

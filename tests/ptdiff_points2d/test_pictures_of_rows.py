@@ -58,9 +58,9 @@ def blue(picture: np.ndarray) -> np.ndarray:
     return (picture[..., 2].astype(int) - picture[..., 0]) > 60
 
 
-def test_rows_are_written_as_csv(tmp_path: Path) -> None:
-    write = Points2D().formats()["csv"]
-    write(tmp_path / "a.csv", np.array([1.0, 2.0, 3.0], np.float32))
-    write(tmp_path / "b.csv", np.arange(8, dtype=np.float32).reshape(2, 4))
+def test_rows_of_any_width_are_written_as_csv(tmp_path: Path) -> None:
+    write = Points2D().tables()["csv"]
+    write(tmp_path / "a.csv", np.array([[1.0, 2.0, 3.0]], np.float32), [])
+    write(tmp_path / "b.csv", np.arange(8, dtype=np.float32).reshape(2, 4), ["one", "two"])
     assert (tmp_path / "a.csv").read_text() == "x,y,z\n1,2,3\n"
-    assert (tmp_path / "b.csv").read_text() == "c1,c2,c3,c4\n0,1,2,3\n4,5,6,7\n"
+    assert (tmp_path / "b.csv").read_text() == "c1,c2,c3,c4,class\n0,1,2,3,one\n4,5,6,7,two\n"

@@ -226,13 +226,27 @@ def test_any_samples_give_a_picture(table: Path) -> None:
             picture.turntable(np.zeros((1, 2), np.float32), [])
 
 
-def test_a_point_is_written_as_csv(tmp_path: Path) -> None:
-    point = np.array([1 / 3, -2e-7], np.float32)
-    Points2D().formats()["csv"](tmp_path / "p.csv", point)
-    with (tmp_path / "p.csv").open(newline="") as file:
-        rows = list(csv.reader(file))
-    assert rows[0] == ["x", "y"]
-    assert np.array_equal(np.array(rows[1], dtype=np.float32), point)
+@pytest.mark.parametrize(("suffix", "separator"), [("csv", ","), ("tsv", "\t")])
+def test_points_are_written_to_the_bit_under_their_names_and_read_back(
+    tmp_path: Path, suffix: str, separator: str
+) -> None:
+    table = tmp_path / "table.csv"
+    table.write_text("height,weight,kind\n" + "".join(f"{i},{i * i},{'ab'[i % 2]}\n" for i in range(30)))
+    kind = Points2D(data=str(table), label="kind")
+    points = np.random.default_rng(0).normal(size=(40, 2)).astype(np.float32)
+    classes = ["a", 'b, "and" c'] * 20
+    kind.tables()[suffix](tmp_path / f"p.{suffix}", points, classes)
+    with (tmp_path / f"p.{suffix}").open(newline="") as file:
+        rows = list(csv.reader(file, delimiter=separator))
+    assert rows[0] == ["height", "weight", "kind"]
+    assert [row[2] for row in rows[1:]] == classes
+    assert np.array_equal(np.array([row[:2] for row in rows[1:]], dtype=np.float32), points)
+    again = Points2D(data=str(tmp_path / f"p.{suffix}"), label="kind").dataset()
+    assert again.classes == ("a", 'b, "and" c') and again.shape == (2,)
+    # where the data is not at hand, and without classes
+    Points2D(data="lost.csv").tables()[suffix](tmp_path / f"q.{suffix}", points[:1], [])
+    assert (tmp_path / f"q.{suffix}").read_text().splitlines()[0] == f"x{separator}y"
+    assert Points2D().formats() == {}
 
 
 def test_every_option_explains_itself_and_importing_is_light() -> None:
