@@ -64,7 +64,7 @@ def _basis(found: Mapping[str, Any]) -> dict[str, str | int]:
     facts = {name: fact for name, fact in sets.items() if isinstance(fact, (str, int))}
     samples = {"reference": drawn["reference"]} if "reference" in drawn else {}
     return {
-        "protocol": found.get("protocol", ""),
+        "protocol": f"{found.get('protocol', '')}{', raw' * bool(found.get('sampling', {}).get('raw'))}",
         "n": found.get("n", 0),
         **found.get("reference", {}),
         **samples,

@@ -46,9 +46,8 @@ __all__ = [
 
 Writer = Callable[[Path, "Array"], None]
 """Writes one sample (world units, shape of one datum) to a path."""
-
 TableWriter = Callable[[Path, "Array", Sequence[str]], None]
-"""Writes samples (n, *shape), world units, to a path, with the class of each ("" for none; empty without classes)."""
+"""Writes samples (n, *shape) to a path, with the class of each ("" for none; empty without classes)."""
 
 
 class Mesh(Protocol):
@@ -217,8 +216,8 @@ class Modality(ABC):
         """
         return None
 
-    def postprocess(self, samples: Tensor) -> Tensor:
-        """Last touch on generated samples in world units (clip to the range of a pixel, say)."""
+    def postprocess(self, samples: Tensor, data: Data | None = None) -> Tensor:
+        """Last touch on generated samples in world units (clip to a pixel's range, say); ``data`` is the run's."""
         return samples
 
     def formats(self) -> Mapping[str, Writer]:

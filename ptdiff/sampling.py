@@ -9,6 +9,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from inspect import signature
 from typing import Any, Literal
 
 import torch
@@ -22,6 +23,7 @@ from ptdiff.denoiser import Denoiser, NetworkDenoiser, check_prediction
 from ptdiff.grid import SPACINGS, End, Spacing, grid
 from ptdiff.guidance import CFG, GUIDANCE, Guidance
 from ptdiff.latent_code import drawn
+from ptdiff.modality import Modality
 from ptdiff.names import choose, unknown
 from ptdiff.noise import Stream, normal
 from ptdiff.process import PROCESSES, Level, Process, check_reach
@@ -144,6 +146,12 @@ def shown(state: State, data: Data) -> Tensor:
 def finished(state: State, data: Data) -> Tensor:
     """A last state in world units; one that stopped at a noisy level keeps its noise, sigma / alpha."""
     return data.world(state.x if state.level[0] == 1 else state.x / state.level[0])
+
+
+def postprocessed(kind: Modality, samples: Tensor, data: Data) -> Tensor:
+    """The modality's last touch on samples in world units, also of plugins whose method takes the samples alone."""
+    told = {"data": data} if "data" in signature(kind.postprocess).parameters else {}
+    return kind.postprocess(samples, **told)
 
 
 def draw(model: Denoiser, data: Data, plan: Plan, ids: Tensor, cond: Condition, shape: tuple[int, ...]) -> Tensor:

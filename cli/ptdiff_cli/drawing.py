@@ -132,16 +132,18 @@ def draw_samples(
     keep: Callable[[int], bool] | None = None,
     weak: Run | None = None,
     weights: str | None = None,
+    raw: bool = False,
 ) -> Drawn:
     """``count`` samples with ``labels`` (count,) or without; ``keep`` picks the steps whose states are kept.
 
     weak: a run to be guided away from (autoguidance).  weights: which of the run's, see Run.denoiser.
+    raw: without the modality's last touch.
     """
     import numpy as np
     import torch
 
     from ptdiff.cost import Counted
-    from ptdiff.sampling import finished, prepared, shown, walk
+    from ptdiff.sampling import finished, postprocessed, prepared, shown, walk
     from ptdiff.solvers import Adaptive
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -174,7 +176,8 @@ def draw_samples(
                 share = 1 - math.atan2(*reversed(state.level)) / math.atan2(*reversed(noisiest))
                 bar.update(task, completed=first + int(share * len(ids)), note=f"step {state.step}")
             assert state is not None
-            out.append(kind.postprocess(finished(state, run.data)).cpu())
+            x = finished(state, run.data)
+            out.append((x if raw else postprocessed(kind, x, run.data)).cpu())
             kept.append(states)
     samples = torch.cat(out).numpy().astype(np.float32)
     if not np.isfinite(samples).all():

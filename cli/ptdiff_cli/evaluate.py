@@ -46,6 +46,9 @@ def evaluate(
     ] = None,
     points: Annotated[int | None, typer.Option(help="Points of each cloud, generated and reference.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the samples and of the intervals.")] = 0,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="Values as the model gives them: not rounded or cut to those of the data.")
+    ] = False,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="section.key=value: solver, process, guidance …")
     ] = None,
@@ -113,7 +116,7 @@ def evaluate(
         sets = comparison(training, target, n, seed, match=same_classes)
     labels = sets.labels if same_classes else spread_labels(torch.arange(n), len(found.data.classes)).get("label")
     asked = labels if found.data.classes else None
-    drawn = draw_samples(found, plan, asked, n, shape, batch=batch, weights=weights)
+    drawn = draw_samples(found, plan, asked, n, shape, batch=batch, weights=weights, raw=raw)
     say(f"comparing {n} samples with {n} of the {split} split")
     generated = torch.from_numpy(drawn.samples)
     with progress("pairs") as bar:
@@ -139,6 +142,7 @@ def evaluate(
             **facts(plan),
             "shape": list(shape),
             "calls": drawn.calls,
+            "raw": raw,
         },
         "weights": weights,
         "step": found.checkpoint().step,
@@ -161,7 +165,7 @@ def evaluate(
         show_json(result)
         return
     rows = [[k, f"{s.value:.4g}", f"{s.low:.4g} – {s.high:.4g}", f"{s.floor:.4g}"] for k, s in scores.items()]
-    show_table([f"{way}, n = {n}", "value", "95 % interval", "floor"], rows)
+    show_table([f"{way}, {'raw, ' * raw}n = {n}", "value", "95 % interval", "floor"], rows)
     digests = ", ".join(f"{k} {v[:12]}" for k, v in result["sets"]["sha256_drawn"].items())
     say("; ".join([ways[way], *(f"{k} {v}" for k, v in measured.facts.items() if isinstance(v, (str, int)))]))
     say(f"seed {seed}; sha256 of {digests}; written to {found.path / 'eval.json'}")

@@ -180,10 +180,12 @@ def write_samples(
     import numpy as np
 
     from ptdiff.names import unknown
+    from ptdiff.sampling import postprocessed
     from ptdiff_cli.drawing import titles, write_npz
 
     kind = run.modality()
-    samples = returned(kind.postprocess(run.data.world(model_units)).numpy().astype(np.float32), frame)
+    world = postprocessed(kind, run.data.world(model_units), run.data)
+    samples = returned(world.numpy().astype(np.float32), frame)
     if not np.isfinite(samples).all():
         raise ValueError("the samples are not finite: this model does not bear this process, solver and grid")
     if target.suffix == ".npz":

@@ -30,6 +30,9 @@ def sample(
     points: Annotated[int | None, typer.Option(help="Points of each cloud; any number.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Sample i depends on (seed, i) alone.")] = 0,
     trajectory: Annotated[bool, typer.Option("--trajectory", help="Keep all states on the way too.")] = False,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="Values as the model gives them: not rounded or cut to those of the data.")
+    ] = False,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="section.key=value: solver, process, guidance …")
     ] = None,
@@ -81,6 +84,7 @@ def sample(
         keep=(lambda step: True) if trajectory else None,
         weak=other,
         weights=weights,
+        raw=raw,
     )
     target = out or found.path / "samples" / (f"seed-{seed}-{kind}" if kind in single else f"seed-{seed}.{kind}")
     if kind in tables and not target.suffix:

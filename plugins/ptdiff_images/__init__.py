@@ -142,7 +142,7 @@ class Images(Modality):
         """1 / 255 for bytes; scikit-learn's digits count to 16."""
         return 1 / 16 if self.data == "digits" else 1 / 255
 
-    def postprocess(self, samples: Tensor) -> Tensor:
+    def postprocess(self, samples: Tensor, data: Data | None = None) -> Tensor:
         """Values cut off at [0, 1]."""
         return samples.clamp(0, 1)
 

@@ -183,7 +183,7 @@ class PointCloud(Modality):
             "sampling": {"solver": "heun", "steps": 20, "guidance": 1.0},
         }
 
-    def postprocess(self, samples: Tensor) -> Tensor:
+    def postprocess(self, samples: Tensor, data: Data | None = None) -> Tensor:
         """Normals of length 1, colors within their range."""
         from ptdiff_pointcloud.channels import tidied
 

@@ -56,6 +56,7 @@ class Points2D(Modality):
         import torch
 
         from ptdiff_datasets.toys import TOYS
+        from ptdiff_points2d import source
 
         points = self._points()
 
@@ -67,7 +68,7 @@ class Points2D(Modality):
             classes=points.classes,
             train=samples(points.train, points.train_label),
             val=samples(points.val, points.val_label),
-            summary=points.summary,
+            summary=points.summary | source.two_valued(points),
         )
         one = self.one_scale
         if one is None:
@@ -155,9 +156,23 @@ class Points2D(Modality):
         labels: Tensor | None = None,
     ) -> Measurement:
         """The metrics, and what must be known to compare them."""
-        from ptdiff_points2d.scores import facts
+        from ptdiff_points2d.scores import facts, two_valued
 
-        return Measurement(self.metrics(samples, reference, training, seed, progress), facts(self.data))
+        scores = self.metrics(samples, reference, training, seed, progress)
+        return Measurement(scores, facts(self.data) | two_valued(samples, reference, training))
+
+    def postprocess(self, samples: Tensor, data: Data | None = None) -> Tensor:
+        """In columns whose data holds two values alone, the nearer of the two."""
+        import torch
+
+        found = data.summary.get("two_valued", ()) if data is not None else ()
+        if not found:
+            return samples
+        rounded = samples.clone()
+        for column, low, high in found:
+            nearer = samples[..., column] > (low + high) / 2
+            rounded[..., column] = torch.where(nearer, samples.new_tensor(high), samples.new_tensor(low))
+        return rounded
 
     def gallery(self) -> Mapping[str, Callable[[Subject], Image | list[Image]]]:
         """Pictures of the plane: fields, histograms, densities and guidance."""

@@ -25,7 +25,7 @@ def density(exact: Blurred, samples: Tensor, training: Tensor, seed: int) -> Sco
 def constraint(total: float, samples: Tensor, training: Tensor, seed: int) -> dict[str, Score]:
     """How well the numbers of every row (n, d), 0 or 1 each in the data, add up to ``total``.
 
-    sum_mean, sum_sd: of the sums of the raw values.
+    sum_mean, sum_sd: of the sums of the values as they are, rounded or raw: :func:`two_valued` says which.
     sum_right: the share of rows whose numbers, rounded, add up to ``total`` exactly.
     """
 
@@ -54,6 +54,18 @@ def facts(data: str) -> dict[str, str]:
         return known
     share = toy.total / toy.width
     return known | {"independent": f"sum {toy.total:g} ± {sqrt(toy.width * share * (1 - share)):.3g}"}
+
+
+def two_valued(samples: Tensor, reference: Tensor, training: Tensor) -> dict[str, str]:
+    """Whether ``samples`` (n, d) hold nothing else in the columns where real data holds two values alone; as a fact."""
+    real = torch.cat([reference, training])
+    values = {column: torch.unique(real[:, column]) for column in range(real.shape[1])}
+    two = {column: known for column, known in values.items() if len(known) == 2 < len(real) - 1}
+    if not two:
+        return {}
+    rounded = all(bool(torch.isin(samples[:, column], known).all()) for column, known in two.items())
+    columns = f"{len(two)} column{'s' * (len(two) > 1)} of two values"
+    return {"measured_on": f"{columns}, {'rounded to the nearer one' if rounded else 'raw'}"}
 
 
 def _score(statistic: Callable[[Tensor], float], count: int, floor: float, seed: int) -> Score:

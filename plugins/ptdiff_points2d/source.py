@@ -177,6 +177,25 @@ def _held(count: int) -> int:
     return max(2, count // 2)
 
 
+def two_valued(points: Points) -> dict[str, Any]:
+    """The columns that hold two values alone, more than once each, as [[column, low, high], …]; and a line about them.
+
+    Empty where there are none.
+    """
+    rows = np.concatenate([points.train, points.val])
+    found = []
+    for column, cells in enumerate(rows.T):
+        values, counts = np.unique(cells, return_counts=True)
+        if len(values) == 2 and counts.min() > 1:
+            found.append([column, *values.tolist()])
+    if not found:
+        return {}
+    names = ", ".join(points.columns[column] for column, *_ in found) if len(found) <= 8 else f"{len(found)} columns"
+    hold = "holds" if len(found) == 1 else "hold"
+    text = f"{names} {hold} two values alone: samples take the nearer one, unless --raw"
+    return {"text": f"{points.summary['text']}\n  {text}", "two_valued": found}
+
+
 def coordinates(width: int) -> tuple[str, ...]:
     """x, y, z; beyond three dimensions c1, c2, …"""
     return ("x", "y", "z")[:width] if width <= 3 else tuple(f"c{n + 1}" for n in range(width))

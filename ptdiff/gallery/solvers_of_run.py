@@ -25,6 +25,7 @@ from ptdiff.grid import Spacing, grid
 from ptdiff.guidance import CFG
 from ptdiff.modality import Unsupported
 from ptdiff.pictures import Picture
+from ptdiff.sampling import postprocessed
 from ptdiff.solvers import SOLVERS, Solver
 from ptdiff.solvers.exponential import DDPM
 from ptdiff.solvers.runge_kutta import RK4
@@ -79,7 +80,8 @@ def _picture(subject: Subject, x: Tensor, cond: Condition) -> Picture:
     """All points, or the first thing."""
     shown = len(x) if subject.together else 1
     first = {key: value[:shown] for key, value in cond.items()}
-    return subject.cells(subject.kind.postprocess(subject.data.world(x[:shown])), first)[0]
+    world = postprocessed(subject.kind, subject.data.world(x[:shown]), subject.data)
+    return subject.cells(world, first)[0]
 
 
 def variance(subject: Subject) -> Picture:

@@ -20,7 +20,7 @@ from ptdiff.modality import Modality, Unsupported, Visualizer
 from ptdiff.noise import mix
 from ptdiff.process import Process
 from ptdiff.run import Run
-from ptdiff.sampling import Plan, finished, prepared, spread_labels, walk
+from ptdiff.sampling import Plan, finished, postprocessed, prepared, spread_labels, walk
 from ptdiff.solvers import State
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ class Subject:
     ) -> Tensor:
         """Samples ``ids`` (b, *shape) in world units."""
         *_, last = self.states(ids, cond, plan, shape)
-        return self.kind.postprocess(finished(last, self.data))
+        return postprocessed(self.kind, finished(last, self.data), self.data)
 
     def titles(self, cond: Condition) -> list[str]:
         """The class of each sample; nothing where there are none."""

@@ -16,7 +16,7 @@ from ptdiff.comparison import curves
 from ptdiff.modality import Modality
 from ptdiff.pictures import Picture, save_image
 from ptdiff.run import Run
-from ptdiff.sampling import Plan, draw, spread_labels
+from ptdiff.sampling import Plan, draw, postprocessed, spread_labels
 from ptdiff.training.loggers import Trackers
 from ptdiff.training.module import DiffusionModule
 from ptdiff.training.report import report
@@ -168,7 +168,7 @@ class Previews(pl.Callback):
         model = self.run.network().to(module.device).eval()
         model.load_state_dict(average.average)
         samples = draw(model, data, plan, self.ids.to(module.device), moved, data.shape)
-        return self.modality.visualizer().sheet(self.modality.postprocess(samples).cpu().numpy(), titles)
+        return self.modality.visualizer().sheet(postprocessed(self.modality, samples, data).cpu().numpy(), titles)
 
 
 class OrderlyStop(pl.Callback):
