@@ -149,10 +149,7 @@ class Modality(ABC):
 
     @classmethod
     def recipes(cls) -> Mapping[str, Path]:
-        """Whole configurations by name, for ``ptdiff train -c NAME``.
-
-        The default: the files ``*.yaml`` in a folder ``recipes`` beside the module of the class.
-        """
+        """Configurations by name, for ``ptdiff train -c NAME``: files recipes/*.yaml beside the module of the class."""
         module = getattr(sys.modules[cls.__module__], "__file__", None)
         return {} if module is None else {path.stem: path for path in Path(module).parent.glob("recipes/*.yaml")}
 
@@ -210,9 +207,9 @@ class Modality(ABC):
 
     @property
     def bin_width(self) -> float | None:
-        """The step between neighboring values of quantised data in world units, 1 / 255 for bytes in [0, 1].
+        """The step between values of quantised data in world units, 1 / 255 for bytes in [0, 1]; else None.
 
-        None for continuous data.  Likelihoods are then those of values, not of densities.
+        Where there is one, likelihoods are those of values, not of densities.
         """
         return None
 
@@ -248,8 +245,5 @@ class Modality(ABC):
         return {}
 
     def given(self, data: Data, part: Tensor, count: int) -> Condition | None:
-        """The condition of ``count`` samples that complete ``part`` (m, …), world units of ``data``.
-
-        None where the network is not made to be given parts, as here.
-        """
+        """The condition of ``count`` samples that complete ``part`` (m, …), world units; None where there is none."""
         return None
