@@ -12,18 +12,13 @@ That one is also at least the transport of the points' projections on a line, wh
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from ptdiff_pointcloud.chamfer import Floats, trees_of
 from ptdiff_pointcloud.pairs import spread
-
-if TYPE_CHECKING:
-    from scipy.spatial import cKDTree
+from ptdiff_pointcloud.trees import Floats, Tree, trees_of
 
 NODES = 2.0
 """Nodes of the grid along the longest side of all clouds together, per cube root of the points of a cloud."""
@@ -77,8 +72,8 @@ def _means(placed: Placed, clouds: Tensor, grid: Floats, power: int) -> Floats:
     used, place = np.unique(node, return_inverse=True)
     place, nodes, longer = place.reshape(node.shape), grid[used], off * (1 + _ROUNDING)
 
-    def column(tree: cKDTree) -> Floats:
-        least = np.maximum(np.asarray(tree.query(nodes)[0])[place] - longer, 0)
+    def column(tree: Tree) -> Floats:
+        least = np.maximum(tree.nearest(nodes)[0][place] - longer, 0)
         return np.asarray((least if power == 1 else least * least).mean(axis=1))
 
     return np.stack(spread(column, trees_of(clouds)), axis=1)

@@ -7,31 +7,23 @@ squared, the sum of the two means, without root and without a half: the definiti
 
 Two exact ways, picked by size: one matrix product per pair, |x|^2 + |y|^2 - 2 x y, in float64 (the terms
 cancel: float32 would lose the small distances, and TensorFloat-32 all of them; what cancels even so is computed from
-differences), or SciPy's k-d trees, one for each cloud, built once.
+differences), or k-d trees, one for each cloud, built once.
 """
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from ptdiff.modality import Progress
-from ptdiff_pointcloud.pairs import Pairs, in_threads, matrix, spread
-
-if TYPE_CHECKING:
-    from scipy.spatial import cKDTree
-
-Floats = npt.NDArray[np.float64]
+from ptdiff_pointcloud.pairs import Pairs, in_threads, matrix
+from ptdiff_pointcloud.trees import trees_of
 
 TREES_FROM = 768
 """Points per cloud from which trees are faster than products on a CPU."""
 
-_LEAF = 32  # points
 _CANCELS = 1e-7
 """Squared distances below this share of the squared extent come out of a product with less than seven digits."""
 
@@ -65,28 +57,14 @@ def chamfer_pairs(x: Tensor, y: Tensor) -> Pairs:
     return _by_trees(x, y) if x.device.type == "cpu" and large else _by_products(x, y)
 
 
-def trees_of(clouds: Tensor) -> list[cKDTree]:
-    """A tree of each cloud (k, n, 3), over its points in the order of the leaves.
-
-    Neighbors in that order descend the same way, which processors are quick at: ask for ``tree.data``.  Leaves of twice
-    the usual size in cells that are neither balanced nor shrunk are built and searched sooner.
-    """
-    from scipy.spatial import cKDTree
-
-    def tree(points: Floats) -> cKDTree:
-        return cKDTree(points, leafsize=_LEAF, compact_nodes=False, balanced_tree=False)
-
-    return spread(lambda cloud: tree(cloud[tree(cloud).indices]), clouds.double().cpu().numpy())
-
-
 def _by_trees(x: Tensor, y: Tensor) -> Pairs:
     trees_x = trees_of(x)
     trees_y = trees_x if y is x else trees_of(y)
 
     def one(i: int, j: int, ceiling: float) -> float:
         a, b = trees_x[i], trees_y[j]
-        there = float(np.square(b.query(a.data)[0]).mean())
-        return math.inf if there > ceiling else there + float(np.square(a.query(b.data)[0]).mean())
+        there = float(b.squares(a.points).mean())
+        return math.inf if there > ceiling else there + float(a.squares(b.points).mean())
 
     return in_threads(one)
 

@@ -15,12 +15,16 @@ import math
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Protocol, TypeVar
+from functools import cache
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
 from ptdiff.modality import Progress
+
+if TYPE_CHECKING:
+    from threadpoolctl import ThreadpoolController
 
 T = TypeVar("T")
 
@@ -48,12 +52,20 @@ class Kept(Protocol):
     def write(self, distances: Tensor) -> None: ...
 
 
+@cache
+def _openmp() -> ThreadpoolController:
+    import pykdtree.kdtree  # noqa: F401  # what is not loaded is not found
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController().select(user_api="openmp")
+
+
 def spread(work: Callable[..., T], *each: Iterable[Any]) -> list[T]:
-    """What ``map`` gives, of a function that lets other threads run, as SciPy's do; as many threads as torch has."""
-    workers = torch.get_num_threads()
-    if workers == 1:
-        return list(map(work, *each))
-    with ThreadPoolExecutor(workers) as pool:
+    """What ``map`` gives, of a function that lets other threads run, as searches of trees do.
+
+    As many threads as torch has, each of which is all that libraries called in it may use.
+    """
+    with ThreadPoolExecutor(torch.get_num_threads(), initializer=lambda: _openmp().limit(limits=1)) as pool:
         return list(pool.map(work, *each))
 
 

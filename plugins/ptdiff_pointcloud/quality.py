@@ -11,23 +11,18 @@ n(y) is how many points of the other cloud have y as their nearest.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from ptdiff_pointcloud.chamfer import Floats, checked, trees_of
+from ptdiff_pointcloud.chamfer import checked
 from ptdiff_pointcloud.pairs import Pairs, in_threads, spread
-
-if TYPE_CHECKING:
-    from scipy.spatial import cKDTree
+from ptdiff_pointcloud.trees import Floats, Places, Tree, trees_of
 
 ALPHA = 1000.0
 """Sharpness of the density-aware distance, per squared unit."""
-
-Places = npt.NDArray[np.intp]
 
 
 class Neighbors(NamedTuple):
@@ -39,9 +34,9 @@ class Neighbors(NamedTuple):
     nearest_back: Places
 
 
-def neighbors(a: cKDTree, b: cKDTree) -> Neighbors:
+def neighbors(a: Tree, b: Tree) -> Neighbors:
     """Of the points of two trees."""
-    return Neighbors(*b.query(a.data), *a.query(b.data))
+    return Neighbors(*b.nearest(a.points), *a.nearest(b.points))
 
 
 def density_aware(found: Neighbors) -> float:
@@ -73,7 +68,7 @@ def matched(x: Tensor, y: Tensor, match: Tensor, tau: float) -> tuple[Tensor, Te
     checked(x, y)
     trees_x = trees_of(x)
 
-    def both(i: int, tree: cKDTree) -> tuple[float, float]:
+    def both(i: int, tree: Tree) -> tuple[float, float]:
         found = neighbors(trees_x[i], tree)
         return density_aware(found), f_score(found, tau)
 

@@ -92,6 +92,7 @@ def _noisy(subject: Subject, level: Level, count: int = 20_000) -> Tensor:
 def _fields(figure: Figure, subject: Subject) -> list[tuple[Axes, Level]]:
     """A panel for each ratio, with the noisy data in it."""
     _in_plane(subject)
+    subject.needs_means()
     found = []
     for axes, ratio in zip(figure.subplots(2, 2).flat, RATIOS, strict=True):
         level = unit_level(ratio)
@@ -158,6 +159,7 @@ def exact_nll(subject: Subject) -> Callable[[Tensor], Tensor] | None:
 def nll_map(figure: Figure, subject: Subject) -> None:
     """Negative log-likelihood over the plane, beside the exact one where there is such, else beside the data."""
     _in_plane(subject)
+    subject.needs_means()
     along, y = _lattice(72, 2.6)
     train = subject.data.world(subject.training(1000)[0]).cpu()
     sources: dict[str, Callable[[Tensor], Tensor]] = {"model": lambda x: nll(subject, x)}

@@ -68,6 +68,7 @@ def training(figure: Figure, subject: Subject) -> None:
 @picture(3.6, 10.0)
 def losses(figure: Figure, subject: Subject) -> None:
     """Loss by noise level of raw and averaged weights, and their regret against the optimal denoiser."""
+    subject.needs_means()
     data = subject.data
     raw = subject.run.denoiser(weights="raw").to(subject.device)
     networks: dict[str, Denoiser] = {"averaged": subject.denoiser, "raw weights": raw}

@@ -53,6 +53,7 @@ CHAIN = 100
 @torch.inference_mode()
 def solvers(subject: Subject) -> Picture:
     """Solvers by number of steps, each with its distance from the end of a fine grid."""
+    subject.needs_means()
     ids = subject.ids(subject.many(8))
     cond = subject.labels(ids)
 
@@ -86,6 +87,7 @@ def _picture(subject: Subject, x: Tensor, cond: Condition) -> Picture:
 
 def variance(subject: Subject) -> Picture:
     """The noise of the reverse chain: too little collapses, too much stays in the samples."""
+    subject.needs_means()
     count = subject.many(max(18, min(64, 2**15 // math.prod(subject.data.shape))))
     real = subject.data.world(subject.training(count)[0])
     half = len(real) // 2

@@ -46,7 +46,8 @@ class Subject:
     kind: the modality with the options of the run.  data: what the model knows of its data, with the samples where they
     could be read.  denoiser: trained, in evaluation mode.  process, plan: how samples are drawn, unless a picture
     varies it; ``plan.process`` is ``process``.  seed: of samples and noise.  count: how many samples a picture shows,
-    its own choice where it is None.  at: times in [0, 1] of strips, 0 = data.
+    its own choice where it is None.  at: times in [0, 1] of strips, 0 = data.  means: whether the denoiser estimates
+    E[x_0 | x], as every one does that was not trained for consistency.
     """
 
     run: Run
@@ -58,6 +59,7 @@ class Subject:
     seed: int = 0
     count: int | None = None
     at: tuple[float, ...] = AT
+    means: bool = True
 
     def __post_init__(self) -> None:
         if not self.at or not all(0 <= t <= 1 for t in self.at):
@@ -87,7 +89,8 @@ class Subject:
         device = "cuda" if torch.cuda.is_available() else "cpu"
         denoiser = run.denoiser(warn, weights=weights).to(device).requires_grad_(False)
         chosen = Plan.chosen(run.config.process, run.config.sampling) if plan is None else plan
-        return Subject(run, run.modality(), known, denoiser, chosen.process, chosen, chosen.seed)
+        means = run.config.objective["name"] == "denoise"
+        return Subject(run, run.modality(), known, denoiser, chosen.process, chosen, chosen.seed, means=means)
 
     @cached_property
     def visualizer(self) -> Visualizer:
@@ -115,6 +118,11 @@ class Subject:
     def labels(self, ids: Tensor) -> Condition:
         """The classes in turn; the empty mapping for data without classes."""
         return spread_labels(ids, len(self.data.classes))
+
+    def needs_means(self) -> None:
+        """Unsupported where the denoiser's estimates are samples and no means."""
+        if not self.means:
+            raise Unsupported("a network trained for consistency estimates no E[x0 | x]")
 
     def training(self, count: int) -> tuple[Tensor, Condition]:
         """Up to ``count`` training samples drawn by the seed, in model units (n, *shape), and their conditions.

@@ -42,6 +42,15 @@ def test_all_pictures_of_a_run_go_into_its_folder(ptdiff, run: Path, monkeypatch
     assert "no points: only sets" in done.stderr
 
 
+def test_a_run_for_consistency_has_no_pictures_of_means(ptdiff, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    made = tmp_path / "run"
+    done = ptdiff("train", "-m", "points2d", "-c", "swissroll-consistency", "--steps", 2, "--threads", 1, "--out", made)
+    assert done.returncode == 0, done.stderr
+    done = ptdiff("gallery", "losses", made, cwd=tmp_path)
+    assert done.returncode in (1, 2) and "estimates no E[x0 | x]" in done.stderr
+    assert not (made / "gallery").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

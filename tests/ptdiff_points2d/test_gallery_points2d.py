@@ -1,6 +1,7 @@
 """Pictures of the plane, drawn of the exact denoiser of two Gaussians: every field and density is known."""
 
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -175,3 +176,9 @@ def test_points_outside_of_the_plane_are_refused(name: str, subject: Subject) ->
     space = Data(shape=(3,), classes=("a",), train=TensorSamples(torch.randn(100, 3), torch.zeros(100).long()))
     with pytest.raises(Unsupported, match="plane"):
         subject.kind.gallery()[name](made(subject.kind, space, subject.denoiser))
+
+
+@pytest.mark.parametrize("name", ["score-field", "flow-lines", "nll-map"])
+def test_fields_of_a_network_trained_for_consistency_are_not_drawn(name: str, subject: Subject) -> None:
+    with pytest.raises(Unsupported, match="consistency"):
+        subject.kind.gallery()[name](replace(subject, means=False))

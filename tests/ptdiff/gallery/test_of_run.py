@@ -288,3 +288,12 @@ def test_pictures_of_data_that_is_not_at_hand_say_so() -> None:
 def test_times_outside_and_no_samples_are_refused(at: tuple[float, ...], count: int | None) -> None:
     with pytest.raises(ValueError, match=r"\[0, 1\]|at least one"):
         replace(subject(), at=at, count=count)
+
+
+@pytest.mark.parametrize("name", ["losses", "solvers", "variance"])
+def test_what_supposes_means_is_not_drawn_of_a_network_trained_for_consistency(name: str) -> None:
+    of = replace(subject(), means=False)
+    with pytest.raises(Unsupported, match="consistency"):
+        OF_RUN[name](of)
+    # samples are
+    OF_RUN["samples"](of)
