@@ -10,7 +10,6 @@ Anything without ``calls_at`` costs one.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from threading import Lock
 
 import torch
 from torch import Tensor
@@ -34,21 +33,19 @@ def planned(denoiser: Denoiser, levels: Iterable[tuple[float, float]]) -> int:
 class Counted:
     """A denoiser that counts the rows it was evaluated on: ``rows / samples`` is the cost of one sample.
 
-    A gradient taken through it counts its rows once more.  Threads may share it.
+    A gradient taken through it counts its rows once more.
     """
 
     def __init__(self, denoiser: Denoiser) -> None:
         self.denoiser = denoiser
         self.rows = 0
-        self._one = Lock()
 
     def __call__(self, x: Tensor, level: Level, cond: Condition, /) -> Tensor:
-        self._count(x)
+        self.rows += len(x)
         estimate = self.denoiser(x, level, cond)
         if torch.is_grad_enabled() and estimate.requires_grad:
-            estimate.register_hook(self._count)  # type: ignore[no-untyped-call]
+            estimate.register_hook(self._backward)  # type: ignore[no-untyped-call]
         return estimate
 
-    def _count(self, x: Tensor) -> None:
-        with self._one:
-            self.rows += len(x)
+    def _backward(self, gradient: Tensor) -> None:
+        self.rows += len(gradient)

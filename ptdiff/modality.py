@@ -130,7 +130,7 @@ class Modality(ABC):
 
     @abstractmethod
     def backbone(self, data: Data) -> nn.Module:
-        """A network ``forward(x, angle, cond) -> y`` for samples of this data; threads may call it at once.
+        """A network ``forward(x, angle, cond) -> y`` for samples of this data.
 
         x: (b, *data.shape), unit variance at every noise level.
         angle: (b,), the noise level as atan2(sigma, alpha) in [0, pi/2].

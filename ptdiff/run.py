@@ -107,6 +107,11 @@ class Run:
             raise RunError(f"{self.path} holds no usable checkpoint: train it first, or let 'ptdiff resume' go on")
         return found
 
+    @property
+    def means(self) -> bool:
+        """Whether the network estimates E[x_0 | x], as every one does that was not trained for consistency."""
+        return bool(self.config.objective["name"] == "denoise")
+
     def network(self) -> NetworkDenoiser:
         """The untrained denoiser of this run's configuration."""
         from ptdiff.denoiser import NetworkDenoiser
@@ -182,7 +187,17 @@ def process_rank() -> int:
 
 def _environment() -> dict[str, Any]:
     packages = {}
-    for name in ("ptdiff", "torch", "pytorch-lightning", "torch-geometric", "trimesh", "open3d", "numpy", "scipy"):
+    for name in (
+        "ptdiff",
+        "torch",
+        "pytorch-lightning",
+        "torch-geometric",
+        "trimesh",
+        "open3d",
+        "numpy",
+        "scipy",
+        "pykdtree",
+    ):
         try:
             packages[name] = version(name)
         except PackageNotFoundError:

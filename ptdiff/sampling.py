@@ -26,7 +26,6 @@ from ptdiff.latent_code import drawn
 from ptdiff.modality import Modality
 from ptdiff.names import choose, unknown
 from ptdiff.noise import Stream, normal
-from ptdiff.parts import Parts
 from ptdiff.process import PROCESSES, Level, Process, check_reach
 from ptdiff.self_conditioning import recalling
 from ptdiff.solvers import ADAPTIVE, SOLVERS, Adaptive, Solver, State, Table, trajectory
@@ -93,7 +92,7 @@ def solver(choice: Mapping[str, Any]) -> Solver | Adaptive:
 
 
 def prepared(model: Denoiser, plan: Plan, data: Data, weak: Denoiser | None = None) -> Denoiser:
-    """``model``, in parts, guided (by ``weak``, where there is one: autoguidance) and limited as the plan says.
+    """``model``, guided (by ``weak``, where there is one: autoguidance) and limited as the plan says.
 
     ValueError where the plan's first level is too clean to start from noise, or is one that the model's prediction does
     not bear.
@@ -105,8 +104,7 @@ def prepared(model: Denoiser, plan: Plan, data: Data, weak: Denoiser | None = No
     if isinstance(network, NetworkDenoiser):
         check_prediction(network.prediction, first)
     idle = isinstance(plan.guidance, CFG) and plan.guidance.scale == 1
-    whole = Parts(model)
-    guided = whole if idle else plan.guidance.guide(whole, None if weak is None else Parts(weak))
+    guided = model if idle else plan.guidance.guide(model, weak)
     return guided if plan.threshold is None else plan.threshold.limit(guided, data)
 
 

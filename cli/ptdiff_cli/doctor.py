@@ -52,7 +52,16 @@ def _packages() -> list[Finding]:
     from importlib.metadata import PackageNotFoundError, version
 
     found = []
-    for name in ("ptdiff", "torch", "pytorch-lightning", "torch-geometric", "trimesh", "scikit-learn", "safetensors"):
+    for name in (
+        "ptdiff",
+        "torch",
+        "pytorch-lightning",
+        "torch-geometric",
+        "trimesh",
+        "scikit-learn",
+        "pykdtree",
+        "safetensors",
+    ):
         try:
             found.append(Finding(name, "ok", version(name)))
         except PackageNotFoundError:

@@ -19,10 +19,8 @@ def dry_run(config: Config, kind: Modality, data: Data) -> None:
     from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
     from ptdiff.denoiser import NetworkDenoiser
-    from ptdiff.training.fit import keep_freed_memory
     from ptdiff.training.module import DiffusionModule
 
-    keep_freed_memory()
     torch.manual_seed(config.seed)
     denoiser = NetworkDenoiser(kind.backbone(data), config.prediction)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")

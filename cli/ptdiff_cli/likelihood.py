@@ -53,7 +53,7 @@ def likelihood(
     if out is not None and out.suffix != ".npz":
         raise ValueError(f"--out {out}: values of samples are written to a file that ends in .npz")
     found = Run.open(run)
-    if found.config.objective["name"] != "denoise":
+    if not found.means:
         raise ValueError(
             "a network trained for consistency estimates no E[x0 | x], and so has no likelihood by the flow"
         )

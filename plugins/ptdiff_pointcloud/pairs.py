@@ -63,7 +63,8 @@ def _openmp() -> ThreadpoolController:
 def spread(work: Callable[..., T], *each: Iterable[Any]) -> list[T]:
     """What ``map`` gives, of a function that lets other threads run, as searches of trees do.
 
-    As many threads as torch has, each of which is all that libraries called in it may use.
+    As many threads as torch has; in each, libraries with OpenMP take no more, but for torch, which asks for its own in
+    its first operation.
     """
     with ThreadPoolExecutor(torch.get_num_threads(), initializer=lambda: _openmp().limit(limits=1)) as pool:
         return list(pool.map(work, *each))

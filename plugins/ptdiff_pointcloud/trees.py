@@ -1,7 +1,7 @@
 """Nearest points by k-d trees on the CPU: a tree for each cloud, built once.
 
 A tree holds its points in the order of the leaves that SciPy's sort gives: neighbors in that order descend the same
-way, which processors are quick at.  The search is pykdtree's, exact in float64 and in space twice as fast as SciPy's.
+way, which processors are quick at.  The search is pykdtree's: exact in float64, and quicker in space than SciPy's.
 """
 
 from __future__ import annotations

@@ -46,8 +46,8 @@ class Subject:
     kind: the modality with the options of the run.  data: what the model knows of its data, with the samples where they
     could be read.  denoiser: trained, in evaluation mode.  process, plan: how samples are drawn, unless a picture
     varies it; ``plan.process`` is ``process``.  seed: of samples and noise.  count: how many samples a picture shows,
-    its own choice where it is None.  at: times in [0, 1] of strips, 0 = data.  means: whether the denoiser estimates
-    E[x_0 | x], as every one does that was not trained for consistency.
+    its own choice where it is None.  at: times in [0, 1] of strips, 0 = data.  means: see
+    :attr:`ptdiff.run.Run.means`.
     """
 
     run: Run
@@ -89,8 +89,7 @@ class Subject:
         device = "cuda" if torch.cuda.is_available() else "cpu"
         denoiser = run.denoiser(warn, weights=weights).to(device).requires_grad_(False)
         chosen = Plan.chosen(run.config.process, run.config.sampling) if plan is None else plan
-        means = run.config.objective["name"] == "denoise"
-        return Subject(run, run.modality(), known, denoiser, chosen.process, chosen, chosen.seed, means=means)
+        return Subject(run, run.modality(), known, denoiser, chosen.process, chosen, chosen.seed, means=run.means)
 
     @cached_property
     def visualizer(self) -> Visualizer:

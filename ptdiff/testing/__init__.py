@@ -32,7 +32,6 @@ CHECKS: list[Callable[[Subject], None]] = [
     data.splits_do_not_share_samples,
     network.the_backbone_keeps_shapes_and_stays_finite,
     network.samples_do_not_see_each_other,
-    network.threads_may_call_the_backbone_at_once,
     network.not_given_is_said_in_two_ways,
     network.no_estimate_is_said_in_two_ways,
     network.the_backbone_listens_to_the_noise_level,

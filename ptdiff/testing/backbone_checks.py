@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING
 
 from ptdiff.testing.subject import BATCH, Subject
-
-if TYPE_CHECKING:
-    import torch
 
 
 def the_backbone_keeps_shapes_and_stays_finite(subject: Subject) -> None:
@@ -41,27 +37,6 @@ def samples_do_not_see_each_other(subject: Subject) -> None:
             together = net(x, angle, cond)
             alone = net(x[1:2], angle[1:2], {key: value[1:2] for key, value in cond.items()})
         assert torch.allclose(together[1:2], alone, atol=1e-4), "a sample's output depends on the others in its batch"
-
-
-def threads_may_call_the_backbone_at_once(subject: Subject) -> None:
-    """Outputs of calls side by side are those of calls one by one: nothing of a call is kept on the module."""
-    from concurrent.futures import ThreadPoolExecutor
-
-    import torch
-
-    _, cond = subject.batch()
-    batches = [torch.randn(BATCH, *subject.data.shape) for _ in range(8)]
-    angle = torch.linspace(0.1, 1.5, BATCH)
-
-    def call(x: torch.Tensor) -> torch.Tensor:
-        with torch.no_grad():
-            y: torch.Tensor = subject.net(x, angle, cond)
-        return y
-
-    with ThreadPoolExecutor(4) as pool:
-        together = list(pool.map(call, batches))
-    same = all(torch.allclose(y, call(x), atol=1e-4) for x, y in zip(batches, together, strict=True))
-    assert same, "the backbone gives other outputs where threads call it at once"
 
 
 def not_given_is_said_in_two_ways(subject: Subject) -> None:

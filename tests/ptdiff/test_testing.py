@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -168,12 +167,6 @@ def scores(value: Callable[[Tensor], Score]) -> type[Modality]:
     return method_with(metrics=lambda self, samples, reference, training, seed=0: {"it": value(samples)})
 
 
-def kept(net: nn.Module, x: Tensor) -> Tensor:
-    net.last = [x]
-    time.sleep(0.005)
-    return net.last[0]  # type: ignore[index,no-any-return]
-
-
 def normalized(net: Any, x: Tensor, angle: Tensor, cond: Any) -> Tensor:
     h = net.hidden(x, angle, cond)
     return net.out(net.norm(h.flatten(0, 1)).reshape(h.shape))  # type: ignore[no-any-return]
@@ -231,10 +224,6 @@ SPOILED: dict[str, tuple[type[Modality], str]] = {
         "samples_do_not_see_each_other",
     ),
     "batch normalization": (network_with(normalized, norm=lambda: nn.BatchNorm1d(16)), "samples_do_not_see_each_other"),
-    "a forward that keeps its input on the module": (
-        network_with(lambda net, x, a, c: Network.forward(net, kept(net, x), a, c)),
-        "threads_may_call_the_backbone_at_once",
-    ),
     "no label as the first class": (
         network_with(lambda net, x, a, c: Network.forward(net, x, a, c or {"label": torch.zeros(len(x)).long()})),
         "not_given_is_said_in_two_ways",
