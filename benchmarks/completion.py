@@ -33,6 +33,7 @@ from scipy.spatial import KDTree
 
 from ptdiff.editing import complete, denoised
 from ptdiff.inverse import METHODS
+from ptdiff.memory import keep_freed_memory
 from ptdiff.run import Run
 from ptdiff.sampling import start
 from ptdiff_cli.drawing import make_plan, scale
@@ -140,6 +141,7 @@ def main() -> None:
     parser.add_argument("--weights")
     parser.add_argument("--quick", action="store_true", help="eight shapes, nothing written")
     asked = parser.parse_args()
+    keep_freed_memory()
     asked.shapes = min(asked.shapes, 8) if asked.quick else asked.shapes
     run = Run.open(asked.run)
     figures = measured(run, Shapes(run), asked)

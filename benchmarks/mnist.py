@@ -27,6 +27,7 @@ import torch
 from ptdiff.checkpoint import latest, write_atomic
 from ptdiff.config import merged, sampling
 from ptdiff.evaluation import comparison
+from ptdiff.memory import keep_freed_memory
 from ptdiff.pictures import save_image
 from ptdiff.run import Run
 from ptdiff.sampling import Plan, draw
@@ -56,6 +57,7 @@ def main() -> None:
     parser.add_argument("--together", action="store_true", help="train both at once, on one thread each")
     parser.add_argument("--set", action="append", default=[], help="section.key=value: another mnist-cond than shipped")
     arguments = parser.parse_args()
+    keep_freed_memory()
     asked = {key: getattr(arguments, key) for key in ("minutes", "n", "chain_steps", "together", "set")}
     kept = arguments.work / "found.json"
     found: dict[str, Any] = json.loads(kept.read_text()) if kept.is_file() else {"asked": asked}

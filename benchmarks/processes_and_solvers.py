@@ -18,6 +18,7 @@ import torch
 
 from ptdiff import registry
 from ptdiff.evaluation import comparison, largest
+from ptdiff.memory import keep_freed_memory
 from ptdiff.process import PROCESSES
 from ptdiff.run import Run
 from ptdiff.sampling import Plan, draw
@@ -37,6 +38,7 @@ def main() -> None:
     parser.add_argument("--points", type=int, default=None, help="points of each cloud; default the run's")
     parser.add_argument("--spacing", default=None, help="spacing of the grid; default the run's")
     arguments = parser.parse_args()
+    keep_freed_memory()
     run = Run.open(arguments.run)
     options = run.config.options if arguments.points is None else run.config.options | {"points": arguments.points}
     kind, model = registry.load(run.config.modality, options), run.denoiser()
