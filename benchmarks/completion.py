@@ -119,7 +119,12 @@ def measured(run: Run, shapes: Shapes, asked: argparse.Namespace) -> dict[str, A
         for name, clouds in answers.items():
             rows.setdefault(name, []).append(1e3 * float(np.mean([chamfer(cloud, truth) for cloud in clouds])))
     figures = {
-        name: {"mean": round(float(np.mean(row)), 3), "error": round(float(np.std(row)) / len(row) ** 0.5, 3)}
+        name: {
+            "mean": round(float(np.mean(row)), 3),
+            "error": round(float(np.std(row)) / len(row) ** 0.5, 3),
+            "median": round(float(np.median(row)), 3),
+            "worst": round(float(np.max(row)), 3),
+        }
         for name, row in rows.items()
     }
     wins = {

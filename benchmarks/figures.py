@@ -114,6 +114,7 @@ def swissroll(result: dict[str, Any]) -> str:
 
 PLACES: dict[str, tuple[Path, Callable[[dict[str, Any]], str]]] = {
     "demo": (ROOT / "README.md", demo),
+    "demo_400": (ROOT / "docs" / "point-clouds.md", demo),
     "tables": (ROOT / "docs" / "point-clouds.md", demo),
     "tables_8_minutes": (ROOT / "docs" / "point-clouds.md", demo),
     "swissroll": (ROOT / "docs" / "points2d.md", swissroll),

@@ -14,6 +14,7 @@ import json
 import os
 import random
 import resource
+import shutil
 import sys
 import tempfile
 import time
@@ -186,7 +187,8 @@ def main(kinds: list[str], count: int, seed: int, say: Callable[[str], None] = p
         with little_memory(4 * len(data) + MEMORY + claimed):
             result = survive(kind, folder / name, damaged(kind, data, count, seed))
         say(json.dumps(result))
-        (folder / name).with_suffix(EXAMPLES[kind][0]).unlink()
+    # of a failure the file stays
+    shutil.rmtree(folder)
 
 
 if __name__ == "__main__":
