@@ -1,6 +1,7 @@
 """Ways from a cloud to its surface, by Open3D but for the last.
 
-poisson         the solid whose indicator has the normals for its gradient (Kazhdan & Hoppe 2013): closed
+poisson         the solid whose indicator has the normals for its gradient (Kazhdan & Hoppe 2013): closed, in a larger
+                box where it runs out of the first, as a sheet of some thickness where it runs out of all
 ball-pivoting   what a rolling ball touches (Bernardini et al. 1999): passes through points, seldom closed
 alpha           what a ball of radius alpha does not get to from outside, through the triangles of the points
                 (Edelsbrunner & Mücke 1994): closed
@@ -9,6 +10,7 @@ alpha           what a ball of radius alpha does not get to from outside, throug
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,9 @@ from ptdiff_pointcloud.meshing.surface import Surface, cleaned
 
 ALPHA = 1
 """alpha, in reaches; larger ones fill what lies between the parts of a shape, smaller ones leave out points."""
+
+_SCALES = (1.2, 1.4, 1.7)
+"""Sides of Poisson's box, in sides of the cloud's, until the surface does not run into it and end there."""
 
 _TURN = np.linalg.qr(np.array([[3.0, 1, -1], [1, 4, 2], [1, -1, 5]]))[0]
 _TURN *= np.sign(np.linalg.det(_TURN))
@@ -81,12 +86,40 @@ def _cloud(open3d: Any, points: Floats, normals: bool) -> Any:
 
 
 def _poisson(open3d: Any, points: Floats) -> tuple[Any, Any]:
+    cloud = _cloud(open3d, points, True)
+    first = _solid(open3d, cloud, _SCALES[0])
+    if _closed(first[1]):
+        return first
+    for tried, scale in [*product([cloud], _SCALES[1:]), *product([_sheet(open3d, cloud)], _SCALES)]:
+        found = _solid(open3d, tried, scale)
+        if _closed(found[1]):
+            return found
+    return first
+
+
+def _solid(open3d: Any, cloud: Any, scale: float) -> tuple[Any, npt.NDArray[np.int32]]:
+    """Poisson's surface in a box of ``scale`` sides of the cloud's."""
     make = open3d.geometry.TriangleMesh.create_from_point_cloud_poisson
     # faces along the cells of the tree leave it open where they meet its border: none is, when the cloud is turned
-    cloud = _cloud(open3d, points, True).rotate(_TURN, np.zeros(3))
+    turned = open3d.geometry.PointCloud(cloud).rotate(_TURN, np.zeros(3))
     # one thread: several add in any order, and the mesh would differ from call to call
-    found, _ = make(cloud, depth=depth_of(len(points)), scale=1.2, n_threads=1)
-    return np.asarray(found.vertices) @ _TURN, found.triangles
+    found, _ = make(turned, depth=depth_of(len(cloud.points)), scale=scale, n_threads=1)
+    return np.asarray(found.vertices) @ _TURN, np.asarray(found.triangles)
+
+
+def _sheet(open3d: Any, cloud: Any) -> Any:
+    """The cloud as a sheet, half a reach thick: normals of one side alone, as of thin plates, enclose nothing."""
+    points, normals = np.asarray(cloud.points), np.asarray(cloud.normals)
+    aside = reach_of(points) / 4 * normals
+    both = open3d.geometry.PointCloud(open3d.utility.Vector3dVector(np.concatenate([points + aside, points - aside])))
+    both.normals = open3d.utility.Vector3dVector(np.concatenate([normals, -normals]))
+    return both
+
+
+def _closed(faces: npt.NDArray[np.int32]) -> bool:
+    """Whether every edge has an even number of faces."""
+    edges = np.sort(np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]), axis=1)
+    return not (np.unique(edges, axis=0, return_counts=True)[1] % 2).any()
 
 
 def _ball_pivoting(open3d: Any, points: Floats) -> tuple[Any, Any]:
