@@ -40,6 +40,8 @@ def mesh(
 
     if format_ not in FORMATS:
         raise unknown("format", format_, FORMATS)
+    if out is not None and out.suffix[1:] in FORMATS:
+        raise ValueError(f"--out {out}: meshes go into a folder; --format {out.suffix[1:]} is how they are written")
     if points is not None and not path.is_dir():
         raise ValueError("--points is for samples that are drawn from a run, not for a file")
     kind, given = _read(path, modality) if not path.is_dir() else (Run.open(path).modality(), None)

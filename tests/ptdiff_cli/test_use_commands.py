@@ -339,6 +339,7 @@ def test_a_run_is_drawn_as_asked_for_with_its_states_on_the_way(ptdiff: Call, cl
         (["edit", "{run}", "{planes}"], 3, "a sample has the shape (5, 2)"),
         (["complete", "{moons}", "{planes}"], 2, "sets are completed"),
         (["complete", "{run}", "{drawn}", "--method", "mmpz"], 2, "did you mean 'mmps'?"),
+        (["mesh", "{drawn}", "--out", "m.glb"], 2, "meshes go into a folder"),
         (["mesh", "{drawn}", "--format", "gltf"], 2, "glb"),
         (["mesh", "{drawn}", "--method", "poison"], 2, "did you mean 'poisson'?"),
         (["mesh", "{planar}"], 1, "makes no surfaces"),
