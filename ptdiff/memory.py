@@ -1,4 +1,4 @@
-"""Memory of activations on a CPU, which C libraries other than glibc keep by themselves."""
+"""What becomes of the memory of large tensors on a CPU."""
 
 from __future__ import annotations
 
