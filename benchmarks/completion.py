@@ -33,7 +33,7 @@ from scipy.spatial import KDTree
 
 from ptdiff.editing import complete, denoised
 from ptdiff.inverse import METHODS
-from ptdiff.memory import keep_freed_memory
+from ptdiff.host import keep_freed_memory
 from ptdiff.run import Run
 from ptdiff.sampling import start
 from ptdiff_cli.drawing import make_plan, scale

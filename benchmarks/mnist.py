@@ -27,7 +27,7 @@ import torch
 from ptdiff.checkpoint import latest, write_atomic
 from ptdiff.config import merged, sampling
 from ptdiff.evaluation import comparison
-from ptdiff.memory import keep_freed_memory
+from ptdiff.host import keep_freed_memory
 from ptdiff.pictures import save_image
 from ptdiff.run import Run
 from ptdiff.sampling import Plan, draw

@@ -18,7 +18,7 @@ import torch
 
 from ptdiff import registry
 from ptdiff.evaluation import comparison, largest
-from ptdiff.memory import keep_freed_memory
+from ptdiff.host import keep_freed_memory
 from ptdiff.process import PROCESSES
 from ptdiff.run import Run
 from ptdiff.sampling import Plan, draw

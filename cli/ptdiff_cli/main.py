@@ -86,7 +86,7 @@ app.command("doctor")(doctor.doctor)
 
 def main() -> None:
     """Run the command line."""
-    from ptdiff.memory import keep_freed_memory
+    from ptdiff.host import keep_freed_memory
 
     keep_freed_memory()
     debug = "--debug" in sys.argv

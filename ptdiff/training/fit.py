@@ -17,7 +17,7 @@ import torch
 
 from ptdiff.checkpoint import Checkpoint, latest
 from ptdiff.data import Data
-from ptdiff.memory import keep_freed_memory
+from ptdiff.host import keep_freed_memory
 from ptdiff.modality import Modality
 from ptdiff.run import Run, process_rank
 from ptdiff.training.callbacks import Checkpoints, Observer, OrderlyStop, Previews, Reports

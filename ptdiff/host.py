@@ -1,0 +1,166 @@
+"""The machine at hand: which device computes, how many cores there are, what they can do, how fast they are.
+
+Nothing here is a constant of one kind of machine: what is not known from the system is measured when it is asked for.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ptdiff.names import unknown
+
+if TYPE_CHECKING:
+    import torch
+
+
+def device(name: str = "auto") -> torch.device:
+    """The device to compute on: "auto" is the first CUDA GPU, else Apple's GPU (mps), else the CPU.
+
+    name: auto, cpu, cuda, cuda:1, mps.  ValueError, which names what there is, where the machine has no such device.
+    """
+    import torch
+
+    kind, _, index = name.partition(":")
+    there = ["cpu", *(["cuda"] if torch.cuda.is_available() else []), *(["mps"] if mps() else [])]
+    if name == "auto":
+        return torch.device(there[-1] if len(there) > 1 else "cpu")
+    if kind not in ("cpu", "cuda", "mps"):
+        raise unknown("device", name, ["auto", "cpu", "cuda", "cuda:1", "mps"])
+    if kind not in there:
+        raise ValueError(f"device {name}: this machine has {', '.join(there)} only")
+    if index and (kind != "cuda" or not index.isdecimal() or int(index) >= torch.cuda.device_count()):
+        count = torch.cuda.device_count() if kind == "cuda" else 1
+        raise ValueError(f"device {name}: this machine has {count} of kind {kind}, counted from 0")
+    return torch.device(name)
+
+
+def mps() -> bool:
+    """Whether Apple's GPU can be used."""
+    import torch
+
+    return bool(torch.backends.mps.is_available())
+
+
+def cores() -> int:
+    """The cores that this process may use: fewer than the machine's under taskset, in a container, on a cluster."""
+    if hasattr(os, "sched_getaffinity"):
+        return max(1, len(os.sched_getaffinity(0)))
+    return os.cpu_count() or 1
+
+
+def instruction_set() -> str:
+    """What torch's kernels use of the processor: DEFAULT, AVX2, AVX512, NO AVX …"""
+    import torch
+
+    return str(torch.backends.cpu.get_cpu_capability())
+
+
+def facts() -> dict[str, Any]:
+    """The machine in plain values, to stand beside every figure: processor, instruction set, cores, memory, GPU."""
+    import torch
+
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "mps" if mps() else None
+    return {
+        "processor": processor(),
+        "instruction_set": instruction_set(),
+        "cores": cores(),
+        "threads": torch.get_num_threads(),
+        "memory_gib": None if (size := memory()) is None else round(size / 2**30, 1),
+        "gpu": gpu,
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+    }
+
+
+def processor() -> str:
+    """The name that the system gives to its processor."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor() or platform.machine())
+
+
+def memory() -> int | None:
+    """Bytes of main memory that can be had now; None where the system does not say."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return _all_memory()
+    free = (line.split()[1] for line in lines if line.startswith("MemAvailable:"))
+    return next((int(kib) * 1024 for kib in free), _all_memory())
+
+
+def _all_memory() -> int | None:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return None
+
+
+def busy() -> float | None:
+    """Cores that others keep busy: the system's load over the last minute; None where it does not say."""
+    try:
+        return os.getloadavg()[0]
+    except (AttributeError, OSError):
+        return None
+
+
+def gemm_peak(dtype: torch.dtype, where: torch.device, seconds: float = 0.3) -> float:
+    """GFLOP/s of the fastest product of square matrices: what this device can reach as it is now.
+
+    The best of ``seconds`` of trying, with the threads that torch has now; a yardstick for speeds, not a limit.  The
+    matrices are as large as a machine without this arithmetic bears: emulated products can be 200 times slower.
+    """
+    import torch
+
+    def product(size: int) -> float:
+        a, b = (torch.ones(size, size, device=where, dtype=dtype) for _ in range(2))
+        began = time.perf_counter()
+        with torch.no_grad():
+            a @ b
+        synchronize(where)
+        return 2 * size**3 / (time.perf_counter() - began) / 1e9
+
+    size, end = 128, time.perf_counter() + seconds
+    product(size)
+    best = 0.0
+    while time.perf_counter() < end:
+        speed = product(size)
+        best = max(best, speed)
+        # the next size takes at most a tenth of the time there is
+        if size < 2048 and 2 * (2 * size) ** 3 / speed / 1e9 < seconds / 10:
+            size *= 2
+    return best
+
+
+def synchronize(where: torch.device) -> None:
+    """Wait for what is under way on a device."""
+    import torch
+
+    if where.type == "cuda":
+        torch.cuda.synchronize(where)
+    elif where.type == "mps":
+        torch.mps.synchronize()
+
+
+def keep_freed_memory() -> None:
+    """Tell glibc to keep large freed blocks: by default every tensor above 32 MiB is mapped and unmapped anew.
+
+    For the whole process.  Does nothing where the C library is another.  docs/decisions/0012 has what it saves.
+    """
+    try:
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+    except (OSError, AttributeError):
+        return
+    trim_threshold, top_pad, mmap_threshold = -1, -2, -3
+    mallopt(mmap_threshold, 1 << 30)
+    mallopt(trim_threshold, (1 << 31) - 1)
+    mallopt(top_pad, 256 << 20)
