@@ -49,6 +49,10 @@ AverageChoice = Annotated[Choice, BeforeValidator(_decay)]
 """A choice; a number is short for the fixed average with that decay."""
 
 
+Auto = Literal["auto"] | Annotated[int, Field(ge=1)]
+"""A whole number, or whatever a short trial on the machine finds best (ptdiff.training.trial)."""
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -73,8 +77,11 @@ class Training(_Section):
     patience: int | None = Field(None, ge=1, description="end after so many validations in a row that are no better")
     min_delta: float = Field(0.0, ge=0, description="so much lower is better")
     condition_dropout: float = Field(0.1, ge=0, le=1, description="share of labels hidden, for guidance")
-    precision: Literal["32", "bf16"] = "32"
-    shards: int = Field(1, ge=1, description="parts of a batch that CPU threads work on side by side")
+    precision: Literal["auto", "32", "bf16"] = Field(
+        "auto", description="of the network; auto: whichever is quicker here"
+    )
+    threads: Auto = Field("auto", description="CPU threads; auto: as many as make a step quickest here")
+    shards: Auto = Field("auto", description="parts of a batch that CPU threads work on side by side; auto: as threads")
     inner_steps: int = Field(10, ge=1, description="optimiser steps inside one Lightning step")
     save_minutes: float = Field(2.0, gt=0, description="minutes between checkpoints")
     preview_minutes: float = Field(2.0, gt=0, description="minutes between preview pictures")

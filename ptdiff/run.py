@@ -79,6 +79,14 @@ class Run:
             raise RunError(f"{path}/data.json cannot be read: {error}") from error
         return Run(path, config, data)
 
+    def settled(self, config: Config, trial: Mapping[str, Any]) -> Run:
+        """This run with ``config``, which leaves nothing to the machine; ``trial`` joins what env.json says."""
+        known = self.path / "env.json"
+        facts = json.loads(known.read_text(encoding="utf-8")) if known.exists() else {}
+        write_atomic(known, json.dumps({**facts, "trial": dict(trial)}, indent=1) + "\n")
+        write_atomic(self.path / "config.yaml", config.to_yaml())
+        return Run(self.path, config, self.data)
+
     def change(self, data: Data) -> str | None:
         """How ``data`` differs from what this run was begun with, in words; None where it does not."""
         before = json.loads((self.path / "data.json").read_text(encoding="utf-8"))

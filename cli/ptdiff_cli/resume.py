@@ -19,7 +19,6 @@ from ptdiff_cli.train import (
     execute,
     make_hardware,
     read_data,
-    use_threads,
 )
 
 if TYPE_CHECKING:
@@ -44,8 +43,11 @@ def resume(
 
     found = Run.open(run)
     check_loggers(logger or [])
-    use_threads(threads)
     hardware = make_hardware(devices, nodes, strategy, compile_, found.config.training.batch)
+    if threads is not None:
+        # for this time only: the run's own number stays in its config.yaml
+        plan = found.config.training.model_copy(update={"threads": threads})
+        found = replace(found, config=found.config.model_copy(update={"training": plan}))
     kind = found.modality()
     go_on(found, kind, read_data(kind), hardware, logger or [])
 

@@ -24,7 +24,7 @@ Nodes = Annotated[int, typer.Option(min=1, help="Number of machines.")]
 Strategy = Annotated[Literal["auto", "ddp"], typer.Option(help="How devices share the work.")]
 Compile = Annotated[bool, typer.Option("--compile", help="Compile the network (pays on GPUs).")]
 Logger = Annotated[list[str] | None, typer.Option(help="tensorboard, mlflow, wandb or aim, beside metrics.csv.")]
-Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads; default all cores.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads; default: as many as are quickest here.")]
 
 
 def train(
@@ -49,7 +49,9 @@ def train(
     seed: Annotated[int | None, typer.Option(help="Seed of everything.")] = None,
     process: Annotated[str | None, typer.Option(help="Process to train under: see 'ptdiff processes'.")] = None,
     prediction: Annotated[str | None, typer.Option(help="velocity, flow, x0 or eps.")] = None,
-    precision: Annotated[Literal["32", "bf16"] | None, typer.Option(help="Arithmetic of the network.")] = None,
+    precision: Annotated[
+        Literal["auto", "32", "bf16"] | None, typer.Option(help="Arithmetic of the network; auto: the quicker here.")
+    ] = None,
     devices: Devices = 1,
     nodes: Nodes = 1,
     strategy: Strategy = "auto",
@@ -65,13 +67,12 @@ def train(
 
     named = {"seed": seed, "process": process, "prediction": prediction}
     over: dict[str, Any] = {key: value for key, value in named.items() if value is not None}
-    training = {"steps": steps, "minutes": minutes, "precision": precision}
+    training = {"steps": steps, "minutes": minutes, "precision": precision, "threads": threads}
     over["training"] = {key: value for key, value in training.items() if value is not None}
     if minutes is not None and steps is None:
         # the clock ends the run, not the count
         over["training"]["steps"] = None
     resolve_with = partial(resolve, modality, data, config or [], option or [], set_ or [])
-    use_threads(threads)
     if sweep is not None:
         from ptdiff_cli.sweeping import run_sweep
 
@@ -149,14 +150,6 @@ def next_free(folder: Path, name: str) -> Path:
     """runs/<name>-001, or the first number that is free."""
     stem = name.replace(":", "-")
     return next(p for i in range(1, 10**6) if not (p := folder / f"{stem}-{i:03d}").exists())
-
-
-def use_threads(threads: int | None) -> None:
-    """Limit torch to so many CPU threads."""
-    if threads is not None:
-        import torch
-
-        torch.set_num_threads(threads)
 
 
 def execute(run: Run, kind: Modality, data: Data, hardware: Hardware, loggers: list[Any]) -> None:

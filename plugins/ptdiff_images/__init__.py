@@ -155,7 +155,6 @@ class Images(Modality):
                 "lr": 5e-3,
                 "ema": 0.998,
                 "condition_dropout": 0.1,
-                "precision": "bf16",
                 "inner_steps": 10,
             },
             # after two minutes of MNIST a nearest-neighbor judge reads 0.75, 0.89 and 0.94 of the digits right at

@@ -179,7 +179,7 @@ class PointCloud(Modality):
         lr = 2e-2 if (self.network, self.size) == ("set-transformer", "tiny") else 5e-3
         return {
             "density": {"name": "log-uniform", "low": 0.06, "high": 6.0},
-            "training": {"optimizer": "muon", "steps": 3000, "batch": 64, "lr": lr, "precision": "bf16", "shards": 2},
+            "training": {"optimizer": "muon", "steps": 3000, "batch": 64, "lr": lr},
             "sampling": {"solver": "heun", "steps": 20, "guidance": 1.0},
         }
 

@@ -15,6 +15,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
+from ptdiff import host
 from ptdiff.checkpoint import Checkpoint, latest
 from ptdiff.data import Data
 from ptdiff.host import keep_freed_memory
@@ -23,6 +24,7 @@ from ptdiff.run import Run, process_rank
 from ptdiff.training.callbacks import Checkpoints, Observer, OrderlyStop, Previews, Reports
 from ptdiff.training.loggers import Trackers
 from ptdiff.training.module import DiffusionModule, Diverged
+from ptdiff.training.settled import settled
 from ptdiff.training.snapshots import Snapshots
 from ptdiff.training.state import load_state
 from ptdiff.training.trackers import Table
@@ -36,7 +38,7 @@ ROLLBACKS = 3
 class Hardware:
     """Where training runs, in Lightning's words."""
 
-    devices: int | str = "auto"
+    devices: int = 1
     nodes: int = 1
     strategy: str = "auto"
     compile: bool = False
@@ -106,10 +108,14 @@ def fit(
     hardware, observer = hardware or Hardware(), observer or Observer()
     table = [Table(run.path / "metrics.csv")] if process_rank() == 0 else []
     trackers, status = Trackers([*table, *(loggers or [])], observer.say), "failed"
-    trackers.settings(run.config.model_dump(mode="json"))
-    stop, rate = OrderlyStop(observer), 1.0
+    stop, rate, threads = OrderlyStop(observer), 1.0, torch.get_num_threads()
     try:
         with _listening(stop), run.locked() if process_rank() == 0 else nullcontext():
+            run = settled(run, modality, data, host.device(), hardware.devices, observer.say)
+            trackers.settings(run.config.model_dump(mode="json"))
+            count = run.config.training.threads
+            assert count != "auto"
+            torch.set_num_threads(count)
             for _ in range(ROLLBACKS):
                 try:
                     outcome = _fit(run, modality, data, hardware, trackers, observer, stop, rate)
@@ -122,6 +128,7 @@ def fit(
         status = "success"
         return outcome
     finally:
+        torch.set_num_threads(threads)
         trackers.close(status)
 
 

@@ -89,14 +89,20 @@ class DiffusionModule(pl.LightningModule):
         return choose("optimizer", OPTIMIZERS, self.plan.optimizer).build(self, self.plan)
 
     def on_fit_start(self) -> None:
-        self.make_averages()
-        self.skipped, self.in_a_row = self.skipped.to(self.device), self.in_a_row.to(self.device)
-        self.bands = Bands(self.device)
-        count = min(self.plan.shards, torch.get_num_threads(), self.plan.batch)
-        if count > 1 and self.device.type == "cpu" and self.trainer.world_size == 1:
+        self.begin()
+        # a configuration that was not settled (ptdiff.training.trial) is trained in one piece
+        shards = 1 if self.plan.shards == "auto" else self.plan.shards
+        count = min(shards, torch.get_num_threads(), self.plan.batch)
+        if count > 1 and self.device.type == "cpu" and self.world == 1:
             self.shards = Shards(count, self)
         if isinstance(model := self.trainer.strategy.model, DistributedDataParallel) and self.trainer.world_size > 1:
             self.ranks = Ranks(model, self.plan.batch)
+
+    def begin(self) -> None:
+        """Make what steps leave traces in, once the module is on its device."""
+        self.make_averages()
+        self.skipped, self.in_a_row = self.skipped.to(self.device), self.in_a_row.to(self.device)
+        self.bands = Bands(self.device)
 
     def make_averages(self) -> None:
         """Begin the averages of the weights, where that is not done; once the module is on its device."""
@@ -134,8 +140,17 @@ class DiffusionModule(pl.LightningModule):
 
     def _rows(self) -> Tensor:
         """The places in the global batch that are this rank's."""
-        rank, world = (self.trainer.global_rank, self.trainer.world_size) if self._trainer else (0, 1)
-        return torch.arange(self.plan.batch)[rank::world]
+        return torch.arange(self.plan.batch)[self.rank :: self.world]
+
+    @property
+    def rank(self) -> int:
+        """The place of this process among those that train together; 0 for a module without a Trainer."""
+        return self.trainer.global_rank if self._trainer else 0
+
+    @property
+    def world(self) -> int:
+        """How many processes train together."""
+        return self.trainer.world_size if self._trainer else 1
 
     def randomness(self, steps: range) -> Iterator[Randomness]:
         """The random numbers of each step for this rank's rows; each is asked for when the steps before it are done."""
@@ -169,7 +184,7 @@ class DiffusionModule(pl.LightningModule):
         assert isinstance(optimizer, torch.optim.Optimizer) and self.averages
         began = time.perf_counter()
         for step, random in zip(steps, self.randomness(steps), strict=True):
-            self._step(step, random, optimizer)
+            self.take_step(step, random, optimizer)
             self.done = step + 1
             now = time.perf_counter()
             self.elapsed, began = self.elapsed + now - began, now
@@ -187,11 +202,12 @@ class DiffusionModule(pl.LightningModule):
         if diverged:
             raise Diverged(f"no finite gradient in the {PATIENCE} steps before step {self.done}", self.rate)
 
-    def _step(self, step: int, random: Randomness, optimizer: torch.optim.Optimizer) -> None:
+    def take_step(self, step: int, random: Randomness, optimizer: torch.optim.Optimizer) -> None:
+        """One optimiser step: gradients, clipped, into the weights and their averages."""
         for group in optimizer.param_groups:
             group["lr"] = self.learning_rate()
         # what a network draws by itself (dropout) is addressed like the rest
-        seed = mix(self.config.seed, int(Stream.TRAIN_NOISE), step, self.trainer.global_rank)
+        seed = mix(self.config.seed, int(Stream.TRAIN_NOISE), step, self.rank)
         torch.default_generator.manual_seed(seed)
         if self.device.type == "cuda":
             torch.cuda.manual_seed(seed)
@@ -213,7 +229,7 @@ class DiffusionModule(pl.LightningModule):
         if random.importance is not None and random.place is not None and self.history is not None:
             losses = losses / random.importance
             measured = self.history.measured(random.place, losses)
-            if self.trainer.world_size > 1:
+            if self.world > 1:
                 # the levels of the next step are drawn alike on all ranks
                 measured = self.trainer.strategy.reduce(measured, reduce_op="sum")
             self.history.learn(measured)
@@ -223,9 +239,13 @@ class DiffusionModule(pl.LightningModule):
         """Put the gradient of the mean loss into the parameters; the losses of the samples."""
         if self.shards is None:
             losses, _ = self.losses(step, random)
+            # ranks take the mean of their gradients, but one may have a row more than another
+            loss = losses.mean() * (len(losses) * self.world / self.plan.batch)
             with self.ranks.measured(self.noise_scale) if self.ranks and step % EVERY == 0 else nullcontext():
-                # ranks take the mean of their gradients, but one may have a row more than another
-                self.manual_backward(losses.mean() * (len(losses) * self.trainer.world_size / self.plan.batch))
+                if self._trainer:
+                    self.manual_backward(loss)
+                else:
+                    torch.autograd.backward(loss)
             return losses.detach()
         x, cond, random = self._paired(step, random)
         return self.shards.gradients(

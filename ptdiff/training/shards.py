@@ -17,11 +17,16 @@ from torch.nn.modules.dropout import _DropoutNd
 from ptdiff.training.noise_scale import NoiseScale, squared_norm
 
 
+def has_dropout(network: nn.Module) -> bool:
+    """Whether a network draws random numbers of its own, which threads would share."""
+    return any(isinstance(part, _DropoutNd) and part.p > 0 for part in network.modules())
+
+
 class Shards:
     """``count`` threads that share batches; they divide the threads of torch's operations among themselves."""
 
     def __init__(self, count: int, network: nn.Module) -> None:
-        if any(isinstance(part, _DropoutNd) and part.p > 0 for part in network.modules()):
+        if has_dropout(network):
             raise ValueError(
                 "training.shards must be 1 for a network with dropout: threads would share its random numbers"
             )

@@ -36,10 +36,11 @@ def start(tmp_path: Path) -> Start:
     """start(name, options, **training) makes a run of the tiny modality."""
 
     def make(name: str = "run", options: dict[str, Any] | None = None, **training: Any) -> Trial:
+        plain = {"precision": "32", "threads": 1, "shards": 1}
         values = {
             "modality": "tiny_modality:Tiny",
             "options": options or {},
-            "training": {"steps": 40, "batch": 8, "warmup": 5, "lr": 1e-2} | training,
+            "training": {"steps": 40, "batch": 8, "warmup": 5, "lr": 1e-2} | plain | training,
         }
         config = validate(merged({}, values))
         modality = registry.load(config.modality, config.options)

@@ -1,0 +1,95 @@
+"""What the default recipe of a modality reaches in how many steps, as a benchmark has measured it.
+
+A modality that knows ships recipes/expectations.json beside its module:
+
+    {"metric": "1-NNA-CD, %", "n": 400, "floor": 49.1, "data": "the built-in shapes", "command": "…", "machine": {…},
+     "words": [[70, "recognisable shapes"], [90, "rough shapes"], [100, "no shapes yet"]],
+     "variants": {"default": {}, "short": {"training": {"batch": 16}}},
+     "rows": [{"variant": "default", "steps": 300, "value": 85.2, "low": 81.0, "high": 88.7}, …]}
+
+Lower is better.  ``words`` says what samples look like up to a value; ``variants`` are laid over the recipe.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ptdiff.modality import Modality
+
+FILE = "recipes/expectations.json"
+
+
+@dataclass(frozen=True)
+class Expectations:
+    """A measured table: ``points`` holds for each variant its (steps, value) pairs, fewest steps first."""
+
+    metric: str
+    n: int
+    floor: float
+    data: str
+    words: tuple[tuple[float, str], ...]
+    variants: Mapping[str, Mapping[str, Any]]
+    points: Mapping[str, tuple[tuple[int, float], ...]]
+
+    @staticmethod
+    def of(kind: type[Modality]) -> Expectations | None:
+        """The table of a modality, None where it ships none; ValueError for one that cannot be read."""
+        module = getattr(sys.modules[kind.__module__], "__file__", None)
+        if module is None or not (path := Path(module).parent / FILE).is_file():
+            return None
+        try:
+            return Expectations.read(json.loads(path.read_text(encoding="utf-8")))
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{path}: {error!r}") from None
+
+    @staticmethod
+    def read(values: Mapping[str, Any]) -> Expectations:
+        """A table from plain values."""
+        points: dict[str, list[tuple[int, float]]] = {name: [] for name in values["variants"]}
+        for row in values["rows"]:
+            points[row["variant"]].append((int(row["steps"]), float(row["value"])))
+        return Expectations(
+            metric=values["metric"],
+            n=int(values["n"]),
+            floor=float(values["floor"]),
+            data=values["data"],
+            words=tuple((float(limit), str(words)) for limit, words in values["words"]),
+            variants=values["variants"],
+            points={name: tuple(sorted(pairs)) for name, pairs in points.items() if pairs},
+        )
+
+    def value(self, variant: str, steps: float) -> float:
+        """The score after ``steps``, between measured ones by their logarithms; outside of them the nearest one."""
+        pairs = self.points[variant]
+        if steps <= pairs[0][0]:
+            return pairs[0][1]
+        for (a, left), (b, right) in zip(pairs, pairs[1:], strict=False):
+            if steps <= b:
+                share = math.log(steps / a) / math.log(b / a)
+                return left + share * (right - left)
+        return pairs[-1][1]
+
+    def steps(self, variant: str, value: float) -> float | None:
+        """The fewest steps after which the score is ``value``; None where no measured run got there."""
+        pairs = self.points[variant]
+        if pairs[0][1] <= value:
+            return float(pairs[0][0])
+        for (a, left), (b, right) in zip(pairs, pairs[1:], strict=False):
+            if right <= value:
+                return a * (b / a) ** ((left - value) / (left - right))
+        return None
+
+    def look(self, value: float) -> str:
+        """What samples of this score look like."""
+        return next((words for limit, words in self.words if value <= limit), self.words[-1][1])
+
+    @property
+    def enough(self) -> float:
+        """The score up to which samples can be recognised: the first limit of ``words``."""
+        return self.words[0][0]

@@ -1,0 +1,305 @@
+"""A short trial before training: the arithmetic, the threads and the parts of a batch that make a step quickest here.
+
+Which ones win depends on the processor (bfloat16 that it lacks is emulated, at a fifth to a sixtieth of the speed), on
+the network and the batch, and on what else the machine is doing.  So every way is tried: optimiser steps of the real
+network on the real first batch, in turns, until one leads clearly or the time is up.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+
+from ptdiff import host
+from ptdiff.denoiser import NetworkDenoiser
+from ptdiff.training.module import DiffusionModule
+from ptdiff.training.shards import Shards, has_dropout
+
+if TYPE_CHECKING:
+    from ptdiff.config import Config
+    from ptdiff.data import Data
+    from ptdiff.modality import Modality
+
+SECONDS = 2.5
+"""The trial takes at most about this long."""
+ROUNDS = 12
+"""Measurements of each way, at most."""
+CLOSE = 1.03
+"""Of ways within this factor of the quickest the plainest is taken: float32, few threads."""
+EMULATED = 0.6
+"""Where products of matrices in bfloat16 reach less than this share of float32's speed, bfloat16 is not tried."""
+KEPT = 0.02
+"""The loss in bfloat16 may differ by this share from that in float32."""
+
+Precision = Literal["32", "bf16"]
+WORDS: dict[Precision, str] = {"32": "float32", "bf16": "bfloat16"}
+
+
+@dataclass(frozen=True)
+class Way:
+    """How a step is computed: in which arithmetic, with how many threads, in how many parts of a batch side by side."""
+
+    precision: Precision = "32"
+    threads: int = 1
+    shards: int = 1
+
+    @property
+    def plainness(self) -> tuple[bool, int, int]:
+        """The less, the plainer."""
+        return self.precision != "32", self.threads, self.shards
+
+
+@dataclass(frozen=True)
+class Settled:
+    """A configuration without "auto", and how it came about.
+
+    seconds: mean time of a step of the whole batch by each way that was tried to the end.
+    rate: steps a second by the chosen way; None where nothing was measured.
+    reasons: why this way, in words.   spent: seconds that the trial took.
+    """
+
+    config: Config
+    way: Way
+    seconds: dict[Way, float] = field(default_factory=dict)
+    reasons: tuple[str, ...] = ()
+    spent: float = 0.0
+
+    @property
+    def rate(self) -> float | None:
+        return 1 / self.seconds[self.way] if self.way in self.seconds else None
+
+    @property
+    def steps(self) -> int | None:
+        """Steps of the whole run at this rate; None where it is not known."""
+        plan = self.config.training
+        if plan.minutes is None or self.rate is None:
+            return plan.steps
+        by_clock = int(plan.minutes * 60 * self.rate)
+        return by_clock if plan.steps is None else min(plan.steps, by_clock)
+
+    def line(self) -> str:
+        """What was chosen and why, for people."""
+        said = [*self.reasons]
+        if self.rate is not None:
+            pace = f"{self.rate:.3g} steps/s" if self.rate >= 0.1 else f"{1 / self.rate:.3g} s a step"
+            minutes = self.config.training.minutes
+            said.append(pace if minutes is None else f"{pace}, about {self.steps:,} steps in {minutes:g} minutes")
+        return "; ".join(said)
+
+    def facts(self) -> dict[str, Any]:
+        """The same in plain values, for env.json."""
+        tried = [
+            {"precision": w.precision, "threads": w.threads, "shards": w.shards, "milliseconds": round(1e3 * s, 3)}
+            for w, s in self.seconds.items()
+        ]
+        return {"chosen": self.line(), "tried": tried, "seconds": round(self.spent, 2)}
+
+
+def settle(config: Config, kind: Modality, data: Data, device: torch.device, ranks: int = 1) -> Settled:
+    """``config`` with everything decided that it leaves to the machine: ``precision``, ``threads`` and ``shards``.
+
+    device: where training will run.   ranks: processes that share this machine, each with its part of the cores.
+    """
+    began, plan = time.perf_counter(), config.training
+    threads_before = torch.get_num_threads()
+    try:
+        steps = _Steps(config, kind, data, device)
+        ways, reasons = _ways(config, device, ranks, steps.divisible)
+        steps.shrink(ways, SECONDS / 4)
+        if len(ways) > 1 and plan.steps is not None and plan.steps * steps.first < SECONDS:
+            # the whole run takes no longer than a trial
+            ways = [min(ways, key=lambda way: way.plainness)]
+        seconds = race(ways, steps.time, began + SECONDS)
+        chosen = plainest(seconds)
+        if chosen.precision == "bf16" and not steps.loss_is_kept(chosen):
+            reasons.append("the loss is not the same in bfloat16")
+            seconds = {way: mean for way, mean in seconds.items() if way.precision == "32"} or seconds
+            chosen = plainest(seconds)
+        seconds = {way: mean * steps.share for way, mean in seconds.items()}
+    finally:
+        steps.close()
+        torch.set_num_threads(threads_before)
+    update = {"precision": chosen.precision, "threads": chosen.threads, "shards": chosen.shards}
+    done = config.model_copy(update={"training": plan.model_copy(update=update)})
+    return Settled(
+        done, chosen, seconds, tuple(_reasons(chosen, seconds, reasons, device)), time.perf_counter() - began
+    )
+
+
+def _ways(config: Config, device: torch.device, ranks: int, divisible: bool) -> tuple[list[Way], list[str]]:
+    """All ways that the configuration leaves open and this machine can go, and why others are not among them."""
+    plan, reasons = config.training, []
+    precisions: list[Precision] = ["32", "bf16"] if plan.precision == "auto" else [plan.precision]
+    if plan.precision == "auto":
+        peak, half = (host.gemm_peak(kind, device, 0.1) for kind in (torch.float32, torch.bfloat16))
+        if half < EMULATED * peak:
+            precisions = ["32"]
+            name = "processor" if device.type == "cpu" else "device"
+            reasons.append(f"float32: this {name} has no fast bfloat16 ({peak / half:.2g}x slower)")
+    # torch knows of OMP_NUM_THREADS, of affinities, and which cores are two halves of one
+    cores = max(1, torch.get_num_threads() // ranks)
+    threads = [plan.threads] if plan.threads != "auto" else _doubling(cores) if device.type == "cpu" else [cores]
+    ways = []
+    for count in threads:
+        parts = {1, count} if divisible and ranks == 1 and device.type == "cpu" else {1}
+        if plan.shards != "auto":
+            parts = {plan.shards}
+        ways += [Way(kind, count, part) for kind in precisions for part in parts if part <= max(plan.batch, 1)]
+    return sorted(ways, key=lambda way: way.plainness), reasons
+
+
+def _doubling(cores: int) -> list[int]:
+    """1, 2, 4 … and all cores."""
+    return sorted({*(2**k for k in range(cores.bit_length())), cores})
+
+
+class _Steps:
+    """Training steps on the first batch, or on the first ``rows`` of it, of a network of its own."""
+
+    def __init__(self, config: Config, kind: Modality, data: Data, device: torch.device) -> None:
+        self.config, self.kind, self.data, self.device = config, kind, data, device
+        self.rows, self.first = 0, math.inf
+        self.shards: dict[Way, Shards] = {}
+        self.build(max(1, config.training.batch // 8))
+
+    def build(self, rows: int) -> None:
+        """A fresh network that takes batches of so many rows."""
+        self.close()
+        self.rows = rows
+        plan = self.config.training.model_copy(update={"batch": rows})
+        torch.manual_seed(self.config.seed)
+        denoiser = NetworkDenoiser(self.kind.backbone(self.data), self.config.prediction)
+        self.module = DiffusionModule(denoiser, self.data, self.config.model_copy(update={"training": plan}))
+        self.module.to(self.device)
+        self.module.begin()
+        self.optimizer = self.module.configure_optimizers()
+        self.random = next(self.module.randomness(range(1)))
+        self.module.batch(0, self.random.hidden)  # made or read once, and kept by most data sets
+
+    @property
+    def share(self) -> float:
+        """The whole batch, in batches of ``rows``."""
+        return self.config.training.batch / self.rows
+
+    @property
+    def divisible(self) -> bool:
+        """Whether parts of a batch may be worked on side by side."""
+        return not has_dropout(self.module)
+
+    def shrink(self, ways: Sequence[Way], seconds: float) -> None:
+        """Take as many rows as let every way make a step within ``seconds``, all of them if possible."""
+        whole = self.config.training.batch
+        # the first step pays for what is prepared once
+        self.time(ways[0])
+        each = self.time(ways[0]) / self.rows
+        self.first = each * whole
+        rows = min(whole, int(seconds / len(ways) / each)) if each > 0 else whole
+        if rows > self.rows:
+            self.build(rows)
+
+    def time(self, way: Way) -> float:
+        """Seconds of one step of ``rows`` rows; of very short steps the mean of several."""
+        module, plan = self.module, self.module.plan
+        torch.set_num_threads(way.threads)
+        if way.shards > 1 and way not in self.shards:
+            self.shards[way] = Shards(way.shards, module)
+        module.plan = plan.model_copy(update={"precision": way.precision})
+        module.shards = self.shards.get(way)
+        if module.shards is not None:
+            torch.set_num_threads(max(1, way.threads // way.shards))
+        try:
+            began, count = time.perf_counter(), 0
+            while True:
+                module.take_step(0, self.random, self.optimizer)
+                count += 1
+                if time.perf_counter() - began > 0.02 or count >= 10:
+                    host.synchronize(self.device)
+                    return (time.perf_counter() - began) / count
+        finally:
+            module.plan, module.shards = plan, None
+
+    @torch.no_grad()
+    def loss_is_kept(self, way: Way) -> bool:
+        """Whether the network, as the steps have left it, has the same loss in this arithmetic as in float32."""
+        found = []
+        plan = self.module.plan
+        for precision in ("32", way.precision):
+            self.module.plan = plan.model_copy(update={"precision": precision})
+            found.append(float(self.module.losses(0, self.random)[0].mean()))
+        self.module.plan = plan
+        return math.isfinite(found[1]) and abs(found[1] - found[0]) <= KEPT * abs(found[0])
+
+    def close(self) -> None:
+        for shards in self.shards.values():
+            shards.close()
+        self.shards = {}
+
+
+def race(ways: Sequence[Way], measure: Any, until: float, now: Any = time.perf_counter) -> dict[Way, float]:
+    """Mean seconds of each way; ways that are clearly slower are left out after fewer measurements.
+
+    measure: way -> seconds of one step.   until: the moment, by the clock ``now``, to stop at.
+    """
+    first = {}
+    for way in ways:
+        # what is prepared once is not counted, but tells apart what differs by factors
+        first[way] = measure(way)
+        if now() > until:
+            break
+    if len(ways) == 1:
+        return {ways[0]: min(first[ways[0]], measure(ways[0]))}
+    alive = [way for way in first if first[way] <= 4 * min(first.values())]
+    times: dict[Way, list[float]] = {way: [] for way in alive}
+    for turn in range(ROUNDS):
+        for way in alive[turn % len(alive) :] + alive[: turn % len(alive)]:
+            if now() > until and turn > 0:
+                break
+            times[way].append(measure(way))
+        best = min(_mean(times[way]) for way in alive)
+        alive = [way for way in alive if _mean(times[way]) <= best * (1 + 0.6 / (turn + 1))]
+        if len(alive) == 1 or now() > until:
+            break
+    return {way: _mean(each) for way, each in times.items() if each}
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
+
+
+def plainest(seconds: dict[Way, float]) -> Way:
+    """The plainest of the ways that are about as quick as the quickest."""
+    best = min(seconds.values())
+    return min((way for way, mean in seconds.items() if mean <= CLOSE * best), key=lambda way: way.plainness)
+
+
+def _reasons(chosen: Way, seconds: dict[Way, float], known: list[str], device: torch.device) -> list[str]:
+    """Why this way, in words."""
+    said = [*known]
+    if not any(reason.startswith("float32") for reason in said):
+        other = [mean for way, mean in seconds.items() if way.precision != chosen.precision]
+        name = WORDS[chosen.precision]
+        if other:
+            ratio = min(other) / seconds[chosen]
+            rival = "bfloat16" if chosen.precision == "32" else "float32"
+            said.insert(
+                0,
+                f"{name}: {ratio:.2g}x the speed of {rival} here"
+                if ratio > CLOSE
+                else f"{name}: as quick as {rival} here",
+            )
+        else:
+            said.insert(0, name)
+    if device.type == "cpu":
+        words = f"{chosen.threads} thread{'s' * (chosen.threads > 1)}"
+        if chosen.shards > 1:
+            words += f", each with {'half' if chosen.shards == 2 else f'1/{chosen.shards}'} of a batch"
+        more = [mean for way, mean in seconds.items() if way.threads > chosen.threads]
+        if more and min(more) > CLOSE * seconds[chosen]:
+            words += f" (more are {min(more) / seconds[chosen]:.2g}x slower now)"
+        said.append(words)
+    return said
