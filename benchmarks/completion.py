@@ -32,8 +32,8 @@ import torch
 from scipy.spatial import KDTree
 
 from ptdiff.editing import complete, denoised
-from ptdiff.inverse import METHODS
 from ptdiff.host import keep_freed_memory
+from ptdiff.inverse import METHODS
 from ptdiff.run import Run
 from ptdiff.sampling import start
 from ptdiff_cli.drawing import make_plan, scale

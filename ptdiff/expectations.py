@@ -17,6 +17,7 @@ import math
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,7 @@ class Expectations:
         pairs = self.points[variant]
         if steps <= pairs[0][0]:
             return pairs[0][1]
-        for (a, left), (b, right) in zip(pairs, pairs[1:], strict=False):
+        for (a, left), (b, right) in pairwise(pairs):
             if steps <= b:
                 share = math.log(steps / a) / math.log(b / a)
                 return left + share * (right - left)
@@ -80,9 +81,9 @@ class Expectations:
         pairs = self.points[variant]
         if pairs[0][1] <= value:
             return float(pairs[0][0])
-        for (a, left), (b, right) in zip(pairs, pairs[1:], strict=False):
+        for (a, left), (b, right) in pairwise(pairs):
             if right <= value:
-                return a * (b / a) ** ((left - value) / (left - right))
+                return float(a * (b / a) ** ((left - value) / (left - right)))
         return None
 
     def look(self, value: float) -> str:

@@ -84,7 +84,7 @@ class Slow(nn.Module):
 
 @dataclass(frozen=True)
 class Paced(Modality):
-    """Points in the plane; a step takes ``pause`` seconds, times ``half`` in bfloat16, times ``threads`` with several."""
+    """Points in the plane; a step takes ``pause`` s, times ``half`` in bfloat16, times ``threads`` with several."""
 
     pause: float = 0.01
     half: float = 1.0
