@@ -8,6 +8,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 import torch
+from torch.autograd.profiler_util import FunctionEvent
 from torch.profiler import ProfilerActivity, profile, record_function
 
 from ptdiff.host import keep_freed_memory
@@ -20,7 +21,7 @@ PARTS = ("random numbers", "data", "clipping", "optimiser", "averages", "reports
 """Parts of a step outside forward and backward: all that runs within one counts as it."""
 
 KINDS = {
-    "matrix products": r"mm|baddbmm|addbmm|bmm|linear|matmul|.*convolution.*|.*conv2d.*|mkldnn_.*linear.*",
+    "matrix products": r"(add|badd|addb)?b?mm_?|linear|matmul|.*convolution.*|.*conv2d.*|mkldnn_.*linear.*",
     "attention": r"_?scaled_dot_product.*|.*flash_attention.*",
     "softmax": r".*softmax.*",
     "normalisation": r".*(layer|group|batch|rms)_norm.*",
@@ -99,8 +100,8 @@ def _shares(step: _Step, steps: int) -> dict[str, float]:
     return {kind: time / total for kind, time in sorted(spent.items(), key=lambda item: -item[1])}
 
 
-def _kind(event: torch.autograd.profiler_util.FunctionEvent) -> str:
-    at: torch.autograd.profiler_util.FunctionEvent | None = event
+def _kind(event: FunctionEvent) -> str:
+    at: FunctionEvent | None = event
     while at is not None:
         if at.name in PARTS:
             return at.name

@@ -1,14 +1,15 @@
 """How fast training is: real training beside a bare loop of the same network, in short rounds in turn.
 
-Both run in one process, so that a busy machine slows both alike: their ratio can be believed where steps a second
-cannot.  Real training is ``fit``, with Lightning, averages and logging; it is without held-out measurements, previews
+Both run in one process, so that a busy machine slows both alike.  One thread is timed by the processor's clock, which
+stands while others have the core; several wait for each other, and only the clock on the wall sees that.  Real training
+is ``fit``, with Lightning, averages and logging; it is without held-out measurements, previews
 and checkpoints, which are rare and have their own clocks.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -34,7 +35,7 @@ PRECISIONS = {"32": torch.float32, "bf16": torch.bfloat16}
 PEAK_GOAL, OVERHEAD_GOAL = 0.5, 1.15
 """Share of the GEMM peak that float32 training of point clouds should reach, and the most over the bare loop."""
 
-_ROUNDS = 8
+_ROUNDS = 12
 _FEWEST = 3
 
 
@@ -43,7 +44,8 @@ class Speed:
     """One way to train, measured.
 
     shards: threads that share a batch (training.shards), at most ``threads``.
-    seconds, bare: a step of real training and of the bare loop, medians over the rounds.
+    seconds, bare: a step of real training and of the bare loop, medians over the rounds; of the processor's time with
+    one thread of a CPU, else by the clock on the wall.
     overhead: the median ratio of the two in a round.
     gflop: of a step, forward and backward.
     peak: GFLOP/s of the fastest matrix product in this precision with these threads.
@@ -112,7 +114,8 @@ def speed(subject: Subject, precision: str, threads: int, seconds: float) -> Spe
     with _threads(threads):
         peak = gemm_peak(PRECISIONS[precision], where, seconds / 20)
         subject.gflop  # noqa: B018 - counted before the clock runs
-        rounds = _Rounds(subject.with_training(precision=precision).bare(where), threads, where)
+        clock = time.process_time if threads == 1 and where.type == "cpu" else time.perf_counter
+        rounds = _Rounds(subject.with_training(precision=precision).bare(where), threads, where, clock)
         # the first step makes tables and fills caches; one that is long enough is not repeated
         step = rounds.time(1)
         if step < seconds / 2:
@@ -120,10 +123,7 @@ def speed(subject: Subject, precision: str, threads: int, seconds: float) -> Spe
         if slow := step >= seconds / 2:
             rounds.bare.append(step)
         else:
-            time_real = max(seconds / 2, _FEWEST * step)
-            inner = min(plan.inner_steps, max(1, int(time_real / _ROUNDS / step)))
-            changes = {"precision": precision, "steps": None, "minutes": time_real / 60, "inner_steps": inner}
-            _train(subject.with_training(**changes, validations=0, snapshots=0), rounds)
+            _train(subject.with_training(precision=precision), rounds, max(1, int(seconds / 2 / step)))
         peak = max(peak, gemm_peak(PRECISIONS[precision], where, seconds / 20))
     return Speed(
         precision=precision,
@@ -138,10 +138,14 @@ def speed(subject: Subject, precision: str, threads: int, seconds: float) -> Spe
     )
 
 
-def _train(subject: Subject, rounds: _Rounds) -> None:
+def _train(subject: Subject, rounds: _Rounds, steps: int) -> None:
+    """About ``steps`` steps of real training in short rounds, after one to warm up."""
+    inner = max(1, min(subject.config.training.inner_steps, steps // _ROUNDS))
+    count = inner * (1 + max(_FEWEST, steps // inner))
+    short = subject.with_training(steps=count, minutes=None, inner_steps=inner, validations=0, snapshots=0)
     with TemporaryDirectory() as folder:
-        run = Run.create(Path(folder) / "run", subject.config, subject.data)
-        if fit(run, subject.kind, subject.data, observer=rounds).signal is not None:
+        run = Run.create(Path(folder) / "run", short.config, short.data)
+        if fit(run, short.kind, short.data, observer=rounds).signal is not None:
             raise KeyboardInterrupt
 
 
@@ -152,27 +156,28 @@ class _Rounds(Observer):
     loop: Bare
     threads: int
     where: torch.device
+    clock: Callable[[], float]
     real: list[float] = field(default_factory=list)
     bare: list[float] = field(default_factory=list)
     done: int = 0
     began: float | None = None
 
     def tick(self, done: int, fraction: float, seconds: float) -> None:
-        steps, now = done - self.done, time.perf_counter()
+        steps, now = done - self.done, self.clock()
         # the first one warms up
         if self.began is not None and steps:
             self.real.append((now - self.began) / steps)
             self.bare.append(self.time(steps))
-        self.done, self.began = done, time.perf_counter()
+        self.done, self.began = done, self.clock()
 
     def time(self, steps: int) -> float:
         """Seconds a step of the bare loop, with all threads for every operation."""
         with _threads(self.threads):
-            began = time.perf_counter()
+            began = self.clock()
             for _ in range(steps):
                 self.loop.step()
             synchronize(self.where)
-            return (time.perf_counter() - began) / steps
+            return (self.clock() - began) / steps
 
 
 @contextmanager
