@@ -20,6 +20,9 @@ def train(
         list[str] | None, typer.Option("-m", "--modality", help="Kind of data; several; default those of ptdiff.")
     ] = None,
     seconds: Annotated[float, typer.Option(min=0.05, help="Seconds of each measurement.")] = 4.0,
+    threads: Annotated[
+        list[int] | None, typer.Option(min=1, help="CPU threads; several; default 1 and all cores.")
+    ] = None,
     profile: Annotated[bool, typer.Option("--profile", help="Where a step's time goes, by operation.")] = False,
     out: Annotated[Path | None, typer.Option(help="Write the figures to this JSON file.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -37,7 +40,7 @@ def train(
 
     names = list(dict.fromkeys(modality or MODALITIES))
     subjects = {name: _subject(name) for name in names}
-    found = {name: _speeds(name, subject, seconds) for name, subject in subjects.items()}
+    found = {name: _speeds(name, subject, threads, seconds) for name, subject in subjects.items()}
     profiles = {name: _profile(name, subject) for name, subject in subjects.items()} if profile else {}
     result = {
         "machine": facts(),
@@ -73,18 +76,18 @@ def _subject(name: str) -> Subject:
         return Subject(kind, kind.dataset(), config)
 
 
-def _speeds(name: str, subject: Subject, seconds: float) -> list[Speed]:
+def _speeds(name: str, subject: Subject, threads: list[int] | None, seconds: float) -> list[Speed]:
     import torch
 
     from ptdiff.host import cores
     from ptdiff.training.speed import PRECISIONS, speed
 
     # the threads of a CPU matter little where a GPU trains
-    counts = [torch.get_num_threads()] if torch.cuda.is_available() else sorted({1, cores()})
+    usual = [torch.get_num_threads()] if torch.cuda.is_available() else sorted({1, cores()})
     found = []
     for precision in PRECISIONS:
-        for threads in counts:
-            found.append(speed(subject, precision, threads, seconds))
+        for count in threads or usual:
+            found.append(speed(subject, precision, count, seconds))
             say(f"{name}, {_precision(precision)}, {_threads(found[-1])}: {found[-1].steps:.3g} steps/s")
     return found
 

@@ -115,14 +115,14 @@ def speed(subject: Subject, precision: str, threads: int, seconds: float) -> Spe
         peak = gemm_peak(PRECISIONS[precision], where, seconds / 20)
         subject.gflop  # noqa: B018 - counted before the clock runs
         clock = time.process_time if threads == 1 and where.type == "cpu" else time.perf_counter
-        rounds = _Rounds(subject.with_training(precision=precision).bare(where), threads, where, clock)
+        # a busy machine may take much longer than the steps that were tried
+        end = time.perf_counter() + 2 * seconds
+        rounds = _Rounds(subject.with_training(precision=precision).bare(where), threads, where, clock, end)
         # the first step makes tables and fills caches; one that is long enough is not repeated
         step = rounds.time(1)
         if step < seconds / 2:
             step = rounds.time(1)
-        if slow := step >= seconds / 2:
-            rounds.bare.append(step)
-        else:
+        if step < seconds / 2:
             _train(subject.with_training(precision=precision), rounds, max(1, int(seconds / 2 / step)))
         peak = max(peak, gemm_peak(PRECISIONS[precision], where, seconds / 20))
     return Speed(
@@ -130,9 +130,9 @@ def speed(subject: Subject, precision: str, threads: int, seconds: float) -> Spe
         threads=threads,
         shards=min(plan.shards, threads, plan.batch) if where.type == "cpu" else 1,
         batch=plan.batch,
-        seconds=None if slow else median(rounds.real),
-        bare=median(rounds.bare),
-        overhead=None if slow else median(a / b for a, b in zip(rounds.real, rounds.bare, strict=True)),
+        seconds=median(rounds.real) if rounds.real else None,
+        bare=median(rounds.bare or [step]),
+        overhead=median(a / b for a, b in zip(rounds.real, rounds.bare, strict=True)) if rounds.real else None,
         gflop=subject.gflop,
         peak=peak,
     )
@@ -142,7 +142,8 @@ def _train(subject: Subject, rounds: _Rounds, steps: int) -> None:
     """About ``steps`` steps of real training in short rounds, after one to warm up."""
     inner = max(1, min(subject.config.training.inner_steps, steps // _ROUNDS))
     count = inner * (1 + max(_FEWEST, steps // inner))
-    short = subject.with_training(steps=count, minutes=None, inner_steps=inner, validations=0, snapshots=0)
+    minutes = max(1e-3, rounds.until - time.perf_counter()) / 60
+    short = subject.with_training(steps=count, minutes=minutes, inner_steps=inner, validations=0, snapshots=0)
     with TemporaryDirectory() as folder:
         run = Run.create(Path(folder) / "run", short.config, short.data)
         if fit(run, short.kind, short.data, observer=rounds).signal is not None:
@@ -157,6 +158,7 @@ class _Rounds(Observer):
     threads: int
     where: torch.device
     clock: Callable[[], float]
+    until: float
     real: list[float] = field(default_factory=list)
     bare: list[float] = field(default_factory=list)
     done: int = 0
@@ -174,10 +176,12 @@ class _Rounds(Observer):
         """Seconds a step of the bare loop, with all threads for every operation."""
         with _threads(self.threads):
             began = self.clock()
-            for _ in range(steps):
+            done = 0
+            while done < steps and (done == 0 or time.perf_counter() < self.until):
                 self.loop.step()
+                done += 1
             synchronize(self.where)
-            return (self.clock() - began) / steps
+            return (self.clock() - began) / done
 
 
 @contextmanager
