@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ptdiff_cli.bench_train import train
 from ptdiff_cli.terminal import say, show_json, show_table
 
 YARDSTICK = "k-diffusion sample_dpmpp_2m"
@@ -17,6 +18,9 @@ bench = typer.Typer(help="Measure how fast parts of ptdiff are on this machine."
 @bench.callback()
 def options() -> None:
     """Measure how fast parts of ptdiff are on this machine."""
+
+
+bench.command("train")(train)
 
 
 @bench.command("solvers")

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 def dry_run(config: Config, kind: Modality, data: Data) -> None:
     """Build the model, take three training steps in memory, print shapes, parameters, operations, memory and time."""
     import torch
-    from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
     from ptdiff.denoiser import NetworkDenoiser
+    from ptdiff.training.flops import operations
     from ptdiff.training.module import DiffusionModule
 
     torch.manual_seed(config.seed)
@@ -29,16 +29,7 @@ def dry_run(config: Config, kind: Modality, data: Data) -> None:
     module.make_averages()
     parameters = sum(p.numel() for p in denoiser.parameters())
     random = next(module.randomness(range(1)))
-    # torch counts attention on accelerators only; its formulas take shapes
-    attention = {
-        torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: lambda q, k, v, *_, **__: sdpa_flop_count(q, k, v),  # type: ignore[no-untyped-call]
-        torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: lambda g, q, k, v, *_, **__: (
-            sdpa_backward_flop_count(g, q, k, v)  # type: ignore[no-untyped-call]
-        ),
-    }
-    with FlopCounterMode(display=False, custom_mapping=attention) as counter:
-        losses, _ = module.losses(0, random)
-        torch.autograd.backward(losses.mean())
+    flop = operations(lambda: torch.autograd.backward(module.losses(0, random)[0].mean()))
     seconds = []
     for step in range(3):
         began = time.perf_counter()
@@ -57,7 +48,7 @@ def dry_run(config: Config, kind: Modality, data: Data) -> None:
     print(f"training samples {len(data.train) if data.train is not None else 0:,}")
     print(f"batch            {plan.batch}")
     print(f"parameters       {parameters:,}")
-    print(f"operations       {counter.get_total_flops() / 1e9:.2f} GFLOP a step, forward and backward")
+    print(f"operations       {flop / 1e9:.2f} GFLOP a step, forward and backward")
     print(f"memory           {state / 2**20:.1f} MiB for weights, gradients, moments, averages; {_peak(device)} in all")
     print(f"one step         {each * 1e3:.0f} ms on {_where(device)}")
     if plan.minutes is not None:

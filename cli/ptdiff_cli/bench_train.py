@@ -1,0 +1,141 @@
+"""``ptdiff bench train``: how fast the default recipes train on this machine, and where the time goes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ptdiff_cli.terminal import say, show_json, show_table
+
+if TYPE_CHECKING:
+    from ptdiff.training.speed import Speed, Subject
+
+MODALITIES = ("pointcloud", "images", "points2d")
+
+
+def train(
+    modality: Annotated[
+        list[str] | None, typer.Option("-m", "--modality", help="Kind of data; several; default those of ptdiff.")
+    ] = None,
+    seconds: Annotated[float, typer.Option(min=0.05, help="Seconds of each measurement.")] = 4.0,
+    threads: Annotated[
+        list[int] | None, typer.Option(min=1, help="CPU threads; several; default 1 and all cores.")
+    ] = None,
+    profile: Annotated[bool, typer.Option("--profile", help="Where a step's time goes, by operation.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Write the figures to this JSON file.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Time training by default recipes beside a bare loop, in both precisions, on one thread and on all cores."""
+    import os
+    from json import dumps
+
+    # torch's profiler says on the terminal when it starts, which is no error
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")
+
+    from ptdiff.checkpoint import write_atomic
+    from ptdiff.host import facts
+    from ptdiff.training.speed import OVERHEAD_GOAL, PEAK_GOAL
+
+    names = list(dict.fromkeys(modality or MODALITIES))
+    subjects = {name: _subject(name) for name in names}
+    found = {name: _speeds(name, subject, threads, seconds) for name, subject in subjects.items()}
+    profiles = {name: _profile(name, subject) for name, subject in subjects.items()} if profile else {}
+    result = {
+        "machine": facts(),
+        "goals": {"share of peak, float32": PEAK_GOAL, "over a bare loop": OVERHEAD_GOAL},
+        "speeds": [_plain(name, speed) for name, speeds in found.items() for speed in speeds],
+        **({"profile": profiles} if profile else {}),
+    }
+    if out is not None:
+        write_atomic(out, dumps(result, indent=1) + "\n")
+    if as_json:
+        show_json(result)
+        return
+    show_table(
+        ["kind", "numbers", "threads", "shards", "steps/s", "samples/s", "peak", "x bare"],
+        [_row(name, speed) for name, speeds in found.items() for speed in speeds],
+    )
+    flops = ", ".join(f"{name} {subject.gflop:.3g}" for name, subject in subjects.items())
+    say(f"GFLOP a step, forward and backward: {flops}")
+    say(f"goals: {PEAK_GOAL:.0%} of peak for pointcloud in float32; at most {OVERHEAD_GOAL} x the bare loop")
+    if any(speed.seconds is None for speeds in found.values() for speed in speeds):
+        say("*: too slow to be repeated; one step of the bare loop, real training was not timed")
+    for name, shares in profiles.items():
+        show_table([f"{name}, float32, one thread", "share"], [[kind, f"{part:.1%}"] for kind, part in shares.items()])
+
+
+def _subject(name: str) -> Subject:
+    from ptdiff.training.speed import Subject
+    from ptdiff_cli.configuration import resolve
+    from ptdiff_cli.terminal import bad_data
+
+    config, kind = resolve(name, None, [], [], [], {})
+    with bad_data("data"):
+        return Subject(kind, kind.dataset(), config)
+
+
+def _speeds(name: str, subject: Subject, threads: list[int] | None, seconds: float) -> list[Speed]:
+    import torch
+
+    from ptdiff.host import cores
+    from ptdiff.training.speed import PRECISIONS, speed
+
+    # the threads of a CPU matter little where a GPU trains
+    usual = [torch.get_num_threads()] if torch.cuda.is_available() else sorted({1, cores()})
+    found = []
+    for precision in PRECISIONS:
+        for count in threads or usual:
+            found.append(speed(subject, precision, count, seconds))
+            say(f"{name}, {_precision(precision)}, {_threads(found[-1])}: {found[-1].steps:.3g} steps/s")
+    return found
+
+
+def _profile(name: str, subject: Subject) -> dict[str, float]:
+    from ptdiff.training.profile import where_time_goes
+
+    say(f"{name}: where the time goes")
+    return where_time_goes(subject.with_training(precision="32"))
+
+
+def _precision(name: str) -> str:
+    return "float32" if name == "32" else name
+
+
+def _threads(speed: Speed) -> str:
+    return f"{speed.threads} threads" if speed.threads > 1 else "1 thread"
+
+
+def _row(name: str, speed: Speed) -> list[str]:
+    mark = "*" if speed.seconds is None else ""
+    return [
+        name,
+        _precision(speed.precision),
+        str(speed.threads),
+        str(speed.shards),
+        f"{speed.steps:.3g}{mark}",
+        f"{speed.samples:.0f}{mark}",
+        f"{speed.share:.0%}{mark}",
+        "-" if speed.overhead is None else f"{speed.overhead:.2f}",
+    ]
+
+
+def _plain(name: str, speed: Speed) -> dict[str, Any]:
+    def short(value: float | None) -> float | None:
+        return None if value is None else float(f"{value:.4g}")
+
+    return {
+        "modality": name,
+        "precision": _precision(speed.precision),
+        "threads": speed.threads,
+        "shards": speed.shards,
+        "batch": speed.batch,
+        "measured": "bare loop, one step" if speed.seconds is None else "training",
+        "steps a second": short(speed.steps),
+        "samples a second": short(speed.samples),
+        "GFLOP a step": short(speed.gflop),
+        "GEMM peak, GFLOP/s": short(speed.peak),
+        "share of peak": short(speed.share),
+        "over a bare loop": short(speed.overhead),
+    }

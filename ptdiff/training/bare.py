@@ -1,0 +1,55 @@
+"""The bare loop: what anybody would write by hand to train the same network on the same batches.
+
+Forward, loss, backward, clipping and the same optimiser; no averages, reports, checkpoints or Lightning, random numbers
+from torch's own generator, and a handful of batches that were fetched before.  What real training takes beyond it is
+overhead (ptdiff.training.speed).
+"""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from dataclasses import replace
+from itertools import cycle
+
+import torch
+from torch import Tensor
+
+from ptdiff.config import Config
+from ptdiff.data import Data
+from ptdiff.denoiser import NetworkDenoiser
+from ptdiff.modality import Modality
+from ptdiff.training.module import DiffusionModule
+
+BATCHES = 4
+
+
+class Bare:
+    """A network of its own with an optimiser and some batches on ``device``; :meth:`step` is a step of training."""
+
+    def __init__(self, kind: Modality, data: Data, config: Config, device: torch.device) -> None:
+        torch.manual_seed(config.seed)
+        self.plan = config.training
+        self.module = DiffusionModule(NetworkDenoiser(kind.backbone(data), config.prediction), data, config).to(device)
+        self.optimizer = self.module.configure_optimizers()
+        self.objective = self.module.objective.at(0)
+        self.weights = [p for p in self.module.parameters() if p.requires_grad]
+        draws = enumerate(self.module.randomness(range(BATCHES)))
+        batches = [(*self.module.batch(step, random.hidden), random) for step, random in draws]
+        self.batches = cycle(batches)
+
+    def loss(self) -> Tensor:
+        """The mean loss of the next batch, with new noise."""
+        x, cond, random = next(self.batches)
+        random = replace(random, eps=torch.randn_like(x))
+        half = self.plan.precision == "bf16"
+        with torch.autocast(x.device.type, dtype=torch.bfloat16) if half else nullcontext():
+            told, penalty = random.condition(self.module.denoiser, x, cond)
+            losses = self.objective(self.module.denoiser, x, random.eps, random.level, told) + penalty
+        return losses.mean()
+
+    def step(self) -> None:
+        """One step of training."""
+        self.optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(self.loss())
+        torch.nn.utils.clip_grad_norm_(self.weights, self.plan.clip)
+        self.optimizer.step()

@@ -1,0 +1,194 @@
+"""How fast training is: real training beside a bare loop of the same network, in short rounds in turn.
+
+Both run in one process, so that a busy machine slows both alike.  One thread is timed by the processor's clock, which
+stands while others have the core; several wait for each other, and only the clock on the wall sees that.  Real training
+is ``fit``, with Lightning, averages and logging; it is without held-out measurements, previews
+and checkpoints, which are rare and have their own clocks.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+
+import torch
+
+from ptdiff.config import Config
+from ptdiff.data import Data
+from ptdiff.host import gemm_peak, keep_freed_memory, synchronize
+from ptdiff.modality import Modality
+from ptdiff.run import Run
+from ptdiff.training.bare import Bare
+from ptdiff.training.callbacks import Observer
+from ptdiff.training.fit import fit
+from ptdiff.training.flops import operations
+
+PRECISIONS = {"32": torch.float32, "bf16": torch.bfloat16}
+"""Arithmetic by its name in a configuration."""
+
+PEAK_GOAL, OVERHEAD_GOAL = 0.5, 1.15
+"""Share of the GEMM peak that float32 training of point clouds should reach, and the most over the bare loop."""
+
+_ROUNDS = 12
+_FEWEST = 3
+
+
+@dataclass(frozen=True)
+class Speed:
+    """One way to train, measured.
+
+    shards: threads that share a batch (training.shards), at most ``threads``.
+    seconds, bare: a step of real training and of the bare loop, medians over the rounds; of the processor's time with
+    one thread of a CPU, else by the clock on the wall.
+    overhead: the median ratio of the two in a round.
+    gflop: of a step, forward and backward.
+    peak: GFLOP/s of the fastest matrix product in this precision with these threads.
+    Where a step takes too long to be repeated, ``seconds`` and ``overhead`` are None, and ``bare`` is of one step.
+    """
+
+    precision: str
+    threads: int
+    shards: int
+    batch: int
+    seconds: float | None
+    bare: float
+    overhead: float | None
+    gflop: float
+    peak: float
+
+    @property
+    def steps(self) -> float:
+        """Steps a second, of the bare loop where real training was not measured."""
+        return 1 / (self.bare if self.seconds is None else self.seconds)
+
+    @property
+    def samples(self) -> float:
+        """Samples a second."""
+        return self.steps * self.batch
+
+    @property
+    def share(self) -> float:
+        """The part of the GEMM peak that training reaches."""
+        return self.gflop * self.steps / self.peak
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is trained: a modality, its data and a configuration."""
+
+    kind: Modality
+    data: Data
+    config: Config
+
+    def with_training(self, **changes: object) -> Subject:
+        """The same with other values of ``training``."""
+        training = self.config.training.model_copy(update=changes)
+        return Subject(self.kind, self.data, self.config.model_copy(update={"training": training}))
+
+    @cached_property
+    def gflop(self) -> float:
+        """GFLOP of a step, forward and backward; the same in every precision."""
+        bare = self.with_training(precision="32").bare(torch.device("cpu"))
+        return operations(lambda: torch.autograd.backward(bare.loss())) / 1e9
+
+    def bare(self, where: torch.device) -> Bare:
+        """The bare loop of this."""
+        return Bare(self.kind, self.data, self.config, where)
+
+
+def speed(subject: Subject, precision: str, threads: int, seconds: float) -> Speed:
+    """How fast ``subject`` trains with this arithmetic and so many CPU threads, in about so many seconds.
+
+    precision: a name in PRECISIONS.  Raises KeyboardInterrupt where a signal stops it.
+    """
+    keep_freed_memory()
+    # where fit trains
+    where = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    plan = subject.config.training
+    with _threads(threads):
+        peak = gemm_peak(PRECISIONS[precision], where, seconds / 20)
+        subject.gflop  # noqa: B018 - counted before the clock runs
+        clock = time.process_time if threads == 1 and where.type == "cpu" else time.perf_counter
+        # a busy machine may take much longer than the steps that were tried
+        end = time.perf_counter() + 2 * seconds
+        rounds = _Rounds(subject.with_training(precision=precision).bare(where), threads, where, clock, end)
+        # the first step makes tables and fills caches; one that is long enough is not repeated
+        step = rounds.time(1)
+        if step < seconds / 2:
+            step = rounds.time(1)
+        if step < seconds / 2:
+            _train(subject.with_training(precision=precision), rounds, max(1, int(seconds / 2 / step)))
+        peak = max(peak, gemm_peak(PRECISIONS[precision], where, seconds / 20))
+    return Speed(
+        precision=precision,
+        threads=threads,
+        shards=min(plan.shards, threads, plan.batch) if where.type == "cpu" else 1,
+        batch=plan.batch,
+        seconds=median(rounds.real) if rounds.real else None,
+        bare=median(rounds.bare or [step]),
+        overhead=median(a / b for a, b in zip(rounds.real, rounds.bare, strict=True)) if rounds.real else None,
+        gflop=subject.gflop,
+        peak=peak,
+    )
+
+
+def _train(subject: Subject, rounds: _Rounds, steps: int) -> None:
+    """About ``steps`` steps of real training in short rounds, after one to warm up."""
+    inner = max(1, min(subject.config.training.inner_steps, steps // _ROUNDS))
+    count = inner * (1 + max(_FEWEST, steps // inner))
+    minutes = max(1e-3, rounds.until - time.perf_counter()) / 60
+    short = subject.with_training(steps=count, minutes=minutes, inner_steps=inner, validations=0, snapshots=0)
+    with TemporaryDirectory() as folder:
+        run = Run.create(Path(folder) / "run", short.config, short.data)
+        if fit(run, short.kind, short.data, observer=rounds).signal is not None:
+            raise KeyboardInterrupt
+
+
+@dataclass
+class _Rounds(Observer):
+    """After every Lightning step of real training, as many steps of the bare loop; seconds a step of both."""
+
+    loop: Bare
+    threads: int
+    where: torch.device
+    clock: Callable[[], float]
+    until: float
+    real: list[float] = field(default_factory=list)
+    bare: list[float] = field(default_factory=list)
+    done: int = 0
+    began: float | None = None
+
+    def tick(self, done: int, fraction: float, seconds: float) -> None:
+        steps, now = done - self.done, self.clock()
+        # the first one warms up
+        if self.began is not None and steps:
+            self.real.append((now - self.began) / steps)
+            self.bare.append(self.time(steps))
+        self.done, self.began = done, self.clock()
+
+    def time(self, steps: int) -> float:
+        """Seconds a step of the bare loop, with all threads for every operation."""
+        with _threads(self.threads):
+            began = self.clock()
+            done = 0
+            while done < steps and (done == 0 or time.perf_counter() < self.until):
+                self.loop.step()
+                done += 1
+            synchronize(self.where)
+            return (self.clock() - began) / done
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
