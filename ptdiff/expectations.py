@@ -4,10 +4,9 @@ A modality that knows ships recipes/expectations.json beside its module:
 
     {"metric": "1-NNA-CD, %", "n": 400, "floor": 49.1, "data": "the built-in shapes", "command": "…", "machine": {…},
      "words": [[70, "recognisable shapes"], [90, "rough shapes"], [100, "no shapes yet"]],
-     "variants": {"default": {}, "short": {"training": {"batch": 16}}},
-     "rows": [{"variant": "default", "steps": 300, "value": 85.2, "low": 81.0, "high": 88.7}, …]}
+     "rows": [{"steps": 300, "value": 85.2, "low": 81.0, "high": 88.7}, …]}
 
-Lower is better.  ``words`` says what samples look like up to a value; ``variants`` are laid over the recipe.
+Lower is better.  ``words`` says what samples look like up to a value.
 """
 
 from __future__ import annotations
@@ -28,15 +27,14 @@ FILE = "recipes/expectations.json"
 
 @dataclass(frozen=True)
 class Expectations:
-    """A measured table: ``points`` holds for each variant its (steps, value) pairs, fewest steps first."""
+    """A measured table; ``points`` are its (steps, value) pairs, fewest steps first."""
 
     metric: str
     n: int
     floor: float
     data: str
     words: tuple[tuple[float, str], ...]
-    variants: Mapping[str, Mapping[str, Any]]
-    points: Mapping[str, tuple[tuple[int, float], ...]]
+    points: tuple[tuple[int, float], ...]
 
     @staticmethod
     def of(kind: type[Modality]) -> Expectations | None:
@@ -51,23 +49,22 @@ class Expectations:
 
     @staticmethod
     def read(values: Mapping[str, Any]) -> Expectations:
-        """A table from plain values."""
-        points: dict[str, list[tuple[int, float]]] = {name: [] for name in values["variants"]}
-        for row in values["rows"]:
-            points[row["variant"]].append((int(row["steps"]), float(row["value"])))
+        """A table from plain values; ValueError for one without rows or words."""
+        points = sorted((int(row["steps"]), float(row["value"])) for row in values["rows"])
+        if not points or not values["words"]:
+            raise ValueError("a table of expectations has rows and words")
         return Expectations(
             metric=values["metric"],
             n=int(values["n"]),
             floor=float(values["floor"]),
             data=values["data"],
             words=tuple((float(limit), str(words)) for limit, words in values["words"]),
-            variants=values["variants"],
-            points={name: tuple(sorted(pairs)) for name, pairs in points.items() if pairs},
+            points=tuple(points),
         )
 
-    def value(self, variant: str, steps: float) -> float:
+    def value(self, steps: float) -> float:
         """The score after ``steps``, between measured ones by their logarithms; outside of them the nearest one."""
-        pairs = self.points[variant]
+        pairs = self.points
         if steps <= pairs[0][0]:
             return pairs[0][1]
         for (a, left), (b, right) in pairwise(pairs):
@@ -76,9 +73,9 @@ class Expectations:
                 return left + share * (right - left)
         return pairs[-1][1]
 
-    def steps(self, variant: str, value: float) -> float | None:
+    def steps(self, value: float) -> float | None:
         """The fewest steps after which the score is ``value``; None where no measured run got there."""
-        pairs = self.points[variant]
+        pairs = self.points
         if pairs[0][1] <= value:
             return float(pairs[0][0])
         for (a, left), (b, right) in pairwise(pairs):

@@ -104,11 +104,20 @@ def check_trainable(config: Config, kind: Modality, data: Data, loggers: list[st
 
 def begin(path: Path, config: Config, kind: Modality, data: Data, hardware: Hardware, loggers: list[str]) -> None:
     """A new run folder, trained to its end."""
+    from ptdiff import host
     from ptdiff.run import Run, process_rank
     from ptdiff.training.loggers import make_loggers
+    from ptdiff.training.pace import paced
 
     first = process_rank() == 0
-    run = Run.create(path, config, data) if first else Run(path, config, data)
+    run = Run(path, config, data)
+    if first:
+        # on further ranks, fit waits for what the first one settles
+        run = Run.create(path, config, data)
+        chosen = paced(config, kind, data, host.device(), hardware.devices)
+        for line in chosen.lines:
+            say(line)
+        run = run.settled(chosen.config, chosen.settled.facts())
     execute(run, kind, data, hardware, make_loggers(loggers, path) if first else [])
 
 

@@ -1,4 +1,4 @@
-"""How far a run gets in the minutes it has, and the variant of its recipe that gets furthest.
+"""How far a run gets in the minutes it has.
 
 The rate is measured on this machine (ptdiff.training.trial), the score after so many steps is looked up in what a
 benchmark has measured (ptdiff.expectations).
@@ -7,27 +7,30 @@ benchmark has measured (ptdiff.expectations).
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
-from ptdiff import registry
-from ptdiff.config import Config, merged, validate
+from ptdiff.config import Config, defaults, merged, validate
 from ptdiff.data import Data
 from ptdiff.expectations import Expectations
 from ptdiff.modality import Modality
 from ptdiff.training.trial import Settled, settle
 
 WARM = 10
-"""The warm-up takes at most one of so many parts of a run."""
+"""The warm-up takes at most one part in this many of a run."""
+
+FREE = ("minutes", "steps", "precision", "threads", "shards", "micro_batch")
+"""Settings of training that say how long and how quickly, and not what a step is."""
 
 
 @dataclass(frozen=True)
 class Paced:
-    """A settled configuration, its modality, and lines for people: what was chosen, and what to expect of it."""
+    """A settled configuration, and lines for people: what was chosen, and what to expect of it."""
 
     settled: Settled
-    kind: Modality
     lines: tuple[str, ...]
 
     @property
@@ -35,57 +38,54 @@ class Paced:
         return self.settled.config
 
 
-def paced(config: Config, kind: Modality, data: Data, device: torch.device, *, plain: bool, ranks: int = 1) -> Paced:
-    """``config`` settled for this machine and, where the clock ends the run, fitted to the steps that it has time for.
+def paced(config: Config, kind: Modality, data: Data, device: torch.device, ranks: int = 1) -> Paced:
+    """``config`` settled for this machine and, where the clock ends the run, fitted to the steps it has time for.
 
-    plain: whether it is the modality's recipe as it stands.  Only then a variant of it may be taken, and something is
-    known of what to expect; ValueError where the modality's table of expectations cannot be read.
+    Where it is the modality's own recipe and the modality has measured what that reaches, a line says what to expect.
+    ValueError where the table of expectations cannot be read.
     """
-    found = settle(config, kind, data, device, ranks)
-    minutes, table = config.training.minutes, Expectations.of(type(kind)) if plain else None
-    if minutes is None or found.rate is None:
-        return Paced(found, kind, (found.line(),))
-    if table is None:
-        return Paced(_warmed(found), kind, (found.line(),))
-    reached = {"default": (found, kind)}
-    for name in table.points:
-        if name != "default":
-            reached[name] = _variant(found, kind, data, device, ranks, table.variants[name])
-    values = {name: table.value(name, tried.steps or 1) for name, (tried, _) in reached.items()}
-    best = min(values, key=lambda name: values[name])
-    chosen, kind = reached[best]
-    lines = [chosen.line()]
-    if best != "default":
-        lines.append(f"the variant {best!r} of the recipe gets further in that time")
-    lines.append(_expected(table, best, values[best], chosen))
-    return Paced(_warmed(chosen), kind, tuple(lines))
+    found = _warmed(settle(config, kind, data, device, ranks))
+    table = Expectations.of(type(kind)) if is_recipe(config, kind) else None
+    if table is None or found.rate is None:
+        return Paced(found, (found.line(),))
+    return Paced(found, (found.line(), expected(table, found)))
 
 
-def _variant(
-    found: Settled, kind: Modality, data: Data, device: torch.device, ranks: int, over: dict[str, object] | object
-) -> tuple[Settled, Modality]:
-    """The recipe with ``over`` laid over it, timed by the way that was found for the recipe itself."""
-    values = merged(found.config.model_dump(mode="json"), over)  # type: ignore[arg-type]
-    other = registry.load(values["modality"], values["options"])
-    values["options"] = dataclasses.asdict(other)
-    return settle(validate(values), other, data if other == kind else other.dataset(), device, ranks), other
+def is_recipe(config: Config, kind: Modality) -> bool:
+    """Whether a configuration is the modality's own recipe on its own data, for however long."""
+
+    def essence(values: Config) -> dict[str, Any]:
+        plain = values.model_dump(mode="json", exclude={"seed"})
+        plain["training"] = {key: value for key, value in plain["training"].items() if key not in FREE}
+        return plain
+
+    own = type(kind)()
+    recipe = merged(merged(defaults(config.modality), own.recipe()), {"options": dataclasses.asdict(own)})
+    return essence(config) == essence(validate(recipe))
 
 
 def _warmed(found: Settled) -> Settled:
-    """The warm-up cut to its part of a short run."""
+    """The warm-up cut to its part of a run that the clock ends early."""
     plan = found.config.training
-    warmup = min(plan.warmup, max(1, (found.steps or plan.warmup * WARM) // WARM))
-    config = found.config.model_copy(update={"training": plan.model_copy(update={"warmup": warmup})})
-    return dataclasses.replace(found, config=config)
-
-
-def _expected(table: Expectations, variant: str, value: float, found: Settled) -> str:
-    scale = f"{table.metric} about {value:.0f} (floor {table.floor:.0f}, n = {table.n})"
-    line = f"to expect, as measured on {table.data}: {table.look(value)}, {scale}"
-    if value <= table.enough or found.rate is None:
-        return line
-    needed = table.steps(variant, table.enough)
-    more = (
-        "" if needed is None else f": --minutes {-(-needed // (60 * found.rate)):.0f} would do for {table.words[0][1]}"
+    if plan.minutes is None or found.steps is None:
+        return found
+    warmup = min(plan.warmup, max(1, found.steps // WARM))
+    return dataclasses.replace(
+        found, config=found.config.model_copy(update={"training": plan.model_copy(update={"warmup": warmup})})
     )
-    return f"{line}. That is too short{more}"
+
+
+def expected(table: Expectations, found: Settled) -> str:
+    """What to expect of a run of the recipe at the measured rate; the minutes that would do where it is too short."""
+    value = table.value(found.steps or 1)
+    line = (
+        f"to expect, as measured on {table.data}: {table.look(value)}, "
+        f"{table.metric} about {value:.0f} (floor {table.floor:.0f}, n = {table.n})"
+    )
+    if value <= table.enough:
+        return line
+    needed = table.steps(table.enough)
+    if needed is None or found.rate is None:
+        return f"{line}: that is too short"
+    minutes = math.ceil(needed / found.rate / 60)
+    return f"{line}: that is too short; {table.words[0][1]} take about {minutes} minutes at this rate"

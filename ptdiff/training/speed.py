@@ -28,6 +28,7 @@ from ptdiff.training.bare import Bare
 from ptdiff.training.callbacks import Observer
 from ptdiff.training.fit import fit
 from ptdiff.training.flops import operations
+from ptdiff.training.shards import has_dropout
 
 PRECISIONS = {"32": torch.float32, "bf16": torch.bfloat16}
 """Arithmetic by its name in a configuration."""
@@ -122,13 +123,16 @@ def speed(subject: Subject, precision: str, threads: int, seconds: float) -> Spe
         step = rounds.time(1)
         if step < seconds / 2:
             step = rounds.time(1)
+        shards = threads if plan.shards == "auto" else min(plan.shards, threads)
+        shards = 1 if has_dropout(rounds.loop.module) or where.type != "cpu" else min(shards, plan.batch)
         if step < seconds / 2:
-            _train(subject.with_training(precision=precision), rounds, max(1, int(seconds / 2 / step)))
+            settled = subject.with_training(precision=precision, threads=threads, shards=shards)
+            _train(settled, rounds, max(1, int(seconds / 2 / step)))
         peak = max(peak, gemm_peak(PRECISIONS[precision], where, seconds / 20))
     return Speed(
         precision=precision,
         threads=threads,
-        shards=min(plan.shards, threads, plan.batch) if where.type == "cpu" else 1,
+        shards=shards,
         batch=plan.batch,
         seconds=median(rounds.real) if rounds.real else None,
         bare=median(rounds.bare or [step]),

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ptdiff import registry
+from ptdiff import host, registry
 from ptdiff.config import defaults, merged, validate
 from ptdiff.run import Run
 from ptdiff.training.callbacks import Observer
 from ptdiff.training.fit import fit
+from ptdiff.training.pace import paced
 
 
 def train(out: Path | str, values: Mapping[str, Any], observer: Observer | None = None) -> Run:
@@ -27,6 +28,10 @@ def train(out: Path | str, values: Mapping[str, Any], observer: Observer | None 
     kind = registry.load(name, values.get("options", {}))
     config = validate(merged(merged(defaults(name), kind.recipe()), {**values, "options": dataclasses.asdict(kind)}))
     data = kind.dataset()
-    run = Run.create(Path(out), config, data)
+    observer, run = observer or Observer(), Run.create(Path(out), config, data)
+    chosen = paced(config, kind, data, host.device())
+    for line in chosen.lines:
+        observer.say(line)
+    run = run.settled(chosen.config, chosen.settled.facts())
     fit(run, kind, data, observer=observer)
     return run
