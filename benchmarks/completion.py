@@ -32,8 +32,8 @@ import torch
 from scipy.spatial import KDTree
 
 from ptdiff.editing import complete, denoised
-from ptdiff.inverse import METHODS
 from ptdiff.host import keep_freed_memory
+from ptdiff.inverse import METHODS
 from ptdiff.run import Run
 from ptdiff.sampling import start
 from ptdiff_cli.drawing import make_plan, scale
@@ -82,7 +82,7 @@ class Shapes:
 def completions(run: Run, part: Cloud, points: int, asked: argparse.Namespace) -> dict[str, list[Cloud]]:
     """Answers of ``points`` points in the run's units, as many as there are draws."""
     plan = make_plan(run, {"solver": asked.solver, "steps": asked.steps, "guidance": scale(asked.guidance)})
-    model = model_of(run, plan, asked.weights)
+    model = model_of(run, plan, asked.weights, torch.device("cpu"))
     world = torch.from_numpy(part.astype(np.float32))
     condition = run.modality().given(run.data, world, asked.draws)
     if condition is None:

@@ -16,6 +16,7 @@ from ptdiff.names import unknown
 
 if TYPE_CHECKING:
     import torch
+    from torch import Tensor
 
 
 def device(name: str = "auto") -> torch.device:
@@ -37,6 +38,37 @@ def device(name: str = "auto") -> torch.device:
         count = torch.cuda.device_count() if kind == "cuda" else 1
         raise ValueError(f"device {name}: this machine has {count} of kind {kind}, counted from 0")
     return torch.device(name)
+
+
+def count(name: str = "auto") -> int | None:
+    """How many devices a name stands for: 1 of "cuda:1", all GPUs of "cuda"; None of the CPU, which is shared."""
+    import torch
+
+    where = device(name)
+    if where.type == "cpu":
+        return None
+    return torch.cuda.device_count() if where.type == "cuda" and where.index is None else 1
+
+
+def name_of(where: torch.device) -> str:
+    """What a device is called by who made it."""
+    import torch
+
+    if where.type == "cuda":
+        return str(torch.cuda.get_device_name(where))
+    return "Apple GPU" if where.type == "mps" else processor()
+
+
+def exact(where: torch.device) -> torch.device:
+    """Where float64 is computed for tensors of a device: there, or on the CPU where it has none (mps)."""
+    import torch
+
+    return torch.device("cpu") if where.type == "mps" else where
+
+
+def double(x: Tensor) -> Tensor:
+    """``x`` in float64, on its device or, where that has none, on the CPU."""
+    return x.to(exact(x.device)).double()
 
 
 def mps() -> bool:
@@ -64,7 +96,7 @@ def facts() -> dict[str, Any]:
     """The machine in plain values, to stand beside every figure: processor, instruction set, cores, memory, GPU."""
     import torch
 
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "mps" if mps() else None
+    gpu = None if (where := device()).type == "cpu" else name_of(where)
     return {
         "processor": processor(),
         "instruction_set": instruction_set(),

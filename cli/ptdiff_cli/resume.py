@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ptdiff_cli.device import Device
 from ptdiff_cli.terminal import BAD_DATA, Failure
 from ptdiff_cli.train import (
     Compile,
@@ -37,6 +38,7 @@ def resume(
     compile_: Compile = False,
     logger: Logger = None,
     threads: Threads = None,
+    device: Device = "auto",
 ) -> None:
     """Go on with a run from its last checkpoint, to the end of its configuration."""
     from ptdiff.run import Run
@@ -45,7 +47,7 @@ def resume(
     found = Run.open(run)
     check_loggers(logger or [])
     use_threads(threads)
-    hardware = make_hardware(devices, nodes, strategy, compile_, found.config.training.batch)
+    hardware = make_hardware(device, devices, nodes, strategy, compile_, found.config.training.batch)
     kind = found.modality()
     go_on(found, kind, read_data(kind), hardware, logger or [])
 

@@ -17,7 +17,7 @@ import torch
 
 from ptdiff.checkpoint import Checkpoint, latest
 from ptdiff.data import Data
-from ptdiff.host import keep_freed_memory
+from ptdiff.host import device, keep_freed_memory
 from ptdiff.modality import Modality
 from ptdiff.run import Run, process_rank
 from ptdiff.training.callbacks import Checkpoints, Observer, OrderlyStop, Previews, Reports
@@ -34,12 +34,22 @@ ROLLBACKS = 3
 
 @dataclass(frozen=True)
 class Hardware:
-    """Where training runs, in Lightning's words."""
+    """Where training runs: on how many devices of how many machines, in Lightning's words.
+
+    device: which, see :func:`ptdiff.host.device`; "cuda:1" is that GPU alone, whatever ``devices`` says.
+    """
 
     devices: int | str = "auto"
     nodes: int = 1
     strategy: str = "auto"
     compile: bool = False
+    device: str = "auto"
+
+    def trainer(self) -> dict[str, Any]:
+        """What Lightning's Trainer is told; ValueError for a device that is not there."""
+        where = device(self.device)
+        one = [where.index] if where.type == "cuda" and where.index is not None else self.devices
+        return {"accelerator": where.type, "devices": one, "num_nodes": self.nodes, "strategy": self.strategy}
 
 
 @dataclass(frozen=True)
@@ -167,11 +177,7 @@ def _fit(
     with _quiet():
         trainer = pl.Trainer(
             max_epochs=1,
-            # the noise is drawn in float64, which other accelerators do not have
-            accelerator="cuda" if torch.cuda.is_available() else "cpu",
-            devices=hardware.devices,
-            num_nodes=hardware.nodes,
-            strategy=hardware.strategy,
+            **hardware.trainer(),
             logger=False,
             callbacks=callbacks,
             enable_checkpointing=False,
