@@ -9,6 +9,8 @@ import ctypes
 import os
 import platform
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -181,6 +183,28 @@ def synchronize(where: torch.device) -> None:
         torch.cuda.synchronize(where)
     elif where.type == "mps":
         torch.mps.synchronize()
+
+
+def seed(where: torch.device, value: int) -> None:
+    """Seed the random numbers that a device draws by itself; those of the CPU are torch's default generator's."""
+    import torch
+
+    if where.type == "cuda":
+        torch.cuda.manual_seed(value)
+    elif where.type == "mps":
+        torch.mps.manual_seed(value)
+
+
+@contextmanager
+def kept_randomness(where: torch.device) -> Iterator[None]:
+    """What is drawn inside, on the CPU and on a device, is drawn again afterwards."""
+    import torch
+
+    with torch.random.fork_rng([where] if where.type == "cuda" else []):
+        before = torch.mps.get_rng_state() if where.type == "mps" else None
+        yield
+        if before is not None:
+            torch.mps.set_rng_state(before)
 
 
 def keep_freed_memory() -> None:
