@@ -165,7 +165,7 @@ def gemm_peak(dtype: torch.dtype, where: torch.device, seconds: float = 0.3) -> 
 
     size, end = 128, time.perf_counter() + seconds
     product(size)
-    best = 0.0
+    best = product(size)
     while time.perf_counter() < end:
         speed = product(size)
         best = max(best, speed)

@@ -54,7 +54,10 @@ class Refused(RuntimeError):
 @contextmanager
 def pretended_mps() -> Iterator[torch.device]:
     """Within it ``mps:0`` is a device that one can compute on; yields it."""
-    lifted, overwritten = torch._C._only_lift_cpu_tensors(), torch.__future__.get_overwrite_module_params_on_conversion()
+    lifted, overwritten = (
+        torch._C._only_lift_cpu_tensors(),
+        torch.__future__.get_overwrite_module_params_on_conversion(),
+    )
     with ExitStack() as stack:
         stack.enter_context(mock.patch.object(torch.backends.mps, "is_available", lambda: True))
         for name in ("manual_seed", "set_rng_state", "synchronize", "empty_cache"):
@@ -97,6 +100,9 @@ class _OnDevice(Tensor):
     def tolist(self) -> Any:
         return self.held.tolist()
 
+    def new_tensor(self, data: Any, *, dtype: torch.dtype | None = None, **_: Any) -> Tensor:
+        return torch.tensor(data, dtype=dtype or self.dtype, device=WHERE)
+
     def numpy(self, **_: Any) -> Any:
         raise Refused("numpy: a tensor of mps goes to the CPU first")
 
@@ -112,7 +118,10 @@ class _Pretending(TorchDispatchMode):
     """Sees what makes tensors too."""
 
     def __torch_dispatch__(self, function: Any, _: Any, args: Any = (), kwargs: Any = None) -> Any:
-        return _run(function, args, kwargs or {})
+        with self:
+            # without gradients torch hands over operators that are made of others
+            made = function.decompose(*args, **(kwargs or {}))
+        return made if made is not NotImplemented else _run(function, args, kwargs or {})
 
 
 def _run(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
@@ -134,7 +143,11 @@ def _run(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         if value.dtype in WITHOUT:
             raise Refused(f"{name}: mps has no {value.dtype}")
         # what is changed in place stays the tensor that it was
-        return held[id(value)] if id(value) in held else _OnDevice(value)
+        if id(value) in held:
+            return held[id(value)]
+        # in inference mode torch would refuse views of the tensors that were made before
+        with torch.inference_mode(False):
+            return _OnDevice(value)
 
     return tree_map(outside, out)
 

@@ -1,9 +1,10 @@
-"""Apple's GPU: nothing reaches it that it does not have, checked where there is none, and the real thing where it is."""
+"""Apple's GPU: nothing reaches it that it does not have, checked on machines without one, and on those with."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ TRAINED = [
     ("pointcloud", {}),
     # what weighs, or draws, by probabilities in float64
     ("points2d", {"density": {"name": "loss-aware"}}),
-    ("points2d", {"weighting": {"name": "elbo"}}),
+    ("points2d", {"weighting": {"name": "over-log-snr"}}),
     ("points2d", {"coupling": {"name": "sinkhorn"}}),
     ("points2d", {"training": {"optimizer": {"name": "muon"}}}),
     ("points2d", {"objective": {"name": "consistency"}, "sampling": {"solver": {"name": "consistency"}, "steps": 1}}),
@@ -107,7 +108,7 @@ def both(name: str, use: Callable[[NetworkDenoiser, torch.device], torch.Tensor]
 @pytest.mark.parametrize("name", MODALITIES)
 def test_default_samples_on_mps_are_those_of_the_cpu(name: str) -> None:
     _, config, data, _ = model(name)
-    plan = Plan.chosen(config.process, config.sampling)
+    plan = replace(Plan.chosen(config.process, config.sampling), steps=2)
 
     def samples(denoiser: NetworkDenoiser, where: torch.device) -> torch.Tensor:
         ids = torch.arange(2, device=where)
@@ -116,10 +117,10 @@ def test_default_samples_on_mps_are_those_of_the_cpu(name: str) -> None:
     both(name, samples)
 
 
-@pytest.mark.parametrize("solver", ["euler-maruyama", "sa-solver", "churn", "restart", *ADAPTIVE])
+@pytest.mark.parametrize("solver", ["euler-maruyama", "sa-solver", "churn", *ADAPTIVE])
 def test_noise_and_step_control_in_float64_stay_on_the_host(solver: str) -> None:
     _, _, data, _ = model("points2d")
-    plan = Plan(VPLinear(), {**SOLVERS, **ADAPTIVE}[solver](), steps=6)
+    plan = Plan(VPLinear(), {**SOLVERS, **ADAPTIVE}[solver](), steps=4)
     both("points2d", lambda d, where: draw(d, data, plan, torch.arange(3, device=where), {}, data.shape))
 
 
@@ -127,7 +128,7 @@ def test_likelihoods_edits_and_completions_compute_on_mps() -> None:
     _, _, data, _ = model("pointcloud")
     assert data.train is not None
     x = data.normalize(data.train.batch(torch.arange(2), 0)[0])
-    plan = Plan(VPLinear(), steps=3)
+    plan = Plan(VPLinear(), steps=2)
 
     def nats(denoiser: NetworkDenoiser, where: torch.device) -> torch.Tensor:
         found = log_likelihood(denoiser, x.to(where), path=Flowline(steps=2))
@@ -148,7 +149,7 @@ def test_what_mps_lacks_is_refused_by_name(pretended: torch.device) -> None:
         lambda: x * torch.ones(3, dtype=torch.float64, device=pretended),
         lambda: torch.zeros(2, dtype=torch.float64, device=pretended),
     ):
-        with pytest.raises(Refused, match="mps has no torch.float64"):
+        with pytest.raises(Refused, match=r"mps has no torch\.float64"):
             wrong()
     with pytest.raises(Refused, match="add: tensors of mps and of the CPU"):
         x + torch.ones(3)
