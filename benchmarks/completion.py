@@ -36,6 +36,7 @@ from ptdiff.host import keep_freed_memory
 from ptdiff.inverse import METHODS
 from ptdiff.run import Run
 from ptdiff.sampling import start
+from ptdiff.yardstick import yardstick
 from ptdiff_cli.drawing import make_plan, scale
 from ptdiff_cli.given import model_of
 
@@ -153,7 +154,7 @@ def main() -> None:
     training = run.checkpoint()
     facts = {name: value for name, value in vars(asked).items() if name not in ("run", "quick")}
     size = {name: run.config.options[name] for name in ("network", "size", "points", "observed")}
-    result = {"settings": facts, "trained": size | {"step": training.step}, **figures}
+    result = {"settings": facts, "trained": size | {"step": training.step}, **figures, "machine": yardstick()}
     print(json.dumps(result, indent=1))
     if not asked.quick:
         RESULTS.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")

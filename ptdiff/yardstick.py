@@ -33,7 +33,7 @@ def had(threads: int, seconds: float = 0.15) -> float:
 
 
 def yardstick(where: torch.device | None = None, seconds: float = 0.3) -> dict[str, Any]:
-    """The machine to stand beside what was measured on it: :func:`ptdiff.host.facts`, the device, and what it reaches just now.
+    """The machine to stand beside what was measured on it: :func:`ptdiff.host.facts`, the device, what it reaches now.
 
     gemm_gflops: see :func:`ptdiff.host.gemm_peak`, in float32 and in bfloat16; cores_had: see :func:`had`.
     """

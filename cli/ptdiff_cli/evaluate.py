@@ -65,7 +65,7 @@ def evaluate(
 
     import torch
 
-    from ptdiff import registry
+    from ptdiff import host, registry
     from ptdiff.checkpoint import write_atomic
     from ptdiff.data import unaugmented
     from ptdiff.evaluation import comparison, largest
@@ -148,6 +148,7 @@ def evaluate(
         },
         "weights": weights,
         "step": found.checkpoint().step,
+        "machine": host.facts(),
     }
     write_atomic(found.path / "eval.json", dumps(result, indent=1) + "\n")
     if report is not None:

@@ -41,7 +41,7 @@ BY_HAND = ("embedding_renorm_", "linalg_svd", "col2im", "upsample_nearest3d")
 """Operators that aten/src/ATen/mps/MPSFallback.mm takes to the CPU and back."""
 
 OTHERWISE = ("_scaled_dot_product_flash_attention_for_cpu", "detach", "alias")
-"""Operators that the CPU has in the place of others: that of attention is _scaled_dot_product_attention_math_for_mps."""
+"""Operators of the CPU in the place of others: that of attention is _scaled_dot_product_attention_math_for_mps."""
 
 MIXED = ("_to_copy", "copy_", "index", "index_put", "index_put_", "_index_put_impl_", "_local_scalar_dense")
 """Operators that take tensors of two devices."""
@@ -59,10 +59,10 @@ def pretended_mps() -> Iterator[torch.device]:
         torch.__future__.get_overwrite_module_params_on_conversion(),
     )
     with ExitStack() as stack:
-        stack.enter_context(mock.patch.object(torch.backends.mps, "is_available", lambda: True))
+        stack.enter_context(mock.patch.object(torch.backends.mps, "is_available", return_value=True))
         for name in ("manual_seed", "set_rng_state", "synchronize", "empty_cache"):
-            stack.enter_context(mock.patch.object(torch.mps, name, lambda *_: None))
-        stack.enter_context(mock.patch.object(torch.mps, "get_rng_state", lambda: torch.zeros(1)))
+            stack.enter_context(mock.patch.object(torch.mps, name))
+        stack.enter_context(mock.patch.object(torch.mps, "get_rng_state", return_value=torch.zeros(1)))
         # numbers of a list become a tensor of the CPU first, where this can see them
         torch._C._set_only_lift_cpu_tensors(True)
         torch.__future__.set_overwrite_module_params_on_conversion(True)

@@ -34,7 +34,7 @@ from ptdiff.training.fit import Hardware, fit
 MODALITIES: dict[str, dict[str, Any]] = {
     "points2d": {},
     "images": {"data": "digits"},
-    "pointcloud": {"shapes_per_class": 2, "points": 64, "dense": 256},
+    "pointcloud": {"shapes_per_class": 2, "points": 32, "dense": 128},
 }
 TRAINED = [
     ("points2d", {}),
