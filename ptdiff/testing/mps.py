@@ -20,6 +20,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -67,7 +68,7 @@ def pretended_mps() -> Iterator[torch.device]:
         torch._C._set_only_lift_cpu_tensors(True)
         torch.__future__.set_overwrite_module_params_on_conversion(True)
         try:
-            stack.enter_context(_Pretending())
+            stack.enter_context(_Pretending())  # type: ignore[no-untyped-call]
             yield WHERE
         finally:
             torch._C._set_only_lift_cpu_tensors(lifted)
@@ -81,26 +82,26 @@ class _OnDevice(Tensor):
 
     @staticmethod
     def __new__(cls, held: Tensor) -> _OnDevice:
-        made: _OnDevice = torch.Tensor._make_wrapper_subclass(  # type: ignore[attr-defined]
+        made: _OnDevice = torch.Tensor._make_wrapper_subclass(
             cls,
             held.size(),
             strides=held.stride(),
             storage_offset=held.storage_offset(),
             dtype=held.dtype,
             # on the CPU it could not be moved there
-            device=PRETENDED[1],
+            device=torch.device(PRETENDED[1]),
         )
         made.held = held
         return made
 
-    device = property(lambda self: WHERE)  # type: ignore[assignment]
-    is_mps = property(lambda self: True)  # type: ignore[assignment]
-    is_meta = property(lambda self: False)  # type: ignore[assignment]
+    device = property(lambda self: WHERE)
+    is_mps = property(lambda self: True)
+    is_meta = property(lambda self: False)
 
     def tolist(self) -> Any:
         return self.held.tolist()
 
-    def new_tensor(self, data: Any, *, dtype: torch.dtype | None = None, **_: Any) -> Tensor:
+    def new_tensor(self, data: Any, *, dtype: torch.dtype | None = None, **_: Any) -> Tensor:  # type: ignore[override]
         return torch.tensor(data, dtype=dtype or self.dtype, device=WHERE)
 
     def numpy(self, **_: Any) -> Any:
@@ -110,11 +111,11 @@ class _OnDevice(Tensor):
         return f"on mps: {self.held!r}"
 
     @classmethod
-    def __torch_dispatch__(cls, function: Any, _: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(cls, function: Any, _: Any, args: Any = (), kwargs: Any = None) -> Any:  # type: ignore[override]
         return _run(function, args, kwargs or {})
 
 
-class _Pretending(TorchDispatchMode):
+class _Pretending(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Sees what makes tensors too."""
 
     def __torch_dispatch__(self, function: Any, _: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -186,8 +187,9 @@ def has_kernel(name: str) -> bool:
 @cache
 def _operators() -> dict[str, str]:
     """Name with overload to its entry."""
-    import torchgen
-
-    path = Path(torchgen.__file__).parent / "packaged" / "ATen" / "native" / "native_functions.yaml"
+    found = find_spec("torchgen")
+    if found is None or not found.submodule_search_locations:
+        raise ImportError("this build of torch does not bring its list of operators (torchgen) along")
+    path = Path(found.submodule_search_locations[0]) / "packaged" / "ATen" / "native" / "native_functions.yaml"
     entries = re.split(r"^- func: ", path.read_text(encoding="utf-8"), flags=re.M)[1:]
     return {entry.partition("(")[0]: entry + "\n" for entry in entries}
