@@ -36,6 +36,7 @@ from ptdiff.host import keep_freed_memory
 from ptdiff.inverse import METHODS
 from ptdiff.run import Run
 from ptdiff.sampling import start
+from ptdiff.yardstick import yardstick
 from ptdiff_cli.drawing import make_plan, scale
 from ptdiff_cli.given import model_of
 
@@ -82,7 +83,7 @@ class Shapes:
 def completions(run: Run, part: Cloud, points: int, asked: argparse.Namespace) -> dict[str, list[Cloud]]:
     """Answers of ``points`` points in the run's units, as many as there are draws."""
     plan = make_plan(run, {"solver": asked.solver, "steps": asked.steps, "guidance": scale(asked.guidance)})
-    model = model_of(run, plan, asked.weights)
+    model = model_of(run, plan, asked.weights, torch.device("cpu"))
     world = torch.from_numpy(part.astype(np.float32))
     condition = run.modality().given(run.data, world, asked.draws)
     if condition is None:
@@ -153,7 +154,7 @@ def main() -> None:
     training = run.checkpoint()
     facts = {name: value for name, value in vars(asked).items() if name not in ("run", "quick")}
     size = {name: run.config.options[name] for name in ("network", "size", "points", "observed")}
-    result = {"settings": facts, "trained": size | {"step": training.step}, **figures}
+    result = {"settings": facts, "trained": size | {"step": training.step}, **figures, "machine": yardstick()}
     print(json.dumps(result, indent=1))
     if not asked.quick:
         RESULTS.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")

@@ -112,6 +112,18 @@ def swissroll(result: dict[str, Any]) -> str:
     return "\n".join(rows)
 
 
+def machine(result: dict[str, Any]) -> str:
+    """What the figures were measured on."""
+    facts = result.get("machine")
+    if facts is None:
+        return "Machine not recorded."
+    peaks = facts.get("gemm_gflops", {})
+    reach = ", ".join(f"{peak:,.0f} in {name}" for name, peak in peaks.items())
+    gpu = "" if facts["gpu"] is None else f", {facts['gpu']}"
+    products = f"; products of matrices reach {reach} (GFLOP/s)" if reach else ""
+    return f"Machine: {facts['processor']}, {facts['instruction_set']}, {facts['cores']} cores{gpu}{products}."
+
+
 PLACES: dict[str, tuple[Path, Callable[[dict[str, Any]], str]]] = {
     "demo": (ROOT / "README.md", demo),
     "demo_400": (ROOT / "docs" / "point-clouds.md", demo),
@@ -130,7 +142,10 @@ def filled(name: str) -> tuple[Path, str]:
     result = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
     pattern = rf"(<!-- figures: {name} -->\n).*?(<!-- end -->)"
     text, count = re.subn(
-        pattern, lambda m: f"{m[1]}\n{table(result)}\n\n{m[2]}", page.read_text(encoding="utf-8"), flags=re.DOTALL
+        pattern,
+        lambda m: f"{m[1]}\n{table(result)}\n\n{machine(result)}\n\n{m[2]}",
+        page.read_text(encoding="utf-8"),
+        flags=re.DOTALL,
     )
     if count != 1:
         raise ValueError(f"{page} has {count} places for the figures of {name}")

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from ptdiff.gallery import resolution, solver_panel, variance_study
+from ptdiff.yardstick import yardstick
 
 RESULT = Path(__file__).parent / "results" / "gallery_figures.json"
 
@@ -50,7 +51,12 @@ def noise_left() -> dict[str, float]:
 
 def main() -> None:
     """Measure and write."""
-    found = {"variance_study": variance(), "solver_panel": solvers(), "resolution": noise_left()}
+    found = {
+        "variance_study": variance(),
+        "solver_panel": solvers(),
+        "resolution": noise_left(),
+        "machine": yardstick(),
+    }
     RESULT.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 

@@ -25,6 +25,7 @@ import trimesh
 from ptdiff.modality import Modality
 from ptdiff.run import Run
 from ptdiff.sampling import spread_labels
+from ptdiff.yardstick import yardstick
 from ptdiff_cli.drawing import draw_samples, make_plan, shape_of
 
 RESULTS = Path(__file__).parent / "results" / "meshes.json"
@@ -88,7 +89,7 @@ def main() -> None:
     facts = {"n": len(samples), "points": samples.shape[1]}
     size = {name: run.config.options.get(name) for name in ("network", "size", "points")}
     trained = size | {"step": run.checkpoint().step, "classes": len(run.data.classes)}
-    result = {"settings": facts, "trained": trained, "methods": found}
+    result = {"settings": facts, "trained": trained, "methods": found, "machine": yardstick()}
     print(json.dumps(result, indent=1))
     if not asked.quick:
         RESULTS.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ptdiff.yardstick import yardstick
 from ptdiff_datasets.shapes import CLASSES, dense_clouds
 from ptdiff_pointcloud.chamfer import chamfer_pairs
 from ptdiff_pointcloud.distances import all_distances
@@ -99,7 +99,7 @@ def main() -> None:
     three = [shapes(300 // part, 2048, first) for first in (0, 5000, 10000)]
     seconds, _ = timed(lambda: compare(*three))
     result[f"{threads}_threads"]["full_set_with_floor_300_of_2048_seconds"] = round(seconds, 1)
-    result["cores"] = os.cpu_count()
+    result["machine"] = yardstick()
     print(json.dumps(result, indent=1))
     if not quick:
         RESULTS.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")

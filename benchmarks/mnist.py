@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import os
 import subprocess
 import sys
 import time
@@ -31,6 +30,7 @@ from ptdiff.host import keep_freed_memory
 from ptdiff.pictures import save_image
 from ptdiff.run import Run
 from ptdiff.sampling import Plan, draw
+from ptdiff.yardstick import yardstick
 
 RESULTS = Path(__file__).parent / "results"
 RECIPES = ("mnist-cond", "mnist-ddpm")
@@ -92,12 +92,13 @@ def main() -> None:
     for name, run in runs.items():
         part(f"{name}: likelihood", lambda run=run: likelihood(run, arguments.likelihoods))  # type: ignore[misc]
     environment = {
-        "cores": os.cpu_count(),
         "threads": 1 if arguments.together else torch.get_num_threads(),
         "torch": torch.__version__,
     }
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(arguments.out, json.dumps({**found, "environment": environment}, indent=1) + "\n")
+    write_atomic(
+        arguments.out, json.dumps({**found, "environment": environment, "machine": yardstick()}, indent=1) + "\n"
+    )
     print(f"written to {arguments.out}")
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from ptdiff.run import Run
+from ptdiff.yardstick import yardstick
 from ptdiff_pointcloud.networks import Network
 
 HERE = Path(__file__).parent
@@ -50,7 +51,7 @@ def main() -> None:
         "n": arguments.n,
         "command": " ".join(["python benchmarks/pointcloud.py", *sys.argv[1:]]),
     }
-    result = {**facts, "rows": rows}
+    result = {**facts, "machine": yardstick(), "rows": rows}
     RESULTS.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     PAGE.write_text(page(result), encoding="utf-8")
 

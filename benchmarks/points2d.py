@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ptdiff.recipes import recipes
+from ptdiff.yardstick import yardstick
 
 COUNT = 2000
 TABLES = ("datasaurus", "table")
@@ -65,7 +65,7 @@ def main() -> None:
                 f"{recipe.name}: {row['seconds']:.0f} s, {sliced['value']:.4f} (floor {sliced['floor']:.4f})",
                 flush=True,
             )
-            result = {"cores": os.cpu_count(), "recipes": [rows[name] for name in sorted(rows)]}
+            result = {"machine": yardstick(), "recipes": [rows[name] for name in sorted(rows)]}
             given.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 

@@ -23,6 +23,7 @@ from ptdiff.process import PROCESSES
 from ptdiff.run import Run
 from ptdiff.sampling import Plan, draw
 from ptdiff.solvers import SOLVERS
+from ptdiff.yardstick import yardstick
 
 RESULTS = Path(__file__).parent / "results" / "processes_and_solvers.json"
 CALLS_A_STEP = {"heun": 2, "ddim": 1, "ddpm": 1, "dpm++2m": 1, "euler": 1, "midpoint": 2, "rk4": 4}
@@ -47,7 +48,7 @@ def main() -> None:
     n = largest(data.train, data.val, arguments.n)
     sets = comparison(data.train, data.val, n)
     cond = {} if sets.labels is None else {"label": sets.labels}
-    rows = []
+    rows, machine = [], yardstick()
     for process in COMPARED:
         for solver, each in CALLS_A_STEP.items():
             steps = max(2, arguments.calls // each)
@@ -72,7 +73,10 @@ def main() -> None:
             )
             checkpoint = {"modality": run.config.modality, "process": run.config.process, "step": run.checkpoint().step}
             RESULTS.write_text(
-                json.dumps({"n": n, "shape": data.shape, "trained": checkpoint, "rows": rows}, indent=1) + "\n"
+                json.dumps(
+                    {"n": n, "shape": data.shape, "trained": checkpoint, "machine": machine, "rows": rows}, indent=1
+                )
+                + "\n"
             )
 
 

@@ -24,6 +24,7 @@ import torch
 
 from ptdiff.metrics import sliced_wasserstein
 from ptdiff.run import Run
+from ptdiff.yardstick import yardstick
 
 COUNT = 10_000
 HALVES = 20
@@ -85,6 +86,7 @@ def main() -> None:
         "between_halves": halves,
         "ratio_to_mean_halves": statistics.median(row["sliced_wasserstein"] for row in rows) / halves,
         "runs": rows,
+        "machine": yardstick(),
     }
     given.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     print(f"median ratio {result['median']['ratio']:.3f}; to the mean of halves {result['ratio_to_mean_halves']:.3f}")

@@ -27,6 +27,7 @@ from ptdiff.config import Config
 from ptdiff.data import Condition
 from ptdiff.denoiser import PREDICTIONS, NetworkDenoiser
 from ptdiff.density import Density, Truncated
+from ptdiff.host import double, exact, kept_randomness
 from ptdiff.names import choose
 from ptdiff.objective import LOSSES, Denoise, Objective
 from ptdiff.oracle import clean
@@ -75,8 +76,8 @@ class Consistency(Denoise):
 
     def ends(self, level: Level, progress: float) -> tuple[Tensor, Tensor]:
         """The angles, float64 (b,), of the noisier and the cleaner end of the interval that each level falls into."""
-        angles = self.angles(self.intervals(progress)).to(level.alpha.device)
-        k = torch.bucketize(level.angle.double(), angles).clamp(1, len(angles) - 1)
+        angles = self.angles(self.intervals(progress)).to(exact(level.alpha.device))
+        k = torch.bucketize(double(level.angle), angles).clamp(1, len(angles) - 1)
         return angles[k], angles[k - 1]
 
     def density(self, density: Density, process: Process) -> Density:
@@ -116,7 +117,7 @@ class ConsistencyObjective(Objective):
         ends = self.consistency.ends(level, self.progress)
         noisy, less = (Level(torch.cos(angle).to(x0), torch.sin(angle).to(x0)) for angle in ends)
         # the random numbers that the network draws by itself are the same for both
-        with torch.random.fork_rng([x0.device] if x0.is_cuda else []):
+        with kept_randomness(x0.device):
             target = first_estimate(denoiser, _mixed(x0, eps, less), less, cond)
         residual = denoiser(_mixed(x0, eps, noisy), noisy, cond) - target
         length = (torch.tan(ends[0]) - torch.tan(ends[1])).to(x0)

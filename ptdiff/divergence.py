@@ -18,6 +18,7 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
+from ptdiff.host import double, exact
 from ptdiff.noise import Stream, mix, normal, uniform
 
 Field = Callable[[Tensor], Tensor]
@@ -67,12 +68,12 @@ class Exact:
 
     def draws(self, product: Product, directions: Tensor) -> Tensor:
         _, b, d = directions.shape
-        total = torch.zeros(b, dtype=torch.float64, device=directions.device)
+        total = torch.zeros(b, dtype=torch.float64, device=exact(directions.device))
         for first in range(0, d, self.chunk):
             rows = torch.arange(first, min(first + self.chunk, d), device=directions.device)
             basis = torch.nn.functional.one_hot(rows, d).to(directions)[:, None].expand(-1, b, -1)
             picked = rows[:, None, None].expand(-1, b, 1)
-            total = total + product(basis).gather(2, picked)[..., 0].double().sum(dim=0)
+            total = total + double(product(basis).gather(2, picked)[..., 0]).sum(dim=0)
         return total[:, None]
 
 
@@ -178,7 +179,7 @@ def _chunked(product: Product, vectors: Tensor, chunk: int) -> Tensor:
 
 def _quadratic(product: Product, vectors: Tensor, chunk: int) -> Tensor:
     """v^T J v for each of ``vectors`` (k, b, d), float64 (b, k)."""
-    return (vectors.double() * _chunked(product, vectors, chunk).double()).sum(dim=2).T
+    return (double(vectors) * double(_chunked(product, vectors, chunk))).sum(dim=2).T
 
 
 def _signs(like: Tensor, seed: int, ids: Tensor, probes: range) -> Tensor:

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from ptdiff.data import Condition
 from ptdiff.denoiser import Denoiser
+from ptdiff.host import double
 from ptdiff.inverse import Mask, Method, Observation
 from ptdiff.latent_code import drawn, read
 from ptdiff.noise import Stream, normal
@@ -97,7 +98,7 @@ def matched(first: Tensor, second: Tensor) -> Tensor:
     """
     from scipy.optimize import linear_sum_assignment
 
-    cost = torch.cdist(first.flatten(1).double(), second.flatten(1).double()).square()
+    cost = torch.cdist(double(first.flatten(1)), double(second.flatten(1))).square()
     return second[torch.from_numpy(linear_sum_assignment(cost.cpu().numpy())[1]).to(second.device)]
 
 

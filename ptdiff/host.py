@@ -9,6 +9,8 @@ import ctypes
 import os
 import platform
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +18,7 @@ from ptdiff.names import unknown
 
 if TYPE_CHECKING:
     import torch
+    from torch import Tensor
 
 
 def device(name: str = "auto") -> torch.device:
@@ -37,6 +40,37 @@ def device(name: str = "auto") -> torch.device:
         count = torch.cuda.device_count() if kind == "cuda" else 1
         raise ValueError(f"device {name}: this machine has {count} of kind {kind}, counted from 0")
     return torch.device(name)
+
+
+def count(name: str = "auto") -> int | None:
+    """How many devices a name stands for: 1 of "cuda:1", all GPUs of "cuda"; None of the CPU, which is shared."""
+    import torch
+
+    where = device(name)
+    if where.type == "cpu":
+        return None
+    return torch.cuda.device_count() if where.type == "cuda" and where.index is None else 1
+
+
+def name_of(where: torch.device) -> str:
+    """What a device is called by who made it."""
+    import torch
+
+    if where.type == "cuda":
+        return str(torch.cuda.get_device_name(where))
+    return "Apple GPU" if where.type == "mps" else processor()
+
+
+def exact(where: torch.device) -> torch.device:
+    """Where float64 is computed for tensors of a device: there, or on the CPU where it has none (mps)."""
+    import torch
+
+    return torch.device("cpu") if where.type == "mps" else where
+
+
+def double(x: Tensor) -> Tensor:
+    """``x`` in float64, on its device or, where that has none, on the CPU."""
+    return x.to(exact(x.device)).double()
 
 
 def mps() -> bool:
@@ -64,7 +98,7 @@ def facts() -> dict[str, Any]:
     """The machine in plain values, to stand beside every figure: processor, instruction set, cores, memory, GPU."""
     import torch
 
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "mps" if mps() else None
+    gpu = None if (where := device()).type == "cpu" else name_of(where)
     return {
         "processor": processor(),
         "instruction_set": instruction_set(),
@@ -131,7 +165,7 @@ def gemm_peak(dtype: torch.dtype, where: torch.device, seconds: float = 0.3) -> 
 
     size, end = 128, time.perf_counter() + seconds
     product(size)
-    best = 0.0
+    best = product(size)
     while time.perf_counter() < end:
         speed = product(size)
         best = max(best, speed)
@@ -149,6 +183,28 @@ def synchronize(where: torch.device) -> None:
         torch.cuda.synchronize(where)
     elif where.type == "mps":
         torch.mps.synchronize()
+
+
+def seed(where: torch.device, value: int) -> None:
+    """Seed the random numbers that a device draws by itself; those of the CPU are torch's default generator's."""
+    import torch
+
+    if where.type == "cuda":
+        torch.cuda.manual_seed(value)
+    elif where.type == "mps":
+        torch.mps.manual_seed(value)
+
+
+@contextmanager
+def kept_randomness(where: torch.device) -> Iterator[None]:
+    """What is drawn inside, on the CPU and on a device, is drawn again afterwards."""
+    import torch
+
+    with torch.random.fork_rng([where] if where.type == "cuda" else []):
+        before = torch.mps.get_rng_state() if where.type == "mps" else None
+        yield
+        if before is not None:
+            torch.mps.set_rng_state(before)
 
 
 def keep_freed_memory() -> None:

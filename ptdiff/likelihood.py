@@ -29,6 +29,7 @@ from ptdiff import cost
 from ptdiff.data import Condition
 from ptdiff.denoiser import Denoiser, NetworkDenoiser, check_prediction
 from ptdiff.divergence import Divergence, Hutchinson, mean_and_error, value_and_divergence
+from ptdiff.host import double, exact
 from ptdiff.latent_code import refuse
 from ptdiff.process import Flow, Level, Process
 from ptdiff.variational import prior_term
@@ -154,7 +155,7 @@ class _Flow:
     def __call__(self, u: float, y: Tensor) -> tuple[Tensor, Tensor]:
         if u == 0:
             # the limit; as f is odd in u this is exact, and no method loses its order
-            return torch.zeros_like(y), y.new_zeros(len(y), 1, dtype=torch.float64)
+            return torch.zeros_like(y), y.new_zeros(len(y), 1, dtype=torch.float64, device=exact(y.device))
         cos, sin = self._level(u)
         level = Level(y.new_tensor(cos), y.new_tensor(sin))
 
@@ -179,7 +180,7 @@ class _Flow:
 def _integrate(flow: _Flow, x: Tensor, nodes: list[float]) -> tuple[Tensor, Tensor, int]:
     """Draws of log p (b, k) at the first node, what leads from there to no noise (b,), evaluations a sample."""
     y, d, calls = x, x[0].numel(), 0
-    total = torch.zeros(len(x), 1, dtype=torch.float64, device=x.device)
+    total = torch.zeros(len(x), 1, dtype=torch.float64, device=exact(x.device))
     start_gap = total[:, 0]
     for u, end in pairwise(nodes):
         h = end - u
@@ -193,11 +194,11 @@ def _integrate(flow: _Flow, x: Tensor, nodes: list[float]) -> tuple[Tensor, Tens
         y = y + (f1 + f2 * 2 + f3 * 2 + f4) * (h / 6)
         total = total + (g1 + g2 * 2 + g3 * 2 + g4) * (h / 6)
         calls += sum(flow.calls(at, d) for at in (u, middle, middle, end))
-    prior = -0.5 * (y.double().square().reshape(len(y), -1).sum(dim=1) + d * math.log(2 * math.pi))
+    prior = -0.5 * (double(y).square().reshape(len(y), -1).sum(dim=1) + d * math.log(2 * math.pi))
     return prior[:, None] + total, start_gap, calls
 
 
 def _along_score(u: float, y: Tensor, f: Tensor) -> Tensor:
     """<f, grad log p_u(y)> (b,), from f = -tan(u) (y + grad log p_u)."""
-    y, f = y.double(), f.double()
+    y, f = double(y), double(f)
     return (-f * (f / math.tan(u) + y)).reshape(len(y), -1).sum(dim=1)

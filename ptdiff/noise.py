@@ -18,6 +18,8 @@ from enum import IntEnum
 import torch
 from torch import Tensor
 
+from ptdiff.host import exact
+
 _WORD = 0xFFFFFFFF
 _MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
 _WEYL = (0x9E3779B9, 0xBB67AE85)
@@ -86,7 +88,11 @@ def _words(seed: int, stream: Stream, ids: Tensor, step: int | Tensor, count: in
 
 
 def uniform(seed: int, stream: Stream, ids: Tensor, step: int | Tensor, shape: tuple[int, ...] = ()) -> Tensor:
-    """Uniform numbers in (0, 1), float64 (b, *shape), for the samples ``ids`` (b,) at ``step`` (a number or (b,))."""
+    """Uniform numbers in (0, 1), float64 (b, *shape), for the samples ``ids`` (b,) at ``step`` (a number or (b,)).
+
+    On the device of ``ids``, or on the CPU where that has no float64.
+    """
+    ids, step = _at_home(ids, step)
     count = math.prod(shape)
     words = _words(seed, stream, ids, step, count)[:, :count]
     return ((words.double() + 0.5) * 2.0**-32).reshape(-1, *shape)
@@ -94,10 +100,18 @@ def uniform(seed: int, stream: Stream, ids: Tensor, step: int | Tensor, shape: t
 
 def normal(seed: int, stream: Stream, ids: Tensor, step: int | Tensor, shape: tuple[int, ...]) -> Tensor:
     """Standard normal numbers, float32 (b, *shape), by Box and Muller (1958) from addressed words."""
+    where = ids.device
+    ids, step = _at_home(ids, step)
     count = math.prod(shape)
     words = _words(seed, stream, ids, step, count).reshape(len(ids), -1, 2).double()
     # both factors depend on one pair of words alone: an element keeps its number when the shape grows
     radius = torch.sqrt(-2 * torch.log((words[..., 0] + 0.5) * 2.0**-32))
     turn = words[..., 1] * (2 * math.pi * 2.0**-32)
     pair = torch.stack([radius * torch.cos(turn), radius * torch.sin(turn)], dim=-1)
-    return pair.reshape(len(ids), -1)[:, :count].float().reshape(-1, *shape)
+    return pair.reshape(len(ids), -1)[:, :count].float().reshape(-1, *shape).to(where)
+
+
+def _at_home(ids: Tensor, step: int | Tensor) -> tuple[Tensor, int | Tensor]:
+    # where float64 is: the numbers of a sample are the same on every device
+    home = exact(ids.device)
+    return ids.to(home), step.to(home) if isinstance(step, Tensor) else step

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from ptdiff.data import Condition
 from ptdiff.denoiser import Denoiser
+from ptdiff.host import exact
 from ptdiff.process import Level
 
 
@@ -32,7 +33,7 @@ def total(value: Tensor) -> Tensor:
 
     In float64: a float32 sum rounds differently alone and in a batch once threads share it.
     """
-    found = value.flatten(1).sum(dim=1, dtype=torch.float64).to(value.dtype)
+    found = value.to(exact(value.device)).flatten(1).sum(dim=1, dtype=torch.float64).to(value)
     return found.reshape(-1, *(1,) * (value.ndim - 1))
 
 

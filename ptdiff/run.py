@@ -25,7 +25,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ptdiff import registry
+from ptdiff import host, registry
 from ptdiff.checkpoint import Checkpoint, latest, write_atomic
 from ptdiff.config import Config, read, validate
 from ptdiff.data import Data
@@ -214,5 +214,6 @@ def _environment() -> dict[str, Any]:
         "python": sys.version.split()[0],
         "platform": platform.platform(),
         "cores": os.cpu_count(),
+        "machine": host.facts(),
         "packages": packages,
     }

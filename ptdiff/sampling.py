@@ -22,6 +22,7 @@ from ptdiff.data import Condition, Data
 from ptdiff.denoiser import Denoiser, NetworkDenoiser, check_prediction
 from ptdiff.grid import SPACINGS, End, Spacing, grid
 from ptdiff.guidance import CFG, GUIDANCE, Guidance
+from ptdiff.host import exact
 from ptdiff.latent_code import drawn
 from ptdiff.modality import Modality
 from ptdiff.names import choose, unknown
@@ -117,7 +118,8 @@ def start(plan: Plan, ids: Tensor, shape: tuple[int, ...]) -> Tensor:
 def noise(plan: Plan, table: Table, ids: Tensor, shape: tuple[int, ...]) -> Callable[[int], Tensor]:
     """The numbers of the table's draws for samples ``ids``."""
     if plan.noise == "path":
-        return Path(plan.seed, ids, shape).noise(table)
+        # a path is followed in float64
+        return Path(plan.seed, ids.to(exact(ids.device)), shape).noise(table)
     return lambda draw: normal(plan.seed, Stream.SOLVER, ids, draw, shape)
 
 

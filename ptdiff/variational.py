@@ -32,6 +32,7 @@ from ptdiff import cost
 from ptdiff.data import Condition
 from ptdiff.denoiser import Denoiser
 from ptdiff.divergence import mean_and_error
+from ptdiff.host import double
 from ptdiff.latent_code import refuse
 from ptdiff.noise import Stream, mix, normal
 from ptdiff.process import Level
@@ -46,7 +47,7 @@ def prior_term(x: Tensor, level: Level) -> Tensor:
 
     Its mean bounds what the prior's mismatch adds to a negative log-likelihood.
     """
-    d, square = x[0].numel(), x.double().square().reshape(len(x), -1).sum(dim=1)
+    d, square = x[0].numel(), double(x).square().reshape(len(x), -1).sum(dim=1)
     cos, sin = (float(v) / float(level.scale) for v in (level.alpha, level.sigma))
     gap: Tensor = 0.5 * cos**2 * (square - d) - d * math.log(sin)
     return gap
@@ -72,7 +73,7 @@ class Decoder:
         """L_0 elementwise, float64, for ``error`` = x_0 - D."""
         std = math.sqrt(upper) if self.std is None else self.std
         # the normal law is symmetric: on the lower tail of both signs no digits are lost
-        gap = error.double().abs() / std
+        gap = double(error).abs() / std
         if self.width is None:
             return gap.square() / 2 + math.log(std * math.sqrt(2 * math.pi))
         half = 0.5 * self.width / std
@@ -167,4 +168,4 @@ def _step(error: Tensor, s: tuple[float, float], t: tuple[float, float], varianc
     b, lower, upper = _beta(s, t)
     reverse = lower if variance == "lower" else upper
     ratio, c = lower / reverse, t[0] * b / s[1] ** 2
-    return 0.5 * (ratio - 1 - math.log(ratio) + error.double().square() * (c**2 / reverse))
+    return 0.5 * (ratio - 1 - math.log(ratio) + double(error).square() * (c**2 / reverse))

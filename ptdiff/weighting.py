@@ -178,7 +178,7 @@ class OverLogSNR:
     def factors(self, level: Level, setting: Setting) -> Factors:
         if setting.log_density is None:
             raise ValueError("this weighting divides by the density of the levels, and there is none that is known")
-        rest = torch.exp(-setting.log_density(level)).to(level.alpha.dtype)
+        rest = torch.exp(-setting.log_density(level)).to(level.alpha)
         return self.base.factors(level, setting) * Factors(0, 0, rest)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ptdiff_cli.device import Device
 from ptdiff_cli.terminal import say
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def complete(
     set_: Annotated[list[str] | None, typer.Option("--set", help="section.key=value: solver, guidance …")] = None,
     out: Annotated[Path | None, typer.Option(help="File (.npz, or a format of the data).")] = None,
     batch: Annotated[int | None, typer.Option(min=1, help="Completions at a time.")] = None,
+    device: Device = "auto",
 ) -> None:
     """Complete part of a cloud: ptdiff complete RUN part.ply -n 4.
 
@@ -74,7 +76,7 @@ def complete(
     kept = _some(part, min(held or max(1, shape[0] // 2), shape[0], len(part)), seed)
     labels = labels_of(found, before.classes[:1] * count, label)
     say(f"{len(kept)} of {len(part)} given points are held among {shape[0]}")
-    after = filled(found, plan, part, kept, shape, count, labels, method, weights, batch)
+    after = filled(found, plan, part, kept, shape, count, labels, method, weights, batch, device)
     target = out or found.path / "samples" / f"complete-{file.stem}-seed-{seed}.npz"
     write_samples(found, after, labels, target, around)
     say(f"{count} completions of {shape[0]} points: {target}")
@@ -92,6 +94,7 @@ def filled(
     method: str | None,
     weights: str | None,
     batch: int | None,
+    device: str,
 ) -> Tensor:
     """``count`` sets of ``shape`` in model units that begin with ``kept``; a model made for it is given ``part``.
 
@@ -99,6 +102,7 @@ def filled(
     """
     import torch
 
+    from ptdiff import host
     from ptdiff.data import Condition
     from ptdiff.editing import complete as completed
     from ptdiff.inverse import METHODS as ALL
@@ -107,7 +111,8 @@ def filled(
     condition = None if method is not None else run.modality().given(run.data, run.data.world(part), count)
     name = method or "replacement"
     say(f"by {name}" if condition is None else "by a model that is given them")
-    model = model_of(run, plan, weights)
+    where = host.device(device)
+    model = model_of(run, plan, weights, where)
 
     def make(ids: torch.Tensor) -> torch.Tensor:
         cond: Condition = {
@@ -116,7 +121,7 @@ def filled(
         }
         return completed(model, plan, ALL[name](), kept.to(ids.device), shape[0], ids, cond)
 
-    return in_batches(count, shape, batch, make)
+    return in_batches(count, shape, batch, where, make)
 
 
 def _frame(run: Run, given: Given, path: Path, text: str | None) -> Frame | None:

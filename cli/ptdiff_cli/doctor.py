@@ -6,11 +6,13 @@ import os
 import re
 import subprocess
 import sys
-from dataclasses import asdict, dataclass
-from typing import Annotated
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Annotated, Any
 
 import typer
 
+from ptdiff_cli.device import Device
 from ptdiff_cli.terminal import Failure, show_json
 
 DEBIAN = {
@@ -25,23 +27,45 @@ DEBIAN = {
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked at: state is ok, missing (something works less well) or broken (something needed fails)."""
+    """One thing looked at: state is ok, missing (something works less well) or broken (something needed fails).
+
+    facts: what the detail says, and more, in plain values.
+    """
 
     what: str
     state: str
     detail: str
+    facts: dict[str, Any] = field(default_factory=dict)
 
 
-def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """Look at the machine: libraries, devices, rendering, plugins."""
-    findings = [_python(), *_packages(), _torch(), _open3d(), _display(), _video(), *_plugins()]
+def doctor(
+    device: Device = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Look at the machine: libraries, rendering, plugins, and how fast it computes: about 15 seconds."""
+    findings = []
+    for finding in _looked_at(device):
+        findings.append(finding)
+        if not as_json:
+            print(f"{finding.state:8} {finding.what:18} {finding.detail}", flush=True)
     if as_json:
         show_json([asdict(finding) for finding in findings])
-    else:
-        for finding in findings:
-            print(f"{finding.state:8} {finding.what:18} {finding.detail}")
     if any(finding.state == "broken" for finding in findings):
         raise Failure("something that ptdiff needs is broken", 1)
+
+
+def _looked_at(device: str) -> Iterator[Finding]:
+    yield _python()
+    yield from _packages()
+    for look in (_open3d, _display, _video):
+        yield look()
+    yield from _plugins()
+    try:
+        from ptdiff_cli.machine import machine
+
+        yield from machine(device)
+    except (ImportError, OSError) as error:
+        yield Finding("torch", "broken", f"cannot be loaded: {error}")
 
 
 def _python() -> Finding:
@@ -67,15 +91,6 @@ def _packages() -> list[Finding]:
         except PackageNotFoundError:
             found.append(Finding(name, "broken", f"not installed: pip install {name}"))
     return found
-
-
-def _torch() -> Finding:
-    code = (
-        "import torch; print(torch.get_num_threads(), 'threads;',"
-        " torch.cuda.get_device_name() if torch.cuda.is_available() else 'no CUDA device')"
-    )
-    done = _try(code)
-    return Finding("device", "ok" if done.returncode == 0 else "broken", _last(done))
 
 
 def _open3d() -> Finding:

@@ -128,6 +128,7 @@ def draw_samples(
     count: int,
     shape: tuple[int, ...],
     *,
+    device: str = "auto",
     batch: int | None = None,
     keep: Callable[[int], bool] | None = None,
     weak: Run | None = None,
@@ -137,18 +138,19 @@ def draw_samples(
     """``count`` samples with ``labels`` (count,) or without; ``keep`` picks the steps whose states are kept.
 
     weak: a run to be guided away from (autoguidance).  weights: which of the run's, see Run.denoiser.
-    raw: without the modality's last touch.
+    raw: without the modality's last touch.  device: by name, see ptdiff.host.device.
     """
     import numpy as np
     import torch
 
+    from ptdiff import host
     from ptdiff.cost import Counted
     from ptdiff.sampling import finished, postprocessed, prepared, shown, walk
     from ptdiff.solvers import Adaptive
 
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model = Counted(run.denoiser(say, weights=weights).to(device))
-    against = None if weak is None else Counted(weak.denoiser(say).to(device))
+    where = host.device(device)
+    model = Counted(run.denoiser(say, weights=weights).to(where))
+    against = None if weak is None else Counted(weak.denoiser(say).to(where))
     denoiser = prepared(model, plan, run.data, against)
     kind = run.modality()
     if keep is not None and isinstance(plan.solver, Adaptive):
@@ -164,8 +166,8 @@ def draw_samples(
     with progress("samples") as bar:
         task = bar.add_task("sample", total=count, note="")
         for first in range(0, count, size):
-            ids = torch.arange(first, min(first + size, count), device=device)
-            cond: Condition = {} if labels is None else {"label": labels[first : first + size].to(device)}
+            ids = torch.arange(first, min(first + size, count), device=where)
+            cond: Condition = {} if labels is None else {"label": labels[first : first + size].to(where)}
             states: list[Tensor] = []
             state: State | None = None
             noisiest: tuple[float, float] | None = None

@@ -13,18 +13,19 @@ if TYPE_CHECKING:
     from ptdiff.modality import Modality
 
 
-def dry_run(config: Config, kind: Modality, data: Data) -> None:
+def dry_run(config: Config, kind: Modality, data: Data, device: str = "auto") -> None:
     """Build the model, take three training steps in memory, print shapes, parameters, operations, memory and time."""
     import torch
 
+    from ptdiff import host
     from ptdiff.denoiser import NetworkDenoiser
     from ptdiff.training.flops import operations
     from ptdiff.training.module import DiffusionModule
 
     torch.manual_seed(config.seed)
     denoiser = NetworkDenoiser(kind.backbone(data), config.prediction)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    module = DiffusionModule(denoiser, data, config).to(device)
+    where = host.device(device)
+    module = DiffusionModule(denoiser, data, config).to(where)
     optimizer = module.configure_optimizers()
     module.make_averages()
     parameters = sum(p.numel() for p in denoiser.parameters())
@@ -36,8 +37,7 @@ def dry_run(config: Config, kind: Modality, data: Data) -> None:
         losses, _ = module.losses(step, random)
         torch.autograd.backward(losses.mean())
         optimizer.step()
-        if device.type == "cuda":
-            torch.cuda.synchronize()
+        host.synchronize(where)
         seconds.append(time.perf_counter() - began)
     each = sorted(seconds)[1]
     plan = config.training
@@ -49,8 +49,8 @@ def dry_run(config: Config, kind: Modality, data: Data) -> None:
     print(f"batch            {plan.batch}")
     print(f"parameters       {parameters:,}")
     print(f"operations       {flop / 1e9:.2f} GFLOP a step, forward and backward")
-    print(f"memory           {state / 2**20:.1f} MiB for weights, gradients, moments, averages; {_peak(device)} in all")
-    print(f"one step         {each * 1e3:.0f} ms on {_where(device)}")
+    print(f"memory           {state / 2**20:.1f} MiB for weights, gradients, moments, averages; {_peak(where)} in all")
+    print(f"one step         {each * 1e3:.0f} ms on {_where(where)}")
     if plan.minutes is not None:
         print(f"training         at most {plan.minutes:g} min, about {plan.minutes * 60 / each:,.0f} steps")
     if plan.steps is not None:
@@ -60,14 +60,16 @@ def dry_run(config: Config, kind: Modality, data: Data) -> None:
 def _where(device: torch.device) -> str:
     import torch
 
-    return torch.cuda.get_device_name() if device.type == "cuda" else f"{torch.get_num_threads()} threads"
+    from ptdiff import host
+
+    return f"{torch.get_num_threads()} threads" if device.type == "cpu" else host.name_of(device)
 
 
 def _peak(device: torch.device) -> str:
     import torch
 
     if device.type == "cuda":
-        return f"{torch.cuda.max_memory_allocated() / 2**30:.1f} GiB"
+        return f"{torch.cuda.max_memory_allocated(device) / 2**30:.1f} GiB"
     try:
         import resource
     except ImportError:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ptdiff_cli.device import Device
 from ptdiff_cli.terminal import say
 
 
@@ -33,10 +34,12 @@ def edit(
     set_: Annotated[list[str] | None, typer.Option("--set", help="section.key=value: solver, guidance …")] = None,
     out: Annotated[Path | None, typer.Option(help="File (.npz, or a format of the data).")] = None,
     batch: Annotated[int | None, typer.Option(min=1, help="Samples at a time.")] = None,
+    device: Device = "auto",
 ) -> None:
     """Vary samples: ptdiff edit RUN samples.npz --strength 0.5."""
     import torch
 
+    from ptdiff import host
     from ptdiff.data import Condition
     from ptdiff.editing import edit as edited
     from ptdiff.run import Run
@@ -52,13 +55,14 @@ def edit(
     labels = labels_of(found, before.classes[:count], label)
     if labels is not None:
         labels = labels.repeat_interleave(variants)
-    model = model_of(found, plan, weights)
+    where = host.device(device)
+    model = model_of(found, plan, weights, where)
 
     def make(ids: torch.Tensor) -> torch.Tensor:
         cond: Condition = {} if labels is None else {"label": labels.to(ids.device)[ids]}
         return edited(model, plan, x0.to(ids.device)[ids], strength, ids, cond)
 
-    after = in_batches(len(x0), tuple(x0.shape[1:]), batch, make)
+    after = in_batches(len(x0), tuple(x0.shape[1:]), batch, where, make)
     target = out or found.path / "samples" / f"edit-{file.stem}-{strength:g}-seed-{seed}.npz"
     write_samples(found, after, labels, target, frame)
     moved = found.data.world(after) - found.data.world(x0)

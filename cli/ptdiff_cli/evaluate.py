@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ptdiff_cli.device import Device
 from ptdiff_cli.terminal import BAD_DATA, Failure, bad_data, counter, progress, say, show_json, show_table
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ def evaluate(
         list[str] | None, typer.Option("--set", help="section.key=value: solver, process, guidance …")
     ] = None,
     batch: Annotated[int | None, typer.Option(min=1, help="Samples at a time.")] = None,
+    device: Device = "auto",
     report: Annotated[Path | None, typer.Option(help="Write a page with all there is to see: report.html.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -63,7 +65,7 @@ def evaluate(
 
     import torch
 
-    from ptdiff import registry
+    from ptdiff import host, registry
     from ptdiff.checkpoint import write_atomic
     from ptdiff.data import unaugmented
     from ptdiff.evaluation import comparison, largest
@@ -116,7 +118,7 @@ def evaluate(
         sets = comparison(training, target, n, seed, match=same_classes)
     labels = sets.labels if same_classes else spread_labels(torch.arange(n), len(found.data.classes)).get("label")
     asked = labels if found.data.classes else None
-    drawn = draw_samples(found, plan, asked, n, shape, batch=batch, weights=weights, raw=raw)
+    drawn = draw_samples(found, plan, asked, n, shape, device=device, batch=batch, weights=weights, raw=raw)
     say(f"comparing {n} samples with {n} of the {split} split")
     generated = torch.from_numpy(drawn.samples)
     with progress("pairs") as bar:
@@ -146,6 +148,7 @@ def evaluate(
         },
         "weights": weights,
         "step": found.checkpoint().step,
+        "machine": host.facts(),
     }
     write_atomic(found.path / "eval.json", dumps(result, indent=1) + "\n")
     if report is not None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ptdiff_cli.device import Device
 from ptdiff_cli.terminal import progress, say, show_json, show_table
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def gallery(
     set_: Annotated[list[str] | None, typer.Option("--set", help="section.key=value: solver, process …")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of samples and noise.")] = 0,
     fps: Annotated[float, typer.Option(min=1, max=50, help="Frames a second of a film.")] = 15.0,
+    device: Device = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print the list as JSON.")] = False,
 ) -> None:
     """List the pictures, or draw: ptdiff gallery reverse RUN --out reverse.png."""
@@ -67,7 +69,7 @@ def gallery(
     if not everything and out is not None:
         _check(out, animated=_moves(pictures[name]))
     over = {"solver": solver, "steps": steps, "process": process, "guidance": scale(guidance)}
-    subject = _subject(found, over, set_, seed, weights)
+    subject = _subject(found, over, set_, seed, weights, device)
     subject = dataclasses.replace(subject, count=count, at=subject.at if at is None else _times(at))
     if everything:
         _draw_all(subject, pictures, out or folder / "gallery", fps)
@@ -76,7 +78,9 @@ def gallery(
     _save(out or folder / "gallery" / f"{name}{_suffix(picture)}", picture, fps)
 
 
-def _subject(run: Run, over: Mapping[str, Any], settings: list[str] | None, seed: int, weights: str | None) -> Subject:
+def _subject(
+    run: Run, over: Mapping[str, Any], settings: list[str] | None, seed: int, weights: str | None, device: str
+) -> Subject:
     from ptdiff.gallery.subject import Subject
     from ptdiff_cli.drawing import make_plan
 
@@ -87,7 +91,7 @@ def _subject(run: Run, over: Mapping[str, Any], settings: list[str] | None, seed
         # most pictures need none
         say(f"without the data, which cannot be read: {error}")
         data = None
-    return Subject.of(run, plan, data=data, weights=weights, warn=say)
+    return Subject.of(run, plan, data=data, weights=weights, device=device, warn=say)
 
 
 def _draw_all(subject: Subject, pictures: OfRun, folder: Path, fps: float) -> None:

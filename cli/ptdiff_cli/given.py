@@ -12,6 +12,7 @@ from ptdiff_cli.terminal import BAD_DATA, Failure, bad_data, progress, say
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+    import torch
     from torch import Tensor
 
     from ptdiff.data import Data
@@ -142,30 +143,28 @@ def labels_of(run: Run, classes: list[str], label: str | None) -> Tensor | None:
     return torch.tensor([known.get(name, -1) for name in classes])
 
 
-def model_of(run: Run, plan: Plan, weights: str | None) -> Denoiser:
-    """The run's denoiser, guided and limited as the plan says, on the machine's device."""
-    import torch
-
+def model_of(run: Run, plan: Plan, weights: str | None, where: torch.device) -> Denoiser:
+    """The run's denoiser, guided and limited as the plan says, on a device."""
     from ptdiff.sampling import prepared
 
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model = run.denoiser(say, weights=weights).to(device).requires_grad_(False)
+    model = run.denoiser(say, weights=weights).to(where).requires_grad_(False)
     return prepared(model, plan, run.data)
 
 
-def in_batches(count: int, shape: tuple[int, ...], batch: int | None, make: Callable[[Tensor], Tensor]) -> Tensor:
-    """What ``make`` makes of the ids 0 … count - 1, some at a time, on the CPU."""
+def in_batches(
+    count: int, shape: tuple[int, ...], batch: int | None, where: torch.device, make: Callable[[Tensor], Tensor]
+) -> Tensor:
+    """What ``make`` makes, on a device, of the ids 0 … count - 1, some at a time; on the CPU."""
     import math
 
     import torch
 
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     size = batch or max(1, min(count, 2**18 // max(1, math.prod(shape))))
     out = []
     with progress("samples") as bar:
         task = bar.add_task("sample", total=count, note="")
         for first in range(0, count, size):
-            ids = torch.arange(first, min(first + size, count), device=device)
+            ids = torch.arange(first, min(first + size, count), device=where)
             out.append(make(ids).cpu())
             bar.update(task, advance=len(ids))
     return torch.cat(out)

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ptdiff_cli.device import Device
 from ptdiff_cli.terminal import say
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
     from ptdiff.denoiser import Denoiser
@@ -37,6 +39,7 @@ def interpolate(
     set_: Annotated[list[str] | None, typer.Option("--set", help="section.key=value: solver, guidance …")] = None,
     out: Annotated[Path | None, typer.Option(help="File (.npz, or a format of the data).")] = None,
     batch: Annotated[int | None, typer.Option(min=1, help="Samples at a time.")] = None,
+    device: Device = "auto",
 ) -> None:
     """Pass from one sample to another: ptdiff interpolate RUN --from 0 --to 5.
 
@@ -45,6 +48,7 @@ def interpolate(
     """
     import torch
 
+    from ptdiff import host
     from ptdiff.data import Condition
     from ptdiff.editing import between, denoised, matched
     from ptdiff.run import Run
@@ -61,9 +65,12 @@ def interpolate(
     given = {"solver": solver, "steps": steps, "process": process, "spacing": spacing, "guidance": scale(guidance)}
     plan = make_plan(found, given, set_, seed)
     _without_noise(plan)
-    model = model_of(found, plan, weights)
+    where = host.device(device)
+    model = model_of(found, plan, weights, where)
     ends, labels, codes = (
-        _of_files(found, plan, model, files, label) if files else _drawn(found, plan, model, (from_, to), label, points)
+        _of_files(found, plan, model, files, label, where)
+        if files
+        else _drawn(found, plan, model, (from_, to), label, points, where)
     )
     first, second = ends
     if found.data.unordered:
@@ -80,7 +87,7 @@ def interpolate(
             cond = {**cond, "code": codes[0] * (1 - share) + codes[1] * share}
         return denoised(model, plan, path.to(ids.device)[ids], plan.levels(), ids, cond)
 
-    after = in_batches(frames, tuple(first.shape), batch, make)
+    after = in_batches(frames, tuple(first.shape), batch, where, make)
     target = out or found.path / "samples" / f"interpolate-{from_}-{to}-seed-{seed}.npz"
     write_samples(found, after, known, target)
     say(f"{frames} samples of shape {tuple(first.shape)}: {target}")
@@ -96,7 +103,13 @@ def _without_noise(plan: Plan) -> None:
 
 
 def _drawn(
-    run: Run, plan: Plan, model: Denoiser, numbers: tuple[int, int], label: str | None, points: int | None
+    run: Run,
+    plan: Plan,
+    model: Denoiser,
+    numbers: tuple[int, int],
+    label: str | None,
+    points: int | None,
+    where: torch.device,
 ) -> tuple[Tensor, Tensor | None, Tensor | None]:
     """The noises of two samples of ``ptdiff sample``, their classes, and their codes where they have such."""
     import torch
@@ -109,14 +122,13 @@ def _drawn(
     labels = spread_labels(ids, len(run.data.classes)).get("label")
     if label is not None:
         labels = None if label == "none" else torch.full((2,), label_of(run, label))
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    cond = {} if labels is None else {"label": labels.to(device)}
-    codes = drawn(model, cond, plan.seed, ids.to(device))
+    cond = {} if labels is None else {"label": labels.to(where)}
+    codes = drawn(model, cond, plan.seed, ids.to(where))
     return start(plan, ids, shape_of(run, points)), labels, codes.get("code")
 
 
 def _of_files(
-    run: Run, plan: Plan, model: Denoiser, files: list[Path], label: str | None
+    run: Run, plan: Plan, model: Denoiser, files: list[Path], label: str | None, where: torch.device
 ) -> tuple[Tensor, Tensor | None, Tensor | None]:
     """The noises of the first samples of two files, their classes, and their codes where the model reads such."""
     import torch
@@ -132,9 +144,8 @@ def _of_files(
         say(f"the clouds have {len(x0[0][0])} and {len(x0[1][0])} points: the first {few} of each are taken")
         x0 = [one[:, :few] for one in x0]
     labels = labels_of(run, [one.classes[0] for one in both], label)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    clean = torch.cat(x0).to(device)
-    cond = read(model, clean, {} if labels is None else {"label": labels.to(device)})
+    clean = torch.cat(x0).to(where)
+    cond = read(model, clean, {} if labels is None else {"label": labels.to(where)})
     return encode(model, plan, clean, cond), labels, cond.get("code")
 
 

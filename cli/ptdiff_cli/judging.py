@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ptdiff.modality import Modality
 
 
-def measure_trial(path: Path, metric: str | None) -> tuple[str, float]:
+def measure_trial(path: Path, metric: str | None, device: str = "auto") -> tuple[str, float]:
     """The figure that is compared: the best validation loss, the last loss, or one of 'ptdiff eval'."""
     from ptdiff.comparison import summary
     from ptdiff.names import unknown
@@ -32,7 +32,7 @@ def measure_trial(path: Path, metric: str | None) -> tuple[str, float]:
     if metric not in found.figures:
         # the table of each trial is for people
         with redirect_stdout(sys.stderr):
-            evaluate(path)
+            evaluate(path, device=device)
     figures = summary(path).figures
     if metric not in figures:
         raise unknown("metric", metric, [*losses, *figures])

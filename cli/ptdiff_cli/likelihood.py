@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ptdiff_cli.device import Device
 from ptdiff_cli.terminal import BAD_DATA, Failure, bad_data, progress, say, show_json, show_table
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ def likelihood(
     unconditional: Annotated[bool, typer.Option("--unconditional", help="Do not tell the network the class.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Which samples, and which probes.")] = 0,
     batch: Annotated[int | None, typer.Option(min=1, help="Samples at a time.")] = None,
+    device: Device = "auto",
     out: Annotated[Path | None, typer.Option(help="File (.npz) for the values of every sample.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -81,7 +83,7 @@ def likelihood(
     width, shape, size = own.bin_width, tuple(x.shape[1:]), x[0].numel()
     if width is not None:
         x = dequantize(x, width, seed, ids)
-    model_units = _measure(found, x, cond, path, kind, seed, ids, batch, weights)
+    model_units = _measure(found, x, cond, path, kind, seed, ids, batch, weights, device)
     if not torch.isfinite(model_units.nats).all():
         raise ValueError("the likelihoods are not finite: try more steps, or a larger --sigma-min")
     nats = world_nats(model_units.nats, found.data, shape)
@@ -150,14 +152,16 @@ def _measure(
     ids: Tensor,
     batch: int | None,
     weights: str | None,
+    device: str,
 ) -> LogLikelihood:
     """Log-likelihoods of x (n, …), world units, in model units and on the CPU."""
     import torch
 
+    from ptdiff import host
     from ptdiff.likelihood import LogLikelihood, log_likelihood
 
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model = run.denoiser(say, weights=weights).to(device).requires_grad_(False)
+    where = host.device(device)
+    model = run.denoiser(say, weights=weights).to(where).requires_grad_(False)
     size = x[0].numel()
     say(f"{len(x)} samples, {path.calls * (1 + kind.products(size)):,} evaluations of the network each")
     z = run.data.normalize(x)
@@ -167,12 +171,13 @@ def _measure(
         task = bar.add_task("likelihood", total=len(x), note="")
         for first in range(0, len(x), rows):
             some = slice(first, first + rows)
-            given = {name: value[some].to(device) for name, value in cond.items()}
-            where = ids[some].to(device)
+            given = {name: value[some].to(where) for name, value in cond.items()}
             parts.append(
-                log_likelihood(model, z[some].to(device), given, path=path, divergence=kind, seed=seed, ids=where)
+                log_likelihood(
+                    model, z[some].to(where), given, path=path, divergence=kind, seed=seed, ids=ids[some].to(where)
+                )
             )
-            bar.update(task, advance=len(where))
+            bar.update(task, advance=len(z[some]))
     names = ("nats", "standard_error", "step_error", "start_gap", "prior_gap")
     whole = {name: torch.cat([getattr(part, name) for part in parts]).cpu() for name in names}
     return LogLikelihood(**whole, sigma_min=path.lowest, calls=parts[0].calls)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ptdiff_cli.device import Device
 from ptdiff_cli.terminal import BAD_DATA, Failure, bad_data, progress, say, show_json
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ def mesh(
         int | None, typer.Option(help="Of a run: points of each cloud, from which surfaces are made.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of a run: sample i depends on (seed, i) alone.")] = 0,
+    device: Device = "auto",
     modality: Annotated[
         str, typer.Option("-m", "--modality", help="Kind of data, where the file does not say.")
     ] = "pointcloud",
@@ -51,7 +53,7 @@ def mesh(
     if method is not None and method not in ways:
         raise unknown("way to make a mesh", method, ways)
     if given is None:
-        given = _drawn(path, count or 4, points, seed)
+        given = _drawn(path, count or 4, points, seed, device)
     folder = out or (
         path / "samples" / f"meshes-seed-{seed}" if path.is_dir() else path.with_name(f"{path.stem}-meshes")
     )
@@ -92,7 +94,7 @@ def _one(kind: Modality, sample: Any, method: str | None, target: Path) -> dict[
     return {"file": str(target), **facts}
 
 
-def _drawn(path: Path, count: int, points: int | None, seed: int) -> Given:
+def _drawn(path: Path, count: int, points: int | None, seed: int, device: str) -> Given:
     import torch
 
     from ptdiff.run import Run
@@ -102,7 +104,7 @@ def _drawn(path: Path, count: int, points: int | None, seed: int) -> Given:
 
     run = Run.open(path)
     labels = spread_labels(torch.arange(count), len(run.data.classes)).get("label")
-    drawn = draw_samples(run, make_plan(run, {}, None, seed), labels, count, shape_of(run, points))
+    drawn = draw_samples(run, make_plan(run, {}, None, seed), labels, count, shape_of(run, points), device=device)
     names = titles(run, drawn.labels) or [""] * count
     return Given(drawn.samples, names, run.config.modality, run.config.options)
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ptdiff_cli.device import Device
 from ptdiff_cli.terminal import say, show_table
 
 
@@ -24,11 +25,13 @@ def optimize(
     seed: Annotated[int, typer.Option(min=0, help="Seed of the samples.")] = 0,
     set_: Annotated[list[str] | None, typer.Option("--set", help="section.key=value: solver, process …")] = None,
     out: Annotated[Path | None, typer.Option(help="File (.yaml); default in the run's folder grids.")] = None,
+    device: Device = "auto",
 ) -> None:
     """Find the time grid for few steps: ptdiff optimize RUN --steps 8, then ptdiff sample RUN --spacing FILE."""
     import torch
     import yaml
 
+    from ptdiff import host
     from ptdiff.checkpoint import write_atomic
     from ptdiff.cost import Counted
     from ptdiff.grid import grid
@@ -46,12 +49,12 @@ def optimize(
     if isinstance(plan.solver, Adaptive):
         raise ValueError("an adaptive solver chooses its own steps: there is no grid to optimize")
     shape = shape_of(found, points)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model = Counted(found.denoiser(say).to(device))
+    where = host.device(device)
+    model = Counted(found.denoiser(say).to(where))
     denoiser = prepared(model, plan, found.data)
 
     def batch(first: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        ids = torch.arange(first, first + count, device=device)
+        ids = torch.arange(first, first + count, device=where)
         return normal(seed, Stream.START, ids, 0, shape), dict(spread_labels(ids, len(found.data.classes)))
 
     noise, cond = batch(0)

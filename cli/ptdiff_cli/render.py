@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol, runtime_checkable
 
 import typer
 
+from ptdiff_cli.device import Device
 from ptdiff_cli.terminal import BAD_DATA, Failure, say
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def render(
     guidance: Annotated[float | None, typer.Option(min=0, help="Of a run: classifier-free guidance.")] = None,
     weights: Annotated[str | None, typer.Option(help="Of a run: raw, ema, ema-1, best, or a relative width.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Of a run: sample i depends on (seed, i) alone.")] = None,
+    device: Device = "auto",
 ) -> None:
     """Draw samples: ptdiff render samples.npz --out samples.png.
 
@@ -60,7 +62,9 @@ def render(
     given = {"solver": solver, "steps": steps, "process": process, "spacing": spacing, "guidance": scale(guidance)}
     drawing = {**given, "--points": points, "--weights": weights, "--seed": seed}
     if path.is_dir():
-        shown = _from_run(path, count, given, points, weights, seed or 0, suffix in ANIMATIONS and not turntable)
+        shown = _from_run(
+            path, count, given, points, weights, seed or 0, device, suffix in ANIMATIONS and not turntable
+        )
     elif any(value is not None for value in drawing.values()):
         names = ", ".join(f"--{name.lstrip('-')}" for name, value in drawing.items() if value is not None)
         raise ValueError(f"{names}: for samples that are drawn from a run, and {path} is a file")
@@ -158,6 +162,7 @@ def _from_run(
     points: int | None,
     weights: str | None,
     seed: int,
+    device: str,
     states: bool,
 ) -> _Shown:
     import torch
@@ -172,7 +177,8 @@ def _from_run(
     count, states = count or draw.many, states and not isinstance(draw, Played)
     labels = spread_labels(torch.arange(count), len(run.data.classes)).get("label")
     plan, shape = make_plan(run, given, None, seed), shape_of(run, points)
-    drawn = draw_samples(run, plan, labels, count, shape, weights=weights, keep=(lambda step: True) if states else None)
+    keep = (lambda step: True) if states else None
+    drawn = draw_samples(run, plan, labels, count, shape, device=device, weights=weights, keep=keep)
     return _Shown(drawn.samples, titles(run, drawn.labels), kind, drawn.labels.tolist(), drawn.trajectory)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ptdiff_cli.device import Device
 from ptdiff_cli.terminal import BAD_DATA, Failure
 from ptdiff_cli.train import (
     Compile,
@@ -36,6 +37,7 @@ def resume(
     compile_: Compile = False,
     logger: Logger = None,
     threads: Threads = None,
+    device: Device = "auto",
 ) -> None:
     """Go on with a run from its last checkpoint, to the end of its configuration."""
     from ptdiff.run import Run
@@ -43,7 +45,7 @@ def resume(
 
     found = Run.open(run)
     check_loggers(logger or [])
-    hardware = make_hardware(devices, nodes, strategy, compile_, found.config.training.batch)
+    hardware = make_hardware(device, devices, nodes, strategy, compile_, found.config.training.batch)
     if threads is not None:
         # for this time only: the run's own number stays in its config.yaml
         plan = found.config.training.model_copy(update={"threads": threads})

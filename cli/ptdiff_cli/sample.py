@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ptdiff_cli.device import Device
 from ptdiff_cli.terminal import say
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def sample(
         str | None, typer.Option("--format", help="npz; csv and the like of points; one file a sample: ply, png …")
     ] = None,
     batch: Annotated[int | None, typer.Option(min=1, help="Samples at a time; changes speed and last digits.")] = None,
+    device: Device = "auto",
 ) -> None:
     """Draw samples: ptdiff sample RUN -n 16 --out samples.npz."""
     import torch
@@ -80,6 +82,7 @@ def sample(
         labels,
         count,
         shape,
+        device=device,
         batch=batch,
         keep=(lambda step: True) if trajectory else None,
         weak=other,

@@ -33,7 +33,13 @@ Resolve = Callable[[dict[str, Any]], "tuple[Config, Modality]"]
 
 
 def run_sweep(
-    file: Path, out: Path | None, resolve: Resolve, compile: bool, loggers: list[str], dry_run: bool = False
+    file: Path,
+    out: Path | None,
+    resolve: Resolve,
+    compile: bool,
+    device: str,
+    loggers: list[str],
+    dry_run: bool = False,
 ) -> None:
     """Train all trials of a set that are not done yet; a trial that fails does not end the set."""
     from ptdiff.checkpoint import write_atomic
@@ -63,7 +69,7 @@ def run_sweep(
         if number not in done:
             say(f"trial {number + 1} of {plan.trials}: {_words(settings)}")
             path = folder / f"trial-{number:03d}"
-            value, problem = _trial(path, partial(resolve, nested(settings)), reading, compile, loggers, plan)
+            value, problem = _trial(path, partial(resolve, nested(settings)), reading, compile, device, loggers, plan)
             done[number] = {"trial": number, "settings": settings, "value": value, "problem": problem}
             write_atomic(folder / "trials.jsonl", "".join(json.dumps(line) + "\n" for line in done.values()))
             if problem:
@@ -92,6 +98,7 @@ def _trial(
     resolve: Callable[[], tuple[Config, Modality]],
     reading: _Reading,
     compile: bool,
+    device: str,
     loggers: list[str],
     plan: Sweep,
 ) -> tuple[float | None, str | None]:
@@ -107,14 +114,14 @@ def _trial(
     if begun and Run.open(path).config.to_yaml() != config.to_yaml():
         raise ValueError(f"{path} was begun with other settings than it has now: choose another --out")
     try:
-        hardware = make_hardware(1, 1, "auto", compile, config.training.batch)
+        hardware = make_hardware(device, 1, 1, "auto", compile, config.training.batch)
         data = reading.of(kind)
         if begun:
             go_on(Run.open(path), kind, data, hardware, loggers)
         else:
             check_trainable(config, kind, data, loggers)
             begin(path, config, kind, data, hardware, loggers)
-        metric, value = measure_trial(path, plan.metric)
+        metric, value = measure_trial(path, plan.metric, device)
         say(f"{metric} {value:.4g}")
         return value, None
     except UnknownName:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from ptdiff_cli.configuration import resolve
+from ptdiff_cli.device import Device
 from ptdiff_cli.terminal import DIVERGED, Failure, bad_data, say
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ def train(
     compile_: Compile = False,
     logger: Logger = None,
     threads: Threads = None,
+    device: Device = "auto",
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Build everything, print what it costs, write nothing.")
     ] = False,
@@ -78,17 +80,18 @@ def train(
 
         if devices * nodes > 1:
             raise ValueError("--sweep trains one run after the other, each on one device")
-        run_sweep(sweep, out, lambda settings: resolve_with(merged(over, settings)), compile_, logger or [], dry_run)
+        trials = partial(run_sweep, sweep, out, lambda settings: resolve_with(merged(over, settings)))
+        trials(compile_, device, logger or [], dry_run)
         return
     resolved, kind = resolve_with(over)
     read = read_data(kind)
     if dry_run:
         from ptdiff_cli.dry_run import dry_run as rehearse
 
-        rehearse(resolved, kind, read)
+        rehearse(resolved, kind, read, device)
         return
     check_trainable(resolved, kind, read, logger or [])
-    hardware = make_hardware(devices, nodes, strategy, compile_, resolved.training.batch)
+    hardware = make_hardware(device, devices, nodes, strategy, compile_, resolved.training.batch)
     begin(run_path(out, resolved.modality), resolved, kind, read, hardware, logger or [])
 
 
@@ -114,7 +117,7 @@ def begin(path: Path, config: Config, kind: Modality, data: Data, hardware: Hard
     if first:
         # on further ranks, fit waits for what the first one settles
         run = Run.create(path, config, data)
-        chosen = paced(config, kind, data, host.device(), hardware.devices)
+        chosen = paced(config, kind, data, host.device(hardware.device), hardware.devices)
         for line in chosen.lines:
             say(line)
         run = run.settled(chosen.config, chosen.settled.facts())
@@ -130,17 +133,17 @@ def run_path(out: Path | None, name: str) -> Path:
     return Path(os.environ["PTDIFF_RUN"])
 
 
-def make_hardware(devices: int, nodes: int, strategy: str, compile: bool, batch: int) -> Hardware:
+def make_hardware(device: str, devices: int, nodes: int, strategy: str, compile: bool, batch: int) -> Hardware:
     """Where training runs; ValueError for more devices than there are, or than samples in a batch."""
-    import torch
-
+    from ptdiff import host
     from ptdiff.training.fit import Hardware
 
-    if torch.cuda.is_available() and devices > torch.cuda.device_count():
-        raise ValueError(f"--devices {devices}: this machine has {torch.cuda.device_count()}")
+    there = host.count(device)
+    if there is not None and devices > there:
+        raise ValueError(f"--devices {devices}: --device {device} is {there} here")
     if devices * nodes > batch:
         raise ValueError(f"a batch of {batch} cannot be shared by {devices * nodes} devices")
-    return Hardware(devices, nodes, strategy, compile)
+    return Hardware(devices, nodes, strategy, compile, device)
 
 
 def read_data(kind: Modality) -> Data:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ptdiff_cli.device import Device
 from ptdiff_cli.terminal import say
 
 
@@ -28,6 +29,7 @@ def upsample(
     set_: Annotated[list[str] | None, typer.Option("--set", help="section.key=value: solver, guidance …")] = None,
     out: Annotated[Path | None, typer.Option(help="File (.npz, or a format of the data).")] = None,
     batch: Annotated[int | None, typer.Option(min=1, help="Results at a time.")] = None,
+    device: Device = "auto",
 ) -> None:
     """Add points to a cloud: ptdiff upsample RUN scan.ply --points 4096.
 
@@ -52,7 +54,7 @@ def upsample(
     if len(cloud) >= points:
         raise ValueError(f"--points {points}: {file} has {len(cloud)} points already")
     labels = labels_of(found, before.classes[:1] * count, label)
-    after = filled(found, plan, cloud, cloud, shape_of(found, points), count, labels, method, weights, batch)
+    after = filled(found, plan, cloud, cloud, shape_of(found, points), count, labels, method, weights, batch, device)
     target = out or found.path / "samples" / f"upsample-{file.stem}-seed-{seed}.npz"
     write_samples(found, after, labels, target, frame)
     say(f"{count} cloud{'s' * (count > 1)} of {points} points, the first {len(cloud)} of them given: {target}")

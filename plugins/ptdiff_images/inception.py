@@ -11,16 +11,18 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from ptdiff import host
 from ptdiff.modality import Progress, Unsupported
 
 _BLOCK = 50
 _NEEDED = "protocol inception needs the package torch-fidelity (pip install 'ptdiff[inception]') and its weights"
 
 
-def inception() -> Callable[[Tensor, Progress | None], Tensor]:
+def inception(device: str = "auto") -> Callable[[Tensor, Progress | None], Tensor]:
     """What gives features (n, 2048), float64, of images (n, 1 or 3, height, width) in [0, 1].
 
-    Unsupported where the package is missing or its weights cannot be downloaded.
+    device: by name, see ptdiff.host.device.  Unsupported where the package is missing or its weights cannot be
+    downloaded.
     """
     from torchmetrics.image.fid import FrechetInceptionDistance
 
@@ -30,15 +32,15 @@ def inception() -> Callable[[Tensor, Progress | None], Tensor]:
         raise Unsupported(f"{_NEEDED}; protocol lenet needs neither") from error
     except OSError as error:
         raise Unsupported(f"{_NEEDED}, which cannot be downloaded ({error}); protocol lenet needs neither") from error
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    network = network.to(device).eval()
+    where = host.device(device)
+    network = network.to(where).eval()
 
     @torch.inference_mode()
     def features(images: Tensor, progress: Progress | None = None) -> Tensor:
         found: list[Tensor] = []
         for part in torch.split(images, _BLOCK):
             bytes_ = (part.clamp(0, 1) * 255).round().to(torch.uint8).expand(-1, 3, -1, -1)
-            found.append(network(bytes_.to(device)).cpu().double())
+            found.append(network(bytes_.to(where)).cpu().double())
             if progress is not None:
                 progress(sum(map(len, found)), len(images))
         return torch.cat(found)

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ptdiff import host
 from ptdiff.modality import Progress
 from ptdiff_pointcloud import bounds, emd
 from ptdiff_pointcloud.chamfer import chamfer_pairs
@@ -76,7 +77,7 @@ def all_distances(
     cache: a folder that keeps the matrix, finished or not.
     """
     distance, other = DISTANCES[kind], x if y is None else y
-    device = torch.device("cuda" if distance.card and torch.cuda.is_available() else "cpu")
+    device = host.exact(host.device()) if distance.card else torch.device("cpu")
     left = x.to(device)
     bound = distance.bound(x, other) if nearest and distance.bound is not None else None
     kept = None

@@ -46,4 +46,4 @@ class Tree:
 
 def trees_of(clouds: Tensor) -> Sequence[Tree]:
     """A tree of each cloud (k, n, 3)."""
-    return spread(Tree, clouds.double().cpu().numpy())
+    return spread(Tree, clouds.cpu().double().numpy())

@@ -76,7 +76,7 @@ def _in_plane(subject: Subject) -> None:
 
 
 def _histogram(axes: Axes, points: Tensor, reach: float, bins: int = 80, alpha: float = 1.0) -> None:
-    x, y = points.double().cpu().numpy().T
+    x, y = points.cpu().double().numpy().T
     heat = axes.hist2d(x, y, bins=bins, range=[[-reach, reach]] * 2, cmap=density_map(), alpha=alpha)[0]
     # a few crowded cells must not leave the others white
     filled = torch.from_numpy(heat[heat > 0])
@@ -152,7 +152,7 @@ def exact_nll(subject: Subject) -> Callable[[Tensor], Tensor] | None:
     """x (n, 2) in world units to -log p of the distribution itself, float64 (n,); None where there is no formula."""
     kind: Points2D = subject.kind  # type: ignore[assignment]
     density = toy_of(kind.data, kind.noise).density if kind.data in TOYS else None
-    return None if density is None else lambda x: -torch.from_numpy(density.log_density(x.double().cpu().numpy()))
+    return None if density is None else lambda x: -torch.from_numpy(density.log_density(x.cpu().double().numpy()))
 
 
 @picture(3.9)

@@ -24,6 +24,7 @@ from ptdiff.data import Condition
 from ptdiff.gallery.strips import noisy
 from ptdiff.gallery.style import COLORS, FAINT, picture
 from ptdiff.gallery.subject import Subject
+from ptdiff.host import double
 from ptdiff.modality import Unsupported
 from ptdiff.process import Level
 from ptdiff.training.regret import is_small_and_fixed, posterior_mean
@@ -130,7 +131,7 @@ def _points(subject: Subject, x0: Tensor) -> list[tuple[Level, Tensor]]:
 
 
 def _loss(estimate: Tensor, x0: Tensor, level: Level) -> float:
-    return float((estimate - x0).double().square().mean() / level.sigma.double().square())
+    return float(double(estimate - x0).square().mean() / double(level.sigma).square())
 
 
 @torch.inference_mode()

@@ -15,6 +15,7 @@ from torch import Tensor
 from ptdiff.data import Condition
 from ptdiff.gallery.page import page
 from ptdiff.gallery.subject import Subject
+from ptdiff.host import exact
 from ptdiff.modality import Unsupported
 from ptdiff.noise import Stream, normal
 from ptdiff.pictures import Picture
@@ -75,7 +76,7 @@ def passed(subject: Subject) -> list[float]:
 
 def levels(subject: Subject, times: list[float]) -> list[Level]:
     """The noise levels at times, single numbers; for a picture clean data is clean under every process."""
-    found = subject.process.level(torch.tensor(times, dtype=torch.float64, device=subject.device))
+    found = subject.process.level(torch.tensor(times, dtype=torch.float64, device=exact(subject.device)))
     return [
         Level(alpha, sigma) if t > 0 else Level(torch.ones_like(alpha), torch.zeros_like(sigma))
         for t, alpha, sigma in zip(times, found.alpha.float(), found.sigma.float(), strict=True)

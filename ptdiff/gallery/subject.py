@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from ptdiff import host
 from ptdiff.data import Condition, Data, Samples
 from ptdiff.denoiser import NetworkDenoiser
 from ptdiff.modality import Modality, Unsupported, Visualizer
@@ -74,20 +75,20 @@ class Subject:
         *,
         data: Data | None = None,
         weights: str | None = None,
+        device: str = "auto",
         warn: Callable[[str], None] | None = None,
     ) -> Subject:
         """The subject of a trained run; the plan is that of its configuration where none is given.
 
         data: as read now, for its samples; scale and classes stay those that the model was trained with.
-        weights: see :meth:`ptdiff.run.Run.denoiser`.
+        weights: see :meth:`ptdiff.run.Run.denoiser`.  device: by name, see :func:`ptdiff.host.device`.
         """
         known = run.data
         if data is not None:
             if data.shape != known.shape:
                 raise ValueError(f"the data has the shape {data.shape} now, and had {known.shape} in training")
             known = replace(known, train=data.train, val=data.val)
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        denoiser = run.denoiser(warn, weights=weights).to(device).requires_grad_(False)
+        denoiser = run.denoiser(warn, weights=weights).to(host.device(device)).requires_grad_(False)
         chosen = Plan.chosen(run.config.process, run.config.sampling) if plan is None else plan
         return Subject(run, run.modality(), known, denoiser, chosen.process, chosen, chosen.seed, means=run.means)
 

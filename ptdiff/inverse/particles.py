@@ -23,6 +23,7 @@ from torch import Tensor
 
 from ptdiff.data import Condition
 from ptdiff.denoiser import Denoiser
+from ptdiff.host import double, exact
 from ptdiff.inverse.methods import solve, white
 from ptdiff.inverse.operators import Observation
 from ptdiff.posterior import dot, posterior
@@ -54,7 +55,7 @@ def particles(
     cond = {name: value.repeat_interleave(p, dim=0) for name, value in (cond or {}).items()}
     y = seen.y.expand(n, *seen.y.shape[1:]).repeat_interleave(p, dim=0)
     x = x.flatten(0, 1)
-    logs = torch.zeros(n, p, dtype=torch.float64, device=x.device)
+    logs = torch.zeros(n, p, dtype=torch.float64, device=exact(x.device))
     fit = torch.zeros_like(logs)
     for i, (s, t) in enumerate(pairwise(pairs)):
         level = Level(x.new_tensor(s[0]), x.new_tensor(s[1]))
@@ -64,14 +65,16 @@ def particles(
         logs, fit = _weighed(logs, fit, gap, twist)
         shift = belief.covariance(seen.operator.adjoint(twist))
         chosen, logs = _resampled(logs, uniform(i))
-        x, mean, shift, fit = x[chosen], belief.mean[chosen], shift[chosen], fit.flatten()[chosen].reshape(n, p)
+        fit = fit.flatten()[chosen].reshape(n, p)
+        chosen = chosen.to(x.device)
+        x, mean, shift = x[chosen], belief.mean[chosen], shift[chosen]
         q = (t[1] * s[0]) / (t[0] * s[1])
         keep, std = t[1] * q / s[1], t[1] * math.sqrt(1 - q * q)
         x = x * keep + mean * (t[0] - keep * s[0])
         if std > 0:
             z, move = noise(i).flatten(0, 1).to(x), shift * ((t[0] - keep * s[0]) / std)
             x = x + (move + z) * std
-            logs = logs - (dot(z, move) + dot(move, move) / 2).reshape(n, p)
+            logs = logs - double((dot(z, move) + dot(move, move) / 2).reshape(n, p))
     gap = y.to(x) - seen.operator(x / pairs[-1][0])
     logs, _ = _weighed(logs, fit, gap, gap / seen.noise**2)
     return x.reshape(n, p, *x.shape[1:]), torch.softmax(logs, dim=1)
@@ -81,7 +84,7 @@ def pick(x: Tensor, weights: Tensor, u: Tensor) -> Tensor:
     """One particle for each sample, (n, …), by its weight: u (n,) uniform in (0, 1)."""
     cumulative = weights.cumsum(dim=1)
     chosen = torch.searchsorted(cumulative, u.to(weights)[:, None] * cumulative[:, -1:])
-    return x[torch.arange(len(x), device=x.device), chosen[:, 0]]
+    return x[torch.arange(len(x), device=x.device), chosen[:, 0].to(x.device)]
 
 
 def _solved(seen: Observation, gap: Tensor, spread: Tensor, steps: int) -> Tensor:
@@ -91,7 +94,7 @@ def _solved(seen: Observation, gap: Tensor, spread: Tensor, steps: int) -> Tenso
 
 def _weighed(logs: Tensor, fit: Tensor, gap: Tensor, solved: Tensor) -> tuple[Tensor, Tensor]:
     # the old log p(y | x) in the weight gives way to the new one
-    new = -0.5 * dot(gap, solved).reshape(logs.shape).double()
+    new = double(-0.5 * dot(gap, solved).reshape(logs.shape))
     return logs + new - fit, new
 
 

@@ -227,7 +227,7 @@ def trajectory(
         if noise is not None:
             for k, weight in draws:
                 if k not in held:
-                    held[k] = noise(k).to(x.dtype)
+                    held[k] = noise(k).to(x)
                 point = point + held[k] * weight
         if advance:
             if memory:

@@ -19,6 +19,7 @@ from ptdiff.coupling import Coupling, Independent, WithinSets
 from ptdiff.data import Condition, Data, Samples
 from ptdiff.denoiser import NetworkDenoiser
 from ptdiff.density import LEAST, MOST, Density, stratified
+from ptdiff.host import double
 from ptdiff.latent_code import in_training
 from ptdiff.noise import Stream, mix, normal, uniform
 from ptdiff.process import Level, Process
@@ -48,6 +49,13 @@ class Randomness:
     code: Tensor | None = None
     place: Tensor | None = None
     importance: Tensor | None = None
+
+    def to(self, where: torch.device) -> Randomness:
+        """The draws on a device; ``place`` stays, in float64, where it was drawn."""
+        importance = None if self.importance is None else self.importance.to(where)
+        eps, hidden, alpha, sigma = (each.to(where) for each in (self.eps, self.hidden, self.alpha, self.sigma))
+        code = None if self.code is None else self.code.to(where)
+        return Randomness(eps, hidden, alpha, sigma, self.recall, code, self.place, importance)
 
     def part(self, rows: Tensor) -> Randomness:
         """The draws of some rows."""
@@ -141,12 +149,12 @@ class Draws:
         return least, most
 
     def log_density(self, level: Level) -> Tensor:
-        """log p(lambda) of the levels that are drawn, in the shape of the level.
+        """log p(lambda) of the levels that are drawn, in the shape of the level, where float64 is.
 
         Beyond the quantiles 1e-9 and 1 - 1e-9 it is that of the nearer one: rounding puts levels onto the edge of the
         support and over it.
         """
-        half_log_snr = torch.log(level.alpha.double()) - torch.log(level.sigma.double())
+        half_log_snr = torch.log(double(level.alpha)) - torch.log(double(level.sigma))
         return self.density.log_density(half_log_snr.clamp(*self._common), self.process)
 
     def batch(self, step: int, hidden: Tensor, rows: Tensor) -> tuple[Tensor, Condition]:

@@ -36,12 +36,22 @@ ROLLBACKS = 3
 
 @dataclass(frozen=True)
 class Hardware:
-    """Where training runs, in Lightning's words."""
+    """Where training runs: on how many devices of how many machines, in Lightning's words.
+
+    device: which, see :func:`ptdiff.host.device`; "cuda:1" is that GPU alone, whatever ``devices`` says.
+    """
 
     devices: int = 1
     nodes: int = 1
     strategy: str = "auto"
     compile: bool = False
+    device: str = "auto"
+
+    def trainer(self) -> dict[str, Any]:
+        """What Lightning's Trainer is told; ValueError for a device that is not there."""
+        where = host.device(self.device)
+        one = [where.index] if where.type == "cuda" and where.index is not None else self.devices
+        return {"accelerator": where.type, "devices": one, "num_nodes": self.nodes, "strategy": self.strategy}
 
 
 @dataclass(frozen=True)
@@ -111,7 +121,7 @@ def fit(
     stop, rate, threads = OrderlyStop(observer), 1.0, torch.get_num_threads()
     try:
         with _listening(stop), run.locked() if process_rank() == 0 else nullcontext():
-            run = settled(run, modality, data, host.device(), hardware.devices, observer.say)
+            run = settled(run, modality, data, host.device(hardware.device), hardware.devices, observer.say)
             trackers.settings(run.config.model_dump(mode="json"))
             count = run.config.training.threads
             assert count != "auto"
@@ -174,11 +184,7 @@ def _fit(
     with _quiet():
         trainer = pl.Trainer(
             max_epochs=1,
-            # the noise is drawn in float64, which other accelerators do not have
-            accelerator="cuda" if torch.cuda.is_available() else "cpu",
-            devices=hardware.devices,
-            num_nodes=hardware.nodes,
-            strategy=hardware.strategy,
+            **hardware.trainer(),
             logger=False,
             callbacks=callbacks,
             enable_checkpointing=False,

@@ -51,7 +51,7 @@ class LossHistory:
         nothing."""
         bins = self.density.bins
         k = (place * bins).long().clamp(max=bins - 1)
-        losses = losses.double()
+        losses = losses.to(place.device).double()
         finite = torch.isfinite(losses)
         # one column a bin and a plain sum: an indexed sum has no fixed order on accelerators
         chosen = (k[:, None] == torch.arange(bins, device=k.device)) & finite[:, None]

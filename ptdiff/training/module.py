@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
+from ptdiff import host
 from ptdiff.config import Config
 from ptdiff.consistency import OBJECTIVES
 from ptdiff.coupling import COUPLINGS
@@ -154,7 +155,9 @@ class DiffusionModule(pl.LightningModule):
 
     def randomness(self, steps: range) -> Iterator[Randomness]:
         """The random numbers of each step for this rank's rows; each is asked for when the steps before it are done."""
-        return self.draws.randomness(steps, self._rows().to(self.device))
+        # they are drawn in float64
+        drawn = self.draws.randomness(steps, self._rows().to(host.exact(self.device)))
+        return (each.to(self.device) for each in drawn)
 
     def batch(self, step: int, hidden: Tensor) -> tuple[Tensor, Condition]:
         """This rank's samples of a step in model units, with the labels of ``hidden`` rows taken away."""
@@ -209,15 +212,16 @@ class DiffusionModule(pl.LightningModule):
         # what a network draws by itself (dropout) is addressed like the rest
         seed = mix(self.config.seed, int(Stream.TRAIN_NOISE), step, self.rank)
         torch.default_generator.manual_seed(seed)
-        if self.device.type == "cuda":
-            torch.cuda.manual_seed(seed)
+        host.seed(self.device, seed)
         optimizer.zero_grad(set_to_none=True)
         losses = self._gradients(step, random)
         self.norm = torch.nn.utils.clip_grad_norm_(self.parameters(), self.plan.clip)
         # the fused optimiser leaves everything as it is where found_inf is set: no wait for the device to decide
         optimizer.found_inf = bad = (~torch.isfinite(self.norm)).float()  # type: ignore[attr-defined]
-        with self.shards.together() if self.shards else nullcontext():
-            optimizer.step()
+        # that of mps does not look at found_inf
+        if self.device.type != "mps" or not bool(bad):
+            with self.shards.together() if self.shards else nullcontext():
+                optimizer.step()
         self.skipped += bad
         self.in_a_row = (self.in_a_row + bad) * bad
         for average in self.averages:

@@ -16,6 +16,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from ptdiff.host import double
+
 EVERY = 8
 """Steps between two measurements."""
 
@@ -23,7 +25,7 @@ EVERY = 8
 def squared_norm(gradients: Sequence[Tensor]) -> Tensor:
     """|g|^2 of one gradient in several tensors, float64."""
     norms: tuple[Tensor, ...] = torch._foreach_norm(list(gradients))
-    return torch.stack(norms).double().square().sum()
+    return double(torch.stack(norms)).square().sum()
 
 
 class NoiseScale:

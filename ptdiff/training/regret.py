@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from ptdiff.data import Condition, Data, Samples
+from ptdiff.host import double
 
 MOST_SAMPLES, MOST_ELEMENTS = 50_000, 10_000
 """Larger training sets, and larger data, take too long."""
@@ -31,22 +32,23 @@ def is_small_and_fixed(samples: Samples, shape: tuple[int, ...]) -> bool:
 
 
 def posterior_mean(data: Data, x: Tensor, angle: Tensor, cond: Condition) -> Tensor:
-    """D(x) of the training set of ``data`` in model units, float64, for x (b, *shape) at angles theta (b,).
+    """D(x) of the training set of ``data`` in model units, where float64 is, for x (b, *shape) at angles theta (b,).
 
     Samples with a label >= 0 see those of their class alone; not a number where there are none of them.
     """
     assert data.train is not None
-    flat, label = x.flatten(1).double(), cond.get("label")
-    cos, sin = torch.cos(angle.double())[:, None], torch.sin(angle.double())[:, None]
-    most = torch.full((len(x), 1), -1e300, dtype=torch.float64, device=x.device)
+    flat, label = double(x.flatten(1)), cond.get("label")
+    cos, sin = torch.cos(double(angle))[:, None], torch.sin(double(angle))[:, None]
+    most = torch.full((len(x), 1), -1e300, dtype=torch.float64, device=flat.device)
     total, mean = torch.zeros_like(most), torch.zeros_like(flat)
     for ids in torch.arange(len(data.train)).chunk(-(-len(data.train) * flat.shape[1] // 2**22)):
         y, given = data.train.batch(ids, 0)
-        y = data.normalize(y.to(x.device)).flatten(1).double()
+        y = data.normalize(y.to(flat.device)).flatten(1).double()
         # without ||x||^2, which all of them have
         logits = (cos * (flat @ y.T) - 0.5 * cos.square() * y.square().sum(dim=1)) / sin.square()
         if label is not None and "label" in given:
-            other = (label[:, None] >= 0) & (label[:, None] != given["label"].to(x.device))
+            known = label.to(flat.device)[:, None]
+            other = (known >= 0) & (known != given["label"].to(flat.device))
             logits = torch.where(other, -torch.inf, logits)
         now = torch.maximum(most, logits.amax(dim=1, keepdim=True))
         shrink, weight = torch.exp(most - now), torch.exp(logits - now)

@@ -19,6 +19,7 @@ from tempfile import TemporaryDirectory
 
 import torch
 
+from ptdiff import host
 from ptdiff.config import Config
 from ptdiff.data import Data
 from ptdiff.host import gemm_peak, keep_freed_memory, synchronize
@@ -110,7 +111,7 @@ def speed(subject: Subject, precision: str, threads: int, seconds: float) -> Spe
     """
     keep_freed_memory()
     # where fit trains
-    where = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    where = host.device()
     plan = subject.config.training
     with _threads(threads):
         peak = gemm_peak(PRECISIONS[precision], where, seconds / 20)

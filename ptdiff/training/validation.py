@@ -26,6 +26,7 @@ import torch
 from torch import Tensor
 
 from ptdiff.data import Data
+from ptdiff.host import double
 from ptdiff.latent_code import in_training
 from ptdiff.noise import Stream, mix, normal
 from ptdiff.process import Level
@@ -70,8 +71,8 @@ class HeldOut:
         return int(min(256, max(4, limit)))
 
     def _by_angle(self, estimate: Tensor) -> Tensor:
-        error = (estimate - self.x0).square().flatten(1).mean(dim=1) / torch.sin(self.angle).square()
-        return error.double().reshape(len(ANGLES), -1).mean(dim=1)
+        error = (estimate - self.x0.to(estimate.device)).square().flatten(1).mean(dim=1)
+        return double(error / torch.sin(self.angle).square().to(error.device)).reshape(len(ANGLES), -1).mean(dim=1)
 
     @torch.no_grad()
     def loss(self, weights: Mapping[str, Tensor]) -> Tensor:
@@ -87,7 +88,7 @@ class HeldOut:
                 told, penalty = in_training(self.model, self.x0[rows], cond, self.likeliest[rows])
                 found.append(self.model(self.x[rows], level, told))
                 worth.append(torch.zeros(len(rows), device=self.x.device) + penalty)
-        return self._by_angle(torch.cat(found)) + torch.cat(worth).double().reshape(len(ANGLES), -1).mean(dim=1)
+        return self._by_angle(torch.cat(found)) + double(torch.cat(worth)).reshape(len(ANGLES), -1).mean(dim=1)
 
 
 class Validations(pl.Callback):
