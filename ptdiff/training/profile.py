@@ -70,7 +70,7 @@ class _Step:
             random = next(self.random)
         with record_function("data"):
             x, cond = module.batch(step, random.hidden)
-        losses = module._losses(x, cond, random)
+        losses = module.losses_of(x, cond, random)
         torch.autograd.backward(losses.mean())
         with record_function("clipping"):
             torch.nn.utils.clip_grad_norm_(module.parameters(), self.plan.clip)
