@@ -87,6 +87,15 @@ class Run:
         write_atomic(self.path / "config.yaml", config.to_yaml())
         return Run(self.path, config, self.data)
 
+    @property
+    def expected_rate(self) -> float | None:
+        """Steps a second that the trial before training has measured; None where there was none."""
+        try:
+            facts = json.loads((self.path / "env.json").read_text(encoding="utf-8"))
+            return float(facts["trial"]["steps_per_second"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
     def change(self, data: Data) -> str | None:
         """How ``data`` differs from what this run was begun with, in words; None where it does not."""
         before = json.loads((self.path / "data.json").read_text(encoding="utf-8"))

@@ -27,7 +27,7 @@ def dry_run(config: Config, kind: Modality, data: Data, device: str = "auto") ->
     where = host.device(device)
     module = DiffusionModule(denoiser, data, config).to(where)
     optimizer = module.configure_optimizers()
-    module.make_averages()
+    module.begin()
     parameters = sum(p.numel() for p in denoiser.parameters())
     random = next(module.randomness(range(1)))
     flop = operations(lambda: torch.autograd.backward(module.losses(0, random)[0].mean()))

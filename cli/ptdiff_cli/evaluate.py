@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 MOST = 500
 """So many reference samples at most, unless -n or another protocol than the modality's own says otherwise."""
 
+FEW = 300
+"""With fewer samples figures look better than they are."""
+
 TRAINING = 1000
 """So many training samples, of which copies are looked for."""
 
@@ -135,6 +138,7 @@ def evaluate(
                 scores["memorization"] = memorization(copied, unseen, seed)
     result: dict[str, Any] = {
         "n": n,
+        "note": few(n),
         "protocol": way,
         "measures": ways[way],
         "metrics": {name: dataclasses.asdict(score) for name, score in scores.items()},
@@ -168,10 +172,19 @@ def evaluate(
         show_json(result)
         return
     rows = [[k, f"{s.value:.4g}", f"{s.low:.4g} – {s.high:.4g}", f"{s.floor:.4g}"] for k, s in scores.items()]
+    if result["note"]:
+        say(result["note"])
     show_table([f"{way}, {'raw, ' * raw}n = {n}", "value", "95 % interval", "floor"], rows)
     digests = ", ".join(f"{k} {v[:12]}" for k, v in result["sets"]["sha256_drawn"].items())
     say("; ".join([ways[way], *(f"{k} {v}" for k, v in measured.facts.items() if isinstance(v, (str, int)))]))
     say(f"seed {seed}; sha256 of {digests}; written to {found.path / 'eval.json'}")
+
+
+def few(n: int) -> str | None:
+    """What to bear in mind of figures of so few samples; None where they are enough."""
+    if n >= FEW:
+        return None
+    return f"n = {n}: figures of fewer than {FEW} samples look better than they are: noise hides how far the floor is"
 
 
 def measure(

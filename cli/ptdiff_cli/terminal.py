@@ -115,6 +115,18 @@ def bad_data(what: str) -> Iterator[None]:
 
 
 @contextmanager
+def doing(what: str) -> Iterator[None]:
+    """Says what is under way: on a terminal as long as it takes, else in a line."""
+    shown = console()
+    if shown.is_terminal:
+        with shown.status(what + " …"):
+            yield
+    else:
+        say(what + " …")
+        yield
+
+
+@contextmanager
 def progress(unit: str) -> Iterator[Progress]:
     """A progress bar with rate and remaining time; where there is no terminal, nothing."""
     from rich.progress import (

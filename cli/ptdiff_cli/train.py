@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -11,7 +12,7 @@ import typer
 
 from ptdiff_cli.configuration import resolve
 from ptdiff_cli.device import Device
-from ptdiff_cli.terminal import DIVERGED, Failure, bad_data, say
+from ptdiff_cli.terminal import DIVERGED, Failure, bad_data, doing, say
 
 if TYPE_CHECKING:
     from ptdiff.config import Config
@@ -150,7 +151,7 @@ def read_data(kind: Modality) -> Data:
     """The data of a modality, and a summary of what was read."""
     from ptdiff.run import process_rank
 
-    with bad_data("data"):
+    with bad_data("data"), doing("reading data") if process_rank() == 0 else nullcontext():
         data = kind.dataset()
     text = data.summary.get("text")
     if text and process_rank() == 0:
@@ -167,15 +168,15 @@ def next_free(folder: Path, name: str) -> Path:
 def execute(run: Run, kind: Modality, data: Data, hardware: Hardware, loggers: list[Any]) -> None:
     """Train a run to its end with a progress bar, and say where it stands."""
     from ptdiff.run import process_rank
-    from ptdiff.training.callbacks import Observer
     from ptdiff.training.fit import fit
     from ptdiff.training.module import Diverged
+    from ptdiff.training.observer import Observer
     from ptdiff_cli.watch import Watch
 
     first = process_rank() == 0
     try:
         if first:
-            with Watch(run.config) as watch:
+            with Watch() as watch:
                 outcome = fit(run, kind, data, hardware=hardware, loggers=loggers, observer=watch)
         else:
             outcome = fit(run, kind, data, hardware=hardware, observer=Observer())

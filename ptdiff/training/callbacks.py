@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
+from collections import deque
 from types import FrameType
 from typing import Any
 
@@ -16,24 +17,14 @@ from ptdiff.comparison import curves
 from ptdiff.modality import Modality
 from ptdiff.pictures import Picture, save_image
 from ptdiff.run import Run
-from ptdiff.sampling import Plan, draw, postprocessed, spread_labels
+from ptdiff.sampling import Plan, finished, postprocessed, prepared, spread_labels, walk
+from ptdiff.solvers import State
 from ptdiff.training.loggers import Trackers
 from ptdiff.training.module import DiffusionModule
+from ptdiff.training.observer import Observer as Observer
 from ptdiff.training.report import report
+from ptdiff.training.slowness import Pace
 from ptdiff.training.state import save_state
-
-
-class Observer:
-    """Who watches a run: subclass it and override what you want to see."""
-
-    def say(self, line: str) -> None:
-        """A line worth reading."""
-
-    def tick(self, done: int, fraction: float, seconds: float) -> None:
-        """After every Lightning step: optimiser steps done, the share of the run, the seconds spent on it."""
-
-    def report(self, values: dict[str, Any]) -> None:
-        """The values of a line of metrics.jsonl."""
 
 
 class Reports(pl.Callback):
@@ -45,8 +36,6 @@ class Reports(pl.Callback):
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:
         assert isinstance(module, DiffusionModule)
-        if trainer.is_global_zero:
-            self.observer.tick(module.done, module.progress, module.elapsed)
         # the ranks report together, by steps, because a report sums over them; alone, the clock decides
         due = module.done % (50 * module.plan.inner_steps) < module.plan.inner_steps
         # more often at first, so that short runs have curves too
@@ -79,6 +68,20 @@ class Reports(pl.Callback):
         self.trackers.log(numbers | each, module.done)
 
 
+class Slowness(pl.Callback):
+    """Says once that training has become much slower than ``expected`` steps per second, or than at first."""
+
+    def __init__(self, observer: Observer, expected: float | None) -> None:
+        self.observer, self.pace = observer, Pace(expected)
+
+    def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:
+        assert isinstance(module, DiffusionModule)
+        self.pace.see(module.done, module.elapsed)
+        line = self.pace.remark()
+        if line is not None and trainer.is_global_zero:
+            self.observer.say(line)
+
+
 class Checkpoints(pl.Callback):
     """A checkpoint every few minutes and whenever training stops, whatever the reason.
 
@@ -103,6 +106,7 @@ class Checkpoints(pl.Callback):
         self.last = time.monotonic()
         if not trainer.is_global_zero:
             return
+        self.observer.begin("checkpoint")
         optimizer = module.optimizers(use_pl_optimizer=False)
         assert isinstance(optimizer, torch.optim.Optimizer)
         try:
@@ -118,7 +122,7 @@ class Checkpoints(pl.Callback):
 class Previews(pl.Callback):
     """A picture of samples from the averaged weights every few minutes, in samples/ and to the trackers.
 
-    Trackers are given one more at the end, and the curves of the run with it.
+    Trackers are given one more at the end, and the curves of the run with it.  A stop ends a picture half way.
     """
 
     def __init__(
@@ -145,8 +149,11 @@ class Previews(pl.Callback):
 
     def _preview(self, module: pl.LightningModule) -> None:
         assert isinstance(module, DiffusionModule)
+        self.observer.begin("preview")
         try:
             picture = self._draw(module)
+            if picture is None:
+                return
             save_image(self.run.path / "samples" / f"step-{module.done:07d}.png", picture)
             self.trackers.picture("samples", picture, module.done)
             if self.trackers.take_pictures:
@@ -159,7 +166,8 @@ class Previews(pl.Callback):
         # drawing counts as neither training nor waiting
         self.last = time.monotonic()
 
-    def _draw(self, module: DiffusionModule) -> Picture:
+    def _draw(self, module: DiffusionModule) -> Picture | None:
+        asked = module.stop_requested
         config, data, average = self.run.config, self.run.data, module.averages[0]
         plan = Plan.chosen(config.process, config.sampling)
         cond = spread_labels(self.ids, len(data.classes))
@@ -167,7 +175,12 @@ class Previews(pl.Callback):
         moved = {key: value.to(module.device) for key, value in cond.items()}
         model = self.run.network().to(module.device).eval()
         model.load_state_dict(average.average)
-        samples = draw(model, data, plan, self.ids.to(module.device), moved, data.shape)
+        last: deque[State] = deque(maxlen=1)
+        for state in walk(prepared(model, plan, data), plan, self.ids.to(module.device), data.shape, moved):
+            if module.stop_requested and not asked:
+                return None
+            last.append(state)
+        samples = finished(last[0], data)
         return self.modality.visualizer().sheet(postprocessed(self.modality, samples, data).cpu().numpy(), titles)
 
 

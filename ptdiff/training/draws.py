@@ -57,13 +57,10 @@ class Randomness:
         code = None if self.code is None else self.code.to(where)
         return Randomness(eps, hidden, alpha, sigma, self.recall, code, self.place, importance)
 
-    def part(self, rows: Tensor) -> Randomness:
+    def part(self, rows: slice) -> Randomness:
         """The draws of some rows."""
-        place = None if self.place is None else self.place[rows]
-        importance = None if self.importance is None else self.importance[rows]
-        eps, hidden, alpha, sigma = (each[rows] for each in (self.eps, self.hidden, self.alpha, self.sigma))
-        code = None if self.code is None else self.code[rows]
-        return Randomness(eps, hidden, alpha, sigma, self.recall, code, place, importance)
+        some = {key: value[rows].contiguous() for key, value in vars(self).items() if isinstance(value, Tensor)}
+        return Randomness(**(vars(self) | some))
 
     @property
     def level(self) -> Level:

@@ -6,10 +6,10 @@ import logging
 import signal
 import threading
 import warnings
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import pytorch_lightning as pl
@@ -21,9 +21,10 @@ from ptdiff.data import Data
 from ptdiff.host import keep_freed_memory
 from ptdiff.modality import Modality
 from ptdiff.run import Run, process_rank
-from ptdiff.training.callbacks import Checkpoints, Observer, OrderlyStop, Previews, Reports
+from ptdiff.training.callbacks import Checkpoints, OrderlyStop, Previews, Reports, Slowness
 from ptdiff.training.loggers import Trackers
 from ptdiff.training.module import DiffusionModule, Diverged
+from ptdiff.training.observer import Observer
 from ptdiff.training.settled import settled
 from ptdiff.training.snapshots import Snapshots
 from ptdiff.training.state import load_state
@@ -64,18 +65,21 @@ class Outcome:
 
 
 class _Blocks:
-    """The optimiser steps still to do, in ranges of at most ``inner`` for one Lightning step each; one ends at every
-    one of ``marks``, where something is to be done between two steps."""
+    """The optimiser steps still to do, in ranges of ``module.block`` for one Lightning step each, which may end early;
+    one ends at every one of ``marks``, where something is to be done between two steps."""
 
-    def __init__(self, first: int, last: int, inner: int, marks: Iterable[int] = ()) -> None:
-        ends = sorted({first, last, *(mark for mark in marks if first < mark < last)})
-        self.inner, self.spans = inner, [range(a, b, inner) for a, b in pairwise(ends)]
+    def __init__(self, module: DiffusionModule, last: int, marks: Iterable[int] = ()) -> None:
+        self.module, self.last, self.first = module, last, module.done
+        self.ends = sorted({last, *(mark for mark in marks if mark < last)})
 
     def __len__(self) -> int:
-        return sum(len(span) for span in self.spans)
+        """At most so many ranges."""
+        return max(0, self.last - self.first)
 
     def __iter__(self) -> Iterator[range]:
-        return (range(start, min(start + self.inner, span.stop)) for span in self.spans for start in span)
+        while (done := self.module.done) < self.last:
+            end = self.ends[bisect_right(self.ends, done)]
+            yield range(done, min(done + self.module.block, end))
 
 
 def _marks(steps: int | None, *counts: int) -> set[int]:
@@ -175,6 +179,7 @@ def _fit(
         _Restore(run, observer),
         *([Validations(run, data, observer)] if validations else []),
         Reports(run, observer, trackers),
+        Slowness(observer, run.expected_rate),
         *([Snapshots(run, observer, plan.snapshots)] if plan.snapshots else []),
         # a picture that takes long, or a second signal during it, must not cost the last checkpoint
         Checkpoints(run, observer, plan.save_minutes),
@@ -203,15 +208,18 @@ def _fit(
     torch.manual_seed(run.config.seed)
     module = DiffusionModule(run.network(), data, run.config.model_copy(update={"training": plan}))
     module.rate = rate
+    if trainer.is_global_zero:
+        module.observer = observer
     if hardware.compile:
         module.denoiser.net.compile()
     found = latest(run.checkpoints)
     first = 0 if found is None else found.step
     if _finished(module, found):
         return Outcome(first, 0.0 if found is None else float(found.state["elapsed"]))
+    observer.begin("first step")
     marks = _marks(plan.steps, plan.snapshots, validations)
     with _quiet():
-        trainer.fit(module, train_dataloaders=_Blocks(first, plan.steps or 10**12, plan.inner_steps, marks))
+        trainer.fit(module, train_dataloaders=_Blocks(module, plan.steps or 10**12, marks))
     return Outcome(module.done, module.elapsed, stop.signal)
 
 

@@ -8,6 +8,7 @@ checkpoint (ptdiff.training.state), so that a run that was stopped goes on bit f
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -26,15 +27,17 @@ from ptdiff.data import Condition, Data
 from ptdiff.denoiser import NetworkDenoiser
 from ptdiff.density import DENSITIES, LossAware
 from ptdiff.names import choose
-from ptdiff.noise import Stream, mix
 from ptdiff.process import PROCESSES, Level
 from ptdiff.training.bands import Bands
 from ptdiff.training.best import best_of
 from ptdiff.training.corruption import NOISES
 from ptdiff.training.draws import Draws, Randomness
 from ptdiff.training.ema import EMA, averages_of, part_name
+from ptdiff.training.gradients import gradients
 from ptdiff.training.loss_history import LossHistory
-from ptdiff.training.noise_scale import EVERY, NoiseScale
+from ptdiff.training.memory import fitting_rows
+from ptdiff.training.noise_scale import NoiseScale
+from ptdiff.training.observer import Observer
 from ptdiff.training.optimizer import OPTIMIZERS
 from ptdiff.training.ranks import Ranks
 from ptdiff.training.schedule import SCHEDULES
@@ -42,6 +45,9 @@ from ptdiff.training.shards import Shards
 
 PATIENCE = 10
 """So many steps without a finite gradient in a row are a divergence."""
+
+BLOCK = 1.0
+"""Seconds: a Lightning step of several optimiser steps ends after about so long, for reports, checkpoints, stops."""
 
 
 class Diverged(Exception):
@@ -79,6 +85,8 @@ class DiffusionModule(pl.LightningModule):
         self.notes: dict[str, Any] = {}  # what the next report says besides
         self.done, self.elapsed, self.rate = 0, 0.0, 1.0
         self.stop_requested, self.ending = False, False
+        self.observer, self.pace = Observer(), math.inf  # seconds of a step in the last block
+        self.most: int | None = None  # rows worked on at a time; None is all of them
         self.shards: Shards | None = None
         self.ranks: Ranks | None = None
         self.noise_scale = NoiseScale()
@@ -91,23 +99,21 @@ class DiffusionModule(pl.LightningModule):
 
     def on_fit_start(self) -> None:
         self.begin()
+        rows = len(self.rows())
+        self.most = fitting_rows(self, rows) if self.plan.micro_batch == "auto" else self.plan.micro_batch
         # a configuration that was not settled (ptdiff.training.trial) is trained in one piece
         shards = 1 if self.plan.shards == "auto" else self.plan.shards
-        count = min(shards, torch.get_num_threads(), self.plan.batch)
-        if count > 1 and self.device.type == "cpu" and self.world == 1:
-            self.shards = Shards(count, self)
-        if isinstance(model := self.trainer.strategy.model, DistributedDataParallel) and self.trainer.world_size > 1:
+        model, threads = self.trainer.strategy.model, min(shards, torch.get_num_threads(), rows)
+        if isinstance(model, DistributedDataParallel) and self.trainer.world_size > 1:
             self.ranks = Ranks(model, self.plan.batch)
+        else:
+            self.shards = Shards(threads if self.device.type == "cpu" else 1, self)
 
     def begin(self) -> None:
         """Make what steps leave traces in, once the module is on its device."""
-        self.make_averages()
+        self.averages = self.averages or [EMA(self.denoiser, kind) for kind in self.kinds]
         self.skipped, self.in_a_row = self.skipped.to(self.device), self.in_a_row.to(self.device)
         self.bands = Bands(self.device)
-
-    def make_averages(self) -> None:
-        """Begin the averages of the weights, where that is not done; once the module is on its device."""
-        self.averages = self.averages or [EMA(self.denoiser, kind) for kind in self.kinds]
 
     def averages_by_name(self) -> dict[str, EMA]:
         """ema, ema-1, …"""
@@ -128,6 +134,11 @@ class DiffusionModule(pl.LightningModule):
         by_steps = 0.0 if self.plan.steps is None else self.done / self.plan.steps
         return by_steps if self.plan.minutes is None else max(by_steps, self.elapsed / (60 * self.plan.minutes))
 
+    @property
+    def block(self) -> int:
+        """Optimiser steps of the next Lightning step: ``inner_steps``, but no more than take a second; one at first."""
+        return max(1, min(self.plan.inner_steps, int(BLOCK / max(self.pace, 1e-9))))
+
     def passed(self, parts: int) -> int:
         """How many of so many equal parts of the run are over; exact where steps are counted."""
         by_steps = 0 if self.plan.steps is None else self.done * parts // self.plan.steps
@@ -139,41 +150,41 @@ class DiffusionModule(pl.LightningModule):
         warm = min(1.0, (self.done + 1) / max(1, self.plan.warmup))
         return self.plan.lr * self.rate * warm * self.schedule.share(self.done, self.progress)
 
-    def _rows(self) -> Tensor:
+    def rows(self) -> Tensor:
         """The places in the global batch that are this rank's."""
         return torch.arange(self.plan.batch)[self.rank :: self.world]
 
     @property
     def rank(self) -> int:
-        """The place of this process among those that train together; 0 for a module without a Trainer."""
+        """The place of this process among the ``world`` that train together; 0 for a module without a Trainer."""
         return self.trainer.global_rank if self._trainer else 0
 
     @property
     def world(self) -> int:
-        """How many processes train together."""
         return self.trainer.world_size if self._trainer else 1
 
     def randomness(self, steps: range) -> Iterator[Randomness]:
         """The random numbers of each step for this rank's rows; each is asked for when the steps before it are done."""
         # they are drawn in float64
-        drawn = self.draws.randomness(steps, self._rows().to(host.exact(self.device)))
+        drawn = self.draws.randomness(steps, self.rows().to(host.exact(self.device)))
         return (each.to(self.device) for each in drawn)
 
     def batch(self, step: int, hidden: Tensor) -> tuple[Tensor, Condition]:
         """This rank's samples of a step in model units, with the labels of ``hidden`` rows taken away."""
-        return self.draws.batch(step, hidden, self._rows())
+        return self.draws.batch(step, hidden, self.rows())
 
     def losses(self, step: int, random: Randomness) -> tuple[Tensor, Level]:
         """The loss of every sample of a step, times its importance, and the levels they were noised to."""
-        x, cond, paired = self._paired(step, random)
-        return self._losses(x, cond, paired), random.level
+        x, cond, paired = self.paired(step, random)
+        return self.losses_of(x, cond, paired), random.level
 
-    def _paired(self, step: int, random: Randomness) -> tuple[Tensor, Condition, Randomness]:
+    def paired(self, step: int, random: Randomness) -> tuple[Tensor, Condition, Randomness]:
         """This rank's samples of a step, and its draws with the noise that goes with each."""
         x, cond = self.batch(step, random.hidden)
-        return x, cond, self.draws.pair(step, x, cond, random, self._rows())
+        return x, cond, self.draws.pair(step, x, cond, random, self.rows())
 
-    def _losses(self, x: Tensor, cond: Condition, random: Randomness) -> Tensor:
+    def losses_of(self, x: Tensor, cond: Condition, random: Randomness) -> Tensor:
+        """The loss of every one of these samples, times its importance, (b,)."""
         half = self.plan.precision == "bf16"
         with torch.autocast(x.device.type, dtype=torch.bfloat16) if half else nullcontext():
             told, penalty = random.condition(self.denoiser, x, cond)
@@ -185,17 +196,21 @@ class DiffusionModule(pl.LightningModule):
         """Optimiser steps ``steps``; ends early when the run was asked to stop or its time is over."""
         optimizer = self.optimizers(use_pl_optimizer=False)
         assert isinstance(optimizer, torch.optim.Optimizer) and self.averages
-        began = time.perf_counter()
+        if self.stop_requested and self.trainer.world_size == 1:
+            steps = steps[:0]
+        began = last = time.perf_counter()
         for step, random in zip(steps, self.randomness(steps), strict=True):
             self.take_step(step, random, optimizer)
             self.done = step + 1
             now = time.perf_counter()
-            self.elapsed, began = self.elapsed + now - began, now
-            if self.stop_requested or self.progress >= 1:
+            self.elapsed, last = self.elapsed + now - last, now
+            self.observer.tick(self.done, self.progress, self.elapsed)
+            if self.stop_requested or self.progress >= 1 or now - began > BLOCK:
                 break
         # the one wait for the device in a block; the time of what was still under way belongs to the steps
         diverged = float(self.in_a_row) >= PATIENCE
-        self.elapsed += time.perf_counter() - began
+        self.elapsed += time.perf_counter() - last
+        self.pace = (time.perf_counter() - began) / max(1, self.done - steps.start)
         stop = self.stop_requested
         if self.trainer.world_size > 1:
             # one clock and one will: ranks that end apart would wait for each other for ever
@@ -209,12 +224,7 @@ class DiffusionModule(pl.LightningModule):
         """One optimiser step: gradients, clipped, into the weights and their averages."""
         for group in optimizer.param_groups:
             group["lr"] = self.learning_rate()
-        # what a network draws by itself (dropout) is addressed like the rest
-        seed = mix(self.config.seed, int(Stream.TRAIN_NOISE), step, self.rank)
-        torch.default_generator.manual_seed(seed)
-        host.seed(self.device, seed)
-        optimizer.zero_grad(set_to_none=True)
-        losses = self._gradients(step, random)
+        losses = gradients(self, step, random)
         self.norm = torch.nn.utils.clip_grad_norm_(self.parameters(), self.plan.clip)
         # the fused optimiser leaves everything as it is where found_inf is set: no wait for the device to decide
         optimizer.found_inf = bad = (~torch.isfinite(self.norm)).float()  # type: ignore[attr-defined]
@@ -238,22 +248,3 @@ class DiffusionModule(pl.LightningModule):
                 measured = self.trainer.strategy.reduce(measured, reduce_op="sum")
             self.history.learn(measured)
         self.bands.add(losses, random.level)
-
-    def _gradients(self, step: int, random: Randomness) -> Tensor:
-        """Put the gradient of the mean loss into the parameters; the losses of the samples."""
-        if self.shards is None:
-            losses, _ = self.losses(step, random)
-            # ranks take the mean of their gradients, but one may have a row more than another
-            loss = losses.mean() * (len(losses) * self.world / self.plan.batch)
-            with self.ranks.measured(self.noise_scale) if self.ranks and step % EVERY == 0 else nullcontext():
-                if self._trainer:
-                    self.manual_backward(loss)
-                else:
-                    torch.autograd.backward(loss)
-            return losses.detach()
-        x, cond, random = self._paired(step, random)
-        return self.shards.gradients(
-            lambda rows: self._losses(x[rows], {key: value[rows] for key, value in cond.items()}, random.part(rows)),
-            len(x),
-            self.noise_scale if step % EVERY == 0 else None,
-        )

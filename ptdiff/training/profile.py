@@ -59,7 +59,7 @@ class _Step:
     def __init__(self, subject: Subject) -> None:
         bare = subject.bare(torch.device("cpu"))
         self.module, self.optimizer, self.plan = bare.module, bare.optimizer, bare.plan
-        self.module.make_averages()
+        self.module.begin()
         self.bands = Bands()
         self.random = self.module.randomness(range(10**6))
         self.done = 0
@@ -70,7 +70,7 @@ class _Step:
             random = next(self.random)
         with record_function("data"):
             x, cond = module.batch(step, random.hidden)
-        losses = module._losses(x, cond, random)
+        losses = module.losses_of(x, cond, random)
         torch.autograd.backward(losses.mean())
         with record_function("clipping"):
             torch.nn.utils.clip_grad_norm_(module.parameters(), self.plan.clip)

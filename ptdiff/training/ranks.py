@@ -7,8 +7,8 @@ and the norms of all ranks are exchanged as one small tensor, so that nothing wa
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 import torch
@@ -18,6 +18,7 @@ from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_
 from torch.nn.parallel import DistributedDataParallel
 
 from ptdiff.training.noise_scale import NoiseScale, squared_norm
+from ptdiff.training.shards import joined, parts
 
 if TYPE_CHECKING:
     from torch._C._distributed_c10d import GradBucket
@@ -34,6 +35,31 @@ class Ranks:
         self.square: Tensor | None = None
         # torch wants a hook without annotations, or with classes for them; here they are strings
         model.register_comm_hook(None, lambda _, bucket: self._heard(bucket))
+
+    def gradients(
+        self,
+        losses_of: Callable[[slice], Tensor],
+        rows: int,
+        backward: Callable[[Tensor], None],
+        scale: NoiseScale | None,
+        most: int | None,
+    ) -> Tensor:
+        """Put the gradient of the mean loss of all ranks into the parameters; the losses of this rank's rows (rows,).
+
+        Those are worked on ``most`` at a time; ``backward`` is that of the strategy, and joins the ranks.
+        """
+        # ranks take the mean of their gradients, but one may have a row more than another
+        share, each = len(self.sizes) / self.batch, []
+        *before, last = chosen = parts(rows, most)
+        for some in before:
+            losses = losses_of(some)
+            # adds to this rank's gradient: ranks exchange what the backward pass of the last part finds there
+            torch.autograd.backward(losses.sum() * share)
+            each.append(losses.detach())
+        losses = losses_of(last)
+        with self.measured(scale) if scale is not None else nullcontext():
+            backward(losses.sum() * share)
+        return joined([*each, losses.detach()], chosen, rows)
 
     @contextmanager
     def measured(self, scale: NoiseScale) -> Iterator[None]:

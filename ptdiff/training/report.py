@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from ptdiff.training.module import DiffusionModule
+from ptdiff.training.shards import parts
 
 
 def report(module: DiffusionModule) -> dict[str, Any]:
@@ -28,8 +29,14 @@ def report(module: DiffusionModule) -> dict[str, Any]:
         "learning_rate": module.learning_rate(),
         "skipped_steps": int(module.skipped),
     }
-    if module.shards is not None or module.ranks is not None:
+    if _in_parts(module):
         values["gradient_noise_scale"] = module.noise_scale.value
     values["gradient_norm"] = norm if math.isfinite(norm) else None
     values["ema_decay"] = module.averages[0].decay
     return values
+
+
+def _in_parts(module: DiffusionModule) -> bool:
+    """Whether several gradients of parts of a batch are compared."""
+    count = module.shards.count if module.shards else 1
+    return module.ranks is not None or len(parts(len(module.rows()), module.most, count)) > 1

@@ -1,13 +1,16 @@
-"""A batch worked on by several threads side by side.
+"""A batch worked on in parts: by several threads side by side, and one after the other where memory is short.
 
 Small networks keep few cores busy: their operations are too short to be shared.  Two threads with half of the batch
 each need three quarters of the time of one with two cores for every operation.
+
+Parts that follow each other need the memory of one of them, and their gradients are added up: samples, noise and the
+mean over the batch are those of the batch in one piece.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 
 import torch
@@ -15,6 +18,24 @@ from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 
 from ptdiff.training.noise_scale import NoiseScale, squared_norm
+
+Gradients = tuple[Tensor | None, ...]
+
+
+def parts(rows: int, most: int | None, count: int = 1) -> list[slice]:
+    """The rows of a batch in parts, of which ``count`` at a time have at most ``most`` rows (None: any) together.
+
+    Every so many rows: noise levels rise along a batch, and each part is to have some of all.
+
+    >>> parts(10, most=None, count=2), parts(10, most=5)
+    ([slice(0, 10, 2), slice(1, 10, 2)], [slice(0, 10, 2), slice(1, 10, 2)])
+    """
+    if most is None or most >= rows:
+        number = count
+    else:
+        number = -(-rows // max(1, most // count))
+        number += -number % count
+    return [slice(first, rows, number) for first in range(min(number, rows))]
 
 
 def has_dropout(network: nn.Module) -> bool:
@@ -26,53 +47,100 @@ class Shards:
     """``count`` threads that share batches; they divide the threads of torch's operations among themselves."""
 
     def __init__(self, count: int, network: nn.Module) -> None:
-        if has_dropout(network):
+        if count > 1 and has_dropout(network):
             raise ValueError(
                 "training.shards must be 1 for a network with dropout: threads would share its random numbers"
             )
         self.count = count
         self.threads = torch.get_num_threads()
         self.parameters = [p for p in network.parameters() if p.requires_grad]
-        self.pool = ThreadPoolExecutor(count)
-        torch.set_num_threads(max(1, self.threads // count))
+        self.pool = ThreadPoolExecutor(count) if count > 1 else None
+        self._share()
 
     def gradients(
-        self, losses_of: Callable[[Tensor], Tensor], rows: int, noise_scale: NoiseScale | None = None
+        self,
+        losses_of: Callable[[slice], Tensor],
+        rows: int,
+        noise_scale: NoiseScale | None = None,
+        most: int | None = None,
     ) -> Tensor:
-        """Put the gradient of the mean of ``losses_of(row numbers)`` into the parameters; the losses (rows,).
+        """Put the gradient of the mean of ``losses_of(rows of the batch)`` into the parameters; the losses (rows,).
 
-        noise_scale: sees the gradients of the parts and of the whole.
+        most: rows worked on at a time, by all threads together; None is the whole batch.
+        noise_scale: sees the gradients of the parts and of the whole, where there are several.
         """
 
-        def part(chosen: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
-            losses = losses_of(chosen)
-            gradients = torch.autograd.grad(losses.sum() / rows, self.parameters, materialize_grads=True)
-            return losses.detach(), gradients
+        chosen = parts(rows, most, self.count)
+        if len(chosen) == 1:
+            losses = losses_of(chosen[0])
+            torch.autograd.backward(losses.sum() / rows)
+            return losses.detach()
 
-        # every so many rows: noise levels rise along a batch, and each part is to have some of all
-        chosen = [torch.arange(first, rows, self.count) for first in range(self.count)]
-        found = list(self.pool.map(part, chosen))
-        each: Iterable[tuple[Tensor, ...]] = zip(*(gradients for _, gradients in found), strict=True)
-        for parameter, gradients in zip(self.parameters, each, strict=True):
-            # in the order of the parts, whichever was done first
-            parameter.grad = torch.stack(gradients).sum(dim=0)
+        def part(some: slice) -> tuple[Tensor, Gradients]:
+            losses = losses_of(some)
+            return losses.detach(), torch.autograd.grad(losses.sum() / rows, self.parameters, allow_unused=True)
+
+        total: list[Tensor | None] = [None] * len(self.parameters)
+        each: list[Tensor] = []
+        squares: list[Tensor] = []
+        # as many parts at a time as there are threads: no more gradients than that are kept
+        for first in range(0, len(chosen), self.count):
+            for losses, gradients in self._map(part, chosen[first : first + self.count]):
+                each.append(losses)
+                if noise_scale is not None:
+                    # a part has its share of the rows of its own mean gradient
+                    squares.append(squared_norm(_there(gradients)) * (rows / len(losses)) ** 2)
+                for index, gradient in enumerate(gradients):
+                    # in the order of the parts, whichever was done first
+                    total[index] = _sum(total[index], gradient)
+        for parameter, gradient in zip(self.parameters, total, strict=True):
+            parameter.grad = gradient
         if noise_scale is not None:
-            sizes = [len(some) for some in chosen]
-            # part i has size / rows of its own mean gradient
-            parts = [squared_norm(g) * (rows / size) ** 2 for (_, g), size in zip(found, sizes, strict=True)]
-            noise_scale.see(parts, sizes, squared_norm([p.grad for p in self.parameters if p.grad is not None]))
-        losses = torch.empty(rows, dtype=found[0][0].dtype)
-        losses[torch.cat(chosen)] = torch.cat([some for some, _ in found])
-        return losses
+            noise_scale.see(squares, [len(losses) for losses in each], squared_norm(_there(total)))
+        return joined(each, chosen, rows)
+
+    def _map(
+        self, part: Callable[[slice], tuple[Tensor, Gradients]], chosen: list[slice]
+    ) -> Iterator[tuple[Tensor, Gradients]]:
+        if self.pool is None:
+            yield from map(part, chosen)
+            return
+        futures = [self.pool.submit(part, some) for some in chosen]
+        # one that fails must not leave the others at work
+        wait(futures)
+        yield from (future.result() for future in futures)
+
+    def _share(self) -> None:
+        if self.pool is not None:
+            torch.set_num_threads(max(1, self.threads // self.count))
 
     @contextmanager
     def together(self) -> Iterator[None]:
         """All threads for every operation, as for the step of the optimiser."""
-        torch.set_num_threads(self.threads)
+        if self.pool is not None:
+            torch.set_num_threads(self.threads)
         yield
-        torch.set_num_threads(max(1, self.threads // self.count))
+        self._share()
 
     def close(self) -> None:
         """Give the threads back."""
-        self.pool.shutdown()
-        torch.set_num_threads(self.threads)
+        if self.pool is not None:
+            self.pool.shutdown()
+            torch.set_num_threads(self.threads)
+
+
+def joined(losses: list[Tensor], chosen: list[slice], rows: int) -> Tensor:
+    """The losses of the parts in the order of the batch, (rows,)."""
+    whole = torch.empty(rows, dtype=losses[0].dtype, device=losses[0].device)
+    for found, some in zip(losses, chosen, strict=True):
+        whole[some] = found
+    return whole
+
+
+def _sum(total: Tensor | None, more: Tensor | None) -> Tensor | None:
+    # not in place: autograd may give one tensor to two parameters
+    return more if total is None else total if more is None else total + more
+
+
+def _there(gradients: Sequence[Tensor | None]) -> list[Tensor]:
+    return [gradient for gradient in gradients if gradient is not None]

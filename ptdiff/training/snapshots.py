@@ -12,9 +12,9 @@ import pytorch_lightning as pl
 
 from ptdiff.checkpoint import CheckpointError, save
 from ptdiff.run import Run
-from ptdiff.training.callbacks import Observer
 from ptdiff.training.ema import profiles
 from ptdiff.training.module import DiffusionModule
+from ptdiff.training.observer import Observer
 
 
 class Snapshots(pl.Callback):

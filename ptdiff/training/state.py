@@ -28,6 +28,7 @@ def save_state(module: DiffusionModule, optimizer: torch.optim.Optimizer, folder
         "ema_updates": module.averages[0].updates,
         "profiles": profiles(module.averages),
         "skipped": float(module.skipped),
+        "micro_batch": module.most,
         "gradient_noise": module.noise_scale.sums.tolist(),
     }
     parts = {"model": module.denoiser.state_dict(), "optimizer": moments}
@@ -64,6 +65,8 @@ def load_state(module: DiffusionModule, optimizer: torch.optim.Optimizer, checkp
     module.done = int(checkpoint.state["step"])
     module.elapsed = float(checkpoint.state["elapsed"])
     module.rate = float(checkpoint.state["rate"])
+    # what was measured or found out by an error then, and not now: sums of other parts differ by rounding
+    module.most = checkpoint.state.get("micro_batch")
     module.skipped.fill_(checkpoint.state["skipped"])
     if "gradient_noise" in checkpoint.state:
         module.noise_scale.sums = torch.tensor(checkpoint.state["gradient_noise"], dtype=torch.float64)

@@ -10,8 +10,8 @@ from typing import Any
 from ptdiff import host, registry
 from ptdiff.config import defaults, merged, validate
 from ptdiff.run import Run
-from ptdiff.training.callbacks import Observer
 from ptdiff.training.fit import Hardware, fit
+from ptdiff.training.observer import Observer
 from ptdiff.training.pace import paced
 
 

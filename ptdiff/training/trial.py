@@ -7,18 +7,15 @@ network on the real first batch, in turns, until one leads clearly or the time i
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from ptdiff import host
-from ptdiff.denoiser import NetworkDenoiser
-from ptdiff.training.module import DiffusionModule
-from ptdiff.training.shards import Shards, has_dropout
+from ptdiff.training.timed_steps import Precision, Steps, Way
 
 if TYPE_CHECKING:
     from ptdiff.config import Config
@@ -33,25 +30,8 @@ CLOSE = 1.03
 """Of ways within this factor of the quickest the plainest is taken: float32, few threads."""
 EMULATED = 0.6
 """Where products of matrices in bfloat16 reach less than this share of float32's speed, bfloat16 is not tried."""
-KEPT = 0.02
-"""The loss in bfloat16 may differ by this share from that in float32."""
 
-Precision = Literal["32", "bf16"]
 WORDS: dict[Precision, str] = {"32": "float32", "bf16": "bfloat16"}
-
-
-@dataclass(frozen=True)
-class Way:
-    """How a step is computed: in which arithmetic, with how many threads, in how many parts of a batch side by side."""
-
-    precision: Precision = "32"
-    threads: int = 1
-    shards: int = 1
-
-    @property
-    def plainness(self) -> tuple[bool, int, int]:
-        """The less, the plainer."""
-        return self.precision != "32", self.threads, self.shards
 
 
 @dataclass(frozen=True)
@@ -97,20 +77,26 @@ class Settled:
             {"precision": w.precision, "threads": w.threads, "shards": w.shards, "milliseconds": round(1e3 * s, 3)}
             for w, s in self.seconds.items()
         ]
-        return {"chosen": self.line(), "tried": tried, "seconds": round(self.spent, 2)}
+        rate = None if self.rate is None else round(self.rate, 4)
+        return {
+            "chosen": self.line(),
+            "steps_per_second": rate,
+            "tried": tried,
+            "seconds": round(self.spent, 2),
+        }
 
 
 def settle(config: Config, kind: Modality, data: Data, device: torch.device, ranks: int = 1) -> Settled:
-    """``config`` with everything decided that it leaves to the machine: ``precision``, ``threads`` and ``shards``.
+    """``config`` with everything decided that it leaves to the machine: precision, threads, shards, micro_batch.
 
     device: where training will run.   ranks: processes that share this machine, each with its part of the cores.
     """
     began, plan = time.perf_counter(), config.training
     threads_before = torch.get_num_threads()
     try:
-        steps = _Steps(config, kind, data, device)
+        steps = Steps(config, kind, data, device)
         ways, reasons = _ways(config, device, ranks, steps.divisible)
-        steps.shrink(ways, SECONDS / 4)
+        most = steps.shrink(ways, SECONDS / 4)
         if len(ways) > 1 and plan.steps is not None and plan.steps * steps.first < SECONDS:
             # the whole run takes no longer than a trial
             ways = [min(ways, key=lambda way: way.plainness)]
@@ -124,7 +110,10 @@ def settle(config: Config, kind: Modality, data: Data, device: torch.device, ran
     finally:
         steps.close()
         torch.set_num_threads(threads_before)
-    update = {"precision": chosen.precision, "threads": chosen.threads, "shards": chosen.shards}
+    update: dict[str, Any] = {"precision": chosen.precision, "threads": chosen.threads, "shards": chosen.shards}
+    if plan.micro_batch == "auto":
+        update["micro_batch"] = most if most < plan.batch else None
+        reasons += [f"{most} samples at a time fit into memory"] if most < plan.batch else []
     done = config.model_copy(update={"training": plan.model_copy(update=update)})
     return Settled(
         done, chosen, seconds, tuple(_reasons(chosen, seconds, reasons, device)), time.perf_counter() - began
@@ -156,88 +145,6 @@ def _ways(config: Config, device: torch.device, ranks: int, divisible: bool) -> 
 def _doubling(cores: int) -> list[int]:
     """1, 2, 4 … and all cores."""
     return sorted({*(2**k for k in range(cores.bit_length())), cores})
-
-
-class _Steps:
-    """Training steps on the first batch, or on the first ``rows`` of it, of a network of its own."""
-
-    def __init__(self, config: Config, kind: Modality, data: Data, device: torch.device) -> None:
-        self.config, self.kind, self.data, self.device = config, kind, data, device
-        self.rows, self.first = 0, math.inf
-        self.shards: dict[Way, Shards] = {}
-        self.build(max(1, config.training.batch // 8))
-
-    def build(self, rows: int) -> None:
-        """A fresh network that takes batches of so many rows."""
-        self.close()
-        self.rows = rows
-        plan = self.config.training.model_copy(update={"batch": rows})
-        torch.manual_seed(self.config.seed)
-        denoiser = NetworkDenoiser(self.kind.backbone(self.data), self.config.prediction)
-        self.module = DiffusionModule(denoiser, self.data, self.config.model_copy(update={"training": plan}))
-        self.module.to(self.device)
-        self.module.begin()
-        self.optimizer = self.module.configure_optimizers()
-        self.random = next(self.module.randomness(range(1)))
-        self.module.batch(0, self.random.hidden)  # made or read once, and kept by most data sets
-
-    @property
-    def share(self) -> float:
-        """The whole batch, in batches of ``rows``."""
-        return self.config.training.batch / self.rows
-
-    @property
-    def divisible(self) -> bool:
-        """Whether parts of a batch may be worked on side by side."""
-        return not has_dropout(self.module)
-
-    def shrink(self, ways: Sequence[Way], seconds: float) -> None:
-        """Take as many rows as let every way make a step within ``seconds``, all of them if possible."""
-        whole = self.config.training.batch
-        # the first step pays for what is prepared once
-        self.time(ways[0])
-        each = self.time(ways[0]) / self.rows
-        self.first = each * whole
-        rows = min(whole, int(seconds / len(ways) / each)) if each > 0 else whole
-        if rows > self.rows:
-            self.build(rows)
-
-    def time(self, way: Way) -> float:
-        """Seconds of one step of ``rows`` rows; of very short steps the mean of several."""
-        module, plan = self.module, self.module.plan
-        torch.set_num_threads(way.threads)
-        if way.shards > 1 and way not in self.shards:
-            self.shards[way] = Shards(way.shards, module)
-        module.plan = plan.model_copy(update={"precision": way.precision})
-        module.shards = self.shards.get(way)
-        if module.shards is not None:
-            torch.set_num_threads(max(1, way.threads // way.shards))
-        try:
-            began, count = time.perf_counter(), 0
-            while True:
-                module.take_step(0, self.random, self.optimizer)
-                count += 1
-                if time.perf_counter() - began > 0.02 or count >= 10:
-                    host.synchronize(self.device)
-                    return (time.perf_counter() - began) / count
-        finally:
-            module.plan, module.shards = plan, None
-
-    @torch.no_grad()
-    def loss_is_kept(self, way: Way) -> bool:
-        """Whether the network, as the steps have left it, has the same loss in this arithmetic as in float32."""
-        found = []
-        plan = self.module.plan
-        for precision in ("32", way.precision):
-            self.module.plan = plan.model_copy(update={"precision": precision})
-            found.append(float(self.module.losses(0, self.random)[0].mean()))
-        self.module.plan = plan
-        return math.isfinite(found[1]) and abs(found[1] - found[0]) <= KEPT * abs(found[0])
-
-    def close(self) -> None:
-        for shards in self.shards.values():
-            shards.close()
-        self.shards = {}
 
 
 def race(ways: Sequence[Way], measure: Any, until: float, now: Any = time.perf_counter) -> dict[Way, float]:

@@ -31,8 +31,8 @@ from ptdiff.latent_code import in_training
 from ptdiff.noise import Stream, mix, normal
 from ptdiff.process import Level
 from ptdiff.run import Run
-from ptdiff.training.callbacks import Observer
 from ptdiff.training.module import DiffusionModule
+from ptdiff.training.observer import Observer
 from ptdiff.training.regret import is_small_and_fixed, posterior_mean
 
 ANGLES = tuple(math.pi / 2 * (k + 0.5) / 4 for k in range(4))
@@ -126,6 +126,7 @@ class Validations(pl.Callback):
                 )
 
     def _measure(self, module: DiffusionModule) -> dict[str, Any]:
+        self.observer.begin("validation")
         if self.held_out is None:
             self.held_out = HeldOut(self.run, self.data, module.device)
         raw, averaged = (

@@ -27,7 +27,7 @@ def two_threads() -> Iterator[None]:
 def pairs(module: DiffusionModule, steps: int) -> Iterator[tuple[Tensor, Tensor, Tensor, Any]]:
     """x_0, the noise as drawn, the noise as paired, and the conditions, of each step."""
     for step, random in zip(range(steps), module.randomness(range(steps)), strict=True):
-        x, cond, paired = module._paired(step, random)
+        x, cond, paired = module.paired(step, random)
         yield x, random.eps, paired.eps, cond
 
 

@@ -18,7 +18,7 @@ import os, sys
 from pathlib import Path
 import torch
 from ptdiff.run import Run
-from ptdiff.training.callbacks import Observer
+from ptdiff.training.observer import Observer
 from ptdiff.training.fit import Hardware, fit
 
 class Watch(Observer):
@@ -57,10 +57,10 @@ def finished(process: subprocess.Popen[str], timeout: float = 150) -> tuple[int,
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("batch", [8, 7])
-def test_two_ranks_train_the_weights_of_one(start: Start, batch: int) -> None:
+@pytest.mark.parametrize(("batch", "micro_batch"), [(8, None), (7, None), (7, 2)])
+def test_two_ranks_train_the_weights_of_one(start: Start, batch: int, micro_batch: int | None) -> None:
     options = {"classes": 2}
-    one, two = start("one", options, batch=batch), start("two", options, batch=batch)
+    one, two = start("one", options, batch=batch), start("two", options, batch=batch, micro_batch=micro_batch)
     one.fit()
     code, out = finished(two_ranks(two))
     assert code == 0, out

@@ -22,7 +22,7 @@ import sys
 from pathlib import Path
 import torch
 from ptdiff.run import Run
-from ptdiff.training.callbacks import Observer
+from ptdiff.training.observer import Observer
 from ptdiff.training.fit import fit
 
 class Watch(Observer):

@@ -17,8 +17,8 @@ from ptdiff.checkpoint import latest
 from ptdiff.data import Data
 from ptdiff.modality import Modality
 from ptdiff.run import Run
-from ptdiff.training.callbacks import Observer
 from ptdiff.training.fit import Outcome, fit
+from ptdiff.training.observer import Observer
 
 HERE = str(Path(__file__).parent)
 

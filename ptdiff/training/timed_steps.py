@@ -1,0 +1,128 @@
+"""Training steps of a network of its own, taken by one way or another and timed."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import torch
+
+from ptdiff import host
+from ptdiff.denoiser import NetworkDenoiser
+from ptdiff.training.memory import fitting_rows
+from ptdiff.training.module import DiffusionModule
+from ptdiff.training.shards import Shards, has_dropout
+
+if TYPE_CHECKING:
+    from ptdiff.config import Config
+    from ptdiff.data import Data
+    from ptdiff.modality import Modality
+
+KEPT = 0.02
+"""The loss in bfloat16 may differ by this share from that in float32."""
+
+Precision = Literal["32", "bf16"]
+
+
+@dataclass(frozen=True)
+class Way:
+    """How a step is computed: in which arithmetic, with how many threads, in how many parts of a batch side by side."""
+
+    precision: Precision = "32"
+    threads: int = 1
+    shards: int = 1
+
+    @property
+    def plainness(self) -> tuple[bool, int, int]:
+        """The less, the plainer."""
+        return self.precision != "32", self.threads, self.shards
+
+
+class Steps:
+    """Training steps on the first batch, or on the first ``rows`` of it, of a network of its own."""
+
+    def __init__(self, config: Config, kind: Modality, data: Data, device: torch.device) -> None:
+        self.config, self.kind, self.data, self.device = config, kind, data, device
+        self.rows, self.first = 0, math.inf
+        self.shards: dict[Way, Shards] = {}
+        self.build(max(1, config.training.batch // 8))
+
+    def build(self, rows: int) -> None:
+        """A fresh network that takes batches of so many rows."""
+        self.close()
+        self.rows = rows
+        plan = self.config.training.model_copy(update={"batch": rows})
+        torch.manual_seed(self.config.seed)
+        denoiser = NetworkDenoiser(self.kind.backbone(self.data), self.config.prediction)
+        self.module = DiffusionModule(denoiser, self.data, self.config.model_copy(update={"training": plan}))
+        self.module.to(self.device)
+        self.module.begin()
+        self.optimizer = self.module.configure_optimizers()
+        self.random = next(self.module.randomness(range(1)))
+        self.module.batch(0, self.random.hidden)  # made or read once, and kept by most data sets
+
+    @property
+    def share(self) -> float:
+        """The whole batch, in batches of ``rows``."""
+        return self.config.training.batch / self.rows
+
+    @property
+    def divisible(self) -> bool:
+        """Whether parts of a batch may be worked on side by side."""
+        return not has_dropout(self.module)
+
+    def shrink(self, ways: Sequence[Way], seconds: float) -> int:
+        """Take as many rows as let every way make a step within ``seconds``, all of them if possible.
+
+        Returns how many rows of the batch fit into memory at a time.
+        """
+        whole = self.config.training.batch
+        fitting = fitting_rows(self.module, whole)
+        # the first step pays for what is prepared once
+        self.time(ways[0])
+        each = self.time(ways[0]) / self.rows
+        self.first = each * whole
+        rows = min(fitting, int(seconds / len(ways) / each)) if each > 0 else fitting
+        if rows > self.rows:
+            self.build(rows)
+        return fitting
+
+    def time(self, way: Way) -> float:
+        """Seconds of one step of ``rows`` rows; of very short steps the mean of several."""
+        module, plan = self.module, self.module.plan
+        torch.set_num_threads(way.threads)
+        if way.shards > 1 and way not in self.shards:
+            self.shards[way] = Shards(way.shards, module)
+        module.plan = plan.model_copy(update={"precision": way.precision})
+        module.shards = self.shards.get(way)
+        if module.shards is not None:
+            torch.set_num_threads(max(1, way.threads // way.shards))
+        try:
+            began, count = time.perf_counter(), 0
+            while True:
+                module.take_step(0, self.random, self.optimizer)
+                count += 1
+                if time.perf_counter() - began > 0.02 or count >= 10:
+                    host.synchronize(self.device)
+                    return (time.perf_counter() - began) / count
+        finally:
+            module.plan, module.shards = plan, None
+
+    @torch.no_grad()
+    def loss_is_kept(self, way: Way) -> bool:
+        """Whether the network, as the steps have left it, has the same loss in this arithmetic as in float32."""
+        found = []
+        plan = self.module.plan
+        for precision in ("32", way.precision):
+            self.module.plan = plan.model_copy(update={"precision": precision})
+            found.append(float(self.module.losses(0, self.random)[0].mean()))
+        self.module.plan = plan
+        return math.isfinite(found[1]) and abs(found[1] - found[0]) <= KEPT * abs(found[0])
+
+    def close(self) -> None:
+        for shards in self.shards.values():
+            shards.close()
+        self.shards = {}
