@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ptdiff_cli.device import Device
 from ptdiff_cli.terminal import say, show_json, show_table
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ def train(
     threads: Annotated[
         list[int] | None, typer.Option(min=1, help="CPU threads; several; default 1 and all cores.")
     ] = None,
+    device: Device = "auto",
     profile: Annotated[bool, typer.Option("--profile", help="Where a step's time goes, by operation.")] = False,
     out: Annotated[Path | None, typer.Option(help="Write the figures to this JSON file.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -35,15 +37,15 @@ def train(
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")
 
     from ptdiff.checkpoint import write_atomic
-    from ptdiff.host import facts
     from ptdiff.training.speed import OVERHEAD_GOAL, PEAK_GOAL
+    from ptdiff.yardstick import yardstick
 
     names = list(dict.fromkeys(modality or MODALITIES))
     subjects = {name: _subject(name) for name in names}
-    found = {name: _speeds(name, subject, threads, seconds) for name, subject in subjects.items()}
+    found = {name: _speeds(name, subject, threads, seconds, device) for name, subject in subjects.items()}
     profiles = {name: _profile(name, subject) for name, subject in subjects.items()} if profile else {}
     result = {
-        "machine": facts(),
+        "machine": yardstick(),
         "goals": {"share of peak, float32": PEAK_GOAL, "over a bare loop": OVERHEAD_GOAL},
         "speeds": [_plain(name, speed) for name, speeds in found.items() for speed in speeds],
         **({"profile": profiles} if profile else {}),
@@ -76,18 +78,18 @@ def _subject(name: str) -> Subject:
         return Subject(kind, kind.dataset(), config)
 
 
-def _speeds(name: str, subject: Subject, threads: list[int] | None, seconds: float) -> list[Speed]:
+def _speeds(name: str, subject: Subject, threads: list[int] | None, seconds: float, device: str) -> list[Speed]:
     import torch
 
-    from ptdiff.host import cores
+    from ptdiff import host
     from ptdiff.training.speed import PRECISIONS, speed
 
     # the threads of a CPU matter little where a GPU trains
-    usual = [torch.get_num_threads()] if torch.cuda.is_available() else sorted({1, cores()})
+    usual = sorted({1, host.cores()}) if host.device(device).type == "cpu" else [torch.get_num_threads()]
     found = []
     for precision in PRECISIONS:
         for count in threads or usual:
-            found.append(speed(subject, precision, count, seconds))
+            found.append(speed(subject, precision, count, seconds, device))
             say(f"{name}, {_precision(precision)}, {_threads(found[-1])}: {found[-1].steps:.3g} steps/s")
     return found
 

@@ -15,10 +15,9 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
-from ptdiff import host
 from ptdiff.checkpoint import Checkpoint, latest
 from ptdiff.data import Data
-from ptdiff.host import keep_freed_memory
+from ptdiff.host import device, keep_freed_memory
 from ptdiff.modality import Modality
 from ptdiff.run import Run, process_rank
 from ptdiff.training.callbacks import Checkpoints, OrderlyStop, Previews, Reports, Slowness
@@ -50,7 +49,7 @@ class Hardware:
 
     def trainer(self) -> dict[str, Any]:
         """What Lightning's Trainer is told; ValueError for a device that is not there."""
-        where = host.device(self.device)
+        where = device(self.device)
         one = [where.index] if where.type == "cuda" and where.index is not None else self.devices
         return {"accelerator": where.type, "devices": one, "num_nodes": self.nodes, "strategy": self.strategy}
 
@@ -125,7 +124,7 @@ def fit(
     stop, rate, threads = OrderlyStop(observer), 1.0, torch.get_num_threads()
     try:
         with _listening(stop), run.locked() if process_rank() == 0 else nullcontext():
-            run = settled(run, modality, data, host.device(hardware.device), hardware.devices, observer.say)
+            run = settled(run, modality, data, device(hardware.device), hardware.devices, observer.say)
             trackers.settings(run.config.model_dump(mode="json"))
             count = run.config.training.threads
             assert count != "auto"

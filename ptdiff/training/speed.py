@@ -27,7 +27,7 @@ from ptdiff.modality import Modality
 from ptdiff.run import Run
 from ptdiff.training.bare import Bare
 from ptdiff.training.callbacks import Observer
-from ptdiff.training.fit import fit
+from ptdiff.training.fit import Hardware, fit
 from ptdiff.training.flops import operations
 from ptdiff.training.shards import has_dropout
 
@@ -104,14 +104,13 @@ class Subject:
         return Bare(self.kind, self.data, self.config, where)
 
 
-def speed(subject: Subject, precision: str, threads: int, seconds: float) -> Speed:
+def speed(subject: Subject, precision: str, threads: int, seconds: float, device: str = "auto") -> Speed:
     """How fast ``subject`` trains with this arithmetic and so many CPU threads, in about so many seconds.
 
-    precision: a name in PRECISIONS.  Raises KeyboardInterrupt where a signal stops it.
+    precision: a name in PRECISIONS.  device: see ptdiff.host.device.  Raises KeyboardInterrupt where a signal stops it.
     """
     keep_freed_memory()
-    # where fit trains
-    where = host.device()
+    where = host.device(device)
     plan = subject.config.training
     with _threads(threads):
         peak = gemm_peak(PRECISIONS[precision], where, seconds / 20)
@@ -151,7 +150,10 @@ def _train(subject: Subject, rounds: _Rounds, steps: int) -> None:
     short = subject.with_training(steps=count, minutes=minutes, inner_steps=inner, validations=0, snapshots=0)
     with TemporaryDirectory() as folder:
         run = Run.create(Path(folder) / "run", short.config, short.data)
-        if fit(run, short.kind, short.data, observer=rounds).signal is not None:
+        if (
+            fit(run, short.kind, short.data, hardware=Hardware(device=str(rounds.where)), observer=rounds).signal
+            is not None
+        ):
             raise KeyboardInterrupt
 
 

