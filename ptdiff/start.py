@@ -115,8 +115,9 @@ def _rows(table: Tensor, old: tuple[str, ...], new: tuple[str, ...], hides: bool
 def _fold(weights: dict[str, Tensor], label: str, row: Tensor) -> None:
     """Add the row of no class to what a LevelEmbedding adds it to: the network without classes is then the same."""
     bias = label.removesuffix("label.weight") + "mlp.2.bias"
-    if bias in weights and weights[bias].shape == row.shape:
-        weights[bias] = weights[bias] + row
+    if bias not in weights or weights[bias].shape != row.shape:
+        raise ValueError(f"the network has classes ({label}) and the data has none: give it labelled data")
+    weights[bias] = weights[bias] + row
 
 
 def _check(name: str, weights: Mapping[str, Tensor], ours: Mapping[str, Tensor]) -> None:
