@@ -156,7 +156,7 @@ def ship(name: str, run: Run, target: Path, n: int, made: str) -> None:
 
 
 def pack(run: Run, folder: Path) -> None:
-    """What is needed to use a run, into an empty folder: the averaged weights in float16 and no path of this machine."""
+    """What is needed to use a run, into an empty folder: averaged weights in float16 and no path of this machine."""
     for option, value in run.config.options.items():
         if isinstance(value, str) and Path(value).is_absolute():
             raise ValueError(f"{run.path}: option {option} is a place on this machine, {value}")
@@ -205,7 +205,9 @@ def described(name: str, run: Run, folder: Path, preset: Preset, made: str) -> d
     """The card of a packed model."""
     packed, measured = Run.open(folder), json.loads((folder / "eval.json").read_text(encoding="utf-8"))
     score, checkpoint = measured["metrics"][preset.figure], packed.checkpoint()
-    told = f"{preset.title} {score['value']:.3g} ({score['low']:.3g} to {score['high']:.3g}; floor {score['floor']:.3g})"
+    told = (
+        f"{preset.title} {score['value']:.3g} ({score['low']:.3g} to {score['high']:.3g}; floor {score['floor']:.3g})"
+    )
     weights = checkpoint.tensors("ema").values()
     return {
         "name": name,

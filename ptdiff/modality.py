@@ -124,7 +124,7 @@ class Modality(ABC):
     """One kind of data.  Subclass as a frozen dataclass; its fields are the options, its docstring the help text."""
 
     of_data: ClassVar[tuple[str, ...]] = ("data",)
-    """Options that say what the data is; fine-tuning on other data takes over all others from the run it begins with."""
+    """Options that say what the data is; fine-tuning on other data takes all others from the run it begins with."""
 
     @abstractmethod
     def dataset(self) -> Data:

@@ -28,7 +28,7 @@ class Model:
 
     @property
     def card(self) -> dict[str, Any]:
-        """Figures, floors, licence, size, machine and command, as ``benchmarks/models.py`` writes them; may be empty."""
+        """Figures, floors, licence, size, machine, command, as ``benchmarks/models.py`` writes them; may be empty."""
         path = self.path / "card.json"
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
         return found

@@ -208,7 +208,9 @@ class Run:
         """RunError for a model that ships, whose folder nothing is written to."""
         if ships(self.path):
             name = self.path.name
-            raise RunError(f"{name} is a model that ships and stays as it is: 'ptdiff train --from {name}' goes on from it")
+            raise RunError(
+                f"{name} is a model that ships and stays as it is: 'ptdiff train --from {name}' goes on from it"
+            )
 
     def log(self, values: Mapping[str, Any]) -> None:
         """Append one line to metrics.jsonl."""

@@ -24,7 +24,9 @@ def sample(
     spacing: Annotated[str | None, typer.Option(help="Time grid: see 'ptdiff list spacing'; or a .yaml.")] = None,
     label: Annotated[str | None, typer.Option(help="A class by name or number, or none; default all in turn.")] = None,
     guidance: Annotated[float | None, typer.Option(min=0, help="Classifier-free guidance; 1 is none.")] = None,
-    weak: Annotated[Path | None, typer.Option(help="A weaker run or model to be guided away from: autoguidance.")] = None,
+    weak: Annotated[
+        Path | None, typer.Option(help="A weaker run or model to be guided away from: autoguidance.")
+    ] = None,
     weights: Annotated[
         str | None, typer.Option(help="raw, ema, ema-1, best, or a relative width: an average after the fact.")
     ] = None,

@@ -102,7 +102,7 @@ def test_what_is_neither_gives_the_nearest_model_and_the_runs_there(own: Path) -
     with pytest.raises(RunError, match=r"did you mean 'demo'\?"):
         Run.open("demmo")
     # a path is no name
-    with pytest.raises(RunError, match="has no config.yaml$"):
+    with pytest.raises(RunError, match=r"has no config\.yaml$"):
         Run.open("elsewhere/shapes")
 
 
@@ -151,7 +151,7 @@ def test_three_models_ship_in_at_most_three_megabytes() -> None:
 
 
 def test_weights_that_a_model_does_not_have_are_refused_by_name() -> None:
-    with pytest.raises(ValueError, match="unknown weights 'raw'.*ema"):
+    with pytest.raises(ValueError, match=r"unknown weights 'raw'.*ema"):
         Run.open("swissroll").denoiser(weights="raw")
 
 

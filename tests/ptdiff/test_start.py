@@ -49,7 +49,9 @@ class Numbers(Modality):
         drawn = torch.Generator().manual_seed(0)
         labels = torch.arange(96) % len(self.names) if self.names else None
         centers = torch.tensor([[ord(name) - 97.0] * 3 for name in self.names or "a"])
-        x = centers[labels if labels is not None else torch.zeros(96).long()] + 0.1 * torch.randn(96, 3, generator=drawn)
+        x = centers[labels if labels is not None else torch.zeros(96).long()] + 0.1 * torch.randn(
+            96, 3, generator=drawn
+        )
         x = x * (100 if self.data == "far" else 1) + self.shift
         return Data((3,), classes=self.names, train=TensorSamples(x, labels)).measured(keep=(-1,))
 
@@ -119,7 +121,9 @@ def test_of_a_run_without_classes_every_class_begins_alike(tmp_path: Path) -> No
 
 
 def test_another_network_is_refused_by_the_name_of_the_part(source: Run) -> None:
-    with pytest.raises(ValueError, match=r"not that of first: net.level.mlp.0.weight is \(16, 14\) there and is \(8, 14\) here"):
+    with pytest.raises(
+        ValueError, match=r"not that of first: net.level.mlp.0.weight is \(16, 14\) there and is \(8, 14\) here"
+    ):
         _weights(source, width=8)
     changed = source.config.model_copy(update={"prediction": "x0"})
     data = source.modality().dataset()
@@ -169,7 +173,7 @@ def test_damaged_weights_to_begin_with_are_named(source: Run, tmp_path: Path) ->
 
 
 def test_another_modality_and_no_end_are_refused(source: Run, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="is a model of .*Numbers, not of images"):
+    with pytest.raises(ValueError, match=r"is a model of .*Numbers, not of images"):
         train(tmp_path / "a", {"modality": "images", "training": {"steps": 1}}, start=source.path)
     with pytest.raises(ValueError, match="the run has no end"):
         train(tmp_path / "b", {}, start=source.path)

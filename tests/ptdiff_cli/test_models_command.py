@@ -121,7 +121,9 @@ def test_a_model_is_not_resumed_and_its_folder_not_trained_in(ptdiff, tmp_path: 
 
 def test_training_begins_with_the_weights_of_a_model(ptdiff, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     small = ["-o", "count=512", "--set", "training.batch=64"]
-    done = ptdiff("train", "--from", "swissroll", "--data", "circles", "--steps", 2, *small, "--out", "mine", cwd=tmp_path)
+    done = ptdiff(
+        "train", "--from", "swissroll", "--data", "circles", "--steps", 2, *small, "--out", "mine", cwd=tmp_path
+    )
     assert done.returncode == 0, done.stderr
     assert "beginning with the weights of swissroll" in done.stderr
     run, model = Run.open(tmp_path / "mine"), Run.open("swissroll")
@@ -140,7 +142,9 @@ def test_training_begins_with_the_weights_of_a_model(ptdiff, tmp_path: Path) -> 
         (["--steps", 1, "--prediction", "x0"], "predict velocity, not x0"),
     ],
 )
-def test_what_does_not_fit_the_model_is_refused_before_a_folder_exists(ptdiff, tmp_path: Path, arguments, words) -> None:  # type: ignore[no-untyped-def]
+def test_what_does_not_fit_the_model_is_refused_before_a_folder_exists(
+    ptdiff, tmp_path: Path, arguments, words
+) -> None:  # type: ignore[no-untyped-def]
     done = ptdiff("train", "--from", "swissroll", "-o", "count=256", *arguments, "--out", "mine", cwd=tmp_path)
     assert done.returncode == 2 and words in done.stderr, done.stderr
     assert not (tmp_path / "mine").exists()
