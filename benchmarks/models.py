@@ -134,23 +134,25 @@ def call(arguments: list[str], folder: Path | None = None) -> None:
 
 def ship(name: str, run: Run, target: Path, n: int, made: str) -> None:
     """Pack a run as the model of that name, measure it, write its card."""
-    packed, preset = target.with_name(f".{name}"), PRESETS[name]
-    shutil.rmtree(packed, ignore_errors=True)
-    packed.mkdir(parents=True)
-    pack(run, packed)
     with tempfile.TemporaryDirectory() as folder:
-        # from a copy, because nothing is written into a model
-        copy = Path(folder) / name
-        shutil.copytree(packed, copy)
-        call(["eval", str(copy), "-n", str(n)])
-        shutil.copy(copy / "eval.json", packed / "eval.json")
+        packed, preset = Path(folder) / name, PRESETS[name]
+        packed.mkdir()
+        pack(run, packed)
+        call(["eval", str(packed), "-n", str(n)])
+        # what the metrics keep for the next time
+        shutil.rmtree(packed / "distances", ignore_errors=True)
+        finish(name, run, packed, target, preset, made)
+
+
+def finish(name: str, run: Run, packed: Path, target: Path, preset: Preset, made: str) -> None:
+    """Write the card of a packed and measured model, and put it in its place."""
     card = described(name, run, packed, preset, made)
     write_atomic(packed / "card.json", json.dumps(card, indent=1) + "\n")
     write_atomic(packed / "README.md", page(name, card))
     for path in packed.rglob("*"):
         path.chmod(0o755 if path.is_dir() else 0o644)
     shutil.rmtree(target, ignore_errors=True)
-    packed.rename(target)
+    shutil.copytree(packed, target)
     size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
     print(f"{name}: {card['headline']}; {size / 2**20:.2f} MiB in {target}", flush=True)
 

@@ -46,7 +46,7 @@ def models() -> list[Model]:
         folder = registry.package_folder(listed)
         if folder is not None:
             paths = (path.parent for path in folder.glob("models/*/config.yaml"))
-            found += [Model(path.name, listed.name, path) for path in paths]
+            found += [Model(path.name, listed.name, path) for path in paths if not path.name.startswith(".")]
     return sorted(found, key=lambda model: (model.name, model.modality))
 
 
