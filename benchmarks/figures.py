@@ -134,12 +134,10 @@ def fine_tuning(result: dict[str, Any]) -> str:
         cells = [begun, row["seed"], f"{row['steps']:,}", f"{score['value']:.1f}", interval, f"{score['floor']:.1f}"]
         rows.append(f"| {' | '.join(map(str, cells))} |")
     gains = ", ".join(f"{g['value']:.1f} ({g['low']:.1f} to {g['high']:.1f})" for g in result["better_by"])
-    machine = result["machine"]
     rows += [
         "",
-        f"{result['shapes']} shapes of the class {result['class']}, {result['minutes']:g} minutes each on "
-        f"{machine['processor']} ({machine['instruction_set']}, {machine['threads']} threads); n = {result['n']} "
-        f"held-out shapes of {result['points']} points. Fine-tuning is better by {gains}.",
+        f"{result['shapes']} shapes of the class {result['class']}, {result['minutes']:g} minutes each; "
+        f"n = {result['n']} held-out shapes of {result['points']} points. Fine-tuning is better by {gains}.",
     ]
     return "\n".join(rows)
 

@@ -2,7 +2,7 @@
 
 What is taken over: the modality, its options but for those that say what the data is (``Modality.of_data``), the
 configuration, and the averaged weights.  What is not: mean and scale, which are those of the new data, because a model
-works on data of unit variance; optimiser moments; and what suits one machine (precision, shards).  The learning rate
+works on data of unit variance; optimiser moments; and what suits one machine (precision, threads).  The learning rate
 is a quarter of the other run's and the warm-up half of it.
 
 Classes go by their names.  One that the other run does not know begins with its row for "not given", so that the
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 RATE, WARMUP = 0.25, 0.5
 """Of the learning rate and the warm-up of the run whose weights are taken."""
 
-MACHINE = ("precision", "shards")
+MACHINE = ("precision", "threads", "shards")
 """Settings of training that suit a machine and are not taken over."""
 
 
