@@ -30,7 +30,8 @@ class CheckpointError(Exception):
     """A checkpoint could not be written or read."""
 
 
-def _sha256(path: Path) -> str:
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -125,7 +126,7 @@ def _write(final: Path, parts: Mapping[str, Mapping[str, Tensor]], state: Mappin
             )
         (temporary / STATE).write_text(json.dumps(dict(state), indent=1), encoding="utf-8")
         files = sorted(temporary.iterdir())
-        manifest = "".join(f"{_sha256(file)}  {file.name}\n" for file in files)
+        manifest = "".join(f"{sha256(file)}  {file.name}\n" for file in files)
         (temporary / MANIFEST).write_text(manifest, encoding="utf-8")
         for file in [*files, temporary / MANIFEST, temporary]:
             _flush(file)
@@ -155,7 +156,7 @@ def problem(path: Path) -> str | None:
             return "the manifest is not the one that was committed"
         for line in manifest.decode().splitlines():
             digest, _, name = line.partition("  ")
-            if _sha256(path / name) != digest:
+            if sha256(path / name) != digest:
                 return f"{name} has changed since it was written"
     except FileNotFoundError as error:
         missing = Path(str(error.filename)).name

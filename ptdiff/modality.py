@@ -93,8 +93,7 @@ class Unsupported(RuntimeError):
 class Visualizer(ABC):
     """Turns samples in world units into pictures: uint8 RGB arrays (height, width, 3).
 
-    ``many`` is how many samples fill a picture well: a handful of shapes, thousands of points in the plane.
-    """
+    ``many`` samples fill a picture well: a handful of shapes, thousands of points in the plane."""
 
     many: ClassVar[int] = 20
 
@@ -124,6 +123,9 @@ class Visualizer(ABC):
 class Modality(ABC):
     """One kind of data.  Subclass as a frozen dataclass; its fields are the options, its docstring the help text."""
 
+    of_data: ClassVar[tuple[str, ...]] = ("data",)
+    """Options that say what the data is; fine-tuning on other data takes all others from the run it begins with."""
+
     @abstractmethod
     def dataset(self) -> Data:
         """The data with its splits; raises OSError or ValueError when it cannot be read."""
@@ -136,8 +138,7 @@ class Modality(ABC):
         angle: (b,), the noise level as atan2(sigma, alpha) in [0, pi/2].
         cond: see :data:`ptdiff.data.Condition`; a missing key and -1 both mean "not given".  A network that reads
         ``cond["estimate"]``, its own last estimate, says so by an attribute ``self_conditioning = True``.
-        y: the shape of x, the raw prediction (:mod:`ptdiff.denoiser` turns it into E[x0|x]).
-        """
+        y: the shape of x, the raw prediction (:mod:`ptdiff.denoiser` turns it into E[x0|x])."""
 
     @abstractmethod
     def visualizer(self) -> Visualizer:

@@ -7,10 +7,12 @@ The number in the group's name is the version of the contract in :mod:`ptdiff.mo
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import Any
 
 from ptdiff.modality import Modality
@@ -46,6 +48,22 @@ def modalities() -> list[Listed]:
         Listed(name, entry.value, entry.dist.name if entry.dist else "?", entry.dist.version if entry.dist else "?")
         for name, entry in sorted(_entries().items())
     ]
+
+
+def package_folder(listed: Listed) -> Path | None:
+    """The folder of the package that a modality is in, found without importing it; None for a module by itself.
+
+    Where the entry point names a module inside a package, that package is looked at, and the ones above it imported.
+    """
+    module = listed.target.partition(":")[0]
+    try:
+        spec = importlib.util.find_spec(module)
+    except Exception:
+        # 'ptdiff modalities NAME' says what is wrong with it
+        return None
+    if spec is None or spec.origin is None or (spec.submodule_search_locations is None and "." not in module):
+        return None
+    return Path(spec.origin).parent
 
 
 def modality_class(name: str) -> type[Modality]:

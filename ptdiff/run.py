@@ -8,6 +8,7 @@
         samples/         previews;   logs/   what the logger writes
         checkpoints/     see ptdiff.checkpoint
         averages/        snapshots of averaged weights, where there are any: see ptdiff.posthoc
+        start/           of a run that began with the weights of another, those: see ptdiff.start
 
 Nothing in the folder is a pickle.
 """
@@ -26,16 +27,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ptdiff import host, registry
-from ptdiff.checkpoint import Checkpoint, latest, write_atomic
+from ptdiff.checkpoint import Checkpoint, latest, save, write_atomic
 from ptdiff.config import Config, read, validate
 from ptdiff.data import Data
 from ptdiff.modality import Modality
+from ptdiff.models import located, near, outputs, ships
 from ptdiff.names import unknown
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from ptdiff.denoiser import NetworkDenoiser
+    from ptdiff.start import Start
 
 
 class RunError(Exception):
@@ -51,27 +54,36 @@ class Run:
     data: Data
 
     @staticmethod
-    def create(path: Path, config: Config, data: Data) -> Run:
-        """A new run folder.  RunError if there is a run already: nothing is overwritten."""
+    def create(path: Path, config: Config, data: Data, start: Start | None = None) -> Run:
+        """A new run folder.  RunError if there is a run already: nothing is overwritten.
+
+        start: the weights that it begins with; where they are from stands in env.json.
+        """
+        Run(path, config, data).refuse_model()
         if (path / "config.yaml").exists():
             raise RunError(
                 f"{path} holds a run already: continue it with 'ptdiff resume {path}', or choose another --out"
             )
         for folder in (path, path / "samples", path / "checkpoints", path / "logs"):
             folder.mkdir(parents=True, exist_ok=True)
-        write_atomic(path / "env.json", json.dumps(_environment(), indent=1) + "\n")
+        if start is not None:
+            save(path / "start", 0, {"model": start.weights}, start.origin)
+        origin = {} if start is None else {"origin": dict(start.origin)}
+        write_atomic(path / "env.json", json.dumps(_environment() | origin, indent=1) + "\n")
         write_atomic(path / "data.json", json.dumps(data.facts(), indent=1) + "\n")
         # last, because its presence is what makes the folder a run
         write_atomic(path / "config.yaml", config.to_yaml())
         return Run(path, config, data)
 
     @staticmethod
-    def open(path: Path) -> Run:
-        """An existing run; its data holds facts, not samples."""
+    def open(run: Path | str, warn: Callable[[str], None] | None = None) -> Run:
+        """An existing run, by its folder or by the name of a model that ships; its data holds facts, not samples.
+
+        ``warn`` is told where a name can mean two things.
+        """
+        path = located(run, warn)
         if not (path / "config.yaml").is_file():
-            near = [p.parent for p in path.parent.glob("*/config.yaml")] if path.parent.is_dir() else []
-            hint = f" (runs there: {', '.join(sorted(str(p) for p in near)[:5])})" if near else ""
-            raise RunError(f"{path} is not a run folder: it has no config.yaml{hint}")
+            raise RunError(f"{path} is not a run folder: it has no config.yaml{near(path)}")
         config = validate(read(path / "config.yaml"))
         try:
             data = Data.from_facts(json.loads((path / "data.json").read_text(encoding="utf-8")))
@@ -106,6 +118,11 @@ class Run:
         return None
 
     @property
+    def outputs(self) -> Path:
+        """Where what is made of this run goes: the folder, or ``runs/models/<name>`` for a model that ships."""
+        return outputs(self.path)
+
+    @property
     def checkpoints(self) -> Path:
         return self.path / "checkpoints"
 
@@ -130,10 +147,16 @@ class Run:
         return bool(self.config.objective["name"] == "denoise")
 
     def network(self) -> NetworkDenoiser:
-        """The untrained denoiser of this run's configuration."""
+        """The denoiser of this run's configuration as it is before training: with the weights that it begins with."""
         from ptdiff.denoiser import NetworkDenoiser
 
-        return NetworkDenoiser(self.modality().backbone(self.data), self.config.prediction)
+        model = NetworkDenoiser(self.modality().backbone(self.data), self.config.prediction)
+        if (self.path / "start").is_dir():
+            found = latest(self.path / "start")
+            if found is None:
+                raise RunError(f"{self.path}/start, the weights that the run began with, is damaged or missing")
+            model.load_state_dict(found.tensors("model"))
+        return model
 
     def denoiser(
         self, warn: Callable[[str], None] | None = None, *, weights: str | float | None = None
@@ -158,11 +181,10 @@ class Run:
     ) -> dict[str, Tensor]:
         from ptdiff.posthoc import average
 
-        parts = {"raw": "model"} | {
-            part: part
-            for part in sorted(file.stem for file in checkpoint.path.glob("*.safetensors"))
-            if part.startswith(("ema", "best"))
-        }
+        # a model that ships has averaged weights alone
+        there = sorted(file.stem for file in checkpoint.path.glob("*.safetensors"))
+        parts = {"raw": "model"} if "model" in there else {}
+        parts |= {part: part for part in there if part.startswith(("ema", "best"))}
         name = ("best" if "best" in parts else "ema") if weights is None else weights
         if isinstance(name, str) and name in parts:
             return checkpoint.tensors(parts[name])
@@ -190,6 +212,14 @@ class Run:
             except BlockingIOError:
                 raise RunError(f"{self.path} is being trained by another process") from None
             yield
+
+    def refuse_model(self) -> None:
+        """RunError for a model that ships, whose folder nothing is written to."""
+        if ships(self.path):
+            name = self.path.name
+            raise RunError(
+                f"{name} is a model that ships and stays as it is: 'ptdiff train --from {name}' goes on from it"
+            )
 
     def log(self, values: Mapping[str, Any]) -> None:
         """Append one line to metrics.jsonl."""

@@ -23,7 +23,7 @@ _FAR = 4.0
 
 
 def complete(
-    run: Annotated[Path, typer.Argument(help="Run folder.")],
+    run: Annotated[Path, typer.Argument(help="Run folder, or a model by its name.")],
     file: Annotated[Path, typer.Argument(help="The part: .npz (its first sample), or a file such as .ply.")],
     count: Annotated[int, typer.Option("-n", "--count", min=1, help="How many completions.")] = 4,
     points: Annotated[int | None, typer.Option(help="Points of each completion, the given ones included.")] = None,
@@ -62,7 +62,7 @@ def complete(
     from ptdiff_cli.drawing import make_plan, scale, shape_of
     from ptdiff_cli.given import fitting, labels_of, read_given, write_samples
 
-    found = Run.open(run)
+    found = Run.open(run, say)
     if not found.data.unordered:
         raise ValueError(f"sets are completed, and samples of {found.config.modality} are none")
     if method is not None and method not in METHODS:
@@ -77,7 +77,7 @@ def complete(
     labels = labels_of(found, before.classes[:1] * count, label)
     say(f"{len(kept)} of {len(part)} given points are held among {shape[0]}")
     after = filled(found, plan, part, kept, shape, count, labels, method, weights, batch, device)
-    target = out or found.path / "samples" / f"complete-{file.stem}-seed-{seed}.npz"
+    target = out or found.outputs / "samples" / f"complete-{file.stem}-seed-{seed}.npz"
     write_samples(found, after, labels, target, around)
     say(f"{count} completions of {shape[0]} points: {target}")
     say(f"next: ptdiff render {target}")

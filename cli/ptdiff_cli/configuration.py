@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ptdiff.config import Config
     from ptdiff.modality import Modality
+    from ptdiff.run import Run
 
 
 def resolve(
@@ -18,14 +19,17 @@ def resolve(
     options: list[str],
     settings: list[str],
     named: dict[str, Any],
+    source: Run | None = None,
 ) -> tuple[Config, Modality]:
     """The complete configuration and its modality; see ptdiff.config for the precedence.
 
-    files: paths of YAML files, or names of recipes.
+    files: paths of YAML files, or names of recipes.  source: a run whose weights the new one begins with, and whose
+    configuration stands in the place of the modality's recipe (ptdiff.start).
     """
     from ptdiff import registry
     from ptdiff.config import defaults, merged, validate
     from ptdiff.config import settings as parse
+    from ptdiff.start import inherited
 
     over: dict[str, Any] = {}
     for file in files:
@@ -38,15 +42,19 @@ def resolve(
         over["modality"] = modality
     # last, so that the axes of a sweep rule
     over = merged(over, named)
+    if source is not None and over.setdefault("modality", source.config.modality) != source.config.modality:
+        raise ValueError(f"{source.path.name} is a model of {source.config.modality}, not of {over['modality']}")
     if "modality" not in over:
         raise ValueError("say what kind of data: -m pointcloud, points2d, images … ('ptdiff modalities' lists them)")
     place = over["options"].get("data")
     if isinstance(place, str) and Path(place).expanduser().exists():
         # a run is resumed from wherever one happens to stand
         over["options"]["data"] = str(Path(place).expanduser().resolve())
-    kind = registry.load(over["modality"], over["options"])
+    base = {} if source is None else inherited(source, over["options"])
+    kind = registry.load(over["modality"], merged(base.get("options", {}), over["options"]))
     over["options"] = dataclasses.asdict(kind)
-    config = validate(merged(merged(defaults(over["modality"]), kind.recipe()), over))
+    base = base or merged(defaults(over["modality"]), kind.recipe())
+    config = validate(merged(base, over))
     _choices(config)
     return config, kind
 

@@ -12,7 +12,7 @@ from ptdiff_cli.terminal import say
 
 
 def edit(
-    run: Annotated[Path, typer.Argument(help="Run folder.")],
+    run: Annotated[Path, typer.Argument(help="Run folder, or a model by its name.")],
     file: Annotated[Path, typer.Argument(help="Samples: .npz, or a file of the run's kind of data.")],
     strength: Annotated[
         float, typer.Option(min=0, max=1, help="0 leaves all as it is, 1 draws anew: share of the noise angle.")
@@ -46,7 +46,7 @@ def edit(
     from ptdiff_cli.drawing import make_plan, scale
     from ptdiff_cli.given import fitting, frame_of, in_batches, labels_of, model_of, read_given, write_samples
 
-    found = Run.open(run)
+    found = Run.open(run, say)
     given = {"solver": solver, "steps": steps, "process": process, "spacing": spacing, "guidance": scale(guidance)}
     plan = make_plan(found, given, set_, seed)
     before = read_given(file, found.modality())
@@ -63,7 +63,7 @@ def edit(
         return edited(model, plan, x0.to(ids.device)[ids], strength, ids, cond)
 
     after = in_batches(len(x0), tuple(x0.shape[1:]), batch, where, make)
-    target = out or found.path / "samples" / f"edit-{file.stem}-{strength:g}-seed-{seed}.npz"
+    target = out or found.outputs / "samples" / f"edit-{file.stem}-{strength:g}-seed-{seed}.npz"
     write_samples(found, after, labels, target, frame)
     moved = found.data.world(after) - found.data.world(x0)
     say(f"{len(after)} samples, moved by {float(moved.square().mean().sqrt()):.4g} (rms, world units): {target}")

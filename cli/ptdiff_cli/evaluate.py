@@ -29,7 +29,7 @@ TRAINING = 1000
 
 
 def evaluate(
-    run: Annotated[Path, typer.Argument(help="Run folder.")],
+    run: Annotated[Path, typer.Argument(help="Run folder, or a model by its name.")],
     reference: Annotated[
         str | None, typer.Option(help="Other data, given as for --data; default the run's own.")
     ] = None,
@@ -79,7 +79,7 @@ def evaluate(
     from ptdiff_cli.drawing import draw_samples, facts, make_plan, scale, shape_of, titles
     from ptdiff_cli.report import Near, write_report
 
-    found = Run.open(run)
+    found = Run.open(run, say)
     given = {"solver": solver, "steps": steps, "process": process, "spacing": spacing, "guidance": scale(guidance)}
     plan = make_plan(found, given, set_, seed)
     shape = shape_of(found, points)
@@ -125,7 +125,7 @@ def evaluate(
     say(f"comparing {n} samples with {n} of the {split} split")
     generated = torch.from_numpy(drawn.samples)
     with progress("pairs") as bar:
-        cache = found.path / "distances"
+        cache = found.outputs / "distances"
         pairs = counter(bar, "compare")
         measured = measure(own, way, generated, sets, asked, seed, pairs, cache)
     scores = dict(measured.scores)
@@ -154,7 +154,8 @@ def evaluate(
         "step": found.checkpoint().step,
         "machine": host.facts(),
     }
-    write_atomic(found.path / "eval.json", dumps(result, indent=1) + "\n")
+    found.outputs.mkdir(parents=True, exist_ok=True)
+    write_atomic(found.outputs / "eval.json", dumps(result, indent=1) + "\n")
     if report is not None:
         missed, partner = own.nearest(generated, sets.reference)
         write_report(
@@ -177,7 +178,7 @@ def evaluate(
     show_table([f"{way}, {'raw, ' * raw}n = {n}", "value", "95 % interval", "floor"], rows)
     digests = ", ".join(f"{k} {v[:12]}" for k, v in result["sets"]["sha256_drawn"].items())
     say("; ".join([ways[way], *(f"{k} {v}" for k, v in measured.facts.items() if isinstance(v, (str, int)))]))
-    say(f"seed {seed}; sha256 of {digests}; written to {found.path / 'eval.json'}")
+    say(f"seed {seed}; sha256 of {digests}; written to {found.outputs / 'eval.json'}")
 
 
 def few(n: int) -> str | None:

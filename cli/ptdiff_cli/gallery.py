@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 
 def gallery(
-    name: Annotated[str | None, typer.Argument(help="A picture, or a run folder for all that apply to it.")] = None,
-    run: Annotated[Path | None, typer.Argument(help="Run folder, for pictures of a run.")] = None,
+    name: Annotated[str | None, typer.Argument(help="A picture; or a run or model, for all that apply to it.")] = None,
+    run: Annotated[Path | None, typer.Argument(help="Run folder or model, for pictures of a run.")] = None,
     out: Annotated[
         Path | None, typer.Option(help="File (.png .jpg .webp; .gif .mp4 .webp move); for all a folder.")
     ] = None,
@@ -42,6 +42,7 @@ def gallery(
 ) -> None:
     """List the pictures, or draw: ptdiff gallery reverse RUN --out reverse.png."""
     from ptdiff.gallery import OF_RUN, THEORY
+    from ptdiff.models import located
     from ptdiff.names import unknown
     from ptdiff.run import Run
     from ptdiff_cli.drawing import scale
@@ -56,13 +57,13 @@ def gallery(
         _check(target, animated=False)
         _save(target, THEORY[name](), fps)
         return
-    everything = run is None and (Path(name) / "config.yaml").is_file()
+    everything = run is None and (located(name) / "config.yaml").is_file()
     folder = Path(name) if everything else run
     if folder is None:
         if name in OF_RUN or name in _of_modalities():
             raise ValueError(f"{name} is of a run: ptdiff gallery {name} RUN")
         raise unknown("picture or run", name, [*THEORY, *OF_RUN, *_of_modalities()])
-    found = Run.open(folder)
+    found = Run.open(folder, say)
     pictures: OfRun = {**OF_RUN, **found.modality().gallery()}
     if not everything and name not in pictures:
         raise unknown("picture", name, [*pictures, *THEORY])
@@ -72,10 +73,10 @@ def gallery(
     subject = _subject(found, over, set_, seed, weights, device)
     subject = dataclasses.replace(subject, count=count, at=subject.at if at is None else _times(at))
     if everything:
-        _draw_all(subject, pictures, out or folder / "gallery", fps)
+        _draw_all(subject, pictures, out or found.outputs / "gallery", fps)
         return
     picture = pictures[name](subject)
-    _save(out or folder / "gallery" / f"{name}{_suffix(picture)}", picture, fps)
+    _save(out or found.outputs / "gallery" / f"{name}{_suffix(picture)}", picture, fps)
 
 
 def _subject(

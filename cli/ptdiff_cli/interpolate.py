@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def interpolate(
-    run: Annotated[Path, typer.Argument(help="Run folder.")],
+    run: Annotated[Path, typer.Argument(help="Run folder, or a model by its name.")],
     files: Annotated[list[Path] | None, typer.Argument(help="Two files: the first sample of each is an end.")] = None,
     from_: Annotated[int, typer.Option("--from", min=0, help="Without files: the sample of this number …")] = 0,
     to: Annotated[int, typer.Option(min=0, help="… and that one, as 'ptdiff sample' numbers them.")] = 1,
@@ -59,7 +59,7 @@ def interpolate(
         raise ValueError(f"a way has two ends: give two files or none, not {len(files)}")
     if files and points is not None:
         raise ValueError("--points is for samples that are drawn, not for files")
-    found = Run.open(run)
+    found = Run.open(run, say)
     if files:
         steps, spacing = steps or 50, spacing or "log-snr"
     given = {"solver": solver, "steps": steps, "process": process, "spacing": spacing, "guidance": scale(guidance)}
@@ -88,7 +88,7 @@ def interpolate(
         return denoised(model, plan, path.to(ids.device)[ids], plan.levels(), ids, cond)
 
     after = in_batches(frames, tuple(first.shape), batch, where, make)
-    target = out or found.path / "samples" / f"interpolate-{from_}-{to}-seed-{seed}.npz"
+    target = out or found.outputs / "samples" / f"interpolate-{from_}-{to}-seed-{seed}.npz"
     write_samples(found, after, known, target)
     say(f"{frames} samples of shape {tuple(first.shape)}: {target}")
     if files:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def likelihood(
-    run: Annotated[Path, typer.Argument(help="Run folder.")],
+    run: Annotated[Path, typer.Argument(help="Run folder, or a model by its name.")],
     count: Annotated[int, typer.Option("-n", "--count", min=2, help="How many samples, at most the whole split.")] = 64,
     split: Annotated[str, typer.Option(help="val or train.")] = "val",
     probes: Annotated[int | None, typer.Option(min=2, help="Random probes of the divergence, default 8.")] = None,
@@ -54,7 +54,7 @@ def likelihood(
         raise ValueError("--exact needs no --probes: choose one of them")
     if out is not None and out.suffix != ".npz":
         raise ValueError(f"--out {out}: values of samples are written to a file that ends in .npz")
-    found = Run.open(run)
+    found = Run.open(run, say)
     if not found.means:
         raise ValueError(
             "a network trained for consistency estimates no E[x0 | x], and so has no likelihood by the flow"

@@ -114,13 +114,20 @@ def choices(
     kind: Annotated[str | None, typer.Argument(help="One of them, with its names and options.")] = None,
     as_json: Json = False,
 ) -> None:
-    """List what can be chosen: recipe, solver, spacing, guidance, weighting and so on."""
+    """List what can be chosen: model, recipe, solver, spacing, guidance, weighting and so on."""
+    from ptdiff.models import models
     from ptdiff.names import unknown
     from ptdiff.recipes import recipes
 
+    # without the catalogs, which import torch
+    if kind in ("model", "models"):
+        _models(as_json)
+        return
+
     found = catalogs()
     if kind is None:
-        names = {name: list(catalog) for name, catalog in found.items()} | {"recipe": [r.name for r in recipes()]}
+        names = {name: list(catalog) for name, catalog in found.items()}
+        names |= {"recipe": [r.name for r in recipes()], "model": [m.name for m in models()]}
         if as_json:
             show_json(names)
         else:
@@ -132,8 +139,19 @@ def choices(
         _recipes(as_json)
         return
     if name not in found:
-        raise unknown("kind of choice", kind, [*found, "recipe"])
+        raise unknown("kind of choice", kind, [*found, "recipe", "model"])
     _catalog(name, found[name], as_json, lambda cls: {})
+
+
+def _models(as_json: bool) -> None:
+    from ptdiff.models import models
+
+    found = models()
+    if as_json:
+        show_json([{"name": m.name, "modality": m.modality, "path": str(m.path), "card": m.card} for m in found])
+        return
+    rows = [[m.name, m.modality, m.card.get("headline", "–"), m.summary] for m in found]
+    show_table(["model (as a run)", "modality", "figure", "what it is"], rows)
 
 
 def _recipes(as_json: bool) -> None:

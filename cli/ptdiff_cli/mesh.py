@@ -18,7 +18,7 @@ FORMATS = ("glb", "obj", "stl", "ply")
 
 
 def mesh(
-    path: Annotated[Path, typer.Argument(help="Samples (.npz), a cloud (.ply …), or a run folder.")],
+    path: Annotated[Path, typer.Argument(help="Samples (.npz), a cloud (.ply …), a run folder, or a model's name.")],
     out: Annotated[Path | None, typer.Option(help="Folder; default beside the samples.")] = None,
     format_: Annotated[str, typer.Option("--format", help="glb, obj, stl or ply.")] = "glb",
     method: Annotated[str | None, typer.Option(help="poisson (default), ball-pivoting or alpha.")] = None,
@@ -37,9 +37,11 @@ def mesh(
 ) -> None:
     """Make surfaces: ptdiff mesh samples.npz --out meshes."""
     from ptdiff.modality import Unsupported
+    from ptdiff.models import located, outputs
     from ptdiff.names import unknown
     from ptdiff.run import Run
 
+    path = located(path, say)
     if format_ not in FORMATS:
         raise unknown("format", format_, FORMATS)
     if out is not None and out.suffix[1:] in FORMATS:
@@ -55,7 +57,7 @@ def mesh(
     if given is None:
         given = _drawn(path, count or 4, points, seed, device)
     folder = out or (
-        path / "samples" / f"meshes-seed-{seed}" if path.is_dir() else path.with_name(f"{path.stem}-meshes")
+        outputs(path) / "samples" / f"meshes-seed-{seed}" if path.is_dir() else path.with_name(f"{path.stem}-meshes")
     )
     folder.mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, Any]] = []
@@ -111,10 +113,11 @@ def _drawn(path: Path, count: int, points: int | None, seed: int, device: str) -
 
 def _read(path: Path, modality: str) -> tuple[Modality, Given]:
     from ptdiff import registry
+    from ptdiff.models import near
     from ptdiff_cli.given import read_given
 
     if not path.exists():
-        raise Failure(f"{path} does not exist", BAD_DATA)
+        raise Failure(f"{path} does not exist{near(path)}", BAD_DATA)
     given = read_given(path, registry.load(modality))
     name = given.modality or modality
     if ":" in name and name != modality:

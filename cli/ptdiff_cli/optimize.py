@@ -12,7 +12,7 @@ from ptdiff_cli.terminal import say, show_table
 
 
 def optimize(
-    run: Annotated[Path, typer.Argument(help="Run folder.")],
+    run: Annotated[Path, typer.Argument(help="Run folder, or a model by its name.")],
     steps: Annotated[int, typer.Option(min=2, help="Steps of the solver, few: 4 to 12.")] = 8,
     solver: Annotated[str | None, typer.Option(help="Solver, of those that add no noise.")] = None,
     process: Annotated[str | None, typer.Option(help="Process to sample under.")] = None,
@@ -44,7 +44,7 @@ def optimize(
     from ptdiff.solvers.runge_kutta import RK4
     from ptdiff_cli.drawing import facts, make_plan, shape_of
 
-    found = Run.open(run)
+    found = Run.open(run, say)
     plan = make_plan(found, {"solver": solver, "process": process, "steps": steps}, set_, seed)
     if isinstance(plan.solver, Adaptive):
         raise ValueError("an adaptive solver chooses its own steps: there is no grid to optimize")
@@ -62,7 +62,7 @@ def optimize(
     levels = search(denoiser, noise, plan.process, plan.solver, steps, cond, candidates, rounds)
     times = plan.process.time(levels.angle[:-1])
     name = facts(plan)["solver"]["name"]
-    target = out or found.path / "grids" / f"{facts(plan)['process']['name']}-{name}-{steps}.yaml"
+    target = out or found.outputs / "grids" / f"{facts(plan)['process']['name']}-{name}-{steps}.yaml"
     target.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(target, yaml.safe_dump({"name": "levels", "of": "time", "values": times.tolist()}, sort_keys=False))
 

@@ -22,7 +22,7 @@ ANIMATIONS = (".gif", ".mp4")
 
 
 def render(
-    path: Annotated[Path, typer.Argument(help="Samples (.npz), one sample (.ply …), or a run folder.")],
+    path: Annotated[Path, typer.Argument(help="Samples (.npz), one sample (.ply …), a run folder, or a model's name.")],
     out: Annotated[
         Path | None, typer.Option(help="Picture (.png), animation (.gif, .mp4), or page to turn them on (.html).")
     ] = None,
@@ -54,9 +54,11 @@ def render(
     A .gif or .mp4 shows the way from noise to data, of a run or of a file that holds a trajectory; with --turntable,
     or without a trajectory, it turns the samples around. Samples that are films are played.
     """
+    from ptdiff.models import located, outputs
     from ptdiff.pictures import ANIMATION_SUFFIXES, IMAGE_SUFFIXES, save_animation, save_image
     from ptdiff_cli.drawing import scale
 
+    path = located(path, say)
     suffix = "" if out is None else out.suffix.lower()
     moving = turntable or suffix in ANIMATIONS
     given = {"solver": solver, "steps": steps, "process": process, "spacing": spacing, "guidance": scale(guidance)}
@@ -75,7 +77,7 @@ def render(
         draw.show(shown.samples, shown.titles)
         if out is None:
             return
-    target = out or (path / "samples" / "samples.png" if path.is_dir() else path.with_suffix(".png"))
+    target = out or (outputs(path) / "samples" / "samples.png" if path.is_dir() else path.with_suffix(".png"))
     if out is None and moving:
         target = target.with_suffix(".gif")
     if suffix == ".html":
@@ -190,9 +192,10 @@ def _from_file(path: Path, count: int | None, modality: str) -> _Shown:
     import numpy as np
 
     from ptdiff import registry
+    from ptdiff.models import near
 
     if not path.exists():
-        raise Failure(f"{path} does not exist", BAD_DATA)
+        raise Failure(f"{path} does not exist{near(path)}", BAD_DATA)
     if path.suffix.lower() != ".npz":
         from ptdiff_cli.given import read_given
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ptdiff_cli.device import Device
-from ptdiff_cli.terminal import BAD_DATA, Failure
+from ptdiff_cli.terminal import BAD_DATA, Failure, say
 from ptdiff_cli.train import (
     Compile,
     Devices,
@@ -43,7 +43,8 @@ def resume(
     from ptdiff.run import Run
     from ptdiff.training.loggers import check_loggers
 
-    found = Run.open(run)
+    found = Run.open(run, say)
+    found.refuse_model()
     check_loggers(logger or [])
     hardware = make_hardware(device, devices, nodes, strategy, compile_, found.config.training.batch)
     if threads is not None:

@@ -45,23 +45,25 @@ def list_(
 
 @app.command("compare")
 def compare(
-    runs: Annotated[list[Path], typer.Argument(help="Run folders, or folders of runs.")],
+    runs: Annotated[list[Path], typer.Argument(help="Run folders, folders of runs, or models.")],
     plot: Annotated[Path | None, typer.Option(help="Draw the losses of all: curves.png.")] = None,
     as_json: Json = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print comma-separated values.")] = False,
 ) -> None:
     """Compare runs: the settings that differ, how far each came, losses, and figures of 'ptdiff eval'."""
     from ptdiff.comparison import curves, differing, runs_in, summary
+    from ptdiff.models import located, near
     from ptdiff.pictures import IMAGE_SUFFIXES, save_image
 
     if as_json and as_csv:
         raise ValueError("--json or --csv, not both")
     if plot is not None and plot.suffix.lower() not in IMAGE_SUFFIXES:
         raise ValueError(f"--plot {plot}: the suffix must be one of {', '.join(IMAGE_SUFFIXES)}")
-    there = {run: [run] if (run / "config.yaml").is_file() else runs_in(run) for run in runs}
+    places = {run: located(run, say) for run in runs}
+    there = {run: [path] if (path / "config.yaml").is_file() else runs_in(path) for run, path in places.items()}
     empty = [str(run) for run, paths in there.items() if not paths]
     if empty:
-        raise FileNotFoundError(f"there is no run in {', '.join(empty)}")
+        raise FileNotFoundError(f"there is no run in {', '.join(empty)}{near(Path(empty[0]))}")
     found = [summary(path) for path in dict.fromkeys(path for paths in there.values() for path in paths)]
     keys = differing(found)
     if as_json:

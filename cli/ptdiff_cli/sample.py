@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def sample(
-    run: Annotated[Path, typer.Argument(help="Run folder.")],
+    run: Annotated[Path, typer.Argument(help="Run folder, or a model by its name.")],
     count: Annotated[int, typer.Option("-n", "--count", min=1, help="How many.")] = 16,
     solver: Annotated[str | None, typer.Option(help="Solver: see 'ptdiff solvers'.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Steps of the solver.")] = None,
@@ -24,7 +24,9 @@ def sample(
     spacing: Annotated[str | None, typer.Option(help="Time grid: see 'ptdiff list spacing'; or a .yaml.")] = None,
     label: Annotated[str | None, typer.Option(help="A class by name or number, or none; default all in turn.")] = None,
     guidance: Annotated[float | None, typer.Option(min=0, help="Classifier-free guidance; 1 is none.")] = None,
-    weak: Annotated[Path | None, typer.Option(help="A weaker run to be guided away from: autoguidance.")] = None,
+    weak: Annotated[
+        Path | None, typer.Option(help="A weaker run or model to be guided away from: autoguidance.")
+    ] = None,
     weights: Annotated[
         str | None, typer.Option(help="raw, ema, ema-1, best, or a relative width: an average after the fact.")
     ] = None,
@@ -52,7 +54,7 @@ def sample(
     from ptdiff.sampling import spread_labels
     from ptdiff_cli.drawing import draw_samples, label_of, make_plan, scale, shape_of
 
-    found = Run.open(run)
+    found = Run.open(run, say)
     single, tables = found.modality().formats(), found.modality().tables()
     formats = {"npz", *single, *tables}
     kind = format_ or (out.suffix[1:] if out is not None and out.suffix else "npz")
@@ -66,7 +68,7 @@ def sample(
         raise ValueError("--trajectory needs --format npz")
     given = {"solver": solver, "steps": steps, "process": process, "spacing": spacing, "guidance": scale(guidance)}
     plan = make_plan(found, given, set_, seed)
-    other = None if weak is None else Run.open(weak)
+    other = None if weak is None else Run.open(weak, say)
     if other is not None and other.data.shape[-1:] != found.data.shape[-1:]:
         raise ValueError(f"--weak {weak}: its data has another shape, {other.data.shape}")
     shape = shape_of(found, points)
@@ -89,7 +91,7 @@ def sample(
         weights=weights,
         raw=raw,
     )
-    target = out or found.path / "samples" / (f"seed-{seed}-{kind}" if kind in single else f"seed-{seed}.{kind}")
+    target = out or found.outputs / "samples" / (f"seed-{seed}-{kind}" if kind in single else f"seed-{seed}.{kind}")
     if kind in tables and not target.suffix:
         target = target / f"samples.{kind}"
     _write(found, drawn, target, kind)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ptdiff.data import Data
     from ptdiff.modality import Modality
     from ptdiff.run import Run
+    from ptdiff.start import Start
     from ptdiff.training.fit import Hardware
 
 Devices = Annotated[int, typer.Option(min=1, help="Number of devices.")]
@@ -39,6 +40,10 @@ def train(
     config: Annotated[
         list[str] | None,
         typer.Option("-c", "--config", help="YAML file or name of a recipe; several are laid over each other."),
+    ] = None,
+    from_: Annotated[
+        str | None,
+        typer.Option("--from", help="Fine-tune: begin with the weights of this run or model ('ptdiff list model')."),
     ] = None,
     option: Annotated[list[str] | None, typer.Option("-o", "--option", help="Modality option, key=value.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="Any configuration key, section.key=value.")] = None,
@@ -67,7 +72,11 @@ def train(
 ) -> None:
     """Train a model: ptdiff train -m pointcloud --data FOLDER."""
     from ptdiff.config import merged
+    from ptdiff.run import Run
 
+    source = None if from_ is None else Run.open(from_, say)
+    if source is not None and steps is None and minutes is None:
+        raise ValueError("--from: say how long to go on, with --minutes or --steps")
     named = {"seed": seed, "process": process, "prediction": prediction}
     over: dict[str, Any] = {key: value for key, value in named.items() if value is not None}
     training = {"steps": steps, "minutes": minutes, "precision": precision, "threads": threads}
@@ -75,38 +84,62 @@ def train(
     if minutes is not None and steps is None:
         # the clock ends the run, not the count
         over["training"]["steps"] = None
-    resolve_with = partial(resolve, modality, data, config or [], option or [], set_ or [])
+    resolve_with = partial(resolve, modality, data, config or [], option or [], set_ or [], source=source)
     if sweep is not None:
         from ptdiff_cli.sweeping import run_sweep
 
         if devices * nodes > 1:
             raise ValueError("--sweep trains one run after the other, each on one device")
+        if source is not None:
+            raise ValueError("--sweep trains from the beginning: leave out --from")
         trials = partial(run_sweep, sweep, out, lambda settings: resolve_with(merged(over, settings)))
         trials(compile_, device, logger or [], dry_run)
         return
     resolved, kind = resolve_with(over)
     read = read_data(kind)
+    start = check_trainable(resolved, kind, read, logger or [], source)
     if dry_run:
         from ptdiff_cli.dry_run import dry_run as rehearse
 
         rehearse(resolved, kind, read, device)
         return
-    check_trainable(resolved, kind, read, logger or [])
     hardware = make_hardware(device, devices, nodes, strategy, compile_, resolved.training.batch)
-    begin(run_path(out, resolved.modality), resolved, kind, read, hardware, logger or [])
+    begin(run_path(out, resolved.modality), resolved, kind, read, hardware, logger or [], start)
 
 
-def check_trainable(config: Config, kind: Modality, data: Data, loggers: list[str]) -> None:
-    """Refuse what can be refused before a folder exists."""
+def check_trainable(
+    config: Config, kind: Modality, data: Data, loggers: list[str], source: Run | None = None
+) -> Start | None:
+    """Refuse what can be refused before a folder exists; the weights to begin with, where they are those of a run."""
     from ptdiff.denoiser import NetworkDenoiser
+    from ptdiff.start import begun
     from ptdiff.training.loggers import check_loggers
     from ptdiff.training.module import DiffusionModule
 
-    DiffusionModule(NetworkDenoiser(kind.backbone(data), config.prediction), data, config)
+    denoiser = NetworkDenoiser(kind.backbone(data), config.prediction)
+    DiffusionModule(denoiser, data, config)
     check_loggers(loggers)
+    if source is None:
+        return None
+    start = begun(source, config, denoiser, data)
+    say(f"beginning with the weights of {source.path.name} (step {start.origin['step']}){_news(start)}")
+    return start
 
 
-def begin(path: Path, config: Config, kind: Modality, data: Data, hardware: Hardware, loggers: list[str]) -> None:
+def _news(start: Start) -> str:
+    new = start.origin["new"]
+    return f"; classes that are new to it: {', '.join(new)}" if new else ""
+
+
+def begin(
+    path: Path,
+    config: Config,
+    kind: Modality,
+    data: Data,
+    hardware: Hardware,
+    loggers: list[str],
+    start: Start | None = None,
+) -> None:
     """A new run folder, trained to its end."""
     from ptdiff import host
     from ptdiff.run import Run, process_rank
@@ -117,7 +150,7 @@ def begin(path: Path, config: Config, kind: Modality, data: Data, hardware: Hard
     run = Run(path, config, data)
     if first:
         # on further ranks, fit waits for what the first one settles
-        run = Run.create(path, config, data)
+        run = Run.create(path, config, data, start)
         chosen = paced(config, kind, data, host.device(hardware.device), hardware.devices)
         for line in chosen.lines:
             say(line)

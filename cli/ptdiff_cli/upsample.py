@@ -12,7 +12,7 @@ from ptdiff_cli.terminal import say
 
 
 def upsample(
-    run: Annotated[Path, typer.Argument(help="Run folder; best of a run trained with -o task=upsample.")],
+    run: Annotated[Path, typer.Argument(help="Run folder or model; best of a run trained with -o task=upsample.")],
     file: Annotated[Path, typer.Argument(help="The cloud: .npz (its first sample), or a file such as .ply.")],
     points: Annotated[int, typer.Option(min=2, help="Points of the result, the given ones included.")],
     count: Annotated[int, typer.Option("-n", "--count", min=1, help="How many results.")] = 1,
@@ -42,7 +42,7 @@ def upsample(
     from ptdiff_cli.drawing import make_plan, scale, shape_of
     from ptdiff_cli.given import fitting, frame_of, labels_of, read_given, write_samples
 
-    found = Run.open(run)
+    found = Run.open(run, say)
     if not found.data.unordered:
         raise ValueError(f"sets get more elements, and samples of {found.config.modality} are none")
     if method is not None and method not in METHODS:
@@ -55,6 +55,6 @@ def upsample(
         raise ValueError(f"--points {points}: {file} has {len(cloud)} points already")
     labels = labels_of(found, before.classes[:1] * count, label)
     after = filled(found, plan, cloud, cloud, shape_of(found, points), count, labels, method, weights, batch, device)
-    target = out or found.path / "samples" / f"upsample-{file.stem}-seed-{seed}.npz"
+    target = out or found.outputs / "samples" / f"upsample-{file.stem}-seed-{seed}.npz"
     write_samples(found, after, labels, target, frame)
     say(f"{count} cloud{'s' * (count > 1)} of {points} points, the first {len(cloud)} of them given: {target}")

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from dataclasses import fields as options
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal
 
 from ptdiff.modality import Data, Measurement, Modality, Progress, Visualizer, Writer, option
@@ -26,6 +25,8 @@ __all__ = ["PointCloud"]
 @dataclass(frozen=True)
 class PointCloud(Modality):
     """Point clouds: ten classes of procedural shapes, or a folder of your own meshes or clouds."""
+
+    of_data = ("data", "classes", "shapes_per_class", "normalize", "up")
 
     data: str = option(
         "shapes",
@@ -92,7 +93,7 @@ class PointCloud(Modality):
 
     def _refuse(self, names: Sequence[str], subject: str) -> None:
         """To set what changes nothing is a mistake; the defaults pass, as a run's config.yaml holds them all."""
-        for known in options(self):
+        for known in fields(self):
             if known.name in names and getattr(self, known.name) != known.default:
                 raise ValueError(f"{known.name} has no effect on {subject}; leave it out")
 
@@ -114,9 +115,8 @@ class PointCloud(Modality):
         elif not Path(self.data).exists() and Path(self.data).name == self.data:
             raise unknown("kind of shapes, or folder", self.data, ["shapes"])
         else:
-            place = Path(self.data)
             splits = sources.folder(
-                place, self.points, self.dense, self.classes, self.normalize, self.up, self.channels
+                Path(self.data), self.points, self.dense, self.classes, self.normalize, self.up, self.channels
             )
         return for_task(
             sources.measured(sources.augmented(splits, how, self.channels), self.channels), self.task, self.observed

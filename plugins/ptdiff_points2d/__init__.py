@@ -27,6 +27,8 @@ __all__ = ["Points2D"]
 class Points2D(Modality):
     """Points in the plane or in space, toy distributions or from a picture, and rows of a table of any width."""
 
+    of_data = ("data", "count", "seed", "noise", "columns", "label", "where", "one_scale")
+
     data: str = option(
         "moons",
         "8-gaussians, checkerboard, circles, coins, gaussian-rings, grid, moons, pinwheel, rings, spirals, swissroll, "

@@ -117,6 +117,7 @@ def fit(
     Raises Diverged when the loss stays non-finite after three returns to a good checkpoint, and CheckpointError when
     the run cannot be saved.
     """
+    run.refuse_model()
     keep_freed_memory()
     hardware, observer = hardware or Hardware(), observer or Observer()
     table = [Table(run.path / "metrics.csv")] if process_rank() == 0 else []

@@ -9,27 +9,49 @@ from typing import Any
 
 from ptdiff import host, registry
 from ptdiff.config import defaults, merged, validate
+from ptdiff.denoiser import NetworkDenoiser
 from ptdiff.run import Run
+from ptdiff.start import begun, inherited
 from ptdiff.training.fit import Hardware, fit
 from ptdiff.training.observer import Observer
 from ptdiff.training.pace import paced
 
 
-def train(out: Path | str, values: Mapping[str, Any], observer: Observer | None = None, device: str = "auto") -> Run:
+def train(
+    out: Path | str,
+    values: Mapping[str, Any],
+    observer: Observer | None = None,
+    device: str = "auto",
+    *,
+    start: Path | str | None = None,
+) -> Run:
     """A new run in the folder ``out``, trained to its end.
 
     values: nested as in config.yaml, with a ``modality``; the rest is the modality's recipe and the defaults.  Those of
     a recipe by name are ``ptdiff.recipes.recipe(name).values()``; ``ptdiff.config.merged`` lays others over them.
     device: auto, cpu, cuda, cuda:1 or mps, see ``ptdiff.host.device``.
+    start: a run or the name of a model that ships (``ptdiff.models``) whose averaged weights the new one begins with.
+    Its modality and configuration then stand for modality and recipe (``ptdiff.start``), and ``values`` must say
+    ``training.steps`` or ``training.minutes``.
 
     Raises ValueError for what is wrong with the values, OSError or ValueError for data that cannot be read, and
     RunError where there is a run already.
     """
-    name, where = values["modality"], host.device(device)
-    kind = registry.load(name, values.get("options", {}))
-    config = validate(merged(merged(defaults(name), kind.recipe()), {**values, "options": dataclasses.asdict(kind)}))
+    where = host.device(device)
+    source = None if start is None else Run.open(start)
+    options = values.get("options", {})
+    base = {} if source is None else inherited(source, options)
+    name = values.get("modality", base.get("modality")) if base else values["modality"]
+    if source is not None and name != source.config.modality:
+        raise ValueError(f"{source.path.name} is a model of {source.config.modality}, not of {name}")
+    kind = registry.load(name, merged(base.get("options", {}), options))
+    base = base or merged(defaults(name), kind.recipe())
+    config = validate(merged(base, {**values, "options": dataclasses.asdict(kind)}))
     data = kind.dataset()
-    observer, run = observer or Observer(), Run.create(Path(out), config, data)
+    weights = None
+    if source is not None:
+        weights = begun(source, config, NetworkDenoiser(kind.backbone(data), config.prediction), data)
+    observer, run = observer or Observer(), Run.create(Path(out), config, data, weights)
     chosen = paced(config, kind, data, where)
     for line in chosen.lines:
         observer.say(line)

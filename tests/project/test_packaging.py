@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -29,6 +30,7 @@ def test_a_wheel_holds_only_names_that_start_with_ptdiff(tmp_path: Path) -> None
         "-m",
         "build",
         "--wheel",
+        "--sdist",
         "--no-isolation",
         "--outdir",
         str(tmp_path / "dist"),
@@ -49,7 +51,19 @@ def test_a_wheel_holds_only_names_that_start_with_ptdiff(tmp_path: Path) -> None
     }
     assert in_wheel == in_tree
     recipes = {str(path.relative_to(ROOT / "plugins")) for path in (ROOT / "plugins").glob("*/recipes/*.yaml")}
-    assert {name for name in names if name.endswith(".yaml")} == recipes
+    models = {
+        str(path.relative_to(ROOT / "plugins")) for path in (ROOT / "plugins").glob("*/models/**/*") if path.is_file()
+    }
+    assert {name for name in names if name.endswith(".yaml")} == recipes | {m for m in models if m.endswith(".yaml")}
+    assert {name for name in names if "/models/" in name} == models
+    assert len({name.split("/")[2] for name in models}) == 3
+    # in the wheel, which is compressed
+    sizes = [info.compress_size for info in zipfile.ZipFile(wheel).infolist() if "/models/" in info.filename]
+    assert sum(sizes) <= 3 * 10**6
+    (sdist,) = (tmp_path / "dist").glob("*.tar.gz")
+    with tarfile.open(sdist) as packed:
+        held = {name.partition("/")[2] for name in packed.getnames()}
+    assert {f"plugins/{name}" for name in models} <= held
 
 
 FORBIDDEN = {

@@ -97,7 +97,7 @@ def test_a_folder_that_was_never_finished_is_no_run_and_may_be_made_again(run: R
 
 
 def test_a_wrong_folder_is_answered_with_the_runs_beside_it(run: Run) -> None:
-    with pytest.raises(RunError, match=r"runs there: .*one"):
+    with pytest.raises(RunError, match=r"runs: .*one"):
         Run.open(run.path.parent / "two")
     with pytest.raises(RunError, match=r"no config\.yaml"):
         Run.open(run.path.parent / "far" / "away")

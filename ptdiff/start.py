@@ -1,0 +1,131 @@
+"""Beginning with the weights of another run: fine-tuning.
+
+What is taken over: the modality, its options but for those that say what the data is (``Modality.of_data``), the
+configuration, and the averaged weights.  What is not: mean and scale, which are those of the new data, because a model
+works on data of unit variance; optimiser moments; and what suits one machine (precision, threads).  The learning rate
+is a quarter of the other run's and the warm-up half of it.
+
+Classes go by their names.  One that the other run does not know begins with its row for "not given", so that the
+network draws of it what it draws without a class; where the other run never hid a label, with the mean of all classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ptdiff import registry
+from ptdiff.checkpoint import sha256
+from ptdiff.config import Config, defaults, merged
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ptdiff.data import Data
+    from ptdiff.denoiser import NetworkDenoiser
+    from ptdiff.run import Run
+
+RATE, WARMUP = 0.25, 0.5
+"""Of the learning rate and the warm-up of the run whose weights are taken."""
+
+MACHINE = ("precision", "threads", "shards")
+"""Settings of training that suit a machine and are not taken over."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """Weights that a run begins with, and where they are from.
+
+    origin: the name of the run, the step and SHA-256 of its weights, and the classes that are ``new`` to it.
+    """
+
+    weights: Mapping[str, Tensor]
+    origin: Mapping[str, Any]
+
+
+def inherited(source: Run, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration that a run begins with that takes its weights from ``source``, as plain values.
+
+    options: those that are set for the new run; where ``data`` is among them, what describes the old data is left out.
+    """
+    theirs = source.config.model_dump(mode="json")
+    kind = registry.modality_class(source.config.modality)
+    if "data" in options:
+        theirs["options"] = {key: value for key, value in theirs["options"].items() if key not in kind.of_data}
+    own = merged(defaults(source.config.modality), registry.load(source.config.modality, theirs["options"]).recipe())
+    training = theirs["training"]
+    training |= {key: own["training"][key] for key in MACHINE}
+    training |= {"lr": RATE * training["lr"], "warmup": round(WARMUP * training["warmup"])}
+    # how long is for the new run to say
+    training |= {"steps": None, "minutes": None}
+    return theirs
+
+
+def begun(source: Run, config: Config, denoiser: NetworkDenoiser, data: Data) -> Start:
+    """The weights with which ``denoiser``, a network for ``data``, begins; it is left as it is.
+
+    ValueError, which names the part, where the networks are not the same or do not predict the same.
+    """
+    if config.prediction != source.config.prediction:
+        raise ValueError(
+            f"the weights of {source.path.name} predict {source.config.prediction}, not {config.prediction}"
+        )
+    checkpoint, theirs, ours = source.checkpoint(), source.denoiser(), denoiser.state_dict()
+    weights = dict(theirs.state_dict())
+    hides = source.config.training.condition_dropout > 0
+    new = [name for name in data.classes if name not in source.data.classes]
+    for label in _labels(theirs, len(source.data.classes)) | _labels(denoiser, len(data.classes)):
+        table = weights.pop(label, None)
+        if table is None:
+            # the network was told nothing, and at zero it still is
+            ours[label] = ours[label].new_zeros(ours[label].shape)
+        elif label in ours:
+            ours[label] = _rows(table, source.data.classes, data.classes, hides)
+        else:
+            _fold(weights, label, table[0] if hides else table[1:].mean(dim=0))
+        if label in ours:
+            weights[label] = ours[label]
+    _check(source.path.name, weights, ours)
+    part = "best" if (checkpoint.path / "best.safetensors").is_file() else "ema"
+    digest = sha256(checkpoint.path / f"{part}.safetensors")
+    return Start(weights, {"name": source.path.name, "step": checkpoint.step, "sha256": digest, "new": new})
+
+
+def _labels(model: NetworkDenoiser, classes: int) -> set[str]:
+    """The tables of classes in a network: embeddings called ``label`` with a row for each, and one for none."""
+    from torch import nn
+
+    return {
+        f"{name}.weight"
+        for name, part in model.named_modules()
+        if isinstance(part, nn.Embedding) and name.endswith(".label") and part.num_embeddings == classes + 1
+    }
+
+
+def _rows(table: Tensor, old: tuple[str, ...], new: tuple[str, ...], hides: bool) -> Tensor:
+    """The rows of classes ``new`` of the table (1 + len(old), width), of which row 0 is that of no class."""
+    import torch
+
+    unknown = table[0] if hides else table[1:].mean(dim=0)
+    known = {name: table[1 + i] for i, name in enumerate(old)}
+    return torch.stack([table[0], *(known.get(name, unknown) for name in new)])
+
+
+def _fold(weights: dict[str, Tensor], label: str, row: Tensor) -> None:
+    """Add the row of no class to what a LevelEmbedding adds it to: the network without classes is then the same."""
+    bias = label.removesuffix("label.weight") + "mlp.2.bias"
+    if bias not in weights or weights[bias].shape != row.shape:
+        raise ValueError(f"the network has classes ({label}) and the data has none: give it labelled data")
+    weights[bias] = weights[bias] + row
+
+
+def _check(name: str, weights: Mapping[str, Tensor], ours: Mapping[str, Tensor]) -> None:
+    for key in [*weights, *ours]:
+        there, here = (tuple(part[key].shape) if key in part else None for part in (weights, ours))
+        if there != here:
+            told = [f"is {shape}" if shape is not None else "does not exist" for shape in (there, here)]
+            raise ValueError(
+                f"the network is not that of {name}: {key} {told[0]} there and {told[1]} here; "
+                "leave out the options that change the network"
+            )
