@@ -175,6 +175,21 @@ def gemm_peak(dtype: torch.dtype, where: torch.device, seconds: float = 0.3) -> 
     return best
 
 
+EMULATED = 0.6
+"""Where products of matrices in bfloat16 reach less than this share of float32's speed, they are emulated."""
+
+
+def emulates_bfloat16(where: torch.device) -> float | None:
+    """How many times slower products of matrices are in bfloat16 than in float32; None where they are about as quick.
+
+    Measured in a fifth of a second: flags of capability do not tell.
+    """
+    import torch
+
+    single, half = (gemm_peak(kind, where, 0.1) for kind in (torch.float32, torch.bfloat16))
+    return single / half if half < EMULATED * single else None
+
+
 def synchronize(where: torch.device) -> None:
     """Wait for what is under way on a device."""
     import torch

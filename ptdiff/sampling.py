@@ -39,6 +39,7 @@ class Plan:
     """How samples are drawn: under which process, by which solver over which grid, guided and limited how.
 
     noise: of stochastic solvers; "path" is one Brownian path a sample, the same for any number of steps.
+    precision: the arithmetic of the network; "auto" is for :mod:`ptdiff.sampling_trial` to settle.
     """
 
     process: Process
@@ -50,6 +51,7 @@ class Plan:
     threshold: Threshold | None = None
     noise: Literal["path", "independent"] = "path"
     seed: int = 0
+    precision: Literal["auto", "32", "bf16"] = "32"
 
     @staticmethod
     def chosen(process: Mapping[str, Any], sampling: Sampling, seed: int = 0) -> Plan:
@@ -65,6 +67,7 @@ class Plan:
             threshold=None if limits is None else choose("threshold", THRESHOLDS, limits),
             noise=sampling.noise,
             seed=seed,
+            precision=sampling.precision,
         )
 
     def levels(self) -> Level:
@@ -104,9 +107,27 @@ def prepared(model: Denoiser, plan: Plan, data: Data, weak: Denoiser | None = No
     network = model.denoiser if isinstance(model, Counted) else model
     if isinstance(network, NetworkDenoiser):
         check_prediction(network.prediction, first)
+    model = in_arithmetic(model, plan.precision)
+    weak = None if weak is None else in_arithmetic(weak, plan.precision)
     idle = isinstance(plan.guidance, CFG) and plan.guidance.scale == 1
     guided = model if idle else plan.guidance.guide(model, weak)
     return guided if plan.threshold is None else plan.threshold.limit(guided, data)
+
+
+@dataclass(frozen=True)
+class InBfloat16:
+    """A denoiser whose network works in bfloat16; samples stay in their own type."""
+
+    denoiser: Denoiser
+
+    def __call__(self, x: Tensor, level: Level, cond: Condition) -> Tensor:
+        with torch.autocast(x.device.type, dtype=torch.bfloat16):
+            return self.denoiser(x, level, cond)
+
+
+def in_arithmetic(denoiser: Denoiser, precision: str) -> Denoiser:
+    """``denoiser`` in that arithmetic: float32 unless it is bf16."""
+    return InBfloat16(denoiser) if precision == "bf16" else denoiser
 
 
 def start(plan: Plan, ids: Tensor, shape: tuple[int, ...]) -> Tensor:

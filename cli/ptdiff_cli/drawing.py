@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -92,6 +92,7 @@ def facts(plan: Plan) -> dict[str, Any]:
         "guidance": described(GUIDANCE, plan.guidance),
         "threshold": None if plan.threshold is None else described(THRESHOLDS, plan.threshold),
         "noise": plan.noise,
+        "precision": plan.precision,
         "seed": plan.seed,
     }
 
@@ -146,10 +147,18 @@ def draw_samples(
     from ptdiff import host
     from ptdiff.cost import Counted
     from ptdiff.sampling import finished, postprocessed, prepared, shown, walk
+    from ptdiff.sampling_trial import quickest, threads
     from ptdiff.solvers import Adaptive
 
     where = host.device(device)
-    model = Counted(run.denoiser(say, weights=weights).to(where))
+    network = run.denoiser(say, weights=weights).to(where)
+    # a batch keeps the largest activation of a network of width 64 near 64 MiB
+    size = batch or max(1, min(count, 2**18 // max(1, int(np.prod(shape)))))
+    some = torch.arange(min(size, count), device=where)
+    told: Condition = {} if labels is None else {"label": labels[: len(some)].to(where)}
+    way = quickest(network, plan, some, shape, told, (plan.cost(network) or plan.steps) * math.ceil(count / size))
+    plan = replace(plan, precision=way.precision)
+    model = Counted(network)
     against = None if weak is None else Counted(weak.denoiser(say).to(where))
     denoiser = prepared(model, plan, run.data, against)
     kind = run.modality()
@@ -159,11 +168,9 @@ def draw_samples(
     known_cost = plan.cost(denoiser if labels is not None or weak is not None else model)
     cost = "the solver decides how many" if known_cost is None else str(known_cost)
     say(f"{count} samples, {cost} calls of the network each")
-    # a batch keeps the largest activation of a network of width 64 near 64 MiB
-    size = batch or max(1, min(count, 2**18 // max(1, int(np.prod(shape)))))
     out: list[Tensor] = []
     kept: list[list[Tensor]] = []
-    with progress("samples") as bar:
+    with progress("samples") as bar, threads(way.threads):
         task = bar.add_task("sample", total=count, note="")
         for first in range(0, count, size):
             ids = torch.arange(first, min(first + size, count), device=where)

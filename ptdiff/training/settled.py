@@ -17,7 +17,7 @@ from ptdiff.config import Config, read, validate
 from ptdiff.data import Data
 from ptdiff.modality import Modality
 from ptdiff.run import Run, RunError, process_rank
-from ptdiff.training.trial import EMULATED, settle
+from ptdiff.training.trial import settle
 
 WAIT = 600.0
 """Seconds that other ranks wait for the first one's trial."""
@@ -61,13 +61,11 @@ def as_torch_does(config: Config) -> Config:
 
 def _warn(config: Config, device: torch.device, say: Callable[[str], None]) -> None:
     plan = config.training
-    if plan.precision == "bf16":
-        single, half = (host.gemm_peak(kind, device, 0.1) for kind in (torch.float32, torch.bfloat16))
-        if half < EMULATED * single:
-            say(
-                f"this run is in bfloat16, which this machine emulates, {single / half:.2g}x slower than float32: "
-                "it goes on so; a new run with --precision 32 would be quicker"
-            )
+    if plan.precision == "bf16" and (slower := host.emulates_bfloat16(device)) is not None:
+        say(
+            f"this run is in bfloat16, which this machine emulates, {slower:.2g}x slower than float32: "
+            "it goes on so; a new run with --precision 32 would be quicker"
+        )
     if device.type == "cpu" and plan.threads != "auto" and plan.threads > host.cores():
         say(f"this run works with {plan.threads} threads, and this machine has {host.cores()} cores")
 

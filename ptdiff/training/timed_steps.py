@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import torch
 
 from ptdiff import host
 from ptdiff.denoiser import NetworkDenoiser
+from ptdiff.race import Way
 from ptdiff.training.memory import fitting_rows
 from ptdiff.training.module import DiffusionModule
 from ptdiff.training.shards import Shards, has_dropout
@@ -23,22 +23,6 @@ if TYPE_CHECKING:
 
 KEPT = 0.02
 """The loss in bfloat16 may differ by this share from that in float32."""
-
-Precision = Literal["32", "bf16"]
-
-
-@dataclass(frozen=True)
-class Way:
-    """How a step is computed: in which arithmetic, with how many threads, in how many parts of a batch side by side."""
-
-    precision: Precision = "32"
-    threads: int = 1
-    shards: int = 1
-
-    @property
-    def plainness(self) -> tuple[bool, int, int]:
-        """The less, the plainer."""
-        return self.precision != "32", self.threads, self.shards
 
 
 class Steps:

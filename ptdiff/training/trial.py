@@ -8,14 +8,14 @@ network on the real first batch, in turns, until one leads clearly or the time i
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from ptdiff import host
-from ptdiff.training.timed_steps import Precision, Steps, Way
+from ptdiff.race import CLOSE, Precision, Way, doubling, plainest, race
+from ptdiff.training.timed_steps import Steps
 
 if TYPE_CHECKING:
     from ptdiff.config import Config
@@ -24,12 +24,6 @@ if TYPE_CHECKING:
 
 SECONDS = 2.5
 """The trial takes at most about this long."""
-ROUNDS = 12
-"""Measurements of each way, at most."""
-CLOSE = 1.03
-"""Of ways within this factor of the quickest the plainest is taken: float32, few threads."""
-EMULATED = 0.6
-"""Where products of matrices in bfloat16 reach less than this share of float32's speed, bfloat16 is not tried."""
 
 WORDS: dict[Precision, str] = {"32": "float32", "bf16": "bfloat16"}
 
@@ -124,15 +118,13 @@ def _ways(config: Config, device: torch.device, ranks: int, divisible: bool) -> 
     """All ways that the configuration leaves open and this machine can go, and why others are not among them."""
     plan, reasons = config.training, []
     precisions: list[Precision] = ["32", "bf16"] if plan.precision == "auto" else [plan.precision]
-    if plan.precision == "auto":
-        peak, half = (host.gemm_peak(kind, device, 0.1) for kind in (torch.float32, torch.bfloat16))
-        if half < EMULATED * peak:
-            precisions = ["32"]
-            name = "processor" if device.type == "cpu" else "device"
-            reasons.append(f"float32: this {name} has no fast bfloat16 ({peak / half:.2g}x slower)")
+    if plan.precision == "auto" and (slower := host.emulates_bfloat16(device)) is not None:
+        precisions = ["32"]
+        name = "processor" if device.type == "cpu" else "device"
+        reasons.append(f"float32: this {name} has no fast bfloat16 ({slower:.2g}x slower)")
     # torch knows of OMP_NUM_THREADS, of affinities, and which cores are two halves of one
     cores = max(1, torch.get_num_threads() // ranks)
-    threads = [plan.threads] if plan.threads != "auto" else _doubling(cores) if device.type == "cpu" else [cores]
+    threads = [plan.threads] if plan.threads != "auto" else doubling(cores) if device.type == "cpu" else [cores]
     ways = []
     for count in threads:
         parts = {1, count} if divisible and ranks == 1 and device.type == "cpu" else {1}
@@ -140,48 +132,6 @@ def _ways(config: Config, device: torch.device, ranks: int, divisible: bool) -> 
             parts = {plan.shards}
         ways += [Way(kind, count, part) for kind in precisions for part in parts if part <= max(plan.batch, 1)]
     return sorted(ways, key=lambda way: way.plainness), reasons
-
-
-def _doubling(cores: int) -> list[int]:
-    """1, 2, 4 … and all cores."""
-    return sorted({*(2**k for k in range(cores.bit_length())), cores})
-
-
-def race(ways: Sequence[Way], measure: Any, until: float, now: Any = time.perf_counter) -> dict[Way, float]:
-    """Mean seconds of each way; ways that are clearly slower are left out after fewer measurements.
-
-    measure: way -> seconds of one step.   until: the moment, by the clock ``now``, to stop at.
-    """
-    first = {}
-    for way in ways:
-        # what is prepared once is not counted, but tells apart what differs by factors
-        first[way] = measure(way)
-        if now() > until:
-            break
-    if len(ways) == 1:
-        return {ways[0]: min(first[ways[0]], measure(ways[0]))}
-    alive = [way for way in first if first[way] <= 4 * min(first.values())]
-    times: dict[Way, list[float]] = {way: [] for way in alive}
-    for turn in range(ROUNDS):
-        for way in alive[turn % len(alive) :] + alive[: turn % len(alive)]:
-            if now() > until and turn > 0:
-                break
-            times[way].append(measure(way))
-        best = min(_mean(times[way]) for way in alive)
-        alive = [way for way in alive if _mean(times[way]) <= best * (1 + 0.6 / (turn + 1))]
-        if len(alive) == 1 or now() > until:
-            break
-    return {way: _mean(each) for way, each in times.items() if each}
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
-
-
-def plainest(seconds: dict[Way, float]) -> Way:
-    """The plainest of the ways that are about as quick as the quickest."""
-    best = min(seconds.values())
-    return min((way for way, mean in seconds.items() if mean <= CLOSE * best), key=lambda way: way.plainness)
 
 
 def _reasons(chosen: Way, seconds: dict[Way, float], known: list[str], device: torch.device) -> list[str]:

@@ -17,8 +17,8 @@ from ptdiff import host
 from ptdiff.config import merged, read, validate
 from ptdiff.data import Data, TensorSamples
 from ptdiff.modality import Modality, Visualizer
-from ptdiff.training.timed_steps import Way
-from ptdiff.training.trial import CLOSE, SECONDS, Settled, plainest, race, settle
+from ptdiff.race import CLOSE, Way, plainest, race
+from ptdiff.training.trial import SECONDS, Settled, settle
 
 SINGLE, DOUBLE, HALF = Way("32", 1, 1), Way("32", 2, 1), Way("bf16", 1, 1)
 

@@ -1,0 +1,69 @@
+"""How samples are computed on this machine: with how many threads and, where that is left open, in which arithmetic.
+
+One call of the network on the first batch is timed by each way.  Two threads can be twenty times slower than one while
+another program keeps a core busy, and bfloat16 is emulated where the processor lacks it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from ptdiff import host
+from ptdiff.data import Condition
+from ptdiff.denoiser import Denoiser
+from ptdiff.process import Level
+from ptdiff.race import Precision, Way, doubling, plainest, race
+from ptdiff.sampling import Plan, in_arithmetic, start
+
+SECONDS = 1.0
+"""The trial takes at most about this long, and at most this share of what is to be computed:"""
+SHARE = 0.05
+
+
+def quickest(model: Denoiser, plan: Plan, ids: Tensor, shape: tuple[int, ...], cond: Condition, calls: int) -> Way:
+    """The way to make ``calls`` calls like that of samples ``ids`` quickest; nothing is tried where they take no time.
+
+    Where ``plan.precision`` is a name, it is kept.
+    """
+    x, levels = start(plan, ids, shape), plan.levels()
+    level = Level(levels.alpha[0], levels.sigma[0])
+    fixed: list[Precision] = ["32", "bf16"] if plan.precision == "auto" else [plan.precision]
+    before = torch.get_num_threads()
+
+    def measure(way: Way) -> float:
+        torch.set_num_threads(way.threads)
+        began = time.perf_counter()
+        in_arithmetic(model, way.precision)(x, level, cond)
+        host.synchronize(x.device)
+        return time.perf_counter() - began
+
+    threads = doubling(before) if x.device.type == "cpu" else [before]
+    if len(fixed) > 1 and host.emulates_bfloat16(x.device):
+        fixed = ["32"]
+    ways = [Way(kind, count) for kind in fixed for count in threads]
+    try:
+        with torch.inference_mode():
+            measure(ways[0])
+            once = measure(ways[0])
+            budget = min(SECONDS, SHARE * calls * once)
+            if len(ways) == 1 or budget < len(ways) * once:
+                return ways[0]
+            return plainest(race(ways, measure, time.perf_counter() + budget))
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """So many threads for torch's operations, inside."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
