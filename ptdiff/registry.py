@@ -9,8 +9,10 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
@@ -36,6 +38,13 @@ class Listed:
 
 
 def _entries() -> dict[str, EntryPoint]:
+    folders = [Path(folder) for folder in sys.path]
+    return _of_path(tuple((folder, folder.stat().st_mtime_ns) for folder in folders if folder.exists()))
+
+
+@lru_cache(maxsize=1)
+def _of_path(state: tuple[tuple[Path, int], ...]) -> dict[str, EntryPoint]:
+    """Every distribution's file is read once, and again when something was installed since."""
     # two distributions may claim one name: the first in alphabetical order of distributions wins, whatever the path
     # order
     found = sorted(entry_points(group=GROUP), key=lambda e: (e.name, e.dist.name if e.dist else ""), reverse=True)

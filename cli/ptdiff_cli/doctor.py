@@ -103,7 +103,7 @@ def _open3d() -> Finding:
     if libraries:
         packages = sorted(set(DEBIAN.values()) - {"libgomp1", "libx11-6"} | {DEBIAN.get(lib, lib) for lib in libraries})
         detail = f"{libraries[0]} is missing: apt-get install {' '.join(packages)}"
-    return Finding("open3d", "missing", f"{detail} (pictures are drawn by the software renderer)")
+    return Finding("open3d", "missing", f"{detail} (pictures are drawn without it)")
 
 
 def _display() -> Finding:

@@ -41,7 +41,6 @@ def make_plan(run: Run, over: Mapping[str, Any], settings: list[str] | None = No
     """
     from ptdiff.config import merged, read, sampling
     from ptdiff.config import settings as parse
-    from ptdiff.consistency import check_solver
     from ptdiff.names import unknown
     from ptdiff.sampling import Plan
     from ptdiff.solvers import Adaptive
@@ -60,7 +59,10 @@ def make_plan(run: Run, over: Mapping[str, Any], settings: list[str] | None = No
     chosen = merged(base, asked)
     plan = Plan.chosen(chosen.pop("process"), sampling(chosen), seed)
     # a wrong combination ends here, before the model is loaded
-    check_solver(run.config, plan.solver)
+    if not run.means:
+        from ptdiff.consistency import check_solver
+
+        check_solver(run.config, plan.solver)
     if isinstance(plan.solver, Adaptive):
         plan.levels()
     else:

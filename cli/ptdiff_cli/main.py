@@ -5,42 +5,61 @@
 
 from __future__ import annotations
 
+import gc
 import sys
+from importlib import import_module
 from typing import Annotated
 
 import typer
 
-from ptdiff_cli import (
-    bench,
-    certify,
-    complete,
-    data,
-    doctor,
-    edit,
-    evaluate,
-    gallery,
-    interpolate,
-    likelihood,
-    listing,
-    mesh,
-    optimize,
-    render,
-    resume,
-    runs,
-    sample,
-    train,
-    upsample,
-)
 from ptdiff_cli.terminal import Failure, fail
 
-app = typer.Typer(
-    name="ptdiff",
-    help="Diffusion models on 3-D point clouds and every other kind of data.",
-    epilog="A mistake ends with one line and a code; --debug, anywhere, shows the traceback.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+COMMANDS = {
+    "train": "train",
+    "resume": "resume",
+    "sample": "sample",
+    "eval": "evaluate",
+    "likelihood": "likelihood",
+    "optimize": "optimize",
+    "render": "render",
+    "gallery": "gallery",
+    "mesh": "mesh",
+    "edit": "edit",
+    "interpolate": "interpolate",
+    "complete": "complete",
+    "upsample": "upsample",
+    "modalities": "listing.modalities",
+    "solvers": "listing.solvers",
+    "processes": "listing.processes",
+    "list": "listing.choices",
+    "certify": "certify",
+    "data": "data.app",
+    "runs": "runs.app",
+    "bench": "bench.bench",
+    "doctor": "doctor",
+}
+"""Command to module, and to what it is called there where that is not the module's own name."""
+
+
+def app(command: str | None = None) -> typer.Typer:
+    """The command line; with one ``command`` alone where that is known beforehand, for all of them start slowly."""
+    made = typer.Typer(
+        name="ptdiff",
+        help="Diffusion models on 3-D point clouds and every other kind of data.",
+        epilog="A mistake ends with one line and a code; --debug, anywhere, shows the traceback.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    made.callback()(options)
+    for name in [command] if command in COMMANDS else COMMANDS:
+        module, _, member = COMMANDS[name].partition(".")
+        found = getattr(import_module(f"ptdiff_cli.{module}"), member or module)
+        if isinstance(found, typer.Typer):
+            made.add_typer(found, name=name)
+        else:
+            made.command(name)(found)
+    return made
 
 
 def _version(asked: bool) -> None:
@@ -51,7 +70,6 @@ def _version(asked: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def options(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
@@ -60,39 +78,17 @@ def options(
     """Diffusion models on 3-D point clouds and every other kind of data."""
 
 
-app.command("train")(train.train)
-app.command("resume")(resume.resume)
-app.command("sample")(sample.sample)
-app.command("eval")(evaluate.evaluate)
-app.command("likelihood")(likelihood.likelihood)
-app.command("optimize")(optimize.optimize)
-app.command("render")(render.render)
-app.command("gallery")(gallery.gallery)
-app.command("mesh")(mesh.mesh)
-app.command("edit")(edit.edit)
-app.command("interpolate")(interpolate.interpolate)
-app.command("complete")(complete.complete)
-app.command("upsample")(upsample.upsample)
-app.command("modalities")(listing.modalities)
-app.command("solvers")(listing.solvers)
-app.command("processes")(listing.processes)
-app.command("list")(listing.choices)
-app.command("certify")(certify.certify)
-app.add_typer(data.app, name="data")
-app.add_typer(runs.app, name="runs")
-app.add_typer(bench.bench, name="bench")
-app.command("doctor")(doctor.doctor)
-
-
 def main() -> None:
     """Run the command line."""
     from ptdiff.host import keep_freed_memory
 
+    # torch makes a million objects that stay: to look through them again and again takes a tenth of its import
+    gc.set_threshold(100_000, 50, 100)
     keep_freed_memory()
     debug = "--debug" in sys.argv
     sys.argv = [argument for argument in sys.argv if argument != "--debug"]
     try:
-        app()
+        app(next(iter(sys.argv[1:]), None))()
     except Exception as error:
         code = _exit_code(error)
         if debug or code is None:

@@ -55,10 +55,10 @@ def sample(
     from ptdiff_cli.drawing import draw_samples, label_of, make_plan, scale, shape_of
 
     found = Run.open(run, say)
-    single, tables = found.modality().formats(), found.modality().tables()
-    formats = {"npz", *single, *tables}
     kind = format_ or (out.suffix[1:] if out is not None and out.suffix else "npz")
-    if kind not in formats:
+    # what writes the others is imported for them alone
+    single, tables = ({}, {}) if kind == "npz" else (found.modality().formats(), found.modality().tables())
+    if kind not in (formats := {"npz", *single, *tables}):
         raise unknown("format", kind, sorted(formats))
     if kind in tables and out is not None and out.suffix not in ("", f".{kind}"):
         raise ValueError(f"--out {out}: a file of the format {kind} ends in .{kind}")

@@ -128,7 +128,7 @@ class PointCloud(Modality):
         return build(self.network, data.shape[-1], classes, self._numbers(), given, self.self_conditioning, self.points)
 
     def visualizer(self) -> Visualizer:
-        """Shaded spheres on a white ground, drawn by Open3D's ray casting or by NumPy alone."""
+        """Shaded spheres on a white ground, drawn by NumPy alone."""
         from ptdiff_pointcloud.visualizer import Spheres
 
         return Spheres(self.channels)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ptdiff.host import cores
 from ptdiff.modality import Unsupported, Visualizer
 from ptdiff.pictures import contact_sheet, sheet_columns
 from ptdiff_pointcloud.render import page, render_cloud, show, turntable
@@ -50,11 +52,12 @@ class Spheres(Visualizer):
     def sheet(self, samples: Array, titles: Sequence[str]) -> Image:
         """Clouds (n, points, c) side by side, each under its title."""
         size = _size(len(samples))
-        pictures = [
-            render_cloud(cloud[:, :3], size=size, colors=colors)
-            for cloud, colors in zip(samples, self._colors(samples), strict=True)
-        ]
-        return contact_sheet(pictures, titles or None)
+
+        def picture(cloud: Array, colors: Colors | None) -> Image:
+            return render_cloud(cloud[:, :3], size=size, colors=colors)
+
+        with ThreadPoolExecutor(cores()) as pool:
+            return contact_sheet(list(pool.map(picture, samples, self._colors(samples))), titles or None)
 
     def turntable(self, samples: Array, titles: Sequence[str], frames: int = 36) -> list[Image]:
         """The same sheet ``frames`` times, all clouds turning together."""
@@ -64,7 +67,8 @@ class Spheres(Visualizer):
             turntable(cloud[:, :3], frames=frames, size=size, colors=colors)
             for cloud, colors in zip(samples, self._colors(samples), strict=True)
         ]
-        return [contact_sheet(pictures, titles or None) for pictures in zip(*turning, strict=True)]
+        with ThreadPoolExecutor(cores()) as pool:
+            return [contact_sheet(list(pool.map(next, turning)), titles or None) for _ in range(frames)]
 
     def page(self, samples: Array, titles: Sequence[str], trajectory: Array | None = None) -> str:
         """An HTML page that loads nothing, on which the mouse turns the clouds.

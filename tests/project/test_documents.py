@@ -15,7 +15,7 @@ from ptdiff_cli import listing
 from ptdiff_cli.main import app
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = {str(command.name) for command in [*app.registered_commands, *app.registered_groups]}
+COMMANDS = {str(command.name) for command in [*app().registered_commands, *app().registered_groups]}
 
 
 def test_links_lead_to_files_that_exist() -> None:

@@ -30,7 +30,7 @@ def test_under_every_picture_stands_the_command_that_makes_it() -> None:
 def test_the_commands_can_be_parsed_and_their_runs_are_trained_before() -> None:
     trained: set[str] = set()
     for words in build_gallery.commands(PAGE):
-        command = get_command(app).commands[words[0]]  # type: ignore[attr-defined]
+        command = get_command(app()).commands[words[0]]  # type: ignore[attr-defined]
         context = command.make_context(words[0], list(words[1:]), resilient_parsing=False)
         if words[0] == "train":
             trained.add(str(context.params["out"]))

@@ -21,7 +21,7 @@ MORE = ("interpolate", "complete", "upsample", "mesh", "doctor")
 
 @pytest.mark.parametrize("name", [*COMPUTING, *MORE])
 def test_every_command_that_computes_takes_a_device(name: str) -> None:
-    command = typer.main.get_command(app).get_command(None, name)  # type: ignore[attr-defined]
+    command = typer.main.get_command(app()).get_command(None, name)  # type: ignore[attr-defined]
     (option,) = [parameter for parameter in command.params if "--device" in parameter.opts]
     assert option.default == "auto"
     assert option.help == Device.__metadata__[0].help  # type: ignore[attr-defined]

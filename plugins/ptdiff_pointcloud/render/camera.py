@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .scene import Floats
+from .scene import Floats, Ints
 
 _FIELD = math.radians(24)
 _MARGIN = 1.08
@@ -33,9 +33,13 @@ class Camera:
 
     def directions(self) -> Floats:
         """Directions (size, size, 3) through the pixels in scene coordinates, with forward component 1."""
+        return self.through(*np.indices((self.size, self.size), sparse=True))
+
+    def through(self, row: Ints, column: Ints) -> Floats:
+        """Directions (..., 3) through some of the pixels."""
         x = self.pixels(0, self.size)
         right, up, forward = self.axes
-        rays: Floats = x[None, :, None] * right - x[:, None, None] * up + forward
+        rays: Floats = x[column][..., None] * right - x[row][..., None] * up + forward
         return rays
 
 

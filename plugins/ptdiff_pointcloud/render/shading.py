@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,7 @@ from .camera import Camera
 from .light import GatheredLight, Light, sphere_to_octahedron
 from .scene import Floats, Ints, Scene
 
+_CHUNK = 1 << 14  # pixels looked at together: what a cache holds
 _KEY, _AMBIENT = 1.05, 0.72  # on a surface that faces them
 _BOUNCE, _FLOOR = 1.6, 0.1  # light that meets other spheres first brightens crevices, and none is black
 _SHEEN, _GLOSS = 0.10, 24
@@ -27,11 +29,16 @@ class Surface:
     toward_eye: Floats
 
 
-def surface(scene: Scene, camera: Camera, hits: Ints) -> Surface:
-    """The exact normals where the rays of the pixels meet the spheres that an engine found."""
-    pixel = np.flatnonzero(hits.ravel() >= 0)
-    sphere = hits.ravel()[pixel]
-    rays = camera.directions().reshape(-1, 3)[pixel]
+def surfaces(scene: Scene, camera: Camera, hits: Ints) -> Iterator[Surface]:
+    """The exact normals where the rays of the pixels meet the spheres that an engine found, some pixels at a time."""
+    found = np.flatnonzero(hits.ravel() >= 0)
+    for first in range(0, len(found), _CHUNK):
+        pixel = found[first : first + _CHUNK]
+        yield _surface(scene, camera, pixel, hits.ravel()[pixel])
+
+
+def _surface(scene: Scene, camera: Camera, pixel: Ints, sphere: Ints) -> Surface:
+    rays = camera.through(*np.divmod(pixel, camera.size))
     rays /= np.linalg.norm(rays, axis=1, keepdims=True)
     offset = camera.eye - scene.centers[sphere]
     along = np.einsum("ij,ij->i", offset, rays)
@@ -43,12 +50,13 @@ def surface(scene: Scene, camera: Camera, hits: Ints) -> Surface:
     return Surface(pixel, sphere, normal, -rays)
 
 
-def nodes_of(seen: Surface, count: int, cells: int) -> npt.NDArray[np.bool_]:
-    """Which light nodes (count, cells + 1, cells + 1) the seen surface needs."""
+def nodes_of(parts: Iterable[Surface], count: int, cells: int) -> npt.NDArray[np.bool_]:
+    """Which light nodes (count, cells + 1, cells + 1) the seen surfaces need."""
     needed = np.zeros((count, cells + 1, cells + 1), dtype=bool)
-    row, column, _, _ = _place(seen.normal, cells)
-    for i, j in ((0, 0), (0, 1), (1, 0), (1, 1)):
-        needed[seen.sphere, row + i, column + j] = True
+    for seen in parts:
+        row, column, _, _ = _place(seen.normal, cells)
+        for i, j in ((0, 0), (0, 1), (1, 0), (1, 1)):
+            needed[seen.sphere, row + i, column + j] = True
     return needed
 
 
@@ -71,18 +79,27 @@ def shade_spheres(scene: Scene, seen: Surface, light: Light, gathered: GatheredL
 
 def shade_ground(scene: Scene, camera: Camera, gathered: GatheredLight) -> Floats:
     """Light (size, size) from the ground: exactly 1 (white) outside of shadows, and where no ground is."""
-    rays = camera.directions()
     drop = camera.eye[1] - scene.ground
-    brightness = np.ones(rays.shape[:2], dtype=np.float32)
+    brightness = np.ones((camera.size, camera.size), dtype=np.float32)
     if drop <= 0:
         return brightness
+    rows = max(1, _CHUNK // camera.size)
+    for first in range(0, camera.size, rows):
+        rays = camera.through(*np.ogrid[first : min(first + rows, camera.size), : camera.size])
+        brightness[first : first + rows] = _ground(rays, drop, camera, gathered)
+    return 1 - _fade(camera.size) * (1 - brightness)
+
+
+def _ground(rays: Floats, drop: float, camera: Camera, gathered: GatheredLight) -> Floats:
+    brightness = np.ones(rays.shape[:2], dtype=np.float32)
     down = rays[..., 1] < -1e-3
-    distance = drop / -rays[down][:, 1]
-    place = camera.eye[[0, 2]] + distance[:, None] * rays[down][:, [0, 2]]
+    ahead = rays[down]
+    distance = drop / -ahead[:, 1]
+    place = camera.eye[[0, 2]] + distance[:, None] * ahead[:, [0, 2]]
     within = np.clip((place - gathered.low) / (gathered.high - gathered.low), 0, 1)
     key, ambient = (_on_ground(grid, within) for grid in (gathered.ground_key, gathered.ground_ambient))
     brightness[down] = 1 - _SHADOW * (1 - key) - (1 - _SHADOW) * _CONTACT * (1 - ambient)
-    return 1 - _fade(camera.size) * (1 - brightness)
+    return brightness
 
 
 def _fade(size: int) -> Floats:
