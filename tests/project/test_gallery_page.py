@@ -5,7 +5,6 @@ import os
 import re
 from pathlib import Path
 
-import pytest
 from typer.main import get_command
 
 from ptdiff import registry
