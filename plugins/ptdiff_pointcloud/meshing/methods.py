@@ -39,7 +39,7 @@ METHODS = {
     "poisson": "closed surfaces, smooth between the points",
     "ball-pivoting": "triangles between the points themselves; seldom closed",
     "alpha": "closed surfaces, whose corners are the points themselves; no normals needed",
-    "marching-cubes": "closed surfaces on a grid, coarser than Poisson's; without Open3D",
+    "marching-cubes": "closed surfaces on a grid, coarser than Poisson's; needs no Open3D",
 }
 
 
@@ -93,7 +93,9 @@ def _open3d() -> Any:
     try:
         import open3d
     except (ImportError, OSError) as error:
-        raise Unsupported(f"{libraries.why_no_open3d(error)}; --method marching-cubes and alpha need none") from error
+        raise Unsupported(
+            f"{libraries.why_no_open3d(error)}; or take --method marching-cubes or alpha, which do without"
+        ) from error
     return open3d
 
 
