@@ -4,33 +4,37 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := runs/demo
 MINUTES ?= 8
-CORES ?= 2
+# pytest's processes: as many as there are cores for them
+CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2)
 FILES ?= 20000
 
-.PHONY: demo gallery notebooks test check fuzz setup setup-dev clean help
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(CORES) --maxprocesses 8 --dist loadfile
 
-help:
-	@echo "make demo   train, sample, measure and render point clouds (about 11 minutes on two cores)"
-	@echo "make gallery  the pictures of docs/gallery.md (less than half an hour on two cores)"
-	@echo "make notebooks  notebooks/*.ipynb of the texts beside them, executed (about 5 minutes on two cores)"
-	@echo "make test   style, types, contracts and the test suite"
-	@echo "make check  style, types and contracts alone"
-	@echo "make fuzz   20,000 damaged files for every reader (a quarter of an hour)"
+.PHONY: help demo gallery notebooks test test-slow test-all check fuzz setup setup-dev machine clean
+.DELETE_ON_ERROR:
 
-$(VENV)/installed: pyproject.toml constraints.txt
+help:  ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1 /p' Makefile | while read -r name text; do printf '%-10s  %s\n' "$$name" "$$text"; done
+
+machine:  ## what is missing of the system: installed where that asks no question, else named
+	@tools/machine.sh $(PYTHON)
+
+# the stamps come last: an installation that was interrupted is made again
+$(VENV)/installed: pyproject.toml constraints.txt | machine
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
-	touch $@
+	$(PIP) -e .
+	@touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
-	touch $@
+	$(PIP) -e '.[dev]'
+	@touch $@
 
-setup: $(VENV)/installed
+setup: $(VENV)/installed  ## .venv with what ptdiff needs
 
-setup-dev: $(VENV)/installed-dev
+setup-dev: $(VENV)/installed-dev  ## .venv with what its tests need too
 
-demo: setup
+demo: setup  ## train, sample, measure and render point clouds (about 11 minutes on two cores)
 	@if [ -e $(RUN)/config.yaml ]; then $(BIN)/ptdiff resume $(RUN); \
 	else $(BIN)/ptdiff train -m pointcloud --minutes $(MINUTES) --out $(RUN); fi
 	$(BIN)/ptdiff eval $(RUN) -n 120 --points 512
@@ -42,24 +46,29 @@ demo: setup
 	@echo "figures:  $(RUN)/eval.json"
 	@echo "samples:  $(RUN)/samples/samples.npz"
 
-gallery: setup
+gallery: setup  ## the pictures of docs/gallery.md (less than half an hour on two cores)
 	$(BIN)/python docs/build_gallery.py
 
-check: setup-dev
+check: setup-dev  ## style, types and contracts alone
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python -m pytest -q -p no:cacheprovider ptdiff plugins datasets cli
 
-test: check
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(CORES) --dist loadfile tests
+test: check  ## style, types, contracts and the tests but for slow ones
+	$(PYTEST) -m 'not slow' tests
 
-notebooks: setup-dev
+test-slow: setup-dev  ## the slow tests alone
+	$(PYTEST) -m slow tests
+
+test-all: test test-slow  ## both, as CI does
+
+notebooks: setup-dev  ## notebooks/*.ipynb of the texts beside them, executed (about 5 minutes on two cores)
 	cd notebooks && ../$(BIN)/jupytext --to ipynb --execute *.py
 
-fuzz: setup-dev
+fuzz: setup-dev  ## 20,000 damaged files for every reader (a quarter of an hour)
 	OMP_NUM_THREADS=1 $(BIN)/python tests/ptdiff_datasets/damage.py --count $(FILES)
 
-clean:
+clean:  ## remove .venv and what tools left
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache

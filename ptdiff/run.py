@@ -200,16 +200,10 @@ class Run:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Keep the run to this process; RunError if another one is training it."""
-        try:
-            import fcntl
-        except ImportError:
-            # no such locks on this system
-            yield
-            return
         with (self.path / ".lock").open("w") as file:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+                _lock(file.fileno())
+            except (BlockingIOError, PermissionError):
                 raise RunError(f"{self.path} is being trained by another process") from None
             yield
 
@@ -225,6 +219,18 @@ class Run:
         """Append one line to metrics.jsonl."""
         with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(dict(values)) + "\n")
+
+
+def _lock(file: int) -> None:
+    """Lock an open file until it is closed; OSError where another process holds it."""
+    if sys.platform == "win32":
+        import msvcrt
+
+        msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def process_rank() -> int:

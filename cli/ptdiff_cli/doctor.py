@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,17 +11,9 @@ from typing import Annotated, Any
 
 import typer
 
+from ptdiff.libraries import advice, missing
 from ptdiff_cli.device import Device
 from ptdiff_cli.terminal import Failure, show_json
-
-DEBIAN = {
-    "libEGL.so.1": "libegl1",
-    "libGL.so.1": "libgl1",
-    "libusb-1.0.so.0": "libusb-1.0-0",
-    "libX11.so.6": "libx11-6",
-    "libgomp.so.1": "libgomp1",
-}
-"""Shared libraries that Open3D wants, and the Debian packages that hold them."""
 
 
 @dataclass(frozen=True)
@@ -98,12 +89,9 @@ def _open3d() -> Finding:
     done = _try("import open3d; print(open3d.__version__)")
     if done.returncode == 0:
         return Finding("open3d", "ok", _last(done))
-    detail = _last(done)
-    libraries = re.findall(r"(lib[\w.+-]+\.so[\d.]*): cannot open shared object", done.stderr)
-    if libraries:
-        packages = sorted(set(DEBIAN.values()) - {"libgomp1", "libx11-6"} | {DEBIAN.get(lib, lib) for lib in libraries})
-        detail = f"{libraries[0]} is missing: apt-get install {' '.join(packages)}"
-    return Finding("open3d", "missing", f"{detail} (pictures are drawn without it)")
+    names = missing()
+    detail = advice(names) if names else _last(done)
+    return Finding("open3d", "missing", f"{detail} (pictures and meshes are made without it)")
 
 
 def _display() -> Finding:

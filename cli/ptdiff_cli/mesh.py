@@ -21,7 +21,12 @@ def mesh(
     path: Annotated[Path, typer.Argument(help="Samples (.npz), a cloud (.ply …), a run folder, or a model's name.")],
     out: Annotated[Path | None, typer.Option(help="Folder; default beside the samples.")] = None,
     format_: Annotated[str, typer.Option("--format", help="glb, obj, stl or ply.")] = "glb",
-    method: Annotated[str | None, typer.Option(help="poisson (default), ball-pivoting or alpha.")] = None,
+    method: Annotated[
+        str | None,
+        typer.Option(
+            help="poisson (default), ball-pivoting, alpha or marching-cubes (default where there is no Open3D)."
+        ),
+    ] = None,
     count: Annotated[
         int | None, typer.Option("-n", "--count", min=1, help="At most so many; of a run, default 4.")
     ] = None,
@@ -54,6 +59,9 @@ def mesh(
         raise Unsupported(f"{type(kind).__name__} makes no surfaces of its samples")
     if method is not None and method not in ways:
         raise unknown("way to make a mesh", method, ways)
+    if method is None:
+        method = next(iter(ways))
+        say(f"{method}: {ways[method]}")
     if given is None:
         given = _drawn(path, count or 4, points, seed, device)
     folder = out or (
@@ -76,7 +84,7 @@ def mesh(
     if not made:
         raise Failure(f"{path}: none of {len(rows)} samples has a surface", BAD_DATA)
     share = sum(row["watertight"] for row in made) / len(rows)
-    result = {"n": len(rows), "method": method or next(iter(ways)), "watertight": share, "meshes": rows}
+    result = {"n": len(rows), "method": method, "watertight": share, "meshes": rows}
     if as_json:
         show_json(result)
         return

@@ -209,10 +209,10 @@ class PointCloud(Modality):
         return frame(sample, str(data.summary.get("normalize", "none")))
 
     def meshing(self) -> Mapping[str, str]:
-        """Poisson's, ball pivoting, alpha shapes."""
-        from ptdiff_pointcloud.meshing.methods import METHODS
+        """Poisson's, ball pivoting, alpha shapes, marching cubes; the last comes first where there is no Open3D."""
+        from ptdiff_pointcloud.meshing.methods import methods
 
-        return METHODS
+        return methods()
 
     def mesh(self, sample: Array, method: str | None = None) -> Mesh:
         """The surface of a cloud (n, c), from the places of its points."""

@@ -64,7 +64,8 @@ def tints(cloud: Array, by: Tint, channels: Sequence[str], label: int = -1) -> C
 def _normals(cloud: Array, points: Colors, channels: Sequence[str]) -> Colors:
     if "normals" in channels:
         return _channel(cloud, channels, "normals")
-    from ptdiff_pointcloud.meshing.orient import LEAST, outward_normals
+    from ptdiff_pointcloud.meshing.enclosure import LEAST
+    from ptdiff_pointcloud.meshing.orient import outward_normals
 
     # too few points have no surface: gray
     return outward_normals(points) if len(points) >= LEAST else np.full(points.shape, 2 * _GRAY - 1)

@@ -40,6 +40,7 @@ def _ptdiff(installed: dict[str, str], *arguments: str | Path) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_the_example_is_listed_conforms_trains_samples_and_renders(installed: dict[str, str], tmp_path: Path) -> None:
     assert "ptdiff-waves" in _ptdiff(installed, "modalities")
     checks = _ptdiff(installed, "modalities", "waves", "--check").splitlines()

@@ -1,6 +1,7 @@
 """What is installed, and what the repository promises about itself."""
 
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -8,6 +9,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
+from ptdiff import libraries
 
 ROOT = Path(__file__).parents[2]
 SOURCES = [p for folder in ("ptdiff", "plugins", "datasets", "cli", "examples") for p in (ROOT / folder).rglob("*.py")]
@@ -17,14 +20,11 @@ SOURCES = [p for folder in ("ptdiff", "plugins", "datasets", "cli", "examples") 
 def test_a_wheel_holds_only_names_that_start_with_ptdiff(tmp_path: Path) -> None:
     # built from a copy: a build folder left in the checkout would be packed too
     copy = tmp_path / "source"
-    files = (
-        subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout.decode().split("\0")
-    )
-    for name in filter(None, files):
-        target = copy / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if (ROOT / name).is_file():
-            target.write_bytes((ROOT / name).read_bytes())
+    left = shutil.ignore_patterns("__pycache__", "*.egg-info", "build")
+    for name in ("ptdiff", "plugins", "datasets", "cli"):
+        shutil.copytree(ROOT / name, copy / name, ignore=left)
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, copy)
     command = [
         sys.executable,
         "-m",
@@ -117,3 +117,38 @@ def test_versions_agree() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert project["version"] == ptdiff.__version__
     assert f"## {ptdiff.__version__}" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_make_lists_every_target() -> None:
+    text = (ROOT / "Makefile").read_text()
+    targets = re.search(r"^\.PHONY: (.*)$", text, re.MULTILINE)
+    assert targets is not None
+    told = {match[1] for match in re.finditer(r"^([a-z-]+):.*  ## .+$", text, re.MULTILINE)}
+    assert told == set(targets[1].split()) == set(re.findall(r"^([a-z-]+):(?!=)", text, re.MULTILINE))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="for the shell")
+def test_a_machine_without_python_or_venv_is_told_so_in_one_line(tmp_path: Path) -> None:
+    old = tmp_path / "old"
+    old.write_text('#!/bin/sh\ncase "$2" in *exit*) exit 1;; *) echo 3.9;; esac\n')
+    # a user, whose Python is Debian's without python3-venv
+    bare = tmp_path / "bare"
+    bare.write_text(f'#!/bin/sh\ncase "$*" in *ensurepip*) exit 1;; *) exec {sys.executable} "$@";; esac\n')
+    user = tmp_path / "id"
+    user.write_text("#!/bin/sh\necho 1000\n")
+    for file in (old, bare, user):
+        file.chmod(0o755)
+    path = {"PATH": f"{tmp_path}:/usr/sbin:/usr/bin:/sbin:/bin"}
+    for python, said in (
+        ("python-of-nowhere", "there is no python-of-nowhere here"),
+        (str(old), f"{old} is 3.9"),
+        (str(bare), f"sudo apt-get install python3.{sys.version_info.minor}-venv"),
+    ):
+        command = ["sh", str(ROOT / "tools/machine.sh"), python]
+        done = subprocess.run(command, capture_output=True, text=True, env=path, check=False)
+        assert done.returncode == 1 and said in done.stderr and done.stderr.count("\n") == 1, done
+    # what Open3D needs stops nothing
+    command = ["sh", str(ROOT / "tools/machine.sh"), sys.executable]
+    done = subprocess.run(command, capture_output=True, text=True, env=path, check=True)
+    assert bool(done.stderr) == bool(libraries.missing())
+    assert all(libraries.OPEN3D[name] in done.stderr for name in libraries.missing())

@@ -358,6 +358,10 @@ def environment() -> dict[str, str]:
     return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
 
 
+posix = pytest.mark.skipif(sys.platform == "win32", reason="this system has neither fork nor limits on files")
+
+
+@posix
 def test_a_write_that_the_kernel_cuts_short_is_reported_and_leaves_nothing_behind(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", FILE_LIMIT, str(tmp_path / "c")],
@@ -394,6 +398,7 @@ for line in sys.stdin:
 """
 
 
+@posix
 def test_a_kill_at_any_moment_loses_no_committed_checkpoint(tmp_path: Path) -> None:
     folder = tmp_path / "checkpoints"
     chance = random.Random(0)

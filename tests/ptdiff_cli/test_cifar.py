@@ -41,6 +41,7 @@ def ten(folder: Path, version: str = "binary") -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", LAYOUTS)
 def test_the_recipe_trains_draws_pictures_and_is_measured(ptdiff: Callable, tmp_path: Path, version: str) -> None:  # type: ignore[type-arg]
     data, run, out = ten(tmp_path / "cifar", version), tmp_path / "run", tmp_path / "pictures"
@@ -89,6 +90,7 @@ class StandIn(nn.Module):
         return small @ torch.randn(small.shape[1], self.num_features, generator=generator)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gray", [False, True])
 def test_figures_by_inception_are_those_of_torchmetrics(
     ptdiff: Callable,

@@ -3,7 +3,6 @@
 import json
 import multiprocessing
 import os
-import resource
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -257,6 +256,7 @@ def test_a_cache_that_cannot_be_written_is_named(load: Load, tmp_path: Path) -> 
 
 
 def test_a_full_disk_is_a_data_error_and_leaves_nothing(load: Load, tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource", reason="this system has no limit on the size of files")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
     try:

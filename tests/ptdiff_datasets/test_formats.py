@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -72,15 +73,14 @@ def test_large_coordinates_of_scans_keep_their_millimeters(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("options", [{"write_ascii": True}, {}, {"compressed": True}])
-def test_what_open3d_writes_as_pcd_is_read(tmp_path: Path, options: dict[str, bool]) -> None:
-    o3d = pytest.importorskip("open3d")
-    cloud = o3d.geometry.PointCloud()
+def test_what_open3d_writes_as_pcd_is_read(open3d: Any, tmp_path: Path, options: dict[str, bool]) -> None:
+    cloud = open3d.geometry.PointCloud()
     points = np.round(np.random.default_rng(3).standard_normal((5000, 3)), 2)  # repeats, so that it compresses
-    cloud.points = o3d.utility.Vector3dVector(points)
-    cloud.normals = o3d.utility.Vector3dVector(np.tile([[0.0, 0.6, 0.8]], (5000, 1)))
-    cloud.colors = o3d.utility.Vector3dVector(np.arange(15000).reshape(-1, 3) % 256 / 255)
+    cloud.points = open3d.utility.Vector3dVector(points)
+    cloud.normals = open3d.utility.Vector3dVector(np.tile([[0.0, 0.6, 0.8]], (5000, 1)))
+    cloud.colors = open3d.utility.Vector3dVector(np.arange(15000).reshape(-1, 3) % 256 / 255)
     path = tmp_path / "a.pcd"
-    assert o3d.io.write_point_cloud(str(path), cloud, **options)
+    assert open3d.io.write_point_cloud(str(path), cloud, **options)
     read = read_cloud(path)
     np.testing.assert_allclose(read.points, points, atol=1e-6)
     assert read.normals is not None and read.colors is not None
@@ -88,10 +88,9 @@ def test_what_open3d_writes_as_pcd_is_read(tmp_path: Path, options: dict[str, bo
     np.testing.assert_array_equal(read.colors, (np.arange(15000).reshape(-1, 3) % 256).astype(np.uint8))
 
 
-def test_open3d_reads_our_pcd(tmp_path: Path) -> None:
-    o3d = pytest.importorskip("open3d")
+def test_open3d_reads_our_pcd(open3d: Any, tmp_path: Path) -> None:
     WRITERS[".pcd"](tmp_path / "a.pcd", POINTS, NORMALS, COLORS)
-    read = o3d.io.read_point_cloud(str(tmp_path / "a.pcd"))
+    read = open3d.io.read_point_cloud(str(tmp_path / "a.pcd"))
     np.testing.assert_array_equal(np.asarray(read.points, np.float32), POINTS)
     np.testing.assert_array_equal(np.rint(np.asarray(read.colors) * 255).astype(np.uint8), COLORS)
 

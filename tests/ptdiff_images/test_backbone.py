@@ -87,7 +87,9 @@ def test_the_default_stays_below_a_million_parameters() -> None:
     "options",
     [
         {},
-        {"embedding": "fourier", "resample": "bilinear-block", "encoder": "residual"},
+        pytest.param(
+            {"embedding": "fourier", "resample": "bilinear-block", "encoder": "residual"}, marks=pytest.mark.slow
+        ),
         {"embedding": "learned", "resample": "block", "style": Style(norm="none", activation="gelu")},
     ],
     ids=["default", "NCSN++", "other"],

@@ -246,9 +246,11 @@ def test_channels_of_a_pixel_have_a_mean_square_of_one() -> None:
 
 def test_every_activation_is_a_function_of_each_element() -> None:
     x = torch.linspace(-3, 3, 11)
+    others = torch.where(torch.arange(11) == 3, x, -x)
     for name, activation in ACTIVATIONS.items():
-        assert activation(x).isfinite().all(), name
-        assert torch.equal(activation(x)[3:4], activation(x[3:4])), name
+        # all others changed, this one in its place: in another place of a vector it may be rounded otherwise
+        assert torch.equal(activation(x)[3], activation(others)[3]), name
+        torch.testing.assert_close(activation(x), activation(x.double()).float(), msg=name)
 
 
 def test_dropout_acts_in_training_alone() -> None:

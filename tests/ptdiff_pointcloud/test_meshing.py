@@ -8,10 +8,11 @@ import pytest
 import trimesh
 from scipy.spatial import KDTree
 
+from ptdiff import libraries
 from ptdiff.modality import Unsupported
 from ptdiff_datasets.shapes import make_shape
 from ptdiff_pointcloud import PointCloud
-from ptdiff_pointcloud.meshing import METHODS, mesh, outward_normals
+from ptdiff_pointcloud.meshing import METHODS, mesh, methods, outward_normals
 from ptdiff_pointcloud.meshing.surface import FORMATS, _halved, cleaned, parted
 
 
@@ -24,16 +25,24 @@ def solids() -> dict[str, trimesh.Trimesh]:
     }
 
 
+@pytest.fixture(params=["poisson", "marching-cubes"])
+def closing(request: pytest.FixtureRequest) -> str:
+    """Each method whose surfaces are closed and smooth; Poisson's is skipped where there is no Open3D."""
+    if request.param == "poisson":
+        request.getfixturevalue("open3d")
+    return str(request.param)
+
+
 def sampled(solid: trimesh.Trimesh, n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     points, faces = trimesh.sample.sample_surface(solid, n, seed=seed)
     return np.asarray(points), solid.face_normals[faces]
 
 
 @pytest.mark.parametrize("name", ["ball", "torus", "box with a hole"])
-def test_a_solid_comes_back_closed_with_its_volume_and_its_holes(name: str, tmp_path: Path) -> None:
+def test_a_solid_comes_back_closed_with_its_volume_and_its_holes(name: str, closing: str, tmp_path: Path) -> None:
     solid = solids()[name]
     # far from the unit box, as scans are
-    found = mesh(sampled(solid, 2048)[0] * 30 + [100, -50, 7])
+    found = mesh(sampled(solid, 2048)[0] * 30 + [100, -50, 7], closing)
     assert found.watertight
     assert found.components == 1
     assert found.faces > 1000
@@ -48,9 +57,9 @@ def test_a_solid_comes_back_closed_with_its_volume_and_its_holes(name: str, tmp_
 
 
 @pytest.mark.parametrize("name", ["chair", "table", "mug", "airplane"])
-def test_shapes_of_many_parts_come_back_closed(name: str) -> None:
+def test_shapes_of_many_parts_come_back_closed(name: str, closing: str) -> None:
     shape = make_shape(name, 3)
-    found = mesh(shape.points(2048))
+    found = mesh(shape.points(2048), closing)
     assert found.watertight
     on_it = found.triangles.sample(20000, seed=0)
     assert KDTree(on_it).query(shape.points(300, 1))[0].mean() < 0.01
@@ -73,26 +82,26 @@ def test_an_open_cloud_keeps_the_sides_of_its_spanning_tree() -> None:
 
 
 @pytest.mark.parametrize("seed", [6, 9, 11, 12])
-def test_plates_thinner_than_their_noise_are_closed_too(seed: int) -> None:
+def test_plates_thinner_than_their_noise_are_closed_too(seed: int, closing: str) -> None:
     # Poisson's first surface runs out to its box: of 11 a larger box holds it, of the others none
     random = np.random.default_rng(seed)
     count, thin = random.integers(60, 300), (0.02, 0.05, 0.1)[seed % 3]
     plate = random.uniform(-1, 1, (count, 3)) * [1, thin, random.uniform(0.3, 1)]
     plate += random.normal(size=(count, 3)) * random.uniform(0.005, 0.06)
-    found = mesh(plate)
+    found = mesh(plate, closing)
     assert found.watertight
     # and not far from the points anywhere, which are 0.2 apart
     assert KDTree(plate).query(found.triangles.vertices)[0].max() < 0.6
     assert KDTree(found.triangles.vertices).query(plate)[0].max() < 0.2
 
 
-def test_disjoint_parts_are_kept_and_bubbles_are_not() -> None:
+def test_disjoint_parts_are_kept_and_bubbles_are_not(closing: str) -> None:
     ball = trimesh.creation.icosphere(3)
     far, tiny = ball.copy(), trimesh.creation.icosphere(2, radius=0.03)
     far.apply_translation([4, 0, 0])
     tiny.apply_translation([2, 0, 0])
     points = np.concatenate([sampled(part, 1500)[0] for part in (ball, far)])
-    found = mesh(points)
+    found = mesh(points, closing)
     assert found.watertight and found.components == 2
     assert found.triangles.volume == pytest.approx(2 * ball.volume, rel=0.05)
     both = trimesh.util.concatenate([ball, far, tiny])
@@ -120,7 +129,9 @@ def test_a_surface_turned_inside_out_is_turned_back() -> None:
 
 
 @pytest.mark.parametrize("method", ["ball-pivoting", "alpha"])
-def test_the_other_ways_lie_on_the_points(method: str) -> None:
+def test_the_other_ways_lie_on_the_points(method: str, request: pytest.FixtureRequest) -> None:
+    if method == "ball-pivoting":
+        request.getfixturevalue("open3d")
     points = sampled(solids()["torus"], 1000)[0]
     found = mesh(points, method)
     assert found.faces > 500
@@ -132,11 +143,12 @@ def test_the_other_ways_lie_on_the_points(method: str) -> None:
 @pytest.mark.parametrize("name", ["chair", "table", "sofa"])
 def test_alpha_shapes_are_closed_and_of_about_the_right_volume(name: str, noise: float) -> None:
     cloud = make_shape(name, 1).points(1500)
-    found = mesh(cloud + np.random.default_rng(0).normal(size=cloud.shape) * noise, "alpha")
+    cloud = cloud + np.random.default_rng(0).normal(size=cloud.shape) * noise
+    found = mesh(cloud, "alpha")
     assert found.watertight
     assert found.triangles.volume > 0
-    poisson = mesh(cloud, "poisson").triangles.volume
-    assert 0.4 * poisson < found.triangles.volume < 1.6 * poisson
+    smooth = mesh(cloud, "marching-cubes").triangles.volume
+    assert 0.4 * smooth < found.triangles.volume < 1.6 * smooth
 
 
 def test_an_alpha_shape_encloses_what_is_hollow() -> None:
@@ -158,9 +170,9 @@ def test_sheets_joined_around_both_ends_of_an_edge_are_taken_apart_in_its_middle
     assert parted(_halved(solid)).is_watertight
 
 
-def test_a_mesh_is_the_same_every_time() -> None:
+def test_a_mesh_is_the_same_every_time(closing: str) -> None:
     points = make_shape("chair", 0).points(800)
-    first, second = mesh(points).triangles, mesh(points).triangles
+    first, second = mesh(points, closing).triangles, mesh(points, closing).triangles
     assert np.array_equal(first.vertices, second.vertices) and np.array_equal(first.faces, second.faces)
 
 
@@ -173,14 +185,30 @@ def test_what_has_no_surface_is_said_so() -> None:
         mesh(sampled(solids()["ball"], 100)[0], "poison")
 
 
-def test_without_open3d_the_message_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_open3d_its_ways_say_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "open3d", None)
-    with pytest.raises(Unsupported, match=r"libgl1"):
-        mesh(sampled(solids()["ball"], 100)[0])
+    for method in ("poisson", "ball-pivoting"):
+        with pytest.raises(Unsupported, match=r"pip install open3d; or take --method marching-cubes"):
+            mesh(sampled(solids()["ball"], 100)[0], method)
+
+
+def test_the_default_is_poisson_where_its_libraries_are_and_marching_cubes_elsewhere(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(libraries, "missing", lambda: [])
+    assert methods() == METHODS and next(iter(methods())) == "poisson"
+    monkeypatch.setattr(libraries, "missing", lambda: ["libusb-1.0.so.0"])
+    name, text = next(iter(methods().items()))
+    assert name == "marching-cubes" and set(methods()) == set(METHODS)
+    assert "Open3D needs libusb-1.0.so.0" in text
+    # nothing of Open3D is touched
+    monkeypatch.setitem(sys.modules, "open3d", None)
+    points = sampled(solids()["ball"], 600)[0]
+    assert np.array_equal(mesh(points).triangles.vertices, mesh(points, "marching-cubes").triangles.vertices)
 
 
 def test_the_modality_makes_meshes_of_whatever_channels() -> None:
-    assert list(PointCloud().meshing()) == list(METHODS)
+    assert set(PointCloud().meshing()) == set(METHODS)
     points, normals = sampled(solids()["ball"], 600)
     with_normals = np.concatenate([points, normals], axis=1).astype(np.float32)
     assert PointCloud(channels=("xyz", "normals")).mesh(with_normals).watertight

@@ -1,5 +1,7 @@
 """Neighbors, farthest points and interpolation against SciPy, Open3D and their definitions."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -105,8 +107,7 @@ def test_each_sampled_point_is_the_farthest_from_those_before() -> None:
     assert ops.fps(x, 60).sort().values[2].tolist() == list(range(60))
 
 
-def test_farthest_points_are_those_of_open3d() -> None:
-    open3d = pytest.importorskip("open3d", reason="Open3D or a system library of it is missing", exc_type=ImportError)
+def test_farthest_points_are_those_of_open3d(open3d: Any) -> None:
     x = clouds(1, 300, 2)[0]
     cloud = open3d.geometry.PointCloud(open3d.utility.Vector3dVector(x.numpy()))
     theirs = np.asarray(cloud.farthest_point_down_sample(40).points)

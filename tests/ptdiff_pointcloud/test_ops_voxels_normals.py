@@ -1,5 +1,7 @@
 """Voxels against loops and SciPy's interpolation; normals against Open3D and surfaces that are known."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -72,8 +74,7 @@ def test_a_grid_has_two_nodes_a_side_at_least() -> None:
         ops.devoxelize(torch.zeros(2, 3, 4, 4, 4), torch.zeros(1, 5, 3))
 
 
-def test_normals_are_those_of_open3d() -> None:
-    open3d = pytest.importorskip("open3d", reason="Open3D or a system library of it is missing", exc_type=ImportError)
+def test_normals_are_those_of_open3d(open3d: Any) -> None:
     x = make_shape("chair", 0).points(600).astype(np.float64)
     cloud = open3d.geometry.PointCloud(open3d.utility.Vector3dVector(x))
     cloud.estimate_normals(open3d.geometry.KDTreeSearchParamKNN(16), fast_normal_computation=False)

@@ -30,6 +30,7 @@ def chairs(seeds: Tensor, points: int, seed: int) -> Tensor:
     return torch.stack([cloud[torch.randperm(1024, generator=generator)[:points]] for cloud in dense])
 
 
+@pytest.mark.slow
 def test_two_halves_of_one_distribution_cannot_be_told_apart() -> None:
     score = compare(shapes(100, 96, 0), shapes(100, 96, 100), shapes(100, 96, 200)).scores["1nna_cd"]
     error = (score.high - score.low) / 4

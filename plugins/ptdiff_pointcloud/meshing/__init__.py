@@ -1,12 +1,13 @@
 """Surfaces from clouds.
 
-orient.py      normals that point out of what the cloud encloses
+enclosure.py   what the cloud encloses, on a grid
+orient.py      normals that point out of that
 surface.py     the surface itself, what is kept of it, and how it is written
-methods.py     the ways to make it: Poisson, ball pivoting, alpha shapes
+methods.py     the ways to make it: Poisson, ball pivoting, alpha shapes, and marching cubes (marching.py)
 """
 
-from ptdiff_pointcloud.meshing.methods import METHODS, mesh
+from ptdiff_pointcloud.meshing.methods import METHODS, mesh, methods
 from ptdiff_pointcloud.meshing.orient import outward_normals
 from ptdiff_pointcloud.meshing.surface import Surface
 
-__all__ = ["METHODS", "Surface", "mesh", "outward_normals"]
+__all__ = ["METHODS", "Surface", "mesh", "methods", "outward_normals"]

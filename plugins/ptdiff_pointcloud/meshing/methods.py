@@ -1,24 +1,29 @@
-"""Ways from a cloud to its surface, by Open3D but for the last.
+"""Ways from a cloud to its surface; the first two are Open3D's.
 
 poisson         the solid whose indicator has the normals for its gradient (Kazhdan & Hoppe 2013): closed, in a larger
                 box where it runs out of the first, as a sheet of some thickness where it runs out of all
 ball-pivoting   what a rolling ball touches (Bernardini et al. 1999): passes through points, seldom closed
 alpha           what a ball of radius alpha does not get to from outside, through the triangles of the points
                 (Edelsbrunner & Mücke 1994): closed
+marching-cubes  the border of what the points enclose, on a grid (Lorensen & Cline 1987): closed
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.util import find_spec
 from itertools import product
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from ptdiff import libraries
 from ptdiff.modality import Unsupported
 from ptdiff.names import unknown
-from ptdiff_pointcloud.meshing.orient import LEAST, Floats, outward_normals, reach_of
+from ptdiff_pointcloud.meshing.enclosure import LEAST, Floats, reach_of
+from ptdiff_pointcloud.meshing.marching import marching_cubes
+from ptdiff_pointcloud.meshing.orient import outward_normals
 from ptdiff_pointcloud.meshing.surface import Surface, cleaned
 
 ALPHA = 1
@@ -34,16 +39,33 @@ METHODS = {
     "poisson": "closed surfaces, smooth between the points",
     "ball-pivoting": "triangles between the points themselves; seldom closed",
     "alpha": "closed surfaces, whose corners are the points themselves; no normals needed",
+    "marching-cubes": "closed surfaces on a grid, coarser than Poisson's; needs no Open3D",
 }
 
 
-def mesh(points: npt.ArrayLike, method: str | None = None) -> Surface:
-    """The surface of a cloud (n, 3) by one of METHODS, by default Poisson's.
+def methods() -> dict[str, str]:
+    """METHODS with the default of this machine first, which is marching cubes where Open3D cannot be imported.
 
-    Raises ValueError for a cloud that has none (fewer than 16 points, no extent, not finite), and Unsupported where
-    Open3D cannot be loaded.
+    Open3D takes a second to import; what it needs is looked at instead.
     """
-    name = method or next(iter(METHODS))
+    if find_spec("open3d") is None:
+        why = "Open3D is not installed"
+    elif names := libraries.missing():
+        why = libraries.advice(names)
+    else:
+        return dict(METHODS)
+    name = "marching-cubes"
+    first = {name: f"{METHODS[name]}; the default here: {why}"}
+    return first | {other: text for other, text in METHODS.items() if other != name}
+
+
+def mesh(points: npt.ArrayLike, method: str | None = None) -> Surface:
+    """The surface of a cloud (n, 3) by one of METHODS, by default the first of :func:`methods`.
+
+    Raises ValueError for a cloud that has none (fewer than 16 points, no extent, not finite), and Unsupported for
+    Open3D's ways where it cannot be imported.
+    """
+    name = method or next(iter(methods()))
     if name not in METHODS:
         raise unknown("way to make a mesh", name, METHODS)
     cloud = np.asarray(points, np.float64)
@@ -52,10 +74,10 @@ def mesh(points: npt.ArrayLike, method: str | None = None) -> Surface:
     cloud = np.unique(cloud, axis=0)
     if len(cloud) < LEAST:
         raise ValueError(f"{len(cloud)} different points have no surface; it takes {LEAST}")
-    # Open3D's parameters and grids are for shapes of about this size
+    # the parameters and grids are for shapes of about this size
     center, size = cloud.mean(0), float(np.ptp(cloud, axis=0).max())
     unit = (cloud - center) / size
-    vertices, faces = _WAYS[name](_open3d(), unit)
+    vertices, faces = _WAYS[name](unit)
     found = cleaned(vertices, faces, unit, reach_of(unit))
     found.triangles.apply_scale(size)
     found.triangles.apply_translation(center)
@@ -72,8 +94,7 @@ def _open3d() -> Any:
         import open3d
     except (ImportError, OSError) as error:
         raise Unsupported(
-            f"meshes need Open3D, which cannot be loaded here ({error}): install it, and the system libraries that it "
-            "asks for (on Debian and Ubuntu: apt install libgl1 libgomp1 libx11-6)"
+            f"{libraries.why_no_open3d(error)}; or take --method marching-cubes or alpha, which do without"
         ) from error
     return open3d
 
@@ -85,7 +106,8 @@ def _cloud(open3d: Any, points: Floats, normals: bool) -> Any:
     return cloud
 
 
-def _poisson(open3d: Any, points: Floats) -> tuple[Any, Any]:
+def _poisson(points: Floats) -> tuple[Any, Any]:
+    open3d = _open3d()
     cloud = _cloud(open3d, points, True)
     first = _solid(open3d, cloud, _SCALES[0])
     if _closed(first[1]):
@@ -122,7 +144,8 @@ def _closed(faces: npt.NDArray[np.int32]) -> bool:
     return not (np.unique(edges, axis=0, return_counts=True)[1] % 2).any()
 
 
-def _ball_pivoting(open3d: Any, points: Floats) -> tuple[Any, Any]:
+def _ball_pivoting(points: Floats) -> tuple[Any, Any]:
+    open3d = _open3d()
     reach = reach_of(points)
     radii = open3d.utility.DoubleVector([reach / 2, reach, 2 * reach])
     make = open3d.geometry.TriangleMesh.create_from_point_cloud_ball_pivoting
@@ -130,7 +153,7 @@ def _ball_pivoting(open3d: Any, points: Floats) -> tuple[Any, Any]:
     return found.vertices, found.triangles
 
 
-def _alpha(open3d: Any, points: Floats) -> tuple[Any, Any]:
+def _alpha(points: Floats) -> tuple[Any, Any]:
     """The border of a set of tetrahedra: every edge of it has an even number of faces, whatever the set."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
@@ -165,8 +188,9 @@ def _radii(corners: Floats) -> Floats:
     return radii
 
 
-_WAYS: dict[str, Callable[[Any, Floats], tuple[Any, Any]]] = {
+_WAYS: dict[str, Callable[[Floats], tuple[Any, Any]]] = {
     "poisson": _poisson,
     "ball-pivoting": _ball_pivoting,
     "alpha": _alpha,
+    "marching-cubes": marching_cubes,
 }

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from ptdiff.libraries import why_no_open3d
 from ptdiff.modality import Unsupported
 
 from .scene import make_scene, to_srgb
@@ -31,10 +32,8 @@ def show(clouds: Sequence[npt.ArrayLike], titles: Sequence[str] | None = None) -
     scenes = [make_scene(cloud, None, None) for cloud in clouds]
     try:
         import open3d
-    except ImportError as error:
-        raise Unsupported(
-            f"Open3D cannot be imported ({error}); on Debian: apt-get install libegl1 libgl1 libusb-1.0-0"
-        ) from error
+    except (ImportError, OSError) as error:
+        raise Unsupported(why_no_open3d(error)) from error
     # Open3D must not be asked: without a display it draws into the void for ever or ends the process.
     if sys.platform.startswith("linux") and not _display_answers():
         display = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")

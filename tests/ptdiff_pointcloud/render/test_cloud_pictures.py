@@ -13,18 +13,6 @@ from ptdiff_pointcloud.render.camera import direction
 RED, GREEN, BLUE = np.eye(3)
 
 
-def engines():
-    try:
-        import open3d  # noqa: F401
-    except ImportError as error:
-        skip = pytest.mark.skip(reason=f"Open3D cannot be imported: {error}")
-        return ["numpy", pytest.param("open3d", marks=skip)]
-    return ["numpy", "open3d"]
-
-
-both_engines = pytest.mark.parametrize("engine", engines())
-
-
 def torus(count, seed=0):
     a, b = np.random.default_rng(seed).random((2, count)) * 2 * np.pi
     around = 1 + 0.4 * np.cos(b)
@@ -44,7 +32,6 @@ def middle(mask):
     return columns.mean() + 0.5, rows.mean() + 0.5
 
 
-@both_engines
 def test_one_sphere_is_a_disc_of_the_computed_size_and_place(engine):
     image = render_cloud([[5, 6, 7]], radius=2, colors=[RED], size=200, engine=engine)
     seen = tinted(image, RED)
@@ -58,7 +45,6 @@ def test_one_sphere_is_a_disc_of_the_computed_size_and_place(engine):
     assert np.ptp(columns) + 1 == pytest.approx(2 * radius, abs=1.6)
 
 
-@both_engines
 @pytest.mark.parametrize(("azimuth", "elevation"), [(0, 0), (90, 0), (38, 26), (200, 60), (-70, -20)])
 def test_spheres_appear_where_the_camera_formula_puts_them(engine, azimuth, elevation):
     points = np.array([[1.0, 0.2, -0.3], [-1, -0.2, 0.3], [0.2, 0.9, 0.1]])
@@ -85,7 +71,6 @@ def test_spheres_appear_where_the_camera_formula_puts_them(engine, azimuth, elev
         assert middle(tinted(image, color)) == pytest.approx(expected, abs=2.5)
 
 
-@both_engines
 def test_a_sphere_hides_the_one_behind_it(engine):
     away = direction(38, 26)
     front, behind = away * 0.5, -away * 0.5
@@ -124,7 +109,6 @@ def test_nothing_touches_the_border_and_the_corners_are_white(name, elevation):
     assert image.min() < 200, "something is seen"
 
 
-@both_engines
 def test_colors_are_respected(engine):
     cloud = torus(600)
     grey = render_cloud(cloud, colors=np.full((600, 3), 0.5), size=128, engine=engine)
@@ -136,7 +120,6 @@ def test_colors_are_respected(engine):
     assert np.quantile(red[ball][:, 0], 0.9) > 200, "lit red is bright"
 
 
-@both_engines
 def test_default_colors_follow_the_position(engine):
     corners = np.array([[x, y, z] for x in (-1.0, 1) for y in (-1, 1) for z in (-1, 1)])
     image = render_cloud(corners[[4, 2, 1]], size=128, radius=0.3, engine=engine)
@@ -144,8 +127,8 @@ def test_default_colors_follow_the_position(engine):
         assert tinted(image, color).sum() > 50
 
 
+@pytest.mark.usefixtures("open3d")
 def test_engines_draw_the_same_picture():
-    pytest.importorskip("open3d", reason="Open3D cannot be imported", exc_type=ImportError)
     cloud = torus(2048)
     first, second = (render_cloud(cloud, size=256, engine=e).astype(int) for e in ("numpy", "open3d"))
     assert np.abs(first - second).mean() < 3
@@ -153,14 +136,12 @@ def test_engines_draw_the_same_picture():
     assert abs((first - second)[ball].mean()) < 2, "neither engine is darker"
 
 
-@both_engines
 def test_supersampling_smooths_edges_only(engine):
     cloud = torus(300)
     coarse, fine = (render_cloud(cloud, size=128, supersample=s, engine=engine).astype(int) for s in (1, 3))
     assert 0 < np.abs(coarse - fine).mean() < 6
 
 
-@both_engines
 def test_a_turntable_starts_with_the_picture_and_closes_its_circle(engine):
     options = {"size": 96, "engine": engine}
     cloud = torus(300) * (1, 1, 0.5) + (3, 0, 0)
@@ -189,7 +170,6 @@ def test_an_orbit_keeps_framing_and_colors():
     assert (masks != masks[0]).mean() < 0.01
 
 
-@both_engines
 def test_the_picture_depends_on_neither_place_nor_unit(engine):
     cloud = torus(300)
     first = render_cloud(cloud, size=96, engine=engine).astype(int)
@@ -247,7 +227,6 @@ def test_importing_the_package_imports_no_open3d():
 
 
 @pytest.mark.slow
-@both_engines
 def test_a_hundred_thousand_points_are_drawn(engine):
     image = render_cloud(torus(100_000), size=256, engine=engine)
     assert 0.2 < (np.ptp(image.astype(int), axis=2) > 30).mean() < 0.7

@@ -18,10 +18,7 @@ from ptdiff_pointcloud.render.spheres_open3d import Open3DVisibility
 
 def lit(points, engine, radius=None, azimuth=0.0):
     scene = make_scene(points, None, radius)
-    try:
-        visibility = (Open3DVisibility if engine == "open3d" else NumpyVisibility)(scene)
-    except ImportError as error:
-        pytest.skip(f"Open3D cannot be imported: {error}")
+    visibility = (Open3DVisibility if engine == "open3d" else NumpyVisibility)(scene)
     light = studio(azimuth, len(scene.centers))
     nodes = cells_per_sphere(len(scene.centers)) + 1
     needed = np.ones((len(scene.centers), nodes, nodes), dtype=bool)
@@ -35,17 +32,12 @@ def node_toward(gathered, sphere, vector):
     return gathered.key[sphere, round(float(u + 1) / 2 * cells), round(float(v + 1) / 2 * cells)]
 
 
-both_engines = pytest.mark.parametrize("engine", ["numpy", "open3d"])
-
-
-@both_engines
 def test_a_sphere_alone_is_lit_all_around(engine):
     _, _, gathered = lit([[0, 0, 0]], engine)
     assert gathered.key.min() == 1
     assert gathered.ambient.min() == 1
 
 
-@both_engines
 def test_a_sphere_in_line_with_the_lamp_shades_the_other(engine):
     toward = studio(0, 2).toward
     _, _, gathered = lit([toward, -toward], engine, radius=0.6)
@@ -54,7 +46,6 @@ def test_a_sphere_in_line_with_the_lamp_shades_the_other(engine):
     assert node_toward(gathered, 0, -toward) == 1, "what faces away has nothing to lose"
 
 
-@both_engines
 def test_spheres_across_the_light_do_not_shade_each_other(engine):
     toward = studio(0, 2).toward
     across = np.cross(toward, [0, 1, 0])
@@ -62,7 +53,6 @@ def test_spheres_across_the_light_do_not_shade_each_other(engine):
     assert min(node_toward(gathered, i, toward) for i in (0, 1)) == 1
 
 
-@both_engines
 def test_ambient_light_is_dim_inside_and_bright_outside(engine):
     rng = np.random.default_rng(0)
     ball = rng.normal(size=(3000, 3))
@@ -74,7 +64,6 @@ def test_ambient_light_is_dim_inside_and_bright_outside(engine):
     assert share[distance > 0.97].mean() > 0.4
 
 
-@both_engines
 def test_the_shadow_of_a_sphere_lies_where_the_lamp_throws_it(engine):
     # The low sphere makes the ground; the high one casts the shadow that is measured.
     points = np.array([[0.0, -1, 0], [0, 1, 0]])
@@ -92,7 +81,6 @@ def test_the_shadow_of_a_sphere_lies_where_the_lamp_throws_it(engine):
     assert place @ light.toward[[0, 2]] < 0, "on the side away from the lamp"
 
 
-@both_engines
 def test_the_ground_is_untouched_far_from_the_cloud(engine):
     _, _, gathered = lit(np.random.default_rng(0).normal(size=(200, 3)), engine)
     for grid in (gathered.ground_key, gathered.ground_ambient):
@@ -110,7 +98,6 @@ def test_in_pictures_the_shadow_falls_right_of_the_cloud_and_left_when_seen_from
         assert side * (np.nonzero(ground)[1].mean() - 64) > 8
 
 
-@both_engines
 def test_the_higher_a_sphere_the_softer_its_shadow(engine):
     # Seen from the ground, the lamp is wider than the high sphere and narrower than the low one.
     scene, light, gathered = lit([[0, -1, 0], [0, 1, 0]], engine, radius=0.12)
@@ -125,7 +112,6 @@ def test_the_higher_a_sphere_the_softer_its_shadow(engine):
     assert 0.05 < high < 0.3
 
 
-@both_engines
 def test_ground_in_the_open_is_fully_lit(engine):
     scene, _, gathered = lit([[0, 0, 0]], engine)
     for grid, reach in ((gathered.ground_key, 1.2), (gathered.ground_ambient, 3.0)):

@@ -1,0 +1,17 @@
+"""What tests in all folders share."""
+
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def open3d() -> Any:
+    """Open3D, for tests that need it: skipped where it cannot be imported, with what to install for that."""
+    try:
+        import open3d
+    except (ImportError, OSError) as error:
+        from ptdiff.libraries import why_no_open3d
+
+        pytest.skip(why_no_open3d(error))
+    return open3d
