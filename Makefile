@@ -4,11 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := runs/demo
 MINUTES ?= 8
+COUNT ?= 400
 # pytest's processes: as many as there are cores for them
 CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2)
 FILES ?= 20000
 
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+PTDIFF := $(BIN)/ptdiff
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(CORES) --maxprocesses 8 --dist loadfile
 
 .PHONY: help demo gallery notebooks test test-slow test-all check fuzz setup setup-dev machine clean
@@ -34,15 +36,23 @@ setup: $(VENV)/installed  ## .venv with what ptdiff needs
 
 setup-dev: $(VENV)/installed-dev  ## .venv with what its tests need too
 
-demo: setup  ## train, sample, measure and render point clouds (about 11 minutes on two cores)
-	@if [ -e $(RUN)/config.yaml ]; then $(BIN)/ptdiff resume $(RUN); \
-	else $(BIN)/ptdiff train -m pointcloud --minutes $(MINUTES) --out $(RUN); fi
-	$(BIN)/ptdiff eval $(RUN) -n 120 --points 512
-	$(BIN)/ptdiff sample $(RUN) -n 30 --points 2048 --out $(RUN)/samples/samples.npz
-	$(BIN)/ptdiff render $(RUN)/samples/samples.npz -n 30 --out $(RUN)/samples/samples.png
-	$(BIN)/ptdiff render $(RUN)/samples/samples.npz -n 10 --turntable --out $(RUN)/samples/turntable.gif
+demo: setup  ## a first picture, then train, measure and render point clouds (about 11 minutes on two cores)
+	@echo "ten shapes of the model that ships:"
+	$(PTDIFF) sample shapes -n 10 --points 2048 --out $(RUN)-first/shapes.npz
+	$(PTDIFF) render $(RUN)-first/shapes.npz --out $(RUN)-first/shapes.png
 	@echo
-	@echo "pictures: $(RUN)/samples/samples.png and $(RUN)/samples/turntable.gif"
+	@echo "a model of your own machine's, $(MINUTES) minutes:"
+	@if [ -e $(RUN)/config.yaml ]; then $(PTDIFF) resume $(RUN); \
+	else $(PTDIFF) train -m pointcloud --minutes $(MINUTES) --out $(RUN); fi
+	$(PTDIFF) eval $(RUN) -n $(COUNT) --points 512
+	$(PTDIFF) sample $(RUN) -n 30 --points 2048 --out $(RUN)/samples/samples.npz
+	$(PTDIFF) render $(RUN)/samples/samples.npz -n 30 --out $(RUN)/samples/samples.png
+	$(PTDIFF) render $(RUN)/samples/samples.npz -n 10 --turntable --out $(RUN)/samples/turntable.gif
+	@echo
+	@echo "your run beside the model that ships:"
+	$(PTDIFF) runs compare $(RUN) shapes --scores
+	@echo
+	@echo "pictures: $(RUN)-first/shapes.png, $(RUN)/samples/samples.png and $(RUN)/samples/turntable.gif"
 	@echo "figures:  $(RUN)/eval.json"
 	@echo "samples:  $(RUN)/samples/samples.npz"
 

@@ -57,6 +57,19 @@ def measured(run: Path) -> Measured | None:
         raise RunError(f"{path} cannot be read: {type(error).__name__}: {error}; measure the run again") from error
 
 
+def main_score(run: Path) -> tuple[str, float, float, float, float] | None:
+    """The first score of a run's eval.json: name, value, ends of its interval, floor; None where there is none."""
+    path = run / "eval.json"
+    if not path.is_file():
+        return None
+    try:
+        name, score = next(iter(json.loads(path.read_text(encoding="utf-8"))["metrics"].items()))
+        value, low, high, floor = (float(score[key]) for key in ("value", "low", "high", "floor"))
+        return str(name), value, low, high, floor
+    except (ValueError, KeyError, TypeError, AttributeError, StopIteration) as error:
+        raise RunError(f"{path} cannot be read: {type(error).__name__}: {error}; measure the run again") from error
+
+
 def _basis(found: Mapping[str, Any]) -> dict[str, str | int]:
     sets = dict(found.get("sets", {}))
     drawn = sets.pop("sha256_drawn", {})

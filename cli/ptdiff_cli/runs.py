@@ -49,14 +49,17 @@ def compare(
     plot: Annotated[Path | None, typer.Option(help="Draw the losses of all: curves.png.")] = None,
     as_json: Json = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print comma-separated values.")] = False,
+    scores: Annotated[
+        bool, typer.Option("--scores", help="The main score of 'ptdiff eval' alone, with interval and floor.")
+    ] = False,
 ) -> None:
     """Compare runs: the settings that differ, how far each came, losses, and figures of 'ptdiff eval'."""
     from ptdiff.comparison import curves, differing, runs_in, summary
     from ptdiff.models import located, near
     from ptdiff.pictures import IMAGE_SUFFIXES, save_image
 
-    if as_json and as_csv:
-        raise ValueError("--json or --csv, not both")
+    if as_json + as_csv + scores > 1:
+        raise ValueError("--json, --csv or --scores: one of them")
     if plot is not None and plot.suffix.lower() not in IMAGE_SUFFIXES:
         raise ValueError(f"--plot {plot}: the suffix must be one of {', '.join(IMAGE_SUFFIXES)}")
     places = {run: located(run, say) for run in runs}
@@ -66,7 +69,9 @@ def compare(
         raise FileNotFoundError(f"there is no run in {', '.join(empty)}{near(Path(empty[0]))}")
     found = [summary(path) for path in dict.fromkeys(path for paths in there.values() for path in paths)]
     keys = differing(found)
-    if as_json:
+    if scores:
+        _write_scores(found)
+    elif as_json:
         show_json([_facts(run, keys) for run in found])
     elif as_csv:
         _write_csv(found, keys)
@@ -75,6 +80,22 @@ def compare(
     if plot is not None:
         save_image(plot, curves([run.path for run in found]))
         say(f"curves: {plot}")
+
+
+def _write_scores(found: Sequence[Summary]) -> None:
+    """A line a run: how it was measured, its first score with the interval, and the floor of that measurement."""
+    from ptdiff.comparison import names
+    from ptdiff.measured import main_score
+
+    rows = []
+    for run, name in zip(found, names([run.path for run in found]), strict=True):
+        if run.measured is None or (score := main_score(run.path)) is None:
+            rows.append([name, _word(run.steps), "not measured: ptdiff eval", "", "", ""])
+            continue
+        metric, value, low, high, floor = score
+        interval = f"{low:.4g} – {high:.4g}"
+        rows.append([name, _word(run.steps), metric, f"{value:.4g}", interval, f"{floor:.4g}"])
+    show_table(["run", "steps", "score", "value", "95 % interval", "floor"], rows)
 
 
 def _facts(run: Summary, keys: Sequence[str]) -> dict[str, Any]:
