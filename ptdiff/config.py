@@ -83,6 +83,7 @@ class Training(_Section):
     threads: Auto = Field("auto", description="CPU threads; auto: as many as make a step quickest here")
     shards: Auto = Field("auto", description="parts of a batch that CPU threads work on side by side; auto: as threads")
     micro_batch: Annotated[int, Field(ge=1)] | Literal["auto"] | None = Field("auto", description="samples at a time")
+    compile: Literal["auto"] | bool = Field("auto", description="compile the network; auto: on a GPU, where it pays")
     inner_steps: int = Field(10, ge=1, description="optimiser steps inside one Lightning step")
     save_minutes: float = Field(2.0, gt=0, description="minutes between checkpoints")
     preview_minutes: float = Field(2.0, gt=0, description="minutes between preview pictures")

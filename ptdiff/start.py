@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 RATE, WARMUP = 0.25, 0.5
 """Of the learning rate and the warm-up of the run whose weights are taken."""
 
-MACHINE = ("precision", "threads", "shards", "micro_batch")
+MACHINE = ("precision", "threads", "shards", "micro_batch", "compile")
 """Settings of training that suit a machine and are not taken over."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -48,6 +48,9 @@ def evaluate(
     weights: Annotated[
         str | None, typer.Option(help="raw, ema, ema-1, best, or a relative width: an average after the fact.")
     ] = None,
+    precision: Annotated[
+        Literal["auto", "32", "bf16"] | None, typer.Option(help="Arithmetic of the network; auto: the quicker here.")
+    ] = None,
     points: Annotated[int | None, typer.Option(help="Points of each cloud, generated and reference.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the samples and of the intervals.")] = 0,
     raw: Annotated[
@@ -80,7 +83,8 @@ def evaluate(
     from ptdiff_cli.report import Near, write_report
 
     found = Run.open(run, say)
-    given = {"solver": solver, "steps": steps, "process": process, "spacing": spacing, "guidance": scale(guidance)}
+    given = {"solver": solver, "steps": steps, "process": process, "spacing": spacing}
+    given |= {"guidance": scale(guidance), "precision": precision}
     plan = make_plan(found, given, set_, seed)
     shape = shape_of(found, points)
     options = dict(found.config.options)

@@ -34,7 +34,7 @@ def resume(
     devices: Devices = 1,
     nodes: Nodes = 1,
     strategy: Strategy = "auto",
-    compile_: Compile = False,
+    compile_: Compile = None,
     logger: Logger = None,
     threads: Threads = None,
     device: Device = "auto",
@@ -46,10 +46,11 @@ def resume(
     found = Run.open(run, say)
     found.refuse_model()
     check_loggers(logger or [])
-    hardware = make_hardware(device, devices, nodes, strategy, compile_, found.config.training.batch)
-    if threads is not None:
-        # for this time only: the run's own number stays in its config.yaml
-        plan = found.config.training.model_copy(update={"threads": threads})
+    hardware = make_hardware(device, devices, nodes, strategy, found.config.training.batch)
+    given = {key: value for key, value in {"threads": threads, "compile": compile_}.items() if value is not None}
+    if given:
+        # for this time only: what the run began with stays in its config.yaml
+        plan = found.config.training.model_copy(update=given)
         found = replace(found, config=found.config.model_copy(update={"training": plan}))
     kind = found.modality()
     go_on(found, kind, read_data(kind), hardware, logger or [])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -29,6 +29,9 @@ def sample(
     ] = None,
     weights: Annotated[
         str | None, typer.Option(help="raw, ema, ema-1, best, or a relative width: an average after the fact.")
+    ] = None,
+    precision: Annotated[
+        Literal["auto", "32", "bf16"] | None, typer.Option(help="Arithmetic of the network; auto: the quicker here.")
     ] = None,
     points: Annotated[int | None, typer.Option(help="Points of each cloud; any number.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Sample i depends on (seed, i) alone.")] = 0,
@@ -66,7 +69,8 @@ def sample(
         raise ValueError(f"--out {out}: {count} samples as {kind} files need a folder")
     if trajectory and kind != "npz":
         raise ValueError("--trajectory needs --format npz")
-    given = {"solver": solver, "steps": steps, "process": process, "spacing": spacing, "guidance": scale(guidance)}
+    given = {"solver": solver, "steps": steps, "process": process, "spacing": spacing}
+    given |= {"guidance": scale(guidance), "precision": precision}
     plan = make_plan(found, given, set_, seed)
     other = None if weak is None else Run.open(weak, say)
     if other is not None and other.data.shape[-1:] != found.data.shape[-1:]:

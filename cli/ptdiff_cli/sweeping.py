@@ -36,7 +36,6 @@ def run_sweep(
     file: Path,
     out: Path | None,
     resolve: Resolve,
-    compile: bool,
     device: str,
     loggers: list[str],
     dry_run: bool = False,
@@ -69,7 +68,7 @@ def run_sweep(
         if number not in done:
             say(f"trial {number + 1} of {plan.trials}: {_words(settings)}")
             path = folder / f"trial-{number:03d}"
-            value, problem = _trial(path, partial(resolve, nested(settings)), reading, compile, device, loggers, plan)
+            value, problem = _trial(path, partial(resolve, nested(settings)), reading, device, loggers, plan)
             done[number] = {"trial": number, "settings": settings, "value": value, "problem": problem}
             write_atomic(folder / "trials.jsonl", "".join(json.dumps(line) + "\n" for line in done.values()))
             if problem:
@@ -97,7 +96,6 @@ def _trial(
     path: Path,
     resolve: Callable[[], tuple[Config, Modality]],
     reading: _Reading,
-    compile: bool,
     device: str,
     loggers: list[str],
     plan: Sweep,
@@ -114,7 +112,7 @@ def _trial(
     if begun and Run.open(path).config.to_yaml() != config.to_yaml():
         raise ValueError(f"{path} was begun with other settings than it has now: choose another --out")
     try:
-        hardware = make_hardware(device, 1, 1, "auto", compile, config.training.batch)
+        hardware = make_hardware(device, 1, 1, "auto", config.training.batch)
         data = reading.of(kind)
         if begun:
             go_on(Run.open(path), kind, data, hardware, loggers)

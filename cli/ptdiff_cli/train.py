@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 Devices = Annotated[int, typer.Option(min=1, help="Number of devices.")]
 Nodes = Annotated[int, typer.Option(min=1, help="Number of machines.")]
 Strategy = Annotated[Literal["auto", "ddp"], typer.Option(help="How devices share the work.")]
-Compile = Annotated[bool, typer.Option("--compile", help="Compile the network (pays on GPUs).")]
+Compile = Annotated[
+    bool | None,
+    typer.Option("--compile/--no-compile", help="Compile the network; default: where it pays."),
+]
 Logger = Annotated[list[str] | None, typer.Option(help="tensorboard, mlflow, wandb or aim, beside metrics.csv.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads; default: as many as are quickest here.")]
 
@@ -62,7 +65,7 @@ def train(
     devices: Devices = 1,
     nodes: Nodes = 1,
     strategy: Strategy = "auto",
-    compile_: Compile = False,
+    compile_: Compile = None,
     logger: Logger = None,
     threads: Threads = None,
     device: Device = "auto",
@@ -79,7 +82,7 @@ def train(
         raise ValueError("--from: say how long to go on, with --minutes or --steps")
     named = {"seed": seed, "process": process, "prediction": prediction}
     over: dict[str, Any] = {key: value for key, value in named.items() if value is not None}
-    training = {"steps": steps, "minutes": minutes, "precision": precision, "threads": threads}
+    training = {"steps": steps, "minutes": minutes, "precision": precision, "threads": threads, "compile": compile_}
     over["training"] = {key: value for key, value in training.items() if value is not None}
     if minutes is not None and steps is None:
         # the clock ends the run, not the count
@@ -93,7 +96,7 @@ def train(
         if source is not None:
             raise ValueError("--sweep trains from the beginning: leave out --from")
         trials = partial(run_sweep, sweep, out, lambda settings: resolve_with(merged(over, settings)))
-        trials(compile_, device, logger or [], dry_run)
+        trials(device, logger or [], dry_run)
         return
     resolved, kind = resolve_with(over)
     read = read_data(kind)
@@ -103,7 +106,7 @@ def train(
 
         rehearse(resolved, kind, read, device)
         return
-    hardware = make_hardware(device, devices, nodes, strategy, compile_, resolved.training.batch)
+    hardware = make_hardware(device, devices, nodes, strategy, resolved.training.batch)
     begin(run_path(out, resolved.modality), resolved, kind, read, hardware, logger or [], start)
 
 
@@ -167,7 +170,7 @@ def run_path(out: Path | None, name: str) -> Path:
     return Path(os.environ["PTDIFF_RUN"])
 
 
-def make_hardware(device: str, devices: int, nodes: int, strategy: str, compile: bool, batch: int) -> Hardware:
+def make_hardware(device: str, devices: int, nodes: int, strategy: str, batch: int) -> Hardware:
     """Where training runs; ValueError for more devices than there are, or than samples in a batch."""
     from ptdiff import host
     from ptdiff.training.fit import Hardware
@@ -177,7 +180,7 @@ def make_hardware(device: str, devices: int, nodes: int, strategy: str, compile:
         raise ValueError(f"--devices {devices}: --device {device} is {there} here")
     if devices * nodes > batch:
         raise ValueError(f"a batch of {batch} cannot be shared by {devices * nodes} devices")
-    return Hardware(devices, nodes, strategy, compile, device)
+    return Hardware(devices, nodes, strategy, device)
 
 
 def read_data(kind: Modality) -> Data:

@@ -44,7 +44,6 @@ class Hardware:
     devices: int = 1
     nodes: int = 1
     strategy: str = "auto"
-    compile: bool = False
     device: str = "auto"
 
     def trainer(self) -> dict[str, Any]:
@@ -210,7 +209,7 @@ def _fit(
     module.rate = rate
     if trainer.is_global_zero:
         module.observer = observer
-    if hardware.compile:
+    if plan.compile is True:
         module.denoiser.net.compile()
     found = latest(run.checkpoints)
     first = 0 if found is None else found.step

@@ -22,7 +22,7 @@ from ptdiff.training.trial import Settled, settle
 WARM = 10
 """The warm-up takes at most one part in this many of a run."""
 
-FREE = ("minutes", "steps", "precision", "threads", "shards", "micro_batch")
+FREE = ("minutes", "steps", "precision", "threads", "shards", "micro_batch", "compile")
 """Settings of training that say how long and how quickly, and not what a step is."""
 
 

@@ -26,7 +26,7 @@ WAIT = 600.0
 def is_open(config: Config) -> bool:
     """Whether a configuration leaves something to the machine."""
     plan = config.training
-    return "auto" in (plan.precision, plan.threads, plan.shards, plan.micro_batch)
+    return "auto" in (plan.precision, plan.threads, plan.shards, plan.micro_batch, plan.compile)
 
 
 def settled(run: Run, kind: Modality, data: Data, device: torch.device, ranks: int, say: Callable[[str], None]) -> Run:
@@ -54,6 +54,7 @@ def as_torch_does(config: Config) -> Config:
         "precision": "32" if plan.precision == "auto" else plan.precision,
         "threads": torch.get_num_threads() if plan.threads == "auto" else plan.threads,
         "shards": 1 if plan.shards == "auto" else plan.shards,
+        "compile": plan.compile is True,
         "micro_batch": None if plan.micro_batch == "auto" else plan.micro_batch,
     }
     return config.model_copy(update={"training": plan.model_copy(update=update)})

@@ -95,6 +95,14 @@ class Steps:
         finally:
             module.plan, module.shards = plan, None
 
+    def compiled(self, way: Way) -> tuple[float, float]:
+        """Seconds that compiling the network takes, and those of a step of it then."""
+        self.module.denoiser.net.compile()
+        began = time.perf_counter()
+        self.time(way)
+        took = time.perf_counter() - began
+        return took, min(self.time(way) for _ in range(3))
+
     @torch.no_grad()
     def loss_is_kept(self, way: Way) -> bool:
         """Whether the network, as the steps have left it, has the same loss in this arithmetic as in float32."""

@@ -7,6 +7,7 @@ network on the real first batch, in turns, until one leads clearly or the time i
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 SECONDS = 2.5
 """The trial takes at most about this long."""
 
+LONG = 600.0
+"""Seconds of a run from which on compiling is tried: it takes up to a minute itself."""
 WORDS: dict[Precision, str] = {"32": "float32", "bf16": "bfloat16"}
 
 
@@ -81,7 +84,8 @@ class Settled:
 
 
 def settle(config: Config, kind: Modality, data: Data, device: torch.device, ranks: int = 1) -> Settled:
-    """``config`` with everything decided that it leaves to the machine: precision, threads, shards, micro_batch.
+    """``config`` with everything decided that it leaves to the machine: precision, threads, shards,
+    micro_batch, compile.
 
     device: where training will run.   ranks: processes that share this machine, each with its part of the cores.
     """
@@ -101,10 +105,18 @@ def settle(config: Config, kind: Modality, data: Data, device: torch.device, ran
             seconds = {way: mean for way, mean in seconds.items() if way.precision == "32"} or seconds
             chosen = plainest(seconds)
         seconds = {way: mean * steps.share for way, mean in seconds.items()}
+        compiled = plan.compile is True
+        if plan.compile == "auto" and worth_a_try(config, device, seconds[chosen]):
+            # the network that was raced is compiled last, and thrown away
+            took, each = steps.compiled(chosen)
+            compiled = pays(length(config, seconds[chosen]), seconds[chosen], each * steps.share, took)
+            seconds[chosen] = each * steps.share if compiled else seconds[chosen]
+            reasons.append(f"compiled in {took:.0f} s" if compiled else "not compiled: that would save nothing")
     finally:
         steps.close()
         torch.set_num_threads(threads_before)
     update: dict[str, Any] = {"precision": chosen.precision, "threads": chosen.threads, "shards": chosen.shards}
+    update["compile"] = compiled
     if plan.micro_batch == "auto":
         update["micro_batch"] = most if most < plan.batch else None
         reasons += [f"{most} samples at a time fit into memory"] if most < plan.batch else []
@@ -112,6 +124,23 @@ def settle(config: Config, kind: Modality, data: Data, device: torch.device, ran
     return Settled(
         done, chosen, seconds, tuple(_reasons(chosen, seconds, reasons, device)), time.perf_counter() - began
     )
+
+
+def length(config: Config, each: float) -> float:
+    """Seconds of a run whose steps take ``each`` seconds; infinite where nothing ends it."""
+    plan = config.training
+    by_clock = math.inf if plan.minutes is None else 60 * plan.minutes
+    return min(by_clock, math.inf if plan.steps is None else plan.steps * each)
+
+
+def worth_a_try(config: Config, device: torch.device, each: float) -> bool:
+    """Whether compiling might pay: on a GPU, in a run of ten minutes and more.  On CPUs it gained nothing."""
+    return device.type == "cuda" and length(config, each) >= LONG
+
+
+def pays(run: float, plain: float, compiled: float, took: float) -> bool:
+    """Whether compiling in ``took`` seconds shortens a run of ``run`` by steps of ``compiled`` instead of ``plain``."""
+    return took + run * compiled / plain < run
 
 
 def _ways(config: Config, device: torch.device, ranks: int, divisible: bool) -> tuple[list[Way], list[str]]:

@@ -36,7 +36,13 @@ def start(tmp_path: Path) -> Start:
     """start(name, options, **training) makes a run of the tiny modality."""
 
     def make(name: str = "run", options: dict[str, Any] | None = None, **training: Any) -> Trial:
-        plain = {"precision": "32", "threads": training.get("shards", 1), "shards": 1, "micro_batch": None}
+        plain = {
+            "precision": "32",
+            "threads": training.get("shards", 1),
+            "shards": 1,
+            "micro_batch": None,
+            "compile": False,
+        }
         values = {
             "modality": "tiny_modality:Tiny",
             "options": options or {},

@@ -18,7 +18,7 @@ from ptdiff.config import merged, read, validate
 from ptdiff.data import Data, TensorSamples
 from ptdiff.modality import Modality, Visualizer
 from ptdiff.race import CLOSE, Way, plainest, race
-from ptdiff.training.trial import SECONDS, Settled, settle
+from ptdiff.training.trial import SECONDS, Settled, pays, settle, worth_a_try
 
 SINGLE, DOUBLE, HALF = Way("32", 1, 1), Way("32", 2, 1), Way("bf16", 1, 1)
 
@@ -187,3 +187,18 @@ def test_a_run_in_bfloat16_is_told_where_that_is_slow(start: Start, monkeypatch:
     trial.fit(seen)
     assert any("bfloat16" in line and "50x" in line for line in seen.lines)
     assert trial.run.config.training.precision == "bf16"
+
+
+def test_compiling_pays_where_what_it_saves_is_more_than_it_takes() -> None:
+    assert pays(run=3600, plain=0.1, compiled=0.08, took=60)
+    assert not pays(run=3600, plain=0.1, compiled=0.099, took=60)
+    assert not pays(run=60, plain=0.1, compiled=0.05, took=60)
+
+
+def test_only_long_runs_on_gpus_are_worth_trying_to_compile() -> None:
+    long, short = (
+        validate({"modality": "paced", "training": {"steps": None, "minutes": minutes}}) for minutes in (60, 5)
+    )
+    assert worth_a_try(long, torch.device("cuda"), each=0.1)
+    assert not worth_a_try(short, torch.device("cuda"), each=0.1)
+    assert not worth_a_try(long, torch.device("cpu"), each=0.1)
