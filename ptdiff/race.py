@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Precision = Literal["32", "bf16"]
+WORDS: dict[Precision, str] = {"32": "float32", "bf16": "bfloat16"}
 
 ROUNDS = 12
 """Measurements of each way, at most."""

@@ -148,6 +148,7 @@ def draw_samples(
 
     from ptdiff import host
     from ptdiff.cost import Counted
+    from ptdiff.race import WORDS
     from ptdiff.sampling import finished, postprocessed, prepared, shown, walk
     from ptdiff.sampling_trial import quickest, threads
     from ptdiff.solvers import Adaptive
@@ -159,6 +160,8 @@ def draw_samples(
     some = torch.arange(min(size, count), device=where)
     told: Condition = {} if labels is None else {"label": labels[: len(some)].to(where)}
     way = quickest(network, plan, some, shape, told, (plan.cost(network) or plan.steps) * math.ceil(count / size))
+    if plan.precision == "auto":
+        say(f"the network works in {WORDS[way.precision]}, which is quicker here")
     plan = replace(plan, precision=way.precision)
     model = Counted(network)
     against = None if weak is None else Counted(weak.denoiser(say).to(where))

@@ -83,7 +83,7 @@ def evaluate(
     from ptdiff_cli.report import Near, write_report
 
     found = Run.open(run, say)
-    given = {"solver": solver, "steps": steps, "process": process, "spacing": spacing}
+    given: dict[str, Any] = {"solver": solver, "steps": steps, "process": process, "spacing": spacing}
     given |= {"guidance": scale(guidance), "precision": precision}
     plan = make_plan(found, given, set_, seed)
     shape = shape_of(found, points)

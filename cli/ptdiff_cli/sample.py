@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -69,7 +69,7 @@ def sample(
         raise ValueError(f"--out {out}: {count} samples as {kind} files need a folder")
     if trajectory and kind != "npz":
         raise ValueError("--trajectory needs --format npz")
-    given = {"solver": solver, "steps": steps, "process": process, "spacing": spacing}
+    given: dict[str, Any] = {"solver": solver, "steps": steps, "process": process, "spacing": spacing}
     given |= {"guidance": scale(guidance), "precision": precision}
     plan = make_plan(found, given, set_, seed)
     other = None if weak is None else Run.open(weak, say)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ptdiff import host
-from ptdiff.race import CLOSE, Precision, Way, doubling, plainest, race
+from ptdiff.race import CLOSE, WORDS, Precision, Way, doubling, plainest, race
 from ptdiff.training.timed_steps import Steps
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ SECONDS = 2.5
 
 LONG = 600.0
 """Seconds of a run from which on compiling is tried: it takes up to a minute itself."""
-WORDS: dict[Precision, str] = {"32": "float32", "bf16": "bfloat16"}
 
 
 @dataclass(frozen=True)
