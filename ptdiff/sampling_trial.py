@@ -21,8 +21,11 @@ from ptdiff.race import Precision, Way, doubling, plainest, race
 from ptdiff.sampling import Plan, in_arithmetic, start
 
 SECONDS = 1.0
-"""The trial takes at most about this long, and at most this share of what is to be computed:"""
-SHARE = 0.05
+"""The trial takes at most about this long."""
+WORTH = 2.0
+"""What takes fewer seconds by one thread in float32 is computed so, without a trial."""
+CALL = 0.1
+"""Calls of the trial take about so many seconds at most: of larger batches a part is tried."""
 
 
 def quickest(model: Denoiser, plan: Plan, ids: Tensor, shape: tuple[int, ...], cond: Condition, calls: int) -> Way:
@@ -33,12 +36,12 @@ def quickest(model: Denoiser, plan: Plan, ids: Tensor, shape: tuple[int, ...], c
     x, levels = start(plan, ids, shape), plan.levels()
     level = Level(levels.alpha[0], levels.sigma[0])
     fixed: list[Precision] = ["32", "bf16"] if plan.precision == "auto" else [plan.precision]
-    before = torch.get_num_threads()
+    before, rows = torch.get_num_threads(), max(1, len(x) // 8)
 
     def measure(way: Way) -> float:
         torch.set_num_threads(way.threads)
         began = time.perf_counter()
-        in_arithmetic(model, way.precision)(x, level, cond)
+        in_arithmetic(model, way.precision)(x[:rows], level, {key: value[:rows] for key, value in cond.items()})
         host.synchronize(x.device)
         return time.perf_counter() - began
 
@@ -49,11 +52,11 @@ def quickest(model: Denoiser, plan: Plan, ids: Tensor, shape: tuple[int, ...], c
     try:
         with torch.inference_mode():
             measure(ways[0])
-            once = measure(ways[0])
-            budget = min(SECONDS, SHARE * calls * once)
-            if len(ways) == 1 or budget < len(ways) * once:
+            each = measure(ways[0]) / rows
+            if len(ways) == 1 or calls * len(x) * each < WORTH:
                 return ways[0]
-            return plainest(race(ways, measure, time.perf_counter() + budget))
+            rows = max(rows, min(len(x), int(CALL / each)))
+            return plainest(race(ways, measure, time.perf_counter() + SECONDS))
     finally:
         torch.set_num_threads(before)
 
