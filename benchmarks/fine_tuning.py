@@ -16,6 +16,7 @@ import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from ptdiff.data import unaugmented
 from ptdiff.host import facts
 from ptdiff.models import located
 from ptdiff.run import Run
+from ptdiff.start import MACHINE
 
 RESULTS = Path(__file__).parent / "results" / "fine_tuning.json"
 FIGURE = "1nna_cd"
@@ -48,9 +50,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULTS)
     asked = parser.parse_args()
     few = chosen(asked.folder, asked.runs / asked.name, asked.name, asked.shapes)
-    rows = [
-        compared(way, seed, few, asked) for seed in range(asked.seeds) for way in ("fine-tuned", "from the beginning")
-    ]
+    jobs = [(way, seed) for seed in range(asked.seeds) for way in ("fine-tuned", "from the beginning")]
+    # with one thread each, both are trained side by side
+    with ThreadPoolExecutor(2 if asked.threads == 1 else 1) as pool:
+        rows = list(pool.map(lambda job: compared(*job, few, asked), jobs))
     told = {key: getattr(asked, key) for key in ("start", "shapes", "minutes", "points")}
     pairs = list(zip(rows[::2], rows[1::2], strict=True))
     result = {
@@ -124,7 +127,7 @@ def plain(source: Path, folder: Path) -> Path:
 
     values = Run.open(source).config.model_dump(mode="json")
     values["options"] = {k: v for k, v in values["options"].items() if k not in of_data()}
-    values["training"]["steps"] = None
+    values["training"] |= {"steps": None} | dict.fromkeys(MACHINE, "auto")
     path = folder / "plain.yaml"
     path.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
     return path
