@@ -65,12 +65,18 @@ def build(kind: str, cls: type[T], options: Mapping[str, Any]) -> T:
 
 def one_line(error: ValidationError) -> str:
     """Pydantic's findings in one line."""
-    found = []
+    found: dict[str, list[str]] = {}
     for item in error.errors():
-        where = ".".join(str(part) for part in item["loc"])
+        # of a value that may be of several kinds, pydantic names each kind after the key
+        where = ".".join(str(part) for part in item["loc"] if not _is_kind(str(part)))
         message = item["msg"].removeprefix("Value error, ").replace("Input should be", "should be")
-        found.append(f"{where}: {message}" if where else message)
-    return "; ".join(found)
+        found.setdefault(where, []).append(message)
+    lines = {where: " or ".join(dict.fromkeys(messages)) for where, messages in found.items()}
+    return "; ".join(f"{where}: {line}" if where else line for where, line in lines.items())
+
+
+def _is_kind(part: str) -> bool:
+    return part in ("int", "bool", "constrained-int") or part.startswith("literal[")
 
 
 def described(catalog: Mapping[str, type[Any]], made: Any) -> dict[str, Any]:

@@ -267,3 +267,12 @@ def test_settings_give_back_the_numbers_they_were_written_from(values: dict[str,
     again = settings([f"{key}={json.dumps(value)}" for key, value in values.items()])
     assert again == values
     assert [type(v) for v in again.values()] == [type(v) for v in values.values()]
+
+
+def test_a_value_of_several_kinds_is_refused_by_its_key_and_all_of_them() -> None:
+    with pytest.raises(ValueError, match=r"training\.threads: should be 'auto' or should be a valid integer"):
+        validate({"modality": "points2d", "training": {"threads": "many"}})
+    with pytest.raises(
+        ValueError, match=r"training\.threads: should be 'auto' or should be greater than or equal to 1"
+    ):
+        validate({"modality": "points2d", "training": {"threads": 0}})
