@@ -37,7 +37,7 @@ def main() -> None:
     rows = sorted((_row(run) for run in runs), key=lambda row: int(row["steps"]))
     floors = [row.pop("floor") for row in rows]
     table = {
-        "metric": "1-NNA-CD, %",
+        "metric": "1-NNA-CD",
         "n": COUNT,
         "floor": round(sum(floors) / len(floors), 1),
         "data": "the built-in shapes",

@@ -2,7 +2,7 @@
 
 A modality that knows ships recipes/expectations.json beside its module:
 
-    {"metric": "1-NNA-CD, %", "n": 400, "floor": 49.1, "data": "the built-in shapes", "command": "…", "machine": {…},
+    {"metric": "1-NNA-CD", "n": 400, "floor": 49.1, "data": "the built-in shapes", "command": "…", "machine": {…},
      "words": [[70, "recognisable shapes"], [90, "rough shapes"], [100, "no shapes yet"]],
      "rows": [{"steps": 300, "value": 85.2, "low": 81.0, "high": 88.7}, …]}
 
