@@ -19,17 +19,17 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from ptdiff import host, registry
 from ptdiff.checkpoint import Checkpoint, latest, save, write_atomic
 from ptdiff.config import Config, read, validate
 from ptdiff.data import Data
+from ptdiff.lock import held
 from ptdiff.modality import Modality
 from ptdiff.models import located, near, outputs, ships
 from ptdiff.names import unknown
@@ -197,15 +197,12 @@ class Run:
         except ValueError as error:
             raise RunError(f"{self.path}: {error}") from None
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Keep the run to this process; RunError if another one is training it."""
-        with (self.path / ".lock").open("w") as file:
-            try:
-                _lock(file.fileno())
-            except (BlockingIOError, PermissionError):
-                raise RunError(f"{self.path} is being trained by another process") from None
-            yield
+    def locked(self) -> IO[str]:
+        """Keep the run to this process, in a ``with``; RunError if another one is training it."""
+        try:
+            return held(self.path / ".lock")
+        except BlockingIOError:
+            raise RunError(f"{self.path} is being trained by another process") from None
 
     def refuse_model(self) -> None:
         """RunError for a model that ships, whose folder nothing is written to."""
@@ -219,18 +216,6 @@ class Run:
         """Append one line to metrics.jsonl."""
         with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(dict(values)) + "\n")
-
-
-def _lock(file: int) -> None:
-    """Lock an open file until it is closed; OSError where another process holds it."""
-    if sys.platform == "win32":
-        import msvcrt
-
-        msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
-    else:
-        import fcntl
-
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def process_rank() -> int:

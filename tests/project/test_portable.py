@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from ptdiff.checkpoint import latest, save, write_atomic
+from ptdiff.lock import held
 
 ROOT = Path(__file__).parents[2]
 SOURCES = [p for folder in ("ptdiff", "plugins", "datasets", "cli") for p in (ROOT / folder).rglob("*.py")]
@@ -32,7 +33,7 @@ BRANCHES = {
     ("ptdiff/host.py", "os.getloadavg"): "except (AttributeError",
     ("ptdiff/host.py", "/proc/cpuinfo"): "except OSError",
     ("ptdiff/host.py", "/proc/meminfo"): "except OSError",
-    ("ptdiff/run.py", "fcntl"): 'sys.platform == "win32"',
+    ("ptdiff/lock.py", "fcntl"): 'sys.platform == "win32"',
 }
 """Where they stand, and the words in the same function that are their branch."""
 
@@ -85,3 +86,9 @@ def test_checkpoints_are_kept_where_folders_cannot_be_opened(tmp_path: Path, mon
     kept = latest(tmp_path)
     assert kept is not None and kept.step == 1
     write_atomic(tmp_path / "a.json", "{}")
+
+
+def test_a_file_is_held_until_it_is_closed(tmp_path: Path) -> None:
+    with held(tmp_path / "lock"), pytest.raises(BlockingIOError):
+        held(tmp_path / "lock")
+    held(tmp_path / "lock").close()

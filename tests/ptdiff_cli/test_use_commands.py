@@ -20,6 +20,7 @@ from ptdiff.sampling import Plan
 from ptdiff.solvers import SOLVERS
 from ptdiff_datasets.shapes import make_shape
 from ptdiff_pointcloud import PointCloud
+from ptdiff_pointcloud.meshing import methods
 
 Call = Callable[..., CompletedProcess[str]]
 
@@ -98,7 +99,7 @@ def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_meshes_are_files_that_other_programs_read(ptdiff: Call, shapes: Path, tmp_path: Path, kind: str) -> None:
     done = ok(ptdiff("mesh", shapes, "-n", 1, "--out", tmp_path, "--format", kind, "--json"))
     result = json.loads(done.stdout)
-    assert result["n"] == 1 and result["method"] == "poisson" and result["watertight"] == 1
+    assert result["n"] == 1 and result["method"] == next(iter(methods())) and result["watertight"] == 1
     (file,) = tmp_path.iterdir()
     assert file.name == f"0000-a-table.{kind}"
     read = trimesh.load(file, force="mesh")
@@ -109,9 +110,12 @@ def test_meshes_are_files_that_other_programs_read(ptdiff: Call, shapes: Path, t
 
 def test_the_share_that_is_closed_is_printed(ptdiff: Call, shapes: Path, tmp_path: Path) -> None:
     done = ok(ptdiff("mesh", shapes, "--out", tmp_path))
-    assert "watertight: 2 of 2 (poisson)" in done.stdout
-    done = ok(ptdiff("mesh", shapes, "--out", tmp_path / "b", "--method", "ball-pivoting"))
-    assert "of 2 (ball-pivoting)" in done.stdout
+    method, text = next(iter(methods().items()))
+    assert f"watertight: 2 of 2 ({method})" in done.stdout
+    # what was chosen, and why where it is not Poisson's
+    assert f"{method}: {text}" in done.stderr
+    done = ok(ptdiff("mesh", shapes, "--out", tmp_path / "b", "--method", "alpha"))
+    assert "of 2 (alpha)" in done.stdout and "alpha:" not in done.stderr
 
 
 def test_a_cloud_file_and_a_run_become_meshes(ptdiff: Call, clouds: Path, tmp_path: Path) -> None:
@@ -120,7 +124,7 @@ def test_a_cloud_file_and_a_run_become_meshes(ptdiff: Call, clouds: Path, tmp_pa
     assert len(list((tmp_path / "a-meshes").glob("*.glb"))) == 1
     # hardly trained: noise has a surface of some kind, and it is reported whatever it is like
     done = ptdiff("mesh", clouds, "-n", 1, "--points", 300, "--out", tmp_path / "run")
-    assert "of 1 (poisson)" in done.stdout or "no surface" in done.stderr
+    assert "of 1 (" in done.stdout or "no surface" in done.stderr
 
 
 def test_clouds_without_a_surface_end_with_one_line(ptdiff: Call, tmp_path: Path) -> None:

@@ -1,0 +1,33 @@
+"""Files that one process holds at a time."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import IO
+
+
+def held(path: Path) -> IO[str]:
+    """Open a file, which is made if need be, and hold its lock until it is closed.
+
+    Raises BlockingIOError where another process holds it.
+    """
+    file = path.open("w", encoding="utf-8")
+    try:
+        _lock(file.fileno())
+    except (BlockingIOError, PermissionError) as error:
+        file.close()
+        # Windows says PermissionError
+        raise BlockingIOError(*error.args) from None
+    return file
+
+
+def _lock(file: int) -> None:
+    if sys.platform == "win32":
+        import msvcrt
+
+        msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
