@@ -103,13 +103,14 @@ def _trial(
     """Train one trial, from its last checkpoint where it was begun; its figure, or what went wrong."""
     from ptdiff.names import UnknownName
     from ptdiff.run import Run
+    from ptdiff.training.settled import comes_of
     from ptdiff_cli.judging import measure_trial
     from ptdiff_cli.resume import go_on
     from ptdiff_cli.train import begin, check_trainable, make_hardware
 
     config, kind = resolve()
     begun = (path / "config.yaml").exists()
-    if begun and Run.open(path).config.to_yaml() != config.to_yaml():
+    if begun and not comes_of(Run.open(path).config, config):
         raise ValueError(f"{path} was begun with other settings than it has now: choose another --out")
     try:
         hardware = make_hardware(device, 1, 1, "auto", config.training.batch)

@@ -29,6 +29,17 @@ def is_open(config: Config) -> bool:
     return "auto" in (plan.precision, plan.threads, plan.shards, plan.micro_batch, plan.compile)
 
 
+def comes_of(done: Config, asked: Config) -> bool:
+    """Whether ``done`` is what becomes of ``asked`` on some machine: alike but for what ``asked`` leaves to it.
+
+    A run by the clock may also have a shorter warm-up (ptdiff.training.pace).
+    """
+    left = {key: getattr(done.training, key) for key, value in asked.training if value == "auto"}
+    if asked.training.minutes is not None:
+        left["warmup"] = min(done.training.warmup, asked.training.warmup)
+    return done == asked.model_copy(update={"training": asked.training.model_copy(update=left)})
+
+
 def settled(run: Run, kind: Modality, data: Data, device: torch.device, ranks: int, say: Callable[[str], None]) -> Run:
     """``run`` with a configuration that leaves nothing open; what was chosen is said and written into the run.
 

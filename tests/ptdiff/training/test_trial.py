@@ -18,6 +18,7 @@ from ptdiff.config import merged, read, validate
 from ptdiff.data import Data, TensorSamples
 from ptdiff.modality import Modality, Visualizer
 from ptdiff.race import CLOSE, Way, plainest, race
+from ptdiff.training.settled import comes_of
 from ptdiff.training.trial import SECONDS, Settled, pays, settle, worth_a_try
 
 SINGLE, DOUBLE, HALF = Way("32", 1, 1), Way("32", 2, 1), Way("bf16", 1, 1)
@@ -202,3 +203,13 @@ def test_only_long_runs_on_gpus_are_worth_trying_to_compile() -> None:
     assert worth_a_try(long, torch.device("cuda"), each=0.1)
     assert not worth_a_try(short, torch.device("cuda"), each=0.1)
     assert not worth_a_try(long, torch.device("cpu"), each=0.1)
+
+
+def test_a_settled_configuration_comes_of_the_one_that_left_it_open() -> None:
+    asked = validate({"modality": "paced", "training": {"steps": None, "minutes": 1}})
+    done = settled(Paced()).config
+    done = done.model_copy(update={"training": done.training.model_copy(update={"batch": asked.training.batch})})
+    assert comes_of(done, asked)
+    assert comes_of(asked, asked)
+    for change in ({"batch": 7}, {"lr": 1.0}, {"warmup": 10**6}):
+        assert not comes_of(done.model_copy(update={"training": done.training.model_copy(update=change)}), asked)
