@@ -90,8 +90,8 @@ def settle(config: Config, kind: Modality, data: Data, device: torch.device, ran
     """
     began, plan = time.perf_counter(), config.training
     threads_before = torch.get_num_threads()
+    steps = Steps(config, kind, data, device)
     try:
-        steps = Steps(config, kind, data, device)
         ways, reasons = _ways(config, device, ranks, steps.divisible)
         most = steps.shrink(ways, SECONDS / 4)
         if len(ways) > 1 and plan.steps is not None and plan.steps * steps.first < SECONDS:

@@ -61,6 +61,8 @@ def trained(folder: Path, name: str, over: dict[str, Any], device: str) -> Run:
             "validations": 1,
             "precision": "32",
             "threads": 1,
+            "micro_batch": None,
+            "compile": False,
         }
     }
     values = {"modality": name, "options": dataclasses.asdict(kind)}
@@ -178,7 +180,7 @@ def test_a_step_without_a_finite_gradient_changes_nothing_on_mps(tmp_path: Path,
             p.grad = torch.full_like(p, torch.nan)
         return torch.ones(4, device=self.device)
 
-    with mock.patch.object(DiffusionModule, "_gradients", spoiled), mock.patch("torch.optim.AdamW.step") as step:
+    with mock.patch("ptdiff.training.module.gradients", spoiled), mock.patch("torch.optim.AdamW.step") as step:
         trained(tmp_path / "run", "points2d", {}, "mps")
     assert step.call_count == 0
 
