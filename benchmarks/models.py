@@ -52,7 +52,7 @@ class Preset:
 PRESETS = {
     "shapes": Preset(
         "ptdiff_pointcloud",
-        "-m pointcloud --data shapes --minutes 60",
+        "-m pointcloud -o shapes_per_class=2000 --set training.lr=1.5e-2 --set training.ema=0.999 --steps 9000",
         400,
         "1nna_cd",
         "1-NNA-CD, %",
