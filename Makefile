@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 RUN := runs/demo
 MINUTES ?= 8
 COUNT ?= 400
-# pytest's processes: as many as there are cores for them
+# processes of pytest: one for each core
 CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2)
 FILES ?= 20000
 
@@ -19,7 +19,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(CORES) --maxprocesse
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1 /p' Makefile | while read -r name text; do printf '%-10s  %s\n' "$$name" "$$text"; done
 
-machine:  ## what is missing of the system: installed where that asks no question, else named
+machine:  ## system packages: installs what is missing when run as root on Debian, otherwise names it
 	@tools/machine.sh $(PYTHON)
 
 # the stamps come last: an installation that was interrupted is made again
@@ -32,16 +32,16 @@ $(VENV)/installed-dev: $(VENV)/installed
 	$(PIP) -e '.[dev]'
 	@touch $@
 
-setup: $(VENV)/installed  ## .venv with what ptdiff needs
+setup: $(VENV)/installed  ## .venv with everything that ptdiff needs
 
-setup-dev: $(VENV)/installed-dev  ## .venv with what its tests need too
+setup-dev: $(VENV)/installed-dev  ## .venv with everything that the tests need as well
 
-demo: setup  ## a first picture, then train, measure and render point clouds (about 11 minutes on two cores)
-	@echo "ten shapes of the model that ships:"
+demo: setup  ## a picture from a model that ships; then train, measure and render (about 11 minutes on two cores)
+	@echo "ten shapes from the model that ships:"
 	$(PTDIFF) sample shapes -n 10 --points 2048 --out $(RUN)-first/shapes.npz
 	$(PTDIFF) render $(RUN)-first/shapes.npz --out $(RUN)-first/shapes.png
 	@echo
-	@echo "a model of your own machine's, $(MINUTES) minutes:"
+	@echo "a model trained on your machine for $(MINUTES) minutes:"
 	@if [ -e $(RUN)/config.yaml ]; then $(PTDIFF) resume $(RUN); \
 	else $(PTDIFF) train -m pointcloud --minutes $(MINUTES) --out $(RUN); fi
 	$(PTDIFF) eval $(RUN) -n $(COUNT) --points 512
@@ -59,17 +59,17 @@ demo: setup  ## a first picture, then train, measure and render point clouds (ab
 gallery: setup  ## the pictures of docs/gallery.md (less than half an hour on two cores)
 	$(BIN)/python docs/build_gallery.py
 
-check: setup-dev  ## style, types and contracts alone
+check: setup-dev  ## only style, types and import contracts
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python -m pytest -q -p no:cacheprovider ptdiff plugins datasets cli
 
-test: check  ## style, types, contracts and the tests but for slow ones
+test: check  ## style, types, import contracts and all but the slow tests
 	$(PYTEST) -m 'not slow' tests
 
-test-slow: setup-dev  ## the slow tests alone
+test-slow: setup-dev  ## only the slow tests
 	$(PYTEST) -m slow tests
 
 test-all: test test-slow  ## both, as CI does
@@ -80,5 +80,5 @@ notebooks: setup-dev  ## notebooks/*.ipynb of the texts beside them, executed (a
 fuzz: setup-dev  ## 20,000 damaged files for every reader (a quarter of an hour)
 	OMP_NUM_THREADS=1 $(BIN)/python tests/ptdiff_datasets/damage.py --count $(FILES)
 
-clean:  ## remove .venv and what tools left
+clean:  ## remove .venv and what the tools left behind
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Before anything is installed: Python and its venv, which make needs, and the system libraries that Open3D needs.
-# What is missing is installed where that asks no question (root with apt-get), else named with the command that does;
-# without Python or venv this fails, without the libraries it does not: what needs them is skipped or done without.
+# Missing packages are installed where no question need be asked (root with apt-get); otherwise the command is printed.
+# Without Python or venv this fails. Without the libraries it does not: pictures and meshes do not depend on them.
 #
 #     tools/machine.sh PYTHON
 set -u
@@ -26,7 +26,7 @@ missing() {
 
 packages=$(missing | tr '\n' ' ' | sed 's/ *$//')
 if [ -n "$packages" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-    echo "installing what is missing of the system: $packages"
+    echo "installing missing system packages: $packages"
     export DEBIAN_FRONTEND=noninteractive
     # shellcheck disable=SC2086
     { apt-get update -q && apt-get install -q -y --no-install-recommends $packages; } </dev/null >/dev/null 2>&1
@@ -37,5 +37,5 @@ if ! has_venv; then
     echo "$python cannot make virtual environments; on Debian and Ubuntu: sudo apt-get install $packages" >&2
     exit 1
 fi
-echo "Open3D cannot be used: tests of it are skipped, pictures and meshes are made without it." >&2
-echo "Debian and Ubuntu have what it needs: sudo apt-get install $packages" >&2
+echo "Open3D cannot be used here: its tests are skipped, and pictures and meshes are made without it." >&2
+echo "What it needs, on Debian and Ubuntu: sudo apt-get install $packages" >&2
