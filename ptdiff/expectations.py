@@ -1,12 +1,12 @@
-"""What the default recipe of a modality reaches in how many steps, as a benchmark has measured it.
+"""Scores that the default recipe of a modality reaches after given numbers of steps, as measured by a benchmark.
 
-A modality that knows ships recipes/expectations.json beside its module:
+A modality may ship them as recipes/expectations.json beside its module:
 
     {"metric": "1-NNA-CD", "n": 400, "floor": 49.1, "data": "the built-in shapes", "command": "…", "machine": {…},
      "words": [[70, "recognisable shapes"], [90, "rough shapes"], [100, "no shapes yet"]],
      "rows": [{"steps": 300, "value": 85.2, "low": 81.0, "high": 88.7}, …]}
 
-Lower is better.  ``words`` says what samples look like up to a value.
+Lower is better.  ``words`` describe samples whose value is at most the given one.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ FILE = "recipes/expectations.json"
 
 @dataclass(frozen=True)
 class Expectations:
-    """A measured table; ``points`` are its (steps, value) pairs, fewest steps first."""
+    """A measured table; ``points`` are its (steps, value) pairs in order of steps."""
 
     metric: str
     n: int
@@ -38,7 +38,7 @@ class Expectations:
 
     @staticmethod
     def of(kind: type[Modality]) -> Expectations | None:
-        """The table of a modality, None where it ships none; ValueError for one that cannot be read."""
+        """The table of a modality, or None if it ships none; raises ValueError if it cannot be read."""
         module = getattr(sys.modules[kind.__module__], "__file__", None)
         if module is None or not (path := Path(module).parent / FILE).is_file():
             return None
@@ -49,7 +49,7 @@ class Expectations:
 
     @staticmethod
     def read(values: Mapping[str, Any]) -> Expectations:
-        """A table from plain values; ValueError for one without rows or words."""
+        """A table from plain values; raises ValueError if it has no rows or no words."""
         points = sorted((int(row["steps"]), float(row["value"])) for row in values["rows"])
         if not points or not values["words"]:
             raise ValueError("a table of expectations has rows and words")
@@ -63,7 +63,7 @@ class Expectations:
         )
 
     def value(self, steps: float) -> float:
-        """The score after ``steps``, between measured ones by their logarithms; outside of them the nearest one."""
+        """The score after ``steps``: interpolated in log(steps) between measurements, constant beyond them."""
         pairs = self.points
         if steps <= pairs[0][0]:
             return pairs[0][1]
@@ -74,7 +74,7 @@ class Expectations:
         return pairs[-1][1]
 
     def steps(self, value: float) -> float | None:
-        """The fewest steps after which the score is ``value``; None where no measured run got there."""
+        """The fewest steps that reach ``value``; None if no measured run did."""
         pairs = self.points
         if pairs[0][1] <= value:
             return float(pairs[0][0])
@@ -84,10 +84,10 @@ class Expectations:
         return None
 
     def look(self, value: float) -> str:
-        """What samples of this score look like."""
+        """A description of samples with this score."""
         return next((words for limit, words in self.words if value <= limit), self.words[-1][1])
 
     @property
     def enough(self) -> float:
-        """The score up to which samples can be recognised: the first limit of ``words``."""
+        """The worst score of recognisable samples: the first limit of ``words``."""
         return self.words[0][0]

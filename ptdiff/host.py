@@ -1,6 +1,6 @@
-"""The machine at hand: which device computes, how many cores there are, what they can do, how fast they are.
+"""The machine at hand: its devices, cores, memory, instruction set and speed.
 
-Nothing here is a constant of one kind of machine: what is not known from the system is measured when it is asked for.
+No figure of one kind of machine is built in: what the system does not report is measured on request.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def device(name: str = "auto") -> torch.device:
     """The device to compute on: "auto" is the first CUDA GPU, else Apple's GPU (mps), else the CPU.
 
-    name: auto, cpu, cuda, cuda:1, mps.  ValueError, which names what there is, where the machine has no such device.
+    name: auto, cpu, cuda, cuda:1, mps.  Raises ValueError, naming the devices there are, if the machine lacks this one.
     """
     import torch
 
@@ -43,7 +43,7 @@ def device(name: str = "auto") -> torch.device:
 
 
 def count(name: str = "auto") -> int | None:
-    """How many devices a name stands for: 1 of "cuda:1", all GPUs of "cuda"; None of the CPU, which is shared."""
+    """The number of devices that a name stands for: 1 for "cuda:1", all GPUs for "cuda"; None for the CPU."""
     import torch
 
     where = device(name)
@@ -53,7 +53,7 @@ def count(name: str = "auto") -> int | None:
 
 
 def name_of(where: torch.device) -> str:
-    """What a device is called by who made it."""
+    """The product name of a device."""
     import torch
 
     if where.type == "cuda":
@@ -62,14 +62,14 @@ def name_of(where: torch.device) -> str:
 
 
 def exact(where: torch.device) -> torch.device:
-    """Where float64 is computed for tensors of a device: there, or on the CPU where it has none (mps)."""
+    """The device that computes in float64 for tensors of ``where``: itself, or the CPU if it has no float64 (mps)."""
     import torch
 
     return torch.device("cpu") if where.type == "mps" else where
 
 
 def double(x: Tensor) -> Tensor:
-    """``x`` in float64, on its device or, where that has none, on the CPU."""
+    """``x`` in float64, on its device or, if that has no float64, on the CPU."""
     return x.to(exact(x.device)).double()
 
 
@@ -81,21 +81,21 @@ def mps() -> bool:
 
 
 def cores() -> int:
-    """The cores that this process may use: fewer than the machine's under taskset, in a container, on a cluster."""
+    """The number of cores that this process may use, which taskset, containers and clusters may limit."""
     if hasattr(os, "sched_getaffinity"):
         return max(1, len(os.sched_getaffinity(0)))
     return os.cpu_count() or 1
 
 
 def instruction_set() -> str:
-    """What torch's kernels use of the processor: DEFAULT, AVX2, AVX512, NO AVX …"""
+    """The instruction set that torch's kernels use: DEFAULT, AVX2, AVX512, NO AVX …"""
     import torch
 
     return str(torch.backends.cpu.get_cpu_capability())
 
 
 def facts() -> dict[str, Any]:
-    """The machine in plain values, to stand beside every figure: processor, instruction set, cores, memory, GPU."""
+    """The machine in plain values, recorded beside every figure: processor, instruction set, cores, memory, GPU."""
     import torch
 
     gpu = None if (where := device()).type == "cpu" else name_of(where)
@@ -113,7 +113,7 @@ def facts() -> dict[str, Any]:
 
 
 def processor() -> str:
-    """The name that the system gives to its processor."""
+    """The name of the processor as the system reports it."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -123,7 +123,7 @@ def processor() -> str:
 
 
 def memory() -> int | None:
-    """Bytes of main memory that can be had now; None where the system does not say."""
+    """Bytes of main memory available now; None if the system does not say."""
     try:
         lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -140,7 +140,7 @@ def _all_memory() -> int | None:
 
 
 def busy() -> float | None:
-    """Cores that others keep busy: the system's load over the last minute; None where it does not say."""
+    """The system's load average over the last minute, in cores; None if the system does not say."""
     try:
         return os.getloadavg()[0]
     except (AttributeError, OSError):
@@ -148,10 +148,10 @@ def busy() -> float | None:
 
 
 def gemm_peak(dtype: torch.dtype, where: torch.device, seconds: float = 0.3) -> float:
-    """GFLOP/s of the fastest product of square matrices: what this device can reach as it is now.
+    """GFLOP/s of the fastest product of square matrices on this device in its present state.
 
-    The best of ``seconds`` of trying, with the threads that torch has now; a yardstick for speeds, not a limit.  The
-    matrices are as large as a machine without this arithmetic bears: emulated products can be 200 times slower.
+    The best result within ``seconds``, with torch's current number of threads; a yardstick, not an upper limit.  The
+    size of the matrices grows only as time allows, because emulated products can be 200 times slower.
     """
     import torch
 
@@ -169,20 +169,20 @@ def gemm_peak(dtype: torch.dtype, where: torch.device, seconds: float = 0.3) -> 
     while time.perf_counter() < end:
         speed = product(size)
         best = max(best, speed)
-        # the next size takes at most a tenth of the time there is
+        # the next size must take at most a tenth of the given time
         if size < 2048 and 2 * (2 * size) ** 3 / speed / 1e9 < seconds / 10:
             size *= 2
     return best
 
 
 EMULATED = 0.6
-"""Where products of matrices in bfloat16 reach less than this share of float32's speed, they are emulated."""
+"""Matrix products in bfloat16 below this share of the speed of float32 are taken to be emulated."""
 
 
 def emulates_bfloat16(where: torch.device) -> float | None:
-    """How many times slower products of matrices are in bfloat16 than in float32; None where they are about as quick.
+    """The factor by which matrix products are slower in bfloat16 than in float32; None if they are about as fast.
 
-    Measured in a fifth of a second: flags of capability do not tell.
+    Measured in a fifth of a second, since capability flags do not tell.
     """
     import torch
 
@@ -191,7 +191,7 @@ def emulates_bfloat16(where: torch.device) -> float | None:
 
 
 def synchronize(where: torch.device) -> None:
-    """Wait for what is under way on a device."""
+    """Wait for all work under way on a device."""
     import torch
 
     if where.type == "cuda":
@@ -201,7 +201,7 @@ def synchronize(where: torch.device) -> None:
 
 
 def seed(where: torch.device, value: int) -> None:
-    """Seed the random numbers that a device draws by itself; those of the CPU are torch's default generator's."""
+    """Seed the generator of a GPU; the CPU uses torch's default generator, which is left alone."""
     import torch
 
     if where.type == "cuda":
@@ -212,7 +212,7 @@ def seed(where: torch.device, value: int) -> None:
 
 @contextmanager
 def kept_randomness(where: torch.device) -> Iterator[None]:
-    """What is drawn inside, on the CPU and on a device, is drawn again afterwards."""
+    """Restore the state of the random generators, of the CPU and of a device, on leaving."""
     import torch
 
     with torch.random.fork_rng([where] if where.type == "cuda" else []):
@@ -223,9 +223,9 @@ def kept_randomness(where: torch.device) -> Iterator[None]:
 
 
 def keep_freed_memory() -> None:
-    """Tell glibc to keep large freed blocks: by default every tensor above 32 MiB is mapped and unmapped anew.
+    """Tell glibc to keep large freed blocks: by default it maps and unmaps every tensor above 32 MiB anew.
 
-    For the whole process.  Does nothing where the C library is another.  docs/decisions/0012 has what it saves.
+    Applies to the whole process; does nothing with other C libraries.  docs/decisions/0012 has the gain.
     """
     try:
         mallopt = ctypes.CDLL("libc.so.6").mallopt

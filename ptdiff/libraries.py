@@ -1,8 +1,8 @@
-"""Shared libraries of the system that a Python package needs and no wheel brings.
+"""Shared libraries that Open3D needs from the system and its wheel does not contain.
 
-Imports nothing but the standard library, so that it runs before anything is installed:
+Imports only the standard library, so that it runs before anything is installed:
 
-    python3 -I ptdiff/libraries.py      prints the Debian packages that are missing here, on one line
+    python3 -I ptdiff/libraries.py      prints the missing Debian packages on one line
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ OPEN3D = {
     "libusb-1.0.so.0": "libusb-1.0-0",
     "libX11.so.6": "libx11-6",
 }
-"""Shared libraries that Open3D needs on Linux, and the packages of Debian and Ubuntu that hold them."""
+"""Shared libraries that Open3D needs on Linux, and the packages of Debian and Ubuntu that contain them."""
 
 
 def missing() -> list[str]:
@@ -31,7 +31,7 @@ def missing() -> list[str]:
 
 
 def advice(names: list[str]) -> str:
-    """One line that says what is missing and the command that installs it: exactly these, no others."""
+    """One line that names the missing libraries and the command that installs exactly those."""
     listed = " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
     text = f"Open3D needs {listed}, which this system lacks"
     if shutil.which("apt-get"):
@@ -40,7 +40,7 @@ def advice(names: list[str]) -> str:
 
 
 def why_no_open3d(error: Exception) -> str:
-    """Why Open3D could not be imported, and what helps: the missing libraries where there are any."""
+    """The reason why Open3D could not be imported, with the remedy: the missing libraries, if there are any."""
     if isinstance(error, ModuleNotFoundError) and error.name == "open3d":
         return "Open3D is not installed: pip install open3d"
     if names := missing():

@@ -1,4 +1,4 @@
-"""Files that one process holds at a time."""
+"""Files that one process at a time can lock."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import IO
 
 
 def held(path: Path) -> IO[str]:
-    """Open a file, which is made if need be, and hold its lock until it is closed.
+    """Open a file, created if need be, and lock it until it is closed.
 
-    Raises BlockingIOError where another process holds it.
+    Raises BlockingIOError if another process has locked it.
     """
     file = path.open("w", encoding="utf-8")
     try:

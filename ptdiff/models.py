@@ -2,8 +2,8 @@
 
     <package>/models/<name>/    a run folder (ptdiff.run) with float16 weights, card.json and README.md
 
-``package`` is that of the modality's entry point.  It is found without importing it.  These folders are read-only:
-what is made of a model goes to :func:`outputs`.
+``package`` is that of the modality's entry point, found without importing it.  These folders are read-only: whatever
+a command makes from a model goes to :func:`outputs`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ptdiff import registry
 
 @dataclass(frozen=True)
 class Model:
-    """A trained run that is installed with a modality."""
+    """A trained run installed with a modality."""
 
     name: str
     modality: str
@@ -35,12 +35,12 @@ class Model:
 
     @property
     def summary(self) -> str:
-        """One line about it, from its card."""
+        """One line about the model, from its card."""
         return str(self.card.get("summary", ""))
 
 
 def models() -> list[Model]:
-    """All models that ship with the installed modalities, by name; no modality is imported."""
+    """All models of the installed modalities, sorted by name; no modality is imported."""
     found: list[Model] = []
     for listed in registry.modalities():
         folder = registry.package_folder(listed)
@@ -51,10 +51,10 @@ def models() -> list[Model]:
 
 
 def located(run: Path | str, warn: Callable[[str], None] | None = None) -> Path:
-    """The folder of a run that is given by its path or by the name of a model; anything else as it is.
+    """The folder of a run given by its path or by the name of a model; any other path is returned unchanged.
 
-    A run folder wins over a model of the same name, and a model over a folder or file that is no run: ``warn`` is told
-    which was taken.  ValueError where two modalities ship a model of that name.
+    A run folder takes precedence over a model of the same name, and a model over a folder that is no run; ``warn`` is
+    told which was chosen.  Raises ValueError if two modalities ship a model of that name.
     """
     path, name = Path(run).expanduser(), str(run)
     there = [model for model in models() if model.name == name] if path.name == name else []
@@ -77,18 +77,18 @@ def _kinds(found: list[Model]) -> list[tuple[str, Path]]:
 
 
 def ships(run: Path) -> bool:
-    """Whether a folder is that of a model that ships, which nothing may be written to."""
+    """True for the folder of a model that ships, into which nothing may be written."""
     place = run.resolve()
     return any(place == model.path.resolve() for model in models())
 
 
 def outputs(run: Path) -> Path:
-    """Where what is made of a run goes: its own folder; ``runs/models/<name>`` for a model that ships."""
+    """The folder for whatever is made from a run: its own, or ``runs/models/<name>`` for a model that ships."""
     return Path("runs", "models", run.name) if ships(run) else run
 
 
 def near(path: Path) -> str:
-    """What may have been meant by a run that is not there, as a clause for the error; empty where nothing is near."""
+    """A clause for the error about a run that does not exist: the nearest name, and what there is; may be empty."""
     names = [model.name for model in models()] if len(path.parts) == 1 else []
     places = {path.parent, *([Path("runs")] if len(path.parts) == 1 else [])}
     runs = sorted(str(found.parent) for place in places if place.is_dir() for found in place.glob("*/config.yaml"))

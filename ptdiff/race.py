@@ -1,6 +1,6 @@
-"""Ways to compute the same thing, and which of them is the quickest on this machine as it is now.
+"""A race between ways to compute the same thing, for the fastest on this machine in its present state.
 
-They are measured in turns, so that a busy moment harms all of them.
+The ways are timed in turns, so that a busy moment slows all of them alike.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ Precision = Literal["32", "bf16"]
 WORDS: dict[Precision, str] = {"32": "float32", "bf16": "bfloat16"}
 
 ROUNDS = 12
-"""Measurements of each way, at most."""
+"""The most measurements of each way."""
 CLOSE = 1.03
-"""Of ways within this factor of the quickest the plainest is taken: float32, few threads."""
+"""Of all ways within this factor of the fastest, the plainest wins: float32, few threads."""
 
 
 @dataclass(frozen=True)
 class Way:
-    """How a step is computed: in which arithmetic, with how many threads, in how many parts of a batch side by side."""
+    """A way to compute a step: the precision, the number of threads, the number of parts of a batch side by side."""
 
     precision: Precision = "32"
     threads: int = 1
@@ -29,20 +29,20 @@ class Way:
 
     @property
     def plainness(self) -> tuple[bool, int, int]:
-        """The less, the plainer."""
+        """A key for sorting, plainest first."""
         return self.precision != "32", self.threads, self.shards
 
 
 def race(
     ways: Sequence[Way], measure: Callable[[Way], float], until: float, now: Callable[[], float] = time.perf_counter
 ) -> dict[Way, float]:
-    """Mean seconds of each way; ways that are clearly slower are left out after fewer measurements.
+    """Mean seconds of each way; ways that are clearly slower drop out early.
 
-    measure: way -> seconds of one step.   until: the moment, by the clock ``now``, to stop at.
+    measure: way -> seconds of one step.   until: the time on the clock ``now`` at which to stop.
     """
     first = {}
     for way in ways:
-        # what is prepared once is not counted, but tells apart what differs by factors
+        # includes one-time preparation: too coarse to count, fine enough to drop ways that are several times slower
         first[way] = measure(way)
         if now() > until:
             break
@@ -67,7 +67,7 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def plainest(seconds: dict[Way, float]) -> Way:
-    """The plainest of the ways that are about as quick as the quickest."""
+    """The plainest of the ways that are about as fast as the fastest."""
     best = min(seconds.values())
     return min((way for way, mean in seconds.items() if mean <= CLOSE * best), key=lambda way: way.plainness)
 

@@ -1,6 +1,6 @@
-"""How samples are computed on this machine: with how many threads and, where that is left open, in which arithmetic.
+"""A trial before sampling: the number of threads and, if it is left open, the precision that are fastest here.
 
-One call of the network on the first batch is timed by each way.  Two threads can be twenty times slower than one while
+One call of the network on the first batch is timed in each way.  Two threads can be twenty times slower than one while
 another program keeps a core busy, and bfloat16 is emulated where the processor lacks it.
 """
 
@@ -21,17 +21,17 @@ from ptdiff.race import Precision, Way, doubling, plainest, race
 from ptdiff.sampling import Plan, in_arithmetic, start
 
 SECONDS = 1.0
-"""The trial takes at most about this long."""
+"""The approximate limit of a trial."""
 WORTH = 2.0
-"""What takes fewer seconds by one thread in float32 is computed so, without a trial."""
+"""Work of fewer seconds, on one thread in float32, is done that way without a trial."""
 CALL = 0.1
-"""Calls of the trial take about so many seconds at most: of larger batches a part is tried."""
+"""The approximate limit of one call in the trial, in seconds; of larger batches only a part is tried."""
 
 
 def quickest(model: Denoiser, plan: Plan, ids: Tensor, shape: tuple[int, ...], cond: Condition, calls: int) -> Way:
-    """The way to make ``calls`` calls like that of samples ``ids`` quickest; nothing is tried where they take no time.
+    """The fastest way to make ``calls`` calls like that for samples ``ids``; short work is not worth a trial.
 
-    Where ``plan.precision`` is a name, it is kept.
+    A ``plan.precision`` other than "auto" is kept.
     """
     x, levels = start(plan, ids, shape), plan.levels()
     level = Level(levels.alpha[0], levels.sigma[0])
@@ -63,7 +63,7 @@ def quickest(model: Denoiser, plan: Plan, ids: Tensor, shape: tuple[int, ...], c
 
 @contextmanager
 def threads(count: int) -> Iterator[None]:
-    """So many threads for torch's operations, inside."""
+    """Let torch use ``count`` threads inside the context."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:

@@ -1,12 +1,12 @@
-"""Beginning with the weights of another run: fine-tuning.
+"""Fine-tuning: training that starts from the weights of another run.
 
-What is taken over: the modality, its options but for those that say what the data is (``Modality.of_data``), the
-configuration, and the averaged weights.  What is not: mean and scale, which are those of the new data, because a model
-works on data of unit variance; optimiser moments; and what suits one machine (precision, threads).  The learning rate
-is a quarter of the other run's and the warm-up half of it.
+Inherited are the modality, its options except those that say what the data is (``Modality.of_data``), the
+configuration, and the averaged weights.  Not inherited are mean and scale, which are those of the new data, because a
+model works on data of unit variance; optimiser moments; and what suits one machine (precision, threads).  The learning
+rate is a quarter of the source's and the warm-up half of it.
 
-Classes go by their names.  One that the other run does not know begins with its row for "not given", so that the
-network draws of it what it draws without a class; where the other run never hid a label, with the mean of all classes.
+Classes are matched by name.  A class new to the source starts from the row for "not given", so that the network at
+first draws what it draws without a class; if the source never hid a label, it starts from the mean of all classes.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ if TYPE_CHECKING:
     from ptdiff.run import Run
 
 RATE, WARMUP = 0.25, 0.5
-"""Of the learning rate and the warm-up of the run whose weights are taken."""
+"""Factors on the source's learning rate and warm-up."""
 
 MACHINE = ("precision", "threads", "shards", "micro_batch", "compile")
-"""Settings of training that suit a machine and are not taken over."""
+"""Settings of training that suit one machine and are not inherited."""
 
 
 @dataclass(frozen=True)
 class Start:
-    """Weights that a run begins with, and where they are from.
+    """The initial weights of a run, and their origin.
 
-    origin: the name of the run, the step and SHA-256 of its weights, and the classes that are ``new`` to it.
+    origin: the name of the source, the step and SHA-256 of its weights, and the classes that are ``new`` to it.
     """
 
     weights: Mapping[str, Tensor]
@@ -45,9 +45,9 @@ class Start:
 
 
 def inherited(source: Run, options: Mapping[str, Any]) -> dict[str, Any]:
-    """The configuration that a run begins with that takes its weights from ``source``, as plain values.
+    """The configuration of a run that starts from ``source``, before anything is overridden, as plain values.
 
-    options: those that are set for the new run; where ``data`` is among them, what describes the old data is left out.
+    options: those given for the new run; if ``data`` is among them, options that describe the old data are left out.
     """
     theirs = source.config.model_dump(mode="json")
     kind = registry.modality_class(source.config.modality)
@@ -57,15 +57,15 @@ def inherited(source: Run, options: Mapping[str, Any]) -> dict[str, Any]:
     training = theirs["training"]
     training |= {key: own["training"][key] for key in MACHINE}
     training |= {"lr": RATE * training["lr"], "warmup": round(WARMUP * training["warmup"])}
-    # how long is for the new run to say
+    # the new run must say how long to train
     training |= {"steps": None, "minutes": None}
     return theirs
 
 
 def begun(source: Run, config: Config, denoiser: NetworkDenoiser, data: Data) -> Start:
-    """The weights with which ``denoiser``, a network for ``data``, begins; it is left as it is.
+    """The initial weights for ``denoiser``, a network for ``data``, which is not changed.
 
-    ValueError, which names the part, where the networks are not the same or do not predict the same.
+    Raises ValueError, naming the part, if the networks differ or make different predictions.
     """
     if config.prediction != source.config.prediction:
         raise ValueError(
@@ -78,7 +78,7 @@ def begun(source: Run, config: Config, denoiser: NetworkDenoiser, data: Data) ->
     for label in _labels(theirs, len(source.data.classes)) | _labels(denoiser, len(data.classes)):
         table = weights.pop(label, None)
         if table is None:
-            # the network was told nothing, and at zero it still is
+            # the source has no classes: rows of zeros tell the network nothing
             ours[label] = ours[label].new_zeros(ours[label].shape)
         elif label in ours:
             ours[label] = _rows(table, source.data.classes, data.classes, hides)
@@ -93,7 +93,7 @@ def begun(source: Run, config: Config, denoiser: NetworkDenoiser, data: Data) ->
 
 
 def _labels(model: NetworkDenoiser, classes: int) -> set[str]:
-    """The tables of classes in a network: embeddings called ``label`` with a row for each, and one for none."""
+    """The class tables of a network: embeddings called ``label`` with a row for each class and one for no class."""
     from torch import nn
 
     return {
@@ -104,7 +104,7 @@ def _labels(model: NetworkDenoiser, classes: int) -> set[str]:
 
 
 def _rows(table: Tensor, old: tuple[str, ...], new: tuple[str, ...], hides: bool) -> Tensor:
-    """The rows of classes ``new`` of the table (1 + len(old), width), of which row 0 is that of no class."""
+    """The table for the classes ``new``, from that of ``old`` (1 + len(old), width), whose row 0 is for no class."""
     import torch
 
     unknown = table[0] if hides else table[1:].mean(dim=0)
@@ -113,7 +113,7 @@ def _rows(table: Tensor, old: tuple[str, ...], new: tuple[str, ...], hides: bool
 
 
 def _fold(weights: dict[str, Tensor], label: str, row: Tensor) -> None:
-    """Add the row of no class to what a LevelEmbedding adds it to: the network without classes is then the same."""
+    """Add the row for no class to the bias of the LevelEmbedding, which makes a network without classes equivalent."""
     bias = label.removesuffix("label.weight") + "mlp.2.bias"
     if bias not in weights or weights[bias].shape != row.shape:
         raise ValueError(f"the network has classes ({label}) and the data has none: give it labelled data")

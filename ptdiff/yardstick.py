@@ -1,4 +1,4 @@
-"""How fast the machine is as it is now: what stands beside every figure that was measured on it."""
+"""The present speed of the machine, recorded beside every figure that was measured on it."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 def had(threads: int, seconds: float = 0.15) -> float:
-    """How many cores' worth of time so many threads get at this moment, 0 to ``threads``: what others leave.
+    """The number of cores' worth of time that ``threads`` threads get at this moment, 0 to ``threads``.
 
-    The threads keep busy for ``seconds`` and their processor time is compared with the clock's.  Two threads that get
-    1.0 share a core, or stand beside others that want as much as they do.
+    The threads keep busy for ``seconds``, and their processor time is divided by the elapsed time.  Two threads that
+    get 1.0 share a core, or compete with other programs that want as much as they do.
     """
     block, end = bytes(2**20), time.perf_counter() + seconds
 
@@ -33,9 +33,9 @@ def had(threads: int, seconds: float = 0.15) -> float:
 
 
 def yardstick(where: torch.device | None = None, seconds: float = 0.3) -> dict[str, Any]:
-    """The machine to stand beside what was measured on it: :func:`ptdiff.host.facts`, the device, what it reaches now.
+    """The machine for the record: :func:`ptdiff.host.facts`, the device, and its present speed.
 
-    gemm_gflops: see :func:`ptdiff.host.gemm_peak`, in float32 and in bfloat16; cores_had: see :func:`had`.
+    gemm_gflops: :func:`ptdiff.host.gemm_peak` in float32 and in bfloat16.  cores_had: :func:`had` for all cores.
     """
     import torch
 

@@ -1,8 +1,8 @@
-"""The bare loop: what anybody would write by hand to train the same network on the same batches.
+"""The bare loop: a hand-written training loop for the same network on the same batches.
 
-Forward, loss, backward, clipping and the same optimiser; no averages, reports, checkpoints or Lightning, random numbers
-from torch's own generator, and a handful of batches that were fetched before.  What real training takes beyond it is
-overhead (ptdiff.training.speed).
+It has forward, loss, backward, clipping and the same optimiser, but no averages, reports, checkpoints or Lightning;
+random numbers come from torch's own generator, and a handful of batches are fetched beforehand.  The time that real
+training takes beyond it is overhead (ptdiff.training.speed).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ BATCHES = 4
 
 
 class Bare:
-    """A network of its own with an optimiser and some batches on ``device``; :meth:`step` is a step of training."""
+    """A separate network with an optimiser and a few batches on ``device``; :meth:`step` is one training step."""
 
     def __init__(self, kind: Modality, data: Data, config: Config, device: torch.device) -> None:
         torch.manual_seed(config.seed)
@@ -48,7 +48,7 @@ class Bare:
         return losses.mean()
 
     def step(self) -> None:
-        """One step of training."""
+        """Take one training step."""
         self.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(self.loss())
         torch.nn.utils.clip_grad_norm_(self.weights, self.plan.clip)

@@ -1,4 +1,4 @@
-"""The gradient of a step: of the batch in one piece or in parts, and in smaller ones where memory does not suffice."""
+"""The gradient of a step, from the batch in one piece or in parts, which become smaller if memory runs out."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 
 def gradients(module: DiffusionModule, step: int, random: Randomness) -> Tensor:
-    """Put the gradient of the mean loss of a step into the parameters; the losses of this rank's samples.
+    """Put the gradient of the mean loss of a step into the parameters; return the losses of this rank's samples.
 
-    Where memory does not suffice the step is done anew with half of the samples at a time, and so are those after it.
+    If memory runs out, the step is repeated with half as many samples at a time, and so are all later ones.
     """
     most = module.most
     while True:
-        # what a network draws by itself (dropout) is addressed like the rest
+        # random numbers that the network itself draws (dropout) are addressed like all others
         seed = mix(module.config.seed, int(Stream.TRAIN_NOISE), step, module.rank)
         torch.default_generator.manual_seed(seed)
         host.seed(module.device, seed)
@@ -36,7 +36,7 @@ def gradients(module: DiffusionModule, step: int, random: Randomness) -> Tensor:
         except (RuntimeError, MemoryError) as error:
             if not (out_of_memory(error) and _halved(module)):
                 raise
-        # here and not above: the error holds on to what the step had got so far
+        # not in the except block: the error keeps the tensors of the step alive
         if module.device.type == "cuda":
             torch.cuda.empty_cache()
     if module.most != most:
@@ -58,9 +58,9 @@ def _once(module: DiffusionModule, step: int, random: Randomness) -> Tensor:
 
 
 def _halved(module: DiffusionModule) -> bool:
-    """Half of the samples at a time from now on; whether that is possible."""
+    """Process half as many samples at a time from now on; False if that is impossible."""
     if module.ranks is not None:
-        # ranks that exchange gradients already wait for the one that failed: they cannot begin anew
+        # the other ranks already wait to exchange gradients with the one that failed: they cannot start again
         return False
     rows, least = len(module.rows()), module.shards.count if module.shards else 1
     most = min(rows, module.most or rows)

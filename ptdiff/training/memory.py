@@ -1,4 +1,4 @@
-"""How many samples of a batch fit into memory at a time: what backward keeps, measured on a few of them."""
+"""The number of samples that fit into memory at a time, from what backward keeps for a few of them."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
     from ptdiff.training.module import DiffusionModule
 
 SHARE = 0.5
-"""The part of the memory at hand that activations may take; backward needs the rest for its own, and so do others."""
+"""The share of free memory that activations may take; backward and other programs need the rest."""
 FEW = 4
-"""Samples that are measured."""
+"""The number of samples measured."""
 
 
 def fitting_rows(module: DiffusionModule, batch: int) -> int:
-    """How many of ``batch`` samples a step can work on at a time, 1 to batch; batch where all of them fit.
+    """The number of samples out of ``batch`` that a step can process at a time, 1 to ``batch``.
 
-    ``module`` is on its device.  Two and four samples of the first batch go through the network and the loss, without
-    backward; what is kept for it beyond weights and data grows with the samples.  Nothing of the module changes.
+    ``module`` is on its device and is not changed.  Two and four samples of the first batch go through the network and
+    the loss, without backward; the memory kept for backward, beyond weights and data, grows linearly with the samples.
     """
     free, few = available(module.device), min(batch, FEW)
     if free is None or few < 2:
@@ -32,17 +32,17 @@ def fitting_rows(module: DiffusionModule, batch: int) -> int:
     each = max(1.0, (more - less) / (few - few // 2))
     shared = max(0.0, more - few * each)
     most = max(1, min(batch, int((SHARE * free - shared) / each)))
-    # as few parts as that, and all of about one size
+    # the same number of parts, all of about the same size
     return -(-batch // -(-batch // most))
 
 
 def kept_bytes(module: DiffusionModule, rows: int) -> int:
-    """Bytes that backward of the loss of so many samples of the first batch keeps, weights not counted."""
+    """Bytes kept for backward of the loss of the first ``rows`` samples of the first batch, without the weights."""
     seen = _storages([*module.parameters(), *module.buffers()])
     kept: dict[int, Tensor] = {}
 
     def pack(tensor: Tensor) -> Tensor:
-        # the tensor is held until the end, so that no other one can have its address
+        # held until the end, so that no other tensor can get its address
         if (place := tensor.untyped_storage().data_ptr()) not in seen:
             kept[place] = tensor
         return tensor
@@ -62,7 +62,7 @@ def _storages(tensors: Iterable[Tensor]) -> set[int]:
 
 
 def available(device: torch.device) -> int | None:
-    """Bytes that can be had now on a device; None where the system does not say."""
+    """Bytes of memory available now on a device; None if the system does not say."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return int(free) + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
@@ -70,7 +70,7 @@ def available(device: torch.device) -> int | None:
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory does not suffice, on whatever device."""
+    """True if an error means that memory ran out, on any device."""
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
     return isinstance(error, RuntimeError) and any(

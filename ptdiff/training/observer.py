@@ -1,4 +1,4 @@
-"""Who watches a run."""
+"""The interface for watching a run."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from typing import Any
 
 
 class Observer:
-    """Sees a run from outside: subclass it and override what you want to see."""
+    """Base class for watching a run from outside: subclass it and override the events of interest."""
 
     def say(self, line: str) -> None:
-        """A line worth reading."""
+        """Called with a line worth reading."""
 
     def begin(self, what: str) -> None:
-        """What starts now and may take a while: "first step", "validation", "preview", "checkpoint"."""
+        """Called when something starts that may take a while: "first step", "validation", "preview", "checkpoint"."""
 
     def tick(self, done: int, fraction: float, seconds: float) -> None:
-        """After every optimiser step: steps done, the share of the run, the seconds spent on it.
+        """Called after every optimiser step: steps done, share of the run completed, seconds spent on it.
 
-        It is called in the hot loop and must be quick.  On a GPU the step may still be under way: nothing waits for it.
+        This is in the hot loop and must be fast.  On a GPU the step may still be under way: nothing waits for it.
         """
 
     def report(self, values: dict[str, Any]) -> None:
-        """The values of a line of metrics.jsonl."""
+        """Called with the values of each line of metrics.jsonl."""

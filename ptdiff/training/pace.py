@@ -1,7 +1,7 @@
-"""How far a run gets in the minutes it has.
+"""The progress to expect of a run in the minutes it has.
 
-The rate is measured on this machine (ptdiff.training.trial), the score after so many steps is looked up in what a
-benchmark has measured (ptdiff.expectations).
+The rate is measured on this machine (ptdiff.training.trial); the score after that many steps is looked up in a
+benchmark's table (ptdiff.expectations).
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from ptdiff.modality import Modality
 from ptdiff.training.trial import Settled, settle
 
 WARM = 10
-"""The warm-up takes at most one part in this many of a run."""
+"""The warm-up takes at most 1 / WARM of a run."""
 
 FREE = ("minutes", "steps", "precision", "threads", "shards", "micro_batch", "compile")
-"""Settings of training that say how long and how quickly, and not what a step is."""
+"""Settings of training that affect duration and speed, but not what a step is."""
 
 
 @dataclass(frozen=True)
 class Paced:
-    """A settled configuration, and lines for people: what was chosen, and what to expect of it."""
+    """A settled configuration, with lines for people: the choice, and what to expect."""
 
     settled: Settled
     lines: tuple[str, ...]
@@ -39,10 +39,10 @@ class Paced:
 
 
 def paced(config: Config, kind: Modality, data: Data, device: torch.device, ranks: int = 1) -> Paced:
-    """``config`` settled for this machine and, where the clock ends the run, fitted to the steps it has time for.
+    """``config`` settled for this machine and, if the clock ends the run, fitted to the steps there is time for.
 
-    Where it is the modality's own recipe and the modality has measured what that reaches, a line says what to expect.
-    ValueError where the table of expectations cannot be read.
+    If it is the modality's own recipe and the modality ships a table of expectations, a line says what to expect.
+    Raises ValueError if that table cannot be read.
     """
     found = _warmed(settle(config, kind, data, device, ranks))
     table = Expectations.of(type(kind)) if is_recipe(config, kind) else None
@@ -52,7 +52,7 @@ def paced(config: Config, kind: Modality, data: Data, device: torch.device, rank
 
 
 def is_recipe(config: Config, kind: Modality) -> bool:
-    """Whether a configuration is the modality's own recipe on its own data, for however long."""
+    """True if a configuration is the modality's own recipe on its own data, whatever the duration."""
 
     def essence(values: Config) -> dict[str, Any]:
         plain = values.model_dump(mode="json", exclude={"seed"})
@@ -65,7 +65,7 @@ def is_recipe(config: Config, kind: Modality) -> bool:
 
 
 def _warmed(found: Settled) -> Settled:
-    """The warm-up cut to its part of a run that the clock ends early."""
+    """``found`` with the warm-up limited to its share of a run that the clock ends."""
     plan = found.config.training
     if plan.minutes is None or found.steps is None:
         return found
@@ -76,7 +76,7 @@ def _warmed(found: Settled) -> Settled:
 
 
 def expected(table: Expectations, found: Settled) -> str:
-    """What to expect of a run of the recipe at the measured rate; the minutes that would do where it is too short."""
+    """A line on what to expect of the recipe at the measured rate, and on the minutes needed if it is too short."""
     value = table.value(found.steps or 1)
     line = (
         f"to expect, as measured on {table.data}: {table.look(value)}, "

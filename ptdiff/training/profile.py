@@ -1,4 +1,4 @@
-"""Where the time of a training step goes, by kind of operation: torch's profiler on the step's parts, one thread."""
+"""The time of a training step by kind of operation, from torch's profiler on one thread."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ptdiff.training.speed import Subject
 
 PARTS = ("random numbers", "data", "clipping", "optimiser", "averages", "reports")
-"""Parts of a step outside forward and backward: all that runs within one counts as it."""
+"""Parts of a step outside forward and backward; every operation within a part counts towards it."""
 
 KINDS = {
     "matrix products": r"(add|badd|addb)?b?mm_?|linear|matmul|.*convolution.*|.*conv2d.*|mkldnn_.*linear.*",
@@ -33,16 +33,16 @@ KINDS = {
     r"abs|reciprocal|lerp|hypot|maximum|minimum|threshold_backward)_?",
     "reductions": r"sum|mean|norm|linalg_vector_norm|amax|amin|max|min|var|std",
 }
-"""Kinds of operations in forward and backward, by patterns of the names of torch's operations."""
+"""Kinds of operations in forward and backward, as patterns for the names of torch's operations."""
 
 OTHER, BETWEEN = "other operations", "between operations"
 
 
 def where_time_goes(subject: Subject, steps: int = 3) -> dict[str, float]:
-    """The share of a step's time by kind, in falling order; they add up to 1.
+    """Shares of a step's time by kind of operation, largest first; they add up to 1.
 
     The parts are those of real training, in its precision, with its averages and reports, on one thread of the CPU.
-    ``between operations`` is what Python, autograd and the profiler itself take.
+    ``between operations`` is the time of Python, autograd and the profiler itself.
     """
     keep_freed_memory()
     before = torch.get_num_threads()
@@ -54,7 +54,7 @@ def where_time_goes(subject: Subject, steps: int = 3) -> dict[str, float]:
 
 
 class _Step:
-    """A step of training part by part, as DiffusionModule takes it."""
+    """A training step part by part, as DiffusionModule takes it."""
 
     def __init__(self, subject: Subject) -> None:
         bare = subject.bare(torch.device("cpu"))

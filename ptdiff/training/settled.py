@@ -1,7 +1,7 @@
-"""What a run leaves to the machine is decided once, when it begins, and kept in its config.yaml.
+"""Settings left to the machine, chosen once when a run begins and kept in its config.yaml.
 
-So a run goes on as it began, bit for bit, on the same machine; another one keeps its arithmetic and says where that is
-slow.
+So a run resumes as it began, bit for bit, on the same machine; on another one it keeps its precision, with a warning if
+that is slow there.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from ptdiff.run import Run, RunError, process_rank
 from ptdiff.training.trial import settle
 
 WAIT = 600.0
-"""Seconds that other ranks wait for the first one's trial."""
+"""Seconds for which the other ranks wait for the trial of the first one."""
 
 
 def is_open(config: Config) -> bool:
-    """Whether a configuration leaves something to the machine."""
+    """True if a configuration leaves anything to the machine."""
     plan = config.training
     return "auto" in (plan.precision, plan.threads, plan.shards, plan.micro_batch, plan.compile)
 
@@ -41,9 +41,9 @@ def comes_of(done: Config, asked: Config) -> bool:
 
 
 def settled(run: Run, kind: Modality, data: Data, device: torch.device, ranks: int, say: Callable[[str], None]) -> Run:
-    """``run`` with a configuration that leaves nothing open; what was chosen is said and written into the run.
+    """``run`` with every "auto" settled; the choice is reported through ``say`` and written into the run.
 
-    Only the first rank tries; the others wait for what it writes.
+    Only the first rank holds the trial; the others wait for its result.
     """
     if not is_open(run.config):
         _warn(run.config, device, say)
@@ -51,7 +51,7 @@ def settled(run: Run, kind: Modality, data: Data, device: torch.device, ranks: i
     if process_rank() != 0:
         return _wait(run)
     if latest(run.checkpoints) is not None:
-        # begun before threads were part of a configuration: they were those that torch takes by itself
+        # begun before threads were part of a configuration: it used as many as torch does by default
         return Run(run.path, as_torch_does(run.config), run.data)
     found = settle(run.config, kind, data, device, ranks)
     say(found.line())
@@ -59,7 +59,7 @@ def settled(run: Run, kind: Modality, data: Data, device: torch.device, ranks: i
 
 
 def as_torch_does(config: Config) -> Config:
-    """What is open decided without a trial: float32, all threads, a batch in one piece."""
+    """``config`` settled without a trial: float32, all threads, the batch in one piece."""
     plan = config.training
     update = {
         "precision": "32" if plan.precision == "auto" else plan.precision,
@@ -75,11 +75,11 @@ def _warn(config: Config, device: torch.device, say: Callable[[str], None]) -> N
     plan = config.training
     if plan.precision == "bf16" and (slower := host.emulates_bfloat16(device)) is not None:
         say(
-            f"this run is in bfloat16, which this machine emulates, {slower:.2g}x slower than float32: "
-            "it goes on so; a new run with --precision 32 would be quicker"
+            f"this run is in bfloat16, which this machine emulates, {slower:.2g}x slower than float32; "
+            "it stays in bfloat16, but a new run with --precision 32 would be faster"
         )
     if device.type == "cpu" and plan.threads != "auto" and plan.threads > host.cores():
-        say(f"this run works with {plan.threads} threads, and this machine has {host.cores()} cores")
+        say(f"this run uses {plan.threads} threads, but this machine has only {host.cores()} cores")
 
 
 def _wait(run: Run) -> Run:

@@ -1,9 +1,9 @@
-"""A batch worked on in parts: by several threads side by side, and one after the other where memory is short.
+"""A batch processed in parts: by several threads side by side, and one after another if memory is short.
 
 Small networks keep few cores busy: their operations are too short to be shared.  Two threads with half of the batch
-each need three quarters of the time of one with two cores for every operation.
+each need three quarters of the time of one thread that has two cores for every operation.
 
-Parts that follow each other need the memory of one of them, and their gradients are added up: samples, noise and the
+Parts that follow one another need the memory of a single part, and their gradients are added up: samples, noise and the
 mean over the batch are those of the batch in one piece.
 """
 
@@ -23,9 +23,9 @@ Gradients = tuple[Tensor | None, ...]
 
 
 def parts(rows: int, most: int | None, count: int = 1) -> list[slice]:
-    """The rows of a batch in parts, of which ``count`` at a time have at most ``most`` rows (None: any) together.
+    """The rows of a batch in parts, of which any ``count`` together have at most ``most`` rows (None: no limit).
 
-    Every so many rows: noise levels rise along a batch, and each part is to have some of all.
+    The parts are strided: noise levels rise along a batch, and each part needs some of all of them.
 
     >>> parts(10, most=None, count=2), parts(10, most=5)
     ([slice(0, 10, 2), slice(1, 10, 2)], [slice(0, 10, 2), slice(1, 10, 2)])
@@ -39,7 +39,7 @@ def parts(rows: int, most: int | None, count: int = 1) -> list[slice]:
 
 
 def has_dropout(network: nn.Module) -> bool:
-    """Whether a network draws random numbers of its own, which threads would share."""
+    """True if a network draws random numbers of its own, which threads would share."""
     return any(isinstance(part, _DropoutNd) and part.p > 0 for part in network.modules())
 
 
@@ -64,10 +64,10 @@ class Shards:
         noise_scale: NoiseScale | None = None,
         most: int | None = None,
     ) -> Tensor:
-        """Put the gradient of the mean of ``losses_of(rows of the batch)`` into the parameters; the losses (rows,).
+        """Put the gradient of the mean of ``losses_of(rows of the batch)`` into the parameters; return the losses.
 
-        most: rows worked on at a time, by all threads together; None is the whole batch.
-        noise_scale: sees the gradients of the parts and of the whole, where there are several.
+        most: rows processed at a time, by all threads together; None is the whole batch.
+        noise_scale: is given the gradients of the parts and of the whole, if there are several parts.
         """
 
         chosen = parts(rows, most, self.count)
@@ -83,12 +83,12 @@ class Shards:
         total: list[Tensor | None] = [None] * len(self.parameters)
         each: list[Tensor] = []
         squares: list[Tensor] = []
-        # as many parts at a time as there are threads: no more gradients than that are kept
+        # one part for each thread at a time, so that no more gradients than threads are kept
         for first in range(0, len(chosen), self.count):
             for losses, gradients in self._map(part, chosen[first : first + self.count]):
                 each.append(losses)
                 if noise_scale is not None:
-                    # a part has its share of the rows of its own mean gradient
+                    # the gradient of a part is its mean gradient times its share of the rows
                     squares.append(squared_norm(_there(gradients)) * (rows / len(losses)) ** 2)
                 for index, gradient in enumerate(gradients):
                     # in the order of the parts, whichever was done first
@@ -106,7 +106,7 @@ class Shards:
             yield from map(part, chosen)
             return
         futures = [self.pool.submit(part, some) for some in chosen]
-        # one that fails must not leave the others at work
+        # if one fails, the others must not be left running
         wait(futures)
         yield from (future.result() for future in futures)
 

@@ -1,4 +1,4 @@
-"""How fast training is, and whether it has become much slower than it was."""
+"""The rate of training, and a remark if it has become much slower."""
 
 from __future__ import annotations
 
@@ -7,32 +7,32 @@ from collections import deque
 WINDOW = 20.0
 """Seconds of training over which a rate is measured."""
 SLOW = 1 / 3
-"""The share of the first rate that is worth a remark."""
+"""The fraction of the first rate below which a remark is made."""
 
 
 class Pace:
-    """The rate of training: that of the beginning, or one measured before, and that of the last ``WINDOW`` seconds.
+    """The rate of training over the last ``WINDOW`` seconds, compared with the one expected.
 
-    expected: steps per second that a trial before training measured; None takes the first ``WINDOW`` seconds for it,
-    the first step not counted, as it pays for warming up.
+    expected: steps per second as measured by a trial before training; None takes the rate of the first ``WINDOW``
+    seconds, without the first step, which includes warming up.
     """
 
     def __init__(self, expected: float | None = None) -> None:
         self.expected = expected
-        # (steps done, seconds of training) from the newest that is older than the window on
+        # (steps done, seconds of training), starting with the newest pair that is older than the window
         self.seen: deque[tuple[int, float]] = deque()
         self.remarked = False
 
     @property
     def rate(self) -> float | None:
-        """Steps per second lately; None before two steps were seen."""
+        """Steps per second in the window; None before two steps were seen."""
         if len(self.seen) < 2:
             return None
         (before, then), (done, now) = self.seen[0], self.seen[-1]
         return (done - before) / (now - then) if now > then else None
 
     def see(self, done: int, seconds: float) -> None:
-        """So many steps were done after so many seconds of training."""
+        """Record that ``done`` steps were done after ``seconds`` of training."""
         if self.seen and done <= self.seen[-1][0]:
             # back at a checkpoint
             self.seen.clear()
@@ -43,7 +43,7 @@ class Pace:
             self.expected = self.rate
 
     def remark(self) -> str | None:
-        """A line the first time that training is slow."""
+        """A line the first time that training is slow, otherwise None."""
         if self.remarked or self.expected is None or self.rate is None:
             return None
         if self.seen[-1][1] - self.seen[0][1] < WINDOW or self.rate > SLOW * self.expected:

@@ -1,9 +1,9 @@
-"""How fast training is: real training beside a bare loop of the same network, in short rounds in turn.
+"""The speed of real training beside a bare loop of the same network, in short alternating rounds.
 
-Both run in one process, so that a busy machine slows both alike.  One thread is timed by the processor's clock, which
-stands while others have the core; several wait for each other, and only the clock on the wall sees that.  Real training
-is ``fit``, with Lightning, averages and logging; it is without held-out measurements, previews
-and checkpoints, which are rare and have their own clocks.
+Both run in one process, so that a busy machine slows both alike.  One thread is timed in processor time, which does not
+count other programs; several threads wait for one another, which only wall-clock time shows.  Real training is ``fit``,
+with Lightning, averages and logging, but without validation, previews and checkpoints, which are rare and have their
+own clocks.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ from ptdiff.training.flops import operations
 from ptdiff.training.shards import has_dropout
 
 PRECISIONS = {"32": torch.float32, "bf16": torch.bfloat16}
-"""Arithmetic by its name in a configuration."""
+"""Precisions by their names in a configuration."""
 
 PEAK_GOAL, OVERHEAD_GOAL = 0.5, 1.15
-"""Share of the GEMM peak that float32 training of point clouds should reach, and the most over the bare loop."""
+"""Goals: share of the GEMM peak in float32 training of point clouds; step time relative to the bare loop, at most."""
 
 _ROUNDS = 12
 _FEWEST = 3
@@ -43,15 +43,15 @@ _FEWEST = 3
 
 @dataclass(frozen=True)
 class Speed:
-    """One way to train, measured.
+    """The measured speed of one way to train.
 
     shards: threads that share a batch (training.shards), at most ``threads``.
-    seconds, bare: a step of real training and of the bare loop, medians over the rounds; of the processor's time with
-    one thread of a CPU, else by the clock on the wall.
+    seconds, bare: time of a step of real training and of the bare loop, medians over the rounds; processor time with
+    one thread of a CPU, otherwise wall-clock time.
     overhead: the median ratio of the two in a round.
-    gflop: of a step, forward and backward.
+    gflop: GFLOP of a step, forward and backward.
     peak: GFLOP/s of the fastest matrix product in this precision with these threads.
-    Where a step takes too long to be repeated, ``seconds`` and ``overhead`` are None, and ``bare`` is of one step.
+    If a step takes too long to be repeated, ``seconds`` and ``overhead`` are None, and ``bare`` is from one step.
     """
 
     precision: str
@@ -66,30 +66,30 @@ class Speed:
 
     @property
     def steps(self) -> float:
-        """Steps a second, of the bare loop where real training was not measured."""
+        """Steps per second; those of the bare loop if real training was not measured."""
         return 1 / (self.bare if self.seconds is None else self.seconds)
 
     @property
     def samples(self) -> float:
-        """Samples a second."""
+        """Samples per second."""
         return self.steps * self.batch
 
     @property
     def share(self) -> float:
-        """The part of the GEMM peak that training reaches."""
+        """The share of the GEMM peak that training reaches."""
         return self.gflop * self.steps / self.peak
 
 
 @dataclass(frozen=True)
 class Subject:
-    """What is trained: a modality, its data and a configuration."""
+    """The subject of a measurement: a modality, its data and a configuration."""
 
     kind: Modality
     data: Data
     config: Config
 
     def with_training(self, **changes: object) -> Subject:
-        """The same with other values of ``training``."""
+        """The same subject with other values in ``training``."""
         training = self.config.training.model_copy(update=changes)
         return Subject(self.kind, self.data, self.config.model_copy(update={"training": training}))
 
@@ -100,14 +100,14 @@ class Subject:
         return operations(lambda: torch.autograd.backward(bare.loss())) / 1e9
 
     def bare(self, where: torch.device) -> Bare:
-        """The bare loop of this."""
+        """The bare loop for this subject."""
         return Bare(self.kind, self.data, self.config, where)
 
 
 def speed(subject: Subject, precision: str, threads: int, seconds: float, device: str = "auto") -> Speed:
-    """How fast ``subject`` trains with this arithmetic and so many CPU threads, in about so many seconds.
+    """The speed of training ``subject`` in this precision with ``threads`` CPU threads, measured in about ``seconds``.
 
-    precision: a name in PRECISIONS.  device: see ptdiff.host.device.  Raises KeyboardInterrupt where a signal stops it.
+    precision: a name in PRECISIONS.  device: see ptdiff.host.device.  Raises KeyboardInterrupt if a signal stops it.
     """
     keep_freed_memory()
     where = host.device(device)
@@ -116,10 +116,10 @@ def speed(subject: Subject, precision: str, threads: int, seconds: float, device
         peak = gemm_peak(PRECISIONS[precision], where, seconds / 20)
         subject.gflop  # noqa: B018 - counted before the clock runs
         clock = time.process_time if threads == 1 and where.type == "cpu" else time.perf_counter
-        # a busy machine may take much longer than the steps that were tried
+        # on a busy machine it may take much longer than the first steps suggest
         end = time.perf_counter() + 2 * seconds
         rounds = _Rounds(subject.with_training(precision=precision).bare(where), threads, where, clock, end)
-        # the first step makes tables and fills caches; one that is long enough is not repeated
+        # the first step makes tables and fills caches; a step that is long enough is not repeated
         step = rounds.time(1)
         if step < seconds / 2:
             step = rounds.time(1)
@@ -159,7 +159,7 @@ def _train(subject: Subject, rounds: _Rounds, steps: int) -> None:
 
 @dataclass
 class _Rounds(Observer):
-    """After every Lightning step of real training, as many steps of the bare loop; seconds a step of both."""
+    """Runs as many steps of the bare loop after each Lightning step of real training; keeps seconds per step."""
 
     loop: Bare
     threads: int
@@ -180,7 +180,7 @@ class _Rounds(Observer):
         self.done, self.began = done, self.clock()
 
     def time(self, steps: int) -> float:
-        """Seconds a step of the bare loop, with all threads for every operation."""
+        """Seconds per step of the bare loop, with all threads for every operation."""
         with _threads(self.threads):
             began = self.clock()
             done = 0

@@ -1,4 +1,4 @@
-"""Training steps of a network of its own, taken by one way or another and timed."""
+"""Timed training steps of a separate network, each taken in a given way."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from ptdiff.modality import Modality
 
 KEPT = 0.02
-"""The loss in bfloat16 may differ by this share from that in float32."""
+"""The largest relative difference allowed between the losses in bfloat16 and in float32."""
 
 
 class Steps:
-    """Training steps on the first batch, or on the first ``rows`` of it, of a network of its own."""
+    """Training steps of a separate network on the first batch, or on its first ``rows`` rows."""
 
     def __init__(self, config: Config, kind: Modality, data: Data, device: torch.device) -> None:
         self.config, self.kind, self.data, self.device = config, kind, data, device
@@ -35,7 +35,7 @@ class Steps:
         self.build(max(1, config.training.batch // 8))
 
     def build(self, rows: int) -> None:
-        """A fresh network that takes batches of so many rows."""
+        """Make a fresh network that takes batches of ``rows`` rows."""
         self.close()
         self.rows = rows
         plan = self.config.training.model_copy(update={"batch": rows})
@@ -50,22 +50,22 @@ class Steps:
 
     @property
     def share(self) -> float:
-        """The whole batch, in batches of ``rows``."""
+        """The size of the whole batch, in units of ``rows``."""
         return self.config.training.batch / self.rows
 
     @property
     def divisible(self) -> bool:
-        """Whether parts of a batch may be worked on side by side."""
+        """True if parts of a batch may be processed side by side."""
         return not has_dropout(self.module)
 
     def shrink(self, ways: Sequence[Way], seconds: float) -> int:
-        """Take as many rows as let every way make a step within ``seconds``, all of them if possible.
+        """Use as many rows as let all ways together take a step each within ``seconds``; all rows if possible.
 
-        Returns how many rows of the batch fit into memory at a time.
+        Returns the number of rows of the batch that fit into memory at a time.
         """
         whole = self.config.training.batch
         fitting = fitting_rows(self.module, whole)
-        # the first step pays for what is prepared once
+        # the first step includes one-time preparation
         self.time(ways[0])
         each = self.time(ways[0]) / self.rows
         self.first = each * whole
@@ -75,7 +75,7 @@ class Steps:
         return fitting
 
     def time(self, way: Way) -> float:
-        """Seconds of one step of ``rows`` rows; of very short steps the mean of several."""
+        """Seconds of one step of ``rows`` rows; for very short steps the mean of several."""
         module, plan = self.module, self.module.plan
         torch.set_num_threads(way.threads)
         if way.shards > 1 and way not in self.shards:
@@ -96,7 +96,7 @@ class Steps:
             module.plan, module.shards = plan, None
 
     def compiled(self, way: Way) -> tuple[float, float]:
-        """Seconds that compiling the network takes, and those of a step of it then."""
+        """Seconds that compiling the network takes, and seconds of a compiled step."""
         self.module.denoiser.net.compile()
         began = time.perf_counter()
         self.time(way)
@@ -105,7 +105,7 @@ class Steps:
 
     @torch.no_grad()
     def loss_is_kept(self, way: Way) -> bool:
-        """Whether the network, as the steps have left it, has the same loss in this arithmetic as in float32."""
+        """True if the network, as the steps have left it, has the same loss in this precision as in float32."""
         found = []
         plan = self.module.plan
         for precision in ("32", way.precision):

@@ -1,8 +1,8 @@
-"""A short trial before training: the arithmetic, the threads and the parts of a batch that make a step quickest here.
+"""A short trial before training: the precision, threads and parts of a batch that make a step fastest here.
 
-Which ones win depends on the processor (bfloat16 that it lacks is emulated, at a fifth to a sixtieth of the speed), on
-the network and the batch, and on what else the machine is doing.  So every way is tried: optimiser steps of the real
-network on the real first batch, in turns, until one leads clearly or the time is up.
+The winner depends on the processor (without bfloat16 it emulates it, at a fifth to a sixtieth of the speed), on the
+network and the batch, and on what else the machine is doing.  So every way takes optimiser steps of the real network on
+the real first batch, in turns, until one leads clearly or the time is up.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ if TYPE_CHECKING:
     from ptdiff.modality import Modality
 
 SECONDS = 2.5
-"""The trial takes at most about this long."""
+"""The approximate limit of a trial."""
 
 LONG = 600.0
-"""Seconds of a run from which on compiling is tried: it takes up to a minute itself."""
+"""The shortest run, in seconds, for which compilation is tried: it takes up to a minute itself."""
 
 
 @dataclass(frozen=True)
 class Settled:
-    """A configuration without "auto", and how it came about.
+    """A configuration without "auto", and the measurements behind it.
 
-    seconds: mean time of a step of the whole batch by each way that was tried to the end.
-    rate: steps a second by the chosen way; None where nothing was measured.
+    seconds: mean time of a step of the whole batch for each way that was tried to the end.
+    rate: steps per second of the chosen way; None if nothing was measured.
     reasons: why this way, in words.   spent: seconds that the trial took.
     """
 
@@ -51,7 +51,7 @@ class Settled:
 
     @property
     def steps(self) -> int | None:
-        """Steps of the whole run at this rate; None where it is not known."""
+        """Steps of the whole run at this rate; None if that is unknown."""
         plan = self.config.training
         if plan.minutes is None or self.rate is None:
             return plan.steps
@@ -59,7 +59,7 @@ class Settled:
         return by_clock if plan.steps is None else min(plan.steps, by_clock)
 
     def line(self) -> str:
-        """What was chosen and why, for people."""
+        """The choice and its reasons in one line, for people."""
         said = [*self.reasons]
         if self.rate is not None:
             pace = f"{self.rate:.3g} steps/s" if self.rate >= 0.1 else f"{1 / self.rate:.3g} s a step"
@@ -83,8 +83,7 @@ class Settled:
 
 
 def settle(config: Config, kind: Modality, data: Data, device: torch.device, ranks: int = 1) -> Settled:
-    """``config`` with everything decided that it leaves to the machine: precision, threads, shards,
-    micro_batch, compile.
+    """``config`` with every "auto" settled: precision, threads, shards, micro_batch, compile.
 
     device: where training will run.   ranks: processes that share this machine, each with its part of the cores.
     """
@@ -106,7 +105,7 @@ def settle(config: Config, kind: Modality, data: Data, device: torch.device, ran
         seconds = {way: mean * steps.share for way, mean in seconds.items()}
         compiled = plan.compile is True
         if plan.compile == "auto" and worth_a_try(config, device, seconds[chosen]):
-            # the network that was raced is compiled last, and thrown away
+            # the network of the trial is compiled last, then discarded
             took, each = steps.compiled(chosen)
             compiled = pays(length(config, seconds[chosen]), seconds[chosen], each * steps.share, took)
             seconds[chosen] = each * steps.share if compiled else seconds[chosen]
@@ -126,31 +125,31 @@ def settle(config: Config, kind: Modality, data: Data, device: torch.device, ran
 
 
 def length(config: Config, each: float) -> float:
-    """Seconds of a run whose steps take ``each`` seconds; infinite where nothing ends it."""
+    """Seconds of a run whose steps take ``each`` seconds; infinite if nothing ends it."""
     plan = config.training
     by_clock = math.inf if plan.minutes is None else 60 * plan.minutes
     return min(by_clock, math.inf if plan.steps is None else plan.steps * each)
 
 
 def worth_a_try(config: Config, device: torch.device, each: float) -> bool:
-    """Whether compiling might pay: on a GPU, in a run of ten minutes and more.  On CPUs it gained nothing."""
+    """True if compilation might pay: on a GPU, in a run of ten minutes or more.  On CPUs it gained nothing."""
     return device.type == "cuda" and length(config, each) >= LONG
 
 
 def pays(run: float, plain: float, compiled: float, took: float) -> bool:
-    """Whether compiling in ``took`` seconds shortens a run of ``run`` by steps of ``compiled`` instead of ``plain``."""
+    """True if compilation, in ``took`` seconds, shortens a run of ``run``: steps take ``compiled``, not ``plain``."""
     return took + run * compiled / plain < run
 
 
 def _ways(config: Config, device: torch.device, ranks: int, divisible: bool) -> tuple[list[Way], list[str]]:
-    """All ways that the configuration leaves open and this machine can go, and why others are not among them."""
+    """All ways that the configuration allows and this machine can take, and why others were left out."""
     plan, reasons = config.training, []
     precisions: list[Precision] = ["32", "bf16"] if plan.precision == "auto" else [plan.precision]
     if plan.precision == "auto" and (slower := host.emulates_bfloat16(device)) is not None:
         precisions = ["32"]
         name = "processor" if device.type == "cpu" else "device"
         reasons.append(f"float32: this {name} has no fast bfloat16 ({slower:.2g}x slower)")
-    # torch knows of OMP_NUM_THREADS, of affinities, and which cores are two halves of one
+    # torch takes OMP_NUM_THREADS, affinity and hyper-threading into account
     cores = max(1, torch.get_num_threads() // ranks)
     threads = [plan.threads] if plan.threads != "auto" else doubling(cores) if device.type == "cpu" else [cores]
     ways = []
@@ -163,7 +162,7 @@ def _ways(config: Config, device: torch.device, ranks: int, divisible: bool) -> 
 
 
 def _reasons(chosen: Way, seconds: dict[Way, float], known: list[str], device: torch.device) -> list[str]:
-    """Why this way, in words."""
+    """The reasons for this way, in words."""
     said = [*known]
     if not any(reason.startswith("float32") for reason in said):
         other = [mean for way, mean in seconds.items() if way.precision != chosen.precision]
@@ -175,7 +174,7 @@ def _reasons(chosen: Way, seconds: dict[Way, float], known: list[str], device: t
                 0,
                 f"{name}: {ratio:.2g}x the speed of {rival} here"
                 if ratio > CLOSE
-                else f"{name}: as quick as {rival} here",
+                else f"{name}: as fast as {rival} here",
             )
         else:
             said.insert(0, name)

@@ -1,9 +1,9 @@
 """Surfaces from clouds.
 
 enclosure.py   what the cloud encloses, on a grid
-orient.py      normals that point out of that
-surface.py     the surface itself, what is kept of it, and how it is written
-methods.py     the ways to make it: Poisson, ball pivoting, alpha shapes, and marching cubes (marching.py)
+orient.py      normals that point outwards
+surface.py     the surface itself, with its bubbles removed, written to files
+methods.py     ways to make a surface: Poisson, ball pivoting, alpha shapes, and marching cubes (marching.py)
 """
 
 from ptdiff_pointcloud.meshing.methods import METHODS, mesh, methods

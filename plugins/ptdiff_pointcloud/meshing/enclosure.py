@@ -1,11 +1,11 @@
-"""What a cloud encloses, on a grid around it.
+"""The solid that a cloud encloses, on a grid around it.
 
-    shell     nodes within ``reach`` of a point: wide enough that no hole between points is left
-    solid     the shell and what it encloses
-    phi       distance to the border of the solid, negative inside
+    shell     nodes within ``reach`` of a point: wide enough to leave no holes between points
+    solid     the shell and all that it encloses
+    phi       signed distance to the boundary of the solid, negative inside
 
-Of several reaches that one is taken under which phi is steepest along the normals: wide ones close the surface, narrow
-ones keep sheets apart.  A cloud that encloses nothing (an open scan) lies in the middle of its shell, where phi is
+Of several reaches, the one with the steepest phi along the normals is used: wide ones close the surface, narrow ones
+keep sheets apart.  A cloud that encloses nothing (an open scan) lies in the middle of its shell, where phi is
 flat.
 """
 
@@ -23,18 +23,18 @@ from ptdiff_pointcloud.ops import estimate_normals
 Floats = npt.NDArray[np.float64]
 NODES, MARGIN, NEIGHBORS = 64, 4, 16
 REACHES = (0.6, 0.8, 1.0)
-"""Tried, as parts of :func:`reach_of`."""
+"""The reaches tried, as fractions of :func:`reach_of`."""
 CLEAR = 0.2
-"""Mean slope below which phi is flat."""
+"""The mean slope below which phi counts as flat."""
 LEAST = 16
-"""Points below which a cloud has no surface to speak of."""
+"""The fewest points that define a surface."""
 
 
 def reach_of(points: Floats) -> float:
-    """How far from its points (n, 3) a surface must be taken to go on, so that it is closed.
+    """The distance around the points (n, 3) within which a surface must be assumed to continue, so that it is closed.
 
-    A disc that holds k points on average is empty with probability exp(-k): among n, some disc with k = log n is, and
-    its radius is the distance to the k-th neighbor.
+    A disc that contains k points on average is empty with probability exp(-k), so among n discs one with k = log n is
+    expected to be; its radius is the distance to the k-th neighbor.
     """
     from scipy.spatial import KDTree
 
@@ -47,8 +47,8 @@ def reach_of(points: Floats) -> float:
 class Enclosure:
     """phi, in cells, on a grid (a, b, c); its first node is at ``origin`` and its cells are cubes of side ``cell``.
 
-    normals: of the cloud's points, (n, 3), each of any of its two senses.  along: the slope of phi along them, (n,),
-    near -1 or 1 where the reach suits the shape.
+    normals: of the cloud's points, (n, 3), each of either sign.  along: the slope of phi along them, (n,), near -1 or 1
+    if the reach suits the shape.
     """
 
     phi: Floats
@@ -59,16 +59,16 @@ class Enclosure:
 
     @property
     def clear(self) -> float:
-        """Mean steepness of phi at the points, from 0 to about 1: low for thin sheets, below CLEAR for open ones."""
+        """Mean absolute slope of phi at the points, 0 to about 1: low for thin sheets, below CLEAR for open ones."""
         return float(np.abs(self.along).mean())
 
     def at(self, points: Floats) -> Floats:
-        """Places (n, 3) on the grid, in nodes."""
+        """Grid coordinates (n, 3) of points, in cells."""
         return (points - self.origin) / self.cell
 
 
 def enclosure(points: Floats, reach: float) -> Enclosure:
-    """What a cloud (n, 3) encloses, by that one of REACHES, in parts of ``reach``, which suits it best."""
+    """The solid that a cloud (n, 3) encloses, for the best of REACHES, which are fractions of ``reach``."""
     normals = estimate_normals(torch.from_numpy(points)[None], min(NEIGHBORS, len(points)))[0].numpy()
     return max((_enclosed(points, normals, part * reach) for part in REACHES), key=lambda found: found.clear)
 

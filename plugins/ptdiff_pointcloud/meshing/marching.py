@@ -1,7 +1,7 @@
-"""Marching cubes (Lorensen & Cline 1987; scikit-image) on the grid of what a cloud encloses.
+"""Marching cubes (Lorensen & Cline 1987; scikit-image) on the grid of the solid that a cloud encloses.
 
-The points lie one reach inside the border of the solid, so their surface is where phi has the value that it has at the
-points nearby.  There it is closed whatever the cloud, since phi is positive at the edges of the grid.
+The points lie one reach inside the boundary of the solid, so the surface is taken where phi equals its value at the
+nearby points.  It is closed for every cloud, since phi is positive at the edges of the grid.
 """
 
 from __future__ import annotations
@@ -13,22 +13,21 @@ import numpy as np
 from ptdiff_pointcloud.meshing.enclosure import NODES, Floats, enclosure, reach_of
 
 NEARBY = 8
-"""Points over which phi is averaged: it evens out noise."""
+"""The number of points over which phi is averaged, to even out noise."""
 _THICK = 0.8
-"""Clearness from which a shape is thick: inside its thinnest part there are nodes deeper than its points."""
+"""The ``clear`` above which a shape is thick: even its thinnest part has nodes deeper than its points."""
 _SHARES = (1.0, 0.9, 0.75, 0.5)
-"""Of the depth of the points: the first at which no part of the shape falls to pieces, as thin ones do at the first."""
+"""Fractions of the points' depth, tried in turn until no part breaks into pieces, as thin parts do at 1."""
 _KEPT = 0.995
-"""Share of the points that must have the surface within their reach; the others may be noise."""
+"""The share of points that must lie within one reach of the surface; the others may be noise."""
 _LEAST = 0.05
-"""How near to a node the surface may pass, in cells."""
+"""The least distance of the surface from a node, in cells."""
 
 
 def marching_cubes(points: Floats) -> tuple[Any, Any]:
     """Vertices and faces of the closed surface of a cloud (n, 3) whose largest extent is 1.
 
-    Parts that lie closer than two reaches grow together, and what is thinner than a cell of the grid (1/64) comes out
-    thicker.
+    Parts closer than two reaches merge, and parts thinner than a cell of the grid (1/64) come out thicker.
     """
     from scipy.ndimage import map_coordinates
     from scipy.spatial import KDTree
@@ -44,7 +43,7 @@ def marching_cubes(points: Floats) -> tuple[Any, Any]:
     for share in _SHARES if found.clear > _THICK else _SHARES[1:]:
         field = found.phi - share * np.median(level)
         field[tuple(inside.T)] = found.phi[tuple(inside.T)] - share * level
-        # a node on the surface would make triangles so small that a file takes their corners for one
+        # a node on the surface would make triangles so small that their corners coincide in a file
         field = np.where(np.abs(field) < _LEAST, np.copysign(_LEAST, field), field)
         if (field < 0).any():
             at, faces, *_ = measure.marching_cubes(field, 0.0)

@@ -1,11 +1,11 @@
-"""Ways from a cloud to its surface; the first two are Open3D's.
+"""Methods that make a surface from a cloud; the first two are Open3D's.
 
 poisson         the solid whose indicator has the normals for its gradient (Kazhdan & Hoppe 2013): closed, in a larger
                 box where it runs out of the first, as a sheet of some thickness where it runs out of all
 ball-pivoting   what a rolling ball touches (Bernardini et al. 1999): passes through points, seldom closed
 alpha           what a ball of radius alpha does not get to from outside, through the triangles of the points
                 (Edelsbrunner & Mücke 1994): closed
-marching-cubes  the border of what the points enclose, on a grid (Lorensen & Cline 1987): closed
+marching-cubes  the boundary of the solid that the points enclose, on a grid (Lorensen & Cline 1987): closed
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ METHODS = {
 
 
 def methods() -> dict[str, str]:
-    """METHODS with the default of this machine first, which is marching cubes where Open3D cannot be imported.
+    """METHODS with the default of this machine first: marching cubes if Open3D cannot be imported.
 
-    Open3D takes a second to import; what it needs is looked at instead.
+    Importing Open3D takes a second, so only the libraries that it needs are checked.
     """
     if find_spec("open3d") is None:
         why = "Open3D is not installed"
@@ -63,7 +63,7 @@ def mesh(points: npt.ArrayLike, method: str | None = None) -> Surface:
     """The surface of a cloud (n, 3) by one of METHODS, by default the first of :func:`methods`.
 
     Raises ValueError for a cloud that has none (fewer than 16 points, no extent, not finite), and Unsupported for
-    Open3D's ways where it cannot be imported.
+    Open3D's methods if it cannot be imported.
     """
     name = method or next(iter(methods()))
     if name not in METHODS:
@@ -94,7 +94,7 @@ def _open3d() -> Any:
         import open3d
     except (ImportError, OSError) as error:
         raise Unsupported(
-            f"{libraries.why_no_open3d(error)}; or take --method marching-cubes or alpha, which do without"
+            f"{libraries.why_no_open3d(error)}; or use --method marching-cubes or alpha, which need no Open3D"
         ) from error
     return open3d
 

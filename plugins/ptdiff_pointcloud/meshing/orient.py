@@ -1,8 +1,8 @@
-"""Normals that point out of what the cloud encloses.
+"""Normals that point out of the solid that a cloud encloses.
 
-grad phi (:mod:`~ptdiff_pointcloud.meshing.enclosure`) at a point tells the outer side of its surface, also where sheets
-lie close together and a spanning tree (ptdiff_pointcloud.ops.normals) jumps between them.  Where phi is flat, the sides
-are those of the tree.
+The gradient of phi (:mod:`~ptdiff_pointcloud.meshing.enclosure`) at a point shows the outer side of its surface, even
+if sheets lie close together and a spanning tree (ptdiff_pointcloud.ops.normals) jumps between them.  If phi is flat,
+the orientation is that of the tree.
 """
 
 from __future__ import annotations
