@@ -1,4 +1,4 @@
-"""``ptdiff bench train``: how fast the default recipes train on this machine, and where the time goes."""
+"""``ptdiff bench train``: the training speed of the default recipes on this machine, and where the time goes."""
 
 from __future__ import annotations
 
@@ -18,22 +18,24 @@ MODALITIES = ("pointcloud", "images", "points2d")
 
 def train(
     modality: Annotated[
-        list[str] | None, typer.Option("-m", "--modality", help="Kind of data; several; default those of ptdiff.")
+        list[str] | None, typer.Option("-m", "--modality", help="Kind of data, repeatable; default: those of ptdiff.")
     ] = None,
-    seconds: Annotated[float, typer.Option(min=0.05, help="Seconds of each measurement.")] = 4.0,
+    seconds: Annotated[float, typer.Option(min=0.05, help="Length of each measurement.")] = 4.0,
     threads: Annotated[
-        list[int] | None, typer.Option(min=1, help="CPU threads; several; default 1 and all cores.")
+        list[int] | None, typer.Option(min=1, help="CPU threads, repeatable; default: 1 and all cores.")
     ] = None,
     device: Device = "auto",
-    profile: Annotated[bool, typer.Option("--profile", help="Where a step's time goes, by operation.")] = False,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Show where a step's time goes, by kind of operation.")
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="Write the figures to this JSON file.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Time training by default recipes beside a bare loop, in both precisions, on one thread and on all cores."""
+    """Time the default recipes beside a bare training loop, in both precisions, on one thread and on all cores."""
     import os
     from json import dumps
 
-    # torch's profiler says on the terminal when it starts, which is no error
+    # torch's profiler announces its start on stderr, which is not an error
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")
 
     from ptdiff.checkpoint import write_atomic
@@ -56,14 +58,16 @@ def train(
         show_json(result)
         return
     show_table(
-        ["kind", "numbers", "threads", "shards", "steps/s", "samples/s", "peak", "x bare"],
+        ["kind", "precision", "threads", "shards", "steps/s", "samples/s", "peak", "x bare"],
         [_row(name, speed) for name, speeds in found.items() for speed in speeds],
     )
     flops = ", ".join(f"{name} {subject.gflop:.3g}" for name, subject in subjects.items())
     say(f"GFLOP a step, forward and backward: {flops}")
-    say(f"goals: {PEAK_GOAL:.0%} of peak for pointcloud in float32; at most {OVERHEAD_GOAL} x the bare loop")
+    say(
+        f"goals: {PEAK_GOAL:.0%} of peak for pointcloud in float32; at most {OVERHEAD_GOAL} x the time of the bare loop"
+    )
     if any(speed.seconds is None for speeds in found.values() for speed in speeds):
-        say("*: too slow to be repeated; one step of the bare loop, real training was not timed")
+        say("*: too slow to be repeated: one step of the bare loop; real training was not timed")
     for name, shares in profiles.items():
         show_table([f"{name}, float32, one thread", "share"], [[kind, f"{part:.1%}"] for kind, part in shares.items()])
 

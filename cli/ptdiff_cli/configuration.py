@@ -23,8 +23,8 @@ def resolve(
 ) -> tuple[Config, Modality]:
     """The complete configuration and its modality; see ptdiff.config for the precedence.
 
-    files: paths of YAML files, or names of recipes.  source: a run whose weights the new one begins with, and whose
-    configuration stands in the place of the modality's recipe (ptdiff.start).
+    files: paths of YAML files, or names of recipes.  source: a run whose weights the new one starts from, and whose
+    configuration replaces the modality's recipe (ptdiff.start).
     """
     from ptdiff import registry
     from ptdiff.config import defaults, merged, validate

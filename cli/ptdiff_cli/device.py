@@ -1,4 +1,4 @@
-"""The option ``--device``, the same of every command that computes."""
+"""The option ``--device``, which every command that computes shares."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import typer
 
 
 def _there(name: str) -> str:
-    """The name as it was given; ValueError for a device that this machine lacks, before a command does any work."""
+    """Return the name unchanged; raise ValueError if this machine lacks the device, before a command does any work."""
     if name != "auto":
         from ptdiff import host
 
@@ -18,6 +18,6 @@ def _there(name: str) -> str:
 
 Device = Annotated[
     str,
-    typer.Option(help="auto (a GPU, if there is one), cpu, cuda, cuda:1 or mps.", metavar="NAME", callback=_there),
+    typer.Option(help="auto (a GPU if there is one), cpu, cuda, cuda:1 or mps.", metavar="NAME", callback=_there),
 ]
-"""The name of a device; :func:`ptdiff.host.device` says which it is."""
+"""The name of a device, for :func:`ptdiff.host.device`."""

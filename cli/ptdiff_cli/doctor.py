@@ -18,9 +18,9 @@ from ptdiff_cli.terminal import Failure, show_json
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked at: state is ok, missing (something works less well) or broken (something needed fails).
+    """One thing that was checked; state is ok, missing (something works less well) or broken (something needed fails).
 
-    facts: what the detail says, and more, in plain values.
+    facts: the content of the detail, and more, as plain values.
     """
 
     what: str
@@ -33,7 +33,7 @@ def doctor(
     device: Device = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Look at the machine: libraries, rendering, plugins, and how fast it computes: about 15 seconds."""
+    """Check libraries, rendering and plugins, and measure how fast the machine trains: about 15 seconds."""
     findings = []
     for finding in _looked_at(device):
         findings.append(finding)
@@ -85,7 +85,7 @@ def _packages() -> list[Finding]:
 
 
 def _open3d() -> Finding:
-    """Imported in a process of its own: a graphics library may take its process with it."""
+    """Imported in a separate process, since a graphics library may crash it."""
     done = _try("import open3d; print(open3d.__version__)")
     if done.returncode == 0:
         return Finding("open3d", "ok", _last(done))

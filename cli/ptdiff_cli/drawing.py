@@ -161,7 +161,7 @@ def draw_samples(
     told: Condition = {} if labels is None else {"label": labels[: len(some)].to(where)}
     way = quickest(network, plan, some, shape, told, (plan.cost(network) or plan.steps) * math.ceil(count / size))
     if plan.precision == "auto":
-        say(f"the network works in {WORDS[way.precision]}, which is quicker here")
+        say(f"the network works in {WORDS[way.precision]}, which is faster here")
     plan = replace(plan, precision=way.precision)
     model = Counted(network)
     against = None if weak is None else Counted(weak.denoiser(say).to(where))

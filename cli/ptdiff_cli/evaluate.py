@@ -22,7 +22,7 @@ MOST = 500
 """So many reference samples at most, unless -n or another protocol than the modality's own says otherwise."""
 
 FEW = 300
-"""With fewer samples figures look better than they are."""
+"""Figures of fewer samples look better than they are."""
 
 TRAINING = 1000
 """So many training samples, of which copies are looked for."""
@@ -49,7 +49,7 @@ def evaluate(
         str | None, typer.Option(help="raw, ema, ema-1, best, or a relative width: an average after the fact.")
     ] = None,
     precision: Annotated[
-        Literal["auto", "32", "bf16"] | None, typer.Option(help="Arithmetic of the network; auto: the quicker here.")
+        Literal["auto", "32", "bf16"] | None, typer.Option(help="Precision of the network; auto: the faster one here.")
     ] = None,
     points: Annotated[int | None, typer.Option(help="Points of each cloud, generated and reference.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the samples and of the intervals.")] = 0,
@@ -186,10 +186,12 @@ def evaluate(
 
 
 def few(n: int) -> str | None:
-    """What to bear in mind of figures of so few samples; None where they are enough."""
+    """A caution about figures of few samples; None if there are enough."""
     if n >= FEW:
         return None
-    return f"n = {n}: figures of fewer than {FEW} samples look better than they are: noise hides how far the floor is"
+    return (
+        f"n = {n}: figures of fewer than {FEW} samples look better than they are, as noise hides the gap to the floor"
+    )
 
 
 def measure(

@@ -114,7 +114,7 @@ def choices(
     kind: Annotated[str | None, typer.Argument(help="One of them, with its names and options.")] = None,
     as_json: Json = False,
 ) -> None:
-    """List what can be chosen: model, recipe, solver, spacing, guidance, weighting and so on."""
+    """List what there is to choose from: model, recipe, solver, spacing, guidance, weighting and so on."""
     from ptdiff.models import models
     from ptdiff.names import unknown
     from ptdiff.recipes import recipes
@@ -151,7 +151,7 @@ def _models(as_json: bool) -> None:
         show_json([{"name": m.name, "modality": m.modality, "path": str(m.path), "card": m.card} for m in found])
         return
     rows = [[m.name, m.modality, m.card.get("headline", "–"), m.summary] for m in found]
-    show_table(["model (as a run)", "modality", "figure", "what it is"], rows)
+    show_table(["model", "modality", "figure", "what it is"], rows)
 
 
 def _recipes(as_json: bool) -> None:

@@ -1,4 +1,4 @@
-"""The part of ``ptdiff doctor`` that is measured: the machine, what others leave of it, and how fast training is."""
+"""The measured part of ``ptdiff doctor``: the machine, how busy it is, and how fast it trains."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ DEFAULTS: Mapping[str, Mapping[str, object]] = {
     "images": {},
     "pointcloud": {"shapes_per_class": 8},
 }
-"""The modalities that ship, with as little data as fills a batch: a step takes as long."""
+"""The modalities that ship, with just enough data to fill a batch, which does not change the time of a step."""
 
 DEMO, REST = 8, 3
-"""Minutes of training in ``make demo``, and about those of everything else in it."""
+"""Minutes of training in ``make demo``, and roughly of everything else in it."""
 
 
 def machine(name: str) -> Iterator[Finding]:
-    """The findings, each as soon as it is known."""
+    """Yield the findings, each as soon as it is known."""
     where, facts = host.device(name), host.facts()
     text = f"{facts['processor']}, {facts['instruction_set']}, {facts['cores']} cores"
     memory = "" if facts["memory_gib"] is None else f", {facts['memory_gib']} GiB free"
@@ -45,23 +45,27 @@ def machine(name: str) -> Iterator[Finding]:
 
 
 def _busy() -> Finding:
-    """What one thread, and a thread a core, get at this moment."""
+    """The processor time that one thread, and one thread for each core, get at this moment."""
     cores, threads = host.cores(), torch.get_num_threads()
     one, all_ = had(1), had(cores)
     facts = {"threads": threads, "cores": cores, "one": round(one, 2), "all": round(all_, 2), "load": host.busy()}
-    detail = f"{threads} threads of torch; one gets {one:.0%} of a core, {cores} get {all_:.1f} cores"
+    detail = (
+        f"torch uses {threads} thread{'s' * (threads > 1)}; one gets {one:.0%} of a core, {cores} get {all_:.1f} cores"
+    )
     if all_ < 0.8 * cores:
-        return Finding("threads", "missing", f"{detail}: other programs are busy, and training is slower", facts)
+        return Finding("threads", "missing", f"{detail}: other programs are busy, which slows training", facts)
     return Finding("threads", "ok", detail, facts)
 
 
 def _precision(where: torch.device) -> Finding:
-    """Float32 against bfloat16 in products of matrices; what is quicker in training the trials below decide."""
+    """Float32 against bfloat16 in matrix products; the trials below decide which is faster in training."""
     kinds = {"float32": torch.float32, "bfloat16": torch.bfloat16}
     peaks = {name: host.gemm_peak(kind, where, 0.2) for name, kind in kinds.items()}
     ratio = peaks["bfloat16"] / peaks["float32"]
     words = f"{ratio:.2g}x the speed of" if ratio > 1 else f"{1 / ratio:.2g}x slower than"
-    detail = f"bfloat16 is {words} float32: {peaks['float32']:.3g} GFLOP/s in float32, {peaks['bfloat16']:.3g} in it"
+    detail = (
+        f"bfloat16 is {words} float32: {peaks['float32']:.3g} GFLOP/s in float32, {peaks['bfloat16']:.3g} in bfloat16"
+    )
     facts = {"ratio": round(ratio, 3), "gemm_gflops": {name: round(peak, 1) for name, peak in peaks.items()}}
     return Finding("precision", "ok", detail, facts)
 
@@ -88,7 +92,7 @@ def _demo(rate: float) -> Finding:
 
 
 def tried(name: str, where: torch.device) -> Settled:
-    """A modality's default recipe, settled by the trial that training begins with."""
+    """A modality's default recipe, settled by the trial that precedes training."""
     from ptdiff import registry
     from ptdiff.config import defaults, merged, validate
     from ptdiff.training.trial import settle

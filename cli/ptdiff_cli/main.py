@@ -38,11 +38,11 @@ COMMANDS = {
     "bench": "bench.bench",
     "doctor": "doctor",
 }
-"""Command to module, and to what it is called there where that is not the module's own name."""
+"""Each command's module, followed by the name in it unless that is the module's own."""
 
 
 def app(command: str | None = None) -> typer.Typer:
-    """The command line; with one ``command`` alone where that is known beforehand, for all of them start slowly."""
+    """The command line; with only one ``command`` if that is known beforehand, since importing all of them is slow."""
     made = typer.Typer(
         name="ptdiff",
         help="Diffusion models on 3-D point clouds and every other kind of data.",
@@ -82,7 +82,7 @@ def main() -> None:
     """Run the command line."""
     from ptdiff.host import keep_freed_memory
 
-    # torch makes a million objects that stay: to look through them again and again takes a tenth of its import
+    # torch makes a million objects that stay: scanning them again and again takes a tenth of its import
     gc.set_threshold(100_000, 50, 100)
     keep_freed_memory()
     debug = "--debug" in sys.argv

@@ -23,9 +23,7 @@ def mesh(
     format_: Annotated[str, typer.Option("--format", help="glb, obj, stl or ply.")] = "glb",
     method: Annotated[
         str | None,
-        typer.Option(
-            help="poisson (default), ball-pivoting, alpha or marching-cubes (default where there is no Open3D)."
-        ),
+        typer.Option(help="poisson (default), ball-pivoting, alpha or marching-cubes (default without Open3D)."),
     ] = None,
     count: Annotated[
         int | None, typer.Option("-n", "--count", min=1, help="At most so many; of a run, default 4.")

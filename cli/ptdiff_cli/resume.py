@@ -49,7 +49,7 @@ def resume(
     hardware = make_hardware(device, devices, nodes, strategy, found.config.training.batch)
     given = {key: value for key, value in {"threads": threads, "compile": compile_}.items() if value is not None}
     if given:
-        # for this time only: what the run began with stays in its config.yaml
+        # for this time only: config.yaml keeps what the run began with
         plan = found.config.training.model_copy(update=given)
         found = replace(found, config=found.config.model_copy(update={"training": plan}))
     kind = found.modality()

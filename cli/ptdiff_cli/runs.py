@@ -50,7 +50,7 @@ def compare(
     as_json: Json = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print comma-separated values.")] = False,
     scores: Annotated[
-        bool, typer.Option("--scores", help="The main score of 'ptdiff eval' alone, with interval and floor.")
+        bool, typer.Option("--scores", help="Only the main score of 'ptdiff eval', with interval and floor.")
     ] = False,
 ) -> None:
     """Compare runs: the settings that differ, how far each came, losses, and figures of 'ptdiff eval'."""
@@ -83,7 +83,7 @@ def compare(
 
 
 def _write_scores(found: Sequence[Summary]) -> None:
-    """A line a run: how it was measured, its first score with the interval, and the floor of that measurement."""
+    """One line for each run: its main score with interval, and the floor of that measurement."""
     from ptdiff.comparison import names
     from ptdiff.measured import main_score
 

@@ -24,14 +24,12 @@ def sample(
     spacing: Annotated[str | None, typer.Option(help="Time grid: see 'ptdiff list spacing'; or a .yaml.")] = None,
     label: Annotated[str | None, typer.Option(help="A class by name or number, or none; default all in turn.")] = None,
     guidance: Annotated[float | None, typer.Option(min=0, help="Classifier-free guidance; 1 is none.")] = None,
-    weak: Annotated[
-        Path | None, typer.Option(help="A weaker run or model to be guided away from: autoguidance.")
-    ] = None,
+    weak: Annotated[Path | None, typer.Option(help="A weaker run or model to guide away from: autoguidance.")] = None,
     weights: Annotated[
         str | None, typer.Option(help="raw, ema, ema-1, best, or a relative width: an average after the fact.")
     ] = None,
     precision: Annotated[
-        Literal["auto", "32", "bf16"] | None, typer.Option(help="Arithmetic of the network; auto: the quicker here.")
+        Literal["auto", "32", "bf16"] | None, typer.Option(help="Precision of the network; auto: the faster one here.")
     ] = None,
     points: Annotated[int | None, typer.Option(help="Points of each cloud; any number.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Sample i depends on (seed, i) alone.")] = 0,
@@ -59,7 +57,7 @@ def sample(
 
     found = Run.open(run, say)
     kind = format_ or (out.suffix[1:] if out is not None and out.suffix else "npz")
-    # what writes the others is imported for them alone
+    # what writes other formats is imported only for them
     single, tables = ({}, {}) if kind == "npz" else (found.modality().formats(), found.modality().tables())
     if kind not in (formats := {"npz", *single, *tables}):
         raise unknown("format", kind, sorted(formats))

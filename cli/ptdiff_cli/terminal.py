@@ -116,7 +116,7 @@ def bad_data(what: str) -> Iterator[None]:
 
 @contextmanager
 def doing(what: str) -> Iterator[None]:
-    """Says what is under way: on a terminal as long as it takes, else in a line."""
+    """Show what is under way: on a terminal for as long as it takes, otherwise in one line."""
     shown = console()
     if shown.is_terminal:
         with shown.status(what + " …"):

@@ -27,10 +27,10 @@ Nodes = Annotated[int, typer.Option(min=1, help="Number of machines.")]
 Strategy = Annotated[Literal["auto", "ddp"], typer.Option(help="How devices share the work.")]
 Compile = Annotated[
     bool | None,
-    typer.Option("--compile/--no-compile", help="Compile the network; default: where it pays."),
+    typer.Option("--compile/--no-compile", help="Compile the network; default: if it pays."),
 ]
 Logger = Annotated[list[str] | None, typer.Option(help="tensorboard, mlflow, wandb or aim, beside metrics.csv.")]
-Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads; default: as many as are quickest here.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads; default: the fastest number here.")]
 
 
 def train(
@@ -46,7 +46,7 @@ def train(
     ] = None,
     from_: Annotated[
         str | None,
-        typer.Option("--from", help="Fine-tune: begin with the weights of this run or model ('ptdiff list model')."),
+        typer.Option("--from", help="Fine-tune: start from the weights of this run or model ('ptdiff list model')."),
     ] = None,
     option: Annotated[list[str] | None, typer.Option("-o", "--option", help="Modality option, key=value.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="Any configuration key, section.key=value.")] = None,
@@ -60,7 +60,7 @@ def train(
     process: Annotated[str | None, typer.Option(help="Process to train under: see 'ptdiff processes'.")] = None,
     prediction: Annotated[str | None, typer.Option(help="velocity, flow, x0 or eps.")] = None,
     precision: Annotated[
-        Literal["auto", "32", "bf16"] | None, typer.Option(help="Arithmetic of the network; auto: the quicker here.")
+        Literal["auto", "32", "bf16"] | None, typer.Option(help="Precision of the network; auto: the faster one here.")
     ] = None,
     devices: Devices = 1,
     nodes: Nodes = 1,
@@ -113,7 +113,7 @@ def train(
 def check_trainable(
     config: Config, kind: Modality, data: Data, loggers: list[str], source: Run | None = None
 ) -> Start | None:
-    """Refuse what can be refused before a folder exists; the weights to begin with, where they are those of a run."""
+    """Refuse what can be refused before a folder exists; return the initial weights if they come from a run."""
     from ptdiff.denoiser import NetworkDenoiser
     from ptdiff.start import begun
     from ptdiff.training.loggers import check_loggers
@@ -152,7 +152,7 @@ def begin(
     first = process_rank() == 0
     run = Run(path, config, data)
     if first:
-        # on further ranks, fit waits for what the first one settles
+        # on other ranks, fit waits for the first one's choice
         run = Run.create(path, config, data, start)
         chosen = paced(config, kind, data, host.device(hardware.device), hardware.devices)
         for line in chosen.lines:

@@ -10,13 +10,13 @@ from ptdiff.training.observer import Observer
 from ptdiff_cli.terminal import console
 
 SECONDS = 0.25
-"""Between two looks at the bar."""
+"""Seconds between two updates of the bar."""
 
 
 class Watch(Observer):
-    """A bar with what is being done, steps, loss, rate, remaining and elapsed time.
+    """A progress bar with current activity, steps, loss, rate, remaining and elapsed time.
 
-    Without a terminal: a line before the first step and after it, at 10 seconds, then every half minute.
+    Without a terminal: a line before and after the first step, one at 10 seconds, then one every half minute.
     """
 
     def __init__(self) -> None:
