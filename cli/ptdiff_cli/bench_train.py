@@ -20,7 +20,7 @@ def train(
     modality: Annotated[
         list[str] | None, typer.Option("-m", "--modality", help="Kind of data, repeatable; default: those of ptdiff.")
     ] = None,
-    seconds: Annotated[float, typer.Option(min=0.05, help="Length of each measurement.")] = 4.0,
+    seconds: Annotated[float, typer.Option(min=0.05, help="Length of each measurement, in seconds.")] = 4.0,
     threads: Annotated[
         list[int] | None, typer.Option(min=1, help="CPU threads, repeatable; default: 1 and all cores.")
     ] = None,

@@ -23,7 +23,7 @@ _FAR = 4.0
 
 
 def complete(
-    run: Annotated[Path, typer.Argument(help="Run folder, or a model by its name.")],
+    run: Annotated[Path, typer.Argument(help="Run folder, or the name of a model.")],
     file: Annotated[Path, typer.Argument(help="The part: .npz (its first sample), or a file such as .ply.")],
     count: Annotated[int, typer.Option("-n", "--count", min=1, help="How many completions.")] = 4,
     points: Annotated[int | None, typer.Option(help="Points of each completion, the given ones included.")] = None,

@@ -12,7 +12,7 @@ from ptdiff_cli.terminal import say
 
 
 def edit(
-    run: Annotated[Path, typer.Argument(help="Run folder, or a model by its name.")],
+    run: Annotated[Path, typer.Argument(help="Run folder, or the name of a model.")],
     file: Annotated[Path, typer.Argument(help="Samples: .npz, or a file of the run's kind of data.")],
     strength: Annotated[
         float, typer.Option(min=0, max=1, help="0 leaves all as it is, 1 draws anew: share of the noise angle.")

@@ -29,7 +29,7 @@ TRAINING = 1000
 
 
 def evaluate(
-    run: Annotated[Path, typer.Argument(help="Run folder, or a model by its name.")],
+    run: Annotated[Path, typer.Argument(help="Run folder, or the name of a model.")],
     reference: Annotated[
         str | None, typer.Option(help="Other data, given as for --data; default the run's own.")
     ] = None,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def interpolate(
-    run: Annotated[Path, typer.Argument(help="Run folder, or a model by its name.")],
+    run: Annotated[Path, typer.Argument(help="Run folder, or the name of a model.")],
     files: Annotated[list[Path] | None, typer.Argument(help="Two files: the first sample of each is an end.")] = None,
     from_: Annotated[int, typer.Option("--from", min=0, help="Without files: the sample of this number …")] = 0,
     to: Annotated[int, typer.Option(min=0, help="… and that one, as 'ptdiff sample' numbers them.")] = 1,

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def likelihood(
-    run: Annotated[Path, typer.Argument(help="Run folder, or a model by its name.")],
+    run: Annotated[Path, typer.Argument(help="Run folder, or the name of a model.")],
     count: Annotated[int, typer.Option("-n", "--count", min=2, help="How many samples, at most the whole split.")] = 64,
     split: Annotated[str, typer.Option(help="val or train.")] = "val",
     probes: Annotated[int | None, typer.Option(min=2, help="Random probes of the divergence, default 8.")] = None,

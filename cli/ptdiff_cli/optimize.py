@@ -12,7 +12,7 @@ from ptdiff_cli.terminal import say, show_table
 
 
 def optimize(
-    run: Annotated[Path, typer.Argument(help="Run folder, or a model by its name.")],
+    run: Annotated[Path, typer.Argument(help="Run folder, or the name of a model.")],
     steps: Annotated[int, typer.Option(min=2, help="Steps of the solver, few: 4 to 12.")] = 8,
     solver: Annotated[str | None, typer.Option(help="Solver, of those that add no noise.")] = None,
     process: Annotated[str | None, typer.Option(help="Process to sample under.")] = None,

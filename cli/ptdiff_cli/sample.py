@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def sample(
-    run: Annotated[Path, typer.Argument(help="Run folder, or a model by its name.")],
+    run: Annotated[Path, typer.Argument(help="Run folder, or the name of a model.")],
     count: Annotated[int, typer.Option("-n", "--count", min=1, help="How many.")] = 16,
     solver: Annotated[str | None, typer.Option(help="Solver: see 'ptdiff solvers'.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Steps of the solver.")] = None,

@@ -94,7 +94,7 @@ def _open3d() -> Any:
         import open3d
     except (ImportError, OSError) as error:
         raise Unsupported(
-            f"{libraries.why_no_open3d(error)}; or use --method marching-cubes or alpha, which need no Open3D"
+            f"{libraries.why_no_open3d(error)}; or take --method marching-cubes or alpha, which need no Open3D"
         ) from error
     return open3d
 
