@@ -74,7 +74,7 @@ def double(x: Tensor) -> Tensor:
 
 
 def mps() -> bool:
-    """Whether Apple's GPU can be used."""
+    """True if Apple's GPU can be used."""
     import torch
 
     return bool(torch.backends.mps.is_available())

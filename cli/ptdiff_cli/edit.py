@@ -17,7 +17,7 @@ def edit(
     strength: Annotated[
         float, typer.Option(min=0, max=1, help="0 leaves all as it is, 1 draws anew: share of the noise angle.")
     ] = 0.5,
-    count: Annotated[int | None, typer.Option("-n", "--count", min=1, help="At most so many samples.")] = None,
+    count: Annotated[int | None, typer.Option("-n", "--count", min=1, help="Number of samples, at most.")] = None,
     variants: Annotated[int, typer.Option(min=1, help="So many of each sample.")] = 1,
     label: Annotated[
         str | None, typer.Option(help="Another class by name or number, or none; default its own.")

@@ -154,7 +154,7 @@ def model_of(run: Run, plan: Plan, weights: str | None, where: torch.device) -> 
 def in_batches(
     count: int, shape: tuple[int, ...], batch: int | None, where: torch.device, make: Callable[[Tensor], Tensor]
 ) -> Tensor:
-    """What ``make`` makes, on a device, of the ids 0 … count - 1, some at a time; on the CPU."""
+    """The results of ``make`` on a device for the ids 0 … count - 1, a batch at a time; returned on the CPU."""
     import math
 
     import torch

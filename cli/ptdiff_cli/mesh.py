@@ -26,7 +26,7 @@ def mesh(
         typer.Option(help="poisson (default), ball-pivoting, alpha or marching-cubes (default without Open3D)."),
     ] = None,
     count: Annotated[
-        int | None, typer.Option("-n", "--count", min=1, help="At most so many; of a run, default 4.")
+        int | None, typer.Option("-n", "--count", min=1, help="Number of samples, at most; of a run, default 4.")
     ] = None,
     points: Annotated[
         int | None, typer.Option(help="Of a run: points of each cloud, from which surfaces are made.")

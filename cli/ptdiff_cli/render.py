@@ -29,7 +29,8 @@ def render(
     turntable: Annotated[bool, typer.Option("--turntable", help="Turn the samples once around.")] = False,
     show: Annotated[bool, typer.Option("--show", help="Open a window.")] = False,
     count: Annotated[
-        int | None, typer.Option("-n", "--count", min=1, help="At most so many samples; default what fills a picture.")
+        int | None,
+        typer.Option("-n", "--count", min=1, help="Number of samples, at most; default what fills a picture."),
     ] = None,
     color: Annotated[
         str | None, typer.Option(help="Of points: position, normal, label or rgb; default their own, or position.")

@@ -42,7 +42,7 @@ def train(
     ] = None,
     config: Annotated[
         list[str] | None,
-        typer.Option("-c", "--config", help="YAML file or name of a recipe; several are laid over each other."),
+        typer.Option("-c", "--config", help="YAML file or name of a recipe; later ones override earlier ones."),
     ] = None,
     from_: Annotated[
         str | None,
@@ -51,7 +51,7 @@ def train(
     option: Annotated[list[str] | None, typer.Option("-o", "--option", help="Modality option, key=value.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="Any configuration key, section.key=value.")] = None,
     sweep: Annotated[
-        Path | None, typer.Option(help="YAML file of settings that vary: trains a set of runs, or goes on with it.")
+        Path | None, typer.Option(help="YAML file of settings that vary: trains a set of runs, or resumes it.")
     ] = None,
     steps: Annotated[int | None, typer.Option(help="Optimiser steps.")] = None,
     minutes: Annotated[float | None, typer.Option(help="Train for this long instead.")] = None,
@@ -94,7 +94,7 @@ def train(
         if devices * nodes > 1:
             raise ValueError("--sweep trains one run after the other, each on one device")
         if source is not None:
-            raise ValueError("--sweep trains from the beginning: leave out --from")
+            raise ValueError("--sweep trains every run from scratch: leave out --from")
         trials = partial(run_sweep, sweep, out, lambda settings: resolve_with(merged(over, settings)))
         trials(device, logger or [], dry_run)
         return
@@ -171,7 +171,7 @@ def run_path(out: Path | None, name: str) -> Path:
 
 
 def make_hardware(device: str, devices: int, nodes: int, strategy: str, batch: int) -> Hardware:
-    """Where training runs; ValueError for more devices than there are, or than samples in a batch."""
+    """The hardware for training; ValueError for more devices than there are, or than samples in a batch."""
     from ptdiff import host
     from ptdiff.training.fit import Hardware
 

@@ -30,7 +30,7 @@ def is_open(config: Config) -> bool:
 
 
 def comes_of(done: Config, asked: Config) -> bool:
-    """Whether ``done`` is what becomes of ``asked`` on some machine: alike but for what ``asked`` leaves to it.
+    """True if ``done`` is ``asked`` as settled on some machine: equal except for what ``asked`` leaves to the machine.
 
     A run by the clock may also have a shorter warm-up (ptdiff.training.pace).
     """

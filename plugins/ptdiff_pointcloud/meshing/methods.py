@@ -139,7 +139,7 @@ def _sheet(open3d: Any, cloud: Any) -> Any:
 
 
 def _closed(faces: npt.NDArray[np.int32]) -> bool:
-    """Whether every edge has an even number of faces."""
+    """True if every edge has an even number of faces."""
     edges = np.sort(np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]), axis=1)
     return not (np.unique(edges, axis=0, return_counts=True)[1] % 2).any()
 

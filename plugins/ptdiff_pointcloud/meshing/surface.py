@@ -25,7 +25,7 @@ class Surface:
 
     @property
     def watertight(self) -> bool:
-        """Whether every edge joins two faces, by trimesh."""
+        """True if every edge joins two faces, according to trimesh."""
         return bool(self.triangles.is_watertight)
 
     @property
@@ -35,7 +35,7 @@ class Surface:
 
     @property
     def faces(self) -> int:
-        """How many triangles."""
+        """The number of triangles."""
         return len(self.triangles.faces)
 
     def save(self, path: Path) -> None:
