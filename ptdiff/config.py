@@ -106,7 +106,7 @@ class Sampling(_Section):
     guidance: GuidanceChoice = Field({"name": "cfg", "scale": 1.0}, description="scale 1 is no guidance")
     threshold: Choice | None = Field(None, description="limits of the data, in world units")
     precision: Literal["auto", "32", "bf16"] = Field(
-        "32", description="of the network; auto: whichever is quicker here, which changes the last digits"
+        "32", description="of the network; auto: the faster one here, in sample and eval; it changes the last digits"
     )
     noise: Literal["path", "independent"] = Field(
         "path", description="noise of stochastic solvers: one Brownian path for any steps, or new numbers each"

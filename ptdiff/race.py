@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from statistics import median_low
 from typing import Literal
 
 Precision = Literal["32", "bf16"]
@@ -15,6 +16,10 @@ WORDS: dict[Precision, str] = {"32": "float32", "bf16": "bfloat16"}
 
 ROUNDS = 12
 """The most measurements of each way."""
+HOPELESS = 4.0
+"""A way that first takes this many times longer than another is not measured again."""
+SURE, BEHIND = 4, 1.15
+"""After this many measurements a way that is slower than the best by this factor leaves the race."""
 CLOSE = 1.03
 """Of all ways within this factor of the fastest, the plainest wins: float32, few threads."""
 
@@ -36,7 +41,7 @@ class Way:
 def race(
     ways: Sequence[Way], measure: Callable[[Way], float], until: float, now: Callable[[], float] = time.perf_counter
 ) -> dict[Way, float]:
-    """Mean seconds of each way; ways that are clearly slower drop out early.
+    """Typical seconds of each way; ways that are clearly slower drop out early.
 
     measure: way -> seconds of one step.   until: the time on the clock ``now`` at which to stop.
     """
@@ -48,22 +53,24 @@ def race(
             break
     if len(ways) == 1:
         return {ways[0]: min(first[ways[0]], measure(ways[0]))}
-    alive = [way for way in first if first[way] <= 4 * min(first.values())]
+    alive = [way for way in first if first[way] <= HOPELESS * min(first.values())]
     times: dict[Way, list[float]] = {way: [] for way in alive}
     for turn in range(ROUNDS):
         for way in alive[turn % len(alive) :] + alive[: turn % len(alive)]:
             if now() > until and turn > 0:
                 break
             times[way].append(measure(way))
-        best = min(_mean(times[way]) for way in alive)
-        alive = [way for way in alive if _mean(times[way]) <= best * (1 + 0.6 / (turn + 1))]
+        if turn + 1 >= SURE:
+            best = min(typical(times[way]) for way in alive)
+            alive = [way for way in alive if typical(times[way]) <= best * BEHIND]
         if len(alive) == 1 or now() > until:
             break
-    return {way: _mean(each) for way, each in times.items() if each}
+    return {way: typical(each) for way, each in times.items() if each}
 
 
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
+def typical(values: Sequence[float]) -> float:
+    """The lower median: a step that was interrupted now and then says nothing of the way it was computed."""
+    return median_low(values)
 
 
 def plainest(seconds: dict[Way, float]) -> Way:

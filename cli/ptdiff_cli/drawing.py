@@ -25,13 +25,15 @@ if TYPE_CHECKING:
 class Drawn:
     """Samples in world units (n, *shape), their labels (n,), -1 where there are no classes, and all states if kept.
 
-    calls: evaluations of the network for each sample, counted.
+    calls: evaluations of the network for each sample, counted.   plan, threads: how they were computed.
     """
 
     samples: npt.NDArray[np.float32]
     labels: npt.NDArray[np.int64]
     trajectory: npt.NDArray[np.float32] | None
     calls: float
+    plan: Plan
+    threads: int
 
 
 def make_plan(run: Run, over: Mapping[str, Any], settings: list[str] | None = None, seed: int = 0) -> Plan:
@@ -203,7 +205,7 @@ def draw_samples(
     spent = model.rows + (0 if against is None else against.rows)
     if known_cost is None or spent != count * known_cost:
         say(f"{spent / count:.4g} calls of the network for each sample")
-    return Drawn(samples, known, trajectory, spent / count)
+    return Drawn(samples, known, trajectory, spent / count, plan, way.threads)
 
 
 def titles(run: Run, labels: npt.NDArray[np.int64]) -> list[str]:

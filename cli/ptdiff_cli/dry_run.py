@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,32 +14,25 @@ if TYPE_CHECKING:
 
 
 def dry_run(config: Config, kind: Modality, data: Data, device: str = "auto") -> None:
-    """Build the model, take three training steps in memory, print shapes, parameters, operations, memory and time."""
+    """Build the model, time training steps in memory, print shapes, parameters, operations, memory and time."""
     import torch
 
     from ptdiff import host
     from ptdiff.denoiser import NetworkDenoiser
     from ptdiff.training.flops import operations
     from ptdiff.training.module import DiffusionModule
+    from ptdiff.training.trial import settle
 
     torch.manual_seed(config.seed)
     denoiser = NetworkDenoiser(kind.backbone(data), config.prediction)
     where = host.device(device)
     module = DiffusionModule(denoiser, data, config).to(where)
-    optimizer = module.configure_optimizers()
     module.begin()
     parameters = sum(p.numel() for p in denoiser.parameters())
     random = next(module.randomness(range(1)))
     flop = operations(lambda: torch.autograd.backward(module.losses(0, random)[0].mean()))
-    seconds = []
-    for step in range(3):
-        began = time.perf_counter()
-        losses, _ = module.losses(step, random)
-        torch.autograd.backward(losses.mean())
-        optimizer.step()
-        host.synchronize(where)
-        seconds.append(time.perf_counter() - began)
-    each = sorted(seconds)[1]
+    found = settle(config, kind, data, where)
+    config = found.config
     plan = config.training
     # weights, gradients, two moments and the averages
     state = (4 + len(module.averages)) * parameters * 4
@@ -51,19 +43,20 @@ def dry_run(config: Config, kind: Modality, data: Data, device: str = "auto") ->
     print(f"parameters       {parameters:,}")
     print(f"operations       {flop / 1e9:.2f} GFLOP a step, forward and backward")
     print(f"memory           {state / 2**20:.1f} MiB for weights, gradients, moments, averages; {_peak(where)} in all")
-    print(f"one step         {each * 1e3:.0f} ms on {_where(where)}")
+    print(f"chosen           {found.line()}")
+    each = found.seconds[found.way]
+    print(f"one step         {each * 1e3:.0f} ms on {_where(where, found.way.threads)}")
     if plan.minutes is not None:
         print(f"training         at most {plan.minutes:g} min, about {plan.minutes * 60 / each:,.0f} steps")
     if plan.steps is not None:
         print(f"training         at most {plan.steps:,} steps, about {plan.steps * each / 60:.1f} min")
 
 
-def _where(device: torch.device) -> str:
-    import torch
+def _where(device: torch.device, threads: int) -> str:
 
     from ptdiff import host
 
-    return f"{torch.get_num_threads()} threads" if device.type == "cpu" else host.name_of(device)
+    return f"{threads} thread{'s' * (threads > 1)}" if device.type == "cpu" else host.name_of(device)
 
 
 def _peak(device: torch.device) -> str:

@@ -149,7 +149,8 @@ def evaluate(
         "sets": {**_hashes(generated, sets), "memorization_training": len(seen), **measured.facts},
         "reference": {"data": str(options.get("data") if reference is None else reference), "split": split},
         "sampling": {
-            **facts(plan),
+            **facts(drawn.plan),
+            "threads": drawn.threads,
             "shape": list(shape),
             "calls": drawn.calls,
             "raw": raw,

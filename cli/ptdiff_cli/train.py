@@ -144,20 +144,11 @@ def begin(
     start: Start | None = None,
 ) -> None:
     """A new run folder, trained to its end."""
-    from ptdiff import host
     from ptdiff.run import Run, process_rank
     from ptdiff.training.loggers import make_loggers
-    from ptdiff.training.pace import paced
 
     first = process_rank() == 0
-    run = Run(path, config, data)
-    if first:
-        # on other ranks, fit waits for the first one's choice
-        run = Run.create(path, config, data, start)
-        chosen = paced(config, kind, data, host.device(hardware.device), hardware.devices)
-        for line in chosen.lines:
-            say(line)
-        run = run.settled(chosen.config, chosen.settled.facts())
+    run = Run.create(path, config, data, start) if first else Run(path, config, data)
     execute(run, kind, data, hardware, make_loggers(loggers, path) if first else [])
 
 

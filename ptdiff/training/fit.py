@@ -128,8 +128,8 @@ def fit(
             trackers.settings(run.config.model_dump(mode="json"))
             count = run.config.training.threads
             assert count != "auto"
-            torch.set_num_threads(count)
             for _ in range(ROLLBACKS):
+                torch.set_num_threads(count)
                 try:
                     outcome = _fit(run, modality, data, hardware, trackers, observer, stop, rate)
                     break
@@ -137,6 +137,7 @@ def fit(
                     rate = error.rate / 2
                     observer.say(f"{error}: back to the last checkpoint, at {rate:g} of the learning rate")
             else:
+                torch.set_num_threads(count)
                 outcome = _fit(run, modality, data, hardware, trackers, observer, stop, rate)
         status = "success"
         return outcome
@@ -217,8 +218,12 @@ def _fit(
         return Outcome(first, 0.0 if found is None else float(found.state["elapsed"]))
     observer.begin("first step")
     marks = _marks(plan.steps, plan.snapshots, validations)
-    with _quiet():
-        trainer.fit(module, train_dataloaders=_Blocks(module, plan.steps or 10**12, marks))
+    try:
+        with _quiet():
+            trainer.fit(module, train_dataloaders=_Blocks(module, plan.steps or 10**12, marks))
+    finally:
+        # Lightning leaves this out where a step raises
+        module.teardown("fit")
     return Outcome(module.done, module.elapsed, stop.signal)
 
 

@@ -19,15 +19,18 @@ FEW = 4
 """The number of samples measured."""
 
 
-def fitting_rows(module: DiffusionModule, batch: int) -> int:
+def fitting_rows(module: DiffusionModule, batch: int, ranks: int = 1) -> int:
     """The number of samples out of ``batch`` that a step can process at a time, 1 to ``batch``.
 
     ``module`` is on its device and is not changed.  Two and four samples of the first batch go through the network and
     the loss, without backward; the memory kept for backward, beyond weights and data, grows linearly with the samples.
+    ranks: processes that share the memory of a CPU.
     """
     free, few = available(module.device), min(batch, FEW)
     if free is None or few < 2:
         return batch
+    if module.device.type == "cpu":
+        free //= ranks
     less, more = (kept_bytes(module, rows) for rows in (few // 2, few))
     each = max(1.0, (more - less) / (few - few // 2))
     shared = max(0.0, more - few * each)

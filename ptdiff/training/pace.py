@@ -45,8 +45,8 @@ def paced(config: Config, kind: Modality, data: Data, device: torch.device, rank
     Raises ValueError if that table cannot be read.
     """
     found = _warmed(settle(config, kind, data, device, ranks))
-    table = Expectations.of(type(kind)) if is_recipe(config, kind) else None
-    if table is None or found.rate is None:
+    table = Expectations.of(type(kind))
+    if table is None or found.rate is None or not is_recipe(config, kind):
         return Paced(found, (found.line(),))
     return Paced(found, (found.line(), expected(table, found)))
 
@@ -59,7 +59,11 @@ def is_recipe(config: Config, kind: Modality) -> bool:
         plain["training"] = {key: value for key, value in plain["training"].items() if key not in FREE}
         return plain
 
-    own = type(kind)()
+    try:
+        own = type(kind)()
+    except TypeError:
+        # an option without a default: there is no recipe as it stands
+        return False
     recipe = merged(merged(defaults(config.modality), own.recipe()), {"options": dataclasses.asdict(own)})
     return essence(config) == essence(validate(recipe))
 

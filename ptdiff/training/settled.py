@@ -17,7 +17,7 @@ from ptdiff.config import Config, read, validate
 from ptdiff.data import Data
 from ptdiff.modality import Modality
 from ptdiff.run import Run, RunError, process_rank
-from ptdiff.training.trial import settle
+from ptdiff.training.pace import paced
 
 WAIT = 600.0
 """Seconds for which the other ranks wait for the trial of the first one."""
@@ -45,17 +45,18 @@ def settled(run: Run, kind: Modality, data: Data, device: torch.device, ranks: i
 
     Only the first rank holds the trial; the others wait for its result.
     """
+    if is_open(run.config) and latest(run.checkpoints) is not None:
+        # begun before threads were part of a configuration: they were those that torch takes by itself
+        run = Run(run.path, as_torch_does(run.config), run.data)
     if not is_open(run.config):
         _warn(run.config, device, say)
         return run
     if process_rank() != 0:
         return _wait(run)
-    if latest(run.checkpoints) is not None:
-        # begun before threads were part of a configuration: it used as many as torch does by default
-        return Run(run.path, as_torch_does(run.config), run.data)
-    found = settle(run.config, kind, data, device, ranks)
-    say(found.line())
-    return run.settled(found.config, found.facts())
+    found = paced(run.config, kind, data, device, ranks)
+    for line in found.lines:
+        say(line)
+    return run.settled(found.config, found.settled.facts())
 
 
 def as_torch_does(config: Config) -> Config:

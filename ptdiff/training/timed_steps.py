@@ -12,7 +12,7 @@ import torch
 from ptdiff import host
 from ptdiff.denoiser import NetworkDenoiser
 from ptdiff.race import Way
-from ptdiff.training.memory import fitting_rows
+from ptdiff.training.memory import FEW, fitting_rows
 from ptdiff.training.module import DiffusionModule
 from ptdiff.training.shards import Shards, has_dropout
 
@@ -32,7 +32,7 @@ class Steps:
         self.config, self.kind, self.data, self.device = config, kind, data, device
         self.rows, self.first = 0, math.inf
         self.shards: dict[Way, Shards] = {}
-        self.build(max(1, config.training.batch // 8))
+        self.build(max(min(FEW, config.training.batch), config.training.batch // 8))
 
     def build(self, rows: int) -> None:
         """Make a fresh network that takes batches of ``rows`` rows."""
@@ -58,13 +58,13 @@ class Steps:
         """True if parts of a batch may be processed side by side."""
         return not has_dropout(self.module)
 
-    def shrink(self, ways: Sequence[Way], seconds: float) -> int:
+    def shrink(self, ways: Sequence[Way], seconds: float, ranks: int = 1) -> int:
         """Use as many rows as let all ways together take a step each within ``seconds``; all rows if possible.
 
         Returns the number of rows of the batch that fit into memory at a time.
         """
         whole = self.config.training.batch
-        fitting = fitting_rows(self.module, whole)
+        fitting = fitting_rows(self.module, whole, ranks)
         # the first step includes one-time preparation
         self.time(ways[0])
         each = self.time(ways[0]) / self.rows
@@ -110,6 +110,9 @@ class Steps:
         plan = self.module.plan
         for precision in ("32", way.precision):
             self.module.plan = plan.model_copy(update={"precision": precision})
+            # the same dropout for both
+            torch.manual_seed(0)
+            host.seed(self.device, 0)
             found.append(float(self.module.losses(0, self.random)[0].mean()))
         self.module.plan = plan
         return math.isfinite(found[1]) and abs(found[1] - found[0]) <= KEPT * abs(found[0])

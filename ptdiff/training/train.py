@@ -14,7 +14,6 @@ from ptdiff.run import Run
 from ptdiff.start import begun, inherited
 from ptdiff.training.fit import Hardware, fit
 from ptdiff.training.observer import Observer
-from ptdiff.training.pace import paced
 
 
 def train(
@@ -37,7 +36,7 @@ def train(
     Raises ValueError for what is wrong with the values, OSError or ValueError for data that cannot be read, and
     RunError where there is a run already.
     """
-    where = host.device(device)
+    host.device(device)  # a wrong name ends here
     source = None if start is None else Run.open(start)
     options = values.get("options", {})
     base = {} if source is None else inherited(source, options)
@@ -51,10 +50,7 @@ def train(
     weights = None
     if source is not None:
         weights = begun(source, config, NetworkDenoiser(kind.backbone(data), config.prediction), data)
-    observer, run = observer or Observer(), Run.create(Path(out), config, data, weights)
-    chosen = paced(config, kind, data, where)
-    for line in chosen.lines:
-        observer.say(line)
-    run = run.settled(chosen.config, chosen.settled.facts())
+    run = Run.create(Path(out), config, data, weights)
     fit(run, kind, data, hardware=Hardware(device=device), observer=observer)
-    return run
+    # as it was settled for this machine
+    return Run(run.path, Run.open(run.path).config, data)

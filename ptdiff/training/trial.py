@@ -89,35 +89,45 @@ def settle(config: Config, kind: Modality, data: Data, device: torch.device, ran
     """
     began, plan = time.perf_counter(), config.training
     threads_before = torch.get_num_threads()
-    steps = Steps(config, kind, data, device)
+    # a rank takes its part of a batch
+    part = config.model_copy(update={"training": plan.model_copy(update={"batch": -(-plan.batch // ranks)})})
+    steps = Steps(part, kind, data, device)
     try:
         ways, reasons = _ways(config, device, ranks, steps.divisible)
-        most = steps.shrink(ways, SECONDS / 4)
+        most = steps.shrink(ways, SECONDS / 4, ranks)
         if len(ways) > 1 and plan.steps is not None and plan.steps * steps.first < SECONDS:
             # the whole run takes no longer than a trial
             ways = [min(ways, key=lambda way: way.plainness)]
         seconds = race(ways, steps.time, began + SECONDS)
         chosen = plainest(seconds)
-        if chosen.precision == "bf16" and not steps.loss_is_kept(chosen):
+        if plan.precision == "auto" and chosen.precision == "bf16" and not steps.loss_is_kept(chosen):
             reasons.append("the loss is not the same in bfloat16")
-            seconds = {way: mean for way, mean in seconds.items() if way.precision == "32"} or seconds
+            plain = [way for way in ways if way.precision == "32"]
+            left = {way: spent for way, spent in seconds.items() if way in plain}
+            seconds = left or race(plain, steps.time, time.perf_counter() + SECONDS / 2)
             chosen = plainest(seconds)
         seconds = {way: mean * steps.share for way, mean in seconds.items()}
         compiled = plan.compile is True
         if plan.compile == "auto" and worth_a_try(config, device, seconds[chosen]):
             # the network of the trial is compiled last, then discarded
-            took, each = steps.compiled(chosen)
-            compiled = pays(length(config, seconds[chosen]), seconds[chosen], each * steps.share, took)
-            seconds[chosen] = each * steps.share if compiled else seconds[chosen]
-            reasons.append(f"compiled in {took:.0f} s" if compiled else "not compiled: that would save nothing")
+            try:
+                took, each = steps.compiled(chosen)
+            except Exception as error:
+                # no compiler on this machine, or a network that it cannot take: training does without
+                reasons.append(f"not compiled: {type(error).__name__}")
+            else:
+                compiled = pays(length(config, seconds[chosen]), seconds[chosen], each * steps.share, took)
+                seconds[chosen] = each * steps.share if compiled else seconds[chosen]
+                reasons.append(f"compiled in {took:.0f} s" if compiled else "not compiled: that would save nothing")
     finally:
         steps.close()
         torch.set_num_threads(threads_before)
     update: dict[str, Any] = {"precision": chosen.precision, "threads": chosen.threads, "shards": chosen.shards}
     update["compile"] = compiled
     if plan.micro_batch == "auto":
-        update["micro_batch"] = most if most < plan.batch else None
-        reasons += [f"{most} samples at a time fit into memory"] if most < plan.batch else []
+        fits = most >= part.training.batch
+        update["micro_batch"] = None if fits else most
+        reasons += [] if fits else [f"{most} samples at a time fit into memory"]
     done = config.model_copy(update={"training": plan.model_copy(update=update)})
     return Settled(
         done, chosen, seconds, tuple(_reasons(chosen, seconds, reasons, device)), time.perf_counter() - began
@@ -157,7 +167,8 @@ def _ways(config: Config, device: torch.device, ranks: int, divisible: bool) -> 
         parts = {1, count} if divisible and ranks == 1 and device.type == "cpu" else {1}
         if plan.shards != "auto":
             parts = {plan.shards}
-        ways += [Way(kind, count, part) for kind in precisions for part in parts if part <= max(plan.batch, 1)]
+        parts = {min(part, count, plan.batch) for part in parts}
+        ways += [Way(kind, count, part) for kind in precisions for part in parts]
     return sorted(ways, key=lambda way: way.plainness), reasons
 
 

@@ -50,4 +50,6 @@ def marching_cubes(points: Floats) -> tuple[Any, Any]:
             vertices = found.origin + found.cell * at
             if np.quantile(KDTree(vertices).query(points)[0], _KEPT) < reach:
                 break
+    if not len(faces):
+        raise ValueError("the points enclose nothing: they lie on a line or at one place")
     return vertices, faces
