@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -58,18 +57,18 @@ class Steps:
         """True if parts of a batch may be processed side by side."""
         return not has_dropout(self.module)
 
-    def shrink(self, ways: Sequence[Way], seconds: float, ranks: int = 1) -> int:
-        """Use as many rows as let all ways together take a step each within ``seconds``; all rows if possible.
+    def shrink(self, way: Way, seconds: float, ranks: int = 1) -> int:
+        """Use as many rows as let a step by ``way`` take ``seconds``; all rows if possible.
 
         Returns the number of rows of the batch that fit into memory at a time.
         """
         whole = self.config.training.batch
         fitting = fitting_rows(self.module, whole, ranks)
         # the first step includes one-time preparation
-        self.time(ways[0])
-        each = self.time(ways[0]) / self.rows
+        self.time(way)
+        each = self.time(way) / self.rows
         self.first = each * whole
-        rows = min(fitting, int(seconds / len(ways) / each)) if each > 0 else fitting
+        rows = min(fitting, int(seconds / each)) if each > 0 else fitting
         if rows > self.rows:
             self.build(rows)
         return fitting
@@ -94,6 +93,12 @@ class Steps:
                     return (time.perf_counter() - began) / count
         finally:
             module.plan, module.shards = plan, None
+
+    def whole(self, way: Way, fitting: int) -> float:
+        """Seconds of a step of the whole batch, taken in one piece or, as ``fitting`` says, in several."""
+        self.build(fitting)
+        self.time(way)
+        return self.time(way) * self.share
 
     def compiled(self, way: Way) -> tuple[float, float]:
         """Seconds that compiling the network takes, and seconds of a compiled step."""

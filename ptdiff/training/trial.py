@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -23,7 +23,11 @@ if TYPE_CHECKING:
     from ptdiff.data import Data
     from ptdiff.modality import Modality
 
-SECONDS = 2.5
+STEP = 0.5
+"""A step of the trial takes about this many seconds at most: of larger batches a part is tried."""
+MOST_PARTS = 4
+"""A batch is divided among at most this many threads."""
+SECONDS = 2.2
 """The approximate limit of a trial."""
 
 LONG = 600.0
@@ -94,19 +98,22 @@ def settle(config: Config, kind: Modality, data: Data, device: torch.device, ran
     steps = Steps(part, kind, data, device)
     try:
         ways, reasons = _ways(config, device, ranks, steps.divisible)
-        most = steps.shrink(ways, SECONDS / 4, ranks)
+        most = steps.shrink(ways[0], STEP, ranks)
         if len(ways) > 1 and plan.steps is not None and plan.steps * steps.first < SECONDS:
             # the whole run takes no longer than a trial
             ways = [min(ways, key=lambda way: way.plainness)]
-        seconds = race(ways, steps.time, began + SECONDS)
-        chosen = plainest(seconds)
+        seconds, chosen = _raced(ways, steps, began)
         if plan.precision == "auto" and chosen.precision == "bf16" and not steps.loss_is_kept(chosen):
             reasons.append("the loss is not the same in bfloat16")
             plain = [way for way in ways if way.precision == "32"]
             left = {way: spent for way, spent in seconds.items() if way in plain}
             seconds = left or race(plain, steps.time, time.perf_counter() + SECONDS / 2)
             chosen = plainest(seconds)
+        reasons = _reasons(chosen, seconds, reasons, device)
         seconds = {way: mean * steps.share for way, mean in seconds.items()}
+        if steps.rows < most:
+            # on few rows, the part of a step that does not grow with them counts for too much
+            seconds[chosen] = steps.whole(chosen, most)
         compiled = plan.compile is True
         if plan.compile == "auto" and worth_a_try(config, device, seconds[chosen]):
             # the network of the trial is compiled last, then discarded
@@ -129,9 +136,19 @@ def settle(config: Config, kind: Modality, data: Data, device: torch.device, ran
         update["micro_batch"] = None if fits else most
         reasons += [] if fits else [f"{most} samples at a time fit into memory"]
     done = config.model_copy(update={"training": plan.model_copy(update=update)})
-    return Settled(
-        done, chosen, seconds, tuple(_reasons(chosen, seconds, reasons, device)), time.perf_counter() - began
-    )
+    return Settled(done, chosen, seconds, tuple(reasons), time.perf_counter() - began)
+
+
+def _raced(ways: list[Way], steps: Steps, began: float) -> tuple[dict[Way, float], Way]:
+    """Seconds of a step by each way that was tried, and the way to take.
+
+    First the arithmetic is decided, with the plainest threads; then threads and shards, in that arithmetic.
+    """
+    first = [way for way in ways if (way.threads, way.shards) == (ways[0].threads, ways[0].shards)]
+    seconds = race(first, steps.time, began + SECONDS / 2) if len(first) > 1 else {}
+    precision = plainest(seconds).precision if seconds else ways[0].precision
+    found = race([way for way in ways if way.precision == precision], steps.time, began + SECONDS)
+    return seconds | found, plainest(found)
 
 
 def length(config: Config, each: float) -> float:
@@ -164,7 +181,11 @@ def _ways(config: Config, device: torch.device, ranks: int, divisible: bool) -> 
     threads = [plan.threads] if plan.threads != "auto" else doubling(cores) if device.type == "cpu" else [cores]
     ways = []
     for count in threads:
-        parts = {1, count} if divisible and ranks == 1 and device.type == "cpu" else {1}
+        # two threads that share a batch were always faster than two that share every operation; of many threads some
+        # wait for the interpreter, and only a few of them can share a batch
+        parts = {2} if count == 2 else {1, min(count, MOST_PARTS)}
+        if not divisible or ranks > 1 or device.type != "cpu":
+            parts = {1}
         if plan.shards != "auto":
             parts = {plan.shards}
         parts = {min(part, count, plan.batch) for part in parts}
@@ -176,10 +197,16 @@ def _reasons(chosen: Way, seconds: dict[Way, float], known: list[str], device: t
     """The reasons for this way, in words."""
     said = [*known]
     if not any(reason.startswith("float32") for reason in said):
-        other = [mean for way, mean in seconds.items() if way.precision != chosen.precision]
+        # with the same threads, and therefore alike
+        other = {way: mean for way, mean in seconds.items() if way.precision != chosen.precision}
         name = WORDS[chosen.precision]
-        if other:
-            ratio = min(other) / seconds[chosen]
+        same = [
+            mean / seconds[ours]
+            for way, mean in other.items()
+            if (ours := replace(way, precision=chosen.precision)) in seconds
+        ]
+        if same:
+            ratio = same[0]
             rival = "bfloat16" if chosen.precision == "32" else "float32"
             said.insert(
                 0,
