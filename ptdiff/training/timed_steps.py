@@ -29,7 +29,7 @@ class Steps:
 
     def __init__(self, config: Config, kind: Modality, data: Data, device: torch.device) -> None:
         self.config, self.kind, self.data, self.device = config, kind, data, device
-        self.rows, self.first = 0, math.inf
+        self.rows, self.row, self.fitting = 0, 0.0, config.training.batch
         self.shards: dict[Way, Shards] = {}
         self.build(max(min(FEW, config.training.batch), config.training.batch // 8))
 
@@ -57,21 +57,25 @@ class Steps:
         """True if parts of a batch may be processed side by side."""
         return not has_dropout(self.module)
 
-    def shrink(self, way: Way, seconds: float, ranks: int = 1) -> int:
-        """Use as many rows as let a step by ``way`` take ``seconds``; all rows if possible.
+    def explore(self, way: Way, ranks: int = 1) -> int:
+        """Take the first steps, on an eighth of the batch; return the rows of the batch that fit into memory at a time.
 
-        Returns the number of rows of the batch that fit into memory at a time.
+        ranks: processes that share the memory.
         """
-        whole = self.config.training.batch
-        fitting = fitting_rows(self.module, whole, ranks)
+        self.fitting = fitting_rows(self.module, self.config.training.batch, ranks)
         # the first step includes one-time preparation
         self.time(way)
-        each = self.time(way) / self.rows
-        self.first = each * whole
-        rows = min(fitting, int(seconds / each)) if each > 0 else fitting
-        if rows > self.rows:
-            self.build(rows)
-        return fitting
+        self.row = self.time(way) / self.rows
+        return self.fitting
+
+    def lasting(self, seconds: float) -> None:
+        """From now on steps of as many rows as take about so many seconds, by what :meth:`explore` has found."""
+        self.build(max(self.rows, min(self.fitting, int(seconds / max(self.row, 1e-9)))))
+
+    @property
+    def first(self) -> float:
+        """Seconds of a step of the whole batch, by the first steps."""
+        return self.row * self.config.training.batch
 
     def time(self, way: Way) -> float:
         """Seconds of one step of ``rows`` rows; for very short steps the mean of several."""
@@ -94,9 +98,9 @@ class Steps:
         finally:
             module.plan, module.shards = plan, None
 
-    def whole(self, way: Way, fitting: int) -> float:
-        """Seconds of a step of the whole batch, taken in one piece or, as ``fitting`` says, in several."""
-        self.build(fitting)
+    def whole(self, way: Way) -> float:
+        """Seconds of a step of the whole batch, taken in one piece or, where memory is short, in several."""
+        self.build(self.fitting)
         self.time(way)
         return self.time(way) * self.share
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from ptdiff.data import Data
     from ptdiff.modality import Modality
 
-STEP = 0.5
-"""A step of the trial takes about this many seconds at most: of larger batches a part is tried."""
+SHORT, STEP = 0.15, 0.5
+"""Seconds that steps take at most while the arithmetic is decided, and after; of larger batches a part is tried."""
 MOST_PARTS = 4
 """A batch is divided among at most this many threads."""
 SECONDS = 2.2
@@ -98,22 +98,21 @@ def settle(config: Config, kind: Modality, data: Data, device: torch.device, ran
     steps = Steps(part, kind, data, device)
     try:
         ways, reasons = _ways(config, device, ranks, steps.divisible)
-        most = steps.shrink(ways[0], STEP, ranks)
+        most = steps.explore(ways[0], ranks)
         if len(ways) > 1 and plan.steps is not None and plan.steps * steps.first < SECONDS:
             # the whole run takes no longer than a trial
             ways = [min(ways, key=lambda way: way.plainness)]
-        seconds, chosen = _raced(ways, steps, began)
+        both, seconds, chosen = _raced(ways, steps, began)
         if plan.precision == "auto" and chosen.precision == "bf16" and not steps.loss_is_kept(chosen):
             reasons.append("the loss is not the same in bfloat16")
             plain = [way for way in ways if way.precision == "32"]
-            left = {way: spent for way, spent in seconds.items() if way in plain}
-            seconds = left or race(plain, steps.time, time.perf_counter() + SECONDS / 2)
+            raced = race(plain, steps.time, time.perf_counter() + SECONDS / 2)
+            seconds = {way: spent * steps.share for way, spent in raced.items()}
             chosen = plainest(seconds)
-        reasons = _reasons(chosen, seconds, reasons, device)
-        seconds = {way: mean * steps.share for way, mean in seconds.items()}
+        reasons = _reasons(chosen, both, seconds, reasons, device)
         if steps.rows < most:
             # on few rows, the part of a step that does not grow with them counts for too much
-            seconds[chosen] = steps.whole(chosen, most)
+            seconds[chosen] = steps.whole(chosen)
         compiled = plan.compile is True
         if plan.compile == "auto" and worth_a_try(config, device, seconds[chosen]):
             # the network of the trial is compiled last, then discarded
@@ -136,19 +135,24 @@ def settle(config: Config, kind: Modality, data: Data, device: torch.device, ran
         update["micro_batch"] = None if fits else most
         reasons += [] if fits else [f"{most} samples at a time fit into memory"]
     done = config.model_copy(update={"training": plan.model_copy(update=update)})
-    return Settled(done, chosen, seconds, tuple(reasons), time.perf_counter() - began)
+    return Settled(done, chosen, both | seconds, tuple(reasons), time.perf_counter() - began)
 
 
-def _raced(ways: list[Way], steps: Steps, began: float) -> tuple[dict[Way, float], Way]:
-    """Seconds of a step by each way that was tried, and the way to take.
+def _raced(ways: list[Way], steps: Steps, began: float) -> tuple[dict[Way, float], dict[Way, float], Way]:
+    """Seconds of a step of the whole batch by each way: of both arithmetics, of the quicker one; and the way to take.
 
     First the arithmetic is decided, with the plainest threads; then threads and shards, in that arithmetic.
     """
     first = [way for way in ways if (way.threads, way.shards) == (ways[0].threads, ways[0].shards)]
-    seconds = race(first, steps.time, began + SECONDS / 2) if len(first) > 1 else {}
-    precision = plainest(seconds).precision if seconds else ways[0].precision
-    found = race([way for way in ways if way.precision == precision], steps.time, began + SECONDS)
-    return seconds | found, plainest(found)
+    seconds, precision = {}, ways[0].precision
+    if len(first) > 1:
+        steps.lasting(SHORT)
+        seconds = {way: spent * steps.share for way, spent in race(first, steps.time, began + SECONDS / 2).items()}
+        precision = plainest(seconds).precision
+    steps.lasting(STEP)
+    raced = race([way for way in ways if way.precision == precision], steps.time, began + SECONDS)
+    found = {way: spent * steps.share for way, spent in raced.items()}
+    return seconds, found, plainest(found)
 
 
 def length(config: Config, each: float) -> float:
@@ -193,29 +197,22 @@ def _ways(config: Config, device: torch.device, ranks: int, divisible: bool) -> 
     return sorted(ways, key=lambda way: way.plainness), reasons
 
 
-def _reasons(chosen: Way, seconds: dict[Way, float], known: list[str], device: torch.device) -> list[str]:
-    """The reasons for this way, in words."""
-    said = [*known]
-    if not any(reason.startswith("float32") for reason in said):
-        # with the same threads, and therefore alike
-        other = {way: mean for way, mean in seconds.items() if way.precision != chosen.precision}
-        name = WORDS[chosen.precision]
-        same = [
-            mean / seconds[ours]
-            for way, mean in other.items()
-            if (ours := replace(way, precision=chosen.precision)) in seconds
-        ]
-        if same:
-            ratio = same[0]
-            rival = "bfloat16" if chosen.precision == "32" else "float32"
-            said.insert(
-                0,
-                f"{name}: {ratio:.2g}x the speed of {rival} here"
-                if ratio > CLOSE
-                else f"{name}: as fast as {rival} here",
-            )
-        else:
-            said.insert(0, name)
+def _reasons(
+    chosen: Way, both: dict[Way, float], seconds: dict[Way, float], known: list[str], device: torch.device
+) -> list[str]:
+    """The reasons for this way, in words.
+
+    both: seconds in both arithmetics with the same threads.   seconds: with various threads in the chosen one.
+    """
+    said, name = [*known], WORDS[chosen.precision]
+    if len(both) > 1 and not known:
+        times = {way.precision: spent for way, spent in both.items()}
+        rival: Precision = "bf16" if chosen.precision == "32" else "32"
+        ratio = times[rival] / times[chosen.precision]
+        fast = f"{ratio:.2g}x the speed of" if ratio > CLOSE else "as fast as"
+        said.append(f"{name}: {fast} {WORDS[rival]} here")
+    elif not any(reason.startswith(name) for reason in known):
+        said.insert(0, name)
     if device.type == "cpu":
         words = f"{chosen.threads} thread{'s' * (chosen.threads > 1)}"
         if chosen.shards > 1:
