@@ -41,7 +41,7 @@ def main() -> None:
         "n": COUNT,
         "floor": round(sum(floors) / len(floors), 1),
         "data": "the built-in shapes",
-        "command": "python benchmarks/expectations.py " + " ".join(sys.argv[1:]),
+        "command": f"python benchmarks/expectations.py {_words(given)}",
         "machine": host.facts(),
         "words": WORDS,
         "rows": rows,
@@ -52,6 +52,12 @@ def main() -> None:
     module = importlib.import_module(registry.modality_class("pointcloud").__module__)
     assert module.__file__ is not None
     write_atomic(Path(module.__file__).parent / FILE, f'{text},\n "rows": [\n  {lines}\n ]\n}}\n')
+
+
+def _words(given: argparse.Namespace) -> str:
+    """The options as given, without places of this machine."""
+    added = ["--add", *(path.name for path in given.add)] if given.add else []
+    return " ".join(["--steps", *map(str, given.steps), *added])
 
 
 def _trained(run: Path, steps: int) -> Path:

@@ -102,11 +102,11 @@ def settle(config: Config, kind: Modality, data: Data, device: torch.device, ran
         if len(ways) > 1 and plan.steps is not None and plan.steps * steps.first < SECONDS:
             # the whole run takes no longer than a trial
             ways = [min(ways, key=lambda way: way.plainness)]
-        both, seconds, chosen = _raced(ways, steps, began)
+        both, seconds, chosen = _raced(ways, steps)
         if plan.precision == "auto" and chosen.precision == "bf16" and not steps.loss_is_kept(chosen):
             reasons.append("the loss is not the same in bfloat16")
             plain = [way for way in ways if way.precision == "32"]
-            raced = race(plain, steps.time, time.perf_counter() + SECONDS / 2)
+            raced = race(plain, steps.time, _until())
             seconds = {way: spent * steps.share for way, spent in raced.items()}
             chosen = plainest(seconds)
         reasons = _reasons(chosen, both, seconds, reasons, device)
@@ -138,7 +138,7 @@ def settle(config: Config, kind: Modality, data: Data, device: torch.device, ran
     return Settled(done, chosen, both | seconds, tuple(reasons), time.perf_counter() - began)
 
 
-def _raced(ways: list[Way], steps: Steps, began: float) -> tuple[dict[Way, float], dict[Way, float], Way]:
+def _raced(ways: list[Way], steps: Steps) -> tuple[dict[Way, float], dict[Way, float], Way]:
     """Seconds of a step of the whole batch by each way: of both arithmetics, of the quicker one; and the way to take.
 
     First the arithmetic is decided, with the plainest threads; then threads and shards, in that arithmetic.
@@ -147,12 +147,17 @@ def _raced(ways: list[Way], steps: Steps, began: float) -> tuple[dict[Way, float
     seconds, precision = {}, ways[0].precision
     if len(first) > 1:
         steps.lasting(SHORT)
-        seconds = {way: spent * steps.share for way, spent in race(first, steps.time, began + SECONDS / 2).items()}
+        seconds = {way: spent * steps.share for way, spent in race(first, steps.time, _until()).items()}
         precision = plainest(seconds).precision
     steps.lasting(STEP)
-    raced = race([way for way in ways if way.precision == precision], steps.time, began + SECONDS)
+    raced = race([way for way in ways if way.precision == precision], steps.time, _until())
     found = {way: spent * steps.share for way, spent in raced.items()}
     return seconds, found, plainest(found)
+
+
+def _until() -> float:
+    """The end of a race that begins now: making the network and reading data take no time from it."""
+    return time.perf_counter() + SECONDS / 2
 
 
 def length(config: Config, each: float) -> float:

@@ -213,3 +213,13 @@ def test_a_settled_configuration_comes_of_the_one_that_left_it_open() -> None:
     assert comes_of(asked, asked)
     for change in ({"batch": 7}, {"lr": 1.0}, {"warmup": 10**6}):
         assert not comes_of(done.model_copy(update={"training": done.training.model_copy(update=change)}), asked)
+
+
+@pytest.mark.usefixtures("capable")
+def test_data_that_is_slow_to_read_takes_no_time_from_the_race() -> None:
+    class Slowly(Paced):
+        def backbone(self, data: Data) -> nn.Module:
+            time.sleep(SECONDS)
+            return super().backbone(data)
+
+    assert settled(Slowly(half=0.3)).config.training.precision == "bf16"
