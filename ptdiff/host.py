@@ -186,7 +186,14 @@ def emulates_bfloat16(where: torch.device) -> float | None:
     """
     import torch
 
-    single, half = (gemm_peak(kind, where, 0.1) for kind in (torch.float32, torch.bfloat16))
+    before = torch.get_num_threads()
+    if where.type == "cpu":
+        # several threads would wait for each other on a busy machine, and say nothing of the arithmetic
+        torch.set_num_threads(1)
+    try:
+        single, half = (gemm_peak(kind, where, 0.1) for kind in (torch.float32, torch.bfloat16))
+    finally:
+        torch.set_num_threads(before)
     return single / half if half < EMULATED * single else None
 
 

@@ -27,7 +27,7 @@ SHORT, STEP = 0.15, 0.5
 """Seconds that steps take at most while the arithmetic is decided, and after; of larger batches a part is tried."""
 MOST_PARTS = 4
 """A batch is divided among at most this many threads."""
-SECONDS = 2.2
+SECONDS = 1.7
 """The approximate limit of a trial."""
 
 LONG = 600.0
