@@ -58,7 +58,7 @@ def train(
         show_json(result)
         return
     show_table(
-        ["kind", "precision", "threads", "shards", "steps/s", "samples/s", "peak", "x bare"],
+        ["kind", "precision", "threads", "steps/s", "samples/s", "peak", "x bare"],
         [_row(name, speed) for name, speeds in found.items() for speed in speeds],
     )
     flops = ", ".join(f"{name} {subject.gflop:.3g}" for name, subject in subjects.items())
@@ -118,8 +118,7 @@ def _row(name: str, speed: Speed) -> list[str]:
     return [
         name,
         _precision(speed.precision),
-        str(speed.threads),
-        str(speed.shards),
+        f"{speed.threads}, a shard each" if speed.shards > 1 else str(speed.threads),
         f"{speed.steps:.3g}{mark}",
         f"{speed.samples:.0f}{mark}",
         f"{speed.share:.0%}{mark}",
