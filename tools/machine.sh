@@ -28,8 +28,11 @@ packages=$(missing | tr '\n' ' ' | sed 's/ *$//')
 if [ -n "$packages" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
     echo "installing missing system packages: $packages"
     export DEBIAN_FRONTEND=noninteractive
-    # shellcheck disable=SC2086
-    { apt-get update -q && apt-get install -q -y --no-install-recommends $packages; } </dev/null >/dev/null 2>&1
+    apt-get update -q </dev/null >/dev/null 2>&1
+    # one by one: a package that is not there must not keep the others out
+    for package in $packages; do
+        apt-get install -q -y --no-install-recommends "$package" </dev/null >/dev/null 2>&1
+    done
     packages=$(missing | tr '\n' ' ' | sed 's/ *$//')
 fi
 [ -n "$packages" ] || exit 0
