@@ -6,10 +6,13 @@ The ways are timed in turns, so that a busy moment slows all of them alike.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from statistics import median_low
 from typing import Literal
+
+import torch
 
 Precision = Literal["32", "bf16"]
 WORDS: dict[Precision, str] = {"32": "float32", "bf16": "bfloat16"}
@@ -86,3 +89,14 @@ def doubling(most: int) -> list[int]:
     [1, 2, 4, 6]
     """
     return sorted({*(2**k for k in range(most.bit_length())), most})
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Let torch use ``count`` threads inside the context."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -7,8 +7,6 @@ another program keeps a core busy, and bfloat16 is emulated where the processor 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -57,16 +55,5 @@ def quickest(model: Denoiser, plan: Plan, ids: Tensor, shape: tuple[int, ...], c
                 return ways[0]
             rows = max(rows, min(len(x), int(CALL / each)))
             return plainest(race(ways, measure, time.perf_counter() + SECONDS))
-    finally:
-        torch.set_num_threads(before)
-
-
-@contextmanager
-def threads(count: int) -> Iterator[None]:
-    """Let torch use ``count`` threads inside the context."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
     finally:
         torch.set_num_threads(before)

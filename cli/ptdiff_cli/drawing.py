@@ -150,9 +150,9 @@ def draw_samples(
 
     from ptdiff import host
     from ptdiff.cost import Counted
-    from ptdiff.race import WORDS
+    from ptdiff.race import WORDS, threads
     from ptdiff.sampling import finished, postprocessed, prepared, shown, walk
-    from ptdiff.sampling_trial import quickest, threads
+    from ptdiff.sampling_trial import quickest
     from ptdiff.solvers import Adaptive
 
     where = host.device(device)

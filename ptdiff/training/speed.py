@@ -9,8 +9,7 @@ own clocks.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +18,7 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-from ptdiff import host
+from ptdiff import host, race
 from ptdiff.config import Config
 from ptdiff.data import Data
 from ptdiff.host import gemm_peak, keep_freed_memory, synchronize
@@ -112,7 +111,7 @@ def speed(subject: Subject, precision: str, threads: int, seconds: float, device
     keep_freed_memory()
     where = host.device(device)
     plan = subject.config.training
-    with _threads(threads):
+    with race.threads(threads):
         peak = gemm_peak(PRECISIONS[precision], where, seconds / 20)
         subject.gflop  # noqa: B018 - counted before the clock runs
         clock = time.process_time if threads == 1 and where.type == "cpu" else time.perf_counter
@@ -181,7 +180,7 @@ class _Rounds(Observer):
 
     def time(self, steps: int) -> float:
         """Seconds per step of the bare loop, with all threads for every operation."""
-        with _threads(self.threads):
+        with race.threads(self.threads):
             began = self.clock()
             done = 0
             while done < steps and (done == 0 or time.perf_counter() < self.until):
@@ -189,13 +188,3 @@ class _Rounds(Observer):
                 done += 1
             synchronize(self.where)
             return (self.clock() - began) / done
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -12,9 +12,9 @@ from torch import Tensor
 from ptdiff import host
 from ptdiff.data import Condition
 from ptdiff.process import Flow, Level
-from ptdiff.race import Way
+from ptdiff.race import Way, threads
 from ptdiff.sampling import Plan, in_arithmetic
-from ptdiff.sampling_trial import quickest, threads
+from ptdiff.sampling_trial import quickest
 
 
 @pytest.fixture(autouse=True)
