@@ -193,6 +193,7 @@ class OrderlyStop(pl.Callback):
     def __init__(self, observer: Observer) -> None:
         self.observer = observer
         self.signal: int | None = None
+        self.unsaid = False
         self.module: DiffusionModule | None = None
 
     def listen(self) -> None:
@@ -207,6 +208,13 @@ class OrderlyStop(pl.Callback):
         self.signal = number
         if self.module is not None:
             self.module.stop_requested = True
+        try:
+            self._say()
+        except RuntimeError:
+            # the signal came while another line was being written, and streams cannot be entered twice
+            self.unsaid = True
+
+    def _say(self) -> None:
         self.observer.say("stopping after this step; once more to stop at once, without saving")
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
@@ -218,6 +226,9 @@ class OrderlyStop(pl.Callback):
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:
         assert isinstance(module, DiffusionModule)
+        if self.unsaid:
+            self.unsaid = False
+            self._say()
         # several ranks stop at the step they agreed on; one alone may stop at once
         if module.ending or (trainer.world_size == 1 and module.stop_requested):
             trainer.should_stop = True

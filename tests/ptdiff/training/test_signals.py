@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import signal
 import subprocess
@@ -11,7 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
-from trial import Start, Trial, assert_bit_equal, command, environment
+from trial import Recorder, Start, Trial, assert_bit_equal, command, environment
 
 from ptdiff import registry
 from ptdiff.checkpoint import latest
@@ -67,7 +68,7 @@ def test_a_signal_leaves_a_usable_run_and_its_exit_code(start: Start, number: si
         wait_for(child, "step 10")
         child.send_signal(number)
         rest = child.communicate(timeout=60)[0]
-    assert child.returncode == 128 + number
+    assert child.returncode == 128 + number, rest
     assert "stopping after this step" in rest
     step = trial.state()["step"]
     assert 10 <= step < 40
@@ -159,3 +160,26 @@ def test_the_command_line_gives_up_a_divergence_with_exit_code_4(tmp_path: Path)
     assert "training diverged" in out
     assert "Traceback" not in out
     assert latest(tmp_path / "run" / "checkpoints") is None
+
+
+def test_a_signal_in_the_middle_of_a_line_stops_too_and_is_told_after_it(start: Start) -> None:
+    class Writing(Recorder):
+        """Cannot say anything while it reports step 10: a stream that is being written to cannot be entered again."""
+
+        busy = False
+
+        def say(self, line: str) -> None:
+            if self.busy:
+                raise RuntimeError("reentrant call")
+            super().say(line)
+
+        def tick(self, done: int, fraction: float, seconds: float) -> None:
+            self.busy = True
+            if done == 10:
+                os.kill(os.getpid(), signal.SIGINT)
+            self.busy = False
+
+    trial, seen = start(inner_steps=1), Writing()
+    outcome = trial.fit(seen)
+    assert (outcome.signal, outcome.steps) == (signal.SIGINT, 10)
+    assert any(line.startswith("stopping after this step") for line in seen.lines)
