@@ -31,14 +31,14 @@ import numpy.typing as npt
 import torch
 from scipy.spatial import KDTree
 
-from ptdiff.editing import complete, denoised
-from ptdiff.host import keep_freed_memory
 from ptdiff.inverse import METHODS
-from ptdiff.run import Run
-from ptdiff.sampling import start
-from ptdiff.yardstick import yardstick
-from ptdiff_cli.drawing import make_plan, scale
-from ptdiff_cli.given import model_of
+from ptdiff.machine.host import keep_freed_memory
+from ptdiff.machine.yardstick import yardstick
+from ptdiff.run.folder import Run
+from ptdiff.sampling.editing import complete, denoised
+from ptdiff.sampling.walk import start
+from ptdiff_cli.shared.given import model_of
+from ptdiff_cli.shared.sampling_options import make_plan, scale
 
 RESULTS = Path(__file__).parent / "results" / "completion.json"
 Cloud = npt.NDArray[np.float64]
@@ -58,7 +58,7 @@ class Shapes:
     """The training and validation clouds of a run's data, all points that are stored, in the run's units."""
 
     def __init__(self, run: Run) -> None:
-        from ptdiff_datasets.folder import load_folder
+        from ptdiff_datasets.clouds.folder import load_folder
 
         options = run.config.options
         clouds = load_folder(str(options["data"]), normalize=str(run.data.summary["normalize"]))

@@ -16,10 +16,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ptdiff import host, registry
-from ptdiff.checkpoint import write_atomic
-from ptdiff.expectations import FILE, Expectations
-from ptdiff.run import Run
+from ptdiff.machine import host
+from ptdiff.modality import registry
+from ptdiff.run.checkpoint import write_atomic
+from ptdiff.run.folder import Run
+from ptdiff.training.expectations import FILE, Expectations
 
 COUNT = 400
 WORDS = [[78, "recognisable shapes"], [92, "rough shapes"], [100, "blobs"]]

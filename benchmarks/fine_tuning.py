@@ -23,12 +23,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from ptdiff import registry
-from ptdiff.data import unaugmented
-from ptdiff.host import facts
-from ptdiff.models import located
-from ptdiff.run import Run
-from ptdiff.start import MACHINE
+from ptdiff.machine.host import facts
+from ptdiff.modality import registry
+from ptdiff.modality.data import unaugmented
+from ptdiff.run.folder import Run
+from ptdiff.run.models import located
+from ptdiff.run.start import MACHINE
 
 RESULTS = Path(__file__).parent / "results" / "fine_tuning.json"
 FIGURE = "1nna_cd"

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from ptdiff.gallery import resolution, solver_panel, variance_study
-from ptdiff.yardstick import yardstick
+from ptdiff.machine.yardstick import yardstick
 
 RESULT = Path(__file__).parent / "results" / "gallery_figures.json"
 

@@ -22,11 +22,11 @@ import numpy as np
 import torch
 import trimesh
 
+from ptdiff.machine.yardstick import yardstick
 from ptdiff.modality import Modality
-from ptdiff.run import Run
-from ptdiff.sampling import spread_labels
-from ptdiff.yardstick import yardstick
-from ptdiff_cli.drawing import draw_samples, make_plan, shape_of
+from ptdiff.run.folder import Run
+from ptdiff.sampling.walk import spread_labels
+from ptdiff_cli.shared.sampling_options import draw_samples, make_plan, shape_of
 
 RESULTS = Path(__file__).parent / "results" / "meshes.json"
 

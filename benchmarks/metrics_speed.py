@@ -18,13 +18,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ptdiff.yardstick import yardstick
+from ptdiff.machine.yardstick import yardstick
 from ptdiff_datasets.shapes import CLASSES, dense_clouds
-from ptdiff_pointcloud.chamfer import chamfer_pairs
-from ptdiff_pointcloud.distances import all_distances
-from ptdiff_pointcloud.emd import exact_pairs
-from ptdiff_pointcloud.metrics import Distances, nearest_neighbor_accuracy
-from ptdiff_pointcloud.protocols import compare
+from ptdiff_pointcloud.metrics.chamfer import chamfer_pairs
+from ptdiff_pointcloud.metrics.distances import all_distances
+from ptdiff_pointcloud.metrics.emd import exact_pairs
+from ptdiff_pointcloud.metrics.matching import Distances, nearest_neighbor_accuracy
+from ptdiff_pointcloud.metrics.protocols import compare
 
 RESULTS = Path(__file__).parent / "results" / "metrics_speed.json"
 

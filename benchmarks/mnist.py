@@ -23,14 +23,14 @@ from typing import Any
 
 import torch
 
-from ptdiff.checkpoint import latest, write_atomic
-from ptdiff.config import merged, sampling
 from ptdiff.evaluation import comparison
-from ptdiff.host import keep_freed_memory
-from ptdiff.pictures import save_image
-from ptdiff.run import Run
-from ptdiff.sampling import Plan, draw
-from ptdiff.yardstick import yardstick
+from ptdiff.machine.host import keep_freed_memory
+from ptdiff.machine.yardstick import yardstick
+from ptdiff.pictures.files import save_image
+from ptdiff.run.checkpoint import latest, write_atomic
+from ptdiff.run.config import merged, sampling
+from ptdiff.run.folder import Run
+from ptdiff.sampling.walk import Plan, draw
 
 RESULTS = Path(__file__).parent / "results"
 RECIPES = ("mnist-cond", "mnist-ddpm")

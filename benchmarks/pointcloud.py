@@ -18,9 +18,9 @@ from itertools import product
 from pathlib import Path
 from typing import Any, get_args
 
-from ptdiff.run import Run
-from ptdiff.yardstick import yardstick
-from ptdiff_pointcloud.networks import Network
+from ptdiff.machine.yardstick import yardstick
+from ptdiff.run.folder import Run
+from ptdiff_pointcloud.networks.catalog import Network
 
 HERE = Path(__file__).parent
 RESULTS, PAGE = HERE / "results" / "pointcloud.json", HERE / "pointcloud.md"

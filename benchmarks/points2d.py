@@ -16,8 +16,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from ptdiff.recipes import recipes
-from ptdiff.yardstick import yardstick
+from ptdiff.machine.yardstick import yardstick
+from ptdiff.run.recipes import recipes
 
 COUNT = 2000
 TABLES = ("datasaurus", "table")

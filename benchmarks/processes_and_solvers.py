@@ -16,14 +16,14 @@ from pathlib import Path
 
 import torch
 
-from ptdiff import registry
 from ptdiff.evaluation import comparison, largest
-from ptdiff.host import keep_freed_memory
+from ptdiff.machine.host import keep_freed_memory
+from ptdiff.machine.yardstick import yardstick
+from ptdiff.modality import registry
 from ptdiff.process import PROCESSES
-from ptdiff.run import Run
-from ptdiff.sampling import Plan, draw
+from ptdiff.run.folder import Run
+from ptdiff.sampling.walk import Plan, draw
 from ptdiff.solvers import SOLVERS
-from ptdiff.yardstick import yardstick
 
 RESULTS = Path(__file__).parent / "results" / "processes_and_solvers.json"
 CALLS_A_STEP = {"heun": 2, "ddim": 1, "ddpm": 1, "dpm++2m": 1, "euler": 1, "midpoint": 2, "rk4": 4}

@@ -69,9 +69,16 @@ def measured(rounds: int) -> dict[str, Any]:
         seconds(command, "train", "-m", "pointcloud", *small, "--out", run)
         starts: dict[str, tuple[object, ...]] = {
             "import torch": ("import torch",),
-            "sample": (STOP, "ptdiff.sampling:walk", "sample", run, "-n", 10, "--points", 2048),
-            "render": (STOP, "ptdiff_pointcloud.visualizer:Spheres.sheet", "render", file, "--out", f"{folder}/a.png"),
-            "eval": (STOP, "ptdiff_pointcloud.sources:shapes", "eval", run, "-n", 10),
+            "sample": (STOP, "ptdiff.sampling.walk:walk", "sample", run, "-n", 10, "--points", 2048),
+            "render": (
+                STOP,
+                "ptdiff_pointcloud.render.visualizer:Spheres.sheet",
+                "render",
+                file,
+                "--out",
+                f"{folder}/a.png",
+            ),
+            "eval": (STOP, "ptdiff_pointcloud.data.sources:shapes", "eval", run, "-n", 10),
             "--help": (command, "--help"),
         }
         found = {name: [] for name in starts}  # type: dict[str, list[float]]
@@ -90,7 +97,7 @@ def measured(rounds: int) -> dict[str, Any]:
 
 def main() -> None:
     """Measure, print and keep."""
-    from ptdiff.host import facts
+    from ptdiff.machine.host import facts
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=7)

@@ -22,9 +22,9 @@ from typing import Any
 
 import torch
 
+from ptdiff.machine.yardstick import yardstick
 from ptdiff.metrics import sliced_wasserstein
-from ptdiff.run import Run
-from ptdiff.yardstick import yardstick
+from ptdiff.run.folder import Run
 
 COUNT = 10_000
 HALVES = 20

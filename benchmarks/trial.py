@@ -21,15 +21,15 @@ from typing import Any
 
 import torch
 
-from ptdiff import host, registry
-from ptdiff.checkpoint import write_atomic
-from ptdiff.config import Config, defaults, merged, validate
-from ptdiff.data import Data
-from ptdiff.modality import Modality
-from ptdiff.race import Way
+from ptdiff.machine import host
+from ptdiff.machine.race import Way
+from ptdiff.machine.yardstick import yardstick
+from ptdiff.modality import Modality, registry
+from ptdiff.modality.data import Data
+from ptdiff.run.checkpoint import write_atomic
+from ptdiff.run.config import Config, defaults, merged, validate
 from ptdiff.training.timed_steps import Steps
 from ptdiff.training.trial import settle
-from ptdiff.yardstick import yardstick
 
 RESULTS = Path(__file__).parent / "results" / "trial.json"
 ROUNDS = 8

@@ -24,12 +24,12 @@ import matplotlib.pyplot as plt
 import torch
 from PIL.Image import fromarray
 
-from ptdiff.denoiser import PREDICTIONS
+from ptdiff.denoiser.network import PREDICTIONS
+from ptdiff.denoiser.oracle import Mixture
 from ptdiff.density import DENSITIES
 from ptdiff.gallery.preconditioning import preconditioning
 from ptdiff.grid import grid
 from ptdiff.noise import Stream, normal
-from ptdiff.oracle import Mixture
 from ptdiff.process import EDM, Level
 from ptdiff.solvers import SOLVERS, solve
 

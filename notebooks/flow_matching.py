@@ -23,11 +23,11 @@ import os
 import matplotlib.pyplot as plt
 import torch
 
-from ptdiff.coupling import COUPLINGS
-from ptdiff.denoiser import PREDICTIONS
+from ptdiff.denoiser.network import PREDICTIONS
+from ptdiff.denoiser.oracle import Mixture
 from ptdiff.grid import grid
 from ptdiff.noise import Stream, normal
-from ptdiff.oracle import Mixture
+from ptdiff.objective.coupling import COUPLINGS
 from ptdiff.process import EDM, Flow
 from ptdiff.solvers import SOLVERS, solve, trajectory
 

@@ -24,10 +24,10 @@ import os
 import matplotlib.pyplot as plt
 import torch
 
+from ptdiff.denoiser.oracle import Mixture
 from ptdiff.grid import grid
 from ptdiff.guidance import CFG, ClassifierGuided
 from ptdiff.noise import Stream, normal
-from ptdiff.oracle import Mixture
 from ptdiff.process import Flow, Level
 from ptdiff.solvers import SOLVERS, solve
 

@@ -25,9 +25,9 @@ import os
 import matplotlib.pyplot as plt
 import torch
 
+from ptdiff.denoiser.oracle import Gaussian, Mixture
 from ptdiff.grid import grid
 from ptdiff.noise import Stream, normal
-from ptdiff.oracle import Gaussian, Mixture
 from ptdiff.process import VPCosine
 from ptdiff.solvers import SOLVERS, solve, trajectory
 from ptdiff.solvers.inversion import invert

@@ -18,7 +18,7 @@
 # why that is a variational autoencoder, how samples are drawn, and how they are made to be of one class.
 #
 # No network is trained here.  For a data set that is a mixture of Gaussians, the best possible denoiser is a formula
-# (`ptdiff.oracle.Mixture`), so what you see is what a perfectly trained network would do.
+# (`ptdiff.denoiser.oracle.Mixture`), so what you see is what a perfectly trained network would do.
 
 # %%
 import math
@@ -28,13 +28,13 @@ import matplotlib.pyplot as plt
 import torch
 from PIL.Image import fromarray
 
+from ptdiff.denoiser.oracle import Mixture
 from ptdiff.gallery.schedules import schedules
 from ptdiff.grid import grid
+from ptdiff.likelihood.chain import variational_bound
 from ptdiff.noise import Stream, normal
-from ptdiff.oracle import Mixture
 from ptdiff.process import Chain, Level, VPCosine
 from ptdiff.solvers import SOLVERS, trajectory
-from ptdiff.variational import variational_bound
 
 SMALL = os.environ.get("PTDIFF_NOTEBOOK_SIZE") == "small"
 COUNT = 400 if SMALL else 2000

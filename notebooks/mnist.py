@@ -26,10 +26,10 @@ import matplotlib.pyplot as plt
 import torch
 from PIL.Image import fromarray
 
-from ptdiff import registry
-from ptdiff.comparison import curves
+from ptdiff.experiments.side_by_side import curves
 from ptdiff.gallery import OF_RUN
 from ptdiff.gallery.subject import Subject
+from ptdiff.modality import registry
 from ptdiff.training.train import train
 
 SMALL = os.environ.get("PTDIFF_NOTEBOOK_SIZE") == "small"

@@ -25,10 +25,10 @@ from tempfile import mkdtemp
 import torch
 from PIL.Image import fromarray
 
-from ptdiff import registry
 from ptdiff.gallery import OF_RUN
 from ptdiff.gallery.subject import Subject
 from ptdiff.metrics import compare
+from ptdiff.modality import registry
 from ptdiff.training.train import train
 
 SMALL = os.environ.get("PTDIFF_NOTEBOOK_SIZE") == "small"

@@ -25,14 +25,14 @@ import matplotlib.pyplot as plt
 import torch
 from PIL.Image import fromarray
 
-from ptdiff import registry
-from ptdiff.comparison import curves, history
+from ptdiff.experiments.side_by_side import curves, history
 from ptdiff.gallery import OF_RUN
 from ptdiff.gallery.subject import Subject
-from ptdiff.likelihood import Path as FlowPath
-from ptdiff.likelihood import log_likelihood
+from ptdiff.likelihood.flow import Path as FlowPath
+from ptdiff.likelihood.flow import log_likelihood
+from ptdiff.modality import registry
 from ptdiff.process import VE
-from ptdiff.sampling import Plan
+from ptdiff.sampling.walk import Plan
 from ptdiff.solvers import SOLVERS
 from ptdiff.training.train import train
 

@@ -76,7 +76,7 @@ class Melodies(Modality):
         import torch
         from torch import nn
 
-        from ptdiff.embedding import LevelEmbedding
+        from ptdiff.denoiser.embedding import LevelEmbedding
 
         class Network(nn.Module):
             def __init__(self, notes, width, classes):
@@ -111,7 +111,7 @@ class Roll(Visualizer):
     def sheet(self, samples, titles):
         import numpy as np
 
-        from ptdiff.pictures import contact_sheet
+        from ptdiff.pictures.files import contact_sheet
 
         pictures = []
         for notes in samples:
@@ -131,7 +131,7 @@ sys.path.insert(0, str(folder))
 # `module:Class` names a modality that is not installed; on the command line that is `ptdiff train -m melodies:Melodies`.
 
 # %%
-from ptdiff import registry
+from ptdiff.modality import registry
 
 kind = registry.load("melodies:Melodies", {"count": 500 if SMALL else 2000})
 data = kind.dataset()

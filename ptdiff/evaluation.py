@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ptdiff.data import Condition, Samples
+from ptdiff.modality.data import Condition, Samples
 from ptdiff.noise import mix
 
 

@@ -11,7 +11,7 @@ def open3d() -> Any:
     try:
         import open3d
     except (ImportError, OSError) as error:
-        from ptdiff.libraries import why_no_open3d
+        from ptdiff.machine.libraries import why_no_open3d
 
         pytest.skip(why_no_open3d(error))
     return open3d

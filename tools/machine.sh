@@ -21,7 +21,7 @@ fi
 has_venv() { "$python" -I -c 'import ensurepip, venv' 2>/dev/null; }
 missing() {
     has_venv || echo "python$version-venv"
-    "$python" -I ptdiff/libraries.py
+    "$python" -I ptdiff/machine/libraries.py
 }
 
 packages=$(missing | tr '\n' ' ' | sed 's/ *$//')

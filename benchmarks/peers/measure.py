@@ -23,7 +23,7 @@ from ptdiff.certify.ladder import MOST, slopes
 from ptdiff.certify.pairs import PACKAGES, PAIRS
 from ptdiff.certify.peers import Sampler, azula, crowson, diffusers
 from ptdiff.certify.problem import PROBLEMS, reference
-from ptdiff.oracle import Gaussian
+from ptdiff.denoiser.oracle import Gaussian
 from ptdiff.process import PROCESSES, Level
 
 RESULTS = Path(__file__).parents[1] / "results" / "peers.json"

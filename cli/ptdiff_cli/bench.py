@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from ptdiff_cli.bench_train import train
-from ptdiff_cli.terminal import say, show_json, show_table
+from ptdiff_cli.shared.terminal import say, show_json, show_table
 
 YARDSTICK = "k-diffusion sample_dpmpp_2m"
 
@@ -36,7 +36,7 @@ def solvers(
     import torch
 
     from ptdiff.certify.overhead import SHAPES, overheads
-    from ptdiff.checkpoint import write_atomic
+    from ptdiff.run.checkpoint import write_atomic
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ptdiff_cli.device import Device
-from ptdiff_cli.terminal import say, show_json, show_table
+from ptdiff_cli.shared.device import Device
+from ptdiff_cli.shared.terminal import say, show_json, show_table
 
 if TYPE_CHECKING:
     from ptdiff.training.speed import Speed, Subject
@@ -38,9 +38,9 @@ def train(
     # torch's profiler announces its start on stderr, which is not an error
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")
 
-    from ptdiff.checkpoint import write_atomic
+    from ptdiff.machine.yardstick import yardstick
+    from ptdiff.run.checkpoint import write_atomic
     from ptdiff.training.speed import OVERHEAD_GOAL, PEAK_GOAL
-    from ptdiff.yardstick import yardstick
 
     names = list(dict.fromkeys(modality or MODALITIES))
     subjects = {name: _subject(name) for name in names}
@@ -74,8 +74,8 @@ def train(
 
 def _subject(name: str) -> Subject:
     from ptdiff.training.speed import Subject
-    from ptdiff_cli.configuration import resolve
-    from ptdiff_cli.terminal import bad_data
+    from ptdiff_cli.shared.configuration import resolve
+    from ptdiff_cli.shared.terminal import bad_data
 
     config, kind = resolve(name, None, [], [], [], {})
     with bad_data("data"):
@@ -85,7 +85,7 @@ def _subject(name: str) -> Subject:
 def _speeds(name: str, subject: Subject, threads: list[int] | None, seconds: float, device: str) -> list[Speed]:
     import torch
 
-    from ptdiff import host
+    from ptdiff.machine import host
     from ptdiff.training.speed import PRECISIONS, speed
 
     # the threads of a CPU matter little where a GPU trains

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ptdiff_cli.terminal import Failure, counter, progress, say, show_json, show_table
+from ptdiff_cli.shared.terminal import Failure, counter, progress, say, show_json, show_table
 
 if TYPE_CHECKING:
     from ptdiff.certify import Certificate
@@ -61,7 +61,7 @@ def _write(out: Path, certificates: Sequence[Certificate], seconds: float) -> No
     from ptdiff import __version__
     from ptdiff.certify.figures import figures
     from ptdiff.certify.suite import worst
-    from ptdiff.checkpoint import write_atomic
+    from ptdiff.run.checkpoint import write_atomic
     from ptdiff.solvers import SOLVERS
 
     groups = worst(certificates, lambda certificate: certificate.subject.split(", ")[0])

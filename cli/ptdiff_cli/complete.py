@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ptdiff_cli.device import Device
-from ptdiff_cli.terminal import say
+from ptdiff_cli.shared.device import Device
+from ptdiff_cli.shared.terminal import say
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ptdiff.run import Run
-    from ptdiff.sampling import Plan
-    from ptdiff_cli.given import Frame, Given
+    from ptdiff.run.folder import Run
+    from ptdiff.sampling.walk import Plan
+    from ptdiff_cli.shared.given import Frame, Given
 
 METHODS = ("replacement", "pigdm", "mmps")
 _FAR = 4.0
@@ -57,10 +57,10 @@ def complete(
     scaled, a part in units of its own needs --frame: 0,1.2,0,3.5 takes (0, 1.2, 0) off and divides by 3.5, and the
     completions come back in the file's units.
     """
-    from ptdiff.names import unknown
-    from ptdiff.run import Run
-    from ptdiff_cli.drawing import make_plan, scale, shape_of
-    from ptdiff_cli.given import fitting, labels_of, read_given, write_samples
+    from ptdiff.choices import unknown
+    from ptdiff.run.folder import Run
+    from ptdiff_cli.shared.given import fitting, labels_of, read_given, write_samples
+    from ptdiff_cli.shared.sampling_options import make_plan, scale, shape_of
 
     found = Run.open(run, say)
     if not found.data.unordered:
@@ -102,11 +102,11 @@ def filled(
     """
     import torch
 
-    from ptdiff import host
-    from ptdiff.data import Condition
-    from ptdiff.editing import complete as completed
     from ptdiff.inverse import METHODS as ALL
-    from ptdiff_cli.given import in_batches, model_of
+    from ptdiff.machine import host
+    from ptdiff.modality.data import Condition
+    from ptdiff.sampling.editing import complete as completed
+    from ptdiff_cli.shared.given import in_batches, model_of
 
     condition = None if method is not None else run.modality().given(run.data, run.data.world(part), count)
     name = method or "replacement"
@@ -128,7 +128,7 @@ def _frame(run: Run, given: Given, path: Path, text: str | None) -> Frame | None
     """Of --frame; ValueError where one is needed: a part does not tell the center and the size of the whole."""
     import numpy as np
 
-    from ptdiff_cli.given import frame_of
+    from ptdiff_cli.shared.given import frame_of
 
     width = given.samples.shape[-1]
     if text is not None:

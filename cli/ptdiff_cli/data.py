@@ -8,7 +8,7 @@ from typing import Annotated, Any, Protocol, runtime_checkable
 
 import typer
 
-from ptdiff_cli.terminal import BAD_DATA, Failure, bad_data, counter, progress, say, show_json
+from ptdiff_cli.shared.terminal import BAD_DATA, Failure, bad_data, counter, progress, say, show_json
 
 app = typer.Typer(help="Bring your own data: import it once, check it before training.", no_args_is_help=True)
 
@@ -94,12 +94,12 @@ def check(
 
 
 def _loaded(name: str) -> object:
-    from ptdiff import registry
+    from ptdiff.modality import registry
 
     return registry.load(name)
 
 
 def _as_it_is(name: str) -> Exception:
-    from ptdiff.modality import Unsupported
+    from ptdiff.errors import Unsupported
 
     return Unsupported(f"the modality {name} reads its data as it is: give it to --data directly")

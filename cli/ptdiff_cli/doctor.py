@@ -11,9 +11,9 @@ from typing import Annotated, Any
 
 import typer
 
-from ptdiff.libraries import advice, missing
-from ptdiff_cli.device import Device
-from ptdiff_cli.terminal import Failure, show_json
+from ptdiff.machine.libraries import advice, missing
+from ptdiff_cli.shared.device import Device
+from ptdiff_cli.shared.terminal import Failure, show_json
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def _looked_at(device: str) -> Iterator[Finding]:
         yield look()
     yield from _plugins()
     try:
-        from ptdiff_cli.machine import machine
+        from ptdiff_cli.shared.machine import machine
 
         yield from machine(device)
     except (ImportError, OSError) as error:
@@ -108,14 +108,15 @@ def _video() -> Finding:
 
 
 def _plugins() -> list[Finding]:
-    from ptdiff import registry
+    from ptdiff.errors import PluginError
+    from ptdiff.modality import registry
 
     found = []
     for item in registry.modalities():
         try:
             registry.modality_class(item.name)
             found.append(Finding(f"modality {item.name}", "ok", item.target))
-        except registry.PluginError as error:
+        except PluginError as error:
             found.append(Finding(f"modality {item.name}", "broken", str(error)))
     return found
 

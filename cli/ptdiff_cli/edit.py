@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from ptdiff_cli.device import Device
-from ptdiff_cli.terminal import say
+from ptdiff_cli.shared.device import Device
+from ptdiff_cli.shared.terminal import say
 
 
 def edit(
@@ -39,12 +39,12 @@ def edit(
     """Vary samples: ptdiff edit RUN samples.npz --strength 0.5."""
     import torch
 
-    from ptdiff import host
-    from ptdiff.data import Condition
-    from ptdiff.editing import edit as edited
-    from ptdiff.run import Run
-    from ptdiff_cli.drawing import make_plan, scale
-    from ptdiff_cli.given import fitting, frame_of, in_batches, labels_of, model_of, read_given, write_samples
+    from ptdiff.machine import host
+    from ptdiff.modality.data import Condition
+    from ptdiff.run.folder import Run
+    from ptdiff.sampling.editing import edit as edited
+    from ptdiff_cli.shared.given import fitting, frame_of, in_batches, labels_of, model_of, read_given, write_samples
+    from ptdiff_cli.shared.sampling_options import make_plan, scale
 
     found = Run.open(run, say)
     given = {"solver": solver, "steps": steps, "process": process, "spacing": spacing, "guidance": scale(guidance)}

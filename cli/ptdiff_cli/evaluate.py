@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from ptdiff_cli.device import Device
-from ptdiff_cli.terminal import BAD_DATA, Failure, bad_data, counter, progress, say, show_json, show_table
+from ptdiff_cli.shared.device import Device
+from ptdiff_cli.shared.terminal import BAD_DATA, Failure, bad_data, counter, progress, say, show_json, show_table
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ptdiff.data import Samples
     from ptdiff.evaluation import Comparison
-    from ptdiff.modality import Measurement, Modality, Progress
+    from ptdiff.modality.contract import Modality
+    from ptdiff.modality.data import Samples
+    from ptdiff.modality.types import Measurement, Progress
 
 MOST = 500
 """So many reference samples at most, unless -n or another protocol than the modality's own says otherwise."""
@@ -71,16 +72,17 @@ def evaluate(
 
     import torch
 
-    from ptdiff import host, registry
-    from ptdiff.checkpoint import write_atomic
-    from ptdiff.data import unaugmented
+    from ptdiff.choices import unknown
     from ptdiff.evaluation import comparison, largest
+    from ptdiff.machine import host
     from ptdiff.metrics import memorization
-    from ptdiff.names import unknown
-    from ptdiff.run import Run
-    from ptdiff.sampling import spread_labels
-    from ptdiff_cli.drawing import draw_samples, facts, make_plan, scale, shape_of, titles
-    from ptdiff_cli.report import Near, write_report
+    from ptdiff.modality import registry
+    from ptdiff.modality.data import unaugmented
+    from ptdiff.run.checkpoint import write_atomic
+    from ptdiff.run.folder import Run
+    from ptdiff.sampling.walk import spread_labels
+    from ptdiff_cli.shared.report import Near, write_report
+    from ptdiff_cli.shared.sampling_options import draw_samples, facts, make_plan, scale, shape_of, titles
 
     found = Run.open(run, say)
     given: dict[str, Any] = {"solver": solver, "steps": steps, "process": process, "spacing": spacing}
@@ -205,7 +207,7 @@ def measure(
     progress: Progress | None = None,
     cache: Path | None = None,
 ) -> Measurement:
-    """:meth:`ptdiff.modality.Modality.measure`, also of plugins of before it was told labels."""
+    """:meth:`ptdiff.modality.contract.Modality.measure`, also of plugins of before it was told labels."""
     from inspect import signature
 
     told = {"labels": labels} if "labels" in signature(kind.measure).parameters else {}

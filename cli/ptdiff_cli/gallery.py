@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ptdiff_cli.device import Device
-from ptdiff_cli.terminal import progress, say, show_json, show_table
+from ptdiff_cli.shared.device import Device
+from ptdiff_cli.shared.terminal import progress, say, show_json, show_table
 
 if TYPE_CHECKING:
     from ptdiff.gallery.subject import Subject
-    from ptdiff.pictures import Picture
-    from ptdiff.run import Run
+    from ptdiff.pictures.files import Picture
+    from ptdiff.run.folder import Run
 
     Drawn = Picture | list[Picture]
     OfRun = Mapping[str, Callable[[Subject], Drawn]]
@@ -41,11 +41,11 @@ def gallery(
     as_json: Annotated[bool, typer.Option("--json", help="Print the list as JSON.")] = False,
 ) -> None:
     """List the pictures, or draw: ptdiff gallery reverse RUN --out reverse.png."""
+    from ptdiff.choices import unknown
     from ptdiff.gallery import OF_RUN, THEORY
-    from ptdiff.models import located
-    from ptdiff.names import unknown
-    from ptdiff.run import Run
-    from ptdiff_cli.drawing import scale
+    from ptdiff.run.folder import Run
+    from ptdiff.run.models import located
+    from ptdiff_cli.shared.sampling_options import scale
 
     if name is None:
         _listing(as_json)
@@ -83,7 +83,7 @@ def _subject(
     run: Run, over: Mapping[str, Any], settings: list[str] | None, seed: int, weights: str | None, device: str
 ) -> Subject:
     from ptdiff.gallery.subject import Subject
-    from ptdiff_cli.drawing import make_plan
+    from ptdiff_cli.shared.sampling_options import make_plan
 
     plan = make_plan(run, over, settings, seed)
     try:
@@ -97,7 +97,7 @@ def _subject(
 
 def _draw_all(subject: Subject, pictures: OfRun, folder: Path, fps: float) -> None:
     """All pictures that this run has into a folder, with a line for each that it has not."""
-    from ptdiff.modality import Unsupported
+    from ptdiff.errors import Unsupported
 
     if folder.suffix:
         raise ValueError(f"--out {folder}: {len(pictures)} pictures need a folder")
@@ -125,7 +125,7 @@ def _suffix(picture: Drawn) -> str:
 
 def _check(path: Path, *, animated: bool) -> None:
     """Refuse a suffix before anything is drawn."""
-    from ptdiff.pictures import ANIMATION_SUFFIXES, IMAGE_SUFFIXES
+    from ptdiff.pictures.files import ANIMATION_SUFFIXES, IMAGE_SUFFIXES
 
     allowed = ANIMATION_SUFFIXES if animated else IMAGE_SUFFIXES
     if path.suffix.lower() not in allowed:
@@ -133,7 +133,7 @@ def _check(path: Path, *, animated: bool) -> None:
 
 
 def _save(path: Path, picture: Drawn, fps: float) -> None:
-    from ptdiff.pictures import save_animation, save_image
+    from ptdiff.pictures.files import save_animation, save_image
 
     _check(path, animated=isinstance(picture, list))
     if isinstance(picture, list):
@@ -152,13 +152,14 @@ def _times(text: str) -> tuple[float, ...]:
 
 def _of_modalities() -> dict[str, tuple[str, Callable[[Subject], Drawn]]]:
     """Pictures that single modalities draw, with the name of the modality; one that does not import has none."""
-    from ptdiff import registry
+    from ptdiff.errors import PluginError
+    from ptdiff.modality import registry
 
     found: dict[str, tuple[str, Callable[[Subject], Drawn]]] = {}
     for listed in registry.modalities():
         try:
             kind = registry.load(listed.name)
-        except (registry.PluginError, ValueError) as error:
+        except (PluginError, ValueError) as error:
             # such as one with an option that must be given
             say(str(error))
             continue

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ptdiff_cli.device import Device
-from ptdiff_cli.terminal import say
+from ptdiff_cli.shared.device import Device
+from ptdiff_cli.shared.terminal import say
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from ptdiff.denoiser import Denoiser
-    from ptdiff.run import Run
-    from ptdiff.sampling import Plan
+    from ptdiff.denoiser.network import Denoiser
+    from ptdiff.run.folder import Run
+    from ptdiff.sampling.walk import Plan
 
 
 def interpolate(
@@ -48,12 +48,12 @@ def interpolate(
     """
     import torch
 
-    from ptdiff import host
-    from ptdiff.data import Condition
-    from ptdiff.editing import between, denoised, matched
-    from ptdiff.run import Run
-    from ptdiff_cli.drawing import make_plan, scale
-    from ptdiff_cli.given import in_batches, model_of, write_samples
+    from ptdiff.machine import host
+    from ptdiff.modality.data import Condition
+    from ptdiff.run.folder import Run
+    from ptdiff.sampling.editing import between, denoised, matched
+    from ptdiff_cli.shared.given import in_batches, model_of, write_samples
+    from ptdiff_cli.shared.sampling_options import make_plan, scale
 
     if files and len(files) != 2:
         raise ValueError(f"a way has two ends: give two files or none, not {len(files)}")
@@ -114,9 +114,9 @@ def _drawn(
     """The noises of two samples of ``ptdiff sample``, their classes, and their codes where they have such."""
     import torch
 
-    from ptdiff.latent_code import drawn
-    from ptdiff.sampling import spread_labels, start
-    from ptdiff_cli.drawing import label_of, shape_of
+    from ptdiff.denoiser.latent_code import drawn
+    from ptdiff.sampling.walk import spread_labels, start
+    from ptdiff_cli.shared.sampling_options import label_of, shape_of
 
     ids = torch.tensor(numbers)
     labels = spread_labels(ids, len(run.data.classes)).get("label")
@@ -133,9 +133,9 @@ def _of_files(
     """The noises of the first samples of two files, their classes, and their codes where the model reads such."""
     import torch
 
-    from ptdiff.editing import encode
-    from ptdiff.latent_code import read
-    from ptdiff_cli.given import fitting, frame_of, labels_of, read_given
+    from ptdiff.denoiser.latent_code import read
+    from ptdiff.sampling.editing import encode
+    from ptdiff_cli.shared.given import fitting, frame_of, labels_of, read_given
 
     both = [read_given(file, run.modality()) for file in files]
     x0 = [fitting(run, one, file, frame_of(run, one, file))[:1] for one, file in zip(both, files, strict=True)]
@@ -151,8 +151,8 @@ def _of_files(
 
 def _report(run: Run, after: Tensor, files: list[Path]) -> None:
     """How near the ends are to the files, point by point; sets are the same in any order."""
-    from ptdiff.editing import matched
-    from ptdiff_cli.given import fitting, frame_of, read_given
+    from ptdiff.sampling.editing import matched
+    from ptdiff_cli.shared.given import fitting, frame_of, read_given
 
     gaps = []
     for file, end in zip(files, (after[0], after[-1]), strict=True):

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ptdiff_cli.device import Device
-from ptdiff_cli.terminal import BAD_DATA, Failure, bad_data, progress, say, show_json, show_table
+from ptdiff_cli.shared.device import Device
+from ptdiff_cli.shared.terminal import BAD_DATA, Failure, bad_data, progress, say, show_json, show_table
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ptdiff.data import Condition
-    from ptdiff.divergence import Divergence
-    from ptdiff.likelihood import LogLikelihood
-    from ptdiff.likelihood import Path as Flowline
-    from ptdiff.run import Run
+    from ptdiff.likelihood.divergence import Divergence
+    from ptdiff.likelihood.flow import LogLikelihood
+    from ptdiff.likelihood.flow import Path as Flowline
+    from ptdiff.modality.data import Condition
+    from ptdiff.run.folder import Run
 
 
 def likelihood(
@@ -42,13 +42,13 @@ def likelihood(
     """Negative log-likelihood of held-out data: ptdiff likelihood RUN."""
     import torch
 
-    from ptdiff.bits import bits_per_dimension, dequantize, world_nats
-    from ptdiff.divergence import DIVERGENCES, Exact, Hutchinson
-    from ptdiff.likelihood import Path as Flowline
-    from ptdiff.names import choose, described, unknown
+    from ptdiff.choices import choose, described, unknown
+    from ptdiff.likelihood.bits import bits_per_dimension, dequantize, world_nats
+    from ptdiff.likelihood.divergence import DIVERGENCES, Exact, Hutchinson
+    from ptdiff.likelihood.flow import Path as Flowline
     from ptdiff.process import PROCESSES
-    from ptdiff.run import Run
-    from ptdiff_cli.drawing import write_npz
+    from ptdiff.run.folder import Run
+    from ptdiff_cli.shared.sampling_options import write_npz
 
     if exact and probes is not None:
         raise ValueError("--exact needs no --probes: choose one of them")
@@ -157,8 +157,8 @@ def _measure(
     """Log-likelihoods of x (n, …), world units, in model units and on the CPU."""
     import torch
 
-    from ptdiff import host
-    from ptdiff.likelihood import LogLikelihood, log_likelihood
+    from ptdiff.likelihood.flow import LogLikelihood, log_likelihood
+    from ptdiff.machine import host
 
     where = host.device(device)
     model = run.denoiser(say, weights=weights).to(where).requires_grad_(False)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ptdiff_cli.terminal import Failure, show_json, show_table
+from ptdiff_cli.shared.terminal import Failure, show_json, show_table
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -19,7 +19,7 @@ def modalities(
     as_json: Json = False,
 ) -> None:
     """List the kinds of data that are installed, or describe one."""
-    from ptdiff import registry
+    from ptdiff.modality import registry
 
     if name is None:
         if check:
@@ -77,20 +77,20 @@ def processes(as_json: Json = False) -> None:
 
 def catalogs() -> dict[str, Mapping[str, type[Any]]]:
     """Every catalog of choices, by the key of the configuration that takes one of them."""
-    from ptdiff.consistency import OBJECTIVES
-    from ptdiff.coupling import COUPLINGS
     from ptdiff.density import DENSITIES
     from ptdiff.grid import SPACINGS
     from ptdiff.guidance import GUIDANCE
-    from ptdiff.objective import LOSSES
+    from ptdiff.guidance.threshold import THRESHOLDS
+    from ptdiff.objective.consistency import OBJECTIVES
+    from ptdiff.objective.corruption import NOISES
+    from ptdiff.objective.coupling import COUPLINGS
+    from ptdiff.objective.loss import LOSSES
+    from ptdiff.objective.weighting import WEIGHTINGS
     from ptdiff.process import PROCESSES
     from ptdiff.solvers import ADAPTIVE, SOLVERS
-    from ptdiff.threshold import THRESHOLDS
-    from ptdiff.training.corruption import NOISES
     from ptdiff.training.ema import AVERAGES
     from ptdiff.training.optimizer import OPTIMIZERS
     from ptdiff.training.schedule import SCHEDULES
-    from ptdiff.weighting import WEIGHTINGS
 
     return {
         "process": PROCESSES,
@@ -115,9 +115,9 @@ def choices(
     as_json: Json = False,
 ) -> None:
     """List what there is to choose from: model, recipe, solver, spacing, guidance, weighting and so on."""
-    from ptdiff.models import models
-    from ptdiff.names import unknown
-    from ptdiff.recipes import recipes
+    from ptdiff.choices import unknown
+    from ptdiff.run.models import models
+    from ptdiff.run.recipes import recipes
 
     # without the catalogs, which import torch
     if kind in ("model", "models"):
@@ -144,7 +144,7 @@ def choices(
 
 
 def _models(as_json: bool) -> None:
-    from ptdiff.models import models
+    from ptdiff.run.models import models
 
     found = models()
     if as_json:
@@ -155,7 +155,7 @@ def _models(as_json: bool) -> None:
 
 
 def _recipes(as_json: bool) -> None:
-    from ptdiff.recipes import recipes
+    from ptdiff.run.recipes import recipes
 
     found = recipes()
     if as_json:

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from ptdiff_cli.terminal import Failure, fail
+from ptdiff_cli.shared.terminal import Failure, fail
 
 COMMANDS = {
     "train": "train",
@@ -80,7 +80,7 @@ def options(
 
 def main() -> None:
     """Run the command line."""
-    from ptdiff.host import keep_freed_memory
+    from ptdiff.machine.host import keep_freed_memory
 
     # torch makes a million objects that stay: scanning them again and again takes a tenth of its import
     gc.set_threshold(100_000, 50, 100)
@@ -98,10 +98,7 @@ def main() -> None:
 
 def _exit_code(error: Exception) -> int | None:
     """The exit code of an error of the user or the machine; None for one of ours, which needs its traceback."""
-    from ptdiff.checkpoint import CheckpointError
-    from ptdiff.modality import Unsupported
-    from ptdiff.registry import PluginError
-    from ptdiff.run import RunError
+    from ptdiff.errors import CheckpointError, PluginError, RunError, Unsupported
 
     if isinstance(error, Failure):
         return error.code

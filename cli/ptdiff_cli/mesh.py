@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ptdiff_cli.device import Device
-from ptdiff_cli.terminal import BAD_DATA, Failure, bad_data, progress, say, show_json
+from ptdiff_cli.shared.device import Device
+from ptdiff_cli.shared.terminal import BAD_DATA, Failure, bad_data, progress, say, show_json
 
 if TYPE_CHECKING:
-    from ptdiff.modality import Modality
-    from ptdiff_cli.given import Given
+    from ptdiff.modality.contract import Modality
+    from ptdiff_cli.shared.given import Given
 
 FORMATS = ("glb", "obj", "stl", "ply")
 
@@ -39,10 +39,10 @@ def mesh(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Make surfaces: ptdiff mesh samples.npz --out meshes."""
-    from ptdiff.modality import Unsupported
-    from ptdiff.models import located, outputs
-    from ptdiff.names import unknown
-    from ptdiff.run import Run
+    from ptdiff.choices import unknown
+    from ptdiff.errors import Unsupported
+    from ptdiff.run.folder import Run
+    from ptdiff.run.models import located, outputs
 
     path = located(path, say)
     if format_ not in FORMATS:
@@ -105,10 +105,10 @@ def _one(kind: Modality, sample: Any, method: str | None, target: Path) -> dict[
 def _drawn(path: Path, count: int, points: int | None, seed: int, device: str) -> Given:
     import torch
 
-    from ptdiff.run import Run
-    from ptdiff.sampling import spread_labels
-    from ptdiff_cli.drawing import draw_samples, make_plan, shape_of, titles
-    from ptdiff_cli.given import Given
+    from ptdiff.run.folder import Run
+    from ptdiff.sampling.walk import spread_labels
+    from ptdiff_cli.shared.given import Given
+    from ptdiff_cli.shared.sampling_options import draw_samples, make_plan, shape_of, titles
 
     run = Run.open(path)
     labels = spread_labels(torch.arange(count), len(run.data.classes)).get("label")
@@ -118,9 +118,9 @@ def _drawn(path: Path, count: int, points: int | None, seed: int, device: str) -
 
 
 def _read(path: Path, modality: str) -> tuple[Modality, Given]:
-    from ptdiff import registry
-    from ptdiff.models import near
-    from ptdiff_cli.given import read_given
+    from ptdiff.modality import registry
+    from ptdiff.run.models import near
+    from ptdiff_cli.shared.given import read_given
 
     if not path.exists():
         raise Failure(f"{path} does not exist{near(path)}", BAD_DATA)

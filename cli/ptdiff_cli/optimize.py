@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from ptdiff_cli.device import Device
-from ptdiff_cli.terminal import say, show_table
+from ptdiff_cli.shared.device import Device
+from ptdiff_cli.shared.terminal import say, show_table
 
 
 def optimize(
@@ -31,18 +31,18 @@ def optimize(
     import torch
     import yaml
 
-    from ptdiff import host
-    from ptdiff.checkpoint import write_atomic
-    from ptdiff.cost import Counted
+    from ptdiff.denoiser.cost import Counted
     from ptdiff.grid import grid
+    from ptdiff.machine import host
     from ptdiff.noise import Stream, normal
-    from ptdiff.optimal_grid import optimize as search
     from ptdiff.process import Level
-    from ptdiff.run import Run
-    from ptdiff.sampling import prepared, spread_labels
+    from ptdiff.run.checkpoint import write_atomic
+    from ptdiff.run.folder import Run
+    from ptdiff.sampling.optimal_grid import optimize as search
+    from ptdiff.sampling.walk import prepared, spread_labels
     from ptdiff.solvers import Adaptive, Solver, solve
     from ptdiff.solvers.runge_kutta import RK4
-    from ptdiff_cli.drawing import facts, make_plan, shape_of
+    from ptdiff_cli.shared.sampling_options import facts, make_plan, shape_of
 
     found = Run.open(run, say)
     plan = make_plan(found, {"solver": solver, "process": process, "steps": steps}, set_, seed)

@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol, runtime_checkable
 
 import typer
 
-from ptdiff_cli.device import Device
-from ptdiff_cli.terminal import BAD_DATA, Failure, say
+from ptdiff_cli.shared.device import Device
+from ptdiff_cli.shared.terminal import BAD_DATA, Failure, say
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from ptdiff.modality import Array, Image, Modality, Visualizer
+    from ptdiff.modality.contract import Modality
+    from ptdiff.modality.types import Array, Image
+    from ptdiff.modality.visualizer import Visualizer
 
 ANIMATIONS = (".gif", ".mp4")
 
@@ -55,9 +57,9 @@ def render(
     A .gif or .mp4 shows the way from noise to data, of a run or of a file that holds a trajectory; with --turntable,
     or without a trajectory, it turns the samples around. Samples that are films are played.
     """
-    from ptdiff.models import located, outputs
-    from ptdiff.pictures import ANIMATION_SUFFIXES, IMAGE_SUFFIXES, save_animation, save_image
-    from ptdiff_cli.drawing import scale
+    from ptdiff.pictures.files import ANIMATION_SUFFIXES, IMAGE_SUFFIXES, save_animation, save_image
+    from ptdiff.run.models import located, outputs
+    from ptdiff_cli.shared.sampling_options import scale
 
     path = located(path, say)
     suffix = "" if out is None else out.suffix.lower()
@@ -135,8 +137,8 @@ class _Shown:
 
 
 def _tinted(shown: _Shown, color: str | None) -> Visualizer:
-    from ptdiff.modality import Unsupported
-    from ptdiff.names import unknown
+    from ptdiff.choices import unknown
+    from ptdiff.errors import Unsupported
 
     draw = shown.kind.visualizer()
     if color is None:
@@ -149,8 +151,8 @@ def _tinted(shown: _Shown, color: str | None) -> Visualizer:
 
 
 def _save_page(target: Path, draw: Visualizer, shown: _Shown) -> None:
-    from ptdiff.checkpoint import write_atomic
-    from ptdiff.modality import Unsupported
+    from ptdiff.errors import Unsupported
+    from ptdiff.run.checkpoint import write_atomic
 
     if not isinstance(draw, Paged):
         raise Unsupported(f"{type(shown.kind).__name__} has no page: choose .png, or .gif where it moves")
@@ -170,9 +172,9 @@ def _from_run(
 ) -> _Shown:
     import torch
 
-    from ptdiff.run import Run
-    from ptdiff.sampling import spread_labels
-    from ptdiff_cli.drawing import draw_samples, make_plan, shape_of, titles
+    from ptdiff.run.folder import Run
+    from ptdiff.sampling.walk import spread_labels
+    from ptdiff_cli.shared.sampling_options import draw_samples, make_plan, shape_of, titles
 
     run = Run.open(path)
     kind = run.modality()
@@ -192,13 +194,13 @@ def _from_file(path: Path, count: int | None, modality: str) -> _Shown:
 
     import numpy as np
 
-    from ptdiff import registry
-    from ptdiff.models import near
+    from ptdiff.modality import registry
+    from ptdiff.run.models import near
 
     if not path.exists():
         raise Failure(f"{path} does not exist{near(path)}", BAD_DATA)
     if path.suffix.lower() != ".npz":
-        from ptdiff_cli.given import read_given
+        from ptdiff_cli.shared.given import read_given
 
         kind = registry.load(modality)
         return _Shown(read_given(path, kind).samples, [], kind, [-1])

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ptdiff_cli.device import Device
-from ptdiff_cli.terminal import BAD_DATA, Failure, say
+from ptdiff_cli.shared.device import Device
+from ptdiff_cli.shared.terminal import BAD_DATA, Failure, say
 from ptdiff_cli.train import (
     Compile,
     Devices,
@@ -23,9 +23,9 @@ from ptdiff_cli.train import (
 )
 
 if TYPE_CHECKING:
-    from ptdiff.data import Data
-    from ptdiff.modality import Modality
-    from ptdiff.run import Run
+    from ptdiff.modality.contract import Modality
+    from ptdiff.modality.data import Data
+    from ptdiff.run.folder import Run
     from ptdiff.training.fit import Hardware
 
 
@@ -40,8 +40,8 @@ def resume(
     device: Device = "auto",
 ) -> None:
     """Go on with a run from its last checkpoint, to the end of its configuration."""
-    from ptdiff.run import Run
-    from ptdiff.training.loggers import check_loggers
+    from ptdiff.run.folder import Run
+    from ptdiff.training.trackers import check_loggers
 
     found = Run.open(run, say)
     found.refuse_model()
@@ -58,8 +58,8 @@ def resume(
 
 def go_on(run: Run, kind: Modality, data: Data, hardware: Hardware, loggers: list[str]) -> None:
     """Train a run from its last checkpoint to its end; Failure where the data is not what it began with."""
-    from ptdiff.run import process_rank
-    from ptdiff.training.loggers import make_loggers
+    from ptdiff.run.folder import process_rank
+    from ptdiff.training.trackers import make_loggers
 
     change = run.change(data)
     if change is not None:

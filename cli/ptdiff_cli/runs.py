@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ptdiff_cli.terminal import say, show_json, show_side_by_side, show_table
+from ptdiff_cli.shared.terminal import say, show_json, show_side_by_side, show_table
 
 if TYPE_CHECKING:
-    from ptdiff.comparison import Summary
-    from ptdiff.measured import Measured
+    from ptdiff.experiments.scores import Measured
+    from ptdiff.experiments.side_by_side import Summary
 
 app = typer.Typer(help="Look at several runs at once: list them, compare them.", no_args_is_help=True)
 
@@ -28,7 +28,7 @@ def list_(
     as_json: Json = False,
 ) -> None:
     """List the runs in a folder: their data, steps, time and losses."""
-    from ptdiff.comparison import runs_in, summary
+    from ptdiff.experiments.side_by_side import runs_in, summary
 
     found = [summary(path) for path in runs_in(folder)]
     if as_json:
@@ -54,9 +54,9 @@ def compare(
     ] = False,
 ) -> None:
     """Compare runs: the settings that differ, how far each came, losses, and figures of 'ptdiff eval'."""
-    from ptdiff.comparison import curves, differing, runs_in, summary
-    from ptdiff.models import located, near
-    from ptdiff.pictures import IMAGE_SUFFIXES, save_image
+    from ptdiff.experiments.side_by_side import curves, differing, runs_in, summary
+    from ptdiff.pictures.files import IMAGE_SUFFIXES, save_image
+    from ptdiff.run.models import located, near
 
     if as_json + as_csv + scores > 1:
         raise ValueError("--json, --csv or --scores: one of them")
@@ -84,8 +84,8 @@ def compare(
 
 def _write_scores(found: Sequence[Summary]) -> None:
     """One line for each run: its main score with interval, and the floor of that measurement."""
-    from ptdiff.comparison import names
-    from ptdiff.measured import main_score
+    from ptdiff.experiments.scores import main_score
+    from ptdiff.experiments.side_by_side import names
 
     rows = []
     for run, name in zip(found, names([run.path for run in found]), strict=True):
@@ -128,7 +128,7 @@ def _write_csv(found: Sequence[Summary], keys: Sequence[str]) -> None:
 
 def _write_tables(found: Sequence[Summary], keys: Sequence[str]) -> None:
     """What sets the runs apart and how far each came; then the figures, a table for each way they were measured."""
-    from ptdiff.comparison import names
+    from ptdiff.experiments.side_by_side import names
 
     called = dict(zip(map(str, (run.path for run in found)), names([run.path for run in found]), strict=True))
     settings = {_short(key, keys): [_word(run.settings.get(key)) for run in found] for key in keys}
@@ -147,7 +147,7 @@ def _write_tables(found: Sequence[Summary], keys: Sequence[str]) -> None:
 
 def _groups(found: Sequence[Summary]) -> dict[str, dict[str, Measured]]:
     """What was measured of the runs, by their paths, in groups that compare."""
-    from ptdiff.measured import alike
+    from ptdiff.experiments.scores import alike
 
     return alike((str(run.path), run.measured) for run in found if run.measured is not None)
 

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from ptdiff_cli.device import Device
-from ptdiff_cli.terminal import say
+from ptdiff_cli.shared.device import Device
+from ptdiff_cli.shared.terminal import say
 
 if TYPE_CHECKING:
-    from ptdiff.run import Run
-    from ptdiff_cli.drawing import Drawn
+    from ptdiff.run.folder import Run
+    from ptdiff_cli.shared.sampling_options import Drawn
 
 
 def sample(
@@ -50,10 +50,10 @@ def sample(
     """Draw samples: ptdiff sample RUN -n 16 --out samples.npz."""
     import torch
 
-    from ptdiff.names import unknown
-    from ptdiff.run import Run
-    from ptdiff.sampling import spread_labels
-    from ptdiff_cli.drawing import draw_samples, label_of, make_plan, scale, shape_of
+    from ptdiff.choices import unknown
+    from ptdiff.run.folder import Run
+    from ptdiff.sampling.walk import spread_labels
+    from ptdiff_cli.shared.sampling_options import draw_samples, label_of, make_plan, scale, shape_of
 
     found = Run.open(run, say)
     kind = format_ or (out.suffix[1:] if out is not None and out.suffix else "npz")
@@ -107,7 +107,7 @@ def _write(run: Run, drawn: Drawn, target: Path, kind: str) -> None:
 
     import numpy as np
 
-    from ptdiff_cli.drawing import titles, write_npz
+    from ptdiff_cli.shared.sampling_options import titles, write_npz
 
     if kind == "npz":
         extra = {} if drawn.trajectory is None else {"trajectory": drawn.trajectory}

@@ -10,16 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from ptdiff_cli.configuration import resolve
-from ptdiff_cli.device import Device
-from ptdiff_cli.terminal import DIVERGED, Failure, bad_data, doing, say
+from ptdiff_cli.shared.configuration import resolve
+from ptdiff_cli.shared.device import Device
+from ptdiff_cli.shared.terminal import DIVERGED, Failure, bad_data, doing, say
 
 if TYPE_CHECKING:
-    from ptdiff.config import Config
-    from ptdiff.data import Data
-    from ptdiff.modality import Modality
-    from ptdiff.run import Run
-    from ptdiff.start import Start
+    from ptdiff.modality.contract import Modality
+    from ptdiff.modality.data import Data
+    from ptdiff.run.config import Config
+    from ptdiff.run.folder import Run, Start
     from ptdiff.training.fit import Hardware
 
 Devices = Annotated[int, typer.Option(min=1, help="Number of devices.")]
@@ -74,8 +73,8 @@ def train(
     ] = False,
 ) -> None:
     """Train a model: ptdiff train -m pointcloud --data FOLDER."""
-    from ptdiff.config import merged
-    from ptdiff.run import Run
+    from ptdiff.run.config import merged
+    from ptdiff.run.folder import Run
 
     source = None if from_ is None else Run.open(from_, say)
     if source is not None and steps is None and minutes is None:
@@ -89,7 +88,7 @@ def train(
         over["training"]["steps"] = None
     resolve_with = partial(resolve, modality, data, config or [], option or [], set_ or [], source=source)
     if sweep is not None:
-        from ptdiff_cli.sweeping import run_sweep
+        from ptdiff_cli.sweep import run_sweep
 
         if devices * nodes > 1:
             raise ValueError("--sweep trains one run after the other, each on one device")
@@ -102,7 +101,7 @@ def train(
     read = read_data(kind)
     start = check_trainable(resolved, kind, read, logger or [], source)
     if dry_run:
-        from ptdiff_cli.dry_run import dry_run as rehearse
+        from ptdiff_cli.shared.dry_run import dry_run as rehearse
 
         rehearse(resolved, kind, read, device)
         return
@@ -114,10 +113,10 @@ def check_trainable(
     config: Config, kind: Modality, data: Data, loggers: list[str], source: Run | None = None
 ) -> Start | None:
     """Refuse what can be refused before a folder exists; return the initial weights if they come from a run."""
-    from ptdiff.denoiser import NetworkDenoiser
-    from ptdiff.start import begun
-    from ptdiff.training.loggers import check_loggers
+    from ptdiff.denoiser.network import NetworkDenoiser
+    from ptdiff.run.start import begun
     from ptdiff.training.module import DiffusionModule
+    from ptdiff.training.trackers import check_loggers
 
     denoiser = NetworkDenoiser(kind.backbone(data), config.prediction)
     DiffusionModule(denoiser, data, config)
@@ -144,8 +143,8 @@ def begin(
     start: Start | None = None,
 ) -> None:
     """A new run folder, trained to its end."""
-    from ptdiff.run import Run, process_rank
-    from ptdiff.training.loggers import make_loggers
+    from ptdiff.run.folder import Run, process_rank
+    from ptdiff.training.trackers import make_loggers
 
     first = process_rank() == 0
     run = Run.create(path, config, data, start) if first else Run(path, config, data)
@@ -154,7 +153,7 @@ def begin(
 
 def run_path(out: Path | None, name: str) -> Path:
     """The run folder.  Lightning starts further ranks by the same command line: those find the folder of the first."""
-    from ptdiff.run import process_rank
+    from ptdiff.run.folder import process_rank
 
     if process_rank() == 0:
         os.environ["PTDIFF_RUN"] = str(out or next_free(Path("runs"), name))
@@ -163,7 +162,7 @@ def run_path(out: Path | None, name: str) -> Path:
 
 def make_hardware(device: str, devices: int, nodes: int, strategy: str, batch: int) -> Hardware:
     """The hardware for training; ValueError for more devices than there are, or than samples in a batch."""
-    from ptdiff import host
+    from ptdiff.machine import host
     from ptdiff.training.fit import Hardware
 
     there = host.count(device)
@@ -176,7 +175,7 @@ def make_hardware(device: str, devices: int, nodes: int, strategy: str, batch: i
 
 def read_data(kind: Modality) -> Data:
     """The data of a modality, and a summary of what was read."""
-    from ptdiff.run import process_rank
+    from ptdiff.run.folder import process_rank
 
     with bad_data("data"), doing("reading data") if process_rank() == 0 else nullcontext():
         data = kind.dataset()
@@ -194,11 +193,11 @@ def next_free(folder: Path, name: str) -> Path:
 
 def execute(run: Run, kind: Modality, data: Data, hardware: Hardware, loggers: list[Any]) -> None:
     """Train a run to its end with a progress bar, and say where it stands."""
-    from ptdiff.run import process_rank
+    from ptdiff.errors import Diverged
+    from ptdiff.run.folder import process_rank
     from ptdiff.training.fit import fit
-    from ptdiff.training.module import Diverged
     from ptdiff.training.observer import Observer
-    from ptdiff_cli.watch import Watch
+    from ptdiff_cli.shared.watch import Watch
 
     first = process_rank() == 0
     try:

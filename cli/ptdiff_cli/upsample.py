@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from ptdiff_cli.device import Device
-from ptdiff_cli.terminal import say
+from ptdiff_cli.shared.device import Device
+from ptdiff_cli.shared.terminal import say
 
 
 def upsample(
@@ -36,11 +36,11 @@ def upsample(
     The given points come first, exactly, and the result is in the file's units.  Any run does it, the given points
     held; one trained with -o task=upsample is given them besides.
     """
-    from ptdiff.names import unknown
-    from ptdiff.run import Run
+    from ptdiff.choices import unknown
+    from ptdiff.run.folder import Run
     from ptdiff_cli.complete import METHODS, filled
-    from ptdiff_cli.drawing import make_plan, scale, shape_of
-    from ptdiff_cli.given import fitting, frame_of, labels_of, read_given, write_samples
+    from ptdiff_cli.shared.given import fitting, frame_of, labels_of, read_given, write_samples
+    from ptdiff_cli.shared.sampling_options import make_plan, scale, shape_of
 
     found = Run.open(run, say)
     if not found.data.unordered:

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ptdiff_datasets.clouds.store import DamagedError, load
 from ptdiff_datasets.errors import DataError, printable
-from ptdiff_datasets.store import DamagedError, load
 
 
 def default_cache() -> Path:

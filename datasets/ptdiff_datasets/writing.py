@@ -9,7 +9,7 @@ from typing import BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from ptdiff_datasets.cloud import Cloud
+from ptdiff_datasets.formats.cloud import Cloud
 
 
 @contextmanager

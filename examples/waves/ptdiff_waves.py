@@ -49,7 +49,7 @@ class Waves(Modality):
         import torch
         from torch import nn
 
-        from ptdiff.embedding import LevelEmbedding
+        from ptdiff.denoiser.embedding import LevelEmbedding
 
         class Network(nn.Module):
             def __init__(self, width: int, classes: int) -> None:

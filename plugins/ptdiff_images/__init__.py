@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from ptdiff.modality import Data, Measurement, Modality, Progress, Visualizer, Writer, option
-from ptdiff_images.networks import OPTIONS, build, sized
+from ptdiff_images.networks.catalog import OPTIONS, build, sized
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -105,8 +105,8 @@ class Images(Modality):
     def dataset(self) -> Data:
         """float32 (channels, height, width), of films (channels, frames, height, width), in [0, 1], with labels where
         there are any; kept as bytes."""
-        from ptdiff_images.augment import Augmentation, augmented
-        from ptdiff_images.sources import unlabeled
+        from ptdiff_images.data.augment import Augmentation, augmented
+        from ptdiff_images.data.sources import unlabeled
 
         # the images as they are tell mean and scale
         data = self._images()
@@ -115,8 +115,8 @@ class Images(Modality):
 
     def _images(self) -> Data:
         """The images as they are, measured, with all their labels."""
-        from ptdiff_images.films import Motion
-        from ptdiff_images.sources import images
+        from ptdiff_images.data.films import Motion
+        from ptdiff_images.data.sources import images
 
         if self.frames is None:
             return images(self.data, self.pixels, self.gray).measured(keep=(0,))
@@ -126,7 +126,7 @@ class Images(Modality):
 
     def backbone(self, data: Data) -> nn.Module:
         """The denoiser; the small U-Net has 0.4 M parameters."""
-        from ptdiff_images.augment import AUGMENT_LABELS
+        from ptdiff_images.data.augment import AUGMENT_LABELS
 
         told = len(AUGMENT_LABELS) if self.augment else 0
         return build(self.network, data.shape, len(data.classes), told, self._network())
@@ -175,14 +175,14 @@ class Images(Modality):
 
     def protocols(self) -> Mapping[str, str]:
         """By features of that classifier, by pixels, by features of the Inception network."""
-        from ptdiff_images.metrics import FILM_PROTOCOLS, PROTOCOLS
+        from ptdiff_images.metrics.protocols import FILM_PROTOCOLS, PROTOCOLS
 
         return PROTOCOLS if self.frames is None else FILM_PROTOCOLS
 
     def require(self, protocol: str) -> None:
         """The Inception network is an extra."""
         if protocol == "inception":
-            from ptdiff_images.inception import inception
+            from ptdiff_images.metrics.inception import inception
 
             inception()
 
@@ -198,13 +198,13 @@ class Images(Modality):
         labels: Tensor | None = None,
     ) -> Measurement:
         """By any of the protocols; the classifier is trained at its first use and kept in the cache folder."""
-        from ptdiff_images.metrics import measure
+        from ptdiff_images.metrics.protocols import measure
 
         return measure(protocol, self._images(), samples, reference, training, seed, progress, labels)
 
     def check_data(self, source: Path, *, progress: Progress | None = None) -> Mapping[str, Any]:
-        """What is good and bad in a folder or file; see :func:`ptdiff_datasets.image_checking.check`."""
-        from ptdiff_datasets.image_checking import check
+        """What is good and bad in a folder or file; see :func:`ptdiff_datasets.images.checking.check`."""
+        from ptdiff_datasets.images.checking import check
 
         found = check(source, progress)
         return {**found.as_dict(), "text": found.text()}

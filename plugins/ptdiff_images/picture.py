@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ptdiff.modality import Visualizer
-from ptdiff.pictures import contact_sheet, fitted, save_animation, save_image, sheet_columns
+from ptdiff.pictures.files import contact_sheet, fitted, save_animation, save_image, sheet_columns
 
 if TYPE_CHECKING:
     from ptdiff.modality import Array, Image

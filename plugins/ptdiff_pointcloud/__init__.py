@@ -6,18 +6,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal
 
+from ptdiff.choices import unknown
 from ptdiff.modality import Data, Measurement, Modality, Progress, Visualizer, Writer, option
-from ptdiff.names import unknown
-from ptdiff_pointcloud.networks import GIVEN, NUMBERS, build, sized
+from ptdiff_pointcloud.networks.catalog import GIVEN, NUMBERS, build, sized
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from torch import Tensor, nn
 
-    from ptdiff.data import Condition
     from ptdiff.metrics import Score
     from ptdiff.modality import Array, Mesh
+    from ptdiff.modality.data import Condition
 
 __all__ = ["PointCloud"]
 
@@ -105,9 +105,9 @@ class PointCloud(Modality):
         """Clouds (points, 3 for each channel) float32, +Y up; procedural shapes in a box of diagonal 1 around 0."""
         from pathlib import Path
 
-        from ptdiff_pointcloud import sources
-        from ptdiff_pointcloud.augment import Augmentation
-        from ptdiff_pointcloud.conditions import for_task
+        from ptdiff_pointcloud.data import sources
+        from ptdiff_pointcloud.data.augment import Augmentation
+        from ptdiff_pointcloud.data.conditions import for_task
 
         how = Augmentation(self.rotate, self.mirror, self.rescale, self.jitter)
         if self.data == "shapes":
@@ -129,7 +129,7 @@ class PointCloud(Modality):
 
     def visualizer(self) -> Visualizer:
         """Shaded spheres on a white ground, drawn by NumPy alone."""
-        from ptdiff_pointcloud.visualizer import Spheres
+        from ptdiff_pointcloud.render.visualizer import Spheres
 
         return Spheres(self.channels)
 
@@ -146,7 +146,7 @@ class PointCloud(Modality):
 
     def protocols(self) -> Mapping[str, str]:
         """The honest full set, the conventions of papers, and what groups of eight would say."""
-        from ptdiff_pointcloud.protocols import PROTOCOLS
+        from ptdiff_pointcloud.metrics.protocols import PROTOCOLS
 
         return {name: way.summary for name, way in PROTOCOLS.items()}
 
@@ -162,14 +162,14 @@ class PointCloud(Modality):
         labels: Tensor | None = None,
     ) -> Measurement:
         """By any of the protocols; ``cache`` keeps the distance matrices."""
-        from ptdiff_pointcloud.protocols import compare
+        from ptdiff_pointcloud.metrics.protocols import compare
 
         samples, reference, training = (clouds[..., :3] for clouds in (samples, reference, training))
         return compare(samples, reference, training, protocol, seed, progress, cache)
 
     def nearest(self, samples: Tensor, others: Tensor, progress: Progress | None = None) -> tuple[Tensor, Tensor]:
         """By the Chamfer distance, on the first 512 points of each cloud."""
-        from ptdiff_pointcloud.distances import nearest_clouds
+        from ptdiff_pointcloud.metrics.distances import nearest_clouds
 
         return nearest_clouds(samples[..., :3], others[..., :3], progress=progress)
 
@@ -185,26 +185,26 @@ class PointCloud(Modality):
 
     def postprocess(self, samples: Tensor, data: Data | None = None) -> Tensor:
         """Normals of length 1, colors within their range."""
-        from ptdiff_pointcloud.channels import tidied
+        from ptdiff_pointcloud.data.channels import tidied
 
         return tidied(samples, self.channels) if len(self.channels) > 1 else samples
 
     def formats(self) -> Mapping[str, Writer]:
         """ply, pcd, xyz, npy, las and laz, as far as they hold the channels."""
-        from ptdiff_pointcloud.channels import writers
+        from ptdiff_pointcloud.data.channels import writers
 
         return writers(self.channels)
 
     def read(self, path: Path) -> Array:
         """A cloud (n, 3 for each channel), coordinates as in the file; of a mesh, as many points as in training."""
-        from ptdiff_datasets.reading import read_one
-        from ptdiff_pointcloud.channels import joined
+        from ptdiff_datasets.clouds.reading import read_one
+        from ptdiff_pointcloud.data.channels import joined
 
         return joined(read_one(path, self.points), self.channels, path)
 
     def frame(self, data: Data, sample: Array) -> tuple[Array, float]:
         """What normalization takes off a whole cloud (n, c) of a file: center (c,) and size, 0 and 1 for nothing."""
-        from ptdiff_pointcloud.channels import frame
+        from ptdiff_pointcloud.data.channels import frame
 
         return frame(sample, str(data.summary.get("normalize", "none")))
 
@@ -222,7 +222,7 @@ class PointCloud(Modality):
 
     def given(self, data: Data, part: Tensor, count: int) -> Condition | None:
         """For the tasks complete and upsample: the cloud (m, c), whatever m."""
-        from ptdiff_pointcloud.conditions import given_cloud
+        from ptdiff_pointcloud.data.conditions import given_cloud
 
         return next((given_cloud(name, data, part, count) for name in GIVEN[self.task]), None)
 
@@ -236,15 +236,15 @@ class PointCloud(Modality):
         together: bool = False,
         progress: Progress | None = None,
     ) -> Mapping[str, Any]:
-        """Write a folder or file of shapes as a store; see :func:`ptdiff_datasets.importing.import_data`."""
-        from ptdiff_datasets.importing import import_data
+        """Write a folder or file of shapes as a store; see :func:`ptdiff_datasets.clouds.importing.import_data`."""
+        from ptdiff_datasets.clouds.importing import import_data
 
         found = import_data(source, target, points=points, replace=replace, together=together, progress=progress)
         return {**found.summary.as_dict(), "text": found.summary.text()}
 
     def check_data(self, source: Path, *, progress: Progress | None = None) -> Mapping[str, Any]:
-        """What is good and bad in a folder, file or store; see :func:`ptdiff_datasets.checking.check`."""
-        from ptdiff_datasets.checking import check
+        """What is good and bad in a folder, file or store; see :func:`ptdiff_datasets.clouds.checking.check`."""
+        from ptdiff_datasets.clouds.checking import check
 
         found = check(source, progress)
         return {**found.as_dict(), "text": found.text()}

@@ -57,7 +57,7 @@ class Points2D(Modality):
         """All points in memory, float32 (d,), labelled where the distribution or the table has classes."""
         import torch
 
-        from ptdiff_datasets.toys import TOYS
+        from ptdiff_datasets.points.toys import TOYS
         from ptdiff_points2d import source
 
         points = self._points()
@@ -102,7 +102,7 @@ class Points2D(Modality):
 
         Its frame is that of the data, or of the samples where a file is not at hand.
         """
-        from ptdiff_datasets.toys import TOYS
+        from ptdiff_datasets.points.toys import TOYS
         from ptdiff_points2d import source
         from ptdiff_points2d.picture import Pictures
 
@@ -134,7 +134,7 @@ class Points2D(Modality):
     ) -> dict[str, Score]:
         """Distances between sets; where it is known, the exact density of the samples, or the sum they must have."""
         from ptdiff.metrics import compare
-        from ptdiff_datasets.toys import TOYS
+        from ptdiff_datasets.points.toys import TOYS
         from ptdiff_points2d import source
         from ptdiff_points2d.scores import constraint, density
 

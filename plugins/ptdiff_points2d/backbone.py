@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ptdiff.data import Condition
-from ptdiff.embedding import LevelEmbedding
+from ptdiff.denoiser.embedding import LevelEmbedding
+from ptdiff.modality.data import Condition
 
 _EMBEDDING = 32
 _OCTAVES = 3

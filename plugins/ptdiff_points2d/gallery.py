@@ -16,16 +16,16 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ptdiff.divergence import Exact
-from ptdiff.gallery.style import COLORS, INK, density_map, picture, plane
 from ptdiff.gallery.subject import Subject
 from ptdiff.guidance import CFG
-from ptdiff.likelihood import Path, log_likelihood
+from ptdiff.likelihood.divergence import Exact
+from ptdiff.likelihood.flow import Path, log_likelihood
 from ptdiff.modality import Unsupported
 from ptdiff.noise import Stream, normal
+from ptdiff.pictures.plot import COLORS, INK, density_map, picture, plane
 from ptdiff.process import Level
-from ptdiff.sampling import shown as at_unit_variance
-from ptdiff_datasets.toys import TOYS
+from ptdiff.sampling.walk import shown as at_unit_variance
+from ptdiff_datasets.points.toys import TOYS
 from ptdiff_points2d.source import toy_of
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from ptdiff.metrics import Score, bootstrap
-from ptdiff_datasets.formulas import Blurred
-from ptdiff_datasets.toys import TOYS
+from ptdiff_datasets.points.formulas import Blurred
+from ptdiff_datasets.points.toys import TOYS
 
 
 def density(exact: Blurred, samples: Tensor, training: Tensor, seed: int) -> Score:

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ptdiff.names import unknown
-from ptdiff_datasets import dark
+from ptdiff.choices import unknown
 from ptdiff_datasets.errors import DataError
 from ptdiff_datasets.holdout import held_out
-from ptdiff_datasets.tabular import Table, read_table
-from ptdiff_datasets.toys import TOYS, Toy, uniform
+from ptdiff_datasets.points import image_density as dark
+from ptdiff_datasets.points.tabular import Table, read_table
+from ptdiff_datasets.points.toys import TOYS, Toy, uniform
 
 Frame = tuple[float, ...]
 """The square or cube to show: its center and half its side."""

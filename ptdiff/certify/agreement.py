@@ -19,7 +19,7 @@ from torch import Tensor
 from ptdiff.certify.certificate import Certificate
 from ptdiff.certify.peers import Sampler
 from ptdiff.certify.problem import MIXTURE
-from ptdiff.names import choose
+from ptdiff.choices import choose
 from ptdiff.noise import Stream, normal
 from ptdiff.process import Level
 from ptdiff.solvers import SOLVERS, trajectory

@@ -7,7 +7,7 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from ptdiff.names import choose
+from ptdiff.choices import choose
 from ptdiff.solvers import SOLVERS, Solver
 
 POINTS = range(1, 7)

@@ -14,13 +14,13 @@ import torch
 from torch import Tensor
 
 from ptdiff.certify.certificate import Certificate
-from ptdiff.cost import Counted
-from ptdiff.divergence import Divergence, Exact, Hutchinson, HutchPlusPlus
+from ptdiff.denoiser.cost import Counted
+from ptdiff.denoiser.oracle import Gaussian, Mixture
 from ptdiff.grid import grid
-from ptdiff.likelihood import Path, log_likelihood
-from ptdiff.oracle import Gaussian, Mixture
+from ptdiff.likelihood.chain import Variance, variational_bound
+from ptdiff.likelihood.divergence import Divergence, Exact, Hutchinson, HutchPlusPlus
+from ptdiff.likelihood.flow import Path, log_likelihood
 from ptdiff.process import VE, Chain, Level, Process, VPCosine
-from ptdiff.variational import Variance, variational_bound
 
 SHAPES = ((8,), (4, 3), (2, 2, 2))
 SAMPLES = 64

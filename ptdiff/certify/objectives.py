@@ -20,13 +20,13 @@ import torch
 from torch import Tensor, nn
 
 from ptdiff.certify.certificate import Certificate
-from ptdiff.data import Condition
-from ptdiff.denoiser import PREDICTIONS, NetworkDenoiser
-from ptdiff.names import choose
-from ptdiff.objective import Objective
-from ptdiff.oracle import Gaussian
+from ptdiff.choices import choose
+from ptdiff.denoiser.network import PREDICTIONS, NetworkDenoiser
+from ptdiff.denoiser.oracle import Gaussian
+from ptdiff.modality.data import Condition
+from ptdiff.objective.loss import Objective
+from ptdiff.objective.weighting import WEIGHTINGS
 from ptdiff.process import Level
-from ptdiff.weighting import WEIGHTINGS
 
 RATIOS = (0.01, 0.2, 0.7, 1.0, 2.5, 60.0)
 """sigma / alpha of the levels that are measured."""

@@ -18,8 +18,8 @@ from torch import Tensor
 
 from ptdiff.certify.agreement import Pair
 from ptdiff.certify.pairs import PAIRS, installed
-from ptdiff.data import Condition
 from ptdiff.grid import grid
+from ptdiff.modality.data import Condition
 from ptdiff.noise import Stream, normal
 from ptdiff.process import VE, Level, VPCosine
 from ptdiff.solvers import SOLVERS, Table, solve

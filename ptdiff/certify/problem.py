@@ -19,9 +19,9 @@ from torch import Tensor
 
 from ptdiff.certify.certificate import Direction
 from ptdiff.certify.side_by_side import ends
-from ptdiff.denoiser import Denoiser
+from ptdiff.denoiser.network import Denoiser
+from ptdiff.denoiser.oracle import Gaussian, Mixture
 from ptdiff.noise import Stream, normal
-from ptdiff.oracle import Gaussian, Mixture
 from ptdiff.process import Level, Process
 from ptdiff.solvers import Solver
 

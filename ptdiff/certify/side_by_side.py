@@ -12,7 +12,7 @@ from itertools import zip_longest
 import torch
 from torch import Tensor
 
-from ptdiff.denoiser import Denoiser
+from ptdiff.denoiser.network import Denoiser
 from ptdiff.process import Level
 from ptdiff.solvers import Table
 

@@ -19,7 +19,7 @@ from ptdiff.certify.likelihoods import likelihood_certificates
 from ptdiff.certify.objectives import objective_certificates
 from ptdiff.certify.pairs import PAIRS, installed
 from ptdiff.certify.problem import PROBLEMS
-from ptdiff.names import unknown
+from ptdiff.choices import unknown
 from ptdiff.process import PROCESSES, Flow, Process
 from ptdiff.solvers import ADAPTIVE, SOLVERS, Solver
 

@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping
 import torch
 
 from ptdiff.certify.certificate import Certificate
-from ptdiff.cost import Counted
+from ptdiff.denoiser.cost import Counted
+from ptdiff.denoiser.oracle import Mixture
 from ptdiff.grid import grid
 from ptdiff.noise import Stream, normal
-from ptdiff.oracle import Mixture
 from ptdiff.process import Process
 from ptdiff.solvers import Solver, Table, trajectory
 

@@ -1,8 +1,8 @@
 """The gallery: pictures of the theory and of trained runs, each a function that returns pixels.
 
 ``THEORY`` needs no run.  ``OF_RUN`` draws a :class:`ptdiff.gallery.subject.Subject`; a list of pictures is an
-animation.  A modality adds what only it can draw (:meth:`ptdiff.modality.Modality.gallery`).  The first line of a
-function's docstring is what ``ptdiff gallery`` prints.
+animation.  A modality adds what only it can draw (:meth:`ptdiff.modality.contract.Modality.gallery`).  The first line
+of a function's docstring is what ``ptdiff gallery`` prints.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ptdiff.gallery import (
     variance_study,
 )
 from ptdiff.gallery.subject import Subject
-from ptdiff.pictures import Picture
+from ptdiff.pictures.files import Picture
 
 THEORY: dict[str, Callable[[], Picture]] = {
     "schedules": schedules.schedules,

@@ -8,11 +8,11 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from ptdiff.gallery.page import bands, page
+from ptdiff.errors import Unsupported
 from ptdiff.gallery.subject import FEW, Subject
 from ptdiff.guidance import CFG
-from ptdiff.modality import Unsupported
-from ptdiff.pictures import Picture
+from ptdiff.pictures.files import Picture
+from ptdiff.pictures.page import bands, page
 
 COLUMNS = 10
 """The most classes beside each other."""

@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from ptdiff.data import Condition
+from ptdiff.errors import Unsupported
 from ptdiff.gallery.strips import noisy
-from ptdiff.gallery.style import COLORS, FAINT, picture
 from ptdiff.gallery.subject import Subject
-from ptdiff.host import double
-from ptdiff.modality import Unsupported
+from ptdiff.machine.host import double
+from ptdiff.modality.data import Condition
+from ptdiff.pictures.plot import COLORS, FAINT, picture
 from ptdiff.process import Level
 from ptdiff.training.regret import is_small_and_fixed, posterior_mean
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from ptdiff.denoiser import Denoiser
+    from ptdiff.denoiser.network import Denoiser
 
 RATIOS = tuple(10 ** (k / 8 - 2) for k in range(29))
 """rho = sigma / alpha, from 0.01 to 30."""

@@ -22,7 +22,7 @@ from ptdiff.density import (
     Uniform,
 )
 from ptdiff.gallery.schedules import CHAINS
-from ptdiff.gallery.style import COLORS, FAINT, legend_below, picture
+from ptdiff.pictures.plot import COLORS, FAINT, legend_below, picture
 from ptdiff.process import Chain, Flow
 
 if TYPE_CHECKING:

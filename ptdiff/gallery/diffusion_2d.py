@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ptdiff.gallery.style import COLORS, density_map, picture, plane
+from ptdiff.denoiser.oracle import Mixture
 from ptdiff.noise import Stream, normal, uniform
-from ptdiff.oracle import Mixture
+from ptdiff.pictures.plot import COLORS, density_map, picture, plane
 from ptdiff.process import Chain, Level, Process, TrigFlow
-from ptdiff.sampling import Plan, walk
+from ptdiff.sampling.walk import Plan, walk
 from ptdiff.solvers import SOLVERS, Solver
 
 if TYPE_CHECKING:

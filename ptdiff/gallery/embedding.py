@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from ptdiff.embedding import LevelEmbedding
-from ptdiff.gallery.style import picture
+from ptdiff.denoiser.embedding import LevelEmbedding
+from ptdiff.pictures.plot import picture
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
 def features(angle: Tensor, octaves: int = 6) -> Tensor:
-    """What :class:`ptdiff.embedding.LevelEmbedding` hands to its perceptron: angles (b,) to (b, 2 octaves + 2)."""
+    """What :class:`ptdiff.denoiser.embedding.LevelEmbedding` hands to its perceptron: angles (b,) to (b, 2 octaves +
+    2)."""
     embedding = LevelEmbedding(1, octaves=octaves)
     embedding.mlp = nn.Sequential()
     with torch.inference_mode():

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ptdiff.denoiser import PREDICTIONS, Coefficients
-from ptdiff.gallery.style import COLORS, FAINT, legend_below, picture
+from ptdiff.denoiser.network import PREDICTIONS, Coefficients
+from ptdiff.pictures.plot import COLORS, FAINT, legend_below, picture
 from ptdiff.process import Level
 
 if TYPE_CHECKING:

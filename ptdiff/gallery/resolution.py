@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ptdiff.gallery.style import picture
 from ptdiff.noise import Stream, normal
+from ptdiff.pictures.plot import picture
 from ptdiff.process import shift_for
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ptdiff.gallery.style import COLORS, FAINT, legend_below, picture
+from ptdiff.pictures.plot import COLORS, FAINT, legend_below, picture
 from ptdiff.process import EDM, Chain, Flow, Interpolated, Process, Shifted, SubVP, TrigFlow, VEGeometric, VPLinear
 
 if TYPE_CHECKING:

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ptdiff.gallery.style import COLORS, FAINT, INK, picture, plane
-from ptdiff.oracle import Mixture
+from ptdiff.denoiser.oracle import Mixture
+from ptdiff.pictures.plot import COLORS, FAINT, INK, picture, plane
 from ptdiff.process import Flow
-from ptdiff.sampling import Plan, walk
+from ptdiff.sampling.walk import Plan, walk
 from ptdiff.solvers import SOLVERS, Solver
 
 if TYPE_CHECKING:

@@ -18,14 +18,14 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from ptdiff.data import Condition
-from ptdiff.gallery.page import page
+from ptdiff.errors import Unsupported
 from ptdiff.gallery.subject import LARGE, Subject
 from ptdiff.grid import Spacing, grid
 from ptdiff.guidance import CFG
-from ptdiff.modality import Unsupported
-from ptdiff.pictures import Picture
-from ptdiff.sampling import postprocessed
+from ptdiff.modality.data import Condition
+from ptdiff.pictures.files import Picture
+from ptdiff.pictures.page import page
+from ptdiff.sampling.walk import postprocessed
 from ptdiff.solvers import SOLVERS, Solver
 from ptdiff.solvers.exponential import DDPM
 from ptdiff.solvers.runge_kutta import RK4

@@ -12,15 +12,15 @@ import math
 import torch
 from torch import Tensor
 
-from ptdiff.data import Condition
-from ptdiff.gallery.page import page
+from ptdiff.errors import Unsupported
 from ptdiff.gallery.subject import Subject
-from ptdiff.host import exact
-from ptdiff.modality import Unsupported
+from ptdiff.machine.host import exact
+from ptdiff.modality.data import Condition
 from ptdiff.noise import Stream, normal
-from ptdiff.pictures import Picture
+from ptdiff.pictures.files import Picture
+from ptdiff.pictures.page import page
 from ptdiff.process import Level
-from ptdiff.sampling import shown
+from ptdiff.sampling.walk import shown
 from ptdiff.solvers import Adaptive
 
 FRAMES, HELD, SIDE = 120, 15, 480

@@ -1,7 +1,7 @@
 """What the pictures of a run are drawn from: the run, its data, its trained denoiser, and the way it samples.
 
 x_t = alpha x_0 + sigma eps in model units; pictures show world units, noisy states brought to unit variance first
-(:func:`ptdiff.sampling.shown`), so that every process gives the same picture.
+(:func:`ptdiff.sampling.walk.shown`), so that every process gives the same picture.
 """
 
 from __future__ import annotations
@@ -14,18 +14,20 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ptdiff import host
-from ptdiff.data import Condition, Data, Samples
-from ptdiff.denoiser import NetworkDenoiser
-from ptdiff.modality import Modality, Unsupported, Visualizer
+from ptdiff.denoiser.network import NetworkDenoiser
+from ptdiff.errors import Unsupported
+from ptdiff.machine import host
+from ptdiff.modality.contract import Modality
+from ptdiff.modality.data import Condition, Data, Samples
+from ptdiff.modality.visualizer import Visualizer
 from ptdiff.noise import mix
 from ptdiff.process import Process
-from ptdiff.run import Run
-from ptdiff.sampling import Plan, finished, postprocessed, prepared, spread_labels, walk
+from ptdiff.run.folder import Run
+from ptdiff.sampling.walk import Plan, finished, postprocessed, prepared, spread_labels, walk
 from ptdiff.solvers import State
 
 if TYPE_CHECKING:
-    from ptdiff.modality import Image
+    from ptdiff.modality.types import Image
 
 AT = (0.0, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 """Times of a strip: steps 0, 20, 50, 100, 200, 500 and 1000 of a chain of a thousand."""
@@ -48,7 +50,7 @@ class Subject:
     could be read.  denoiser: trained, in evaluation mode.  process, plan: how samples are drawn, unless a picture
     varies it; ``plan.process`` is ``process``.  seed: of samples and noise.  count: how many samples a picture shows,
     its own choice where it is None.  at: times in [0, 1] of strips, 0 = data.  means: see
-    :attr:`ptdiff.run.Run.means`.
+    :attr:`ptdiff.run.folder.Run.means`.
     """
 
     run: Run
@@ -81,7 +83,7 @@ class Subject:
         """The subject of a trained run; the plan is that of its configuration where none is given.
 
         data: as read now, for its samples; scale and classes stay those that the model was trained with.
-        weights: see :meth:`ptdiff.run.Run.denoiser`.  device: by name, see :func:`ptdiff.host.device`.
+        weights: see :meth:`ptdiff.run.folder.Run.denoiser`.  device: by name, see :func:`ptdiff.machine.host.device`.
         """
         known = run.data
         if data is not None:

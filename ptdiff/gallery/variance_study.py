@@ -19,11 +19,11 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from ptdiff.certify.moments import moments
-from ptdiff.gallery.style import COLORS, FAINT, INK, picture, plane
+from ptdiff.denoiser.oracle import Mixture
 from ptdiff.grid import grid
-from ptdiff.oracle import Mixture
+from ptdiff.pictures.plot import COLORS, FAINT, INK, picture, plane
 from ptdiff.process import Flow
-from ptdiff.sampling import Plan, walk
+from ptdiff.sampling.walk import Plan, walk
 from ptdiff.solvers.exponential import DDPM
 
 if TYPE_CHECKING:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from ptdiff.grid.published import Given, IDDPMGrid, Leading, Linspace, Trailing, VEGrid, VPGrid
 from ptdiff.grid.spacing import Beta, Exponential, Karras, LogSNR, Polyexponential, Quadratic, Spacing, Uniform
-from ptdiff.grid.tables import Given, IDDPMGrid, Leading, Linspace, Trailing, VEGrid, VPGrid
 
 SPACINGS: dict[str, type[Spacing]] = {
     "uniform": Uniform,

@@ -11,9 +11,9 @@ from typing import Literal
 
 import torch
 
+from ptdiff.choices import choose
 from ptdiff.grid.catalog import SPACINGS
 from ptdiff.grid.spacing import Spacing
-from ptdiff.names import choose
 from ptdiff.process import Level, Process
 
 End = Literal["zero", "sigma-min"]

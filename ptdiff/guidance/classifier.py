@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ptdiff.cost import calls
-from ptdiff.data import Condition
-from ptdiff.denoiser import Denoiser
-from ptdiff.posterior import pullback
+from ptdiff.denoiser.cost import calls
+from ptdiff.denoiser.network import Denoiser
+from ptdiff.denoiser.posterior import pullback
+from ptdiff.modality.data import Condition
 from ptdiff.process import Level
 
 Classifier = Callable[[Tensor, Level, Condition], Tensor]

@@ -18,9 +18,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ptdiff.cost import calls
-from ptdiff.data import Condition, unconditional
-from ptdiff.denoiser import Denoiser
+from ptdiff.denoiser.cost import calls
+from ptdiff.denoiser.network import Denoiser
+from ptdiff.modality.data import Condition, unconditional
 from ptdiff.process import Level
 
 

@@ -17,11 +17,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ptdiff.cost import calls
-from ptdiff.data import Condition
-from ptdiff.denoiser import Denoiser
+from ptdiff.denoiser.cost import calls
+from ptdiff.denoiser.network import Denoiser
+from ptdiff.denoiser.posterior import dot, total
 from ptdiff.guidance.guided import Guidance, select, within
-from ptdiff.posterior import dot, total
+from ptdiff.modality.data import Condition
 from ptdiff.process import Level
 
 

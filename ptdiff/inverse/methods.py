@@ -1,8 +1,9 @@
 """Inverse problems: a denoiser of data becomes one of data that was observed, Denoiser -> Denoiser.
 
     y = A x_0 + noise z                                 an Observation
-    D, J, V = sigma^2/alpha J                           E[x_0|x], its Jacobian, and Cov[x_0|x] (ptdiff/posterior.py)
-    s^2 = sigma^2 / (alpha^2 + sigma^2)                 Cov[x_0|x] of unit-variance white data
+    D, J, V = sigma^2/alpha J                           E[x_0|x], its Jacobian, and Cov[x_0|x]
+    (ptdiff/denoiser/posterior.py) s^2 = sigma^2 / (alpha^2 + sigma^2)                 Cov[x_0|x] of unit-variance white
+    data
 
 If x_0 given x is taken as normal with mean D and covariance C, then
 
@@ -33,11 +34,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ptdiff.cost import calls
-from ptdiff.data import Condition
-from ptdiff.denoiser import Denoiser
+from ptdiff.denoiser.cost import calls
+from ptdiff.denoiser.network import Denoiser
+from ptdiff.denoiser.posterior import dot, ordinary, posterior
 from ptdiff.inverse.operators import Observation
-from ptdiff.posterior import dot, ordinary, posterior
+from ptdiff.modality.data import Condition
 from ptdiff.process import Level
 
 Product = Callable[[Tensor], Tensor]

@@ -14,8 +14,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from ptdiff.data import Data
-from ptdiff.posterior import ordinary
+from ptdiff.denoiser.posterior import ordinary
+from ptdiff.modality.data import Data
 
 
 class Operator(Protocol):

@@ -21,12 +21,12 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from ptdiff.data import Condition
-from ptdiff.denoiser import Denoiser
-from ptdiff.host import double, exact
+from ptdiff.denoiser.network import Denoiser
+from ptdiff.denoiser.posterior import dot, posterior
 from ptdiff.inverse.methods import solve, white
 from ptdiff.inverse.operators import Observation
-from ptdiff.posterior import dot, posterior
+from ptdiff.machine.host import double, exact
+from ptdiff.modality.data import Condition
 from ptdiff.process import Level
 
 

@@ -122,8 +122,9 @@ def check_reach(noisiest: Level, data_std: float = 1.0, tolerance: float = 0.2, 
     Sampling starts at N(0, r^2) and so forgets the share alpha^2 s^2 / (alpha^2 s^2 + sigma^2) of the variance, the
     data's part, along a direction in which the data has standard deviation s.
 
-    tolerance: of the share along the widest direction, s = ``data_std`` (:attr:`ptdiff.data.Data.spread`).  Samples of
-    normal data miss that share of their variance there, up to 1 / s^2 of it: at 0.2 their deviation is 10 % short.
+    tolerance: of the share along the widest direction, s = ``data_std`` (:attr:`ptdiff.modality.data.Data.spread`).
+    Samples of normal data miss that share of their variance there, up to 1 / s^2 of it: at 0.2 their deviation is 10 %
+    short.
     own: of the share of a single number, s = 1.
 
     Raises ValueError where either share is larger, and names it.

@@ -24,9 +24,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ptdiff.data import Condition
-from ptdiff.denoiser import Denoiser
+from ptdiff.denoiser.network import Denoiser
 from ptdiff.grid import RATIO_MIN
+from ptdiff.modality.data import Condition
 from ptdiff.process import Level
 from ptdiff.solvers.table import Pair, State, pairs
 

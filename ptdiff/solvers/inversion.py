@@ -22,8 +22,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from ptdiff.data import Condition
-from ptdiff.denoiser import Denoiser
+from ptdiff.denoiser.network import Denoiser
+from ptdiff.modality.data import Condition
 from ptdiff.process import Level
 from ptdiff.solvers.adaptive import Adaptive
 from ptdiff.solvers.table import Pair, Solver, State, Table, pairs, solve, trajectory

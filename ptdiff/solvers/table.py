@@ -19,8 +19,8 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from ptdiff.data import Condition
-from ptdiff.denoiser import Denoiser
+from ptdiff.denoiser.network import Denoiser
+from ptdiff.modality.data import Condition
 from ptdiff.process import Level
 
 Pair = tuple[float, float]

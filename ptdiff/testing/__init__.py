@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ptdiff import registry
+from ptdiff.modality import registry
 from ptdiff.testing import backbone_checks as network
 from ptdiff.testing import data_checks as data
 from ptdiff.testing.subject import Subject

@@ -97,7 +97,7 @@ def every_parameter_learns(subject: Subject) -> None:
     """The loss has a finite gradient for every parameter, and a few steps bring it down."""
     import torch
 
-    from ptdiff.denoiser import NetworkDenoiser
+    from ptdiff.denoiser.network import NetworkDenoiser
     from ptdiff.process import Flow
 
     torch.manual_seed(0)

@@ -7,8 +7,8 @@ import json
 import tempfile
 from pathlib import Path
 
-from ptdiff.modality import Visualizer
-from ptdiff.names import build
+from ptdiff.choices import build
+from ptdiff.modality.visualizer import Visualizer
 from ptdiff.testing.subject import BATCH, Subject
 
 
@@ -90,7 +90,7 @@ def pictures_are_pictures(subject: Subject) -> None:
     import numpy as np
 
     visualizer = subject.modality.visualizer()
-    assert isinstance(visualizer, Visualizer), "visualizer() must return a ptdiff.modality.Visualizer"
+    assert isinstance(visualizer, Visualizer), "visualizer() must return a ptdiff.modality.contract.Visualizer"
     x = subject.batch()[0].numpy()
     for titles in ([], ["one", "two", "three", "four"]):
         image = visualizer.sheet(x, titles)
@@ -117,7 +117,7 @@ def files_are_written(subject: Subject) -> None:
 
 def the_recipe_fits_the_configuration(subject: Subject) -> None:
     """recipe() holds known keys with values of the right type."""
-    from ptdiff.config import merged, validate
+    from ptdiff.run.config import merged, validate
 
     validate(merged({"modality": "it"}, subject.modality.recipe()))
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from ptdiff.data import Data
-from ptdiff.modality import Modality
+from ptdiff.modality.contract import Modality
+from ptdiff.modality.data import Data
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

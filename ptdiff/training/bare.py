@@ -14,10 +14,10 @@ from itertools import cycle
 import torch
 from torch import Tensor
 
-from ptdiff.config import Config
-from ptdiff.data import Data
-from ptdiff.denoiser import NetworkDenoiser
-from ptdiff.modality import Modality
+from ptdiff.denoiser.network import NetworkDenoiser
+from ptdiff.modality.contract import Modality
+from ptdiff.modality.data import Data
+from ptdiff.run.config import Config
 from ptdiff.training.module import DiffusionModule
 
 BATCHES = 4

@@ -8,8 +8,8 @@ from typing import Any
 
 from torch import Tensor
 
-from ptdiff.config import Training
-from ptdiff.data import Data
+from ptdiff.modality.data import Data
+from ptdiff.run.config import Training
 
 
 class Best:

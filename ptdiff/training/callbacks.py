@@ -12,19 +12,19 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
-from ptdiff.checkpoint import CheckpointError
-from ptdiff.comparison import curves
-from ptdiff.modality import Modality
-from ptdiff.pictures import Picture, save_image
-from ptdiff.run import Run
-from ptdiff.sampling import Plan, finished, postprocessed, prepared, spread_labels, walk
+from ptdiff.errors import CheckpointError
+from ptdiff.experiments.side_by_side import curves
+from ptdiff.modality.contract import Modality
+from ptdiff.pictures.files import Picture, save_image
+from ptdiff.run.folder import Run
+from ptdiff.sampling.walk import Plan, finished, postprocessed, prepared, spread_labels, walk
 from ptdiff.solvers import State
-from ptdiff.training.loggers import Trackers
 from ptdiff.training.module import DiffusionModule
 from ptdiff.training.observer import Observer as Observer
 from ptdiff.training.report import report
 from ptdiff.training.slowness import Pace
 from ptdiff.training.state import save_state
+from ptdiff.training.trackers import Trackers
 
 
 class Reports(pl.Callback):

@@ -14,17 +14,17 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from ptdiff.config import Config
-from ptdiff.coupling import Coupling, Independent, WithinSets
-from ptdiff.data import Condition, Data, Samples
-from ptdiff.denoiser import NetworkDenoiser
+from ptdiff.denoiser.latent_code import in_training
+from ptdiff.denoiser.network import NetworkDenoiser
+from ptdiff.denoiser.self_conditioning import first_estimate
 from ptdiff.density import LEAST, MOST, Density, stratified
-from ptdiff.host import double
-from ptdiff.latent_code import in_training
+from ptdiff.machine.host import double
+from ptdiff.modality.data import Condition, Data, Samples
 from ptdiff.noise import Stream, mix, normal, uniform
+from ptdiff.objective.corruption import Noise
+from ptdiff.objective.coupling import Coupling, Independent, WithinSets
 from ptdiff.process import Level, Process
-from ptdiff.self_conditioning import first_estimate
-from ptdiff.training.corruption import Noise
+from ptdiff.run.config import Config
 from ptdiff.training.loss_history import LossHistory
 from ptdiff.training.order import sample_ids
 

@@ -19,9 +19,9 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from ptdiff.config import Training
-from ptdiff.names import choose
-from ptdiff.posthoc import exponent
+from ptdiff.choices import choose
+from ptdiff.run.config import Training
+from ptdiff.run.posthoc import exponent
 
 
 class Average(Protocol):
@@ -73,7 +73,7 @@ class Power:
     """A power-function average of relative width ``std``: of the run so far, so that it needs no warm-up.
 
     Karras et al. 2024, eq. 2-4: weight of the weights at time t proportional to t^gamma.  Two or more of them, with
-    snapshots kept, give an average of any width afterwards (:mod:`ptdiff.posthoc`).
+    snapshots kept, give an average of any width afterwards (:mod:`ptdiff.run.posthoc`).
     """
 
     std: float = 0.1
@@ -163,7 +163,7 @@ def part_name(index: int) -> str:
 
 
 def profiles(averages: list[EMA]) -> dict[str, dict[str, float]]:
-    """The profiles of those that are power averages, by name, as plain values (ptdiff.posthoc.Profile)."""
+    """The profiles of those that are power averages, by name, as plain values (ptdiff.run.posthoc.Profile)."""
     return {
         part_name(index): {"updates": average.updates, "std": average.schedule.std}
         for index, average in enumerate(averages)

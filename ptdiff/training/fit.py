@@ -15,19 +15,20 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
-from ptdiff.checkpoint import Checkpoint, latest
-from ptdiff.data import Data
-from ptdiff.host import device, keep_freed_memory
-from ptdiff.modality import Modality
-from ptdiff.run import Run, process_rank
+from ptdiff.errors import Diverged
+from ptdiff.machine.host import device, keep_freed_memory
+from ptdiff.modality.contract import Modality
+from ptdiff.modality.data import Data
+from ptdiff.run.checkpoint import Checkpoint, latest
+from ptdiff.run.folder import Run, process_rank
+from ptdiff.training.backends import Table
 from ptdiff.training.callbacks import Checkpoints, OrderlyStop, Previews, Reports, Slowness
-from ptdiff.training.loggers import Trackers
-from ptdiff.training.module import DiffusionModule, Diverged
+from ptdiff.training.module import DiffusionModule
 from ptdiff.training.observer import Observer
 from ptdiff.training.settled import settled
 from ptdiff.training.snapshots import Snapshots
 from ptdiff.training.state import load_state
-from ptdiff.training.trackers import Table
+from ptdiff.training.trackers import Trackers
 from ptdiff.training.validation import Validations
 
 ROLLBACKS = 3
@@ -38,7 +39,7 @@ ROLLBACKS = 3
 class Hardware:
     """Where training runs: on how many devices of how many machines, in Lightning's words.
 
-    device: which, see :func:`ptdiff.host.device`; "cuda:1" is that GPU alone, whatever ``devices`` says.
+    device: which, see :func:`ptdiff.machine.host.device`; "cuda:1" is that GPU alone, whatever ``devices`` says.
     """
 
     devices: int = 1

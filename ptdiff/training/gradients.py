@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ptdiff import host
+from ptdiff.machine import host
 from ptdiff.noise import Stream, mix
 from ptdiff.training.memory import out_of_memory
 from ptdiff.training.noise_scale import EVERY

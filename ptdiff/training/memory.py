@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ptdiff import host
+from ptdiff.machine import host
 
 if TYPE_CHECKING:
     from ptdiff.training.module import DiffusionModule

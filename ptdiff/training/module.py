@@ -19,18 +19,19 @@ import torch
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
-from ptdiff import host
-from ptdiff.config import Config
-from ptdiff.consistency import OBJECTIVES
-from ptdiff.coupling import COUPLINGS
-from ptdiff.data import Condition, Data
-from ptdiff.denoiser import NetworkDenoiser
+from ptdiff.choices import choose
+from ptdiff.denoiser.network import NetworkDenoiser
 from ptdiff.density import DENSITIES, LossAware
-from ptdiff.names import choose
+from ptdiff.errors import Diverged
+from ptdiff.machine import host
+from ptdiff.modality.data import Condition, Data
+from ptdiff.objective.consistency import OBJECTIVES
+from ptdiff.objective.corruption import NOISES
+from ptdiff.objective.coupling import COUPLINGS
 from ptdiff.process import PROCESSES, Level
+from ptdiff.run.config import Config
 from ptdiff.training.bands import Bands
 from ptdiff.training.best import best_of
-from ptdiff.training.corruption import NOISES
 from ptdiff.training.draws import Draws, Randomness
 from ptdiff.training.ema import EMA, averages_of, part_name
 from ptdiff.training.gradients import gradients
@@ -48,14 +49,6 @@ PATIENCE = 10
 
 BLOCK = 1.0
 """Seconds: a Lightning step of several optimiser steps ends after about so long, for reports, checkpoints, stops."""
-
-
-class Diverged(Exception):
-    """No finite loss and gradient for PATIENCE steps in a row; rate: the share of the learning rate at the time."""
-
-    def __init__(self, message: str, rate: float) -> None:
-        super().__init__(message)
-        self.rate = rate
 
 
 class DiffusionModule(pl.LightningModule):

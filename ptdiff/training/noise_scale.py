@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ptdiff.host import double
+from ptdiff.machine.host import double
 
 EVERY = 8
 """Steps between two measurements."""

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from ptdiff.config import Training
+from ptdiff.run.config import Training
 
 NARROWEST = 16
 """A matrix with fewer rows or columns reads or writes the data, which AdamW suits better."""

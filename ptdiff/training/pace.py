@@ -1,7 +1,7 @@
 """The progress to expect of a run in the minutes it has.
 
 The rate is measured on this machine (ptdiff.training.trial); the score after that many steps is looked up in a
-benchmark's table (ptdiff.expectations).
+benchmark's table (ptdiff.training.expectations).
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import Any
 
 import torch
 
-from ptdiff.config import Config, defaults, merged, validate
-from ptdiff.data import Data
-from ptdiff.expectations import Expectations
-from ptdiff.modality import Modality
+from ptdiff.modality.contract import Modality
+from ptdiff.modality.data import Data
+from ptdiff.run.config import Config, defaults, merged, validate
+from ptdiff.training.expectations import Expectations
 from ptdiff.training.trial import Settled, settle
 
 WARM = 10

@@ -11,7 +11,7 @@ import torch
 from torch.autograd.profiler_util import FunctionEvent
 from torch.profiler import ProfilerActivity, profile, record_function
 
-from ptdiff.host import keep_freed_memory
+from ptdiff.machine.host import keep_freed_memory
 from ptdiff.training.bands import Bands
 
 if TYPE_CHECKING:

@@ -1,7 +1,8 @@
 """The least loss that is possible on the training set, for the regret of a network.
 
 The denoiser that has the least loss on a finite training set {y_i} is the posterior mean of that set
-(ptdiff.oracle.Mixture.of_data; Karras et al. 2022, eq. 57).  For x = c x_0 + s eps, c = cos theta, s = sin theta:
+(ptdiff.denoiser.oracle.Mixture.of_data; Karras et al. 2022, eq. 57).  For x = c x_0 + s eps, c = cos theta, s = sin
+theta:
 
     D(x) = sum_i w_i y_i,    w_i proportional to exp(-||x - c y_i||^2 / (2 s^2))
 
@@ -15,8 +16,8 @@ import math
 import torch
 from torch import Tensor
 
-from ptdiff.data import Condition, Data, Samples
-from ptdiff.host import double
+from ptdiff.machine.host import double
+from ptdiff.modality.data import Condition, Data, Samples
 
 MOST_SAMPLES, MOST_ELEMENTS = 50_000, 10_000
 """Larger training sets, and larger data, take too long."""

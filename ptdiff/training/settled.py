@@ -11,12 +11,13 @@ from collections.abc import Callable
 
 import torch
 
-from ptdiff import host
-from ptdiff.checkpoint import latest
-from ptdiff.config import Config, read, validate
-from ptdiff.data import Data
-from ptdiff.modality import Modality
-from ptdiff.run import Run, RunError, process_rank
+from ptdiff.errors import RunError
+from ptdiff.machine import host
+from ptdiff.modality.contract import Modality
+from ptdiff.modality.data import Data
+from ptdiff.run.checkpoint import latest
+from ptdiff.run.config import Config, read, validate
+from ptdiff.run.folder import Run, process_rank
 from ptdiff.training.pace import paced
 
 WAIT = 600.0

@@ -1,4 +1,4 @@
-"""Snapshots of the power averages, spread over a run: what averages of other widths are made of (ptdiff.posthoc).
+"""Snapshots of the power averages, spread over a run: what averages of other widths are made of (ptdiff.run.posthoc).
 
 RUN/averages/<step>/{ema.safetensors, ema-1.safetensors, …, state.json, …}      written like checkpoints
 """
@@ -10,8 +10,9 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from ptdiff.checkpoint import CheckpointError, save
-from ptdiff.run import Run
+from ptdiff.errors import CheckpointError
+from ptdiff.run.checkpoint import save
+from ptdiff.run.folder import Run
 from ptdiff.training.ema import profiles
 from ptdiff.training.module import DiffusionModule
 from ptdiff.training.observer import Observer

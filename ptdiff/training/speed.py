@@ -18,12 +18,12 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-from ptdiff import host, race
-from ptdiff.config import Config
-from ptdiff.data import Data
-from ptdiff.host import gemm_peak, keep_freed_memory, synchronize
-from ptdiff.modality import Modality
-from ptdiff.run import Run
+from ptdiff.machine import host, race
+from ptdiff.machine.host import gemm_peak, keep_freed_memory, synchronize
+from ptdiff.modality.contract import Modality
+from ptdiff.modality.data import Data
+from ptdiff.run.config import Config
+from ptdiff.run.folder import Run
 from ptdiff.training.bare import Bare
 from ptdiff.training.callbacks import Observer
 from ptdiff.training.fit import Hardware, fit
@@ -106,7 +106,8 @@ class Subject:
 def speed(subject: Subject, precision: str, threads: int, seconds: float, device: str = "auto") -> Speed:
     """The speed of training ``subject`` in this precision with ``threads`` CPU threads, measured in about ``seconds``.
 
-    precision: a name in PRECISIONS.  device: see ptdiff.host.device.  Raises KeyboardInterrupt if a signal stops it.
+    precision: a name in PRECISIONS.  device: see ptdiff.machine.host.device.  Raises KeyboardInterrupt if a signal
+    stops it.
     """
     keep_freed_memory()
     where = host.device(device)

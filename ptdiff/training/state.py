@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ptdiff.checkpoint import Checkpoint, save
+from ptdiff.run.checkpoint import Checkpoint, save
 from ptdiff.training.ema import profiles
 from ptdiff.training.module import DiffusionModule
 

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ptdiff import host
-from ptdiff.denoiser import NetworkDenoiser
-from ptdiff.race import Way
+from ptdiff.denoiser.network import NetworkDenoiser
+from ptdiff.machine import host
+from ptdiff.machine.race import Way
 from ptdiff.training.memory import FEW, fitting_rows
 from ptdiff.training.module import DiffusionModule
 from ptdiff.training.shards import Shards, has_dropout
 
 if TYPE_CHECKING:
-    from ptdiff.config import Config
-    from ptdiff.data import Data
-    from ptdiff.modality import Modality
+    from ptdiff.modality.contract import Modality
+    from ptdiff.modality.data import Data
+    from ptdiff.run.config import Config
 
 KEPT = 0.02
 """The largest relative difference allowed between the losses in bfloat16 and in float32."""

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ptdiff import host, registry
-from ptdiff.config import defaults, merged, validate
-from ptdiff.denoiser import NetworkDenoiser
-from ptdiff.run import Run
-from ptdiff.start import begun, inherited
+from ptdiff.denoiser.network import NetworkDenoiser
+from ptdiff.machine import host
+from ptdiff.modality import registry
+from ptdiff.run.config import defaults, merged, validate
+from ptdiff.run.folder import Run
+from ptdiff.run.start import begun, inherited
 from ptdiff.training.fit import Hardware, fit
 from ptdiff.training.observer import Observer
 
@@ -27,11 +28,12 @@ def train(
     """A new run in the folder ``out``, trained to its end.
 
     values: nested as in config.yaml, with a ``modality``; the rest is the modality's recipe and the defaults.  Those of
-    a recipe by name are ``ptdiff.recipes.recipe(name).values()``; ``ptdiff.config.merged`` lays others over them.
-    device: auto, cpu, cuda, cuda:1 or mps, see ``ptdiff.host.device``.
-    start: a run or the name of a model that ships (``ptdiff.models``) whose averaged weights the new one begins with.
-    Its modality and configuration then stand for modality and recipe (``ptdiff.start``), and ``values`` must say
-    ``training.steps`` or ``training.minutes``.
+    a recipe by name are ``ptdiff.run.recipes.recipe(name).values()``; ``ptdiff.run.config.merged`` lays others over
+    them.
+    device: auto, cpu, cuda, cuda:1 or mps, see ``ptdiff.machine.host.device``.
+    start: a run or the name of a model that ships (``ptdiff.run.models``) whose averaged weights the new one begins
+    with. Its modality and configuration then stand for modality and recipe (``ptdiff.run.start``), and ``values`` must
+    say ``training.steps`` or ``training.minutes``.
 
     Raises ValueError for what is wrong with the values, OSError or ValueError for data that cannot be read, and
     RunError where there is a run already.

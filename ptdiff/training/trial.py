@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ptdiff import host
-from ptdiff.race import CLOSE, WORDS, Precision, Way, doubling, plainest, race
+from ptdiff.machine import host
+from ptdiff.machine.race import CLOSE, WORDS, Precision, Way, doubling, plainest, race
 from ptdiff.training.timed_steps import Steps
 
 if TYPE_CHECKING:
-    from ptdiff.config import Config
-    from ptdiff.data import Data
-    from ptdiff.modality import Modality
+    from ptdiff.modality.contract import Modality
+    from ptdiff.modality.data import Data
+    from ptdiff.run.config import Config
 
 SHORT, STEP = 0.15, 0.5
 """Seconds that steps take at most while the arithmetic is decided, and after; of larger batches a part is tried."""

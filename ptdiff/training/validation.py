@@ -10,8 +10,8 @@ noisy samples.  At much noise nobody who knows the training set alone does much 
 network has yet to learn.  At little noise that denoiser returns the nearest training sample: it is no lower bound for
 held-out data, and a regret below zero says that the network generalizes where it does not memorize.
 
-A network that is told a code (ptdiff.latent_code) reads it from the held-out sample itself; what that is worth is added
-as in training, which makes the loss a bound, and there is no regret.
+A network that is told a code (ptdiff.denoiser.latent_code) reads it from the held-out sample itself; what that is worth
+is added as in training, which makes the loss a bound, and there is no regret.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from ptdiff.data import Data
-from ptdiff.host import double
-from ptdiff.latent_code import in_training
+from ptdiff.denoiser.latent_code import in_training
+from ptdiff.machine.host import double
+from ptdiff.modality.data import Data
 from ptdiff.noise import Stream, mix, normal
 from ptdiff.process import Level
-from ptdiff.run import Run
+from ptdiff.run.folder import Run
 from ptdiff.training.module import DiffusionModule
 from ptdiff.training.observer import Observer
 from ptdiff.training.regret import is_small_and_fixed, posterior_mean

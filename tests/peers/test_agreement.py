@@ -6,7 +6,7 @@ import torch
 from ptdiff.certify.agreement import TOLERANCE, Pair, gap, levels
 from ptdiff.certify.pairs import PACKAGES, PAIRS, installed
 from ptdiff.certify.peers.loading import part
-from ptdiff.names import choose
+from ptdiff.choices import choose
 from ptdiff.solvers import SOLVERS
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from ptdiff.denoiser import PREDICTIONS
-from ptdiff.recipes import recipes
+from ptdiff.denoiser.network import PREDICTIONS
+from ptdiff.run.recipes import recipes
 from ptdiff_cli import listing
 from ptdiff_cli.main import app
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from typer.main import get_command
 
-from ptdiff import registry
 from ptdiff.gallery import OF_RUN, THEORY
+from ptdiff.modality import registry
 from ptdiff_cli.main import app
 
 ROOT = Path(__file__).parents[2]

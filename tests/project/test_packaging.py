@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ptdiff import libraries
+from ptdiff.machine import libraries
 
 ROOT = Path(__file__).parents[2]
 SOURCES = [p for folder in ("ptdiff", "plugins", "datasets", "cli", "examples") for p in (ROOT / folder).rglob("*.py")]

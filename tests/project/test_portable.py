@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from ptdiff.checkpoint import latest, save, write_atomic
-from ptdiff.lock import held
+from ptdiff.run.checkpoint import latest, save, write_atomic
+from ptdiff.run.lock import held
 
 ROOT = Path(__file__).parents[2]
 SOURCES = [p for folder in ("ptdiff", "plugins", "datasets", "cli") for p in (ROOT / folder).rglob("*.py")]
@@ -27,13 +27,13 @@ CALLS = {
 FOLDERS = ("/dev/", "/etc/", "/home/", "/proc/", "/tmp", "/usr/", "/var/")
 
 BRANCHES = {
-    ("cli/ptdiff_cli/dry_run.py", "resource"): "except ImportError",
-    ("ptdiff/host.py", "os.sched_getaffinity"): 'hasattr(os, "sched_getaffinity")',
-    ("ptdiff/host.py", "os.sysconf"): "except (AttributeError",
-    ("ptdiff/host.py", "os.getloadavg"): "except (AttributeError",
-    ("ptdiff/host.py", "/proc/cpuinfo"): "except OSError",
-    ("ptdiff/host.py", "/proc/meminfo"): "except OSError",
-    ("ptdiff/lock.py", "fcntl"): 'sys.platform == "win32"',
+    ("cli/ptdiff_cli/shared/dry_run.py", "resource"): "except ImportError",
+    ("ptdiff/machine/host.py", "os.sched_getaffinity"): 'hasattr(os, "sched_getaffinity")',
+    ("ptdiff/machine/host.py", "os.sysconf"): "except (AttributeError",
+    ("ptdiff/machine/host.py", "os.getloadavg"): "except (AttributeError",
+    ("ptdiff/machine/host.py", "/proc/cpuinfo"): "except OSError",
+    ("ptdiff/machine/host.py", "/proc/meminfo"): "except OSError",
+    ("ptdiff/run/lock.py", "fcntl"): 'sys.platform == "win32"',
 }
 """Where they stand, and the words in the same function that are their branch."""
 

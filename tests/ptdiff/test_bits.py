@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from ptdiff.bits import bits_per_dimension, dequantize, world_nats
-from ptdiff.data import Data
+from ptdiff.likelihood.bits import bits_per_dimension, dequantize, world_nats
+from ptdiff.modality.data import Data
 
 
 def test_scaling_the_data_shifts_the_density_by_the_jacobian() -> None:

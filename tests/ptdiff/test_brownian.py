@@ -6,11 +6,11 @@ from itertools import pairwise
 import pytest
 import torch
 
-from ptdiff.brownian import CELLS, Path
 from ptdiff.grid import grid
 from ptdiff.noise import Stream, normal
 from ptdiff.process import Flow
 from ptdiff.solvers import Draw, Stage, Table
+from ptdiff.solvers.brownian import CELLS, Path
 from ptdiff.solvers.exponential import DDPM
 
 # from 0, below the floor, inside one octave, over octave borders, both sides of a border of cells, far out
@@ -84,7 +84,7 @@ def test_a_walk_needs_few_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
         calls += 1
         return normal(*args)
 
-    monkeypatch.setattr("ptdiff.brownian.normal", counting)
+    monkeypatch.setattr("ptdiff.solvers.brownian.normal", counting)
     path = Path(0, torch.arange(1), (1,))
     times = [0.1 * 100 ** (k / 160) for k in range(161)]
     for a, b in pairwise(times):

@@ -6,7 +6,7 @@ from fractions import Fraction
 import pytest
 import torch
 
-from ptdiff.names import choose
+from ptdiff.choices import choose
 from ptdiff.process import PROCESSES, Chain
 from ptdiff.process.chain import _BETAS
 

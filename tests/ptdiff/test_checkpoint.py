@@ -16,7 +16,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from ptdiff.checkpoint import COMMITTED, MANIFEST, STATE, CheckpointError, latest, problem, save, write_atomic
+from ptdiff.errors import CheckpointError
+from ptdiff.run.checkpoint import COMMITTED, MANIFEST, STATE, latest, problem, save, write_atomic
 
 DTYPES = [
     torch.float64,
@@ -334,7 +335,8 @@ FILE_LIMIT = """
 import resource, signal, sys
 from pathlib import Path
 import torch
-from ptdiff.checkpoint import CheckpointError, latest, save
+from ptdiff.errors import CheckpointError
+from ptdiff.run.checkpoint import latest, save
 folder = Path(sys.argv[1])
 parts = {"model": {"w": torch.ones(4000)}, "ema": {"w": torch.ones(6000)}}
 save(folder, 1, {"model": {"w": torch.zeros(10)}}, {"step": 1})
@@ -377,7 +379,7 @@ SAVING = """
 import os, sys
 from pathlib import Path
 import torch
-from ptdiff.checkpoint import latest, save
+from ptdiff.run.checkpoint import latest, save
 folder = Path(sys.argv[1])
 import safetensors.torch
 print("ready", flush=True)
@@ -466,7 +468,7 @@ def test_write_atomic_that_fails_keeps_the_old_text(tmp_path: Path, monkeypatch:
 def test_a_reader_beside_the_writer_never_sees_a_part(tmp_path: Path) -> None:
     path = tmp_path / "state.json"
     script = (
-        "import sys, json, itertools\nfrom pathlib import Path\nfrom ptdiff.checkpoint import write_atomic\n"
+        "import sys, json, itertools\nfrom pathlib import Path\nfrom ptdiff.run.checkpoint import write_atomic\n"
         "for i in itertools.count(): write_atomic(Path(sys.argv[1]), json.dumps([i] * 2000))"
     )
     with subprocess.Popen([sys.executable, "-c", script, str(path)], env=environment()) as writer:

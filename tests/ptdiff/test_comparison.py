@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import yaml
 
-from ptdiff.comparison import curves, differing, history, runs_in, summary
-from ptdiff.run import RunError
+from ptdiff.errors import RunError
+from ptdiff.experiments.side_by_side import curves, differing, history, runs_in, summary
 
 
 def a_run(path: Path, lines: list[dict[str, object]], **config: object) -> Path:

@@ -12,9 +12,10 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from ptdiff.config import Config, merged, read, settings, validate
-from ptdiff.names import UnknownName, choose
+from ptdiff.choices import choose
+from ptdiff.errors import UnknownName
 from ptdiff.process import PROCESSES, VE, VPLinear
+from ptdiff.run.config import Config, merged, read, settings, validate
 
 unhurried = hypothesis_settings(deadline=None)
 words = st.text("abcdefghij_", min_size=1, max_size=5)

@@ -16,12 +16,12 @@ import torch
 from scipy.special import erf
 from torch import Tensor, nn
 
-from ptdiff.consistency import Consistency, ConsistencyObjective
-from ptdiff.data import Condition
-from ptdiff.denoiser import PREDICTIONS, NetworkDenoiser
+from ptdiff.denoiser.network import PREDICTIONS, NetworkDenoiser
+from ptdiff.denoiser.oracle import Gaussian, clean
 from ptdiff.density import LogNormal, stratified
-from ptdiff.objective import L2, Loss, PseudoHuber
-from ptdiff.oracle import Gaussian, clean
+from ptdiff.modality.data import Condition
+from ptdiff.objective.consistency import Consistency, ConsistencyObjective
+from ptdiff.objective.loss import L2, Loss, PseudoHuber
 from ptdiff.process import PROCESSES, VE, Level
 
 DTYPE = torch.float64

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from ptdiff.convert import TARGETS, convert
-from ptdiff.denoiser import NetworkDenoiser
-from ptdiff.oracle import Gaussian
+from ptdiff.denoiser.convert import TARGETS, convert
+from ptdiff.denoiser.network import NetworkDenoiser
+from ptdiff.denoiser.oracle import Gaussian
 from ptdiff.process import PROCESSES, Level
 
 X0, EPS = torch.randn(2, 64, 3, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)

@@ -2,10 +2,10 @@
 
 import torch
 
-from ptdiff.cost import Counted, calls, planned
+from ptdiff.denoiser.cost import Counted, calls, planned
+from ptdiff.denoiser.oracle import Gaussian
 from ptdiff.grid import grid
 from ptdiff.guidance import CFG
-from ptdiff.oracle import Gaussian
 from ptdiff.process import Flow, Level
 from ptdiff.solvers import SOLVERS, solve
 

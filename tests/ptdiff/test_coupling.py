@@ -5,7 +5,7 @@ import itertools
 import pytest
 import torch
 
-from ptdiff.coupling import COUPLINGS, Independent, OptimalTransport, Sinkhorn, WithinSets
+from ptdiff.objective.coupling import COUPLINGS, Independent, OptimalTransport, Sinkhorn, WithinSets
 
 GENERATOR = torch.Generator().manual_seed(0)
 

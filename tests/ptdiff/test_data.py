@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from ptdiff.data import Data, TensorSamples
+from ptdiff.modality.data import Data, TensorSamples
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:

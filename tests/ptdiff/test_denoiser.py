@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ptdiff.denoiser import PREDICTIONS, NetworkDenoiser, check_prediction
-from ptdiff.oracle import Gaussian
+from ptdiff.denoiser.network import PREDICTIONS, NetworkDenoiser, check_prediction
+from ptdiff.denoiser.oracle import Gaussian
 from ptdiff.process import PROCESSES, Level
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ptdiff.divergence import (
+from ptdiff.likelihood.divergence import (
     DIVERGENCES,
     Divergence,
     Exact,

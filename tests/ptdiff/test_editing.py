@@ -3,13 +3,13 @@
 import pytest
 import torch
 
-from ptdiff.editing import between, complete, denoised, edit, encode, held, matched, onward
+from ptdiff.denoiser.oracle import Gaussian, Mixture
 from ptdiff.grid import SPACINGS
 from ptdiff.inverse import METHODS
 from ptdiff.noise import Stream, normal
-from ptdiff.oracle import Gaussian, Mixture
 from ptdiff.process import PROCESSES, VE, Flow, VPCosine
-from ptdiff.sampling import Plan, walk
+from ptdiff.sampling.editing import between, complete, denoised, edit, encode, held, matched, onward
+from ptdiff.sampling.walk import Plan, walk
 from ptdiff.solvers import SOLVERS
 
 IDS = torch.arange(4000)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from ptdiff.embedding import Frequencies, LevelEmbedding
+from ptdiff.denoiser.embedding import Frequencies, LevelEmbedding
 from ptdiff.process import PROCESSES
 
 FREQUENCIES: tuple[Frequencies, ...] = get_args(Frequencies)

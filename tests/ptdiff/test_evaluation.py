@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from ptdiff.data import TensorSamples
 from ptdiff.evaluation import comparison, largest
+from ptdiff.modality.data import TensorSamples
 
 
 def _in_turn(count: int, classes: int, first: int = 0) -> TensorSamples:

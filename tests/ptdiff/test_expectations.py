@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import torch
 
-from ptdiff import registry
-from ptdiff.config import defaults, merged, validate
-from ptdiff.expectations import Expectations
-from ptdiff.race import Way
+from ptdiff.machine.race import Way
+from ptdiff.modality import registry
+from ptdiff.run.config import defaults, merged, validate
+from ptdiff.training.expectations import Expectations
 from ptdiff.training.pace import expected, is_recipe
 from ptdiff.training.trial import Settled
 

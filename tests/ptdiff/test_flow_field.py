@@ -7,10 +7,10 @@ import pytest
 import torch
 from scipy.integrate import solve_ivp
 
-from ptdiff.flow_field import rates, velocity
-from ptdiff.oracle import Gaussian, Mixture
+from ptdiff.denoiser.oracle import Gaussian, Mixture
 from ptdiff.process import PROCESSES, Level
 from ptdiff.solvers import solve
+from ptdiff.solvers.flow_field import rates, velocity
 from ptdiff.solvers.runge_kutta import RK4
 
 DTYPE = torch.float64

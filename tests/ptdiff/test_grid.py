@@ -10,10 +10,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ptdiff.choices import choose
+from ptdiff.errors import UnknownName
 from ptdiff.grid import RATIO_MAX, RATIO_MIN, SPACINGS, End, grid
+from ptdiff.grid.published import Given, IDDPMGrid, Leading, Linspace, Trailing, VEGrid, VPGrid
 from ptdiff.grid.spacing import Beta, Exponential, Karras, LogSNR, Polyexponential
-from ptdiff.grid.tables import Given, IDDPMGrid, Leading, Linspace, Trailing, VEGrid, VPGrid
-from ptdiff.names import UnknownName, choose
 from ptdiff.process import EDM, PROCESSES, VE, Chain, Flow, Level, Process, Shifted, VPLinear
 
 F64 = torch.float64

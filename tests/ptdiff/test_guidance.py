@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from ptdiff.cost import Counted, planned
+from ptdiff.choices import choose
+from ptdiff.denoiser.cost import Counted, planned
+from ptdiff.denoiser.oracle import Gaussian, Mixture
 from ptdiff.grid import grid
 from ptdiff.guidance import APG, CFG, GUIDANCE, TCFG, CFGZero, ClassifierGuided, Guidance, Mambo, plus_plus
-from ptdiff.names import choose
-from ptdiff.oracle import Gaussian, Mixture
 from ptdiff.process import Flow, Level, VPCosine
 from ptdiff.solvers import solve
 from ptdiff.solvers.exponential import DDIM

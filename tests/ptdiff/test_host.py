@@ -11,7 +11,7 @@ import pytest
 FAULTS = """
 import resource, sys
 import torch
-from ptdiff.host import keep_freed_memory
+from ptdiff.machine.host import keep_freed_memory
 
 if sys.argv[1] == "kept":
     keep_freed_memory()

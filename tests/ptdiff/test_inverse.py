@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ptdiff.cost import Counted, planned
-from ptdiff.data import Data
-from ptdiff.denoiser import NetworkDenoiser
+from ptdiff.choices import choose
+from ptdiff.denoiser.cost import Counted, planned
+from ptdiff.denoiser.network import NetworkDenoiser
+from ptdiff.denoiser.oracle import FullMixture, Gaussian, Mixture
 from ptdiff.grid import grid
 from ptdiff.guidance import CFG
 from ptdiff.inverse import (
@@ -26,9 +27,8 @@ from ptdiff.inverse import (
     PiGDM,
     Replacement,
 )
-from ptdiff.names import choose
+from ptdiff.modality.data import Data
 from ptdiff.noise import Stream, normal
-from ptdiff.oracle import FullMixture, Gaussian, Mixture
 from ptdiff.process import Level, VPCosine, VPLinear
 from ptdiff.solvers import solve, trajectory
 from ptdiff.solvers.exponential import DDIM, DDPM

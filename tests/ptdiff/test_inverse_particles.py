@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from ptdiff.denoiser.oracle import Mixture
 from ptdiff.grid import grid
 from ptdiff.inverse import MMPS, Along, Mask, Observation, particles, pick
 from ptdiff.noise import Stream, normal, uniform
-from ptdiff.oracle import Mixture
 from ptdiff.process import Level, VPCosine
 from ptdiff.solvers import solve
 from ptdiff.solvers.runge_kutta import Heun

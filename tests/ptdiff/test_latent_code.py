@@ -8,15 +8,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ptdiff.data import Condition, Data
-from ptdiff.denoiser import NetworkDenoiser
-from ptdiff.editing import edit
+from ptdiff.denoiser.latent_code import RATE, coded, drawn, in_training, read
+from ptdiff.denoiser.network import NetworkDenoiser
 from ptdiff.guidance import CFG
-from ptdiff.latent_code import RATE, coded, drawn, in_training, read
-from ptdiff.likelihood import log_likelihood
+from ptdiff.likelihood.chain import variational_bound
+from ptdiff.likelihood.flow import log_likelihood
+from ptdiff.modality.data import Condition, Data
 from ptdiff.process import PROCESSES
-from ptdiff.sampling import Plan, draw, prepared
-from ptdiff.variational import variational_bound
+from ptdiff.sampling.editing import edit
+from ptdiff.sampling.walk import Plan, draw, prepared
 
 
 class Told(nn.Module):

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ptdiff import libraries
-from ptdiff.libraries import OPEN3D, advice, missing, why_no_open3d
+from ptdiff.machine import libraries
+from ptdiff.machine.libraries import OPEN3D, advice, missing, why_no_open3d
 
 
 @pytest.fixture

@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ptdiff.cost import Counted
-from ptdiff.denoiser import NetworkDenoiser
-from ptdiff.divergence import Divergence, Exact, Hutchinson, HutchPlusPlus
-from ptdiff.likelihood import LogLikelihood, Path, log_likelihood
-from ptdiff.oracle import Gaussian, Mixture
+from ptdiff.denoiser.cost import Counted
+from ptdiff.denoiser.network import NetworkDenoiser
+from ptdiff.denoiser.oracle import Gaussian, Mixture
+from ptdiff.likelihood.divergence import Divergence, Exact, Hutchinson, HutchPlusPlus
+from ptdiff.likelihood.flow import LogLikelihood, Path, log_likelihood
 from ptdiff.process import VE, Chain, Flow, Level, VPCosine, VPLinear
 
 DTYPE = torch.float64

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from ptdiff.measured import Measured, alike, measured
-from ptdiff.run import RunError
+from ptdiff.errors import RunError
+from ptdiff.experiments.scores import Measured, alike, measured
 
 
 def an_eval(run: Path, **over: Any) -> Measured:

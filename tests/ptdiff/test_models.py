@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from ptdiff.checkpoint import problem, save
-from ptdiff.models import Model, located, models, outputs, ships
-from ptdiff.registry import GROUP, modalities, package_folder
-from ptdiff.run import Run, RunError
+from ptdiff.errors import RunError
+from ptdiff.modality.registry import GROUP, modalities, package_folder
+from ptdiff.run.checkpoint import problem, save
+from ptdiff.run.folder import Run
+from ptdiff.run.models import Model, located, models, outputs, ships
 from ptdiff.training.fit import fit
 
 

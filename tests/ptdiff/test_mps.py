@@ -14,19 +14,19 @@ import lightning_fabric.accelerators.mps as lightning
 import pytest
 import torch
 
-from ptdiff import host, registry
-from ptdiff.bits import world_nats
-from ptdiff.config import Config, defaults, merged, validate
-from ptdiff.data import Data
-from ptdiff.denoiser import NetworkDenoiser
-from ptdiff.editing import complete, edit, encode
+from ptdiff.denoiser.network import NetworkDenoiser
 from ptdiff.inverse import METHODS
-from ptdiff.likelihood import Path as Flowline
-from ptdiff.likelihood import log_likelihood
-from ptdiff.modality import Modality
+from ptdiff.likelihood.bits import world_nats
+from ptdiff.likelihood.flow import Path as Flowline
+from ptdiff.likelihood.flow import log_likelihood
+from ptdiff.machine import host
+from ptdiff.modality import Modality, registry
+from ptdiff.modality.data import Data
 from ptdiff.process import VPLinear
-from ptdiff.run import Run
-from ptdiff.sampling import Plan, draw, spread_labels
+from ptdiff.run.config import Config, defaults, merged, validate
+from ptdiff.run.folder import Run
+from ptdiff.sampling.editing import complete, edit, encode
+from ptdiff.sampling.walk import Plan, draw, spread_labels
 from ptdiff.solvers import ADAPTIVE, SOLVERS
 from ptdiff.testing.mps import Refused, has_kernel, pretended_mps
 from ptdiff.training.fit import Hardware, fit

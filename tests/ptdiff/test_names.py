@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ptdiff.names import UnknownName, build, choose, unknown
+from ptdiff.choices import build, choose, unknown
+from ptdiff.errors import UnknownName
 from ptdiff.process import PROCESSES, VE, Flow
 from ptdiff.solvers import SOLVERS
 

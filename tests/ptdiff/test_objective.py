@@ -9,15 +9,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ptdiff import weighting
 from ptdiff.certify import objectives
 from ptdiff.certify.objectives import objective_certificates
-from ptdiff.denoiser import PREDICTIONS, NetworkDenoiser
-from ptdiff.names import choose
-from ptdiff.objective import L1, L2, LOSSES, Huber, LogVariance, Loss, Objective, PseudoHuber
+from ptdiff.choices import choose
+from ptdiff.denoiser.network import PREDICTIONS, NetworkDenoiser
+from ptdiff.objective import weighting
+from ptdiff.objective.factors import Factors
+from ptdiff.objective.loss import L1, L2, LOSSES, Huber, LogVariance, Loss, Objective, PseudoHuber
+from ptdiff.objective.weighting import WEIGHTINGS, Uncertainty, Uniform
 from ptdiff.process import Flow, Level
-from ptdiff.weight import Factors
-from ptdiff.weighting import WEIGHTINGS, Uncertainty, Uniform
 
 GENERATOR = torch.Generator().manual_seed(0)
 RESIDUAL = 3 * torch.randn(6, 4, 5, generator=GENERATOR, dtype=torch.float64)
@@ -228,7 +228,7 @@ def test_l1_would_not_pass_for_l2(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_wrong_conversion_factor_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    from ptdiff import objective
+    from ptdiff.objective import loss as objective
 
     original = weighting.out_squared
     monkeypatch.setattr(objective, "out_squared", lambda level, p: original(level, p) * Factors(0, 0, 1.001))

@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ptdiff.denoiser import NetworkDenoiser
+from ptdiff.denoiser.network import NetworkDenoiser
+from ptdiff.denoiser.oracle import Gaussian, Mixture
 from ptdiff.grid import grid
-from ptdiff.optimal_grid import COMMON, optimize, shortest
-from ptdiff.oracle import Gaussian, Mixture
 from ptdiff.process import PROCESSES, Level, Process
+from ptdiff.sampling.optimal_grid import COMMON, optimize, shortest
 from ptdiff.solvers import SOLVERS, Solver, solve
 from ptdiff.solvers.exponential import DDIM, DDPM
 from ptdiff.solvers.runge_kutta import RK4, Heun

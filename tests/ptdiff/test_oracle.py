@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from ptdiff.oracle import FullMixture, Gaussian, Mixture
+from ptdiff.denoiser.oracle import FullMixture, Gaussian, Mixture
 from ptdiff.process import PROCESSES, Level
 
 DTYPE = torch.float64

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFont
 
-from ptdiff.pictures import contact_sheet, fitted, save_animation, save_image
+from ptdiff.pictures.files import contact_sheet, fitted, save_animation, save_image
 
 
 def flat(color, height=40, width=60):

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from ptdiff.oracle import FullMixture, Gaussian
-from ptdiff.posterior import posterior, pullback, total
+from ptdiff.denoiser.oracle import FullMixture, Gaussian
+from ptdiff.denoiser.posterior import posterior, pullback, total
 from ptdiff.process import Level
 
 DTYPE = torch.float64

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ptdiff.posthoc import Profile, combine, exponent, missed, weights
+from ptdiff.run.posthoc import Profile, combine, exponent, missed, weights
 from ptdiff.training.ema import Power
 
 

@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from ptdiff.denoiser import PREDICTIONS, check_prediction
+from ptdiff.choices import choose
+from ptdiff.denoiser.network import PREDICTIONS, check_prediction
+from ptdiff.denoiser.oracle import Gaussian
 from ptdiff.grid import grid
-from ptdiff.names import choose
-from ptdiff.oracle import Gaussian
 from ptdiff.process import (
     EDM,
     PROCESSES,

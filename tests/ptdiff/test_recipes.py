@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from ptdiff.config import defaults, merged, validate
-from ptdiff.names import UnknownName
-from ptdiff.recipes import recipe, recipes
-from ptdiff.registry import GROUP
+from ptdiff.errors import UnknownName
+from ptdiff.modality.registry import GROUP
+from ptdiff.run.config import defaults, merged, validate
+from ptdiff.run.recipes import recipe, recipes
 
 CODE = """
 from dataclasses import dataclass

@@ -12,10 +12,9 @@ from typing import Any
 
 import pytest
 
-from ptdiff import registry
-from ptdiff.modality import Modality
-from ptdiff.names import UnknownName
-from ptdiff.registry import GROUP, PluginError
+from ptdiff.errors import PluginError, UnknownName
+from ptdiff.modality import Modality, registry
+from ptdiff.modality.registry import GROUP
 
 HEAVY = [
     "torch",
@@ -77,7 +76,7 @@ def run(code: str, *folders: Path) -> str:
 def test_listing_and_loading_import_nothing_heavy() -> None:
     code = f"""
 import sys
-from ptdiff import registry
+from ptdiff.modality import registry
 heavy = lambda: [name for name in {HEAVY} if name in sys.modules]
 listed = registry.modalities()
 assert not heavy(), heavy()

@@ -11,12 +11,13 @@ import pytest
 import torch
 from torch import nn
 
-from ptdiff.checkpoint import save
-from ptdiff.config import Config, validate
-from ptdiff.data import Data, TensorSamples
+from ptdiff.errors import RunError
 from ptdiff.modality import Modality, Visualizer
+from ptdiff.modality.data import Data, TensorSamples
 from ptdiff.process import Flow
-from ptdiff.run import Run, RunError
+from ptdiff.run.checkpoint import save
+from ptdiff.run.config import Config, validate
+from ptdiff.run.folder import Run
 
 
 class Network(nn.Module):

@@ -6,11 +6,11 @@ import pytest
 import scipy.stats
 import torch
 
-from ptdiff.data import Data
-from ptdiff.names import UnknownName
-from ptdiff.oracle import Mixture
+from ptdiff.denoiser.oracle import Mixture
+from ptdiff.errors import UnknownName
+from ptdiff.modality.data import Data
 from ptdiff.process import PROCESSES, Flow
-from ptdiff.sampling import Plan, draw, spread_labels, walk
+from ptdiff.sampling.walk import Plan, draw, spread_labels, walk
 from ptdiff.solvers import SOLVERS
 
 # two components, unit variance in all

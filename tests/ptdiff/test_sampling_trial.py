@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from ptdiff import host
-from ptdiff.data import Condition
+from ptdiff.machine import host
+from ptdiff.machine.race import Way, threads
+from ptdiff.modality.data import Condition
 from ptdiff.process import Flow, Level
-from ptdiff.race import Way, threads
-from ptdiff.sampling import Plan, in_arithmetic
-from ptdiff.sampling_trial import quickest
+from ptdiff.sampling.trial import quickest
+from ptdiff.sampling.walk import Plan, in_arithmetic
 
 
 @pytest.fixture(autouse=True)

@@ -6,17 +6,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ptdiff.config import Sampling
-from ptdiff.cost import Counted
-from ptdiff.data import Condition, Data, unconditional
-from ptdiff.denoiser import NetworkDenoiser
-from ptdiff.editing import edit, encode
+from ptdiff.denoiser.cost import Counted
+from ptdiff.denoiser.network import NetworkDenoiser
+from ptdiff.denoiser.self_conditioning import first_estimate, recalling, wanted
 from ptdiff.guidance import CFG, GUIDANCE, plus_plus
-from ptdiff.likelihood import log_likelihood
+from ptdiff.guidance.threshold import Static
+from ptdiff.likelihood.flow import log_likelihood
+from ptdiff.modality.data import Condition, Data, unconditional
 from ptdiff.process import Flow, Level
-from ptdiff.sampling import Plan, draw, prepared, walk
-from ptdiff.self_conditioning import first_estimate, recalling, wanted
-from ptdiff.threshold import Static
+from ptdiff.run.config import Sampling
+from ptdiff.sampling.editing import edit, encode
+from ptdiff.sampling.walk import Plan, draw, prepared, walk
 
 
 class Elementwise(nn.Module):

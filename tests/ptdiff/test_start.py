@@ -11,13 +11,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ptdiff.checkpoint import sha256
-from ptdiff.data import Data, TensorSamples
-from ptdiff.denoiser import NetworkDenoiser
-from ptdiff.embedding import LevelEmbedding
+from ptdiff.denoiser.embedding import LevelEmbedding
+from ptdiff.denoiser.network import NetworkDenoiser
 from ptdiff.modality import Modality, Visualizer, option
-from ptdiff.run import Run
-from ptdiff.start import begun, inherited
+from ptdiff.modality.data import Data, TensorSamples
+from ptdiff.run.checkpoint import sha256
+from ptdiff.run.folder import Run
+from ptdiff.run.start import begun, inherited
 from ptdiff.training.module import DiffusionModule
 from ptdiff.training.train import train
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ptdiff.sweep import Grid, Random, Range, nested, read
+from ptdiff.experiments.sweep import Grid, Random, Range, nested, read
 
 
 def write(folder: Path, text: str) -> Path:

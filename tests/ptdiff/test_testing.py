@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ptdiff.embedding import LevelEmbedding
+from ptdiff.denoiser.embedding import LevelEmbedding
 from ptdiff.metrics import Score
 from ptdiff.modality import Data, Modality, TensorSamples, Visualizer, Writer
 from ptdiff.testing import CHECKS, Subject, check_modality

@@ -4,12 +4,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from ptdiff.cost import calls
-from ptdiff.data import Data
+from ptdiff.choices import choose
+from ptdiff.denoiser.cost import calls
 from ptdiff.guidance import CFG
-from ptdiff.names import choose
+from ptdiff.guidance.threshold import THRESHOLDS, Dynamic, Hooked, Static, Threshold
+from ptdiff.modality.data import Data
 from ptdiff.process import Level
-from ptdiff.threshold import THRESHOLDS, Dynamic, Hooked, Static, Threshold
 
 LEVEL = Level(torch.tensor(0.6), torch.tensor(0.8))
 DATA = Data(shape=(3, 4, 4), mean=(((0.5,),), ((0.4,),), ((0.6,),)), scale=0.25)

@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from ptdiff.cost import Counted
+from ptdiff.denoiser.cost import Counted
+from ptdiff.denoiser.oracle import Gaussian, Mixture
 from ptdiff.grid import grid
-from ptdiff.oracle import Gaussian, Mixture
+from ptdiff.likelihood.chain import Decoder, prior_term, variational_bound
 from ptdiff.process import VE, Chain, Flow, Level, Process, VPCosine, VPLinear
-from ptdiff.variational import Decoder, prior_term, variational_bound
 
 DTYPE = torch.float64
 MEAN, STD = 0.2, 0.6

@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from ptdiff.certify.objectives import DOCUMENTED, PLAIN, _log_density
-from ptdiff.denoiser import PREDICTIONS
-from ptdiff.names import choose, described
-from ptdiff.objective import Objective
+from ptdiff.choices import choose, described
+from ptdiff.denoiser.network import PREDICTIONS
+from ptdiff.objective.factors import Factors, Setting
+from ptdiff.objective.loss import Objective
+from ptdiff.objective.weighting import EDM, P2, WEIGHTINGS, MinSNR, Sigmoid, SoftMinSNR, Uncertainty
 from ptdiff.process import Level
-from ptdiff.weight import Factors, Setting
-from ptdiff.weighting import EDM, P2, WEIGHTINGS, MinSNR, Sigmoid, SoftMinSNR, Uncertainty
 
 RATIOS = [1e-8, 1e-3, 0.3, 1.0, 7.0, 1e3, 1e8]
 

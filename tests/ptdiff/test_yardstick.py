@@ -10,12 +10,12 @@ import sys
 import pytest
 import torch
 
-from ptdiff.yardstick import had, yardstick
+from ptdiff.machine.yardstick import had, yardstick
 
 ON_ONE_CORE = """
 import os, sys
 os.sched_setaffinity(0, {int(sys.argv[1])})
-from ptdiff.yardstick import had
+from ptdiff.machine.yardstick import had
 print(had(4, 0.5))
 """
 

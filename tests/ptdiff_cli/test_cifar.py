@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torchmetrics.image import fid
 
-from ptdiff_images.classifier import Recipe
+from ptdiff_images.metrics.classifier import Recipe
 
 TINY = ["-o", "size=tiny", "-o", "width=8", "-o", "layers=1", "--set", "training.batch=8"]
 LAYOUTS = {
@@ -28,7 +28,7 @@ LAYOUTS = {
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A cache of its own, and a classifier that is trained for a moment."""
     monkeypatch.setenv("PTDIFF_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("ptdiff_images.classifier.Recipe", lambda: Recipe(seen=500))
+    monkeypatch.setattr("ptdiff_images.metrics.classifier.Recipe", lambda: Recipe(seen=500))
 
 
 def ten(folder: Path, version: str = "binary") -> Path:

@@ -52,10 +52,10 @@ def test_a_sample_does_not_depend_on_how_many_are_drawn(ptdiff, run: Path, tmp_p
 def test_one_model_samples_under_every_process_with_every_solver(process: str, solver: str, run: Path) -> None:
     import torch
 
-    from ptdiff.names import choose
+    from ptdiff.choices import choose
     from ptdiff.process import PROCESSES
-    from ptdiff.run import Run
-    from ptdiff.sampling import Plan, draw
+    from ptdiff.run.folder import Run
+    from ptdiff.sampling.walk import Plan, draw
     from ptdiff.solvers import SOLVERS
 
     found = Run.open(run)

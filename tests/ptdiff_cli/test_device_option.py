@@ -9,11 +9,11 @@ import pytest
 import torch
 import typer.main
 
-from ptdiff import host
+from ptdiff.machine import host
 from ptdiff.testing.mps import pretended_mps
 from ptdiff.training.fit import Hardware
-from ptdiff_cli.device import Device
 from ptdiff_cli.main import app
+from ptdiff_cli.shared.device import Device
 
 COMPUTING = ("train", "resume", "sample", "eval", "likelihood", "optimize", "gallery", "render", "edit")
 MORE = ("interpolate", "complete", "upsample", "mesh", "doctor")

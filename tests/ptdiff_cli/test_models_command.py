@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ptdiff.models import models
-from ptdiff.run import Run
+from ptdiff.run.folder import Run
+from ptdiff.run.models import models
 
 
 def _files() -> dict[Path, tuple[int, str]]:

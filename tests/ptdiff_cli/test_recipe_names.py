@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 import ptdiff_points2d
-from ptdiff_cli.configuration import resolve
+from ptdiff_cli.shared.configuration import resolve
 
 RECIPES = {
     "rings": "# rings of Gaussians in a minute\nmodality: points2d\noptions: {data: moons, width: 32}\nseed: 5\n",

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from ptdiff_cli.charts import interval, lines
+from ptdiff_cli.shared.charts import interval, lines
 
 VOID = {"meta", "img", "br"}
 
@@ -104,7 +104,7 @@ def clouds(ptdiff, tmp_path_factory: pytest.TempPathFactory) -> Path:  # type: i
 def test_clouds_have_a_report_and_keep_their_distances(  # type: ignore[no-untyped-def]
     ptdiff, clouds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ptdiff_cli.report.SHOWN", 1)
+    monkeypatch.setattr("ptdiff_cli.shared.report.SHOWN", 1)
     path = tmp_path / "report.html"
     call = ("eval", clouds, "--steps", 2, "-n", 2, "--json")
     done = ptdiff(*call, "--report", path)

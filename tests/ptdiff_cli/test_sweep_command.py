@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ptdiff.pictures import IMAGE_SUFFIXES
+from ptdiff.pictures.files import IMAGE_SUFFIXES
 
 SMALL = ["-m", "points2d", "--data", "moons", "-o", "count=128", "-o", "width=16", "-o", "blocks=1"]
 FAST = ["--steps", 12, "--set", "training.batch=16", "--set", "training.validations=2"]

@@ -12,11 +12,11 @@ import trimesh
 from PIL import Image
 from scipy.spatial import KDTree
 
-from ptdiff.editing import complete
+from ptdiff.denoiser.oracle import Mixture
 from ptdiff.inverse import METHODS
-from ptdiff.oracle import Mixture
 from ptdiff.process import VPCosine
-from ptdiff.sampling import Plan
+from ptdiff.sampling.editing import complete
+from ptdiff.sampling.walk import Plan
 from ptdiff.solvers import SOLVERS
 from ptdiff_datasets.shapes import make_shape
 from ptdiff_pointcloud import PointCloud

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from ptdiff_cli import watch as watch_file
-from ptdiff_cli.watch import Watch
+from ptdiff_cli.shared import watch as watch_file
+from ptdiff_cli.shared.watch import Watch
 
 
 def watched(monkeypatch: pytest.MonkeyPatch, seconds_a_step: float, steps: int) -> Watch:

@@ -25,14 +25,14 @@ import numpy as np
 from file_examples import CLOUDS, MESHES
 from image_examples import IMAGES
 
-from ptdiff_datasets import picture
-from ptdiff_datasets.cifar import LAYOUTS, cifar
-from ptdiff_datasets.cloud import Cloud
 from ptdiff_datasets.errors import FormatError
-from ptdiff_datasets.formats import read_cloud
-from ptdiff_datasets.hdf5 import open_hdf5
-from ptdiff_datasets.idx import read_idx
-from ptdiff_datasets.meshes import read_mesh
+from ptdiff_datasets.formats.catalog import read_cloud
+from ptdiff_datasets.formats.cloud import Cloud
+from ptdiff_datasets.formats.hdf5 import open_hdf5
+from ptdiff_datasets.formats.meshes import read_mesh
+from ptdiff_datasets.images import file as picture
+from ptdiff_datasets.images.cifar import LAYOUTS, cifar
+from ptdiff_datasets.images.idx import read_idx
 
 EXAMPLES = CLOUDS | MESHES | IMAGES
 PICTURES = ("png", "jpg", "webp", "bmp", "gif", "film")

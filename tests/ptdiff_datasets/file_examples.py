@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ptdiff_datasets.formats import WRITERS
+from ptdiff_datasets.formats.catalog import WRITERS
 
 N = 24
 RANDOM = np.random.default_rng(7)

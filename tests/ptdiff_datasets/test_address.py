@@ -1,8 +1,8 @@
-"""`ptdiff_datasets.address`: numbers that depend on the name and the stream alone."""
+"""`ptdiff_datasets.clouds.address`: numbers that depend on the name and the stream alone."""
 
 import numpy as np
 
-from ptdiff_datasets.address import address, fraction
+from ptdiff_datasets.clouds.address import address, fraction
 
 
 def test_addresses_are_fixed_for_good() -> None:

@@ -1,4 +1,4 @@
-"""`ptdiff_datasets.arrays`: arrays of points in .npy and .npz files, and what is refused."""
+"""`ptdiff_datasets.formats.arrays`: arrays of points in .npy and .npz files, and what is refused."""
 
 import io
 import zipfile
@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ptdiff_datasets.arrays import read_points
 from ptdiff_datasets.errors import FormatError
+from ptdiff_datasets.formats.arrays import read_points
 
 RANDOM = np.random.default_rng(0)
 

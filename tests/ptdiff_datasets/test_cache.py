@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from ptdiff_datasets.cache import default_cache
-from ptdiff_datasets.clouds import CloudSet
+from ptdiff_datasets.clouds.cloud_set import CloudSet
+from ptdiff_datasets.clouds.folder import load_folder
 from ptdiff_datasets.errors import DataError
-from ptdiff_datasets.folder import load_folder
 
 Box = Callable[..., bytes]
 
@@ -100,7 +100,7 @@ def test_an_entry_takes_the_place_of_its_forerunner_only(load: Load, root: Path,
 
 def test_another_version_of_the_parser_reads_anew(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
     load()
-    monkeypatch.setattr("ptdiff_datasets.folder.version", lambda package: f"another {package}")
+    monkeypatch.setattr("ptdiff_datasets.clouds.folder.version", lambda package: f"another {package}")
     assert not load().summary.cached
     assert load().summary.cached
 

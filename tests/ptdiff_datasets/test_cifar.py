@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from image_examples import cifar_binary, cifar_pickled, cifar_pixels, listed, pickled_array, text
 
-from ptdiff_datasets.cifar import cifar, found
 from ptdiff_datasets.errors import FormatError
-from ptdiff_datasets.images import ImageSet
-from ptdiff_datasets.pickled import read_batch
+from ptdiff_datasets.images.cifar import cifar, found
+from ptdiff_datasets.images.pickled import read_batch
+from ptdiff_datasets.images.sets import ImageSet
 
 
 def ten(folder: Path, pickled: bool, batches: int = 5, test: bool = True) -> ImageSet:

@@ -1,12 +1,12 @@
-"""`ptdiff_datasets.clouds`: views without copies, and draws that depend on their address alone."""
+"""`ptdiff_datasets.clouds.cloud_set`: views without copies, and draws that depend on their address alone."""
 
 import time
 
 import numpy as np
 import pytest
 
-from ptdiff_datasets.clouds import CloudSet
-from ptdiff_datasets.summary import Summary
+from ptdiff_datasets.clouds.cloud_set import CloudSet
+from ptdiff_datasets.clouds.summary import Summary
 
 
 def cloud_set(counts: list[int], splits: list[str] | None = None) -> CloudSet:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ptdiff_datasets.dark import darkness, points
 from ptdiff_datasets.errors import FormatError
-from ptdiff_datasets.toys import uniform
+from ptdiff_datasets.points.image_density import darkness, points
+from ptdiff_datasets.points.toys import uniform
 
 
 def saved(path: Path, gray: list[list[int]]) -> Path:

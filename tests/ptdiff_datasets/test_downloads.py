@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 from image_examples import cifar_binary, encoded, idx
 
-from ptdiff_datasets import downloads, image_sets
-from ptdiff_datasets.downloads import PUBLISHED, Published, Remote, data_folder, fetch, unpack
 from ptdiff_datasets.errors import DataError, FormatError
+from ptdiff_datasets.images import by_name as image_sets
+from ptdiff_datasets.images import downloads
+from ptdiff_datasets.images.downloads import PUBLISHED, Published, Remote, data_folder, fetch, unpack
 
 IMAGES, LABELS = np.arange(4 * 36, dtype=np.uint8).reshape(4, 6, 6), np.array([0, 9, 1, 1], np.uint8)
 FILES = {

@@ -1,4 +1,4 @@
-"""`ptdiff_datasets.folder`: folders of a user, whole and spoiled; real ones where they are at hand."""
+"""`ptdiff_datasets.clouds.folder`: folders of a user, whole and spoiled; real ones where they are at hand."""
 
 import os
 from collections.abc import Callable
@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ptdiff_datasets.clouds import CloudSet
+from ptdiff_datasets.clouds.cloud_set import CloudSet
+from ptdiff_datasets.clouds.folder import load_folder
 from ptdiff_datasets.errors import DataError
-from ptdiff_datasets.folder import load_folder
-from ptdiff_datasets.ply import write_ply
+from ptdiff_datasets.formats.ply import write_ply
 
 Box = Callable[..., bytes]
 

@@ -1,4 +1,5 @@
-"""`ptdiff_datasets.formats`: one cloud through every format and back, other people's files, and what is refused."""
+"""`ptdiff_datasets.formats.catalog`: one cloud through every format and back, other people's files, and what is
+refused."""
 
 import subprocess
 import sys
@@ -9,10 +10,10 @@ import numpy as np
 import pytest
 from file_examples import CLOUDS, COLORS, NORMALS, POINTS, lzf
 
-from ptdiff_datasets.cloud import Cloud, from_table
 from ptdiff_datasets.errors import FormatError
-from ptdiff_datasets.formats import WRITERS, read_cloud
-from ptdiff_datasets.lzf import decompress
+from ptdiff_datasets.formats.catalog import WRITERS, read_cloud
+from ptdiff_datasets.formats.cloud import Cloud, from_table
+from ptdiff_datasets.formats.lzf import decompress
 
 SINGLE = [kind for kind, (suffix, _) in CLOUDS.items() if suffix != ".h5"]
 
@@ -228,8 +229,8 @@ def test_a_missing_package_is_named(tmp_path: Path, kind: str, package: str) -> 
     path = written(kind, tmp_path)
     code = (
         f"import sys; sys.modules[{package!r}] = None\n"
-        "from pathlib import Path\nfrom ptdiff_datasets.formats import read_cloud\n"
-        "from ptdiff_datasets.hdf5 import open_hdf5\n"
+        "from pathlib import Path\nfrom ptdiff_datasets.formats.catalog import read_cloud\n"
+        "from ptdiff_datasets.formats.hdf5 import open_hdf5\n"
         f"path = Path({str(path)!r})\n"
         "try:\n    open_hdf5(path).__enter__() if path.suffix == '.h5' else read_cloud(path)\n"
         "except ImportError as error:\n    print(error)\n"

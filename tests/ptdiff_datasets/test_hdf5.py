@@ -1,4 +1,4 @@
-"""`ptdiff_datasets.hdf5`: sets of clouds in one file, and files that reach for more than they hold."""
+"""`ptdiff_datasets.formats.hdf5`: sets of clouds in one file, and files that reach for more than they hold."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ import pytest
 from file_examples import CLOUDS, NORMALS, POINTS
 
 from ptdiff_datasets.errors import FormatError
-from ptdiff_datasets.hdf5 import open_hdf5
+from ptdiff_datasets.formats.hdf5 import open_hdf5
 
 
 @pytest.mark.parametrize("kind", ["hdf5", "hdf5 packed"])

@@ -9,7 +9,7 @@ from image_examples import cifar_binary, encoded, photo
 from PIL import Image
 
 from ptdiff_datasets.errors import DataError, FormatError
-from ptdiff_datasets.image_checking import check
+from ptdiff_datasets.images.checking import check
 
 
 @pytest.fixture

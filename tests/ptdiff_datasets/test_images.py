@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ptdiff_datasets.errors import DataError, FormatError
-from ptdiff_datasets.images import ImageSet, ImageSplit, digits, mnist
+from ptdiff_datasets.images.sets import ImageSet, ImageSplit, digits, mnist
 
 REAL = Path(os.environ.get("PTDIFF_TEST_DATA", Path(__file__).parents[2] / ".." / "shared" / "data")) / "mnist"
 

@@ -1,4 +1,5 @@
-"""`ptdiff_datasets.importing` and `checking`: what is imported is there whole and as it was; what is bad is named."""
+"""`ptdiff_datasets.clouds.importing` and `checking`: what is imported is there whole and as it was; what is bad is
+named."""
 
 import json
 import os
@@ -10,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ptdiff_datasets import store
-from ptdiff_datasets.checking import check
+from ptdiff_datasets.clouds import store
+from ptdiff_datasets.clouds.checking import check
+from ptdiff_datasets.clouds.folder import load_folder
+from ptdiff_datasets.clouds.importing import import_data
+from ptdiff_datasets.clouds.twins import fingerprint, twins
 from ptdiff_datasets.errors import DataError
-from ptdiff_datasets.folder import load_folder
-from ptdiff_datasets.formats import WRITERS, read_cloud
-from ptdiff_datasets.importing import import_data
-from ptdiff_datasets.twins import fingerprint, twins
+from ptdiff_datasets.formats.catalog import WRITERS, read_cloud
 
 Box = Callable[..., bytes]
 RANDOM = np.random.default_rng(11)

@@ -1,4 +1,4 @@
-"""`ptdiff_datasets.layout`: which files are shapes, of which class, in which split."""
+"""`ptdiff_datasets.clouds.layout`: which files are shapes, of which class, in which split."""
 
 import os
 import sys
@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from ptdiff_datasets.clouds.files import PREFERRED
+from ptdiff_datasets.clouds.layout import Layout, existing, only, scan
+from ptdiff_datasets.clouds.synsets import SHAPENET
 from ptdiff_datasets.errors import DataError
-from ptdiff_datasets.files import PREFERRED
-from ptdiff_datasets.formats import SUFFIXES
-from ptdiff_datasets.layout import Layout, existing, only, scan
-from ptdiff_datasets.synsets import SHAPENET
+from ptdiff_datasets.formats.catalog import SUFFIXES
 
 
 def tree(root: Path, *names: str) -> Layout:

@@ -1,4 +1,4 @@
-"""`ptdiff_datasets.meshes`: what is read is what was written, points lie on it evenly, spoiled files
+"""`ptdiff_datasets.formats.meshes`: what is read is what was written, points lie on it evenly, spoiled files
 are refused with one line."""
 
 import json
@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ptdiff_datasets.errors import FormatError
-from ptdiff_datasets.meshes import read_mesh, sample_surface, surface_box
+from ptdiff_datasets.formats.meshes import read_mesh, sample_surface, surface_box
 
 Box = Callable[..., bytes]
 KINDS = ["obj", "ply", "stl", "off", "glb", "ply ascii", "stl_ascii"]
@@ -196,7 +196,7 @@ def test_no_file_beside_the_mesh_is_opened(tmp_path: Path) -> None:
     (tmp_path / "a.obj").write_text(text)
     (tmp_path / "neighbor.mtl").write_text("newmtl m\nmap_Kd neighbor.png\n")
     code = (
-        "import sys; from ptdiff_datasets.meshes import read_mesh; opened = []\n"
+        "import sys; from ptdiff_datasets.formats.meshes import read_mesh; opened = []\n"
         "sys.addaudithook(lambda event, args: opened.append(str(args[0])) if event == 'open' else None)\n"
         f"read_mesh({str(tmp_path / 'a.obj')!r})\n"
         f"inside = [name for name in opened if name.startswith({str(tmp_path)!r})]\n"

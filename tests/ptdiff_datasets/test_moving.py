@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from ptdiff_datasets.moving import corners, films
-from ptdiff_datasets.toys import uniform
+from ptdiff_datasets.images.moving import corners, films
+from ptdiff_datasets.points.toys import uniform
 
 
 def walked(start: float, step: float, frames: int, reach: float) -> list[float]:

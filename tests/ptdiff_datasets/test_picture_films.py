@@ -11,12 +11,12 @@ from image_examples import animated, encoded, film
 from PIL import Image
 
 from ptdiff_datasets.errors import DataError, FormatError
-from ptdiff_datasets.gif import delays
-from ptdiff_datasets.image_checking import check
-from ptdiff_datasets.image_sets import films, read
-from ptdiff_datasets.images import ImageSet
-from ptdiff_datasets.picture import read_film, read_picture
-from ptdiff_datasets.picture_folder import scan
+from ptdiff_datasets.images.by_name import films, read
+from ptdiff_datasets.images.checking import check
+from ptdiff_datasets.images.file import read_film, read_picture
+from ptdiff_datasets.images.folder import scan
+from ptdiff_datasets.images.gif import delays
+from ptdiff_datasets.images.sets import ImageSet
 
 
 @pytest.fixture

@@ -13,10 +13,10 @@ from image_examples import encoded, photo
 from PIL import Image
 
 from ptdiff_datasets.errors import DataError, FormatError
-from ptdiff_datasets.images import ImageSet
-from ptdiff_datasets.picture import MOST_PIXELS, Look, look, read_picture
-from ptdiff_datasets.picture_folder import flowers, scan
-from ptdiff_datasets.picture_store import load_pictures
+from ptdiff_datasets.images.file import MOST_PIXELS, Look, look, read_picture
+from ptdiff_datasets.images.folder import flowers, scan
+from ptdiff_datasets.images.sets import ImageSet
+from ptdiff_datasets.images.store import load_pictures
 
 
 def flat(seed: int) -> bytes:
@@ -232,7 +232,7 @@ def test_what_was_read_is_kept_as_bytes_and_mapped(
         raise AssertionError("read again")
 
     with monkeypatch.context() as patch:
-        patch.setattr("ptdiff_datasets.picture_store.read_picture", fail)
+        patch.setattr("ptdiff_datasets.images.store.read_picture", fail)
         again = load(root)
         assert np.array_equal(again.train.pixels, first.train.pixels)
         with pytest.raises(AssertionError, match="read again"):

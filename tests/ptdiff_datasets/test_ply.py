@@ -1,4 +1,4 @@
-"""`ptdiff_datasets.ply`: round trips, every encoding, and files that claim what they do not hold."""
+"""`ptdiff_datasets.formats.ply`: round trips, every encoding, and files that claim what they do not hold."""
 
 import os
 import struct
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from ptdiff_datasets.errors import FormatError
-from ptdiff_datasets.ply import read_ply, write_ply
+from ptdiff_datasets.formats.ply import read_ply, write_ply
 
 XYZ = "property float x\nproperty float y\nproperty float z\n"
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from file_examples import mesh
 
-from ptdiff_datasets.clouds import CloudSet
-from ptdiff_datasets.folder import load_folder
-from ptdiff_datasets.formats import WRITERS
+from ptdiff_datasets.clouds.cloud_set import CloudSet
+from ptdiff_datasets.clouds.folder import load_folder
+from ptdiff_datasets.formats.catalog import WRITERS
 
 RANDOM = np.random.default_rng(5)
 AIRPLANE, CHAIR = "02691156", "03001627"

@@ -1,11 +1,11 @@
-"""`ptdiff_datasets.splits`: about one in ten, addressed, and never an empty class."""
+"""`ptdiff_datasets.clouds.splits`: about one in ten, addressed, and never an empty class."""
 
 from collections import Counter
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ptdiff_datasets.splits import assign_splits, together
+from ptdiff_datasets.clouds.splits import assign_splits, together
 
 names = st.lists(st.integers(0, 10**6), min_size=1, max_size=60, unique=True)
 

@@ -1,4 +1,4 @@
-"""`ptdiff_datasets.summary`: everything fits 80 columns and says what was left out."""
+"""`ptdiff_datasets.clouds.summary`: everything fits 80 columns and says what was left out."""
 
 import json
 from dataclasses import replace
@@ -7,7 +7,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ptdiff_datasets.summary import Summary
+from ptdiff_datasets.clouds.summary import Summary
 
 PLAIN = Summary(
     root="data/kaykit",

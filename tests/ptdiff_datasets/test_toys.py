@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
-from ptdiff_datasets.formulas import Blurred
-from ptdiff_datasets.toys import TOYS, Toy
+from ptdiff_datasets.points.formulas import Blurred
+from ptdiff_datasets.points.toys import TOYS, Toy
 
 COUNT = 20_000
 # a right sample fails one of these tests once in ten thousand; the points are fixed, so never by chance

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 import torch
 
-from ptdiff.data import Data
-from ptdiff.denoiser import NetworkDenoiser
+from ptdiff.denoiser.network import NetworkDenoiser
+from ptdiff.modality.data import Data
 from ptdiff.process import VPCosine
 from ptdiff_images import Images
-from ptdiff_images.style import Style
-from ptdiff_images.unet import UNet
+from ptdiff_images.networks.style import Style
+from ptdiff_images.networks.unet import UNet
 
 
 def awake(net: torch.nn.Module) -> torch.nn.Module:

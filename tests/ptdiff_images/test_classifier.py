@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from ptdiff.data import Data, TensorSamples
+from ptdiff.modality.data import Data, TensorSamples
 from ptdiff_images import Images
-from ptdiff_images.classifier import Recipe, classifier
-from ptdiff_images.lenet import FEATURES, LeNet
+from ptdiff_images.metrics.classifier import Recipe, classifier
+from ptdiff_images.metrics.lenet import FEATURES, LeNet
 
 REAL = Path(os.environ.get("PTDIFF_TEST_DATA", Path(__file__).parents[2] / ".." / "shared" / "data")) / "mnist"
 SHORT = Recipe(seen=12_000)

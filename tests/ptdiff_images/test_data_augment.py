@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ptdiff_images import Images
-from ptdiff_images.augment import AUGMENT_LABELS, Augmentation
+from ptdiff_images.data.augment import AUGMENT_LABELS, Augmentation
 
 IDS = torch.arange(400)
 AT = {name: column for column, name in enumerate(AUGMENT_LABELS)}

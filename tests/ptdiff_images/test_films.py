@@ -8,14 +8,14 @@ import torch
 from PIL import Image as PillowImage
 from PIL import ImageSequence
 
-from ptdiff.data import Data
-from ptdiff.names import UnknownName
+from ptdiff.errors import UnknownName
+from ptdiff.modality.data import Data
 from ptdiff.testing import CHECKS, Subject
 from ptdiff_images import Images
-from ptdiff_images.augment import Augmentation, augmented
-from ptdiff_images.classifier import Recipe
-from ptdiff_images.films import frame_each, frames_of
-from ptdiff_images.metrics import measure
+from ptdiff_images.data.augment import Augmentation, augmented
+from ptdiff_images.data.films import frame_each, frames_of
+from ptdiff_images.metrics.classifier import Recipe
+from ptdiff_images.metrics.protocols import measure
 from ptdiff_images.picture import to_bytes
 
 IDS = torch.arange(0, 300, 7)
@@ -214,7 +214,7 @@ def test_films_with_their_frames_shuffled_are_told_best_by_the_changes(data: Dat
 
 def test_features_are_those_of_single_frames(data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PTDIFF_CACHE", str(tmp_path))
-    monkeypatch.setattr("ptdiff_images.classifier.Recipe", lambda: Recipe(seen=10_000))
+    monkeypatch.setattr("ptdiff_images.metrics.classifier.Recipe", lambda: Recipe(seen=10_000))
     assert data.train is not None and data.val is not None
     reference, cond = data.val.batch(torch.arange(200), 0)
     training, films = (data.train.batch(torch.arange(i, 1500, 7)[:200], 0)[0] for i in range(2))

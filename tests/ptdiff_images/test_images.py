@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image as PillowImage
 
-from ptdiff.names import UnknownName
+from ptdiff.errors import UnknownName
 from ptdiff_datasets.errors import DataError
 from ptdiff_images import Images
 from ptdiff_images.picture import to_bytes

@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from ptdiff.data import Data
 from ptdiff.modality import Unsupported
+from ptdiff.modality.data import Data
 from ptdiff_images import Images
-from ptdiff_images.classifier import Recipe, classifier
-from ptdiff_images.feature_distances import compare_features
-from ptdiff_images.metrics import PROTOCOLS, _unseen, measure
+from ptdiff_images.metrics.classifier import Recipe, classifier
+from ptdiff_images.metrics.feature_distances import compare_features
+from ptdiff_images.metrics.protocols import PROTOCOLS, _unseen, measure
 
 Sets = tuple[Tensor, Tensor, Tensor, Tensor]
 
@@ -38,7 +38,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> object:
     """A cache of its own, and a short recipe: one classifier for all tests."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PTDIFF_CACHE", str(tmp_path_factory.mktemp("cache")))
-        patch.setattr("ptdiff_images.classifier.Recipe", lambda: Recipe(seen=12_000))
+        patch.setattr("ptdiff_images.metrics.classifier.Recipe", lambda: Recipe(seen=12_000))
         yield
 
 
@@ -139,7 +139,7 @@ def test_inception_without_its_package_names_the_extra(data: Data, sets: Sets) -
 
 def test_inception_features_give_the_same_four_figures(data: Data, sets: Sets, monkeypatch: pytest.MonkeyPatch) -> None:
     reference, _, training, others = sets
-    monkeypatch.setattr("ptdiff_images.metrics.inception", lambda: lambda x, progress: x.flatten(1).double())
+    monkeypatch.setattr("ptdiff_images.metrics.protocols.inception", lambda: lambda x, progress: x.flatten(1).double())
     scores = measure("inception", data, others, reference, training).scores
     assert list(scores) == ["fid_inception", "kid_inception", "precision_inception", "recall_inception"]
 

@@ -9,8 +9,8 @@ import scipy.linalg
 import torch
 from torch import Tensor
 
-from ptdiff_images import feature_distances
-from ptdiff_images.feature_distances import (
+from ptdiff_images.metrics import feature_distances
+from ptdiff_images.metrics.feature_distances import (
     Kernel,
     compare_features,
     frechet_distance,

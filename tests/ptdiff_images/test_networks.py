@@ -12,16 +12,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ptdiff.data import Data
-from ptdiff.embedding import Frequencies
+from ptdiff.denoiser.embedding import Frequencies
+from ptdiff.modality.data import Data
 from ptdiff_images import Images
-from ptdiff_images.attention import Attention, LinearAttention
-from ptdiff_images.block import Block
-from ptdiff_images.dit import DiT, positions
-from ptdiff_images.networks import OPTIONS, SIZES, Activation, Network, Norm, Resample, build, sized
-from ptdiff_images.resample import Binomial, down, up
-from ptdiff_images.style import ACTIVATIONS, ChannelNorm, Style
-from ptdiff_images.unet import UNet
+from ptdiff_images.networks.attention import Attention, LinearAttention
+from ptdiff_images.networks.block import Block
+from ptdiff_images.networks.catalog import OPTIONS, SIZES, Activation, Network, Norm, Resample, build, sized
+from ptdiff_images.networks.dit import DiT, positions
+from ptdiff_images.networks.resample import Binomial, down, up
+from ptdiff_images.networks.style import ACTIVATIONS, ChannelNorm, Style
+from ptdiff_images.networks.unet import UNet
 
 SMALL: dict[Network, dict[str, Any]] = {
     "unet": {"width": 8, "layers": 1, "multipliers": (1, 2, 2), "finest": 16},

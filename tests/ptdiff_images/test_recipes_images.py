@@ -5,15 +5,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from ptdiff import registry
-from ptdiff.config import defaults, merged, validate
-from ptdiff.data import Data, TensorSamples
-from ptdiff.denoiser import NetworkDenoiser
-from ptdiff.names import choose
-from ptdiff.recipes import recipe, recipes
-from ptdiff.sampling import Plan
+from ptdiff.choices import choose
+from ptdiff.denoiser.network import NetworkDenoiser
+from ptdiff.modality import registry
+from ptdiff.modality.data import Data, TensorSamples
+from ptdiff.objective.weighting import WEIGHTINGS
+from ptdiff.run.config import defaults, merged, validate
+from ptdiff.run.recipes import recipe, recipes
+from ptdiff.sampling.walk import Plan
 from ptdiff.training.module import DiffusionModule
-from ptdiff.weighting import WEIGHTINGS
 from ptdiff_images import Images
 
 SHAPES = {"digits": (1, 8, 8), "cifar10": (3, 32, 32), "flowers": (3, 64, 64)}

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ptdiff_images.networks import build, sized
-from ptdiff_images.video import OverTime, Video
+from ptdiff_images.networks.catalog import build, sized
+from ptdiff_images.networks.video import OverTime, Video
 
 ANGLE = torch.linspace(0.1, math.pi / 2, 3)
 
@@ -95,7 +95,7 @@ def test_with_past_and_future_exchanged_time_runs_backwards() -> None:
 
 def test_a_convolution_over_time_is_one_of_three_dimensions() -> None:
     torch.manual_seed(0)
-    from ptdiff_images.style import Style
+    from ptdiff_images.networks.style import Style
 
     layer = OverTime(8, 5, Style())
     layer.conv.weight.data.normal_()

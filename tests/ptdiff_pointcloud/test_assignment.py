@@ -5,8 +5,8 @@ import pytest
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
-from ptdiff_pointcloud import assignment
-from ptdiff_pointcloud.assignment import PREPARED_FROM, Floats, Room, mean_length
+from ptdiff_pointcloud.metrics import assignment
+from ptdiff_pointcloud.metrics.assignment import PREPARED_FROM, Floats, Room, mean_length
 
 N = 200
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from ptdiff.data import TensorSamples, unaugmented
-from ptdiff_datasets.formats import WRITERS, read_cloud
+from ptdiff.modality.data import TensorSamples, unaugmented
+from ptdiff_datasets.formats.catalog import WRITERS, read_cloud
 from ptdiff_pointcloud import PointCloud
-from ptdiff_pointcloud.augment import Augmentation, Augmented
-from ptdiff_pointcloud.sources import upright
+from ptdiff_pointcloud.data.augment import Augmentation, Augmented
+from ptdiff_pointcloud.data.sources import upright
 
 ALL = Augmentation(rotate=True, mirror=True, scale=0.25, jitter=0.01)
 BOTH = ("xyz", "normals")

@@ -8,14 +8,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ptdiff.data import Data
-from ptdiff.denoiser import NetworkDenoiser
-from ptdiff.latent_code import in_training
+from ptdiff.denoiser.latent_code import in_training
+from ptdiff.denoiser.network import NetworkDenoiser
+from ptdiff.modality.data import Data
 from ptdiff_pointcloud import PointCloud
-from ptdiff_pointcloud.layers import fourier
-from ptdiff_pointcloud.networks import SIZES, Network, build
-from ptdiff_pointcloud.pointnet import nearest
-from ptdiff_pointcloud.set_transformer import SetTransformer
+from ptdiff_pointcloud.networks.catalog import SIZES, Network, build
+from ptdiff_pointcloud.networks.layers import fourier
+from ptdiff_pointcloud.networks.pointnet import nearest
+from ptdiff_pointcloud.networks.set_transformer import SetTransformer
 
 Make = Callable[[], nn.Module]
 
@@ -165,7 +165,7 @@ def test_nearest_finds_what_sorting_finds_and_stays_inside_each_cloud() -> None:
 
 
 def test_a_few_steps_of_training_learn_one_shape(make: Make) -> None:
-    from ptdiff.denoiser import NetworkDenoiser
+    from ptdiff.denoiser.network import NetworkDenoiser
     from ptdiff.process import Flow
 
     torch.manual_seed(0)

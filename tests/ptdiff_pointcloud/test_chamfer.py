@@ -8,7 +8,7 @@ import torch
 from scipy.spatial.distance import cdist
 from torch import Tensor
 
-from ptdiff_pointcloud.chamfer import chamfer
+from ptdiff_pointcloud.metrics.chamfer import chamfer
 
 
 def clouds(count: int, points: int, seed: int, scale: float = 1.0) -> Tensor:

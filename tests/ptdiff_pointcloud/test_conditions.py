@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from ptdiff.data import Data, TensorSamples
+from ptdiff.modality.data import Data, TensorSamples
 from ptdiff_pointcloud import PointCloud
-from ptdiff_pointcloud.conditions import Given, crop, for_task, given_cloud, half_space, observed, view
+from ptdiff_pointcloud.data.conditions import Given, crop, for_task, given_cloud, half_space, observed, view
 
 
 def sphere(n: int, seed: int = 0) -> np.ndarray:
@@ -84,7 +84,7 @@ def test_batches_hold_observed_points_of_the_shape_in_model_units() -> None:
 
 
 def test_only_what_is_observed_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ptdiff_pointcloud.conditions.observed", lambda cloud, random: cloud[:, 0] > 0.5)
+    monkeypatch.setattr("ptdiff_pointcloud.data.conditions.observed", lambda cloud, random: cloud[:, 0] > 0.5)
     cond = Given(data().train, data(), "complete", 100).batch(torch.arange(6), seed=3)[1]  # type: ignore[arg-type]
     there = cond["partial_mask"] > 0
     assert there.any(1).all() and (cond["partial"][there][:, 0] > 0.5).all()

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from ptdiff_pointcloud import emd
-from ptdiff_pointcloud.bounds import emd_bound
-from ptdiff_pointcloud.distances import DISTANCES, all_distances
+from ptdiff_pointcloud.metrics import emd
+from ptdiff_pointcloud.metrics.bounds import emd_bound
+from ptdiff_pointcloud.metrics.distances import DISTANCES, all_distances
 
 
 def clouds(count: int, points: int, seed: int, scale: float = 1.0) -> Tensor:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ptdiff_pointcloud import PointCloud
-from ptdiff_pointcloud.latent import Latent
+from ptdiff_pointcloud.networks.latent import Latent
 
 
 def network(given: tuple[str, ...] = ()) -> Latent:

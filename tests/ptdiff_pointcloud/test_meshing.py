@@ -8,7 +8,7 @@ import pytest
 import trimesh
 from scipy.spatial import KDTree
 
-from ptdiff import libraries
+from ptdiff.machine import libraries
 from ptdiff.modality import Unsupported
 from ptdiff_datasets.shapes import make_shape
 from ptdiff_pointcloud import PointCloud

@@ -7,14 +7,14 @@ from torch import Tensor
 
 from ptdiff_datasets.shapes import CLASSES, dense_clouds
 from ptdiff_pointcloud import PointCloud
-from ptdiff_pointcloud.metrics import (
+from ptdiff_pointcloud.metrics.matching import (
     Distances,
     Outcomes,
     coverage,
     minimum_matching_distance,
     nearest_neighbor_accuracy,
 )
-from ptdiff_pointcloud.protocols import compare
+from ptdiff_pointcloud.metrics.protocols import compare
 
 
 def vectors(count: int, seed: int, dimension: int = 4) -> Tensor:

@@ -9,8 +9,9 @@ import torch
 from scipy.spatial.distance import cdist
 from torch import Tensor
 
-from ptdiff_pointcloud import emd, ops
-from ptdiff_pointcloud.chamfer import chamfer as all_pairs
+from ptdiff_pointcloud import ops
+from ptdiff_pointcloud.metrics import emd
+from ptdiff_pointcloud.metrics.chamfer import chamfer as all_pairs
 
 Array = npt.NDArray[np.float64]
 

@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from ptdiff_pointcloud.bounds import chamfer_bound
-from ptdiff_pointcloud.chamfer import chamfer, chamfer_pairs
-from ptdiff_pointcloud.distances import DISTANCES, all_distances, nearest_clouds
-from ptdiff_pointcloud.pairs import Pairs, matrix
-from ptdiff_pointcloud.store import Matrix, content_hash
+from ptdiff_pointcloud.metrics.bounds import chamfer_bound
+from ptdiff_pointcloud.metrics.chamfer import chamfer, chamfer_pairs
+from ptdiff_pointcloud.metrics.distances import DISTANCES, all_distances, nearest_clouds
+from ptdiff_pointcloud.metrics.matrix import Pairs, matrix
+from ptdiff_pointcloud.metrics.matrix_store import Matrix, content_hash
 
 
 def clouds(count: int, points: int, seed: int) -> Tensor:
@@ -62,7 +62,7 @@ def test_bounds_lie_below_the_distances_of_near_copies_wherever_they_are(offset:
 def test_pruning_keeps_every_least_distance_and_its_place(
     monkeypatch: pytest.MonkeyPatch, kind: str, number: int, points: int, among: bool
 ) -> None:
-    monkeypatch.setattr("ptdiff_pointcloud.pairs.BLOCK", 16)
+    monkeypatch.setattr("ptdiff_pointcloud.metrics.matrix.BLOCK", 16)
     x = clouds(number, points, 2)
     y = None if among else clouds(number - 4, points, 3)
     full, few = all_distances(kind, x, y), all_distances(kind, x, y, nearest=True)
@@ -122,7 +122,7 @@ def test_a_finished_matrix_is_read_and_not_computed(tmp_path: Path) -> None:
 def test_an_interrupted_matrix_goes_on_where_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pruned: bool, among: bool
 ) -> None:
-    monkeypatch.setattr("ptdiff_pointcloud.pairs._SAVE", 0.0)
+    monkeypatch.setattr("ptdiff_pointcloud.metrics.matrix._SAVE", 0.0)
     x = clouds(40, 30, 9)
     y = x if among else clouds(40, 30, 10)
     bound = chamfer_bound(x, y) if pruned else None

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from ptdiff_pointcloud.coupling_flow import CouplingFlow
-from ptdiff_pointcloud.pointwise import Pointwise
+from ptdiff_pointcloud.networks.coupling_flow import CouplingFlow
+from ptdiff_pointcloud.networks.pointwise import Pointwise
 
 
 def shaken(module: nn.Module, std: float = 0.2) -> nn.Module:
@@ -90,8 +90,8 @@ def test_a_code_has_two_numbers_at_least() -> None:
 
 @pytest.mark.slow
 def test_a_short_training_puts_two_shapes_into_two_codes() -> None:
-    from ptdiff.denoiser import NetworkDenoiser
-    from ptdiff.latent_code import in_training
+    from ptdiff.denoiser.latent_code import in_training
+    from ptdiff.denoiser.network import NetworkDenoiser
     from ptdiff.process import Level
 
     torch.manual_seed(0)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ptdiff_pointcloud import PointCloud
-from ptdiff_pointcloud.progress import bar
+from ptdiff_pointcloud.data.progress import bar
 
 
 class Terminal(io.StringIO):
@@ -35,7 +35,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def test_reading_a_folder_shows_how_far_it_is(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = open_terminal(monkeypatch)
-    monkeypatch.setattr("ptdiff_pointcloud.progress._PATIENCE", 0.0)
+    monkeypatch.setattr("ptdiff_pointcloud.data.progress._PATIENCE", 0.0)
     PointCloud(data=folder, points=8).dataset()
     text = terminal.getvalue()
     assert "reading the shapes" in text
@@ -54,14 +54,14 @@ def test_quick_work_shows_nothing(folder: str, monkeypatch: pytest.MonkeyPatch) 
 def test_nothing_is_shown_where_there_is_no_terminal(
     folder: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ptdiff_pointcloud.progress._PATIENCE", 0.0)
+    monkeypatch.setattr("ptdiff_pointcloud.data.progress._PATIENCE", 0.0)
     PointCloud(data=folder, points=8).dataset()
     assert capsys.readouterr() == ("", "")
 
 
 def test_the_bar_goes_when_the_work_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = open_terminal(monkeypatch)
-    monkeypatch.setattr("ptdiff_pointcloud.progress._PATIENCE", 0.0)
+    monkeypatch.setattr("ptdiff_pointcloud.data.progress._PATIENCE", 0.0)
 
     def work() -> None:
         with bar("work") as report:

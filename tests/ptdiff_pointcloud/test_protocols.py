@@ -10,11 +10,12 @@ from scipy.spatial.distance import cdist, jensenshannon
 from torch import Tensor
 
 from ptdiff_datasets.shapes import CLASSES, dense_clouds
-from ptdiff_pointcloud import PointCloud, occupancy
-from ptdiff_pointcloud.chamfer import chamfer
-from ptdiff_pointcloud.metrics import Distances, grouped, outcomes
-from ptdiff_pointcloud.protocols import PROTOCOLS, compare
-from ptdiff_pointcloud.quality import density_aware_pairs, matched
+from ptdiff_pointcloud import PointCloud
+from ptdiff_pointcloud.metrics import occupancy
+from ptdiff_pointcloud.metrics.chamfer import chamfer
+from ptdiff_pointcloud.metrics.matching import Distances, grouped, outcomes
+from ptdiff_pointcloud.metrics.protocols import PROTOCOLS, compare
+from ptdiff_pointcloud.metrics.quality import density_aware_pairs, matched
 
 
 def shapes(count: int, points: int, first: int) -> Tensor:

@@ -11,11 +11,11 @@ import torch
 import trimesh
 from torch import Tensor
 
-from ptdiff.data import Data, Samples
-from ptdiff.registry import load
+from ptdiff.modality.data import Data, Samples
+from ptdiff.modality.registry import load
 from ptdiff_datasets.shapes import CLASSES, make_shape
 from ptdiff_pointcloud import PointCloud
-from ptdiff_pointcloud.sources import HELD_OUT, FolderSamples, ShapeSamples
+from ptdiff_pointcloud.data.sources import HELD_OUT, FolderSamples, ShapeSamples
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ def test_measuring_many_points_takes_few_clouds(meshes: Path, monkeypatch: pytes
             return x, cond
 
         monkeypatch.setattr(kind, "batch", batch)
-    monkeypatch.setattr("ptdiff_pointcloud.sources._MEASURED", 1000)
+    monkeypatch.setattr("ptdiff_pointcloud.data.sources._MEASURED", 1000)
     PointCloud(points=200, classes=("table",), shapes_per_class=8).dataset()
     PointCloud(data=str(meshes), points=62).dataset()
     PointCloud(data=str(meshes), points=2000).dataset()

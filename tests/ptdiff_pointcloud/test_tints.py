@@ -5,8 +5,8 @@ import pytest
 
 from ptdiff_datasets.shapes import make_shape
 from ptdiff_pointcloud import PointCloud
-from ptdiff_pointcloud.tints import PALETTE, tints
-from ptdiff_pointcloud.visualizer import Spheres
+from ptdiff_pointcloud.render.tints import PALETTE, tints
+from ptdiff_pointcloud.render.visualizer import Spheres
 
 
 def test_positions_become_red_green_and_blue() -> None:

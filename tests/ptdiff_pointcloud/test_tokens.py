@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ptdiff_pointcloud.networks import SIZES, Network, build
-from ptdiff_pointcloud.pooling import pooled
+from ptdiff_pointcloud.networks.catalog import SIZES, Network, build
+from ptdiff_pointcloud.networks.pooling import pooled
 
 SMALL: dict[Network, dict[str, int]] = {
     "set-transformer": {"width": 32, "layers": 2, "inducers": 8, "heads": 4},

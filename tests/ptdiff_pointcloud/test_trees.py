@@ -9,7 +9,7 @@ import pytest
 import torch
 from scipy.spatial.distance import cdist
 
-from ptdiff_pointcloud.trees import Floats, Tree, trees_of
+from ptdiff_pointcloud.metrics.trees import Floats, Tree, trees_of
 
 
 def cloud(points: int, seed: int) -> Floats:
@@ -50,7 +50,7 @@ def test_trees_of_float32_clouds_are_searched_in_float64() -> None:
 
 THREADS = """
 from threadpoolctl import threadpool_info
-from ptdiff_pointcloud.pairs import spread
+from ptdiff_pointcloud.metrics.matrix import spread
 
 def openmp(_):
     return [library["num_threads"] for library in threadpool_info() if library["user_api"] == "openmp"]

@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from ptdiff_pointcloud import visualizer
-from ptdiff_pointcloud.visualizer import Spheres
+from ptdiff_pointcloud.render import visualizer
+from ptdiff_pointcloud.render.visualizer import Spheres
 
 
 def clouds(count: int) -> npt.NDArray[np.float32]:

@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from ptdiff.data import Data
-from ptdiff.denoiser import NetworkDenoiser
+from ptdiff.denoiser.network import NetworkDenoiser
+from ptdiff.modality.data import Data
 from ptdiff.process import Level, VPCosine
 from ptdiff_points2d import Points2D
 from ptdiff_points2d.backbone import ResidualMLP

@@ -10,13 +10,13 @@ import torch
 from matplotlib.figure import Figure
 from torch import nn
 
-from ptdiff.data import Data, TensorSamples
-from ptdiff.gallery.style import DPI
+from ptdiff.denoiser.oracle import Mixture
 from ptdiff.gallery.subject import Subject
 from ptdiff.modality import Unsupported
-from ptdiff.oracle import Mixture
+from ptdiff.modality.data import Data, TensorSamples
+from ptdiff.pictures.plot import DPI
 from ptdiff.process import Flow
-from ptdiff.sampling import Plan
+from ptdiff.sampling.walk import Plan
 from ptdiff_points2d import Points2D, gallery
 
 

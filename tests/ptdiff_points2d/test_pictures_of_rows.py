@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ptdiff.modality import Unsupported
-from ptdiff_datasets.toys import TOYS
+from ptdiff_datasets.points.toys import TOYS
 from ptdiff_points2d import Points2D
 
 

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from ptdiff.data import Data
+from ptdiff.errors import UnknownName
 from ptdiff.modality import Unsupported
-from ptdiff.names import UnknownName
+from ptdiff.modality.data import Data
 from ptdiff_datasets.errors import DataError
-from ptdiff_datasets.toys import TOYS
+from ptdiff_datasets.points.toys import TOYS
 from ptdiff_points2d import Points2D
 from ptdiff_points2d.picture import COLORS, Pictures
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from ptdiff.denoiser import NetworkDenoiser
-from ptdiff.recipes import recipes
-from ptdiff.sampling import Plan, prepared
+from ptdiff.denoiser.network import NetworkDenoiser
+from ptdiff.run.recipes import recipes
+from ptdiff.sampling.walk import Plan, prepared
 from ptdiff.training.module import DiffusionModule
 from ptdiff_cli.train import resolve
 
@@ -41,7 +41,7 @@ def test_a_recipe_can_be_trained_and_sampled(name: str, table: str) -> None:
 
 
 def test_the_page_of_points_names_every_recipe_and_distribution() -> None:
-    from ptdiff_datasets.toys import TOYS
+    from ptdiff_datasets.points.toys import TOYS
 
     page = (Path(__file__).parents[2] / "docs" / "points2d.md").read_text(encoding="utf-8")
     for name in [*RECIPES, *TOYS]:

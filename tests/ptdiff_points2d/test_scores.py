@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from ptdiff_datasets.toys import TOYS
+from ptdiff_datasets.points.toys import TOYS
 from ptdiff_points2d import Points2D
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from ptdiff.data import Data
+from ptdiff.modality.data import Data
 from ptdiff_datasets.errors import DataError, FormatError
 from ptdiff_points2d import Points2D
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from ptdiff.data import Data
-from ptdiff.measured import measured
-from ptdiff.sampling import postprocessed
+from ptdiff.experiments.scores import measured
+from ptdiff.modality.data import Data
+from ptdiff.sampling.walk import postprocessed
 from ptdiff_points2d import Points2D
 from ptdiff_points2d.scores import two_valued
 

@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ptdiff import libraries
+from ptdiff.choices import unknown
+from ptdiff.machine import libraries
 from ptdiff.modality import Unsupported
-from ptdiff.names import unknown
 from ptdiff_pointcloud.meshing.enclosure import LEAST, Floats, reach_of
 from ptdiff_pointcloud.meshing.marching import marching_cubes
 from ptdiff_pointcloud.meshing.orient import outward_normals

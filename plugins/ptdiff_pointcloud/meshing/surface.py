@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ptdiff.names import unknown
+from ptdiff.choices import unknown
 
 Floats = npt.NDArray[np.float64]
 FORMATS = ("glb", "obj", "stl", "ply")

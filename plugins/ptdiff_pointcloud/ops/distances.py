@@ -1,4 +1,4 @@
-"""The Chamfer distance of pairs of clouds, differentiable: a loss (metrics use ptdiff_pointcloud.chamfer)."""
+"""The Chamfer distance of pairs of clouds, differentiable: a loss (metrics use ptdiff_pointcloud.metrics.chamfer)."""
 
 from __future__ import annotations
 

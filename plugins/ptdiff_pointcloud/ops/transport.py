@@ -5,7 +5,7 @@ different numbers; EMDS names them, and figures of one are not comparable with t
 
     exact        min over one-to-one matchings of mean_i |x_i - y_match(i)|: Wasserstein-1
     sinkhorn     sum P C with the entropic plan P on distances, eps = 0.01 in the units of the points, 200 iterations
-    pointflow    an annealed soft matching, cost in distances: ptdiff_pointcloud.emd has its formulas
+    pointflow    an annealed soft matching, cost in distances: ptdiff_pointcloud.metrics.emd has its formulas
     pytorchemd   the same matching with one more level, cost in squared distances
 """
 
@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.linalg import vector_norm
 
-from ptdiff_pointcloud import emd as approximations
+from ptdiff_pointcloud.metrics import emd as approximations
 from ptdiff_pointcloud.ops.neighbors import check_clouds, gather
 
 Kind = Literal["exact", "sinkhorn", "pointflow", "pytorchemd"]

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from ptdiff.libraries import why_no_open3d
+from ptdiff.machine.libraries import why_no_open3d
 from ptdiff.modality import Unsupported
 
 from .scene import make_scene, to_srgb

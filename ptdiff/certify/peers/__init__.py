@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from ptdiff.denoiser import Denoiser
+from ptdiff.denoiser.network import Denoiser
 from ptdiff.process import Level
 
 Noise = Callable[[], Tensor]

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ptdiff.certify.peers import Noise, Sampler
 from ptdiff.certify.peers.loading import drawing, part
-from ptdiff.denoiser import Denoiser
+from ptdiff.denoiser.network import Denoiser
 from ptdiff.process import Level
 
 PACKAGE = "k_diffusion"

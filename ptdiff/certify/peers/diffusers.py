@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ptdiff.certify.peers import Noise, Sampler
 from ptdiff.certify.peers.loading import drawing
-from ptdiff.denoiser import Denoiser
+from ptdiff.denoiser.network import Denoiser
 from ptdiff.process import Level
 
 PACKAGE = "diffusers"

@@ -6,10 +6,12 @@ from unittest import mock
 import pytest
 import torch
 
-from ptdiff import divergence, likelihood, variational
 from ptdiff.certify import likelihoods
 from ptdiff.certify.likelihoods import likelihood_certificates
-from ptdiff.divergence import Hutchinson
+from ptdiff.likelihood import chain as variational
+from ptdiff.likelihood import divergence
+from ptdiff.likelihood import flow as likelihood
+from ptdiff.likelihood.divergence import Hutchinson
 
 
 @pytest.mark.slow

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from ptdiff.data import Condition
 from ptdiff.grid import grid
+from ptdiff.modality.data import Condition
 from ptdiff.process import VE, Level
 from ptdiff.solvers import SOLVERS, Table, solve
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from ptdiff.certify.moments import coefficients, moments
+from ptdiff.denoiser.oracle import Gaussian
 from ptdiff.grid import grid
 from ptdiff.noise import Stream, normal
-from ptdiff.oracle import Gaussian
 from ptdiff.process import PROCESSES, Flow
 from ptdiff.solvers import SOLVERS, Draw, Solver, Stage, Table, solve
 from ptdiff.solvers.exponential import DDPM

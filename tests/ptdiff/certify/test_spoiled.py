@@ -9,7 +9,7 @@ import pytest
 
 from ptdiff.certify import likelihoods, orders, suite
 from ptdiff.certify.certificate import Certificate
-from ptdiff.denoiser import PREDICTIONS, Coefficients
+from ptdiff.denoiser.network import PREDICTIONS, Coefficients
 from ptdiff.process import VE, Level
 from ptdiff.solvers import SOLVERS
 from ptdiff.solvers.exponential import DDPM

@@ -14,7 +14,7 @@ from ptdiff.certify.orders import TRANSIENT, published, strong
 from ptdiff.certify.pairs import PAIRS
 from ptdiff.certify.problem import PROBLEMS, reference
 from ptdiff.certify.side_by_side import ends
-from ptdiff.names import UnknownName
+from ptdiff.errors import UnknownName
 from ptdiff.process import PROCESSES, Level
 from ptdiff.solvers import SOLVERS, Table, solve
 

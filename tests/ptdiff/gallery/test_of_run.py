@@ -14,13 +14,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ptdiff.data import Data, TensorSamples
+from ptdiff.denoiser.oracle import Gaussian, Mixture
 from ptdiff.gallery import OF_RUN, THEORY, conditions, curves, solvers_of_run, strips
 from ptdiff.gallery.subject import AT, Subject
 from ptdiff.modality import Modality, Unsupported, Visualizer
-from ptdiff.oracle import Gaussian, Mixture
+from ptdiff.modality.data import Data, TensorSamples
 from ptdiff.process import VE, Chain, Flow, Process
-from ptdiff.sampling import Plan
+from ptdiff.sampling.walk import Plan
 from ptdiff.solvers import ADAPTIVE
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ptdiff import registry
-from ptdiff.gallery.page import GAP, MARGIN, bands, page
+from ptdiff.modality import registry
+from ptdiff.pictures.page import GAP, MARGIN, bands, page
 
 
 def gray(value: int, height: int = 30, width: int = 40) -> Any:

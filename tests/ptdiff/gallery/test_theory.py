@@ -9,12 +9,12 @@ from matplotlib import style
 from matplotlib.figure import Figure
 
 from ptdiff.certify.moments import moments
-from ptdiff.denoiser import PREDICTIONS
+from ptdiff.denoiser.network import PREDICTIONS
+from ptdiff.denoiser.oracle import Gaussian, Mixture
 from ptdiff.gallery import THEORY, densities, diffusion_2d, embedding, preconditioning, resolution, schedules
 from ptdiff.gallery import solver_panel as panel
 from ptdiff.gallery import variance_study as study
-from ptdiff.gallery.style import DPI, density_map, picture
-from ptdiff.oracle import Gaussian, Mixture
+from ptdiff.pictures.plot import DPI, density_map, picture
 from ptdiff.process import Chain, Level, TrigFlow
 from ptdiff.solvers.exponential import DDPM
 

@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from ptdiff.cost import Counted
-from ptdiff.data import Condition
+from ptdiff.choices import choose
+from ptdiff.denoiser.cost import Counted
+from ptdiff.denoiser.oracle import Gaussian, Mixture
 from ptdiff.grid import grid
-from ptdiff.names import choose
-from ptdiff.oracle import Gaussian, Mixture
+from ptdiff.modality.data import Condition
 from ptdiff.process import PROCESSES, Flow, Level
 from ptdiff.solvers import ADAPTIVE, Adaptive, State, solve
 from ptdiff.solvers.dormand_prince import DORMAND_PRINCE, Dopri5

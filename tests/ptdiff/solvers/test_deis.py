@@ -7,7 +7,7 @@ import torch
 from scipy.integrate import quad
 from torch import Tensor
 
-from ptdiff.oracle import Mixture
+from ptdiff.denoiser.oracle import Mixture
 from ptdiff.process import Level, VPLinear
 from ptdiff.solvers import Solver, solve
 from ptdiff.solvers.deis import DEIS

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from ptdiff.cost import Counted, planned
+from ptdiff.denoiser.cost import Counted, planned
+from ptdiff.denoiser.oracle import Gaussian, Mixture
 from ptdiff.grid import grid
-from ptdiff.oracle import Gaussian, Mixture
 from ptdiff.process import PROCESSES, Flow, Level
 from ptdiff.solvers import SOLVERS, Solver, solve
 from ptdiff.solvers.dormand_prince import Dopri5

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from ptdiff.denoiser.oracle import Mixture
 from ptdiff.grid import grid
-from ptdiff.oracle import Mixture
 from ptdiff.process import Flow, Level, VPLinear
 from ptdiff.solvers import Solver, solve
 from ptdiff.solvers.linear import IPNDM, LMS, PNDM, AdamsBashforth, IPNDMv

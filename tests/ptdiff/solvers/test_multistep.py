@@ -7,8 +7,8 @@ import torch
 from scipy.integrate import quad
 from torch import Tensor
 
+from ptdiff.denoiser.oracle import Mixture
 from ptdiff.grid import grid
-from ptdiff.oracle import Mixture
 from ptdiff.process import PROCESSES, Flow, Level, VPLinear
 from ptdiff.solvers import solve
 from ptdiff.solvers.multistep import DPMpp2M, DPMpp3M, DPMSolver2M, DPMSolver3M, ExpAB, Multistep

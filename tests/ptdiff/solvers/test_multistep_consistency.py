@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from ptdiff.brownian import Path
 from ptdiff.certify.moments import moments
+from ptdiff.denoiser.oracle import Gaussian, clean
 from ptdiff.grid import grid
-from ptdiff.oracle import Gaussian, clean
 from ptdiff.process import PROCESSES, Flow, Level
 from ptdiff.solvers import SOLVERS, solve, trajectory
+from ptdiff.solvers.brownian import Path
 from ptdiff.solvers.consistency import MultistepConsistency
 
 DTYPE = torch.float64

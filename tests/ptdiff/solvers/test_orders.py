@@ -7,8 +7,8 @@ import pytest
 import torch
 from scipy.integrate import solve_ivp
 
-from ptdiff.denoiser import Denoiser
-from ptdiff.oracle import Gaussian, Mixture
+from ptdiff.denoiser.network import Denoiser
+from ptdiff.denoiser.oracle import Gaussian, Mixture
 from ptdiff.process import PROCESSES, Level, Process
 from ptdiff.solvers import SOLVERS, Solver, solve
 from ptdiff.solvers.exponential import DDIM

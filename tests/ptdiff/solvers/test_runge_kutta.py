@@ -6,9 +6,9 @@ from typing import get_args
 import pytest
 import torch
 
+from ptdiff.choices import choose
+from ptdiff.denoiser.oracle import Mixture
 from ptdiff.grid import grid
-from ptdiff.names import choose
-from ptdiff.oracle import Mixture
 from ptdiff.process import PROCESSES, Flow, Level
 from ptdiff.solvers import SOLVERS, solve
 from ptdiff.solvers.dormand_prince import DORMAND_PRINCE

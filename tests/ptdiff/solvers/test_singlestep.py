@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from ptdiff.oracle import Mixture
+from ptdiff.denoiser.oracle import Mixture
 from ptdiff.process import Flow, Level, VPLinear
 from ptdiff.solvers import Solver, solve
 from ptdiff.solvers.singlestep import DPM2, DPMpp2S, DPMpp3S, DPMSolver2S, DPMSolver3S

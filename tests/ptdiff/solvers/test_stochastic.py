@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 import torch
 
-from ptdiff.brownian import Path
 from ptdiff.certify.moments import coefficients, moments
+from ptdiff.denoiser.oracle import Mixture
 from ptdiff.grid import grid
 from ptdiff.noise import Stream, normal
-from ptdiff.oracle import Mixture
 from ptdiff.process import PROCESSES, Flow, Level, Process
 from ptdiff.solvers import SOLVERS, Solver, Table, solve, trajectory
 from ptdiff.solvers.ancestral import DPM2Ancestral, DPMpp2SAncestral, EulerAncestral
+from ptdiff.solvers.brownian import Path
 from ptdiff.solvers.euler_maruyama import EulerMaruyama
 from ptdiff.solvers.exponential import DDIM, DDPM
 from ptdiff.solvers.runge_kutta import Euler

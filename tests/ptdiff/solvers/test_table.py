@@ -3,9 +3,9 @@
 import pytest
 import torch
 
+from ptdiff.denoiser.oracle import Gaussian, Mixture
 from ptdiff.grid import grid
 from ptdiff.noise import Stream, normal
-from ptdiff.oracle import Gaussian, Mixture
 from ptdiff.process import PROCESSES, Flow, Level
 from ptdiff.solvers import SOLVERS, Stage, Table, solve, trajectory
 from ptdiff.solvers.exponential import DDIM, DDPM

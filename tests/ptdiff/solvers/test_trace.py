@@ -5,8 +5,8 @@ from itertools import pairwise
 import pytest
 import torch
 
-from ptdiff.denoiser import Denoiser
-from ptdiff.oracle import Mixture
+from ptdiff.denoiser.network import Denoiser
+from ptdiff.denoiser.oracle import Mixture
 from ptdiff.process import PROCESSES, Level
 from ptdiff.solvers import solve
 from ptdiff.solvers.runge_kutta import RK4, Kutta3, Midpoint

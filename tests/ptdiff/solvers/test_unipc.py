@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from ptdiff.oracle import Mixture
+from ptdiff.denoiser.oracle import Mixture
 from ptdiff.process import Level, VPLinear
 from ptdiff.solvers import solve, trajectory
 from ptdiff.solvers.unipc import UniPC, UniPC3

@@ -7,15 +7,15 @@ from itertools import pairwise
 import pytest
 import torch
 
-from ptdiff.brownian import Path
 from ptdiff.certify.moments import moments
+from ptdiff.choices import choose, described
+from ptdiff.denoiser.oracle import Mixture
 from ptdiff.grid import grid
-from ptdiff.names import choose, described
 from ptdiff.noise import Stream, normal
-from ptdiff.oracle import Mixture
 from ptdiff.process import PROCESSES, Flow, Level
 from ptdiff.solvers import SOLVERS, Draw, Solver, Stage, Table, solve, trajectory
 from ptdiff.solvers.ancestral import EulerAncestral
+from ptdiff.solvers.brownian import Path
 from ptdiff.solvers.churn import Churn
 from ptdiff.solvers.exponential import DDIM, DDPM
 from ptdiff.solvers.langevin import Corrector, Langevin, langevin_step

@@ -17,9 +17,9 @@ if HERE not in sys.path:
 
 from trial import Start, Trial  # noqa: E402
 
-from ptdiff import registry  # noqa: E402
-from ptdiff.config import merged, validate  # noqa: E402
-from ptdiff.run import Run  # noqa: E402
+from ptdiff.modality import registry  # noqa: E402
+from ptdiff.run.config import merged, validate  # noqa: E402
+from ptdiff.run.folder import Run  # noqa: E402
 
 
 @pytest.fixture(autouse=True)

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 from trial import Recorder, Start, Trial, assert_bit_equal
 
-from ptdiff.checkpoint import COMMITTED, latest, problem, save
-from ptdiff.config import validate
-from ptdiff.names import UnknownName
-from ptdiff.run import Run, RunError
+from ptdiff.errors import RunError, UnknownName
+from ptdiff.run.checkpoint import COMMITTED, latest, problem, save
+from ptdiff.run.config import validate
+from ptdiff.run.folder import Run
 from ptdiff.training.ema import Fixed, Power, averages_of
 from ptdiff.training.fit import _Blocks, _marks
 

@@ -17,12 +17,12 @@ from test_ranks import SCRIPT, finished, two_ranks
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 from trial import Recorder, Start, Trial, assert_bit_equal
 
-from ptdiff.config import merged, validate
-from ptdiff.denoiser import NetworkDenoiser
+from ptdiff.denoiser.network import NetworkDenoiser
+from ptdiff.objective.weighting import WEIGHTINGS
 from ptdiff.process import Level
-from ptdiff.run import Run
+from ptdiff.run.config import merged, validate
+from ptdiff.run.folder import Run
 from ptdiff.training.module import DiffusionModule
-from ptdiff.weighting import WEIGHTINGS
 
 LEARNING: dict[str, dict[str, Any]] = {
     "loss-aware": {"density": {"name": "loss-aware", "bins": 8, "decay": 0.9}},

@@ -12,12 +12,12 @@ import torch
 from torch import Tensor, nn
 from trial import Recorder, Start, Trial, assert_bit_equal
 
-from ptdiff.config import merged, validate
-from ptdiff.consistency import ConsistencyObjective, check_solver
-from ptdiff.data import Condition
-from ptdiff.denoiser import NetworkDenoiser
-from ptdiff.run import Run
-from ptdiff.sampling import Plan, draw, solver
+from ptdiff.denoiser.network import NetworkDenoiser
+from ptdiff.modality.data import Condition
+from ptdiff.objective.consistency import ConsistencyObjective, check_solver
+from ptdiff.run.config import merged, validate
+from ptdiff.run.folder import Run
+from ptdiff.sampling.walk import Plan, draw, solver
 from ptdiff.training.module import DiffusionModule
 
 CHOICES: dict[str, Any] = {

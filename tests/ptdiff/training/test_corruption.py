@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from ptdiff.names import choose
-from ptdiff.training.corruption import NOISES, Gaussian, Offset
+from ptdiff.choices import choose
+from ptdiff.objective.corruption import NOISES, Gaussian, Offset
 
 IDS = torch.arange(3000)
 AT = torch.full((3000,), 7)

@@ -13,11 +13,11 @@ from torch import Tensor
 from trial import Recorder, Start, Trial, assert_bit_equal
 
 import ptdiff.training.callbacks as callbacks
-from ptdiff.checkpoint import CheckpointError
+from ptdiff.errors import CheckpointError, Diverged
 from ptdiff.noise import Stream, mix
 from ptdiff.training.fit import ROLLBACKS
-from ptdiff.training.loggers import Trackers
-from ptdiff.training.module import PATIENCE, Diverged
+from ptdiff.training.module import PATIENCE
+from ptdiff.training.trackers import Trackers
 
 
 class Poisoned:

@@ -14,8 +14,8 @@ import pytest
 import torch
 from trial import Recorder, Start, Trial, assert_bit_equal
 
+from ptdiff.denoiser.oracle import Gaussian
 from ptdiff.density import LogitNormal
-from ptdiff.oracle import Gaussian
 from ptdiff.process import Flow
 from ptdiff.training.callbacks import Reports
 from ptdiff.training.fit import _Blocks
@@ -70,8 +70,8 @@ def test_the_number_of_steps_inside_one_lightning_step_changes_no_bit(start: Sta
 
 
 def test_another_seed_is_another_run(start: Start) -> None:
-    from ptdiff.config import validate
-    from ptdiff.run import Run
+    from ptdiff.run.config import validate
+    from ptdiff.run.folder import Run
 
     one, other = start("one"), start("other")
     other.run = Run(other.run.path, validate(other.run.config.model_dump() | {"seed": 1}), other.data)

@@ -10,9 +10,9 @@ from test_fit import stop_at
 from torch import Tensor, nn
 from trial import Recorder, Start, Trial, assert_bit_equal
 
-from ptdiff import host
-from ptdiff.config import validate
-from ptdiff.denoiser import NetworkDenoiser
+from ptdiff.denoiser.network import NetworkDenoiser
+from ptdiff.machine import host
+from ptdiff.run.config import validate
 from ptdiff.training.memory import fitting_rows, kept_bytes, out_of_memory
 from ptdiff.training.module import DiffusionModule
 from ptdiff.training.noise_scale import NoiseScale

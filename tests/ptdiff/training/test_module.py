@@ -9,8 +9,8 @@ import pytest
 import torch
 from trial import Start
 
-from ptdiff.config import validate
-from ptdiff.denoiser import NetworkDenoiser
+from ptdiff.denoiser.network import NetworkDenoiser
+from ptdiff.run.config import validate
 from ptdiff.training.module import DiffusionModule
 
 

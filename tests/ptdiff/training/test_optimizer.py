@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from ptdiff.config import Training
+from ptdiff.run.config import Training
 from ptdiff.training.optimizer import OPTIMIZERS, AdamW, Muon, hidden, orthogonal
 
 

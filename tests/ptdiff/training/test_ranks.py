@@ -17,7 +17,7 @@ SCRIPT = """
 import os, sys
 from pathlib import Path
 import torch
-from ptdiff.run import Run
+from ptdiff.run.folder import Run
 from ptdiff.training.observer import Observer
 from ptdiff.training.fit import Hardware, fit
 

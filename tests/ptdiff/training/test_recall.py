@@ -12,7 +12,7 @@ import pytest
 import torch
 from trial import Recorder, Start, Trial, assert_bit_equal
 
-from ptdiff.denoiser import NetworkDenoiser
+from ptdiff.denoiser.network import NetworkDenoiser
 from ptdiff.training.draws import Randomness
 from ptdiff.training.module import DiffusionModule
 

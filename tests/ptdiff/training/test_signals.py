@@ -14,15 +14,15 @@ from pathlib import Path
 import pytest
 from trial import Recorder, Start, Trial, assert_bit_equal, command, environment
 
-from ptdiff import registry
-from ptdiff.checkpoint import latest
-from ptdiff.run import Run
+from ptdiff.modality import registry
+from ptdiff.run.checkpoint import latest
+from ptdiff.run.folder import Run
 
 SCRIPT = """
 import sys
 from pathlib import Path
 import torch
-from ptdiff.run import Run
+from ptdiff.run.folder import Run
 from ptdiff.training.observer import Observer
 from ptdiff.training.fit import fit
 

@@ -17,10 +17,10 @@ import numpy as np
 import pytest
 from trial import Recorder, Start, assert_bit_equal
 
+from ptdiff.errors import UnknownName
 from ptdiff.modality import Unsupported
-from ptdiff.names import UnknownName
-from ptdiff.training.loggers import Trackers, check_loggers, make_loggers
-from ptdiff.training.trackers import Table
+from ptdiff.training.backends import Table
+from ptdiff.training.trackers import Trackers, check_loggers, make_loggers
 
 FIGURES = {"loss", "learning_rate", "ema_decay", "gradient_norm", "validation_loss", "loss_band_0", "loss_band_3"}
 
@@ -285,7 +285,7 @@ def test_pictures_for_a_tracker_cost_no_bit(start: Start, aim: StandIn) -> None:
 def test_what_is_missing_or_misspelled_is_refused_before_anything_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ptdiff.training.loggers.find_spec", lambda name: None)
+    monkeypatch.setattr("ptdiff.training.trackers.find_spec", lambda name: None)
     with pytest.raises(Unsupported, match=r"--logger aim needs a package: pip install 'ptdiff\[aim\]'"):
         make_loggers(["aim"], tmp_path / "run")
     with pytest.raises(UnknownName, match="did you mean 'tensorboard'"):

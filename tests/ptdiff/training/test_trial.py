@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 from trial import Recorder, Start, assert_bit_equal
 
-from ptdiff import host
-from ptdiff.config import merged, read, validate
-from ptdiff.data import Data, TensorSamples
+from ptdiff.machine import host
+from ptdiff.machine.race import CLOSE, Way, plainest, race
 from ptdiff.modality import Modality, Visualizer
-from ptdiff.race import CLOSE, Way, plainest, race
+from ptdiff.modality.data import Data, TensorSamples
+from ptdiff.run.config import merged, read, validate
 from ptdiff.training.settled import comes_of
 from ptdiff.training.trial import SECONDS, Settled, pays, settle, worth_a_try
 

@@ -14,10 +14,10 @@ from test_ranks import finished, two_ranks
 from torch import Tensor
 from trial import Recorder, Start, Trial, assert_bit_equal
 
-from ptdiff.data import Data, TensorSamples
-from ptdiff.oracle import Gaussian, Mixture
+from ptdiff.denoiser.oracle import Gaussian, Mixture
+from ptdiff.modality.data import Data, TensorSamples
 from ptdiff.process import Level
-from ptdiff.run import Run
+from ptdiff.run.folder import Run
 from ptdiff.training.regret import is_small_and_fixed, posterior_mean
 from ptdiff.training.validation import ANGLES, HeldOut
 

@@ -62,7 +62,7 @@ class Tiny(Modality):
         import torch
         from torch import nn
 
-        from ptdiff.embedding import LevelEmbedding
+        from ptdiff.denoiser.embedding import LevelEmbedding
 
         width, classes, dropout, recalls = self.width, len(data.classes), self.dropout, self.self_conditioning
 

@@ -13,10 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ptdiff.checkpoint import latest
-from ptdiff.data import Data
 from ptdiff.modality import Modality
-from ptdiff.run import Run
+from ptdiff.modality.data import Data
+from ptdiff.run.checkpoint import latest
+from ptdiff.run.folder import Run
 from ptdiff.training.fit import Outcome, fit
 from ptdiff.training.observer import Observer
 

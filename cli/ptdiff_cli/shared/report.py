@@ -1,0 +1,201 @@
+"""``ptdiff eval --report``: one page that holds all there is to see of an evaluation, and loads nothing.
+
+Samples, figures, nearest training samples, failures, losses and the configuration.  It asks the modality for its
+visualizer and its nearest neighbors alone, so that every modality has a report.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ptdiff_cli.shared.charts import interval, lines
+
+if TYPE_CHECKING:
+    from ptdiff.modality.types import Array
+    from ptdiff.modality.visualizer import Visualizer
+    from ptdiff.run.folder import Run
+
+ALONE = 64
+"""A visualizer that shows more samples than this in one picture draws points, not things: they are shown together."""
+
+SHOWN = 8
+"""Things shown as neighbors and as failures."""
+
+_STYLE = """
+:root { color-scheme: light dark; --ink: #1c1e21; --soft: #667; --paper: #fff; --line: #ccd; --band: #f4f5f8;
+  --a: #2563c9; --b: #c2410c; --c: #15803d; --d: #9333ea; }
+@media (prefers-color-scheme: dark) { :root { --ink: #e8e8ec; --soft: #a0a4b0; --paper: #15171b; --line: #3a3d45;
+  --band: #1e2127; --a: #7aa9ff; --b: #ff9d66; --c: #6fd08c; --d: #cf9bff; } }
+body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); margin: 2rem auto;
+  max-width: 68rem; padding: 0 1rem; }
+h1 { font-size: 1.6rem; margin-bottom: 0; } h2 { font-size: 1.15rem; margin-top: 2.2rem; } p { color: var(--soft); }
+table { border-collapse: collapse; } td, th { padding: .25rem .9rem .25rem 0; text-align: left;
+  border-bottom: 1px solid var(--line); font-variant-numeric: tabular-nums; }
+img { max-width: 100%; background: #fff; border-radius: 6px; } figure { margin: 0; }
+pre { background: var(--band); padding: .8rem; overflow-x: auto; font-size: .85rem; border-radius: 6px; }
+svg { max-width: 42rem; } svg.mini { width: 160px; height: 20px; } text { font-size: 11px; fill: var(--soft); }
+.grid { stroke: var(--line); } polyline { fill: none; stroke-width: 2; } .range { stroke: var(--a); stroke-width: 3; }
+.floor { stroke: var(--b); stroke-width: 2; } .dot { fill: var(--a); } circle.s0 { fill: var(--a); }
+circle.s1 { fill: var(--b); } circle.s2 { fill: var(--c); } circle.s3 { fill: var(--d); }
+polyline.s0 { stroke: var(--a); } polyline.s1 { stroke: var(--b); } polyline.s2 { stroke: var(--c); }
+polyline.s3 { stroke: var(--d); } .key { margin-right: 1rem; } .k0 { color: var(--a); } .k1 { color: var(--b); }
+.k2 { color: var(--c); } .k3 { color: var(--d); }
+"""
+
+
+@dataclass(frozen=True)
+class Near:
+    """For each sample (n,): its distance to the nearest of a set, and the nearest ones themselves (n, *shape)."""
+
+    distance: Sequence[float]
+    nearest: Array
+
+
+def write_report(
+    path: Path,
+    run: Run,
+    result: dict[str, Any],
+    samples: Array,
+    titles: Sequence[str],
+    training: Near,
+    reference: Near,
+    call: str,
+) -> None:
+    """The page of an evaluation ``result`` (as in eval.json) of ``samples`` (n, *shape), in world units.
+
+    titles: one a sample, or none.  training, reference: what lies nearest to each sample.
+    """
+    from ptdiff.run.checkpoint import write_atomic
+
+    visualizer = run.modality().visualizer()
+    digest = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
+    policy = f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    name = escape(run.path.resolve().name)
+    body = [
+        f"<h1>{name}</h1>",
+        f"<p>{escape(run.config.modality)}, step {result['step']:,}; {result['n']} samples against "
+        f"{result['n']} of the {escape(result['reference']['split'])} split, by the protocol "
+        f"{escape(result['protocol'])}: {escape(result['measures'])}.</p>",
+        _section("Figures", _figures(result), "Dot and bar: value and 95 % interval. Tick: the floor, real samples."),
+        *_pictures(visualizer, samples, titles, training, reference),
+        _section(
+            "Loss by noise level", _losses(run.path / "metrics.jsonl"), "The last of each kind that was recorded."
+        ),
+        _section("How it was made", _pre(call) + _pre(_json({k: v for k, v in result.items() if k != "metrics"}))),
+        _section("Configuration", _pre(run.config.to_yaml()) + _pre(_text(run.path / "env.json"))),
+    ]
+    page = (
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{escape(policy)}">'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1"><title>{name}</title>'
+        f"<style>{_STYLE}</style></head>\n<body>\n{chr(10).join(body)}\n</body></html>\n"
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, page)
+
+
+def _section(title: str, body: str, text: str = "") -> str:
+    return f"<section><h2>{escape(title)}</h2>{f'<p>{escape(text)}</p>' if text else ''}{body}</section>"
+
+
+def _pre(text: str) -> str:
+    return f"<pre>{escape(text.strip())}</pre>"
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, indent=1, ensure_ascii=False)
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8") if path.is_file() else f"no {path.name}"
+
+
+def _figures(result: dict[str, Any]) -> str:
+    rows = [
+        f"<tr><td>{escape(name)}</td><td>{s['value']:.4g}</td><td>{s['low']:.4g} – {s['high']:.4g}</td>"
+        f"<td>{s['floor']:.4g}</td><td>{interval(s['value'], s['low'], s['high'], s['floor'])}</td></tr>"
+        for name, s in result["metrics"].items()
+    ]
+    return (
+        f"<table><tr><th></th><th>value</th><th>95 % interval</th><th>floor</th><th></th></tr>{''.join(rows)}</table>"
+    )
+
+
+def _pictures(
+    visualizer: Visualizer, samples: Array, titles: Sequence[str], training: Near, reference: Near
+) -> list[str]:
+    many = min(visualizer.many, len(samples))
+    first = visualizer.sheet(samples[:many], titles[:many])
+    sections = [_section("Samples", _image(first), f"The first {many}.")]
+    near, far = _order(training.distance), _order(reference.distance)[::-1]
+    if visualizer.many > ALONE:
+        neighbors = _image(visualizer.sheet(training.nearest[:many], []))
+        farthest = far[: max(2, len(far) // 20)]
+        failures = _image(visualizer.sheet(samples[farthest], []))
+        about = ("What lies nearest to each of them in the training set.", "The twentieth farthest from the reference.")
+    else:
+        neighbors = _image(_pairs(visualizer, samples, training, near[:SHOWN], "training"))
+        failures = _image(_pairs(visualizer, samples, reference, far[:SHOWN], "reference"))
+        about = (
+            "The samples nearest to a training sample, each with it: copies would be seen here.",
+            "The samples farthest from the reference, each with its nearest of it.",
+        )
+    return [
+        *sections,
+        _section("Nearest training samples", neighbors, f"{about[0]} {_spread(training.distance)}"),
+        _section("Failures", failures, f"{about[1]} {_spread(reference.distance)}"),
+    ]
+
+
+def _order(distance: Sequence[float]) -> list[int]:
+    return sorted(range(len(distance)), key=distance.__getitem__)
+
+
+def _spread(distance: Sequence[float]) -> str:
+    ranked = sorted(distance)
+    at: Callable[[float], float] = lambda share: ranked[min(len(ranked) - 1, int(share * len(ranked)))]  # noqa: E731
+    return f"Distances: least {ranked[0]:.3g}, median {at(0.5):.3g}, largest {ranked[-1]:.3g}."
+
+
+def _pairs(visualizer: Visualizer, samples: Array, near: Near, chosen: Sequence[int], what: str) -> Any:
+    """Each chosen sample beside its nearest; sets of unequal size are cut to the smaller."""
+    import numpy as np
+
+    size = min(samples.shape[1], near.nearest.shape[1])
+    both = [x for i in chosen for x in (samples[i, :size], near.nearest[i, :size])]
+    titles = [t for i in chosen for t in (f"sample {i}", f"{what}, {near.distance[i]:.3g}")]
+    return visualizer.sheet(np.stack(both), titles)
+
+
+def _image(picture: Any) -> str:
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "PNG")
+    return f'<img alt="" src="data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}">'
+
+
+def _losses(path: Path) -> str:
+    """The last list of every kind in metrics.jsonl, over equal bands of the angle."""
+    found: dict[str, list[float | None]] = {}
+    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
+        try:
+            values = json.loads(line)
+        except ValueError:
+            # the last line of a run that was killed
+            continue
+        found |= {k: v for k, v in values.items() if isinstance(v, list) and any(isinstance(x, float) for x in v)}
+    positive = {k: v for k, v in found.items() if all(x is None or x > 0 for x in v)}
+    rest = {k: v for k, v in found.items() if k not in positive}
+    ends = ("clean data", "noise")
+    across = f"noise level as an angle, 0 to {math.pi / 2:.3g}"
+    return lines(positive, across, ends) + (lines(rest, across, ends) if rest else "")

@@ -1,0 +1,126 @@
+"""`CloudSet`: labelled dense point clouds of any sizes in one array, and batches re-sampled from them.
+
+k_i is the number of points of cloud i, which are `points[starts[i]:starts[i] + counts[i]]`. A network sees n of
+them, drawn anew each time. Arrays hold what the files hold; frames (center, scale) are applied to what is drawn.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from ptdiff_datasets.clouds.address import address
+from ptdiff_datasets.clouds.splits import SPLITS
+from ptdiff_datasets.clouds.summary import Summary
+
+Floats = npt.NDArray[np.float32]
+WIDTH = {"xyz": 3, "normals": 3, "colors": 3}
+"""Channels, and the numbers each has at a point."""
+
+
+@dataclass(frozen=True, eq=False)
+class CloudSet:
+    """m point clouds. What was read from a file is `cloud(i) * scales[i] + centers[i]`.
+
+    points: (total, 3) float32, memory-mapped where it comes from a store, less `origins` (m, 3), which are zero but
+    for shapes far off; starts, counts: (m,) int64; labels: (m,) int64 into `classes`, -1 throughout where there are
+    no classes; ids: unique names of the shapes; splits: "train", "val" or "test" of each; centers: (m, 3) and scales:
+    (m,) float64; normals: (total, 3) float32 and colors: (total, 3) uint8, or None.
+    """
+
+    points: Floats
+    starts: npt.NDArray[np.int64]
+    counts: npt.NDArray[np.int64]
+    origins: npt.NDArray[np.float64]
+    labels: npt.NDArray[np.int64]
+    classes: tuple[str, ...]
+    ids: tuple[str, ...]
+    splits: tuple[str, ...]
+    centers: npt.NDArray[np.float64]
+    scales: npt.NDArray[np.float64]
+    summary: Summary
+    normals: Floats | None = None
+    colors: npt.NDArray[np.uint8] | None = None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @cached_property
+    def keys(self) -> npt.NDArray[np.uint64]:
+        """(m,) the addresses of the shapes' randomness: of the ids alone, so the same in every subset."""
+        return np.array([address("draw", name) for name in self.ids], np.uint64)
+
+    def _rows(self, i: int) -> slice:
+        if not 0 <= i < len(self):
+            raise IndexError(f"cloud {i} of {len(self)}")
+        return slice(int(self.starts[i]), int(self.starts[i] + self.counts[i]))
+
+    def stored(self, i: int) -> Floats:
+        """All points of cloud i as they are stored, (k_i, 3): a view."""
+        return self.points[self._rows(i)]
+
+    def cloud(self, i: int) -> Floats:
+        """All points of cloud i, (k_i, 3), centered and scaled."""
+        return self._framed(self.stored(i), i)
+
+    def _framed(self, points: Floats, i: int) -> Floats:
+        shift, scale = self.centers[i] - self.origins[i], self.scales[i]
+        if scale == 1 and not shift.any():
+            return points
+        framed: Floats = ((points - shift) / scale).astype(np.float32)
+        return framed
+
+    def split(self, name: str) -> "CloudSet":
+        """The shapes of one split; empty if it has none."""
+        if name not in SPLITS:
+            raise ValueError(f"no split {name!r}: train, val or test")
+        return self.subset([i for i, split in enumerate(self.splits) if split == name])
+
+    def subset(self, rows: Sequence[int]) -> "CloudSet":
+        """Some of the shapes, which share the points of this set (no copy)."""
+        part = np.array(rows, np.int64)
+        return replace(
+            self,
+            starts=self.starts[part],
+            counts=self.counts[part],
+            origins=self.origins[part],
+            labels=self.labels[part],
+            ids=tuple(self.ids[i] for i in rows),
+            splits=tuple(self.splits[i] for i in rows),
+            centers=self.centers[part],
+            scales=self.scales[part],
+        )
+
+    def draw(
+        self, ids: npt.NDArray[np.int64], n: int, seed: int, channels: Sequence[str] = ("xyz",)
+    ) -> npt.NDArray[np.float32]:
+        """n points of each of the clouds `ids` (b,): (b, n, c), all k_i of a cloud before any comes again.
+
+        channels: of xyz (centered and scaled), normals (of length 1) and colors (-1 to 1), in this order; c is three
+        for each. Of a cloud with k_i < n every point occurs floor(n / k_i) or ceil(n / k_i) times. `ids` index this
+        set, 0 to len - 1. A row is a function of (seed, name of the shape, n): whatever else is in the batch,
+        and in every split alike. Seeds are taken modulo 2**64.
+        """
+        out = np.empty((len(ids), n, sum(WIDTH[name] for name in channels)), np.float32)
+        for row, i in zip(out, ids.tolist(), strict=True):
+            here = self._rows(i)
+            k = here.stop - here.start
+            # Philox is counter-based: its key is the address, and there is no state to prepare.
+            key = np.array([seed % 2**64, self.keys[i]], np.uint64)
+            random = np.random.Generator(np.random.Philox(key=key))
+            drawn = [random.choice(k, min(k, n - start), replace=False) for start in range(0, n, k)]
+            pick = here.start + (drawn[0] if len(drawn) == 1 else np.concatenate(drawn))
+            for at, name in enumerate(channels):
+                row[:, 3 * at : 3 * at + 3] = self._channel(name, pick, i)
+        return out
+
+    def _channel(self, name: str, pick: npt.NDArray[np.int64], i: int) -> Floats:
+        if name == "xyz":
+            return self._framed(self.points[pick], i)
+        if name == "normals" and self.normals is not None:
+            return self.normals[pick]
+        if name == "colors" and self.colors is not None:
+            return self.colors[pick].astype(np.float32) / np.float32(127.5) - np.float32(1)
+        raise ValueError(f"these clouds have no {name}")

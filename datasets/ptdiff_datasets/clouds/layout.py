@@ -1,0 +1,224 @@
+"""Which files of a folder are shapes, of which class and in which split.
+
+Three layouts of folders: `flat` (`<root>/*`), `classes` (`<root>/<class>/**/*`) and `splits`: train, val and test
+folders inside the class folders (ShapeNetCore.v2.PC15k, ModelNet), or at the root, which is then one class or holds
+them. They may lie `inside` a folder that holds everything. Lists of names (`lists`) can say the splits instead, and
+files of many clouds (`containers`) classes and splits of their own.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from itertools import takewhile
+from pathlib import Path, PurePosixPath
+
+from ptdiff_datasets.clouds.files import one_format, whole_shapes
+from ptdiff_datasets.clouds.lists import FOLDERS, Lists, is_list, read_lists
+from ptdiff_datasets.clouds.synsets import SHAPENET, class_name
+from ptdiff_datasets.errors import DataError, FormatError, printable
+from ptdiff_datasets.formats.catalog import SUFFIXES
+from ptdiff_datasets.formats.containers import may_hold_many, members
+from ptdiff_datasets.formats.text import looks_like_points
+from ptdiff_datasets.walking import Stamp, existing, files, stamp
+
+__all__ = ["Layout", "Shape", "existing", "only", "scan"]
+
+PROSE = (".txt", ".csv", ".asc")  # suffixes of much that is no cloud
+NAMED = re.compile(r"(\d{8})-")  # <synset>-<id>.npy of ShapeNet-55
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A shape: a file, or cloud `place` of the data set `inside` one.
+
+    `id`: the path of the file below the root, for a cloud inside with #data set/place; `split`: None where nothing
+    says it.
+    """
+
+    id: str
+    label: str  # the class, "" for none
+    split: str | None
+    stamp: Stamp
+    file: str
+    inside: str = ""
+    place: int | None = None
+
+
+@dataclass(frozen=True)
+class Layout:
+    root: Path
+    kind: str  # "flat", "classes", "splits", "lists" or "sets"
+    shapes: tuple[Shape, ...]
+    skipped: tuple[tuple[str, str], ...]  # path below the root, reason
+    other: int  # files of other kinds
+    inside: str = ""  # the folder below the root that holds the class folders, where it is not the root
+
+
+def scan(root: Path) -> Layout:
+    """The shapes below `root`, sorted by id; of a file the shapes in it."""
+    if root.is_file():
+        return _scanned(root.parent, [(root.name, root)], [])
+    skipped: list[tuple[str, str]] = []
+    return _scanned(root, [(id, Path(entry.path)) for id, entry in files(root, "", skipped)], skipped)
+
+
+def _scanned(root: Path, there: Sequence[tuple[str, Path]], skipped: list[tuple[str, str]]) -> Layout:
+    found: dict[str, Stamp] = {}
+    lists: list[str] = []
+    other = 0
+    for id, path in there:
+        if (listed := is_list(path.name)) or path.suffix.lower() in SUFFIXES:
+            try:
+                marked = stamp(path, root)
+                numbers = not path.name.lower().endswith((*PROSE, ".lst", ".json")) or looks_like_points(path)
+            except OSError as error:
+                skipped.append((id, error.strerror or str(error)))
+                continue
+            except (ValueError, RuntimeError) as error:  # RuntimeError: a loop of links
+                skipped.append((id, str(error)))
+                continue
+            if numbers and path.suffix.lower() in SUFFIXES:
+                found[id] = marked
+                continue
+            if listed:
+                lists.append(id)
+                continue
+        other += 1
+    found, views = whole_shapes(one_format(found, skipped))
+    parts = {id: tuple(id.split("/")) for id in sorted(found)}
+    wrapper = _wrapper(list(parts.values()))
+    parts = {id: _without_complete(names[len(wrapper) :]) for id, names in parts.items()}
+    kind, place = _place(wrapper[-1] if wrapper else root.resolve().name, list(parts.values()))
+    said = read_lists(root, lists, found)
+    shapes: list[Shape] = []
+    for id, names in parts.items():
+        try:
+            label, split = place(names)
+            shape = Shape(id, label, split or said.split(id), found[id], id)
+            shapes += _expanded(root, shape, said, len(parts))
+        except OSError as error:
+            skipped.append((id, error.strerror or str(error)))
+        except ValueError as error:
+            skipped.append((id, str(error)))
+    if kind in ("flat", "classes") and any(shape.split for shape in shapes):
+        kind = "lists"
+    if any(shape.place is not None for shape in shapes):
+        kind = "sets"
+    return Layout(root, kind, tuple(shapes), tuple(sorted(skipped)), other + views, "/".join(wrapper))
+
+
+def _expanded(root: Path, shape: Shape, said: Lists, count: int) -> list[Shape]:
+    """The shapes in a file: itself, or all that it holds; the class in the name of a file of ShapeNet-55."""
+    if may_hold_many(shape.file, count):
+        try:
+            inside = members(root / shape.file, shape.file, said)
+        except FormatError:
+            return [shape]  # reading it will tell
+        if inside is not None:
+            return [
+                replace(
+                    shape,
+                    id=f"{shape.file}#{m.set}/{m.place}" if m.set else f"{shape.file}#{m.place}",
+                    label=m.label or shape.label,
+                    split=m.split or shape.split,
+                    inside=m.set,
+                    place=m.place,
+                )
+                for m in inside
+            ]
+    named = NAMED.match(PurePosixPath(shape.file).name)
+    if named and named[1] in SHAPENET:
+        return [replace(shape, label=class_name(named[1]))]
+    return [shape]
+
+
+Parts = tuple[str, ...]
+Place = Callable[[Parts], tuple[str, str | None]]  # class and split of a path; ValueError if it has none
+
+
+def _without_complete(parts: Parts) -> Parts:
+    """PCN puts a folder between split and class."""
+    return (parts[0], *parts[2:]) if len(parts) > 3 and parts[1] == "complete" and parts[0] in FOLDERS else parts
+
+
+def _wrapper(paths: Sequence[Parts]) -> Parts:
+    """The folders that hold all class or split folders, () where that is the root.
+
+    Class folders are told from the folders inside a single class by holding two shapes each, or more: ShapeNet
+    has a folder for every shape.
+    """
+    folders = [p[:-1] for p in paths]
+    shared: Parts = tuple(
+        names[0] for names in takewhile(lambda names: len(set(names)) == 1, zip(*folders, strict=False))
+    )
+    for depth, folder in enumerate(shared):
+        if folder in SHAPENET or _are_splits({folder}):
+            return shared[:depth]
+    inner = {folder[len(shared)] for folder in folders if len(folder) > len(shared)}
+    if _are_splits(inner):
+        return shared[:-1]
+    return shared if len(shared) not in map(len, folders) and len(paths) >= 2 * len(inner) else ()
+
+
+def _place(name: str, paths: Sequence[Parts]) -> tuple[str, Place]:
+    """`name`: of the folder that holds them."""
+    top = {p[0] for p in paths if len(p) > 1}
+    inner: dict[str, set[str]] = {folder: set() for folder in top}
+    for p in paths:
+        if len(p) > 2:
+            inner[p[0]].add(p[1])
+    if _are_splits(top):
+        named = any(inner.values())
+        return "splits", lambda p: _in_split(p, 0, class_name(p[1]) if len(p) > 2 else "", named, name)
+    if any(_are_splits(folders) for folders in inner.values()):
+        return "splits", lambda p: _in_split(p, 1, class_name(p[0]), True, name)
+    loose = sum(len(p) == 1 for p in paths)
+    return ("classes", _in_class) if loose <= len(paths) - loose and top else ("flat", _in_flat)
+
+
+def _are_splits(names: set[str]) -> bool:
+    """A class may well be called train: it is a split only beside val or test, or alone."""
+    splits = {FOLDERS.get(name.lower()) for name in names}
+    return "train" in splits and (bool(splits & {"val", "test"}) or None not in splits)
+
+
+def _in_flat(parts: Parts) -> tuple[str, None]:
+    if len(parts) > 1:
+        raise ValueError("lies deeper than most: not in the flat folder")
+    return "", None
+
+
+def _in_class(parts: Parts) -> tuple[str, None]:
+    if len(parts) == 1:
+        raise ValueError("lies beside the class folders: no class")
+    return class_name(parts[0]), None
+
+
+def _in_split(parts: Parts, depth: int, label: str, named: bool, name: str) -> tuple[str, str]:
+    split = FOLDERS.get(parts[depth].lower()) if len(parts) > depth + 1 else None
+    if split is None:
+        raise ValueError("not in a train, val or test folder")
+    if named and not label:
+        raise ValueError("lies beside the class folders: no class")
+    return label or class_name(name), split
+
+
+def only(layout: Layout, classes: Sequence[str]) -> Layout:
+    """The shapes of these classes, named as read or by folder (a synset id). DataError for an unknown one."""
+    wanted = chosen({shape.label for shape in layout.shapes}, classes, layout.root)
+    return replace(layout, shapes=tuple(shape for shape in layout.shapes if shape.label in wanted))
+
+
+def chosen(labels: set[str], classes: Sequence[str], root: Path) -> set[str]:
+    """The names of `classes` as they are among `labels`; DataError, with the nearest, for one that is not."""
+    known = sorted(labels - {""})
+    if not known:
+        raise DataError(f"{printable(root)} has no class folders to choose {', '.join(classes)} from")
+    wanted = {class_name(name) for name in classes}
+    for name in sorted(wanted - set(known)):
+        near = get_close_matches(name, known, 1)
+        there = ", ".join(known[:12]) + (" ..." if len(known) > 12 else "")
+        hint = f"did you mean {near[0]}?" if near else f"there are {there}"
+        raise DataError(f"no class {name!r} in {printable(root)}; {hint}")
+    return wanted

@@ -1,0 +1,111 @@
+"""The shapes of one file, meshes and clouds, as dense clouds that depend on the file and their ids alone."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from ptdiff_datasets.clouds.address import address
+from ptdiff_datasets.clouds.layout import Shape
+from ptdiff_datasets.clouds.lists import Lists
+from ptdiff_datasets.errors import FormatError
+from ptdiff_datasets.formats.catalog import read_cloud
+from ptdiff_datasets.formats.cloud import Cloud
+from ptdiff_datasets.formats.containers import members, opened
+from ptdiff_datasets.formats.hdf5 import HDF5_SUFFIXES
+from ptdiff_datasets.formats.meshes import MESH_SUFFIXES, read_mesh, sample_surface, surface_box
+from ptdiff_datasets.formats.ply_header import read_header
+
+FAR = 64  # diagonals from the zero point beyond which float32 would blur a shape
+Vector = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Dense:
+    """`cloud`: float32 points less `origin`, which is zero unless they lie far off; `low`, `high`: the box, in units
+    of the file, of all that is there, as `count` points in the file (0 for a mesh)."""
+
+    cloud: Cloud
+    origin: Vector
+    low: Vector
+    high: Vector
+    count: int
+
+
+def read_shapes(root: Path, shapes: Iterable[Shape], points: int) -> Iterator[tuple[Shape, Dense | Exception]]:
+    """Each of the shapes of one file, or why it cannot be read: a FormatError or an OSError.
+
+    `points` are sampled from a mesh; of a larger cloud so many are kept.
+    """
+    shapes = list(shapes)
+    if shapes[0].place is None:
+        for shape in shapes:
+            try:
+                yield shape, _read(root / shape.file, shape.id, points)
+            except (FormatError, OSError) as error:
+                yield shape, error
+        return
+    try:
+        with opened(root / shapes[0].file) as read:
+            for shape in shapes:
+                assert shape.place is not None
+                try:
+                    cloud = read(shape.inside, shape.place)
+                    yield shape, _dense(cloud, root / shape.file, shape.id, points)
+                except (FormatError, OSError) as error:
+                    yield shape, error
+    except (FormatError, OSError) as error:
+        for shape in shapes:
+            yield shape, error
+
+
+def read_one(path: str | Path, points: int) -> Cloud:
+    """The one cloud of a file, or `points` of the surface of the one mesh in it; FormatError where it holds neither."""
+    path = Path(path)
+    if path.suffix.lower() in MESH_SUFFIXES and _is_mesh(path):
+        return sample_surface(read_mesh(path), points, address("surface", path.name))
+    return read_cloud(path)
+
+
+def _read(path: Path, id: str, points: int) -> Dense:
+    if path.suffix.lower() in HDF5_SUFFIXES:
+        members(path, id, Lists())
+        raise FormatError(path, "clouds that could not be counted")
+    if not _is_mesh(path):
+        return _dense(read_cloud(path), path, id, points)
+    mesh = read_mesh(path)
+    low, high = surface_box(mesh)
+    return _packed(sample_surface(mesh, points, address("surface", id)), path, low, high, 0)
+
+
+def _dense(cloud: Cloud, path: Path, id: str, points: int) -> Dense:
+    low, high = cloud.points.min(axis=0).astype(np.float64), cloud.points.max(axis=0).astype(np.float64)
+    count = len(cloud)
+    if count > points:
+        random = np.random.default_rng(address("surface", id))
+        cloud = cloud.take(np.sort(random.choice(count, points, replace=False, shuffle=False)))
+    return _packed(cloud, path, low, high, count)
+
+
+def _packed(cloud: Cloud, path: Path, low: Vector, high: Vector, count: int) -> Dense:
+    with np.errstate(over="ignore", invalid="ignore"):
+        center, diagonal = low / 2 + high / 2, float(np.linalg.norm(high - low))
+        if not (np.isfinite(diagonal) and diagonal > 0):
+            raise FormatError(path, f"all points in one place, or too far apart (diagonal {diagonal:g})")
+        origin = np.rint(center) if np.abs(center).max() > FAR * diagonal else np.zeros(3)
+        points = (cloud.points - origin).astype(np.float32) if origin.any() else cloud.points.astype(np.float32)
+    if not np.isfinite(points).all() or not np.isfinite(origin.astype(np.float32)).all():
+        raise FormatError(path, "coordinates beyond the range of float32")
+    if float(np.ptp(points, axis=0).max()) == 0 and len(points) > 1:
+        raise FormatError(path, "all points in one place in float32")
+    return Dense(Cloud(points, cloud.normals, cloud.colors), origin, low, high, count)
+
+
+def _is_mesh(path: Path) -> bool:
+    """A .ply without faces is a point cloud."""
+    suffix = path.suffix.lower()
+    if suffix == ".ply":
+        return read_header(path.read_bytes(), path).count("face") > 0
+    return suffix in MESH_SUFFIXES

@@ -1,0 +1,77 @@
+"""Files that hold many clouds: HDF5, and arrays (m, n, 3 or more) in .npy and .npz."""
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from ptdiff_datasets.clouds.lists import FOLDERS, Lists
+from ptdiff_datasets.clouds.synsets import SHAPENET, class_name
+from ptdiff_datasets.errors import FormatError
+from ptdiff_datasets.formats.arrays import ARRAY_SUFFIXES, holds_many, read_arrays
+from ptdiff_datasets.formats.cloud import Cloud
+from ptdiff_datasets.formats.hdf5 import HDF5_SUFFIXES, open_hdf5
+
+FEW = 100  # arrays in a folder that are looked into: data sets of many clouds are few files
+SPLIT = re.compile(r"(?:^|[^a-z])(train|val|valid|validation|test)(?:$|[^a-z])", re.I)
+
+
+@dataclass(frozen=True)
+class Member:
+    """Cloud `place` of a data set, "" in a file that has one alone; `label` "" and `split` None where not said."""
+
+    set: str
+    place: int
+    label: str
+    split: str | None
+
+
+def may_hold_many(file: str, count: int) -> bool:
+    """Whether to look into a file of a folder with `count` of them."""
+    suffix = PurePosixPath(file).suffix.lower()
+    return suffix in HDF5_SUFFIXES or (suffix in ARRAY_SUFFIXES and count <= FEW)
+
+
+def members(path: Path, id: str, said: Lists) -> list[Member] | None:
+    """The clouds in a file, with what it, its name and the lists say of each; None where it holds just one.
+
+    FormatError where it is broken, or holds none.
+    """
+    split = next((FOLDERS[found[1].lower()] for found in SPLIT.finditer(path.stem)), None)
+    if path.suffix.lower() in ARRAY_SUFFIXES:
+        if not holds_many(path):
+            return None
+        arrays = read_arrays(path)
+        numbers = None if arrays.labels is None else arrays.labels.tolist()
+        names = [""] * len(arrays.points) if numbers is None else [said.label(n) for n in numbers]
+        return [Member("", place, name, split) for place, name in enumerate(names)]
+    each = said.each.get(str(PurePosixPath(id).with_suffix("")))
+    out: list[Member] = []
+    with open_hdf5(path) as file:
+        for name, shape in file.sets.items():
+            labels = file.labels(name)
+            folders = name.split("/")
+            inner = next((FOLDERS[f.lower()] for f in folders if f.lower() in FOLDERS), split)
+            group = next((class_name(f) for f in folders if f in SHAPENET), "")
+            if not group and len(folders) > 1 and folders[0].lower() not in FOLDERS:
+                group = folders[0]
+            for place in range(shape[0]):
+                label = group or ("" if labels is None else said.label(int(labels[place])))
+                if each is not None and len(each) == shape[0]:
+                    label = each[place]
+                out.append(Member(name, place, label, inner))
+    if not out:
+        raise FormatError(path, "no array of clouds (m, n, 3)")
+    return out
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Callable[[str, int], Cloud]]:
+    """What reads the clouds of a file that holds many: a function of the data set and the place."""
+    if path.suffix.lower() in HDF5_SUFFIXES:
+        with open_hdf5(path) as file:
+            yield lambda name, place: file.read(name, place).cloud(path)
+    else:
+        arrays = read_arrays(path)
+        yield lambda _, place: arrays.cloud(path, place)

@@ -1,0 +1,202 @@
+"""PCD files of the Point Cloud Library: ascii, binary and binary_compressed, with normals and colors.
+
+A text header (VERSION, FIELDS, SIZE, TYPE, COUNT, WIDTH, HEIGHT, VIEWPOINT, POINTS, DATA), then rows of text, packed
+records, or columns compressed by LZF behind their two lengths.  A color is 0x00RRGGBB in the bits of one float or
+integer called rgb or rgba.
+"""
+
+import struct
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from ptdiff_datasets.errors import FormatError
+from ptdiff_datasets.formats import lzf
+from ptdiff_datasets.formats.cloud import SAME, Cloud, checked
+from ptdiff_datasets.formats.text import parse
+from ptdiff_datasets.writing import arrays, replacing
+
+KINDS = {"F": "f", "I": "i", "U": "u"}
+SIZES = {"F": ("4", "8"), "I": ("1", "2", "4", "8"), "U": ("1", "2", "4", "8")}
+SWELL = 64 << 20  # bytes that may come out of any file, however small
+
+
+@dataclass(frozen=True)
+class Header:
+    """`fields`: name, type and how many of it; `size`: bytes of the header."""
+
+    fields: tuple[tuple[str, str, int], ...]
+    points: int
+    encoding: str
+    size: int
+
+    @property
+    def record(self) -> int:
+        """Bytes of one point."""
+        return sum(np.dtype(kind).itemsize * count for _, kind, count in self.fields)
+
+
+def read_pcd(path: str | Path) -> Cloud:
+    """The points of a PCD file.  FormatError for missing or surplus bytes, no x, y and z, NaN and infinity."""
+    path = Path(path)
+    data = path.read_bytes()
+    header = _header(data, path)
+    columns = {"ascii": _text, "binary": _binary, "binary_compressed": _compressed}[header.encoding](data, header, path)
+    named = {SAME.get(name.lower(), name.lower()): column for name, column in columns.items()}
+    if not {"x", "y", "z"} <= named.keys():
+        raise FormatError(path, "the points have no x, y and z")
+    normals = _stacked(named, ("nx", "ny", "nz"))
+    packed = next((named[name] for name in ("rgb", "rgba") if name in named), None)
+    colors = None
+    if packed is not None and packed.dtype.itemsize == 4:
+        bits = np.ascontiguousarray(packed).view(np.uint32)
+        colors = np.stack([bits >> 16 & 255, bits >> 8 & 255, bits & 255], axis=1).astype(np.uint8)
+    return checked(path, np.stack([named[name] for name in "xyz"], axis=1), normals, colors)
+
+
+Columns = dict[str, npt.NDArray[np.generic]]
+
+
+def _stacked(columns: Columns, names: tuple[str, ...]) -> npt.NDArray[np.generic] | None:
+    return np.stack([columns[name] for name in names], axis=1) if set(names) <= columns.keys() else None
+
+
+def _header(data: bytes, path: Path) -> Header:
+    said: dict[str, list[str]] = {}
+    at = 0
+    while "DATA" not in said:
+        end = data.find(b"\n", at, at + 4096)
+        if end < 0:
+            raise FormatError(path, "the header never ends" if said else "not a PCD file", at)
+        words = data[at:end].split(b"#")[0].decode("latin-1").split()
+        if words and words[0] not in _KEYS:
+            raise FormatError(path, f"line {' '.join(words)[:60]!r} in the header", at)
+        if words:
+            said[words[0]] = words[1:]
+        at = end + 1
+    try:
+        names, sizes, kinds = said["FIELDS"], said["SIZE"], said["TYPE"]
+        counts = [_whole(c) for c in said.get("COUNT", ["1"] * len(names))]
+        if any(size not in SIZES[kind] for kind, size in zip(kinds, sizes, strict=True)):
+            raise ValueError("a type of another size")
+        types = [KINDS[kind] + size for kind, size in zip(kinds, sizes, strict=True)]
+        fields = tuple(zip(names, types, counts, strict=True))
+        width, height = (_whole(said[key][0]) for key in ("WIDTH", "HEIGHT"))
+        points = _whole(said["POINTS"][0]) if "POINTS" in said else width * height
+        (encoding,) = said["DATA"]
+    except (KeyError, IndexError, ValueError) as error:
+        raise FormatError(path, f"the header does not fit together: {error}", 0) from None
+    if points != width * height or encoding not in ("ascii", "binary", "binary_compressed"):
+        raise FormatError(path, f"{points} points of {width} times {height}, data {encoding[:20]!r}", 0)
+    header = Header(fields, points, encoding, at)
+    least = 2 * sum(counts) if encoding == "ascii" else header.record
+    if encoding != "binary_compressed" and points * least > len(data) - at + 1:
+        there = len(data) - at
+        raise FormatError(path, f"the header claims {points} points: {points * least} bytes, {there} follow", at)
+    return header
+
+
+_KEYS = frozenset(
+    {"VERSION", "FIELDS", "SIZE", "TYPE", "COUNT", "WIDTH", "HEIGHT", "VIEWPOINT", "POINTS", "DATA", "COLUMNS"}
+)
+
+
+def _whole(word: str) -> int:
+    if not word.isdecimal() or len(word) > 12:
+        raise ValueError(f"{word[:20]!r} is no count")
+    return int(word)
+
+
+def _text(data: bytes, header: Header, path: Path) -> Columns:
+    table = parse(BytesIO(data[header.size :]), path, None)
+    width = sum(count for _, _, count in header.fields)
+    if table.shape != (header.points, width):
+        found = f"{len(table)} rows of {table.shape[1]} numbers follow"
+        raise FormatError(path, f"the header claims {header.points} rows of {width}, {found}", header.size)
+    columns: Columns = {}
+    at = 0
+    for name, kind, count in header.fields:
+        column = table[:, at] if count else np.zeros(len(table))
+        if kind[0] != "f":
+            limits = np.iinfo(kind)
+            column = np.clip(np.nan_to_num(column), float(limits.min), np.nextafter(float(limits.max), 0))
+        with np.errstate(over="ignore"):
+            columns[name] = column.astype(kind)
+        at += count
+    return columns
+
+
+def _binary(data: bytes, header: Header, path: Path) -> Columns:
+    there, needed = len(data) - header.size, header.points * header.record
+    if not needed <= there <= needed + 2:
+        raise FormatError(path, f"the header claims {needed} bytes of points, {there} follow", header.size)
+    # Padding may be called the same many times, which numpy would refuse: number the fields.
+    fields = [(str(i), "<" + kind, (count,)) for i, (_, kind, count) in enumerate(header.fields)]
+    records = np.frombuffer(data, np.dtype(fields), header.points, header.size)
+    return {name: records[str(i)][:, 0] for i, (name, _, count) in enumerate(header.fields) if count}
+
+
+def _compressed(data: bytes, header: Header, path: Path) -> Columns:
+    at = header.size + 8
+    if len(data) < at:
+        raise FormatError(path, "the file ends before the compressed data", header.size)
+    packed, unpacked = struct.unpack_from("<2I", data, header.size)
+    if packed > len(data) - at:
+        raise FormatError(path, f"{packed} compressed bytes are claimed, {len(data) - at} follow", header.size)
+    if unpacked != header.points * header.record:
+        needed = header.points * header.record
+        raise FormatError(path, f"{unpacked} bytes are claimed for points of {needed}", header.size + 4)
+    if unpacked > min(lzf.LONGEST * packed, SWELL + 4 * packed):
+        raise FormatError(path, f"{packed} bytes swell to {unpacked}", header.size)
+    try:
+        whole = lzf.decompress(data[at : at + packed], unpacked)
+    except ValueError as error:
+        raise FormatError(path, str(error), at) from None
+    columns: Columns = {}
+    begin = 0
+    for name, kind, count in header.fields:
+        size = np.dtype(kind).itemsize * count * header.points
+        if count:
+            columns[name] = np.frombuffer(whole, "<" + kind, count * header.points, begin).reshape(-1, count)[:, 0]
+        begin += size
+    return columns
+
+
+def write_pcd(
+    path: str | Path,
+    points: npt.ArrayLike,
+    normals: npt.ArrayLike | None = None,
+    colors: npt.ArrayLike | None = None,
+) -> None:
+    """Write points (n, 3), optional normals (n, 3) and colors (n, 3) uint8 as binary PCD, whole or not at all."""
+    cloud = arrays(points, normals, colors)
+    size = cloud.points.dtype.itemsize
+    fields: list[tuple[str, str, npt.NDArray[np.generic]]] = [
+        (name, f"<f{size}", cloud.points[:, i]) for i, name in enumerate("xyz")
+    ]
+    if cloud.normals is not None:
+        fields += [(f"normal_{name}", "<f4", cloud.normals[:, i]) for i, name in enumerate("xyz")]
+    if cloud.colors is not None:
+        red, green, blue = cloud.colors.astype(np.uint32).T
+        fields.append(("rgb", "<u4", red << 16 | green << 8 | blue))
+    records = np.empty(len(cloud), np.dtype([(name, kind) for name, kind, _ in fields]))
+    for name, _, column in fields:
+        records[name] = column
+    lines = {
+        "VERSION": "0.7",
+        "FIELDS": " ".join(name for name, _, _ in fields),
+        "SIZE": " ".join(kind[2] for _, kind, _ in fields),
+        "TYPE": " ".join(kind[1].upper() for _, kind, _ in fields),
+        "COUNT": " ".join("1" for _ in fields),
+        "WIDTH": len(cloud),
+        "HEIGHT": 1,
+        "VIEWPOINT": "0 0 0 1 0 0 0",
+        "POINTS": len(cloud),
+        "DATA": "binary",
+    }
+    with replacing(path) as file:
+        file.write("".join(f"{key} {value}\n" for key, value in lines.items()).encode("ascii"))
+        file.write(records.tobytes())

@@ -1,0 +1,70 @@
+"""Sets of images by name, or as whatever a folder holds: IDX, CIFAR, Oxford's flowers, pictures, films."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from ptdiff_datasets.images import cifar
+from ptdiff_datasets.images import sets as images
+from ptdiff_datasets.images.downloads import PUBLISHED, data_folder, fetch
+from ptdiff_datasets.images.folder import FLOWER_LABELS, Layout, flowers, has_films, scan
+from ptdiff_datasets.images.sets import ImageSet
+from ptdiff_datasets.images.store import Progress, load_pictures
+from ptdiff_datasets.walking import existing
+
+NAMES = ("digits", *PUBLISHED)
+SIZE = 32
+"""Side in pixels of pictures where nobody says."""
+
+
+def named(name: str, size: int | None = None, *, gray: bool = False, progress: Progress | None = None) -> ImageSet:
+    """One of ``NAMES``: from scikit-learn, or from the folder of the set in :func:`data_folder`, downloaded if need be.
+
+    size, gray, progress: as for :func:`read`.
+    """
+    if name == "digits":
+        digits = images.digits()
+        return digits if size is None else digits.padded(size)
+    published = PUBLISHED[name]
+    folder, notes = fetch(name, published, data_folder())
+    found = read(folder, size, gray=gray, progress=progress)
+    known = len(published.classes) == len(found.classes) != 0
+    return replace(found, classes=published.classes if known else found.classes, notes=(*found.notes, *notes))
+
+
+def read(source: Path, size: int | None = None, *, gray: bool = False, progress: Progress | None = None) -> ImageSet:
+    """The images in a folder, or one file of training images (idx3).
+
+    size: side in pixels.  Pictures are scaled and cut to it (``SIZE`` where None); images of a fixed size are padded
+    with black.  gray: one channel.  progress(done, total) is called for each picture that is read for the first time.
+    Raises DataError or FormatError for what cannot be used, OSError for what cannot be opened.
+    """
+    found = contents(source)
+    if isinstance(found, Layout):
+        return load_pictures(found, size or SIZE, gray=gray, progress=progress)
+    found = found.gray() if gray else found
+    return found if size is None else found.padded(size)
+
+
+def films(
+    folder: Path, frames: int, size: int | None = None, *, gray: bool = False, progress: Progress | None = None
+) -> ImageSet | None:
+    """The films (GIF) in a folder, pixels (n, channels, frames, size, size): of each the first frames.
+
+    None for what is no folder with films; the rest as for :func:`read`.
+    """
+    if not (folder.is_dir() and has_films(folder)):
+        return None
+    return load_pictures(scan(folder, frames), size or SIZE, gray=gray, progress=progress)
+
+
+def contents(source: Path) -> ImageSet | Layout:
+    """Images of a fixed size as they are, or where pictures lie and what they are; errors as :func:`read`."""
+    source = existing(source)
+    if not source.is_dir() or images.has_idx(source):
+        return images.mnist(source)
+    if (batches := cifar.found(source)) is not None:
+        layout, folder = batches
+        return cifar.cifar(folder, layout)
+    return flowers(source) if (source / FLOWER_LABELS).is_file() else scan(source)

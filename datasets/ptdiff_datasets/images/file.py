@@ -1,0 +1,160 @@
+"""One picture from a file (PNG, JPEG, WebP, BMP, GIF), or one film (GIF), as bytes of squares: turned upright, the
+shorter side scaled to the size with antialiasing, the middle cut out."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from ptdiff_datasets.errors import FormatError
+from ptdiff_datasets.images.gif import delays
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif")
+_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
+FILMS = (".gif",)
+MOST_PIXELS = 50_000_000
+"""Of a picture, or of all the frames of a film; a small file may claim billions of them."""
+MOST_BYTES = 256 << 20
+_ORIENTATION = 0x0112  # the EXIF tag
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a file says of its picture: its format, its size as it is to be seen, whether there is anything transparent,
+    and how many frames there are."""
+
+    format: str
+    width: int
+    height: int
+    transparent: bool
+    frames: int
+
+
+def look(path: Path) -> Look:
+    """What a file says of its picture, which is not decoded for that; errors as in :func:`read_picture`."""
+    with _opened(path, _content(path)) as image:
+        width, height = image.size if _orientation(image) < 5 else reversed(image.size)
+        frames = int(getattr(image, "n_frames", 1))
+        return Look(image.format or "", width, height, image.has_transparency_data, frames)
+
+
+def read_picture(path: Path, size: int, *, gray: bool = False) -> npt.NDArray[np.uint8]:
+    """The picture as (3, size, size), or (1, size, size) where ``gray``; what is transparent becomes white.
+
+    Of an animation, the first frame.  FormatError for what is no whole picture in one of the formats, or has more than
+    ``MOST_PIXELS`` pixels; OSError where the file cannot be opened.
+    """
+    with _opened(path, _content(path)) as image:
+        if image.format == "JPEG":
+            # its decoder may halve, as long as twice the size is left
+            image.draft(None, (2 * size, 2 * size))
+        return _square(image, size, gray)
+
+
+def read_film(path: Path, frames: int, size: int, *, gray: bool = False) -> npt.NDArray[np.uint8]:
+    """The first ``frames`` moments of an animated GIF as (3, frames, size, size), or (1, …) where ``gray``.
+
+    Moments are as long as its shortest frame: what does not change is kept as one frame that is shown for longer.
+    Errors as of :func:`read_picture`, and FormatError for a shorter film.
+    """
+    content = _content(path)
+    shown = delays(content, path)
+    moment = min(filter(None, shown), default=1)
+    over = np.cumsum([max(1, round(delay / moment)) for delay in shown], dtype=np.int64)
+    length = int(over[-1]) if shown else 0
+    if length < frames:
+        raise FormatError(path, f"a film of {length} frames, not of {frames} or more")
+    turns = np.searchsorted(over, np.arange(frames), side="right")
+    squares = []
+    # a decoder that puts frames together holds several at a time
+    with _opened(path, content, ("GIF",), MOST_PIXELS // max(frames, 8)) as image:
+        for frame in range(turns[-1] + 1):
+            image.seek(frame)
+            squares.append(_square(image, size, gray))
+    return np.stack([squares[frame] for frame in turns], axis=1)
+
+
+def _content(path: Path) -> bytes:
+    if path.stat().st_size > MOST_BYTES:
+        raise FormatError(path, f"more than {MOST_BYTES >> 20} MB")
+    return path.read_bytes()
+
+
+@contextmanager
+def _opened(
+    path: Path, content: bytes, formats: tuple[str, ...] = _FORMATS, most: int = MOST_PIXELS
+) -> Iterator[Image.Image]:
+    """A picture of at most so many pixels, to be decoded; whatever goes wrong with it is a FormatError."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(io.BytesIO(content), formats=formats) as image:
+            width, height = image.size
+            if width * height > most:
+                raise FormatError(path, f"{width} x {height} pixels; at most {most:,} are read")
+            yield image
+    except (FormatError, MemoryError):
+        raise
+    except UnidentifiedImageError:
+        what = "neither PNG, JPEG, WebP, BMP nor GIF" if content else "an empty file"
+        raise FormatError(path, f"no whole picture: {what}") from None
+    except Exception as error:  # whatever the decoders make of broken files
+        raise FormatError(path, f"no whole picture: {str(error) or type(error).__name__}") from None
+
+
+def _square(image: Image.Image, size: int, gray: bool) -> npt.NDArray[np.uint8]:
+    from PIL import Image
+
+    plain = _upright(_plain(image, "L" if gray else "RGB"), _orientation(image))
+    width, height = plain.size
+    side = min(width, height)
+    left, top = (width - side) / 2, (height - side) / 2
+    box = (left, top, left + side, top + side)
+    scaled = np.asarray(plain.resize((size, size), Image.Resampling.BICUBIC, box=box))
+    return np.ascontiguousarray(scaled.reshape(size, size, -1).transpose(2, 0, 1))
+
+
+def _plain(image: Image.Image, mode: str) -> Image.Image:
+    """The colors without transparency, eight bits each."""
+    from PIL import Image
+
+    if image.mode.startswith("I"):  # sixteen bits of gray
+        deep = np.asarray(image).astype(np.float64) / 257
+        return Image.fromarray(np.rint(deep.clip(0, 255)).astype(np.uint8)).convert(mode)
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert(mode)
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(_ORIENTATION, 1))
+    except Exception:  # a broken note about the camera is no broken picture
+        return 1
+
+
+def _upright(image: Image.Image, orientation: int) -> Image.Image:
+    """Turned as EXIF 2.32, tag Orientation, says how row 0 and column 0 are to be seen."""
+    from PIL.Image import Transpose
+
+    moves = {
+        2: Transpose.FLIP_LEFT_RIGHT,
+        3: Transpose.ROTATE_180,
+        4: Transpose.FLIP_TOP_BOTTOM,
+        5: Transpose.TRANSPOSE,
+        6: Transpose.ROTATE_270,
+        7: Transpose.TRANSVERSE,
+        8: Transpose.ROTATE_90,
+    }
+    return image.transpose(moves[orientation]) if orientation in moves else image

@@ -1,0 +1,1 @@
+"""Images as the modality reads them: sources, films, augmentation."""

@@ -1,0 +1,102 @@
+"""Where images come from: a set by name, or whatever a folder holds; kept as bytes, batches are floats in [0, 1]."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ptdiff.choices import unknown
+from ptdiff.errors import UnknownName
+from ptdiff.modality.data import Condition, Data, Samples
+from ptdiff_datasets.images import by_name as image_sets
+from ptdiff_datasets.images.sets import ImageSet, ImageSplit
+from ptdiff_images.data.films import Motion, moving
+
+
+@dataclass(frozen=True, eq=False)
+class PixelSamples:
+    """A split of bytes, in memory or memory-mapped; ``white`` is the byte that becomes one."""
+
+    split: ImageSplit
+    white: int
+
+    def __len__(self) -> int:
+        return len(self.split)
+
+    def batch(self, ids: Tensor, seed: int) -> tuple[Tensor, Condition]:
+        """Images or films (b, *shape) in [0, 1], and their labels; the seed addresses nothing here."""
+        rows = ids.numpy()
+        x = torch.from_numpy(np.divide(self.split.pixels[rows], self.white, dtype=np.float32))
+        label = self.split.label
+        return x, {} if label is None else {"label": torch.from_numpy(label[rows])}
+
+
+def images(source: str, size: int | None, gray: bool, motion: Motion | None = None) -> Data:
+    """The set called ``source``, or the folder or file: not yet measured; no val where nothing is held out.
+
+    size: side in pixels, as :func:`ptdiff_datasets.images.by_name.read` has it.  motion: films, those of a folder that
+    has some, and otherwise of images that move; size is then that of the ground.
+    Raises UnknownName for what is neither, DataError or FormatError for what cannot be used.
+    """
+    films = None if motion is None else _films(source, motion, size, gray)
+    found = films or _found(source, size if motion is None else None, gray)
+    colors, *time, height, width = found.train.pixels.shape[1:]
+    what = f"films of {time[0]} frames" if time else "images"
+    of = f", {len(found.classes)} classes" if found.classes else ""
+    shade = "gray " if colors == 1 else ""
+    counted = f"{len(found.train):,} {shade}{what} of {height} x {width} pixels{of}, and {len(found.val):,} held out"
+    summary = {
+        "text": "\n  ".join([f"{source}: {counted}", *found.notes]),
+        "source": source,
+        "train": len(found.train),
+        "val": len(found.val),
+    }
+    train, val = (PixelSamples(split, found.white) for split in (found.train, found.val))
+    shape = (colors, *time, height, width)
+    data = Data(shape, found.classes, train=train, val=val if len(val) else None, summary=summary)
+    return data if motion is None or films is not None else moving(data, motion, size)
+
+
+@dataclass(frozen=True)
+class Unlabeled:
+    """Samples whose labels nobody is told."""
+
+    labeled: Samples
+
+    def __len__(self) -> int:
+        return len(self.labeled)
+
+    def batch(self, ids: Tensor, seed: int) -> tuple[Tensor, Condition]:
+        """The same without their labels."""
+        x, cond = self.labeled.batch(ids, seed)
+        return x, {name: value for name, value in cond.items() if name != "label"}
+
+
+def unlabeled(data: Data) -> Data:
+    """The same images without their labels."""
+    train, val = (None if samples is None else Unlabeled(samples) for samples in (data.train, data.val))
+    return replace(data, classes=(), train=train, val=val)
+
+
+def _films(source: str, motion: Motion, size: int | None, gray: bool) -> ImageSet | None:
+    if source in image_sets.NAMES:
+        return None
+    found = image_sets.films(Path(source).expanduser(), motion.frames, size, gray=gray)
+    if found is not None and motion.velocity is not None:
+        raise ValueError(f"velocity has no effect on {source}, which holds films; leave it out")
+    return found
+
+
+def _found(source: str, size: int | None, gray: bool) -> ImageSet:
+    if source in image_sets.NAMES:
+        return image_sets.named(source, size, gray=gray)
+    path = Path(source).expanduser()
+    if not (path.exists() or path.suffix or path.name != source):
+        if (still := source.removeprefix("moving-")) in image_sets.NAMES:
+            raise UnknownName(f"unknown image set {source!r}: {still} moves where frames are asked for (-o frames=4)")
+        raise unknown("image set, file or folder", source, image_sets.NAMES)
+    return image_sets.read(path, size, gray=gray)

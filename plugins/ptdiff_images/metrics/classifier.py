@@ -1,0 +1,177 @@
+"""The classifier that images are measured with: trained on labelled training images of a run, and kept.
+
+As many training images as there are held-out ones, but half of them at most, are kept from it: features of images that
+it was fitted on differ from those of any others, so that a floor must be taken of images that it has not seen.
+
+It is made by a fixed recipe, so that two runs on the same images are measured alike, and kept in the cache folder
+under the SHA-256 of the images, of their labels and of the recipe.  Measures that are made with it carry its name
+(``fid_lenet``): they are not those of the Inception network, and compare with nothing but each other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+from torch.nn import functional
+
+from ptdiff.modality import Progress
+from ptdiff.modality.data import Data, Samples, unaugmented
+from ptdiff_datasets.cache import default_cache
+from ptdiff_images.metrics.lenet import LeNet
+
+_BLOCK = 1024
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Adam with a linear warm-up over a tenth of the run and half a cosine after it, on cross entropy.
+
+    seen: images shown in all, but none more than ``passes`` times.
+    """
+
+    seen: int = 200_000
+    passes: int = 40
+    batch: int = 100
+    lr: float = 2e-3
+    seed: int = 0
+    version: int = 2  # of the network and of what is not a number here
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A trained network and how it came about.
+
+    accuracy: the share of ``held_out`` labelled images, not trained on, that it reads right.
+    digest: SHA-256 of the images, labels and recipe that it was made from.
+    unseen: (k,) int64, the training images that it was not fitted on.
+    """
+
+    net: LeNet
+    accuracy: float
+    held_out: int
+    digest: str
+    unseen: Tensor
+
+    @torch.inference_mode()
+    def features(self, x: Tensor) -> Tensor:
+        """Features (n, d), float64, of images x (n, *shape) in world units."""
+        return torch.cat([self.net.features(part) for part in torch.split(x.float(), _BLOCK)]).double()
+
+    @torch.inference_mode()
+    def read(self, x: Tensor) -> Tensor:
+        """The class (n,) that images x (n, *shape) in world units are read as."""
+        return torch.cat([self.net(part).argmax(1) for part in torch.split(x.float(), _BLOCK)])
+
+
+def classifier(
+    data: Data, folder: Path | None = None, progress: Progress | None = None, recipe: Recipe | None = None
+) -> Classifier:
+    """The classifier of labelled images: from ``folder`` (the cache) where it was kept, else trained and kept there.
+
+    ValueError for data without labels, without held-out images, or where the file that was kept is damaged.
+    """
+    recipe = recipe or Recipe()
+    if not data.classes or data.train is None or data.val is None:
+        raise ValueError("a classifier needs labelled images, and some of them held out")
+    train = unaugmented(data.train)
+    digest = _digest(train, data.val, recipe)
+    path = (folder or default_cache() / "classifiers") / f"lenet-{digest[:20]}.safetensors"
+    order = torch.randperm(len(train), generator=torch.Generator().manual_seed(recipe.seed))
+    unseen, fitted = order.tensor_split([min(len(data.val), len(train) // 2)])
+    if not path.exists():
+        net = _train(data, train, fitted, recipe, progress)
+        _write(path, net, {"digest": digest, "recipe": json.dumps(asdict(recipe)), **_accuracy(net, data.val)})
+    return _read(path, _empty(data, recipe.seed), digest, unseen.sort().values)
+
+
+def _empty(data: Data, seed: int) -> LeNet:
+    """An untrained network; torch's own random numbers are left alone."""
+    colors, height, width = data.shape
+    zero, one = data.world(torch.zeros(data.shape)), data.world(torch.ones(data.shape))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return LeNet((colors, height, width), len(data.classes), zero[:, :1, :1], float((one - zero).mean()))
+
+
+def _train(data: Data, train: Samples, fitted: Tensor, recipe: Recipe, progress: Progress | None) -> LeNet:
+    steps = max(1, min(recipe.seen, recipe.passes * len(fitted)) // recipe.batch)
+    generator = torch.Generator().manual_seed(recipe.seed)
+    net = _empty(data, recipe.seed)
+    optimizer = torch.optim.Adam(net.parameters(), recipe.lr)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.lr, steps, pct_start=0.1, cycle_momentum=False)
+    order = torch.empty(0, dtype=torch.long)
+    for step in range(steps):
+        while len(order) < recipe.batch:
+            order = torch.cat([order, fitted[torch.randperm(len(fitted), generator=generator)]])
+        ids, order = order[: recipe.batch], order[recipe.batch :]
+        x, cond = train.batch(ids, step)
+        with torch.enable_grad():
+            loss = functional.cross_entropy(net(x), cond["label"])
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        schedule.step()
+        if progress is not None:
+            progress(step + 1, steps)
+    return net.eval()
+
+
+def _blocks(samples: Samples) -> list[Tensor]:
+    return list(torch.split(torch.arange(len(samples)), _BLOCK))
+
+
+def _accuracy(net: LeNet, val: Samples) -> dict[str, str]:
+    right = 0
+    with torch.inference_mode():
+        for ids in _blocks(val):
+            x, cond = val.batch(ids, 0)
+            right += int((net(x).argmax(1) == cond["label"]).sum())
+    return {"accuracy": repr(right / len(val)), "held_out": str(len(val))}
+
+
+def _digest(train: Samples, val: Samples, recipe: Recipe) -> str:
+    hashed = hashlib.sha256(json.dumps(asdict(recipe)).encode())
+    for samples in (train, val):
+        hashed.update(f"{len(samples)}\n".encode())
+        for ids in _blocks(samples):
+            x, cond = samples.batch(ids, 0)
+            if "label" not in cond:
+                raise ValueError("a classifier needs labelled images")
+            hashed.update(x.float().contiguous().numpy().tobytes() + cond["label"].long().numpy().tobytes())
+    return hashed.hexdigest()
+
+
+def _write(path: Path, net: LeNet, facts: dict[str, str]) -> None:
+    """Put the file in its place at once: another process may do the same."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        save_file(net.state_dict(), part, facts)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _read(path: Path, net: LeNet, digest: str, unseen: Tensor) -> Classifier:
+    try:
+        with safe_open(path, "pt") as file:
+            facts = file.metadata()
+            net.load_state_dict(
+                {
+                    name: file.get_tensor(name)
+                    for name in file.keys()  # noqa: SIM118 - a file of tensors is no mapping
+                }
+            )
+        if facts["digest"] != digest:
+            raise KeyError("digest")
+        return Classifier(net.eval(), float(facts["accuracy"]), int(facts["held_out"]), digest, unseen)
+    except (SafetensorError, KeyError, TypeError, RuntimeError) as error:
+        raise ValueError(f"{path} is damaged; delete it, and the classifier is trained anew") from error

@@ -1,0 +1,112 @@
+"""Ways to compare two sets of images, by name.
+
+Images are compared by features: of the classifier that is trained on the training images of the same data, or of the
+Inception network.  The name of the features ends that of every figure.
+
+The floor of the classifier's figures is that of training images which it was not fitted on, as the samples and the
+reference are such too.
+
+Of films, features are those of one frame of each: frames of one film are alike, and intervals are of independent
+images.  They know nothing of time; pixels do, and those of the changes from frame to frame several times as clearly as
+those of whole films, where frames are out of order.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import torch
+from torch import Tensor
+
+from ptdiff.evaluation import with_labels
+from ptdiff.metrics import compare
+from ptdiff.modality import Measurement, Progress
+from ptdiff.modality.data import Data, Samples, unaugmented
+from ptdiff_images.data.films import frame_each, frames_of
+from ptdiff_images.metrics.classifier import classifier
+from ptdiff_images.metrics.feature_distances import NEIGHBORS, compare_features, share_of
+from ptdiff_images.metrics.inception import inception
+
+PROTOCOLS = {
+    "lenet": "Fréchet and kernel distance, precision and recall by the features of a classifier of the same data",
+    "pixels": "sliced Wasserstein and energy distance of the pixels",
+    "inception": "the same as lenet by the features of the Inception network (an extra, with a download)",
+}
+
+FILM_PROTOCOLS = {
+    "pixels": f"{PROTOCOLS['pixels']}, of whole films and of the changes from frame to frame",
+    "lenet": f"{PROTOCOLS['lenet']}, of one frame of each film",
+    "inception": f"{PROTOCOLS['inception']}, of one frame of each film",
+}
+
+
+def measure(
+    protocol: str,
+    data: Data,
+    samples: Tensor,
+    reference: Tensor,
+    training: Tensor,
+    seed: int = 0,
+    progress: Progress | None = None,
+    labels: Tensor | None = None,
+) -> Measurement:
+    """Scores of ``samples`` (n, *shape) against ``reference``, all in [0, 1]; for the floor ``training`` stands in.
+
+    data: the images, with labels, that the classifier of protocol lenet is trained on; without labels there is none,
+    and pixels are compared instead.  labels: (n,), the class that each sample was asked to be of, -1 for none; with
+    them, lenet tells how many are read as asked.
+    """
+    film, note = reference.ndim == 5, {}
+    if protocol == "lenet" and not data.classes:
+        protocol, note = "pixels", {"features": "none, for the data has no labels: pixels are compared"}
+    if protocol == "pixels":
+        scores = compare(samples, reference, training, seed)
+        if film:
+            changes = compare(samples.diff(dim=2), reference.diff(dim=2), training.diff(dim=2), seed)
+            scores |= {f"changes_{name}": score for name, score in changes.items()}
+        return Measurement(scores, note)
+    if film:
+        samples, reference, training = (frame_each(x) for x in (samples, reference, training))
+    if protocol == "inception":
+        features = inception()
+        x, y, z = (features(images, progress) for images in (samples, reference, training))
+        return Measurement(compare_features(x, y, z, "inception", seed), {"neighbors": NEIGHBORS})
+    data = frames_of(data)
+    if reference.shape[1:] != data.shape:
+        raise ValueError(f"the classifier reads images of shape {data.shape}, not {tuple(reference.shape[1:])}")
+    judge = classifier(data, progress=progress)
+    assert data.train is not None
+    unseen = _unseen(unaugmented(data.train), judge.unseen, reference, labels, seed)
+    # where those do not suffice, the others do: distances depend on how many images there are
+    real = torch.cat([unseen, training[: max(0, len(training) - len(unseen))]])
+    x, y, z = (judge.features(images) for images in (samples, reference, real))
+    scores = compare_features(x, y, z, "lenet", seed)
+    facts: dict[str, object] = {
+        "floor": f"of {len(unseen):,} training images that the classifier was not fitted on"
+        + (f", and of {len(real) - len(unseen):,} that it was" if len(real) > len(unseen) else ""),
+        "classifier": f"{judge.digest[:12]}, right on {judge.accuracy:.2%} of {judge.held_out:,} held-out images",
+        "neighbors": NEIGHBORS,
+    }
+    if labels is not None and bool((labels >= 0).any()):
+        asked = labels >= 0
+        right = judge.read(samples[asked]) == labels[asked]
+        scores["read_as_asked"] = share_of(right, judge.accuracy)
+        facts["read_as_asked_by_class"] = by_class(right, labels[asked], data.classes)
+    return Measurement(scores, facts)
+
+
+def _unseen(train: Samples, ids: Tensor, reference: Tensor, labels: Tensor | None, seed: int) -> Tensor:
+    """As many training images of ``ids`` as the reference has, but none of those; of the labels asked for, if any."""
+    known = {image.tobytes() for image in reference.float().numpy()}
+    order = ids[torch.randperm(len(ids), generator=torch.Generator().manual_seed(seed))]
+    others = [
+        part[[image.tobytes() not in known for image in train.batch(part, 0)[0].numpy()]]
+        for part in torch.split(order, 1024)
+    ]
+    left, wanted = torch.cat(others), None if labels is None else Counter(labels.tolist())
+    return with_labels(train, left, len(reference), wanted, 0) if len(left) else reference[:0]
+
+
+def by_class(right: Tensor, labels: Tensor, classes: tuple[str, ...]) -> dict[str, float]:
+    """The share of answers (n,) that are true, of each class that there is one of."""
+    return {classes[i]: float(right[labels == i].double().mean()) for i in torch.unique(labels).tolist()}

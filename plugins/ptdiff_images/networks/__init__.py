@@ -1,0 +1,1 @@
+"""Networks of images: U-Nets, transformers, and the parts they are made of."""

@@ -1,0 +1,1 @@
+"""Clouds as the modality reads them: sources, channels, augmentation, conditions."""

@@ -1,0 +1,90 @@
+"""What is known at a point besides its place: normals of length 1, and colors, -1 to 1.
+
+A sample of channels xyz, normals, colors has nine numbers a point, in this order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ptdiff.modality import Array, Writer
+    from ptdiff_datasets.formats.cloud import Cloud
+
+CHANNELS = ("xyz", "normals", "colors")
+
+
+def tidied(x: Tensor, channels: Sequence[str]) -> Tensor:
+    """Generated clouds (…, c) with normals of length 1 and colors within -1 to 1."""
+    import torch
+
+    parts = []
+    for at, name in enumerate(channels):
+        part = x[..., 3 * at : 3 * at + 3]
+        if name == "normals":
+            part = torch.nn.functional.normalize(part, dim=-1)
+        parts.append(part.clamp(-1, 1) if name == "colors" else part)
+    return torch.cat(parts, dim=-1)
+
+
+def split(cloud: Array, channels: Sequence[str]) -> dict[str, npt.NDArray[np.generic]]:
+    """The arrays of one cloud (n, c) as the writers of files take them: points, normals, colors (uint8)."""
+    names = {"xyz": "points", "normals": "normals", "colors": "colors"}
+    parts: dict[str, npt.NDArray[np.generic]] = {}
+    for at, name in enumerate(channels):
+        part = cloud[:, 3 * at : 3 * at + 3]
+        if name == "colors":
+            parts[names[name]] = np.clip(np.rint((part + 1) * 127.5), 0, 255).astype(np.uint8)
+        else:
+            parts[names[name]] = part
+    return parts
+
+
+def joined(cloud: Cloud, channels: Sequence[str], path: Path) -> Array:
+    """One cloud (n, c) of what a reader of files found; ValueError where a channel is missing."""
+    parts: list[npt.NDArray[np.floating]] = [cloud.points]
+    for name in channels[1:]:
+        part = cloud.normals if name == "normals" else cloud.colors
+        if part is None:
+            raise ValueError(f"{path} has no {name}, which the channels {', '.join(channels)} need")
+        parts.append(part / np.float32(127.5) - 1 if name == "colors" else part.astype(np.float32))
+    return np.concatenate(parts, axis=1).astype(np.float32)
+
+
+def frame(cloud: Array, normalize: str) -> tuple[Array, float]:
+    """Center (c,) and size of a cloud (n, c) by one of the normalizations of folders; only places are moved."""
+    center, points = np.zeros(cloud.shape[1], np.float32), cloud[:, :3].astype(np.float64)
+    if normalize == "box":
+        low, high = points.min(axis=0), points.max(axis=0)
+        center[:3], size = (low + high) / 2, float(np.linalg.norm(high - low))
+    elif normalize == "per-shape":
+        center[:3] = points.mean(axis=0)
+        size = float(np.sqrt(np.square(points - points.mean(axis=0)).mean()))
+    else:
+        return center, 1.0
+    if size == 0:
+        raise ValueError("all points are in one place")
+    return center, size
+
+
+def writers(channels: Sequence[str]) -> dict[str, Writer]:
+    """Every format that can hold these channels, by its suffix without the dot."""
+    from ptdiff_datasets.formats.catalog import WRITERS
+
+    lacking = {".npy": {"normals", "colors"}, ".las": {"normals"}, ".laz": {"normals"}, ".npz": set(CHANNELS)}
+
+    def writer(suffix: str) -> Writer:
+        def write(path: Path, sample: Array) -> None:
+            parts = split(sample, channels)
+            WRITERS[suffix](path, parts["points"], parts.get("normals"), parts.get("colors"))
+
+        return write
+
+    return {suffix[1:]: writer(suffix) for suffix in WRITERS if not lacking.get(suffix, set()) & set(channels)}

@@ -1,0 +1,1 @@
+"""Metrics of clouds: distances, matchings, protocols of papers, quality of one cloud."""

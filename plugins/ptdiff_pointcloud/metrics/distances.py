@@ -1,0 +1,106 @@
+"""The distances between clouds, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ptdiff.machine import host
+from ptdiff.modality import Progress
+from ptdiff_pointcloud.metrics import bounds, emd
+from ptdiff_pointcloud.metrics.chamfer import chamfer_pairs
+from ptdiff_pointcloud.metrics.matrix import Pairs, matrix
+from ptdiff_pointcloud.metrics.matrix_store import Matrix, content_hash
+from ptdiff_pointcloud.metrics.quality import density_aware_pairs
+
+
+@dataclass(frozen=True)
+class Distance:
+    """A distance between clouds.
+
+    pairs: prepares the distances of pairs of two sets.  bound: what is nowhere above them, if anything cheap is.
+    symmetric: d(x, y) = d(y, x).  card: computed where there is an accelerator.
+    """
+
+    summary: str
+    pairs: Callable[[Tensor, Tensor], Pairs]
+    bound: Callable[[Tensor, Tensor], Tensor] | None = None
+    symmetric: bool = True
+    card: bool = False
+
+
+DISTANCES = {
+    "cd": Distance("Chamfer: sum of the two means of squared distances", chamfer_pairs, bounds.chamfer_bound),
+    "dcd": Distance("density-aware Chamfer, alpha = 1000", density_aware_pairs),
+    "emd_exact": Distance(
+        "earth mover's distance, exact: the mean length of the best assignment", emd.exact_pairs, bounds.emd_bound
+    ),
+    "emd_sinkhorn": Distance(
+        "earth mover's distance, sinkhorn: entropic plan of blur 0.01; far too high for near clouds",
+        emd.batched(emd.sinkhorn),
+        symmetric=False,
+        card=True,
+    ),
+    "emd_pointflow": Distance(
+        "earth mover's distance, PointFlow's approximation: matching in 9 rounds, mean length",
+        emd.batched(emd.pointflow),
+        symmetric=False,
+        card=True,
+    ),
+    "emd_pytorchemd": Distance(
+        "earth mover's distance, PyTorchEMD's approximation: matching in 10 rounds, mean squared length",
+        emd.batched(emd.pytorchemd),
+        symmetric=False,
+        card=True,
+    ),
+}
+
+
+def all_distances(
+    kind: str,
+    x: Tensor,
+    y: Tensor | None = None,
+    *,
+    nearest: bool = False,
+    columns: bool = True,
+    cache: Path | None = None,
+    progress: Progress | None = None,
+) -> Tensor:
+    """Distances of the clouds x (k, n, 3) to the clouds y (l, m, 3), or among each other: float64 (k, l).
+
+    nearest: where there is a bound, only what can be the least of its row or (``columns``) of its column; else
+        infinity.
+    cache: a folder that keeps the matrix, finished or not.
+    """
+    distance, other = DISTANCES[kind], x if y is None else y
+    device = host.exact(host.device()) if distance.card else torch.device("cpu")
+    left = x.to(device)
+    bound = distance.bound(x, other) if nearest and distance.bound is not None else None
+    kept = None
+    if cache is not None:
+        part = "all" if bound is None else "nearest" if columns else "rows"
+        kept = Matrix(cache, f"{kind}-{part}", content_hash(x), content_hash(other))
+    return matrix(
+        distance.pairs(left, left if y is None else y.to(device)),
+        (len(x), len(other)),
+        among=y is None,
+        symmetric=distance.symmetric,
+        bound=bound,
+        columns=columns,
+        kept=kept,
+        progress=progress,
+    )
+
+
+def nearest_clouds(x: Tensor, y: Tensor, points: int = 512, progress: Progress | None = None) -> tuple[Tensor, Tensor]:
+    """The Chamfer distance of each cloud x (k, n, 3) to the nearest of y (l, m, 3), and which that is: (k,) each.
+
+    The first ``points`` of every cloud; fewer where there are fewer, as many on both sides.
+    """
+    points = min(points, x.shape[1], y.shape[1])
+    found = all_distances("cd", x[:, :points], y[:, :points], nearest=True, columns=False, progress=progress).min(dim=1)
+    return found.values, found.indices

@@ -1,0 +1,194 @@
+"""Ways to compare two sets of clouds, by name: one that is honest, those of papers, and one that misleads.
+
+A protocol fixes all that figures depend on beside the clouds: what is done to the coordinates, how many points of
+each cloud count, the distances, what ties count, the grid of the Jensen-Shannon divergence.  docs/metrics.md lists the
+sources.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ptdiff.metrics import Score, bootstrap
+from ptdiff.modality import Measurement, Progress
+from ptdiff_pointcloud.metrics import occupancy
+from ptdiff_pointcloud.metrics.chamfer import checked
+from ptdiff_pointcloud.metrics.distances import DISTANCES, all_distances
+from ptdiff_pointcloud.metrics.matching import Distances, Outcomes, each_alone, grouped, outcomes
+from ptdiff_pointcloud.metrics.matrix_store import content_hash
+from ptdiff_pointcloud.metrics.quality import matched
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """A way to compare two sets of clouds.
+
+    points: so many of each cloud, the first ones; None for as many as all have.
+    box: every cloud is brought into [-box, box]^3, its longest side filling it; None leaves the coordinates alone.
+    tie: how much of a tie between the sets counts as called the reference's.
+    unit_ball: the grid of the JSD is that of the ball of diameter 1 around 0, not of the reference's own ball.
+    group: scores of groups of so many clouds beside those of all.
+    matched: density-aware Chamfer distance and F-score of every reference cloud with its match.
+    """
+
+    summary: str
+    distances: tuple[str, ...] = ("cd",)
+    points: int | None = None
+    box: float | None = None
+    tie: float = 0.5
+    unit_ball: bool = False
+    group: int | None = None
+    matched: bool = False
+
+    @property
+    def normalization(self) -> str:
+        """What is done to the coordinates, in words."""
+        return "none: world units" if self.box is None else f"each cloud into the box [-{self.box:g}, {self.box:g}]^3"
+
+
+PROTOCOLS = {
+    "full-set": Protocol("full set, squared Chamfer (sum of two means), world units", matched=True),
+    "exact-emd": Protocol("full set, exact EMD (mean length of the best assignment), 512 points", ("emd_exact",), 512),
+    "pointflow": Protocol(
+        "PointFlow's: CD and its approximate EMD, 2,048 points", ("cd", "emd_pointflow"), 2048, None, 1.0, True
+    ),
+    "pvd": Protocol("PVD's: CD and PyTorchEMD, 2,048 points", ("cd", "emd_pytorchemd"), 2048, None, 1.0, True),
+    "lion": Protocol(
+        "LION's for one class: CD and PyTorchEMD, 2,048 points", ("cd", "emd_pytorchemd"), 2048, None, 1.0, True
+    ),
+    "lion-box": Protocol(
+        "LION's for many classes: as lion, clouds in boxes of side 1",
+        ("cd", "emd_pytorchemd"),
+        2048,
+        0.5,
+        1.0,
+        True,
+    ),
+    "luo": Protocol("Luo and Hu's: CD, 2,048 points, each cloud in a box of side 2", ("cd",), 2048, 1.0, 1.0, True),
+    "grouped": Protocol("to see how groups of eight mislead: the same as full-set, also in groups", group=8),
+}
+
+
+def compare(
+    samples: Tensor,
+    reference: Tensor,
+    training: Tensor,
+    protocol: str = "full-set",
+    seed: int = 0,
+    progress: Progress | None = None,
+    cache: Path | None = None,
+) -> Measurement:
+    """Scores of ``samples`` against ``reference``; for the floor ``training`` takes their place.
+
+    (n, points, 3) each, in world units.  The smallest n and the smallest number of points of the three
+    decide: the scores depend on both.  ``progress(done, total)`` counts pairs of clouds; ``cache`` is a folder for
+    distance matrices.
+    """
+    way = PROTOCOLS[protocol]
+    sets = _alike(way, samples, reference, training)
+    reference, n = sets[1], len(sets[1])
+    count = _Count(way, n, progress)
+    found: list[dict[str, Outcomes]] = [{}, {}]
+    for kind in way.distances:
+
+        def distances(x: Tensor, y: Tensor | None = None, kind: str = kind) -> Tensor:
+            report = count.part(n * (n - 1) // 2 if y is None and DISTANCES[kind].symmetric else n * n)
+            return all_distances(kind, x, y, nearest=way.group is None, cache=cache, progress=report)
+
+        real = distances(reference)
+        for scores, x in zip(found, (sets[0], sets[2]), strict=True):
+            # the reference comes first, as in papers' code: approximations are not quite symmetric
+            between = Distances(distances(x), real, distances(reference, x).T)
+            scores |= outcomes(between, kind, way.tie)
+            if way.group is not None:
+                scores |= grouped(between, kind, way.group, seed)
+            if way.matched:
+                scores |= _matched(x, reference, between.between.argmin(0))
+    result = {k: Score(o.mean, *o.interval(seed), found[1][k].mean) for k, o in found[0].items()}
+    result["jsd"] = _occupancy(way, sets, seed)
+    return Measurement(result, _facts(way, sets))
+
+
+def _alike(way: Protocol, *sets: Tensor) -> list[Tensor]:
+    checked(*sets)
+    n, points = min(map(len, sets)), min(clouds.shape[1] for clouds in sets)
+    if n < 2:
+        raise ValueError(
+            "at least two clouds of each kind are needed to compare them, not "
+            + ", ".join(f"{len(s)} {w}" for s, w in zip(sets, ("generated", "reference", "training"), strict=True))
+        )
+    if way.points is not None:
+        if points < way.points:
+            raise ValueError(f"this protocol takes clouds of {way.points} points, not {points} (--points {way.points})")
+        points = way.points
+    # the points of a cloud are independent draws from its surface: the first ones are as good as any
+    return [_boxed(clouds[:n, :points], way.box) for clouds in sets]
+
+
+def _boxed(clouds: Tensor, box: float | None) -> Tensor:
+    if box is None:
+        return clouds
+    low, high = clouds.amin(1, keepdim=True), clouds.amax(1, keepdim=True)
+    side = (high - low).amax(2, keepdim=True)
+    if not (side > 0).all():
+        raise ValueError("a cloud whose points are all one cannot be brought into a box")
+    return (clouds - (low + high) / 2) / (side / 2) * box
+
+
+def _matched(x: Tensor, reference: Tensor, match: Tensor) -> dict[str, Outcomes]:
+    """Every reference cloud with the nearest of x; lengths in units of the reference's mean diagonal."""
+    unit = float((reference.amax(1) - reference.amin(1)).double().norm(dim=1).mean())
+    distances, scores = matched(x.double() / unit, reference.double() / unit, match, tau=0.01)
+    return {"dcd": each_alone(distances), "fscore_1%": each_alone(scores)}
+
+
+def _occupancy(way: Protocol, sets: list[Tensor], seed: int) -> Score:
+    samples, reference, training = sets
+    if not way.unit_ball:
+        center, radius = occupancy.ball_of(reference)
+        samples, reference, training = ((s.double() - center) / (2 * radius) for s in sets)
+    each, real = occupancy.counts(samples), occupancy.counts(reference).sum(0)
+
+    def of(rows: Tensor) -> float:
+        return occupancy.divergence(torch.bincount(rows, minlength=len(each)).float() @ each, real)
+
+    low, high = bootstrap(of, len(each), seed=seed)
+    value = of(torch.arange(len(each)))
+    return Score(value, max(0.0, low), min(1.0, high), occupancy.divergence(occupancy.counts(training).sum(0), real))
+
+
+def _facts(way: Protocol, sets: list[Tensor]) -> Mapping[str, object]:
+    return {
+        "clouds": len(sets[0]),
+        "points": sets[0].shape[1],
+        "normalization": way.normalization,
+        "distances": {kind: DISTANCES[kind].summary for kind in way.distances},
+        "ties": "one half" if way.tie == 0.5 else "the reference's",
+        "jsd": {
+            "grid": "28^3, ball of diameter 1 around 0" if way.unit_ball else "28^3, the reference's own ball",
+            **({"points_outside": occupancy.outside(sets[0])} if way.unit_ball else {}),
+        },
+        "sha256": {name: content_hash(s) for name, s in zip(("samples", "reference", "training"), sets, strict=True)},
+    }
+
+
+class _Count:
+    """One bar over all matrices."""
+
+    def __init__(self, way: Protocol, n: int, progress: Progress | None) -> None:
+        halves = [n * (n - 1) // 2 if DISTANCES[kind].symmetric else n * n for kind in way.distances]
+        self.total = sum(3 * half + 2 * n * n for half in halves)
+        self.before, self.progress = 0, progress
+
+    def part(self, pairs: int) -> Progress | None:
+        """The bar's next ``pairs``."""
+        progress, before = self.progress, self.before
+        self.before += pairs
+        if progress is None:
+            return None
+        return lambda done, total: progress(before + done * pairs // max(total, 1), self.total)

@@ -1,0 +1,1 @@
+"""Networks of clouds: set transformers, PointNet, PVCNN, DiT, and their parts."""

@@ -1,0 +1,100 @@
+"""Names people type: the nearest right one for a wrong one, and named choices with options.
+
+A choice is a name in a catalog (processes, solvers, densities) with options for the dataclass behind it.  In YAML it
+is a string, or a mapping whose ``name`` picks the entry: ``process: {name: ve, sigma_max: 40}``.  An option called
+``base`` is itself a choice from the same catalog: ``solver: {name: churn, amount: 40, base: heun}``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
+
+from ptdiff.errors import UnknownName
+
+T = TypeVar("T")
+
+
+MANY = 16
+"""So many names at most stand in an error."""
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> UnknownName:
+    """The error for a wrong name.
+
+    >>> print(unknown("solver", "huen", ["heun", "ddim"]))
+    unknown solver 'huen': did you mean 'heun'? (there are: heun, ddim)
+    """
+    known = list(known)
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    shown = known if len(known) <= MANY else [*known[: MANY - 1], f"and {len(known) - MANY + 1} more"]
+    return UnknownName(f"unknown {kind} {name!r}: {hint}(there are: {', '.join(shown)})")
+
+
+def build(kind: str, cls: type[T], options: Mapping[str, Any]) -> T:
+    """An instance of the dataclass ``cls`` from options that came from outside, checked against its types.
+
+    Raises UnknownName for an unknown option and ValueError, in one line, for a value that does not fit.
+    """
+    names = [f.name for f in dataclasses.fields(cls)]  # type: ignore[arg-type]
+    types, checked, found = get_type_hints(cls), {}, []
+    for key, value in options.items():
+        if key not in names:
+            raise unknown(f"option of {kind}", key, names)
+        if dataclasses.is_dataclass(value):
+            checked[key] = value  # a choice that was made already
+            continue
+        try:
+            checked[key] = TypeAdapter(types[key]).validate_python(value)
+        except ValidationError as error:
+            found.append(f"{key}: {one_line(error)}")
+    if found:
+        raise ValueError(f"{kind}: {'; '.join(found)}")
+    try:
+        return cls(**checked)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{kind}: {error}") from None
+
+
+def one_line(error: ValidationError) -> str:
+    """Pydantic's findings in one line."""
+    found: dict[str, list[str]] = {}
+    for item in error.errors():
+        # of a value that may be of several kinds, pydantic names each kind after the key
+        where = ".".join(str(part) for part in item["loc"] if not _is_kind(str(part)))
+        message = item["msg"].removeprefix("Value error, ").replace("Input should be", "should be")
+        found.setdefault(where, []).append(message)
+    lines = {where: " or ".join(dict.fromkeys(messages)) for where, messages in found.items()}
+    return "; ".join(f"{where}: {line}" if where else line for where, line in lines.items())
+
+
+def _is_kind(part: str) -> bool:
+    return part in ("int", "bool", "constrained-int") or part.startswith("literal[")
+
+
+def described(catalog: Mapping[str, type[Any]], made: Any) -> dict[str, Any]:
+    """The choice that :func:`choose` makes ``made`` from: its name in the catalog and all its options."""
+    name = next(name for name, cls in catalog.items() if cls is type(made))
+    options = {f.name: getattr(made, f.name) for f in dataclasses.fields(made)}
+    if "base" in options:
+        options["base"] = described(catalog, options["base"])
+    return {"name": name, **options}
+
+
+def choose(kind: str, catalog: Mapping[str, type[T]], choice: Mapping[str, Any]) -> T:
+    """The catalog entry ``choice["name"]``, built with the other keys as its options."""
+    options = dict(choice)
+    if "name" not in options:
+        raise ValueError(f"{kind}: a choice needs a name, one of {', '.join(catalog)}")
+    name = str(options.pop("name"))
+    if name not in catalog:
+        raise unknown(kind, name, catalog)
+    base = options.get("base")
+    if isinstance(base, (str, Mapping)):
+        options["base"] = choose(kind, catalog, {"name": base} if isinstance(base, str) else base)
+    return build(f"{kind} {name}", catalog[name], options)

@@ -1,0 +1,133 @@
+"""Denoisers: estimates of the posterior mean E[x_0 | x] at a noise level.
+
+    denoiser(x, level, cond) -> x_0        x and x_0 of shape (b, …); level of shape () or (b,)
+
+r = hypot(alpha, sigma), theta = atan2(sigma, alpha).  A network sees x / r, of unit variance, and theta, so that it
+does not know which process produced x.  What it predicts, y, is one of four combinations of data and noise, each of
+them four numbers per level:
+
+    x_0 = skip x + out y,        training target y = data x_0 + noise eps
+
+    predict    skip             out                    data       noise     finite at alpha = 0
+    x0         0                1                      1          0         yes
+    eps        1 / alpha        -sigma / alpha         0          1         no
+    velocity   alpha / r^2      -sigma / r             -sigma/r   alpha/r   yes
+    flow       1/(alpha+sigma)  -sigma/(alpha+sigma)   -1         1         yes
+
+velocity is v-prediction (Salimans and Ho 2022) at every scale: EDM's preconditioning with sigma_data = 1 and TrigFlow
+are the same four numbers.  flow is the rectified-flow velocity eps - x_0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from ptdiff.modality.data import Condition
+from ptdiff.process import Level
+
+
+class Denoiser(Protocol):
+    """An estimate of E[x_0 | x]; everything that samples, guides or certifies takes one."""
+
+    def __call__(self, x: Tensor, level: Level, cond: Condition, /) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class Coefficients:
+    """One level's four numbers, each a tensor shaped like the level."""
+
+    skip: Tensor
+    out: Tensor
+    data: Tensor
+    noise: Tensor
+
+
+def _x0(level: Level) -> Coefficients:
+    zero, one = torch.zeros_like(level.alpha), torch.ones_like(level.alpha)
+    return Coefficients(skip=zero, out=one, data=one, noise=zero)
+
+
+def _eps(level: Level) -> Coefficients:
+    zero, one = torch.zeros_like(level.alpha), torch.ones_like(level.alpha)
+    return Coefficients(skip=1 / level.alpha, out=-level.sigma / level.alpha, data=zero, noise=one)
+
+
+def _velocity(level: Level) -> Coefficients:
+    cos, sin = level.alpha / level.scale, level.sigma / level.scale
+    return Coefficients(skip=cos / level.scale, out=-sin, data=-sin, noise=cos)
+
+
+def _flow(level: Level) -> Coefficients:
+    one, total = torch.ones_like(level.alpha), level.alpha + level.sigma
+    return Coefficients(skip=1 / total, out=-level.sigma / total, data=-one, noise=one)
+
+
+PREDICTIONS: dict[str, Callable[[Level], Coefficients]] = {
+    "velocity": _velocity,
+    "flow": _flow,
+    "x0": _x0,
+    "eps": _eps,
+}
+
+
+class NetworkDenoiser(nn.Module):
+    """A backbone ``net(x, angle, cond) -> y`` with a prediction type, as a denoiser."""
+
+    def __init__(self, net: nn.Module, prediction: str = "velocity") -> None:
+        super().__init__()
+        if prediction not in PREDICTIONS:
+            raise ValueError(f"prediction must be one of {', '.join(PREDICTIONS)}, not {prediction!r}")
+        self.net = net
+        self.prediction = prediction
+
+    @property
+    def self_conditioning(self) -> bool:
+        """Whether the network reads ``cond["estimate"]`` (ptdiff.denoiser.self_conditioning)."""
+        return bool(getattr(self.net, "self_conditioning", False))
+
+    @property
+    def code(self) -> int:
+        """How many numbers of ``cond["code"]`` the network reads (ptdiff.denoiser.latent_code); 0 for none."""
+        size = getattr(self.net, "code", 0)
+        coded = all(callable(getattr(self.net, name, None)) for name in ("posterior", "prior", "log_prior"))
+        return size if coded and isinstance(size, int) else 0
+
+    def raw(self, x: Tensor, level: Level, cond: Condition) -> Tensor:
+        """y, the network's own output at x."""
+        angle = level.angle.to(x.dtype).expand(len(x))
+        y: Tensor = self.net(x / level.like(x).scale, angle, cond)
+        return y
+
+    def forward(self, x: Tensor, level: Level, cond: Condition) -> Tensor:
+        """E[x_0 | x], in the type of x."""
+        numbers = PREDICTIONS[self.prediction](level.like(x))
+        return numbers.skip * x + numbers.out * self.raw(x, level, cond).to(x.dtype)
+
+    def residual(self, x0: Tensor, eps: Tensor, level: Level, cond: Condition) -> Tensor:
+        """y - target at x = alpha x_0 + sigma eps, like x_0; D - x_0 is ``out`` times it (ptdiff.objective.loss)."""
+        wide = level.like(x0)
+        numbers = PREDICTIONS[self.prediction](wide)
+        target = numbers.data * x0 + numbers.noise * eps
+        y = self.raw(wide.alpha * x0 + wide.sigma * eps, level, cond)
+        return y.to(target.dtype) - target
+
+    def loss(self, x0: Tensor, eps: Tensor, level: Level, cond: Condition) -> Tensor:
+        """Mean squared error of y for each sample, (b,), at levels (b,); its minimum is the posterior mean.
+
+        The error is that of y, not of x_0: an x_0 error weighs 1 / out^2.
+        """
+        return self.residual(x0, eps, level, cond).square().flatten(1).mean(dim=1)
+
+
+def check_prediction(prediction: str, noisiest: Level) -> None:
+    """Refuse eps-prediction where the noisiest level holds no signal: x_0 = (x - sigma eps) / alpha divides by zero."""
+    if prediction == "eps" and bool((noisiest.alpha == 0).any()):
+        raise ValueError(
+            "eps-prediction cannot start at pure noise (alpha = 0): "
+            "use prediction velocity, flow or x0, or process vp or ve"
+        )

@@ -1,0 +1,7 @@
+"""Several runs at once: sweeps, and runs side by side.
+
+sweep.py          grid and random search over a configuration
+optuna.py         search by Optuna
+side_by_side.py   configurations, losses and scores of several runs
+scores.py         the scores of a run, as it recorded them
+"""

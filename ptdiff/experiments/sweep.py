@@ -1,0 +1,205 @@
+"""Experiment sets: a file says which settings vary, and a search which trials are made of them.
+
+    search: random             # grid (the default), random or optuna
+    trials: 20
+    metric: validation_loss    # what is compared; a figure of 'ptdiff eval' is measured after each trial
+    training.lr: {low: 1e-4, high: 1e-2, log: true}
+    training.batch: {low: 16, high: 128, integer: true}
+    options.width: [32, 64]
+    process: [flow, {name: ve, sigma_max: 40}]
+
+Every other key is the dotted key of a setting, with a list of values or a range.  A grid takes lists alone.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from ptdiff.choices import build, choose
+from ptdiff.experiments.optuna import Optuna
+from ptdiff.run import config
+
+
+@dataclass(frozen=True)
+class Range:
+    """Numbers from ``low`` to ``high``, both included; evenly spread in the logarithm with ``log``."""
+
+    low: float
+    high: float
+    log: bool = False
+    integer: bool = False
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
+            raise ValueError(f"low must lie below high, not {self.low:g} and {self.high:g}")
+        if self.log and self.low <= 0:
+            raise ValueError("a logarithmic range must lie above zero")
+
+    def at(self, share: float) -> float:
+        """The number so far on the way, share in [0, 1]."""
+        spread = math.exp if self.log else float
+        low, high = (math.log(end) if self.log else end for end in (self.low, self.high))
+        found = min(self.high, max(self.low, spread(low + share * (high - low))))
+        return round(found) if self.integer else found
+
+
+Axis = tuple[Any, ...] | Range
+"""The values of a setting: a list of them, or a range."""
+
+Settings = dict[str, Any]
+"""Values by dotted keys."""
+
+
+class Proposals(Protocol):
+    """The trials of a search, by number; the same number asks for the same settings, now and after a restart."""
+
+    def ask(self, trial: int) -> Settings:
+        """The settings of trial 0, 1, …; those before it were told."""
+        ...
+
+    def tell(self, trial: int, value: float | None) -> None:
+        """What a trial found; None where it failed."""
+        ...
+
+
+class Search(Protocol):
+    """A way to choose trials."""
+
+    def open(self, folder: Path, axes: Mapping[str, Axis], minimize: bool) -> Proposals:
+        """The trials for these axes; ``folder`` is where a search that learns may keep what it learned."""
+        ...
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Every combination of the listed values, the last key the fastest."""
+
+    def open(self, folder: Path, axes: Mapping[str, Axis], minimize: bool) -> Proposals:
+        points = list(itertools.product(*(axis for axis in axes.values() if isinstance(axis, tuple))))
+        return _Listed([dict(zip(axes, point, strict=True)) for point in points])
+
+
+@dataclass(frozen=True)
+class Random:
+    """Each setting at random, independent of the others."""
+
+    seed: int = 0
+
+    def open(self, folder: Path, axes: Mapping[str, Axis], minimize: bool) -> Proposals:
+        return _Drawn(self.seed, axes)
+
+
+@dataclass(frozen=True)
+class _Listed:
+    points: Sequence[Settings]
+
+    def ask(self, trial: int) -> Settings:
+        return self.points[trial]
+
+    def tell(self, trial: int, value: float | None) -> None: ...
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    seed: int
+    axes: Mapping[str, Axis]
+
+    def ask(self, trial: int) -> Settings:
+        found = {}
+        for key, axis in self.axes.items():
+            # addressed, so that a further axis leaves the others as they are
+            share = random.Random(f"{self.seed} {trial} {key}").random()
+            found[key] = axis[int(share * len(axis))] if isinstance(axis, tuple) else axis.at(share)
+        return found
+
+    def tell(self, trial: int, value: float | None) -> None: ...
+
+
+SEARCHES: dict[str, type[Search]] = {"grid": Grid, "random": Random, "optuna": Optuna}
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """An experiment set: the axes, how they are searched, how many trials, and the figure that is compared."""
+
+    axes: Mapping[str, Axis]
+    search: Search
+    trials: int
+    metric: str | None
+    direction: Literal["minimize", "maximize"]
+
+    def probes(self) -> list[Settings]:
+        """Settings that hold every listed value and both ends of every range at least once: mistakes show in them."""
+        ends = {key: axis if isinstance(axis, tuple) else (axis.at(0), axis.at(1)) for key, axis in self.axes.items()}
+        first = {key: values[0] for key, values in ends.items()}
+        return [first, *(first | {key: value} for key, values in ends.items() for value in values[1:])]
+
+
+@dataclass(frozen=True)
+class _Head:
+    """What a file says besides its axes."""
+
+    trials: int | None = None
+    metric: str | None = None
+    direction: Literal["minimize", "maximize"] = "minimize"
+
+
+def read(path: Path) -> Sweep:
+    """An experiment set from its file; ValueError, in one line, for what is wrong with it."""
+    values = config.read(path)
+    choice = values.pop("search", "grid")
+    search = choose("search", SEARCHES, {"name": choice} if isinstance(choice, str) else choice)
+    head = build(str(path), _Head, {key: values.pop(key) for key in ("trials", "metric", "direction") if key in values})
+    axes = {key: _axis(key, value) for key, value in values.items()}
+    if not axes:
+        raise ValueError(f"{path}: no setting varies; say for instance 'training.lr: [0.001, 0.002]'")
+    trials = head.trials
+    if isinstance(search, Grid):
+        ranges = [key for key, axis in axes.items() if isinstance(axis, Range)]
+        if ranges:
+            raise ValueError(f"{path}: a grid takes lists, and {ranges[0]} is a range: say 'search: random'")
+        whole = math.prod(len(axis) for axis in axes.values() if isinstance(axis, tuple))
+        trials = whole if trials is None else min(trials, whole)
+    if trials is None or trials < 1:
+        raise ValueError(f"{path}: say how many: 'trials: 20'")
+    return Sweep(axes, search, trials, head.metric, head.direction)
+
+
+def _axis(key: str, value: object) -> Axis:
+    if isinstance(value, list) and value:
+        return tuple(map(_number, value))
+    if isinstance(value, Mapping) and {"low", "high"} <= set(value):
+        return build(f"range of {key}", Range, value)
+    raise ValueError(f"{key}: a list of values, or a range such as {{low: 0.001, high: 0.1, log: true}}, not {value!r}")
+
+
+def _number(value: Any) -> Any:
+    # YAML 1.1 reads 1e-3 as a string, which nobody means
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
+def nested(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Dotted keys as sections.
+
+    >>> nested({"training.lr": 0.1, "training.batch": 8, "process": "ve"})
+    {'training': {'lr': 0.1, 'batch': 8}, 'process': 've'}
+    """
+    result: dict[str, Any] = {}
+    for key, value in settings.items():
+        *path, name = key.split(".")
+        inner = result
+        for part in path:
+            inner = inner.setdefault(part, {})
+            if not isinstance(inner, dict):
+                raise ValueError(f"{key}: {part} is a value already, not a section")
+        inner[name] = value
+    return result

@@ -1,0 +1,107 @@
+"""Thresholds: what a denoiser estimates is kept where data can lie.  Denoiser -> Denoiser, like guidance.
+
+Limits are stated in world units, where people know them, and turned once into model units, in which denoisers work:
+
+    Static(low=0, high=1).limit(denoiser, data)
+
+Thresholds go around guidance, which is what drives estimates out of range; inside it they would undo each other.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ptdiff.denoiser.cost import calls
+from ptdiff.denoiser.network import Denoiser
+from ptdiff.modality.data import Condition, Data
+from ptdiff.process import Level
+
+Hook = Callable[[Tensor, Level], Tensor]
+"""A function of a tensor (b, …), in model units, and its level."""
+
+
+@dataclass(frozen=True)
+class Hooked:
+    """``after(D(before(x), level), level)``: any function of x_t before the call and of the estimate after it."""
+
+    denoiser: Denoiser
+    before: Hook | None = None
+    after: Hook | None = None
+
+    def __call__(self, x: Tensor, level: Level, cond: Condition, /) -> Tensor:
+        estimate = self.denoiser(x if self.before is None else self.before(x, level), level, cond)
+        return estimate if self.after is None else self.after(estimate, level)
+
+    def calls_at(self, level: tuple[float, float]) -> int:
+        """Those of the denoiser."""
+        return calls(self.denoiser, level)
+
+
+@dataclass(frozen=True)
+class Threshold(ABC):
+    """Limits ``low`` and ``high`` of every element of the data, in world units."""
+
+    low: float = -1.0
+    high: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not -math.inf < self.low < self.high < math.inf:
+            raise ValueError(f"limits must be finite with low < high, not low={self.low}, high={self.high}")
+
+    def limit(self, denoiser: Denoiser, data: Data) -> Denoiser:
+        """``denoiser`` with its estimates kept within the limits."""
+
+        def after(x0: Tensor, level: Level) -> Tensor:
+            low, high = (data.normalize(torch.full_like(x0[:1], edge)) for edge in (self.low, self.high))
+            return self.within(x0, low, high)
+
+        return Hooked(denoiser, after=after)
+
+    @abstractmethod
+    def within(self, x0: Tensor, low: Tensor, high: Tensor) -> Tensor:
+        """The estimate (b, …), limited; the limits in model units broadcast against it."""
+
+
+@dataclass(frozen=True)
+class Static(Threshold):
+    """Clip every element to [low, high] (Ho et al. 2020)."""
+
+    def within(self, x0: Tensor, low: Tensor, high: Tensor) -> Tensor:
+        return torch.minimum(torch.maximum(x0, low), high)
+
+
+@dataclass(frozen=True)
+class Dynamic(Threshold):
+    """Clip each sample to a quantile of its own and shrink it into [low, high] (Saharia et al. 2022, section 2.3).
+
+    The distances from the middle, in units of half the width, have the quantile s, at least 1; elements farther than
+    s are clipped and all are divided by s.
+    """
+
+    quantile: float = 0.995
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.quantile <= 1:
+            raise ValueError(f"quantile must lie in (0, 1], not {self.quantile}")
+
+    def within(self, x0: Tensor, low: Tensor, high: Tensor) -> Tensor:
+        middle, half = (low + high) / 2, (high - low) / 2
+        apart = (x0 - middle) / half
+        # by sorting: torch.quantile takes no more than 2^24 elements
+        ranked = apart.abs().flatten(1).sort(dim=1).values
+        place = self.quantile * (ranked.shape[1] - 1)
+        below = int(place)
+        above = min(below + 1, ranked.shape[1] - 1)
+        reach = ranked[:, below] + (ranked[:, above] - ranked[:, below]) * (place - below)
+        reach = reach.clamp(min=1).reshape(-1, *(1,) * (x0.ndim - 1))
+        return middle + torch.minimum(torch.maximum(apart, -reach), reach) / reach * half
+
+
+THRESHOLDS: dict[str, type[Threshold]] = {"static": Static, "dynamic": Dynamic}

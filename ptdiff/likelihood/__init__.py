@@ -1,0 +1,7 @@
+"""Likelihood of data under a trained model.
+
+flow.py         by the probability-flow ODE
+chain.py        the variational bound of a discrete chain
+divergence.py   exact and estimated divergences
+bits.py         bits per dimension, dequantization
+"""

@@ -1,0 +1,244 @@
+"""The machine at hand: its devices, cores, memory, instruction set and speed.
+
+No figure of one kind of machine is built in: what the system does not report is measured on request.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ptdiff.choices import unknown
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+
+def device(name: str = "auto") -> torch.device:
+    """The device to compute on: "auto" is the first CUDA GPU, else Apple's GPU (mps), else the CPU.
+
+    name: auto, cpu, cuda, cuda:1, mps.  Raises ValueError, naming the devices there are, if the machine lacks this one.
+    """
+    import torch
+
+    kind, _, index = name.partition(":")
+    there = ["cpu", *(["cuda"] if torch.cuda.is_available() else []), *(["mps"] if mps() else [])]
+    if name == "auto":
+        return torch.device(there[-1] if len(there) > 1 else "cpu")
+    if kind not in ("cpu", "cuda", "mps"):
+        raise unknown("device", name, ["auto", "cpu", "cuda", "cuda:1", "mps"])
+    if kind not in there:
+        raise ValueError(f"device {name}: this machine has {', '.join(there)} only")
+    if index and (kind != "cuda" or not index.isdecimal() or int(index) >= torch.cuda.device_count()):
+        count = torch.cuda.device_count() if kind == "cuda" else 1
+        raise ValueError(f"device {name}: this machine has {count} of kind {kind}, counted from 0")
+    return torch.device(name)
+
+
+def count(name: str = "auto") -> int | None:
+    """The number of devices that a name stands for: 1 for "cuda:1", all GPUs for "cuda"; None for the CPU."""
+    import torch
+
+    where = device(name)
+    if where.type == "cpu":
+        return None
+    return torch.cuda.device_count() if where.type == "cuda" and where.index is None else 1
+
+
+def name_of(where: torch.device) -> str:
+    """The product name of a device."""
+    import torch
+
+    if where.type == "cuda":
+        return str(torch.cuda.get_device_name(where))
+    return "Apple GPU" if where.type == "mps" else processor()
+
+
+def exact(where: torch.device) -> torch.device:
+    """The device that computes in float64 for tensors of ``where``: itself, or the CPU if it has no float64 (mps)."""
+    import torch
+
+    return torch.device("cpu") if where.type == "mps" else where
+
+
+def double(x: Tensor) -> Tensor:
+    """``x`` in float64, on its device or, if that has no float64, on the CPU."""
+    return x.to(exact(x.device)).double()
+
+
+def mps() -> bool:
+    """True if Apple's GPU can be used."""
+    import torch
+
+    return bool(torch.backends.mps.is_available())
+
+
+def cores() -> int:
+    """The number of cores that this process may use, which taskset, containers and clusters may limit."""
+    if hasattr(os, "sched_getaffinity"):
+        return max(1, len(os.sched_getaffinity(0)))
+    return os.cpu_count() or 1
+
+
+def instruction_set() -> str:
+    """The instruction set that torch's kernels use: DEFAULT, AVX2, AVX512, NO AVX …"""
+    import torch
+
+    return str(torch.backends.cpu.get_cpu_capability())
+
+
+def facts() -> dict[str, Any]:
+    """The machine in plain values, recorded beside every figure: processor, instruction set, cores, memory, GPU."""
+    import torch
+
+    gpu = None if (where := device()).type == "cpu" else name_of(where)
+    return {
+        "processor": processor(),
+        "instruction_set": instruction_set(),
+        "cores": cores(),
+        "threads": torch.get_num_threads(),
+        "memory_gib": None if (size := memory()) is None else round(size / 2**30, 1),
+        "gpu": gpu,
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+    }
+
+
+def processor() -> str:
+    """The name of the processor as the system reports it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor() or platform.machine())
+
+
+def memory() -> int | None:
+    """Bytes of main memory available now; None if the system does not say."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return _all_memory()
+    free = (line.split()[1] for line in lines if line.startswith("MemAvailable:"))
+    return next((int(kib) * 1024 for kib in free), _all_memory())
+
+
+def _all_memory() -> int | None:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return None
+
+
+def busy() -> float | None:
+    """The system's load average over the last minute, in cores; None if the system does not say."""
+    try:
+        return os.getloadavg()[0]
+    except (AttributeError, OSError):
+        return None
+
+
+def gemm_peak(dtype: torch.dtype, where: torch.device, seconds: float = 0.3) -> float:
+    """GFLOP/s of the fastest product of square matrices on this device in its present state.
+
+    The best result within ``seconds``, with torch's current number of threads; a yardstick, not an upper limit.  The
+    size of the matrices grows only as time allows, because emulated products can be 200 times slower.
+    """
+    import torch
+
+    def product(size: int) -> float:
+        a, b = (torch.ones(size, size, device=where, dtype=dtype) for _ in range(2))
+        began = time.perf_counter()
+        with torch.no_grad():
+            a @ b
+        synchronize(where)
+        return 2 * size**3 / (time.perf_counter() - began) / 1e9
+
+    size, end = 128, time.perf_counter() + seconds
+    product(size)
+    best = product(size)
+    while time.perf_counter() < end:
+        speed = product(size)
+        best = max(best, speed)
+        # the next size must take at most a tenth of the given time
+        if size < 2048 and 2 * (2 * size) ** 3 / speed / 1e9 < seconds / 10:
+            size *= 2
+    return best
+
+
+EMULATED = 0.6
+"""Matrix products in bfloat16 below this share of the speed of float32 are taken to be emulated."""
+
+
+def emulates_bfloat16(where: torch.device) -> float | None:
+    """The factor by which matrix products are slower in bfloat16 than in float32; None if they are about as fast.
+
+    Measured in a fifth of a second, since capability flags do not tell.
+    """
+    import torch
+
+    before = torch.get_num_threads()
+    if where.type == "cpu":
+        # several threads would wait for each other on a busy machine, and say nothing of the arithmetic
+        torch.set_num_threads(1)
+    try:
+        single, half = (gemm_peak(kind, where, 0.1) for kind in (torch.float32, torch.bfloat16))
+    finally:
+        torch.set_num_threads(before)
+    return single / half if half < EMULATED * single else None
+
+
+def synchronize(where: torch.device) -> None:
+    """Wait for all work under way on a device."""
+    import torch
+
+    if where.type == "cuda":
+        torch.cuda.synchronize(where)
+    elif where.type == "mps":
+        torch.mps.synchronize()
+
+
+def seed(where: torch.device, value: int) -> None:
+    """Seed the generator of a GPU; the CPU uses torch's default generator, which is left alone."""
+    import torch
+
+    if where.type == "cuda":
+        torch.cuda.manual_seed(value)
+    elif where.type == "mps":
+        torch.mps.manual_seed(value)
+
+
+@contextmanager
+def kept_randomness(where: torch.device) -> Iterator[None]:
+    """Restore the state of the random generators, of the CPU and of a device, on leaving."""
+    import torch
+
+    with torch.random.fork_rng([where] if where.type == "cuda" else []):
+        before = torch.mps.get_rng_state() if where.type == "mps" else None
+        yield
+        if before is not None:
+            torch.mps.set_rng_state(before)
+
+
+def keep_freed_memory() -> None:
+    """Tell glibc to keep large freed blocks: by default it maps and unmaps every tensor above 32 MiB anew.
+
+    Applies to the whole process; does nothing with other C libraries.  docs/decisions/0012 has the gain.
+    """
+    try:
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+    except (OSError, AttributeError):
+        return
+    trim_threshold, top_pad, mmap_threshold = -1, -2, -3
+    mallopt(mmap_threshold, 1 << 30)
+    mallopt(trim_threshold, (1 << 31) - 1)
+    mallopt(top_pad, 256 << 20)

@@ -1,0 +1,117 @@
+"""How the pictures of the gallery look: one style, and one way from a drawing to pixels.
+
+A drawing fills a matplotlib Figure; :func:`picture` makes a function of it that returns the pixels.  Nothing here
+touches pyplot or leaves a trace in matplotlib's settings.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Concatenate, ParamSpec
+
+import numpy as np
+
+from ptdiff.pictures.files import Picture
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.colors import LinearSegmentedColormap
+    from matplotlib.figure import Figure
+
+P = ParamSpec("P")
+Drawing = Callable[Concatenate["Figure", P], None]
+
+# told apart by people who see red and green alike, and in gray (after Okabe and Ito 2008)
+COLORS = ("#2a6fb0", "#e08a1e", "#2f9e74", "#c8452f", "#8d6cc4", "#56b0de", "#c66a9f", "#8a7a3c")
+INK, FAINT = "#333333", "#8a8a8a"
+DPI = 150
+
+STYLE: dict[str, str | float] = {
+    "axes.edgecolor": "#bbbbbb",
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.labelcolor": INK,
+    "axes.labelsize": 9,
+    "axes.linewidth": 0.8,
+    "axes.titlecolor": INK,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 10,
+    "axes.titlepad": 6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "figure.constrained_layout.h_pad": 0.09,
+    "figure.constrained_layout.w_pad": 0.09,
+    "figure.facecolor": "white",
+    "font.size": 9,
+    "grid.color": "#ececec",
+    "grid.linewidth": 0.8,
+    "legend.fontsize": 8.5,
+    "legend.frameon": False,
+    "legend.labelcolor": INK,
+    "lines.linewidth": 1.8,
+    "lines.solid_capstyle": "round",
+    "mathtext.fontset": "dejavusans",
+    "xtick.color": "#bbbbbb",
+    "xtick.labelcolor": "#666666",
+    "xtick.labelsize": 8.5,
+    "ytick.color": "#bbbbbb",
+    "ytick.labelcolor": "#666666",
+    "ytick.labelsize": 8.5,
+}
+
+
+def picture(height: float, width: float = 8.0) -> Callable[[Drawing[P]], Callable[P, Picture]]:
+    """Makes ``f(*args) -> Picture`` of a drawing ``f(figure, *args)`` on a page of this many inches, 150 pixels each.
+
+    The drawing itself stays at hand as ``__wrapped__``.
+    """
+
+    def made(drawing: Drawing[P]) -> Callable[P, Picture]:
+        @functools.wraps(drawing)
+        def drawn(*args: P.args, **kwargs: P.kwargs) -> Picture:
+            from matplotlib import style
+            from matplotlib.figure import Figure
+
+            # a picture is the same whatever the settings of the machine
+            with style.context(STYLE, after_reset=True):
+                figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
+                drawing(figure, *args, **kwargs)
+                return _pixels(figure)
+
+        return drawn
+
+    return made
+
+
+def _pixels(figure: Figure) -> Picture:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()  # type: ignore[no-untyped-call]
+    found: Picture = np.asarray(canvas.buffer_rgba())[..., :3].copy()  # type: ignore[no-untyped-call]
+    return found
+
+
+def density_map(color: str = COLORS[0]) -> LinearSegmentedColormap:
+    """From the white page to a color and on to its shade: for densities, which are nothing in most places."""
+    from matplotlib.colors import LinearSegmentedColormap, to_rgb
+
+    red, green, blue = to_rgb(color)
+    stops = [(0.0, (1.0, 1.0, 1.0)), (0.6, (red, green, blue)), (1.0, (0.35 * red, 0.35 * green, 0.35 * blue))]
+    return LinearSegmentedColormap.from_list("density", stops)
+
+
+def legend_below(figure: Figure, axes: Axes, columns: int) -> None:
+    """One legend for all panels, of what is in ``axes``."""
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns, handlelength=2.6)
+
+
+def plane(axes: Axes, center: tuple[float, float], reach: float) -> None:
+    """Make the axes a square of the plane without numbers: center and half the side."""
+    axes.set(xlim=(center[0] - reach, center[0] + reach), ylim=(center[1] - reach, center[1] + reach))
+    axes.set(aspect="equal", xticks=[], yticks=[])
+    axes.grid(visible=False)
+    for spine in axes.spines.values():
+        spine.set(visible=True, color="#d0d0d0")

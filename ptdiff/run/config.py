@@ -1,0 +1,241 @@
+"""The configuration of a run: everything that config.yaml says, validated at the border and immutable after it.
+
+Precedence: defaults < the modality's recipe < configuration files in order < single settings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import deepcopy
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from ptdiff.choices import one_line, unknown
+
+
+def _named(value: object) -> object:
+    value = {"name": value} if isinstance(value, str) else value
+    if not (isinstance(value, Mapping) and isinstance(value.get("name"), str)):
+        raise ValueError("should be a name, or a mapping with a name and options")
+    return value
+
+
+Choice = Annotated[dict[str, Any], BeforeValidator(_named)]
+"""A name, or a mapping with a ``name`` and options."""
+
+
+def _guided(value: object) -> object:
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        value = {"scale": float(value)}
+    return {"name": "cfg", **value} if isinstance(value, Mapping) else value
+
+
+GuidanceChoice = Annotated[Choice, BeforeValidator(_guided)]
+"""A choice; a number is short for classifier-free guidance of that scale, and options without a name mean cfg."""
+
+
+def _decay(value: object) -> object:
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        if not 0 <= value < 1:
+            raise ValueError(f"the decay of an average must lie in [0, 1), not {value}")
+        value = {"decay": float(value)}
+    return {"name": "fixed", **value} if isinstance(value, Mapping) else value
+
+
+AverageChoice = Annotated[Choice, BeforeValidator(_decay)]
+"""A choice; a number is short for the fixed average with that decay."""
+
+
+Auto = Literal["auto"] | Annotated[int, Field(ge=1)]
+"""A whole number, or whatever a short trial on the machine finds best (ptdiff.training.trial)."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Training(_Section):
+    """How a network is fitted."""
+
+    steps: int | None = Field(3000, ge=1, description="optimiser steps; null where the clock alone ends the run")
+    minutes: float | None = Field(None, gt=0, description="end after this long; with steps too, whichever comes first")
+    batch: int = Field(32, ge=1, description="samples a step, over all devices")
+    optimizer: Choice = Field({"name": "adamw"}, description="what moves the weights")
+    lr: float = Field(2e-3, gt=0, description="peak learning rate")
+    warmup: int = Field(100, ge=0, description="steps of linear warm-up, whatever the schedule")
+    schedule: Choice = Field({"name": "cosine"}, description="how the learning rate goes on after it")
+    weight_decay: float = Field(0.01, ge=0)
+    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.9, 0.99)
+    clip: float = Field(1.0, gt=0, description="largest gradient norm")
+    ema: AverageChoice = Field({"name": "fixed", "decay": 0.998}, description="average of the weights; a number: decay")
+    averages: list[AverageChoice] = Field([], description="further averages, kept beside it")
+    snapshots: int = Field(0, ge=0, description="snapshots of the power averages, for other widths afterwards")
+    validations: int = Field(10, ge=0, description="measurements on held-out samples, where there are such; 0: none")
+    patience: int | None = Field(None, ge=1, description="end after so many validations in a row that are no better")
+    min_delta: float = Field(0.0, ge=0, description="so much lower is better")
+    condition_dropout: float = Field(0.1, ge=0, le=1, description="share of labels hidden, for guidance")
+    precision: Literal["auto", "32", "bf16"] = Field(
+        "auto", description="of the network; auto: whichever is quicker here"
+    )
+    threads: Auto = Field("auto", description="CPU threads; auto: as many as make a step quickest here")
+    shards: Auto = Field("auto", description="parts of a batch that CPU threads work on side by side; auto: as threads")
+    micro_batch: Annotated[int, Field(ge=1)] | Literal["auto"] | None = Field("auto", description="samples at a time")
+    compile: Literal["auto"] | bool = Field("auto", description="compile the network; auto: on a GPU, where it pays")
+    inner_steps: int = Field(10, ge=1, description="optimiser steps inside one Lightning step")
+    save_minutes: float = Field(2.0, gt=0, description="minutes between checkpoints")
+    preview_minutes: float = Field(2.0, gt=0, description="minutes between preview pictures")
+    keep: int = Field(2, ge=1, description="checkpoints kept")
+
+    @model_validator(mode="after")
+    def _ends(self) -> Training:
+        if self.steps is None and self.minutes is None:
+            raise ValueError("set steps, minutes or both: without either the run has no end")
+        return self
+
+
+class Sampling(_Section):
+    """How samples are drawn when the command line says nothing else."""
+
+    solver: Choice = {"name": "heun"}
+    steps: int = Field(20, ge=1)
+    spacing: Choice = {"name": "uniform"}
+    end: Literal["zero", "sigma-min"] = Field("zero", description="the clean level, or the last noisy one")
+    guidance: GuidanceChoice = Field({"name": "cfg", "scale": 1.0}, description="scale 1 is no guidance")
+    threshold: Choice | None = Field(None, description="limits of the data, in world units")
+    precision: Literal["auto", "32", "bf16"] = Field(
+        "32", description="of the network; auto: the faster one here, in sample and eval; it changes the last digits"
+    )
+    noise: Literal["path", "independent"] = Field(
+        "path", description="noise of stochastic solvers: one Brownian path for any steps, or new numbers each"
+    )
+
+
+class Config(_Section):
+    """A run."""
+
+    modality: str
+    options: dict[str, Any] = {}
+    process: Choice = {"name": "flow"}
+    prediction: str = "velocity"
+    objective: Choice = {"name": "denoise"}
+    density: Choice = {"name": "logit-normal"}
+    weighting: Choice = {"name": "prediction"}
+    loss: Choice = {"name": "l2"}
+    noise: Choice = {"name": "gaussian"}
+    coupling: Choice = {"name": "independent"}
+    seed: int = Field(0, ge=0, lt=2**63)
+    training: Training = Training()
+    sampling: Sampling = Sampling()
+
+    def to_yaml(self) -> str:
+        """The complete configuration as YAML; :func:`read` takes it back."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+
+
+def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """``over`` laid over ``base``, section by section.
+
+    A choice with another name replaces the old one whole; options that met no name yet go to the name they meet.
+
+    >>> merged({"process": {"sigma_max": 40}}, {"process": "ve"})
+    {'process': {'sigma_max': 40, 'name': 've'}}
+    >>> merged({"process": {"name": "ve", "sigma_max": 40}}, {"process": "vp"})
+    {'process': {'name': 'vp'}}
+    """
+    result = deepcopy(dict(base))
+    for key, value in over.items():
+        old = result.get(key)
+        # a name alone is short for a choice without options
+        if isinstance(old, str) and isinstance(value, Mapping):
+            old = {"name": old}
+        if isinstance(old, dict) and isinstance(value, str):
+            value = {"name": value}
+        if isinstance(old, dict) and isinstance(value, Mapping) and _same_choice(old, value):
+            result[key] = merged(old, value)
+        else:
+            result[key] = deepcopy(value)
+    return result
+
+
+def _same_choice(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    # options without a name belong to whatever name they meet; sections have no name at all
+    return "name" not in old or new.get("name", old["name"]) == old["name"]
+
+
+def validate(values: Mapping[str, Any]) -> Config:
+    """A configuration from plain values; ValueError, in one line, names the wrong key and the nearest right one."""
+    _check_keys(Config, values, "")
+    try:
+        return Config.model_validate(dict(values))
+    except ValidationError as error:
+        raise ValueError(f"configuration: {one_line(error)}") from None
+
+
+def sampling(values: Mapping[str, Any]) -> Sampling:
+    """How samples are drawn, from plain values; ValueError, in one line, as in :func:`validate`."""
+    _check_keys(Sampling, values, "sampling")
+    try:
+        return Sampling.model_validate(dict(values))
+    except ValidationError as error:
+        raise ValueError(f"sampling: {one_line(error)}") from None
+
+
+def _check_keys(section: type[BaseModel], values: Mapping[str, Any], path: str) -> None:
+    for key, value in values.items():
+        if key not in section.model_fields:
+            raise unknown(f"configuration key{f' in {path}' if path else ''}", str(key), section.model_fields)
+        inner = section.model_fields[key].annotation
+        if isinstance(inner, type) and issubclass(inner, _Section) and isinstance(value, Mapping):
+            _check_keys(inner, value, f"{path}.{key}" if path else key)
+
+
+def defaults(modality: str) -> dict[str, Any]:
+    """The configuration before any recipe, file or setting, as plain values."""
+    return Config(modality=modality).model_dump(mode="json")
+
+
+def read(path: Path) -> dict[str, Any]:
+    """A configuration file as plain values; ValueError if it is not a YAML mapping."""
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: not YAML ({' '.join(str(error).split())})") from None
+    if values is None:
+        return {}
+    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
+        raise ValueError(f"{path}: a configuration is a mapping of sections and values")
+    return values
+
+
+def settings(pairs: list[str], what: str = "key=value") -> dict[str, Any]:
+    """``section.key=value`` settings as nested values; values are read as YAML.
+
+    >>> settings(["training.lr=1e-3", "seed=3"])
+    {'training': {'lr': 0.001}, 'seed': 3}
+    """
+    result: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        *path, name = key.strip().split(".")
+        if not equals or not all([*path, name]):
+            raise ValueError(f"{pair!r} is not of the form {what}")
+        inner = result
+        for part in path:
+            inner = inner.setdefault(part, {})
+            if not isinstance(inner, dict):
+                raise ValueError(f"{pair!r}: {part} is a value already, not a section")
+        inner[name] = _scalar(text)
+    return result
+
+
+def _scalar(text: str) -> Any:
+    # YAML 1.1 reads 1e-3 as a string, which nobody means
+    try:
+        return float(text) if "e" in text.lower() else yaml.safe_load(text)
+    except ValueError:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(f"{text!r} is not a value ({' '.join(str(error).split())})") from None

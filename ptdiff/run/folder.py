@@ -1,0 +1,257 @@
+"""Runs: a trained model on disk with all that is needed to use it again.
+
+    runs/<name>/
+        config.yaml      the resolved configuration: modality, options, process, prediction, seed, training, sampling
+        data.json        what the model knows of its data: shape, classes, mean, scale
+        env.json         versions and machine
+        metrics.jsonl    one line a report: step, loss, loss by noise band, …;   metrics.csv   its numbers as a table
+        samples/         previews;   logs/   what the logger writes
+        checkpoints/     see ptdiff.run.checkpoint
+        averages/        snapshots of averaged weights, where there are any: see ptdiff.run.posthoc
+        start/           of a run that began with the weights of another, those: see ptdiff.run.start
+
+Nothing in the folder is a pickle.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from ptdiff.choices import unknown
+from ptdiff.errors import RunError
+from ptdiff.machine import host
+from ptdiff.modality import registry
+from ptdiff.modality.contract import Modality
+from ptdiff.modality.data import Data
+from ptdiff.run.checkpoint import Checkpoint, latest, save, write_atomic
+from ptdiff.run.config import Config, read, validate
+from ptdiff.run.lock import held
+from ptdiff.run.models import located, near, outputs, ships
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ptdiff.denoiser.network import NetworkDenoiser
+
+
+@dataclass(frozen=True)
+class Start:
+    """The initial weights of a run, and their origin.
+
+    origin: the name of the source, the step and SHA-256 of its weights, and the classes that are ``new`` to it.
+    """
+
+    weights: Mapping[str, Tensor]
+    origin: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder."""
+
+    path: Path
+    config: Config
+    data: Data
+
+    @staticmethod
+    def create(path: Path, config: Config, data: Data, start: Start | None = None) -> Run:
+        """A new run folder.  RunError if there is a run already: nothing is overwritten.
+
+        start: the weights that it begins with; where they are from stands in env.json.
+        """
+        Run(path, config, data).refuse_model()
+        if (path / "config.yaml").exists():
+            raise RunError(
+                f"{path} holds a run already: continue it with 'ptdiff resume {path}', or choose another --out"
+            )
+        for folder in (path, path / "samples", path / "checkpoints", path / "logs"):
+            folder.mkdir(parents=True, exist_ok=True)
+        if start is not None:
+            save(path / "start", 0, {"model": start.weights}, start.origin)
+        origin = {} if start is None else {"origin": dict(start.origin)}
+        write_atomic(path / "env.json", json.dumps(_environment() | origin, indent=1) + "\n")
+        write_atomic(path / "data.json", json.dumps(data.facts(), indent=1) + "\n")
+        # last, because its presence is what makes the folder a run
+        write_atomic(path / "config.yaml", config.to_yaml())
+        return Run(path, config, data)
+
+    @staticmethod
+    def open(run: Path | str, warn: Callable[[str], None] | None = None) -> Run:
+        """An existing run, by its folder or by the name of a model that ships; its data holds facts, not samples.
+
+        ``warn`` is told where a name can mean two things.
+        """
+        path = located(run, warn)
+        if not (path / "config.yaml").is_file():
+            raise RunError(f"{path} is not a run folder: it has no config.yaml{near(path)}")
+        config = validate(read(path / "config.yaml"))
+        try:
+            data = Data.from_facts(json.loads((path / "data.json").read_text(encoding="utf-8")))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise RunError(f"{path}/data.json cannot be read: {error}") from error
+        return Run(path, config, data)
+
+    def settled(self, config: Config, trial: Mapping[str, Any]) -> Run:
+        """This run with ``config``, which leaves nothing to the machine; ``trial`` joins what env.json says."""
+        known = self.path / "env.json"
+        facts = json.loads(known.read_text(encoding="utf-8")) if known.exists() else {}
+        write_atomic(known, json.dumps({**facts, "trial": dict(trial)}, indent=1) + "\n")
+        write_atomic(self.path / "config.yaml", config.to_yaml())
+        return Run(self.path, config, self.data)
+
+    @property
+    def expected_rate(self) -> float | None:
+        """Steps a second that the trial before training has measured; None where there was none."""
+        try:
+            facts = json.loads((self.path / "env.json").read_text(encoding="utf-8"))
+            return float(facts["trial"]["steps_per_second"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def change(self, data: Data) -> str | None:
+        """How ``data`` differs from what this run was begun with, in words; None where it does not."""
+        before = json.loads((self.path / "data.json").read_text(encoding="utf-8"))
+        now = json.loads(json.dumps(data.facts()))
+        for name in ("shape", "classes", "samples"):
+            if before.get(name) != now[name]:
+                return f"{name} were {before.get(name)} and are {now[name]}"
+        return None
+
+    @property
+    def outputs(self) -> Path:
+        """Where what is made of this run goes: the folder, or ``runs/models/<name>`` for a model that ships."""
+        return outputs(self.path)
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def averages(self) -> Path:
+        return self.path / "averages"
+
+    def modality(self) -> Modality:
+        """The modality with the options of this run."""
+        return registry.load(self.config.modality, self.config.options)
+
+    def checkpoint(self, warn: Callable[[str], None] | None = None) -> Checkpoint:
+        """The newest checkpoint that verifies; RunError if there is none."""
+        found = latest(self.checkpoints, warn)
+        if found is None:
+            raise RunError(f"{self.path} holds no usable checkpoint: train it first, or let 'ptdiff resume' go on")
+        return found
+
+    @property
+    def means(self) -> bool:
+        """Whether the network estimates E[x_0 | x], as every one does that was not trained for consistency."""
+        return bool(self.config.objective["name"] == "denoise")
+
+    def network(self) -> NetworkDenoiser:
+        """The denoiser of this run's configuration as it is before training: with the weights that it begins with."""
+        from ptdiff.denoiser.network import NetworkDenoiser
+
+        model = NetworkDenoiser(self.modality().backbone(self.data), self.config.prediction)
+        if (self.path / "start").is_dir():
+            found = latest(self.path / "start")
+            if found is None:
+                raise RunError(f"{self.path}/start, the weights that the run began with, is damaged or missing")
+            model.load_state_dict(found.tensors("model"))
+        return model
+
+    def denoiser(
+        self, warn: Callable[[str], None] | None = None, *, weights: str | float | None = None
+    ) -> NetworkDenoiser:
+        """The trained denoiser.
+
+        weights: "raw"; "ema", the averaged ones, or "ema-1", … for further averages; "best" of a run with patience; a
+        number, or its text, for the average of that relative width, made of the run's snapshots.  None means the best
+        where there are such, and "ema" elsewhere.  RunError for weights that the run cannot give.
+        """
+        model = self.network()
+        checkpoint = self.checkpoint(warn)
+        try:
+            model.load_state_dict(self._weights(checkpoint, weights, warn))
+        except RuntimeError as error:
+            first = str(error).splitlines()[-1].strip()
+            raise RunError(f"{checkpoint.path} does not fit the modality {self.config.modality!r}: {first}") from error
+        return model.eval()
+
+    def _weights(
+        self, checkpoint: Checkpoint, weights: str | float | None, warn: Callable[[str], None] | None
+    ) -> dict[str, Tensor]:
+        from ptdiff.run.posthoc import average
+
+        # a model that ships has averaged weights alone
+        there = sorted(file.stem for file in checkpoint.path.glob("*.safetensors"))
+        parts = {"raw": "model"} if "model" in there else {}
+        parts |= {part: part for part in there if part.startswith(("ema", "best"))}
+        name = ("best" if "best" in parts else "ema") if weights is None else weights
+        if isinstance(name, str) and name in parts:
+            return checkpoint.tensors(parts[name])
+        try:
+            width = float(name)
+        except ValueError:
+            raise unknown("weights", str(name), [*parts, "a relative width such as 0.1"]) from None
+        try:
+            return average(self.averages, checkpoint, width, warn)
+        except ValueError as error:
+            raise RunError(f"{self.path}: {error}") from None
+
+    def locked(self) -> IO[str]:
+        """Keep the run to this process, in a ``with``; RunError if another one is training it."""
+        try:
+            return held(self.path / ".lock")
+        except BlockingIOError:
+            raise RunError(f"{self.path} is being trained by another process") from None
+
+    def refuse_model(self) -> None:
+        """RunError for a model that ships, whose folder nothing is written to."""
+        if ships(self.path):
+            name = self.path.name
+            raise RunError(
+                f"{name} is a model that ships and stays as it is: 'ptdiff train --from {name}' goes on from it"
+            )
+
+    def log(self, values: Mapping[str, Any]) -> None:
+        """Append one line to metrics.jsonl."""
+        with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(dict(values)) + "\n")
+
+
+def process_rank() -> int:
+    """The place of this process among those that train together; 0 for one alone."""
+    return int(os.environ.get("RANK") or os.environ.get("LOCAL_RANK") or 0)
+
+
+def _environment() -> dict[str, Any]:
+    packages = {}
+    for name in (
+        "ptdiff",
+        "torch",
+        "pytorch-lightning",
+        "torch-geometric",
+        "trimesh",
+        "open3d",
+        "numpy",
+        "scipy",
+        "pykdtree",
+    ):
+        try:
+            packages[name] = version(name)
+        except PackageNotFoundError:
+            packages[name] = "not installed"
+    return {
+        "python": sys.version.split()[0],
+        "platform": platform.platform(),
+        "cores": os.cpu_count(),
+        "machine": host.facts(),
+        "packages": packages,
+    }

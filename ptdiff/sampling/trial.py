@@ -1,0 +1,59 @@
+"""A trial before sampling: the number of threads and, if it is left open, the precision that are fastest here.
+
+One call of the network on the first batch is timed in each way.  Two threads can be twenty times slower than one while
+another program keeps a core busy, and bfloat16 is emulated where the processor lacks it.
+"""
+
+from __future__ import annotations
+
+import time
+
+import torch
+from torch import Tensor
+
+from ptdiff.denoiser.network import Denoiser
+from ptdiff.machine import host
+from ptdiff.machine.race import Precision, Way, doubling, plainest, race
+from ptdiff.modality.data import Condition
+from ptdiff.process import Level
+from ptdiff.sampling.walk import Plan, in_arithmetic, start
+
+SECONDS = 1.0
+"""The approximate limit of a trial."""
+WORTH = 2.0
+"""Work of fewer seconds, on one thread in float32, is done that way without a trial."""
+CALL = 0.1
+"""The approximate limit of one call in the trial, in seconds; of larger batches only a part is tried."""
+
+
+def quickest(model: Denoiser, plan: Plan, ids: Tensor, shape: tuple[int, ...], cond: Condition, calls: int) -> Way:
+    """The fastest way to make ``calls`` calls like that for samples ``ids``; short work is not worth a trial.
+
+    A ``plan.precision`` other than "auto" is kept.
+    """
+    x, levels = start(plan, ids, shape), plan.levels()
+    level = Level(levels.alpha[0], levels.sigma[0])
+    fixed: list[Precision] = ["32", "bf16"] if plan.precision == "auto" else [plan.precision]
+    before, rows = torch.get_num_threads(), max(1, len(x) // 8)
+
+    def measure(way: Way) -> float:
+        torch.set_num_threads(way.threads)
+        began = time.perf_counter()
+        in_arithmetic(model, way.precision)(x[:rows], level, {key: value[:rows] for key, value in cond.items()})
+        host.synchronize(x.device)
+        return time.perf_counter() - began
+
+    threads = doubling(before) if x.device.type == "cpu" else [before]
+    if len(fixed) > 1 and host.emulates_bfloat16(x.device):
+        fixed = ["32"]
+    ways = [Way(kind, count) for kind in fixed for count in threads]
+    try:
+        with torch.inference_mode():
+            measure(ways[0])
+            each = measure(ways[0]) / rows
+            if len(ways) == 1 or calls * len(x) * each < WORTH:
+                return ways[0]
+            rows = max(rows, min(len(x), int(CALL / each)))
+            return plainest(race(ways, measure, time.perf_counter() + SECONDS))
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,169 @@
+"""What writes a run's figures, settings and pictures into a tracker, each in the tracker's own way.
+
+A tracker is a logger of Lightning, or has its methods ``log_metrics``, ``log_hyperparams``, ``save`` and ``finalize``;
+one with ``log_picture(name, picture, step)`` is given pictures too.  Whatever is written lies in ``place``, the run's
+logs/ folder; a run that is resumed goes on in the same place, under the identity kept there.  ``run`` is what it is
+called, ``group`` the set of runs that it is a trial of, None for a run by itself.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning.loggers import MLFlowLogger, TensorBoardLogger, WandbLogger
+
+from ptdiff.pictures.files import Picture
+from ptdiff.run.checkpoint import write_atomic
+
+
+class Table:
+    """metrics.csv: a column a figure, a row a report."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.columns: list[str] = []
+        if path.is_file():
+            with path.open(newline="", encoding="utf-8") as file:
+                self.columns = next(csv.reader(file), [])
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
+        """Append a row; a figure that is new widens the table."""
+        row = {"step": step} | dict(metrics)
+        new = [name for name in row if name not in self.columns]
+        if new:
+            self._widen(new)
+        with self.path.open("a", newline="", encoding="utf-8") as file:
+            csv.DictWriter(file, self.columns).writerow(row)
+
+    def _widen(self, new: list[str]) -> None:
+        rows: list[dict[str, str]] = []
+        if self.path.is_file():
+            with self.path.open(newline="", encoding="utf-8") as file:
+                rows = list(csv.DictReader(file))
+        self.columns += new
+        text = io.StringIO(newline="")
+        table = csv.DictWriter(text, self.columns)
+        table.writeheader()
+        table.writerows(rows)
+        write_atomic(self.path, text.getvalue())
+
+    def log_hyperparams(self, params: Mapping[str, Any]) -> None:
+        """Nothing: config.yaml lies beside the table."""
+
+    def save(self) -> None:
+        """Nothing: every row is written at once."""
+
+    def finalize(self, status: str) -> None:
+        """Nothing: every row is written at once."""
+
+
+class TensorBoard(TensorBoardLogger):
+    """Event files; the hyper-parameters stand beside the validation loss."""
+
+    def __init__(self, place: Path, run: str, group: str | None = None) -> None:
+        super().__init__(str(place), name="tensorboard", version="")
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        # the figure by which TensorBoard's own table of hyper-parameters compares runs
+        judged = {"hp_metric": metrics["validation_loss"]} if "validation_loss" in metrics else {}
+        super().log_metrics(dict(metrics) | judged, step)
+
+    def log_picture(self, name: str, picture: Picture, step: int) -> None:
+        """A picture under IMAGES."""
+        self.experiment.add_image(name, picture, step, dataformats="HWC")
+
+
+class MLflow(MLFlowLogger):
+    """A run of the experiment ``ptdiff``: in the run's own data base, or where MLFLOW_TRACKING_URI points."""
+
+    def __init__(self, place: Path, run: str, group: str | None = None) -> None:
+        server = os.environ.get("MLFLOW_TRACKING_URI")
+        place.mkdir(parents=True, exist_ok=True)
+        self.kept = place / "mlflow-run"
+        super().__init__(
+            experiment_name="ptdiff",
+            run_name=run if group is None else f"{group}/{run}",
+            tags=None if group is None else {"group": group},
+            tracking_uri=server or f"sqlite:///{(place / 'mlflow.db').resolve()}",
+            artifact_location=None if server else (place / "mlflow-artifacts").resolve().as_uri(),
+            run_id=self.kept.read_text(encoding="utf-8") if self.kept.is_file() else None,
+        )
+
+    def log_hyperparams(self, params: Any) -> None:
+        identity = str(self.run_id)
+        self.kept.write_text(identity, encoding="utf-8")
+        # what a run was begun with cannot be changed there: a resumed run adds what is new
+        known = self.experiment.get_run(identity).data.params
+        super().log_hyperparams({name: value for name, value in params.items() if name not in known})
+
+    def log_picture(self, name: str, picture: Picture, step: int) -> None:
+        """A picture among the run's artifacts."""
+        self.experiment.log_image(str(self.run_id), picture, f"{name}/step-{step:07d}.png")
+
+
+class Wandb(WandbLogger):
+    """A run of the project ``ptdiff``: offline, to be sent with 'wandb sync', unless WANDB_MODE is online."""
+
+    def __init__(self, place: Path, run: str, group: str | None = None) -> None:
+        place.mkdir(parents=True, exist_ok=True)
+        kept = place / "wandb-run"
+        if not kept.is_file():
+            kept.write_text(uuid.uuid4().hex[:8], encoding="utf-8")
+        offline = os.environ.get("WANDB_MODE", "offline") != "online"
+        identity = kept.read_text(encoding="utf-8")
+        name = run if group is None else f"{group}/{run}"
+        super().__init__(save_dir=str(place), name=name, project="ptdiff", id=identity, offline=offline, group=group)
+
+    def log_picture(self, name: str, picture: Picture, step: int) -> None:
+        """A picture beside the figures of its step."""
+        self.log_image(name, [picture], step)
+
+    def finalize(self, status: str) -> None:
+        """End the run: Lightning leaves it open, and the next run of this process would be logged into it."""
+        super().finalize(status)
+        if self._experiment is not None:
+            self._experiment.finish(exit_code=int(status != "success"))
+
+
+class Aim:
+    """A run of the experiment ``ptdiff`` in an Aim repository (``aim up --repo RUN/logs/aim``)."""
+
+    def __init__(self, place: Path, run: str, group: str | None = None) -> None:
+        import aim
+
+        place.mkdir(parents=True, exist_ok=True)
+        kept, self.aim = place / "aim-run", aim
+        identity = kept.read_text(encoding="utf-8") if kept.is_file() else None
+        self.run = aim.Run(run_hash=identity, repo=str(place / "aim"), experiment="ptdiff")
+        self.run.name = run if group is None else f"{group}/{run}"
+        if group is not None:
+            self.run["group"] = group
+        kept.write_text(str(self.run.hash), encoding="utf-8")
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
+        """Every figure is a sequence."""
+        for name, value in metrics.items():
+            self.run.track(value, name=name, step=step)
+
+    def log_hyperparams(self, params: Mapping[str, Any]) -> None:
+        """The settings by their dotted keys, as text where Aim has no type for them."""
+        self.run["hparams"] = {k: v if isinstance(v, (bool, int, float, str)) else str(v) for k, v in params.items()}
+
+    def log_picture(self, name: str, picture: Picture, step: int) -> None:
+        """A sequence of pictures."""
+        from PIL import Image
+
+        self.run.track(self.aim.Image(Image.fromarray(picture)), name=name, step=step)
+
+    def save(self) -> None:
+        """Nothing: Aim writes by itself."""
+
+    def finalize(self, status: str) -> None:
+        """Close the run."""
+        self.run.close()
