@@ -71,7 +71,7 @@ class SplitLikelihood:
         arrays |= {"step_error": errors.step_error, "start_gap": errors.start_gap, "id": self.ids, **self.cond}
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole(path) as part, part.open("wb") as file:
-            np.savez(file, **{name: value.numpy() for name, value in arrays.items()})
+            np.savez(file, **{name: np.asarray(value) for name, value in arrays.items()})  # type: ignore[arg-type]
         return path
 
 

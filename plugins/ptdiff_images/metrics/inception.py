@@ -18,7 +18,7 @@ _BLOCK = 50
 _NEEDED = "protocol inception needs the package torch-fidelity (pip install 'ptdiff[inception]') and its weights"
 
 
-def inception(device: str = "auto") -> Callable[[Tensor, Progress | None], Tensor]:
+def inception(device: str = "cpu") -> Callable[[Tensor, Progress | None], Tensor]:
     """What gives features (n, 2048), float64, of images (n, 1 or 3, height, width) in [0, 1].
 
     device: by name, see ptdiff.machine.host.device.  Unsupported where the package is missing or its weights cannot be
