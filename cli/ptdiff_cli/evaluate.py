@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from ptdiff_cli.shared.device import Device
-from ptdiff_cli.shared.terminal import BAD_DATA, Failure, bad_data, counter, progress, say, show_json, show_table
+from ptdiff_cli.shared.terminal import (
+    BAD_DATA,
+    Failure,
+    bad_data,
+    counted,
+    counter,
+    progress,
+    say,
+    show_json,
+    show_table,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -70,8 +80,6 @@ def evaluate(
     import sys
     from json import dumps
 
-    import torch
-
     from ptdiff.atomic import write_atomic
     from ptdiff.choices import unknown
     from ptdiff.evaluation import comparison, largest
@@ -79,16 +87,16 @@ def evaluate(
     from ptdiff.metrics import memorization
     from ptdiff.modality import registry
     from ptdiff.modality.data import unaugmented
+    from ptdiff.model.loaded import Model
     from ptdiff.run.folder import Run
-    from ptdiff.sampling.walk import spread_labels
+    from ptdiff.sampling.options import facts
     from ptdiff_cli.shared.report import Near, write_report
-    from ptdiff_cli.shared.sampling_options import draw_samples, facts, make_plan, scale, shape_of, titles
+    from ptdiff_cli.shared.sampling_options import make_plan, named_as_options, scale
 
     found = Run.open(run, say)
     given: dict[str, Any] = {"solver": solver, "steps": steps, "process": process, "spacing": spacing}
     given |= {"guidance": scale(guidance), "precision": precision}
     plan = make_plan(found, given, set_, seed)
-    shape = shape_of(found, points)
     options = dict(found.config.options)
     if points is not None:
         options["points"] = points
@@ -125,11 +133,14 @@ def evaluate(
         say("the reference has other classes than the run: samples are drawn with the run's classes in turn")
     with bad_data("data"):
         sets = comparison(training, target, n, seed, match=same_classes)
-    labels = sets.labels if same_classes else spread_labels(torch.arange(n), len(found.data.classes)).get("label")
+    model = Model.of(found, plan, weights=weights, device=device, warn=say)
+    labels = sets.labels if same_classes else model.labels(n)
     asked = labels if found.data.classes else None
-    drawn = draw_samples(found, plan, asked, n, shape, device=device, batch=batch, weights=weights, raw=raw)
+    with counted("samples", "sample") as move, named_as_options():
+        drawn = model.sample(n, label=asked, points=points, seed=seed, batch=batch, raw=raw, progress=move, say=say)
+    assert drawn.plan is not None
     say(f"comparing {n} samples with {n} of the {split} split")
-    generated = torch.from_numpy(drawn.samples)
+    generated = drawn.samples
     with progress("pairs") as bar:
         cache = found.outputs / "distances"
         pairs = counter(bar, "compare")
@@ -153,7 +164,7 @@ def evaluate(
         "sampling": {
             **facts(drawn.plan),
             "threads": drawn.threads,
-            "shape": list(shape),
+            "shape": list(generated.shape[1:]),
             "calls": drawn.calls,
             "raw": raw,
         },
@@ -169,8 +180,8 @@ def evaluate(
             report,
             found,
             result,
-            drawn.samples,
-            titles(found, drawn.labels),
+            drawn.numpy(),
+            drawn.stored.titles,
             Near(copied.tolist(), seen[twin].numpy()),
             Near(missed.tolist(), sets.reference[partner].numpy()),
             shlex.join(["ptdiff", *sys.argv[1:]]),

@@ -48,7 +48,7 @@ def likelihood(
     from ptdiff.likelihood.flow import Path as Flowline
     from ptdiff.process import PROCESSES
     from ptdiff.run.folder import Run
-    from ptdiff_cli.shared.sampling_options import write_npz
+    from ptdiff.sampling.files import write_npz
 
     if exact and probes is not None:
         raise ValueError("--exact needs no --probes: choose one of them")

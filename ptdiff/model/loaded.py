@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from operator import index
 from pathlib import Path
@@ -109,9 +109,7 @@ class Model:
     def planned(self, seed: int = 0, **options: Unpack[Options]) -> Plan:
         """The model's plan with ``options`` in place of its own; UnknownName and ValueError name what is wrong."""
         given = {name: value for name, value in options.items() if value is not None}
-        plan = replace(changed(self.plan, given), seed=seed)
-        check_solver(self.run.config, plan.solver)
-        return plan
+        return _checked(self.run, changed(self.plan, given), seed)
 
     def shape(self, points: int | None = None) -> tuple[int, ...]:
         """The shape of one sample, with another number of points where the data is a set; ValueError elsewhere."""
@@ -234,9 +232,18 @@ class Model:
         return postprocessed(self.modality, finished(state, self.data), self.data)
 
 
-def planned(run: Run) -> Plan:
-    """The way that a run samples by its configuration."""
-    return Plan.chosen(run.config.process, run.config.sampling)
+def planned(run: Run, options: Mapping[str, Any] = {}, seed: int = 0) -> Plan:
+    """The way that a run samples by its configuration, with ``options`` laid over it.
+
+    options: see :func:`ptdiff.sampling.options.changed`, whose errors are raised before the weights are read.
+    """
+    own = Plan.chosen(run.config.process, run.config.sampling)
+    return _checked(run, changed(own, options), seed)
+
+
+def _checked(run: Run, plan: Plan, seed: int) -> Plan:
+    check_solver(run.config, plan.solver)
+    return replace(plan, seed=seed)
 
 
 def shape_of(run: Run, points: int | None) -> tuple[int, ...]:

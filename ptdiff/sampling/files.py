@@ -168,18 +168,16 @@ def write(path: Path, stored: Stored, kind: Modality, format: str | None = None)
     """
     name = format or path.suffix[1:] or "npz"
     if name == "npz":
-        path.parent.mkdir(parents=True, exist_ok=True)
-        extra: dict[str, Any] = {} if stored.trajectory is None else {"trajectory": stored.trajectory}
-        with whole(path) as part, part.open("wb") as file:
-            np.savez(
-                file,
-                samples=stored.samples,
-                label=stored.label,
-                classes=np.array(stored.classes, dtype=np.str_),
-                modality=np.array(stored.modality),
-                options=np.array(json.dumps(dict(stored.options))),
-                **extra,
-            )
+        extra = {} if stored.trajectory is None else {"trajectory": stored.trajectory}
+        write_npz(
+            path,
+            samples=stored.samples,
+            label=stored.label,
+            classes=np.array(stored.classes, dtype=np.str_),
+            modality=np.array(stored.modality),
+            options=np.array(json.dumps(dict(stored.options))),
+            **extra,
+        )
         return path
     tables, single = kind.tables(), kind.formats()
     if name in tables:
@@ -193,6 +191,14 @@ def write(path: Path, stored: Stored, kind: Modality, format: str | None = None)
         target.parent.mkdir(parents=True, exist_ok=True)
         single[name](target, x)
     return path
+
+
+def write_npz(path: Path, **arrays: Any) -> None:
+    """Write arrays as an npz file, which appears whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # through a handle, because NumPy would append .npz to another suffix
+    with whole(path) as part, part.open("wb") as file:
+        np.savez(file, **arrays)
 
 
 def _targets(path: Path, stored: Stored, name: str) -> list[Path]:

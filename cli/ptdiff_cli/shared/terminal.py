@@ -106,12 +106,12 @@ def _fits(columns: Sequence[Sequence[str]]) -> bool:
 
 
 @contextmanager
-def bad_data(what: str) -> Iterator[None]:
-    """Errors of reading data inside end the command with the exit code for bad data."""
+def bad_data(what: str = "") -> Iterator[None]:
+    """Errors of reading data inside end the command with the exit code for bad data; ``what`` begins the line."""
     try:
         yield
     except (OSError, ValueError) as error:
-        raise Failure(f"{what}: {error}", BAD_DATA) from error
+        raise Failure(f"{what}: {error}" if what else str(error), BAD_DATA) from error
 
 
 @contextmanager
@@ -160,3 +160,10 @@ def counter(bar: Progress, description: str) -> Callable[[int, int], None]:
         bar.update(task, completed=done, total=total)
 
     return move
+
+
+@contextmanager
+def counted(unit: str, description: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar of its own for one piece of work: a ``progress(done, total)`` callback."""
+    with progress(unit) as bar:
+        yield counter(bar, description)
