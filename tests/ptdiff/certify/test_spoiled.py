@@ -212,8 +212,8 @@ def test_a_spoiled_weighting_fails(where: str, name: str, monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     ("where", "how"),
     [
-        ("divergence.Exact.draws", scaled(1.01)),
-        ("likelihood._Flow._level", lambda right: staticmethod(scaled(1.01, 0)(right))),
+        ("likelihood.divergence.Exact.draws", scaled(1.01)),
+        ("likelihood.flow._Flow._level", lambda right: staticmethod(scaled(1.01, 0)(right))),
     ],
 )
 def test_a_spoiled_likelihood_fails(where: str, how: Spoiler, monkeypatch: pytest.MonkeyPatch) -> None:
