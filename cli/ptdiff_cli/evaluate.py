@@ -24,10 +24,8 @@ from ptdiff_cli.shared.terminal import (
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ptdiff.evaluation import Comparison
-    from ptdiff.modality.contract import Modality
+    from ptdiff.evaluation import ReferenceSets
     from ptdiff.modality.data import Samples
-    from ptdiff.modality.types import Measurement, Progress
 
 MOST = 500
 """So many reference samples at most, unless -n or another protocol than the modality's own says otherwise."""
@@ -81,12 +79,13 @@ def evaluate(
     from json import dumps
 
     from ptdiff.atomic import write_atomic
-    from ptdiff.choices import unknown
-    from ptdiff.evaluation import comparison, largest
+    from ptdiff.choices import one_of, unknown
+    from ptdiff.evaluation import largest, reference_sets
     from ptdiff.machine import host
     from ptdiff.metrics import memorization
     from ptdiff.modality import registry
     from ptdiff.modality.data import unaugmented
+    from ptdiff.modality.types import Comparison
     from ptdiff.model.loaded import Model
     from ptdiff.run.folder import Run
     from ptdiff.sampling.options import facts
@@ -103,10 +102,9 @@ def evaluate(
     if report is not None and report.suffix != ".html":
         raise ValueError(f"--report {report}: a report is an .html file")
     own = registry.load(found.config.modality, options)
-    ways, way = own.protocols(), protocol or own.protocol
-    if way not in ways:
-        raise unknown("protocol", way, list(ways))
-    own.require(way)
+    ways = own.protocols()
+    way = one_of("protocol", protocol, ways)
+    ways[way].require()
     other = own
     if reference is not None:
         place = Path(reference).expanduser()
@@ -124,7 +122,7 @@ def evaluate(
         raise Failure(f"the reference has no {split} split", BAD_DATA)
     training = unaugmented(ours.train)
     # others' figures are of whole splits
-    most = count or (MOST if way == own.protocol else len(target))
+    most = count or (MOST if way == one_of("protocol", None, ways) else len(target))
     n = largest(training, target, most)
     if count is not None and n < count:
         say(f"there are {n} samples to compare with: that many are compared")
@@ -132,7 +130,7 @@ def evaluate(
     if not same_classes:
         say("the reference has other classes than the run: samples are drawn with the run's classes in turn")
     with bad_data("data"):
-        sets = comparison(training, target, n, seed, match=same_classes)
+        sets = reference_sets(training, target, n, seed, match=same_classes)
     model = Model.of(found, plan, weights=weights, device=device, warn=say)
     labels = sets.labels if same_classes else model.labels(n)
     asked = labels if found.data.classes else None
@@ -142,9 +140,18 @@ def evaluate(
     say(f"comparing {n} samples with {n} of the {split} split")
     generated = drawn.samples
     with progress("pairs") as bar:
-        cache = found.outputs / "distances"
-        pairs = counter(bar, "compare")
-        measured = measure(own, way, generated, sets, asked, seed, pairs, cache)
+        measured = own.compare(
+            Comparison(
+                generated,
+                sets.reference,
+                sets.training,
+                labels=asked,
+                seed=seed,
+                progress=counter(bar, "compare"),
+                cache=found.outputs / "distances",
+            ),
+            way,
+        )
     scores = dict(measured.scores)
     seen = _some(training, seed)
     with progress("neighbors") as bar:
@@ -157,7 +164,7 @@ def evaluate(
         "n": n,
         "note": few(n),
         "protocol": way,
-        "measures": ways[way],
+        "measures": ways[way].summary,
         "metrics": {name: dataclasses.asdict(score) for name, score in scores.items()},
         "sets": {**_hashes(generated, sets), "memorization_training": len(seen), **measured.facts},
         "reference": {"data": str(options.get("data") if reference is None else reference), "split": split},
@@ -195,7 +202,7 @@ def evaluate(
         say(result["note"])
     show_table([f"{way}, {'raw, ' * raw}n = {n}", "value", "95 % interval", "floor"], rows)
     digests = ", ".join(f"{k} {v[:12]}" for k, v in result["sets"]["sha256_drawn"].items())
-    say("; ".join([ways[way], *(f"{k} {v}" for k, v in measured.facts.items() if isinstance(v, (str, int)))]))
+    say("; ".join([ways[way].summary, *(f"{k} {v}" for k, v in measured.facts.items() if isinstance(v, (str, int)))]))
     say(f"seed {seed}; sha256 of {digests}; written to {found.outputs / 'eval.json'}")
 
 
@@ -208,23 +215,6 @@ def few(n: int) -> str | None:
     )
 
 
-def measure(
-    kind: Modality,
-    protocol: str,
-    samples: Tensor,
-    sets: Comparison,
-    labels: Tensor | None,
-    seed: int = 0,
-    progress: Progress | None = None,
-    cache: Path | None = None,
-) -> Measurement:
-    """:meth:`ptdiff.modality.contract.Modality.measure`, also of plugins of before it was told labels."""
-    from inspect import signature
-
-    told = {"labels": labels} if "labels" in signature(kind.measure).parameters else {}
-    return kind.measure(protocol, samples, sets.reference, sets.training, seed, progress, cache, **told)
-
-
 def _some(training: Samples, seed: int) -> Tensor:
     """At most TRAINING training samples at random, in world units: those that samples may be copies of."""
     import torch
@@ -235,7 +225,7 @@ def _some(training: Samples, seed: int) -> Tensor:
     return training.batch(order[:TRAINING].sort().values, mix(seed, 3))[0]
 
 
-def _hashes(generated: Tensor, sets: Comparison) -> dict[str, Any]:
+def _hashes(generated: Tensor, sets: ReferenceSets) -> dict[str, Any]:
     """SHA-256 of the float32 values that were compared."""
     from hashlib import sha256
 

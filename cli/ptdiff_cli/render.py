@@ -89,7 +89,6 @@ def _of_run(
 ) -> Samples:
     from ptdiff.model.loaded import Model
     from ptdiff.run.folder import Run
-    from ptdiff.sampling.pictures import Played
     from ptdiff_cli.shared.sampling_options import make_plan, named_as_options
 
     run = Run.open(path)
@@ -101,7 +100,7 @@ def _of_run(
             count or draw.many,
             points=points,
             seed=seed,
-            trajectory=states and not isinstance(draw, Played),
+            trajectory=states and not draw.plays,
             progress=move,
             say=say,
         )

@@ -7,15 +7,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from ptdiff.modality import Data, Measurement, Modality, Progress, Visualizer, Writer, option
+from ptdiff.modality import (
+    Comparison,
+    Data,
+    EvaluationProtocol,
+    Measurement,
+    Modality,
+    Progress,
+    Visualizer,
+    Writer,
+    option,
+)
 from ptdiff_images.networks.catalog import OPTIONS, build, sized
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from torch import Tensor, nn
-
-    from ptdiff.metrics import Score
 
 __all__ = ["Images"]
 
@@ -142,7 +150,7 @@ class Images(Modality):
         """1 / 255 for bytes; scikit-learn's digits count to 16."""
         return 1 / 16 if self.data == "digits" else 1 / 255
 
-    def postprocess(self, samples: Tensor, data: Data | None = None) -> Tensor:
+    def postprocess(self, samples: Tensor, data: Data) -> Tensor:
         """Values cut off at [0, 1]."""
         return samples.clamp(0, 1)
 
@@ -162,45 +170,18 @@ class Images(Modality):
             "sampling": {"steps": 30, "guidance": 1.5},
         }
 
-    def metrics(
-        self, samples: Tensor, reference: Tensor, training: Tensor, seed: int = 0, progress: Progress | None = None
-    ) -> dict[str, Score]:
-        """Of labelled images distances of features and the share read as asked; of others, and films, of pixels."""
-        return self.measure(self.protocol, samples, reference, training, seed, progress).scores
-
-    @property
-    def protocol(self) -> str:
-        """Of images by the features of a classifier that is trained on the same training images, of films by pixels."""
-        return next(iter(self.protocols()))
-
-    def protocols(self) -> Mapping[str, str]:
-        """By features of that classifier, by pixels, by features of the Inception network."""
+    def protocols(self) -> Mapping[str, EvaluationProtocol]:
+        """By features of a classifier of the same images, by pixels (first for films), by the Inception network's."""
         from ptdiff_images.metrics.protocols import FILM_PROTOCOLS, PROTOCOLS
 
         return PROTOCOLS if self.frames is None else FILM_PROTOCOLS
 
-    def require(self, protocol: str) -> None:
-        """The Inception network is an extra."""
-        if protocol == "inception":
-            from ptdiff_images.metrics.inception import inception
-
-            inception()
-
-    def measure(
-        self,
-        protocol: str,
-        samples: Tensor,
-        reference: Tensor,
-        training: Tensor,
-        seed: int = 0,
-        progress: Progress | None = None,
-        cache: Path | None = None,
-        labels: Tensor | None = None,
-    ) -> Measurement:
+    def compare(self, comparison: Comparison, protocol: str | None = None) -> Measurement:
         """By any of the protocols; the classifier is trained at its first use and kept in the cache folder."""
+        from ptdiff.choices import one_of
         from ptdiff_images.metrics.protocols import measure
 
-        return measure(protocol, self._images(), samples, reference, training, seed, progress, labels)
+        return measure(one_of("protocol", protocol, self.protocols()), self._images(), comparison)
 
     def check_data(self, source: Path, *, progress: Progress | None = None) -> Mapping[str, Any]:
         """What is good and bad in a folder or file; see :func:`ptdiff_datasets.images.checking.check`."""

@@ -7,7 +7,17 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal
 
 from ptdiff.choices import unknown
-from ptdiff.modality import Data, Measurement, Modality, Progress, Visualizer, Writer, option
+from ptdiff.modality import (
+    Comparison,
+    Data,
+    EvaluationProtocol,
+    Measurement,
+    Modality,
+    Progress,
+    Visualizer,
+    Writer,
+    option,
+)
 from ptdiff_pointcloud.networks.catalog import GIVEN, NUMBERS, build, sized
 
 if TYPE_CHECKING:
@@ -15,7 +25,6 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-    from ptdiff.metrics import Score
     from ptdiff.modality import Array, Mesh
     from ptdiff.modality.data import Condition
 
@@ -133,39 +142,22 @@ class PointCloud(Modality):
 
         return Spheres(self.channels)
 
-    def metrics(
-        self, samples: Tensor, reference: Tensor, training: Tensor, seed: int = 0, progress: Progress | None = None
-    ) -> dict[str, Score]:
-        """By the Chamfer distance on the full set: 1-NNA with its halves, coverage, matching distances, occupancy."""
-        return self.measure(self.protocol, samples, reference, training, seed, progress).scores
-
-    @property
-    def protocol(self) -> str:
-        """Full set, squared Chamfer distance as in PointFlow, world units; in 1-NNA exact ties count one half."""
-        return "full-set"
-
-    def protocols(self) -> Mapping[str, str]:
-        """The honest full set, the conventions of papers, and what groups of eight would say."""
+    def protocols(self) -> Mapping[str, EvaluationProtocol]:
+        """The full set (squared Chamfer distance, world units), the conventions of papers, groups of eight."""
         from ptdiff_pointcloud.metrics.protocols import PROTOCOLS
 
-        return {name: way.summary for name, way in PROTOCOLS.items()}
+        return PROTOCOLS
 
-    def measure(
-        self,
-        protocol: str,
-        samples: Tensor,
-        reference: Tensor,
-        training: Tensor,
-        seed: int = 0,
-        progress: Progress | None = None,
-        cache: Path | None = None,
-        labels: Tensor | None = None,
-    ) -> Measurement:
-        """By any of the protocols; ``cache`` keeps the distance matrices."""
+    def compare(self, comparison: Comparison, protocol: str | None = None) -> Measurement:
+        """1-NNA with its halves, coverage, matching distances, occupancy; the cache keeps the distance matrices."""
+        from ptdiff.choices import one_of
         from ptdiff_pointcloud.metrics.protocols import compare
 
-        samples, reference, training = (clouds[..., :3] for clouds in (samples, reference, training))
-        return compare(samples, reference, training, protocol, seed, progress, cache)
+        samples, reference, training = (
+            clouds[..., :3] for clouds in (comparison.samples, comparison.reference, comparison.training)
+        )
+        way = one_of("protocol", protocol, self.protocols())
+        return compare(samples, reference, training, way, comparison.seed, comparison.progress, comparison.cache)
 
     def nearest(self, samples: Tensor, others: Tensor, progress: Progress | None = None) -> tuple[Tensor, Tensor]:
         """By the Chamfer distance, on the first 512 points of each cloud."""
@@ -183,7 +175,7 @@ class PointCloud(Modality):
             "sampling": {"solver": "heun", "steps": 20, "guidance": 1.0},
         }
 
-    def postprocess(self, samples: Tensor, data: Data | None = None) -> Tensor:
+    def postprocess(self, samples: Tensor, data: Data) -> Tensor:
         """Normals of length 1, colors within their range."""
         from ptdiff_pointcloud.data.channels import tidied
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -17,20 +17,8 @@ if TYPE_CHECKING:
     from ptdiff.sampling.samples import Samples
 
 
-@runtime_checkable
-class Framed(Protocol):
-    """A modality whose data takes a center and a size off every sample of the files."""
-
-    def frame(self, data: Data, sample: Any, /) -> tuple[Any, float]:
-        """Both for a whole sample in units of its file: center, broadcast against an element, and size of its places.
-
-        Zero and one where the run's units are those of the files.
-        """
-        ...
-
-
 Frame = tuple[Any, float]
-"""A center and a size that are taken off samples, see :class:`Framed`."""
+"""A center and a size that are taken off samples, see :meth:`ptdiff.modality.contract.Modality.frame`."""
 
 
 def frame_of(kind: Modality, data: Data, given: Samples) -> Frame | None:
@@ -39,7 +27,7 @@ def frame_of(kind: Modality, data: Data, given: Samples) -> Frame | None:
     ValueError, which names the file, if they cannot be found.
     """
     source = given.source
-    if source is None or source.suffix.lower() == ".npz" or not isinstance(kind, Framed):
+    if source is None or source.suffix.lower() == ".npz":
         return None
     try:
         center, size = kind.frame(data, given.numpy()[0])

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ptdiff.metrics import Score, bootstrap
-from ptdiff.modality import Measurement, Progress
+from ptdiff.modality import EvaluationProtocol, Measurement, Progress
 from ptdiff_pointcloud.metrics import occupancy
 from ptdiff_pointcloud.metrics.chamfer import checked
 from ptdiff_pointcloud.metrics.distances import DISTANCES, all_distances
@@ -25,7 +25,7 @@ from ptdiff_pointcloud.metrics.quality import matched
 
 
 @dataclass(frozen=True)
-class Protocol:
+class Protocol(EvaluationProtocol):
     """A way to compare two sets of clouds.
 
     points: so many of each cloud, the first ones; None for as many as all have.
@@ -36,7 +36,6 @@ class Protocol:
     matched: density-aware Chamfer distance and F-score of every reference cloud with its match.
     """
 
-    summary: str
     distances: tuple[str, ...] = ("cd",)
     points: int | None = None
     box: float | None = None
