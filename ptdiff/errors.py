@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 
 class UnknownName(ValueError):
     """A name that is not in its catalog; the message contains the nearest right one."""
+
+
+class DataError(ValueError):
+    """Data that cannot be read, or that lacks something; the command line has an exit code of its own for it."""
+
+
+@contextmanager
+def reading(what: str) -> Iterator[None]:
+    """Turn errors of reading data, OSError and ValueError, into DataError; the message begins with ``what``."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        raise DataError(f"{what}: {error}") from error
 
 
 class Unsupported(RuntimeError):

@@ -50,13 +50,14 @@ def complete(
     from ptdiff.model.edits import complete as completed
     from ptdiff.model.loaded import Model
     from ptdiff.run.folder import Run
-    from ptdiff_cli.shared.sampling_options import make_plan, named_as_options, read_fitting, scale
+    from ptdiff.sampling.samples import Samples
+    from ptdiff_cli.shared.sampling_options import make_plan, named_as_options, scale
 
     found = Run.open(run, say)
     check_sets(found.data, method)
     given = {"solver": solver, "steps": steps, "process": process, "spacing": spacing, "guidance": scale(guidance)}
     plan = make_plan(found, given, set_, seed)
-    before = read_fitting(file, found)
+    before = Samples.read(file, found.modality())
     around = None if frame is None else _frame(frame)
     model = Model.of(found, plan, weights=weights, device=device, warn=say)
     with counted("samples", "sample") as move, named_as_options():

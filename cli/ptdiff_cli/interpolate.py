@@ -42,7 +42,8 @@ def interpolate(
     from ptdiff.model.edits import interpolate as interpolated
     from ptdiff.model.loaded import Model
     from ptdiff.run.folder import Run
-    from ptdiff_cli.shared.sampling_options import make_plan, named_as_options, read_fitting, scale
+    from ptdiff.sampling.samples import Samples
+    from ptdiff_cli.shared.sampling_options import make_plan, named_as_options, scale
 
     if files and len(files) != 2:
         raise ValueError(f"a way has two ends: give two files or none, not {len(files)}")
@@ -54,7 +55,7 @@ def interpolate(
     given = {"solver": solver, "steps": steps, "process": process, "spacing": spacing, "guidance": scale(guidance)}
     plan = make_plan(found, given, set_, seed)
     check_way_back(plan)
-    ends = tuple(read_fitting(file, found) for file in files) if files else (from_, to)
+    ends = tuple(Samples.read(file, found.modality()) for file in files) if files else (from_, to)
     model = Model.of(found, plan, weights=weights, device=device, warn=say)
     with counted("samples", "sample") as move, named_as_options():
         after = interpolated(

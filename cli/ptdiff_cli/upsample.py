@@ -40,12 +40,13 @@ def upsample(
     from ptdiff.model.edits import upsample as upsampled
     from ptdiff.model.loaded import Model
     from ptdiff.run.folder import Run
-    from ptdiff_cli.shared.sampling_options import make_plan, named_as_options, read_fitting, scale
+    from ptdiff.sampling.samples import Samples
+    from ptdiff_cli.shared.sampling_options import make_plan, named_as_options, scale
 
     found = Run.open(run, say)
     check_sets(found.data, method)
     plan = make_plan(found, {"solver": solver, "steps": steps, "guidance": scale(guidance)}, set_, seed)
-    before = read_fitting(file, found)
+    before = Samples.read(file, found.modality())
     model = Model.of(found, plan, weights=weights, device=device, warn=say)
     with counted("samples", "sample") as move, named_as_options():
         after = upsampled(

@@ -42,7 +42,7 @@ FAR = 4.0
 
 
 def given_to(model: Model, given: Given) -> Samples:
-    """``given`` as Samples of the model's modality; OSError or ValueError for a file without valid samples."""
+    """``given`` as Samples of the model's modality; DataError for a file without valid samples."""
     if isinstance(given, Samples):
         return given
     if isinstance(given, (str, Path)):

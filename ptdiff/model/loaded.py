@@ -65,7 +65,8 @@ class Model:
 
     modality: with the options of the run.  data: its shape, classes and scale; its samples only where they were read.
     denoiser: in evaluation mode, ``denoiser(x, level, cond)`` is E[x_0 | x] in model units, for any solver.
-    plan: the way it samples unless options say otherwise.
+    plan: the way it samples unless options say otherwise.  weights: as asked for, see
+    :meth:`ptdiff.run.folder.Run.denoiser`; None for the best ones of the run.
     """
 
     run: Run
@@ -73,6 +74,7 @@ class Model:
     data: Data
     denoiser: NetworkDenoiser
     plan: Plan
+    weights: str | float | None = None
 
     @staticmethod
     def of(
@@ -94,7 +96,7 @@ class Model:
                 raise ValueError(f"the data has the shape {data.shape} now, and had {known.shape} in training")
             known = replace(known, train=data.train, val=data.val)
         denoiser = run.denoiser(warn, weights=weights).to(host.device(device)).requires_grad_(False)
-        return Model(run, run.modality(), known, denoiser, planned(run) if plan is None else plan)
+        return Model(run, run.modality(), known, denoiser, planned(run) if plan is None else plan, weights)
 
     @property
     def device(self) -> torch.device:

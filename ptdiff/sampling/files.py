@@ -22,6 +22,7 @@ import numpy as np
 
 from ptdiff.atomic import whole
 from ptdiff.choices import unknown
+from ptdiff.errors import reading
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -58,21 +59,17 @@ class Stored:
 def read(path: Path, kind: Modality | None = None) -> Stored:
     """The samples of an .npz file, or the single sample of a file that ``kind`` reads (.ply, .png …).
 
-    Raises FileNotFoundError, and OSError or ValueError for a file that holds no valid samples; each names the file.
+    DataError, which names the file, if there is none or it holds no valid samples.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: there is no such file")
-    try:
+    with reading(str(path)):
+        if not path.is_file():
+            raise FileNotFoundError("there is no such file")
         if path.suffix.lower() == ".npz":
             return _checked(_arrays(path))
         if kind is None:
             raise ValueError("samples are read from .npz files unless a modality is given")
         x = kind.read(path)[None]
         return Stored(_finite("the sample", x, x.ndim), np.full(1, -1))
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
-    except OSError as error:
-        raise OSError(f"{path}: {error}") from error
 
 
 def _arrays(path: Path) -> dict[str, Any]:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from ptdiff.errors import DataError, reading
+
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
@@ -24,24 +26,22 @@ Frame = tuple[Any, float]
 def frame_of(kind: Modality, data: Data, given: Samples) -> Frame | None:
     """The center and size of the whole sample of a user's file; None for samples in the run's units already.
 
-    ValueError, which names the file, if they cannot be found.
+    DataError, which names the file, if they cannot be found.
     """
     source = given.source
     if source is None or source.suffix.lower() == ".npz":
         return None
-    try:
+    with reading(str(source)):
         center, size = kind.frame(data, given.numpy()[0])
-    except ValueError as error:
-        raise ValueError(f"{source}: {error}") from error
     return None if size == 1 else (center, size)
 
 
 def fitting(data: Data, given: Samples, frame: Frame | None = None) -> Tensor:
-    """The samples (n, *shape) in model units, ``frame`` taken off; ValueError if the network takes another shape."""
+    """The samples (n, *shape) in model units, ``frame`` taken off; DataError if the network takes another shape."""
     shape, own = given.numpy().shape[1:], data.shape
     if shape[1:] != own[1:] if data.unordered else shape != own:
         any_number = ("any number", *own[1:]) if data.unordered else own
-        raise ValueError(f"{_name(given.source)}: a sample has the shape {shape}, not {any_number} as the run's data")
+        raise DataError(f"{_name(given.source)}: a sample has the shape {shape}, not {any_number} as the run's data")
     return data.normalize(torch.from_numpy(placed(given.numpy(), frame)))
 
 

@@ -42,8 +42,8 @@ class Samples:
 
         modality: by name, for files that do not name theirs; or an object, whatever the file says.
 
-        Raises OSError or ValueError for a file without valid samples, and UnknownName for one that names a modality
-        which is not installed: what is imported is for the caller to say, never for a file.
+        Raises DataError for a file without valid samples, and UnknownName for one that names a modality which is not
+        installed: the caller decides what is imported, never a file.
         """
         path = Path(path).expanduser()
         if isinstance(modality, Modality):

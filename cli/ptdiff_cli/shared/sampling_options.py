@@ -51,32 +51,12 @@ def named_as_options() -> Iterator[None]:
         raise
 
 
-def read_fitting(path: Path, run: Run) -> Samples:
-    """The samples of a file that the run's network takes; Failure for others."""
-    from ptdiff.sampling.frame import fitting, frame_of
-    from ptdiff.sampling.samples import Samples
-    from ptdiff_cli.shared.terminal import bad_data
-
-    kind = run.modality()
-    with bad_data():
-        samples = Samples.read(path, kind)
-        frame_of(kind, run.data, samples)
-        fitting(run.data, samples)
-    return samples
-
-
 def read_samples(path: Path, modality: str) -> Samples:
-    """The samples of a file of any modality; Failure if there are none in it."""
-    from ptdiff.errors import UnknownName
+    """The samples of a file of any modality; DataError if there are none in it."""
+    from ptdiff.errors import DataError
     from ptdiff.run.models import near
     from ptdiff.sampling.samples import Samples
-    from ptdiff_cli.shared.terminal import BAD_DATA, Failure
 
     if not path.exists():
-        raise Failure(f"{path} does not exist{near(path)}", BAD_DATA)
-    try:
-        return Samples.read(path, modality)
-    except UnknownName:
-        raise
-    except (OSError, ValueError) as error:
-        raise Failure(str(error), BAD_DATA) from error
+        raise DataError(f"{path} does not exist{near(path)}")
+    return Samples.read(path, modality)

@@ -106,12 +106,12 @@ def _fits(columns: Sequence[Sequence[str]]) -> bool:
 
 
 @contextmanager
-def bad_data(what: str = "") -> Iterator[None]:
-    """Errors of reading data inside end the command with the exit code for bad data; ``what`` begins the line."""
+def bad_data(what: str) -> Iterator[None]:
+    """Errors of reading data inside end the command with the exit code for bad data."""
     try:
         yield
     except (OSError, ValueError) as error:
-        raise Failure(f"{what}: {error}" if what else str(error), BAD_DATA) from error
+        raise Failure(f"{what}: {error}", BAD_DATA) from error
 
 
 @contextmanager
