@@ -29,6 +29,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from ptdiff_cli.shared.given import model_of
 from scipy.spatial import KDTree
 
 from ptdiff.inverse import METHODS
@@ -37,7 +38,6 @@ from ptdiff.machine.yardstick import yardstick
 from ptdiff.run.folder import Run
 from ptdiff.sampling.editing import complete, denoised
 from ptdiff.sampling.walk import start
-from ptdiff_cli.shared.given import model_of
 from ptdiff_cli.shared.sampling_options import make_plan, scale
 
 RESULTS = Path(__file__).parent / "results" / "completion.json"

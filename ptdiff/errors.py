@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 
 class UnknownName(ValueError):
@@ -48,3 +49,16 @@ class Diverged(Exception):
     def __init__(self, message: str, rate: float) -> None:
         super().__init__(message)
         self.rate = rate
+
+
+def check_format(found: Any, newest: int, what: str) -> None:
+    """ValueError if a file's ``format`` is not a whole number from 1 to ``newest``, the newest that is read.
+
+    >>> check_format(3, newest=2, what="config.yaml")
+    Traceback (most recent call last):
+    ValueError: config.yaml has format 3, and this ptdiff reads formats up to 2: update ptdiff
+    """
+    if isinstance(found, bool) or not isinstance(found, int) or found < 1:
+        raise ValueError(f"{what}: format is a whole number from 1 to {newest}, not {found!r}")
+    if found > newest:
+        raise ValueError(f"{what} has format {found}, and this ptdiff reads formats up to {newest}: update ptdiff")

@@ -6,53 +6,85 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
+from collections.abc import Collection
 from importlib import import_module
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from ptdiff_cli.shared.terminal import BAD_DATA, Failure, fail
 
-COMMANDS = {
-    "train": "train",
-    "resume": "resume",
-    "sample": "sample",
-    "eval": "evaluate",
-    "likelihood": "likelihood",
-    "optimize": "optimize",
-    "render": "render",
-    "gallery": "gallery",
-    "mesh": "mesh",
-    "edit": "edit",
-    "interpolate": "interpolate",
-    "complete": "complete",
-    "upsample": "upsample",
-    "modalities": "listing.modalities",
-    "solvers": "listing.solvers",
-    "processes": "listing.processes",
-    "list": "listing.choices",
-    "certify": "certify",
-    "data": "data.app",
-    "runs": "runs.app",
-    "bench": "bench.bench",
-    "doctor": "doctor",
+GROUPS = {
+    "Train": {
+        "train": ("train", "train a model: on your files, a data set by name, a recipe"),
+        "resume": ("resume", "continue a run from its last checkpoint"),
+        "runs": ("runs.app", "list runs, compare them"),
+        "data": ("data.app", "import data into one file, check it before training"),
+    },
+    "Generate": {
+        "sample": ("sample", "generate samples with any process, solver and guidance"),
+        "complete": ("complete", "complete part of a point cloud"),
+        "upsample": ("upsample", "add points to a point cloud"),
+        "edit": ("edit", "make variations of samples"),
+        "interpolate": ("interpolate", "blend one sample into another"),
+        "optimize": ("optimize", "fit the time grid to a model, for few steps"),
+    },
+    "View": {
+        "render": ("render", "render samples as images, animations and pages"),
+        "mesh": ("mesh", "turn point clouds into watertight meshes"),
+        "gallery": ("gallery", "plot what a run does: strips, films, losses, solvers"),
+    },
+    "Measure": {
+        "eval": ("evaluate", "score a run on held-out data, with intervals and floors"),
+        "likelihood": ("likelihood", "log-likelihood and bits per dimension"),
+        "certify": ("certify", "check solvers, losses and likelihoods on exact denoisers"),
+        "bench": ("bench.bench", "measure speed: solvers, training"),
+    },
+    "Look up": {
+        "list": ("listing.choices", "list models, recipes, solvers, spacings, weightings ..."),
+        "modalities": ("listing.modalities", "list the kinds of data and their options"),
+        "solvers": ("listing.solvers", "list the solvers with their orders and options"),
+        "processes": ("listing.processes", "list the processes with their options"),
+        "doctor": ("doctor", "check this machine: libraries, plugins, training speed"),
+    },
 }
-"""Each command's module, followed by the name in it unless that is the module's own."""
+"""Every command: its module, followed by the name in it unless that is the module's own, and a line about it."""
+
+COMMANDS = {name: place for group in GROUPS.values() for name, (place, _) in group.items()}
 
 
-def app(command: str | None = None) -> typer.Typer:
-    """The command line; with only one ``command`` if that is known beforehand, since importing all of them is slow."""
+class Overview(TyperGroup):
+    """The group of all commands; its help text needs none of them imported."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        self.format_usage(ctx, formatter)
+        formatter.write_paragraph()
+        formatter.write_text(self.help)
+        for title, commands in GROUPS.items():
+            with formatter.section(typer.style(title, bold=True)):
+                formatter.write_dl([(typer.style(f"{n:<11}", fg="cyan"), line) for n, (_, line) in commands.items()])
+        with formatter.section(typer.style("Options", bold=True)):
+            formatter.write_dl([record for option in self.get_params(ctx) if (record := option.get_help_record(ctx))])
+        formatter.write_paragraph()
+        formatter.write_text(self.epilog)
+
+
+def app(only: Collection[str] = COMMANDS) -> typer.Typer:
+    """The command line, with only some of the commands where it is known which: importing all of them is slow."""
     made = typer.Typer(
         name="ptdiff",
+        cls=Overview,
         help="Diffusion models on 3-D point clouds and every other kind of data.",
-        epilog="A mistake ends with one line and a code; --debug, anywhere, shows the traceback.",
+        epilog="'ptdiff COMMAND --help' describes a command. Errors are one line; --debug adds the traceback.",
         no_args_is_help=True,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     made.callback()(options)
-    for name in [command] if command in COMMANDS else COMMANDS:
+    for name in only:
         module, _, member = COMMANDS[name].partition(".")
         found = getattr(import_module(f"ptdiff_cli.{module}"), member or module)
         if isinstance(found, typer.Typer):
@@ -76,24 +108,32 @@ def options(
     ] = False,
 ) -> None:
     """Diffusion models on 3-D point clouds and every other kind of data."""
+    from ptdiff.machine.host import keep_freed_memory
+
+    keep_freed_memory()
 
 
 def main() -> None:
     """Run the command line."""
-    from ptdiff.machine.host import keep_freed_memory
-
     # torch makes a million objects that stay: scanning them again and again takes a tenth of its import
     gc.set_threshold(100_000, 50, 100)
-    keep_freed_memory()
     debug = "--debug" in sys.argv
     sys.argv = [argument for argument in sys.argv if argument != "--debug"]
     try:
-        app(next(iter(sys.argv[1:]), None))()
+        app(_needed(sys.argv[1:]))()
     except Exception as error:
         code = _exit_code(error)
         if debug or code is None:
             raise
         fail(str(error) or type(error).__name__, code)
+
+
+def _needed(arguments: list[str]) -> Collection[str]:
+    """The commands that these arguments need: one, none for the overview, or all to complete or correct a name."""
+    if arguments and arguments[0] in COMMANDS:
+        return arguments[:1]
+    overview = set(arguments) <= {"-h", "--help", "--version"}
+    return [] if overview and "_PTDIFF_COMPLETE" not in os.environ else COMMANDS
 
 
 def _exit_code(error: Exception) -> int | None:

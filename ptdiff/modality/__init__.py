@@ -5,6 +5,7 @@ visualizer.py   Visualizer: samples to images
 data.py         Data and Samples: a data set with its splits
 types.py        arrays, writers, meshes, comparisons, options
 overrides.py    refuses a plugin whose methods are not those that ptdiff calls
+tensors.py      Tensors: plain tensors and a network of the caller's own
 registry.py     installed modalities by name
 """
 

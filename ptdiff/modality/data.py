@@ -17,8 +17,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ptdiff.errors import check_format
+
 if TYPE_CHECKING:
     from torch import Tensor
+
+FORMAT = 2
+"""The format of data.json; files without a number are of format 1 (ptdiff 0.1), which is read the same way."""
 
 Condition = Mapping[str, "Tensor"]
 """What a sample is conditioned on: name to tensor, first axis the batch.  The empty mapping means unconditional, and
@@ -127,6 +132,7 @@ class Data:
     def facts(self) -> dict[str, Any]:
         """All but the samples, as JSON values; :func:`from_facts` reads it back."""
         return {
+            "format": FORMAT,
             "shape": list(self.shape),
             "classes": list(self.classes),
             "mean": self.mean,
@@ -139,7 +145,10 @@ class Data:
 
     @staticmethod
     def from_facts(facts: Mapping[str, Any]) -> Data:
-        """Data without samples, from :meth:`facts`."""
+        """Data without samples, from :meth:`facts`; ValueError for facts of a newer format."""
+        if not isinstance(facts, Mapping):
+            raise TypeError(f"it holds no mapping but {type(facts).__name__}")
+        check_format(facts.get("format", 1), FORMAT, "data.json")
         return Data(
             shape=tuple(int(n) for n in facts["shape"]),
             classes=tuple(str(name) for name in facts["classes"]),

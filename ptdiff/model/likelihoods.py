@@ -8,11 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from ptdiff.atomic import whole
 from ptdiff.choices import choose, described, one_of
 from ptdiff.errors import DataError, reading
 from ptdiff.likelihood.divergence import DIVERGENCES, Divergence, Hutchinson
@@ -22,6 +20,7 @@ from ptdiff.modality.data import Condition
 from ptdiff.modality.types import Progress
 from ptdiff.model.loaded import Model
 from ptdiff.process import PROCESSES
+from ptdiff.sampling.files import write_npz
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,9 +68,7 @@ class SplitLikelihood:
         path, errors = Path(path), self.likelihood.model_units
         arrays = {"nats": self.likelihood.nats, "standard_error": errors.standard_error}
         arrays |= {"step_error": errors.step_error, "start_gap": errors.start_gap, "id": self.ids, **self.cond}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with whole(path) as part, part.open("wb") as file:
-            np.savez(file, **{name: np.asarray(value) for name, value in arrays.items()})  # type: ignore[arg-type]
+        write_npz(path, **{name: value.numpy() for name, value in arrays.items()})
         return path
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from operator import index
 from pathlib import Path
@@ -21,6 +21,7 @@ from ptdiff.machine import host
 from ptdiff.machine.race import WORDS, threads
 from ptdiff.modality.contract import Modality
 from ptdiff.modality.data import Condition, Data
+from ptdiff.modality.tensors import NAME, Tensors
 from ptdiff.modality.types import Progress
 from ptdiff.objective.consistency import check_solver
 from ptdiff.run.folder import Run
@@ -34,6 +35,12 @@ from ptdiff.solvers import Adaptive, State
 
 if TYPE_CHECKING:
     import numpy.typing as npt
+    from torch import nn
+
+    from ptdiff.evaluation import Evaluation
+    from ptdiff.likelihood.divergence import Divergence
+    from ptdiff.likelihood.flow import Path as FlowPath
+    from ptdiff.likelihood.world import WorldLogLikelihood
 
 Label = str | int | Sequence[str | int] | Tensor
 """A class by name or number, or one for each sample; "none" (or -1 among others) samples without a class."""
@@ -47,16 +54,27 @@ def _warn(line: str) -> None:
 
 
 def load(
-    run: str | Path, *, device: str = "auto", weights: str | float | None = None, warn: Callable[[str], None] = _warn
+    run: str | Path,
+    *,
+    device: str = "auto",
+    weights: str | float | None = None,
+    network: nn.Module | None = None,
+    warn: Callable[[str], None] = _warn,
 ) -> Model:
     """A trained run, by its folder or by the name of a model that ships ('ptdiff models' lists them).
 
     device: auto (a GPU if there is one), cpu, cuda, cuda:1, mps.  weights: see :meth:`ptdiff.run.folder.Run.denoiser`.
+    network: of a run that was trained on tensors, whose folder holds its weights alone; it is copied.
     warn: called with a line about a name with two meanings or a damaged checkpoint.
 
     Raises RunError for a folder that is no run or has no usable checkpoint, with the nearest name there is.
     """
-    return Model.of(Run.open(run, warn), device=device, weights=weights, warn=warn)
+    found = Run.open(run, warn)
+    if network is not None:
+        if found.config.modality != NAME:
+            raise ValueError(f"network is for runs trained on tensors; {found.path} is one of {found.config.modality}")
+        found = replace(found, kind=Tensors(found.data, network))
+    return Model.of(found, device=device, weights=weights, warn=warn)
 
 
 @dataclass(frozen=True)
@@ -111,9 +129,7 @@ class Model:
     def planned(self, seed: int = 0, **options: Unpack[Options]) -> Plan:
         """The model's plan with ``options`` in place of its own; UnknownName and ValueError name what is wrong."""
         given = {name: value for name, value in options.items() if value is not None}
-        plan = replace(changed(self.plan, given), seed=seed)
-        check_solver(self.run.config, plan.solver)
-        return plan
+        return _checked(self.run, changed(self.plan, given), seed)
 
     def shape(self, points: int | None = None) -> tuple[int, ...]:
         """The shape of one sample, with another number of points where the data is a set; ValueError elsewhere."""
@@ -196,6 +212,90 @@ class Model:
         stored = self.stored(torch.cat(out), labels, torch.stack(way_there) if way_there else None)
         return Samples(stored, self.modality, plan, spent / n, way.threads)
 
+    def evaluate(
+        self,
+        *,
+        n: int | None = None,
+        protocol: str | None = None,
+        reference: Path | str | None = None,
+        split: str = "val",
+        points: int | None = None,
+        seed: int = 0,
+        batch: int | None = None,
+        raw: bool = False,
+        progress: Progress | None = None,
+        say: Say | None = None,
+        **options: Unpack[Options],
+    ) -> Evaluation:
+        """Scores of ``n`` samples against held-out data, with intervals: see :func:`ptdiff.evaluation.evaluate`."""
+        from ptdiff.evaluation import evaluate
+
+        return evaluate(
+            self,
+            n=n,
+            protocol=protocol,
+            reference=reference,
+            split=split,
+            points=points,
+            seed=seed,
+            batch=batch,
+            raw=raw,
+            progress=progress,
+            say=say,
+            **options,
+        )
+
+    def likelihood(
+        self,
+        x: Samples | Tensor | npt.NDArray[Any],
+        *,
+        label: Label | None = None,
+        path: FlowPath | None = None,
+        divergence: Divergence | None = None,
+        seed: int = 0,
+        batch: int | None = None,
+        progress: Progress | None = None,
+        say: Say | None = None,
+    ) -> WorldLogLikelihood:
+        """log p(x) of x (n, *shape) in world units, by the probability flow.
+
+        label: the class that x is given, see :data:`Label`; by default Samples keep theirs, and arrays have none.
+        path: the levels and steps, by default under the process of the plan.  The others: see
+        :func:`ptdiff.likelihood.world.world_log_likelihood`.
+
+        Raises ValueError for a model trained for consistency, for another shape, and if the likelihoods are not finite.
+        """
+        from ptdiff.likelihood.flow import Path as FlowPath
+        from ptdiff.likelihood.world import world_log_likelihood
+
+        if not self.means:
+            raise ValueError("a network trained for consistency estimates no E[x0 | x], and so has no likelihood")
+        values = torch.as_tensor(x.samples if isinstance(x, Samples) else x).float()
+        if values.ndim != len(self.data.shape) + 1 or not self.takes(tuple(values.shape[1:])):
+            raise ValueError(f"x should have the shape (n, *{self.data.shape}), not {tuple(values.shape)}")
+        labels = x.labels if label is None and isinstance(x, Samples) else None
+        if label is not None:
+            labels = self.labels(len(values), label)
+        cond: Condition = {} if labels is None or not self.data.classes else {"label": labels}
+        return world_log_likelihood(
+            self.denoiser,
+            self.data,
+            values,
+            cond,
+            bin_width=self.modality.bin_width,
+            path=path or FlowPath(self.plan.process),
+            divergence=divergence,
+            seed=seed,
+            batch=batch,
+            progress=progress,
+            say=say,
+        )
+
+    def takes(self, shape: tuple[int, ...]) -> bool:
+        """Whether the network takes samples of this shape: the first axis of sets is free."""
+        own = self.data.shape
+        return shape[1:] == own[1:] if self.data.unordered else shape == own
+
     def stored(self, samples: Tensor, labels: Tensor | None, trajectory: Tensor | None = None) -> Stored:
         """Samples (n, *shape) in world units with what their files say of this model; ValueError unless finite."""
         array = _array(samples)
@@ -236,9 +336,18 @@ class Model:
         return postprocessed(self.modality, finished(state, self.data), self.data)
 
 
-def planned(run: Run) -> Plan:
-    """The way that a run samples by its configuration."""
-    return Plan.chosen(run.config.process, run.config.sampling)
+def planned(run: Run, options: Mapping[str, Any] = {}, seed: int = 0) -> Plan:
+    """The way that a run samples by its configuration, with ``options`` laid over it.
+
+    options: see :func:`ptdiff.sampling.options.changed`, whose errors are raised before the weights are read.
+    """
+    own = Plan.chosen(run.config.process, run.config.sampling)
+    return _checked(run, changed(own, options), seed)
+
+
+def _checked(run: Run, plan: Plan, seed: int) -> Plan:
+    check_solver(run.config, plan.solver)
+    return replace(plan, seed=seed)
 
 
 def shape_of(run: Run, points: int | None) -> tuple[int, ...]:

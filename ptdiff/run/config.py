@@ -1,6 +1,8 @@
 """The configuration of a run: everything that config.yaml says, validated at the border and immutable after it.
 
 Precedence: defaults < the modality's recipe < configuration files in order < single settings.
+
+A file begins with the number of its format.  Files without one are of format 1 (ptdiff 0.1), read the same way.
 """
 
 from __future__ import annotations
@@ -14,6 +16,10 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from ptdiff.choices import one_line, unknown
+from ptdiff.errors import check_format
+
+FORMAT = 2
+"""The format of config.yaml.  A new number is due when older versions would misread a file without an error."""
 
 
 def _named(value: object) -> object:
@@ -132,7 +138,7 @@ class Config(_Section):
 
     def to_yaml(self) -> str:
         """The complete configuration as YAML; :func:`read` takes it back."""
-        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+        return yaml.safe_dump({"format": FORMAT, **self.model_dump(mode="json")}, sort_keys=False)
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -198,7 +204,7 @@ def defaults(modality: str) -> dict[str, Any]:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """A configuration file as plain values; ValueError if it is not a YAML mapping."""
+    """A configuration file as plain values, without its format; ValueError if it is not a YAML mapping or too new."""
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -207,6 +213,7 @@ def read(path: Path) -> dict[str, Any]:
         return {}
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
         raise ValueError(f"{path}: a configuration is a mapping of sections and values")
+    check_format(values.pop("format", 1), FORMAT, str(path))
     return values
 
 

@@ -20,7 +20,7 @@ import os
 import platform
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -32,6 +32,7 @@ from ptdiff.machine import host
 from ptdiff.modality import registry
 from ptdiff.modality.contract import Modality
 from ptdiff.modality.data import Data
+from ptdiff.modality.tensors import NAME
 from ptdiff.run.checkpoint import Checkpoint, latest, save
 from ptdiff.run.config import Config, read, validate
 from ptdiff.run.lock import held
@@ -56,14 +57,18 @@ class Start:
 
 @dataclass(frozen=True)
 class Run:
-    """A run folder."""
+    """A run folder.
+
+    kind: its modality, where that is an object of the caller's and not installed under ``config.modality``.
+    """
 
     path: Path
     config: Config
     data: Data
+    kind: Modality | None = field(default=None, compare=False, repr=False)
 
     @staticmethod
-    def create(path: Path, config: Config, data: Data, start: Start | None = None) -> Run:
+    def create(path: Path, config: Config, data: Data, start: Start | None = None, kind: Modality | None = None) -> Run:
         """A new run folder.  RunError if there is a run already: nothing is overwritten.
 
         start: the weights that it begins with; where they are from stands in env.json.
@@ -82,10 +87,10 @@ class Run:
         write_atomic(path / "data.json", json.dumps(data.facts(), indent=1) + "\n")
         # last, because its presence is what makes the folder a run
         write_atomic(path / "config.yaml", config.to_yaml())
-        return Run(path, config, data)
+        return Run(path, config, data, kind)
 
     @staticmethod
-    def open(run: Path | str, warn: Callable[[str], None] | None = None) -> Run:
+    def open(run: Path | str, warn: Callable[[str], None] | None = None, kind: Modality | None = None) -> Run:
         """An existing run, by its folder or by the name of a model that ships; its data holds facts, not samples.
 
         ``warn`` is told where a name can mean two things.
@@ -98,7 +103,7 @@ class Run:
             data = Data.from_facts(json.loads((path / "data.json").read_text(encoding="utf-8")))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise RunError(f"{path}/data.json cannot be read: {error}") from error
-        return Run(path, config, data)
+        return Run(path, config, data, kind)
 
     def settled(self, config: Config, trial: Mapping[str, Any]) -> Run:
         """This run with ``config``, which leaves nothing to the machine; ``trial`` joins what env.json says."""
@@ -106,7 +111,7 @@ class Run:
         facts = json.loads(known.read_text(encoding="utf-8")) if known.exists() else {}
         write_atomic(known, json.dumps({**facts, "trial": dict(trial)}, indent=1) + "\n")
         write_atomic(self.path / "config.yaml", config.to_yaml())
-        return Run(self.path, config, self.data)
+        return replace(self, config=config)
 
     @property
     def expected_rate(self) -> float | None:
@@ -140,7 +145,14 @@ class Run:
         return self.path / "averages"
 
     def modality(self) -> Modality:
-        """The modality with the options of this run."""
+        """The modality with the options of this run; RunError for one that only the caller can give."""
+        if self.kind is not None:
+            return self.kind
+        if self.config.modality == NAME:
+            raise RunError(
+                f"{self.path} was trained on tensors, with a network that it does not keep: open it in Python by "
+                f"ptdiff.load({str(self.path)!r}, network=...)"
+            )
         return registry.load(self.config.modality, self.config.options)
 
     def checkpoint(self, warn: Callable[[str], None] | None = None) -> Checkpoint:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 
@@ -48,7 +49,7 @@ def settled(run: Run, kind: Modality, data: Data, device: torch.device, ranks: i
     """
     if is_open(run.config) and latest(run.checkpoints) is not None:
         # begun before threads were part of a configuration: they were those that torch takes by itself
-        run = Run(run.path, as_torch_does(run.config), run.data)
+        run = replace(run, config=as_torch_does(run.config))
     if not is_open(run.config):
         _warn(run.config, device, say)
         return run
@@ -90,7 +91,7 @@ def _wait(run: Run) -> Run:
         if (run.path / "config.yaml").exists():
             config = validate(read(run.path / "config.yaml"))
             if not is_open(config):
-                return Run(run.path, config, run.data)
+                return replace(run, config=config)
         time.sleep(0.2)
     raise RunError(
         f"{run.path}: the first rank settled no configuration in {WAIT:.0f} s; do all ranks see this folder?"

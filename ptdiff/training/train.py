@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -46,4 +47,4 @@ def train(
     run = Run.create(Path(out), config, data, weights)
     fit(run, kind, data, hardware=Hardware(device=device), observer=observer)
     # as it was settled for this machine
-    return Run(run.path, Run.open(run.path).config, data)
+    return dataclasses.replace(run, config=Run.open(run.path).config)

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ptdiff_cli.main import GROUPS
+
 HEAVY = ("torch", "pytorch_lightning", "torch_geometric", "open3d", "trimesh", "sklearn", "matplotlib", "scipy")
 
 CLI = {"typer", "shellingham", "annotated_doc", "rich", "typing_extensions"}
@@ -95,3 +97,30 @@ def test_help_fits_eighty_columns(ptdiff) -> None:  # type: ignore[no-untyped-de
         done = ptdiff(*command, "--help")
         assert done.returncode == 0
         assert max(len(line) for line in done.stdout.splitlines()) <= 80
+
+
+def test_the_overview_imports_no_command(tmp_path: Path) -> None:
+    for arguments in (["--help"], ["-h"]):
+        found = imported(tmp_path, RUN, *arguments)
+        assert packages(found) <= {"typer", "shellingham", "annotated_doc"}, arguments
+        assert {name for name in found if name.startswith("ptdiff")} <= {
+            "ptdiff_cli",
+            "ptdiff_cli.main",
+            "ptdiff_cli.shared",
+            "ptdiff_cli.shared.terminal",
+        }
+
+
+def test_the_overview_names_every_command_on_one_line_each() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "ptdiff_cli.main", "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | {"COLUMNS": "80"},
+    )
+    lines = done.stdout.splitlines()
+    for group in GROUPS.values():
+        for name, (_, summary) in group.items():
+            assert f"  {name:<11}  {summary}" in lines
+    assert max(map(len, lines)) <= 80

@@ -203,7 +203,7 @@ def test_a_spoiled_weighting_fails(where: str, name: str, monkeypatch: pytest.Mo
     def heavier(factors: Any) -> Any:
         return lambda self, level, setting: replace(found := factors(self, level, setting), rest=1.01 * found.rest)
 
-    spoil(monkeypatch, f"weighting.{where}.factors", heavier)
+    spoil(monkeypatch, f"objective.weighting.{where}.factors", heavier)
     failed = [c for c in suite.run(suite.parts(["objectives"]), workers=1) if not c.holds]
     assert name in {c.subject.split(", ")[0] for c in failed}
 
@@ -212,8 +212,8 @@ def test_a_spoiled_weighting_fails(where: str, name: str, monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     ("where", "how"),
     [
-        ("divergence.Exact.draws", scaled(1.01)),
-        ("likelihood._Flow._level", lambda right: staticmethod(scaled(1.01, 0)(right))),
+        ("likelihood.divergence.Exact.draws", scaled(1.01)),
+        ("likelihood.flow._Flow._level", lambda right: staticmethod(scaled(1.01, 0)(right))),
     ],
 )
 def test_a_spoiled_likelihood_fails(where: str, how: Spoiler, monkeypatch: pytest.MonkeyPatch) -> None:
