@@ -25,8 +25,22 @@ from ptdiff_points2d import Points2D
 
 Call = Callable[..., CompletedProcess[str]]
 
-EVAL = "n note protocol measures metrics sets reference sampling weights step".split()
-SAMPLING = "process solver steps spacing end guidance threshold noise precision seed shape calls raw".split()
+EVAL = ["n", "note", "protocol", "measures", "metrics", "sets", "reference", "sampling", "weights", "step"]
+SAMPLING = [
+    "process",
+    "solver",
+    "steps",
+    "spacing",
+    "end",
+    "guidance",
+    "threshold",
+    "noise",
+    "precision",
+    "seed",
+    "shape",
+    "calls",
+    "raw",
+]
 
 
 @pytest.fixture
