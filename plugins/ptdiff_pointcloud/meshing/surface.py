@@ -38,8 +38,9 @@ class Surface:
         """The number of triangles."""
         return len(self.triangles.faces)
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path | str) -> None:
         """Write glb, obj, stl or ply, as the suffix says."""
+        path = Path(path)
         kind = path.suffix[1:].lower()
         if kind not in FORMATS:
             raise unknown("mesh format", kind, FORMATS)
