@@ -133,12 +133,12 @@ for s in chosen:
     best = (data(x, at, {}) - target.skip * x) / target.out
     explained.append(float(best.var()))
 figure, axis = plt.subplots(figsize=(6, 3.4), layout="constrained")
-axis.semilogx(chosen, explained, "o-", markersize=3, label="share of the target that can be known")
+axis.semilogx(chosen, explained, "o-", markersize=3, label="explained share of the target's variance")
 log_normal = torch.distributions.Normal(torch.tensor(-0.5), torch.tensor(1.2))
 axis.semilogx(chosen, log_normal.log_prob(chosen.log()).exp(), label="density of log σ in training")
 axis.set(xlabel="σ")
 axis.legend()
-print("densities to choose from:", ", ".join(DENSITIES))
+print("available densities:", ", ".join(DENSITIES))
 
 # %% [markdown]
 # ## Noise levels for sampling

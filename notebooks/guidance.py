@@ -37,7 +37,7 @@ from ptdiff.solvers import SOLVERS, solve
 SMALL = os.environ.get("PTDIFF_NOTEBOOK_SIZE") == "small"
 COUNT = 400 if SMALL else 2000
 
-# two classes that overlap: each is a ring of Gaussians, of which two are shared ground
+# two classes: each is half a ring of Gaussians, and they overlap at both ends
 angle = torch.arange(10) * 2 * math.pi / 10
 data = Mixture(
     means=torch.stack([angle.cos(), angle.sin()], dim=1).double() * 1.35,

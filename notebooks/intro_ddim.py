@@ -61,7 +61,7 @@ start = normal(0, Stream.START, ids, 0, (2,)).double()
 
 # %%
 def drawn(name, steps, **options):
-    """Samples of a solver over so many steps, and its calls of the denoiser."""
+    """Samples of a solver after a number of steps, and the number of denoiser calls."""
     table = SOLVERS[name](**options).table(grid(VPCosine(), steps))
     noise = lambda k: normal(0, Stream.SOLVER, ids, k, (2,)).double()
     return solve(data, start, table, noise=noise if table.stochastic else None), table.calls
@@ -130,7 +130,7 @@ for name in ("ddim", "dpm++2m", "heun", "dpm++3m"):
 figure, axis = plt.subplots(figsize=(6, 3.6), layout="constrained")
 for name, found in errors.items():
     axis.loglog(*zip(*found, strict=True), "o-", markersize=3, label=name)
-axis.set(xlabel="calls of the denoiser", ylabel="largest error")
+axis.set(xlabel="denoiser calls", ylabel="largest error")
 axis.legend()
 ratio = {name: found[-2][1] / found[-1][1] for name, found in errors.items()}
 print("error of 64 steps over that of 128:", {name: round(value, 1) for name, value in ratio.items()})
@@ -148,7 +148,7 @@ levels = grid(VPCosine(), 100)
 x0 = data.sample(3, torch.arange(6)).double()
 latent = invert(data, x0, SOLVERS["heun"](), levels)
 again = solve(data, latent, SOLVERS["heun"]().table(levels))
-print("largest difference after the way to noise and back:", float((again - x0).abs().max()))
+print("largest difference after a round trip to noise and back:", float((again - x0).abs().max()))
 assert float((again - x0).abs().max()) < 0.05
 
 figure, axis = plt.subplots(figsize=(4, 4), layout="constrained")

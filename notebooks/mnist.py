@@ -117,12 +117,12 @@ real, real_cond = data.train.batch(torch.arange(min(len(data.train), 5000)), 0)
 _, twin = kind.nearest(samples, real)
 read = real_cond["label"][twin]
 share = float((read == labels).float().mean())
-print(f"{share:.0%} of the digits are read as what was asked for")
+print(f"{share:.0%} of the digits are classified as requested")
 figure, axis = plt.subplots(figsize=(3.6, 3.3), layout="constrained")
 table = torch.zeros(10, 10)
 table.index_put_((labels, read), torch.ones(count), accumulate=True)
 axis.imshow(table, cmap="Blues")
-axis.set(xlabel="read as", ylabel="asked for", xticks=range(10), yticks=range(10))
+axis.set(xlabel="classified as", ylabel="requested", xticks=range(10), yticks=range(10))
 assert share > 0.25
 
 # %% [markdown]

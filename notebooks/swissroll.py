@@ -129,7 +129,7 @@ lattice = torch.cartesian_prod(*[torch.linspace(-reach, reach, side)] * 2) + tor
 nats = log_likelihood(subject.denoiser, data.normalize(lattice), path=FlowPath(steps=8 if SMALL else 40)).nats
 figure, axis = plt.subplots(figsize=(4.4, 4), layout="constrained")
 shown = axis.imshow(nats.reshape(side, side).T.clamp(min=-8), origin="lower", cmap="viridis")
-axis.set(xticks=[], yticks=[], title="log-likelihood of the place, nats")
+axis.set(xticks=[], yticks=[], title="log-likelihood, nats")
 figure.colorbar(shown)
 
 # %% [markdown]
