@@ -241,17 +241,17 @@ def page(name: str, card: dict[str, Any]) -> str:
         "",
         f"{card['summary'][0].upper()}{card['summary'][1:]}: `ptdiff sample {name}`.",
         "",
-        "| figure | value | 95 % interval | floor |",
+        "| metric | value | 95 % interval | floor |",
         "|---|---|---|---|",
         *rows,
         "",
-        f"{measured['measures']}; n = {measured['n']} held-out samples of shape {shape}, "
-        f"{measured['sampling']['solver']['name']} with {measured['sampling']['calls']:g} calls of the network.",
+        f"{measured['measures'][0].upper()}{measured['measures'][1:]}; n = {measured['n']} held-out samples of shape {shape}, "
+        f"{measured['sampling']['solver']['name']} with {measured['sampling']['calls']:g} network calls per sample.",
         "",
         f"- {card['parameters']:,} parameters, {card['steps']:,} steps in {card['minutes']:g} minutes.",
         f"- Weights in float16: estimates change by {half['rms']:.1e} (root mean square) and {half['largest']:.1e} "
         "(largest), relative to their size.",
-        f"- Licence of the weights: {card['licence']['weights']}. Data: {card['licence']['data']}.",
+        f"- License of the weights: {card['licence']['weights']}. Data: {card['licence']['data']}.",
         f"- Made by `{card['command']}` with ptdiff {card['ptdiff']} on {machine['processor']} "
         f"({machine['instruction_set']}, {machine['threads']} threads, torch {machine['torch']}).",
         "",
