@@ -21,7 +21,7 @@
 # - how samples are generated, and how they are restricted to one class.
 #
 # No network is trained here. If the data is a mixture of Gaussians, the best possible denoiser is a formula
-# (`ptdiff.oracle.Mixture`), so you see what a perfectly trained network would do.
+# (`ptdiff.denoiser.oracle.Mixture`), so you see what a perfectly trained network would do.
 
 # %%
 import math
@@ -190,7 +190,7 @@ for axis, i in zip(axes, [0, 15, 25, 35, 42, 50], strict=True):
     axis.set(xlim=(-3, 3), ylim=(-3, 3), xticks=[], yticks=[], aspect="equal", title=f"{50 - i} steps to go")
 near = torch.cdist(states[-1].x, data.means).amin(1)
 print(
-    f"{float((near < 0.6).float().mean()):.1%} of the samples lie in a cluster; {table.calls} calls of the denoiser each"
+    f"{float((near < 0.6).float().mean()):.1%} of the samples lie in a cluster; {table.calls} denoiser calls per sample"
 )
 assert float((near < 0.6).float().mean()) > 0.95
 

@@ -17,7 +17,7 @@
 # solver, guidance, evaluation and the command line then work at once.
 #
 # The data here is short melodies: the pitches of sixteen notes, which are only rounded to whole numbers when they are
-# played. `examples/waves` is an example in a package of its own, and `docs/write-a-modality.md` describes the whole
+# played. `examples/waves` is an example in its own package, and `docs/write-a-modality.md` describes the whole
 # contract.
 
 # %%
