@@ -47,7 +47,7 @@ fromarray(kind.visualizer().sheet(x.numpy(), [data.classes[i] for i in cond["lab
 # %% [markdown]
 # ## Every batch has new points
 #
-# The shapes are surfaces. Every batch samples other points on them, addressed by a seed, so the model learns the
+# The shapes are surfaces. Every batch samples other points on them, determined by a seed, so the model learns the
 # surface and not one set of points. The order of the points has no meaning, so shuffling the points must shuffle the
 # network's output in the same way.
 

@@ -34,7 +34,7 @@ SMALL = os.environ.get("PTDIFF_NOTEBOOK_SIZE") == "small"
 # ## The class
 #
 # - `dataset()` returns the data: a shape, classes, splits. Here melodies are formulas: a line in a scale that rises,
-#   falls or swings. Melody `i` depends only on `i` and the split, through addressed random numbers.
+#   falls or swings. Melody `i` depends only on `i` and the split, since the random numbers are counter-based.
 # - `backbone(data)` returns a network `forward(x, angle, cond)`. `x` has unit variance at every noise level;
 #   `LevelEmbedding` turns level and label into one vector.
 # - `visualizer()` renders samples.
