@@ -16,9 +16,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from ptdiff.atomic import write_atomic
 from ptdiff.machine import host
 from ptdiff.modality import registry
-from ptdiff.run.checkpoint import write_atomic
 from ptdiff.run.folder import Run
 from ptdiff.training.expectations import FILE, Expectations
 

@@ -23,11 +23,12 @@ from typing import Any
 
 import torch
 
+from ptdiff.atomic import write_atomic
 from ptdiff.evaluation import comparison
 from ptdiff.machine.host import keep_freed_memory
 from ptdiff.machine.yardstick import yardstick
 from ptdiff.pictures.files import save_image
-from ptdiff.run.checkpoint import latest, write_atomic
+from ptdiff.run.checkpoint import latest
 from ptdiff.run.config import merged, sampling
 from ptdiff.run.folder import Run
 from ptdiff.sampling.walk import Plan, draw

@@ -21,12 +21,12 @@ from typing import Any
 
 import torch
 
+from ptdiff.atomic import write_atomic
 from ptdiff.machine import host
 from ptdiff.machine.race import Way
 from ptdiff.machine.yardstick import yardstick
 from ptdiff.modality import Modality, registry
 from ptdiff.modality.data import Data
-from ptdiff.run.checkpoint import write_atomic
 from ptdiff.run.config import Config, defaults, merged, validate
 from ptdiff.training.timed_steps import Steps
 from ptdiff.training.trial import settle

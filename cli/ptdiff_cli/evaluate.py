@@ -72,13 +72,13 @@ def evaluate(
 
     import torch
 
+    from ptdiff.atomic import write_atomic
     from ptdiff.choices import unknown
     from ptdiff.evaluation import comparison, largest
     from ptdiff.machine import host
     from ptdiff.metrics import memorization
     from ptdiff.modality import registry
     from ptdiff.modality.data import unaugmented
-    from ptdiff.run.checkpoint import write_atomic
     from ptdiff.run.folder import Run
     from ptdiff.sampling.walk import spread_labels
     from ptdiff_cli.shared.report import Near, write_report

@@ -151,8 +151,8 @@ def _tinted(shown: _Shown, color: str | None) -> Visualizer:
 
 
 def _save_page(target: Path, draw: Visualizer, shown: _Shown) -> None:
+    from ptdiff.atomic import write_atomic
     from ptdiff.errors import Unsupported
-    from ptdiff.run.checkpoint import write_atomic
 
     if not isinstance(draw, Paged):
         raise Unsupported(f"{type(shown.kind).__name__} has no page: choose .png, or .gif where it moves")

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ptdiff.atomic import write_atomic
 from ptdiff.modality import Unsupported, Visualizer
-from ptdiff.run.checkpoint import write_atomic
 from ptdiff_points2d.source import Frame, around, coordinates
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ from typing import Any
 
 from pytorch_lightning.loggers import MLFlowLogger, TensorBoardLogger, WandbLogger
 
+from ptdiff.atomic import write_atomic
 from ptdiff.pictures.files import Picture
-from ptdiff.run.checkpoint import write_atomic
 
 
 class Table:
