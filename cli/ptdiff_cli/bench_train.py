@@ -73,11 +73,11 @@ def train(
 
 
 def _subject(name: str) -> Subject:
+    from ptdiff.training.configuration import resolve
     from ptdiff.training.speed import Subject
-    from ptdiff_cli.shared.configuration import resolve
     from ptdiff_cli.shared.terminal import bad_data
 
-    config, kind = resolve(name, None, [], [], [], {})
+    config, kind = resolve({"modality": name})
     with bad_data("data"):
         return Subject(kind, kind.dataset(), config)
 

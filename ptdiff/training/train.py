@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ptdiff.denoiser.network import NetworkDenoiser
 from ptdiff.machine import host
-from ptdiff.modality import registry
-from ptdiff.run.config import defaults, merged, validate
 from ptdiff.run.folder import Run
-from ptdiff.run.start import begun, inherited
+from ptdiff.run.start import begun
+from ptdiff.training.configuration import resolve
 from ptdiff.training.fit import Hardware, fit
 from ptdiff.training.observer import Observer
 
@@ -40,14 +38,7 @@ def train(
     """
     host.device(device)  # a wrong name ends here
     source = None if start is None else Run.open(start)
-    options = values.get("options", {})
-    base = {} if source is None else inherited(source, options)
-    name = values.get("modality", base.get("modality")) if base else values["modality"]
-    if source is not None and name != source.config.modality:
-        raise ValueError(f"{source.path.name} is a model of {source.config.modality}, not of {name}")
-    kind = registry.load(name, merged(base.get("options", {}), options))
-    base = base or merged(defaults(name), kind.recipe())
-    config = validate(merged(base, {**values, "options": dataclasses.asdict(kind)}))
+    config, kind = resolve(values, source)
     data = kind.dataset()
     weights = None
     if source is not None:
