@@ -1,9 +1,9 @@
-"""What the samplers of other libraries do: agreement with ours, and the orders that they reach.
+"""Compare the samplers of other libraries with those of ptdiff, and measure their orders.
 
     PYTHONPATH=.:cli .venv/peers/bin/python benchmarks/peers/measure.py
 
-in the environment that setup.sh makes.  Orders are measured by the code that certifies ptdiff's own solvers: the same
-problems, steps and ladder.  Writes benchmarks/results/peers.json.
+Run it in the environment that setup.sh makes.  Orders are measured by the code that certifies ptdiff's own solvers: the
+same problems, steps and ladder.  Writes benchmarks/results/peers.json.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ def _strong(claim: Claim) -> float:
     def errors(cases: Sequence[int], n: int) -> list[float]:
         levels = problem.levels(process, n)
         end = claim.run(problem.denoiser, problem.start(process), levels, lambda: torch.zeros(16, 2))[-1]
-        # samplers that work in float32 are not followed into their rounding
+        # stop before the rounding errors of samplers that work in float32
         error = float((end / levels.alpha[-1] - reference("mixture")).square().mean().sqrt())
         return [error if error > 2e-6 or not claim.sampler.startswith("DPMSolver") else 0.0]
 

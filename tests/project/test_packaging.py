@@ -140,7 +140,7 @@ def test_a_machine_without_python_or_venv_is_told_so_in_one_line(tmp_path: Path)
         file.chmod(0o755)
     path = {"PATH": f"{tmp_path}:/usr/sbin:/usr/bin:/sbin:/bin"}
     for python, said in (
-        ("python-of-nowhere", "there is no python-of-nowhere here"),
+        ("python-of-nowhere", "python-of-nowhere was not found"),
         (str(old), f"{old} is 3.9"),
         (str(bare), f"sudo apt-get install python3.{sys.version_info.minor}-venv"),
     ):
