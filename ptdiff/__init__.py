@@ -5,4 +5,4 @@ Modality (:mod:`ptdiff.modality.contract`) and Run (:mod:`ptdiff.run.folder`).  
 heavy.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
