@@ -43,7 +43,7 @@ def embedding(figure: Figure) -> None:
     angle = torch.linspace(0, math.pi / 2, 600)
     heat = {"cmap": "RdBu_r", "vmin": -1, "vmax": 1, "aspect": "auto", "interpolation": "nearest"}
     count = features(angle).shape[1]
-    shown = ours.imshow(features(angle).T, extent=(0, math.pi / 2, count - 0.5, -0.5), **heat)
+    shown = ours.imshow(features(angle).T.numpy(), extent=(0, math.pi / 2, count - 0.5, -0.5), **heat)
     theirs.imshow(sinusoidal(torch.arange(1000), 64).T, extent=(0, 1000, 63.5, -0.5), **heat)
     ours.set(title=r"ptdiff: features of the angle $\theta$, the same for every process", xlabel=r"$\theta$")
     ours.set_xticks([0, math.pi / 8, math.pi / 4, 3 * math.pi / 8, math.pi / 2], ["0", "π/8", "π/4", "3π/8", "π/2"])
