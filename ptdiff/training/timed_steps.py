@@ -45,7 +45,7 @@ class Steps:
         self.module.begin()
         self.optimizer = self.module.configure_optimizers()
         self.random = next(self.module.randomness(range(1)))
-        self.module.batch(0, self.random.hidden)  # made or read once, and kept by most data sets
+        self.module.batch(0, self.random.hidden)  # most data sets load or create their samples once and keep them
 
     @property
     def share(self) -> float:
@@ -69,7 +69,7 @@ class Steps:
         return self.fitting
 
     def lasting(self, seconds: float) -> None:
-        """From now on steps of as many rows as take about so many seconds, by what :meth:`explore` has found."""
+        """Take steps with as many rows as need about ``seconds``, by the measurement of :meth:`explore`."""
         self.build(max(self.rows, min(self.fitting, int(seconds / max(self.row, 1e-9)))))
 
     @property
@@ -127,6 +127,7 @@ class Steps:
         return math.isfinite(found[1]) and abs(found[1] - found[0]) <= KEPT * abs(found[0])
 
     def close(self) -> None:
+        """Release the threads."""
         for shards in self.shards.values():
             shards.close()
         self.shards = {}

@@ -1,4 +1,4 @@
-"""Training from Python in one call: what ``ptdiff train`` does, for notebooks and scripts."""
+"""Training from Python in one call: the equivalent of ``ptdiff train`` for notebooks and scripts."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ def train(
     *,
     start: Path | str | None = None,
 ) -> Run:
-    """A new run in the folder ``out``, trained to its end.
+    """Create a run in the folder ``out`` and train it to its end.
 
-    values: nested as in config.yaml, with a ``modality``; the rest is the modality's recipe and the defaults.  Those of
-    a recipe by name are ``ptdiff.run.recipes.recipe(name).values()``; ``ptdiff.run.config.merged`` lays others over
-    them.
-    device: auto, cpu, cuda, cuda:1 or mps, see ``ptdiff.machine.host.device``.
-    start: a run or the name of a model that ships (``ptdiff.run.models``) whose averaged weights the new one begins
-    with. Its modality and configuration then stand for modality and recipe (``ptdiff.run.start``), and ``values`` must
-    say ``training.steps`` or ``training.minutes``.
+    ``values``: nested as in config.yaml, with a ``modality``; everything else defaults to the modality's recipe and the
+    general defaults.  The values of a named recipe are ``ptdiff.run.recipes.recipe(name).values()``;
+    ``ptdiff.run.config.merged`` overrides some of them.
+    ``device``: auto, cpu, cuda, cuda:1 or mps, see :func:`ptdiff.machine.host.device`.
+    ``start``: a run, or the name of a shipped model (``ptdiff.run.models``), whose averaged weights initialize the new
+    run.  Its modality and configuration then replace modality and recipe (``ptdiff.run.start``), and ``values`` must
+    contain ``training.steps`` or ``training.minutes``.
 
-    Raises ValueError for what is wrong with the values, OSError or ValueError for data that cannot be read, and
-    RunError where there is a run already.
+    Raises ValueError for invalid values, OSError or ValueError for data that cannot be read, and RunError if the folder
+    already contains a run.
     """
-    host.device(device)  # a wrong name ends here
+    host.device(device)  # raises for an unknown name
     source = None if start is None else Run.open(start)
     options = values.get("options", {})
     base = {} if source is None else inherited(source, options)
@@ -54,5 +54,5 @@ def train(
         weights = begun(source, config, NetworkDenoiser(kind.backbone(data), config.prediction), data)
     run = Run.create(Path(out), config, data, weights)
     fit(run, kind, data, hardware=Hardware(device=device), observer=observer)
-    # as it was settled for this machine
+    # with the configuration settled for this machine
     return dataclasses.replace(run, config=Run.open(run.path).config)
