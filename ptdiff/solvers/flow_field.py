@@ -41,9 +41,7 @@ def velocity(
 
 
 def rates(process: Process, t: Tensor) -> tuple[Level, Level]:
-    """The level at times ``t`` and its derivative (alpha', sigma') by automatic differentiation, both shaped like
-    ``t``.
-    """
+    """The level at times ``t`` and its derivative (alpha', sigma'), by automatic differentiation, shaped like ``t``."""
     with torch.inference_mode(False), torch.enable_grad():
         at = t.detach().clone().requires_grad_()
         level = process.level(at)
