@@ -60,7 +60,7 @@ class Steps:
     def explore(self, way: Way, ranks: int = 1) -> int:
         """Take the first steps, on an eighth of the batch; return the rows of the batch that fit into memory at a time.
 
-        ranks: processes that share the memory.
+        ``ranks``: processes that share the memory.
         """
         self.fitting = fitting_rows(self.module, self.config.training.batch, ranks)
         # the first step includes one-time preparation
@@ -99,7 +99,7 @@ class Steps:
             module.plan, module.shards = plan, None
 
     def whole(self, way: Way) -> float:
-        """Seconds of a step of the whole batch, taken in one piece or, where memory is short, in several."""
+        """Seconds of a step of the whole batch, taken in one piece or, if memory is short, in several."""
         self.build(self.fitting)
         self.time(way)
         return self.time(way) * self.share

@@ -28,7 +28,7 @@ def sampler(name: str, **options: Any) -> Sampler:
             return levels.alpha[index], levels.sigma[index]
 
         class Posterior:
-            """What azula calls a denoiser."""
+            """A denoiser in azula's terms."""
 
             def __init__(self) -> None:
                 self.schedule = schedule
