@@ -1,7 +1,7 @@
-"""How a network is told the noise level, in pictures.
+"""Pictures of the inputs that tell a network the noise level.
 
-theta = atan2(sigma, alpha) in [0, pi/2]: the noise level of ptdiff.  Step k of a chain of T: that of DDPM, embedded in
-sines and cosines of k / 10000^(i / (n - 1)), i = 0 … n - 1 (Vaswani et al. 2017, section 3.5; Ho et al. 2020).
+theta = atan2(sigma, alpha) in [0, pi/2] is the noise level of ptdiff.  Step k of a chain of T is that of DDPM, embedded
+in sines and cosines of k / 10000^(i / (n - 1)), i = 0 … n - 1 (Vaswani et al. 2017, section 3.5; Ho et al. 2020).
 """
 
 from __future__ import annotations
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 
 
 def features(angle: Tensor, octaves: int = 6) -> Tensor:
-    """What :class:`ptdiff.denoiser.embedding.LevelEmbedding` hands to its perceptron: angles (b,) to (b, 2 octaves +
-    2)."""
+    """Inputs of the network in :class:`ptdiff.denoiser.embedding.LevelEmbedding`: angles (b,) to (b, 2 octaves + 2)."""
     embedding = LevelEmbedding(1, octaves=octaves)
     embedding.mlp = nn.Sequential()
     with torch.inference_mode():
@@ -30,7 +29,7 @@ def features(angle: Tensor, octaves: int = 6) -> Tensor:
 
 
 def sinusoidal(step: Tensor, width: int) -> Tensor:
-    """The embedding of the steps of a chain: (b,) to (b, width), sines first; width is even."""
+    """Embedding of the steps of a chain: (b,) to (b, width), sines first; ``width`` must be even."""
     frequency = torch.exp(-math.log(10_000) * torch.arange(width // 2, dtype=torch.float64) / (width // 2 - 1))
     phase = step.double()[:, None] * frequency
     return torch.cat([phase.sin(), phase.cos()], dim=1)

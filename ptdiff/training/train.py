@@ -1,4 +1,8 @@
+<<<<<<< HEAD
 """Training from Python in one call: what ``ptdiff train`` does, on a modality, a data set or plain tensors."""
+=======
+"""Training from Python in one call: the equivalent of ``ptdiff train`` for notebooks and scripts."""
+>>>>>>> eng-core
 
 from __future__ import annotations
 
@@ -99,8 +103,9 @@ def train_run(
     start: Path | str | None = None,
     kind: Modality | None = None,
 ) -> Run:
-    """A new run in the folder ``out``, trained to its end.
+    """Create a run in the folder ``out`` and train it to its end.
 
+<<<<<<< HEAD
     values: nested as in config.yaml, with a ``modality``; the rest is the modality's recipe and the defaults.  Those of
     a recipe by name are ``ptdiff.run.recipes.recipe(name).values()``; ``ptdiff.run.config.merged`` lays others over
     them.
@@ -110,13 +115,26 @@ def train_run(
     say ``training.steps`` or ``training.minutes``.
 
     Raises what :func:`train` raises.
+=======
+    ``values``: nested as in config.yaml, with a ``modality``; everything else defaults to the modality's recipe and the
+    general defaults.  The values of a named recipe are ``ptdiff.run.recipes.recipe(name).values()``;
+    ``ptdiff.run.config.merged`` overrides some of them.
+    ``device``: auto, cpu, cuda, cuda:1 or mps, see :func:`ptdiff.machine.host.device`.
+    ``start``: a run, or the name of a shipped model (``ptdiff.run.models``), whose averaged weights initialize the new
+    run.  Its modality and configuration then replace modality and recipe (``ptdiff.run.start``), and ``values`` must
+    contain ``training.steps`` or ``training.minutes``.
+
+    Raises ValueError for invalid values, OSError or ValueError for data that cannot be read, and RunError if the folder
+    already contains a run.
+>>>>>>> eng-core
     """
-    host.device(device)  # a wrong name ends here
+    host.device(device)  # raises for an unknown name
     source = None if start is None else Run.open(start)
     config, modality = resolve(values, source, kind)
     data = modality.dataset()
     weights = None
     if source is not None:
+<<<<<<< HEAD
         weights = begun(source, config, NetworkDenoiser(modality.backbone(data), config.prediction), data)
     run = Run.create(Path(out), config, data, weights, kind)
     fit(run, modality, data, hardware=Hardware(device=device), observer=observer)
@@ -174,3 +192,10 @@ def _temporary() -> Path:
     folder = Path(tempfile.mkdtemp(prefix="ptdiff-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder / "run"
+=======
+        weights = begun(source, config, NetworkDenoiser(kind.backbone(data), config.prediction), data)
+    run = Run.create(Path(out), config, data, weights)
+    fit(run, kind, data, hardware=Hardware(device=device), observer=observer)
+    # with the configuration settled for this machine
+    return dataclasses.replace(run, config=Run.open(run.path).config)
+>>>>>>> eng-core
