@@ -53,7 +53,7 @@ def _links_to_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def stamp(path: Path, root: Path) -> Stamp:
-    """Return the stamp of a file below ``root``; ValueError if it is not a regular file or is a link out of the folder."""
+    """Return the stamp of a file below ``root``; ValueError if it is not a regular file or links out of the folder."""
     if path.is_symlink() and not path.resolve(strict=True).is_relative_to(root.resolve()):
         raise ValueError("a link out of the folder")
     status = path.stat()

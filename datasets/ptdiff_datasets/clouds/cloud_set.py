@@ -49,7 +49,7 @@ class CloudSet:
 
     @cached_property
     def keys(self) -> npt.NDArray[np.uint64]:
-        """(m,) keys of the shapes' random streams; they depend on the ids alone, so they are the same in every subset."""
+        """(m,) keys of the shapes' random streams; they depend on the ids alone, thus are the same in every subset."""
         return np.array([address("draw", name) for name in self.ids], np.uint64)
 
     def _rows(self, i: int) -> slice:

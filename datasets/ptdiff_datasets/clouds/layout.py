@@ -208,7 +208,7 @@ def _in_split(parts: Parts, depth: int, label: str, named: bool, name: str) -> t
 
 
 def only(layout: Layout, classes: Sequence[str]) -> Layout:
-    """Keep only the shapes of these classes, given by name or by folder (a synset id). DataError for an unknown class."""
+    """Keep only the shapes of these classes, by name or by folder (a synset id). DataError for an unknown class."""
     wanted = chosen({shape.label for shape in layout.shapes}, classes, layout.root)
     return replace(layout, shapes=tuple(shape for shape in layout.shapes if shape.label in wanted))
 

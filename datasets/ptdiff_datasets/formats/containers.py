@@ -19,7 +19,7 @@ SPLIT = re.compile(r"(?:^|[^a-z])(train|val|valid|validation|test)(?:$|[^a-z])",
 
 @dataclass(frozen=True)
 class Member:
-    """Cloud ``place`` of the data set ``set``, "" if the file has only one; ``label`` "" and ``split`` None if unknown."""
+    """Cloud ``place`` of the data set ``set``, "" if there is only one; ``label`` "" and ``split`` None if unknown."""
 
     set: str
     place: int

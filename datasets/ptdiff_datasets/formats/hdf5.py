@@ -39,7 +39,7 @@ class Hdf5:
         return np.asarray(data[()]).reshape(-1).astype(np.int64)
 
     def read(self, name: str, place: int) -> Arrays:
-        """Read cloud ``place`` of a data set with the normals and colors stored beside it; FormatError if it is broken."""
+        """Read cloud ``place`` of a data set with normals and colors stored beside it; FormatError if broken."""
         shape = (*self.sets[name][:2], 3)
         with _as_format_error(self._path):
             parts = [

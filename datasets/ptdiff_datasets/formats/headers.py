@@ -15,7 +15,7 @@ from ptdiff_datasets.formats.ply_header import read_header
 
 
 def check_obj(data: bytes, path: Path) -> int:
-    """Check an OBJ file: it has no header, but every ``f`` line must name three or more vertices (a cut line does not)."""
+    """Check an OBJ file: every ``f`` line must name three or more vertices (a truncated line does not); no header."""
     lines = data.replace(b"\\\r\n", b" ").replace(b"\\\n", b" ")  # a backslash continues the line
     if short := re.search(rb"^f(?:[ \t]+\S+){0,2}[ \t]*\r?$", lines, re.MULTILINE):
         raise FormatError(path, f"{short[0][:40].decode('latin-1')!r} is not a face")
@@ -52,7 +52,7 @@ def check_off(data: bytes, path: Path) -> int:
 
 
 def check_stl(data: bytes, path: Path) -> int:
-    """Check an STL file. Binary: 84 bytes plus 50 per triangle. Text: whole facets between ``solid`` and ``endsolid``."""
+    """Check an STL file. Binary: 84 bytes plus 50 per triangle. Text: facets between ``solid`` and ``endsolid``."""
     if len(data) >= 84:
         (faces,) = struct.unpack_from("<I", data, 80)
         if len(data) == 84 + 50 * faces:

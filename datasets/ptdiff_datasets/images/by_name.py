@@ -62,7 +62,7 @@ def films(
 
 
 def contents(source: Path) -> ImageSet | Layout:
-    """Return images of a fixed size as they are, or the layout of a folder of image files; errors as in :func:`read`."""
+    """Return images of a fixed size as they are, or the layout of an image folder; errors as in :func:`read`."""
     source = existing(source)
     if not source.is_dir() or images.has_idx(source):
         return images.mnist(source)

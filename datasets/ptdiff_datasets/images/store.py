@@ -86,7 +86,7 @@ def load_pictures(
 
 
 def load(folder: Path) -> tuple[Bytes, Index]:
-    """Open a store: memory-mapped pixels and index. FileNotFoundError if there is none, DamagedError if it is unusable."""
+    """Open a store: memory-mapped pixels and index. FileNotFoundError if missing, DamagedError if unusable."""
     try:
         raw = json.loads((folder / INDEX).read_bytes())
         kind, number = raw.pop("format"), raw.pop("version")

@@ -40,7 +40,7 @@ class Blurred:
         return places + self.std * normal(u[:, 2:4]), label
 
     def blurred(self, std: float) -> Blurred:
-        """Return the same skeleton with noise ``std``, with more nodes for less noise; ValueError unless 0 < std < inf."""
+        """Return the same skeleton with noise ``std``, more nodes for less noise; ValueError unless 0 < std < inf."""
         if not 0 < std < math.inf:
             raise ValueError(f"noise must be positive and finite, not {std}")
         times = max(1, math.ceil(self.std / std))

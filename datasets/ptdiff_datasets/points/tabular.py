@@ -24,7 +24,7 @@ _NO_VALUE = frozenset(("", "na", "n/a", "nan", "null", "none", "?"))
 
 @dataclass(frozen=True)
 class Table:
-    """Cells as text, every row as long as ``names``; ``lines`` are the numbers of the file's lines where the rows end."""
+    """Cells as text, every row as long as ``names``; ``lines`` are the line numbers at which rows end."""
 
     path: Path
     names: tuple[str, ...]
@@ -41,7 +41,7 @@ class Table:
         return tuple(row[place] for row in self.rows)
 
     def where(self, name: str, value: str) -> Table:
-        """Select the rows whose cell in column ``name`` is ``value``; DataError, naming the nearest, if there are none."""
+        """Select the rows whose cell in column ``name`` is ``value``; DataError, naming the nearest, if none is."""
         cells = self.column(name)
         rows = [row for row, cell in enumerate(cells) if cell == value]
         if not rows:
@@ -55,7 +55,7 @@ class Table:
         return Table(self.path, self.names, tuple(self.rows[i] for i in rows), tuple(self.lines[i] for i in rows))
 
     def numeric(self) -> tuple[str, ...]:
-        """Names of the columns that hold numbers and nothing else; a column without a name counts rows and is left out."""
+        """Names of the columns that hold only numbers; a column without a name is a row index and left out."""
         kinds = {name: {_kind(cell) for cell in self.column(name)} for name in self.names if name}
         return tuple(name for name, found in kinds.items() if float in found and str not in found)
 

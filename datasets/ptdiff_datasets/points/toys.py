@@ -50,7 +50,7 @@ class Toy:
         return self.formula if isinstance(self.formula, Blurred) else None
 
     def blurred(self, std: float) -> Toy:
-        """Return the same distribution with noise ``std``; ValueError unless it consists of blurred points or curves."""
+        """Return the distribution with noise ``std``; ValueError unless it consists of blurred points or curves."""
         if self.density is None:
             raise ValueError("noise can be set only for distributions of blurred points or curves")
         return replace(self, formula=self.density.blurred(std))

@@ -49,7 +49,7 @@ class FlatParts:
         self._planes = [(self._vectors[:, 4, some].T, offsets[some]) for some in planes]
 
     def sample(self, rng: np.random.Generator, counts: Counts, normals: bool) -> tuple[Floats, Floats | None]:
-        """Sample counts[i] points uniformly on every band i, in order: (3, sum of counts), and normals if ``normals``."""
+        """Sample counts[i] points uniformly on every band i, in order: (3, sum of counts), and normals if asked."""
         u0, u1 = rng.random((2, int(counts.sum())), dtype=np.float32)
         near, near_step, far, far_step = np.repeat(self._vectors[:, :4], counts, axis=2).transpose(1, 0, 2)
         near += u1 * near_step
@@ -60,7 +60,7 @@ class FlatParts:
         return near, np.repeat(self._vectors[:, 4], counts, axis=1) if normals else None
 
     def covered(self, points: Floats, near: Mask) -> Mask:
-        """Return which points (3, k) lie inside a part: bool (k,); near[i] marks those in the bounding box of part i."""
+        """Return which points (3, k) lie inside a part: bool (k,); near[i] marks those in part i's bounding box."""
         covered: Mask = np.any(near[: self._blocks], axis=0)  # an upright box is its own bounding box
         for row, (normals, offsets) in zip(near[self._blocks :], self._planes, strict=True):
             candidates = np.flatnonzero(row)

@@ -23,7 +23,7 @@ class SmoothParts:
         self.upper = np.stack(upper, axis=1) + np.concatenate(self._places, axis=1)
 
     def sample(self, rng: np.random.Generator, counts: Counts, normals: bool) -> tuple[Floats, Floats | None]:
-        """Sample counts[i] points uniformly on every part i, in order: (3, sum of counts), and normals if ``normals``."""
+        """Sample counts[i] points uniformly on every part i, in order: (3, sum of counts), and normals if asked."""
         points = np.empty((3, int(counts.sum())), dtype=np.float32)
         outward = np.empty_like(points)
         end = 0
@@ -35,7 +35,7 @@ class SmoothParts:
         return points, outward if normals else None
 
     def covered(self, points: Floats, near: Mask) -> Mask:
-        """Return which points (3, k) lie inside a part: bool (k,); near[i] marks those in the bounding box of part i."""
+        """Return which points (3, k) lie inside a part: bool (k,); near[i] marks those in part i's bounding box."""
         covered = np.zeros(points.shape[1], dtype=np.bool_)
         for part, solid, place, row in zip(self.parts, self._solids, self._places, near, strict=True):
             candidates = np.flatnonzero(row)

@@ -46,7 +46,7 @@ class TurnedParts:
         self._skin = skin(self.lower, self.upper)
 
     def sample(self, rng: np.random.Generator, counts: Counts, normals: bool) -> tuple[Floats, Floats | None]:
-        """Sample counts[i] points uniformly on every band i, in order: (3, sum of counts), and normals if ``normals``."""
+        """Sample counts[i] points uniformly on every band i, in order: (3, sum of counts), and normals if asked."""
         u0, u1 = rng.random((2, int(counts.sum())), dtype=np.float32)
         start, step, x, z, along = np.repeat(self._vectors, counts, axis=2).transpose(1, 0, 2)
         r0, r1, dr, radial = np.repeat(self._radii, counts, axis=1)
