@@ -70,10 +70,10 @@ def mesh(points: npt.ArrayLike, method: str | None = None) -> Surface:
         raise unknown("way to make a mesh", name, METHODS)
     cloud = np.asarray(points, np.float64)
     if cloud.ndim != 2 or cloud.shape[1] != 3 or not np.isfinite(cloud).all():
-        raise ValueError(f"a cloud is an array (n, 3) of finite numbers, not {cloud.shape}")
+        raise ValueError(f"a cloud must be an array (n, 3) of finite numbers, not {cloud.shape}")
     cloud = np.unique(cloud, axis=0)
     if len(cloud) < LEAST:
-        raise ValueError(f"{len(cloud)} different points have no surface; it takes {LEAST}")
+        raise ValueError(f"{len(cloud)} distinct points have no surface; at least {LEAST} are needed")
     # the parameters and grids are for shapes of about this size
     center, size = cloud.mean(0), float(np.ptp(cloud, axis=0).max())
     unit = (cloud - center) / size
@@ -94,7 +94,7 @@ def _open3d() -> Any:
         import open3d
     except (ImportError, OSError) as error:
         raise Unsupported(
-            f"{libraries.why_no_open3d(error)}; or take --method marching-cubes or alpha, which need no Open3D"
+            f"{libraries.why_no_open3d(error)}; or use --method marching-cubes or alpha, which need no Open3D"
         ) from error
     return open3d
 
