@@ -108,7 +108,7 @@ def _shape(file: IO[bytes], length: int, path: Path) -> tuple[tuple[int, ...], n
     start = file.tell()
     needed, there = prod(shape) * dtype.itemsize, length - start
     if needed != there:
-        raise FormatError(path, f"the header claims {needed} bytes of shape {shape}, {there} follow", start)
+        raise FormatError(path, f"the header claims {needed} bytes of shape {shape}, but {there} follow", start)
     return shape, dtype
 
 

@@ -82,7 +82,7 @@ class Hdf5:
             return False
         claimed, stored = prod(data.shape) * data.dtype.itemsize, int(data.id.get_storage_size())
         if stored > self._size or claimed > (SWELL * stored if filters & {1, 32000} else stored):
-            raise FormatError(self._path, f"{name} claims {claimed} bytes, {min(stored, self._size)} are stored")
+            raise FormatError(self._path, f"{name} claims {claimed} bytes, but {min(stored, self._size)} are stored")
         chunk = prod(data.chunks or (0,)) * data.dtype.itemsize
         if chunk > max(SWELL * stored, 1 << 20):
             raise FormatError(self._path, f"{name} has chunks of {chunk} bytes, too many for its data")

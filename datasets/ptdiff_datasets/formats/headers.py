@@ -76,7 +76,7 @@ def check_glb(data: bytes, path: Path) -> int:
         raise FormatError(path, f"not glTF 2 with JSON first: version {version}", 4)
     if length > len(data) or 20 + chunk > length:
         claim = max(length, 20 + chunk)
-        raise FormatError(path, f"the header claims {claim} bytes, the file has {len(data)}", 8)
+        raise FormatError(path, f"the header claims {claim} bytes, but the file has {len(data)}", 8)
     try:
         tree: Any = json.loads(data[20 : 20 + chunk])
         views = tree.get("bufferViews", [])

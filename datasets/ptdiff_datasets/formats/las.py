@@ -96,7 +96,9 @@ def _check(data: bytes, path: Path) -> int:
             _check_number(chunks, count, int(struct.unpack_from("<I", packing, 12)[0]), path)
         there = RATIO * there + (1 << 20)
     if record < 20 or count * record > there:
-        raise FormatError(path, f"the header claims {count} points of {record} bytes, {len(data) - start} follow", 107)
+        raise FormatError(
+            path, f"the header claims {count} points of {record} bytes, but {len(data) - start} follow", 107
+        )
     return int(count)
 
 
@@ -140,7 +142,7 @@ def _chunks(data: bytes, at: int, end: int, record: int, layers: int, path: Path
             raise FormatError(path, "a chunk of points is truncated", at)
         after = sizes + 4 * layers + sum(struct.unpack_from(f"<{layers}I", data, sizes))
         if after > end:
-            raise FormatError(path, f"a chunk claims {after - at} bytes, {end - at} follow", at)
+            raise FormatError(path, f"a chunk claims {after - at} bytes, but {end - at} follow", at)
         at = after
     return number
 

@@ -95,7 +95,7 @@ def _header(data: bytes, path: Path) -> Header:
     least = 2 * sum(counts) if encoding == "ascii" else header.record
     if encoding != "binary_compressed" and points * least > len(data) - at + 1:
         there = len(data) - at
-        raise FormatError(path, f"the header claims {points} points: {points * least} bytes, {there} follow", at)
+        raise FormatError(path, f"the header claims {points} points: {points * least} bytes, but {there} follow", at)
     return header
 
 
@@ -132,7 +132,7 @@ def _text(data: bytes, header: Header, path: Path) -> Columns:
 def _binary(data: bytes, header: Header, path: Path) -> Columns:
     there, needed = len(data) - header.size, header.points * header.record
     if not needed <= there <= needed + 2:
-        raise FormatError(path, f"the header claims {needed} bytes of points, {there} follow", header.size)
+        raise FormatError(path, f"the header claims {needed} bytes of points, but {there} follow", header.size)
     # Padding fields may share a name, which numpy refuses: number the fields.
     fields = [(str(i), "<" + kind, (count,)) for i, (_, kind, count) in enumerate(header.fields)]
     records = np.frombuffer(data, np.dtype(fields), header.points, header.size)
@@ -145,7 +145,7 @@ def _compressed(data: bytes, header: Header, path: Path) -> Columns:
         raise FormatError(path, "the file ends before the compressed data", header.size)
     packed, unpacked = struct.unpack_from("<2I", data, header.size)
     if packed > len(data) - at:
-        raise FormatError(path, f"{packed} compressed bytes are claimed, {len(data) - at} follow", header.size)
+        raise FormatError(path, f"{packed} compressed bytes are claimed, but {len(data) - at} follow", header.size)
     if unpacked != header.points * header.record:
         needed = header.points * header.record
         raise FormatError(path, f"{unpacked} bytes are claimed for {needed} bytes of points", header.size + 4)

@@ -104,7 +104,7 @@ def _check_length(header: Header, length: int, path: Path) -> None:
     needed, there = sum(e.count * e.least(text) for e in header.elements), length - header.size
     if needed > there + text:  # the last line of a text may lack its newline
         claim = ", ".join(f"{e.count} {e.name}" for e in header.elements)
-        raise FormatError(path, f"the header claims {claim}: at least {needed} bytes, {there} follow", header.size)
+        raise FormatError(path, f"the header claims {claim}: at least {needed} bytes, but {there} follow", header.size)
     fixed = not text and not any(e.lists for e in header.elements)
     if fixed and there > needed + 2:
         raise FormatError(path, f"{there - needed} bytes follow that the header does not declare", header.size + needed)

@@ -34,7 +34,7 @@ def read_text(path: str | Path) -> Cloud:
         file.seek(start)
         table = parse(file, path, delimiter)
     if count is not None and len(table) != count:
-        raise FormatError(path, f"the first line claims {count} points, {len(table)} follow", start)
+        raise FormatError(path, f"the first line claims {count} points, but {len(table)} follow", start)
     return from_table(path, table, names if len(names) == table.shape[1] else ())
 
 
