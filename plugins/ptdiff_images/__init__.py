@@ -107,8 +107,8 @@ class Images(Modality):
 
         They have labels if there are any and ``labels`` is set, and are stored as bytes.
         """
-        from ptdiff_images.augment import Augmentation, augmented
-        from ptdiff_images.sources import unlabeled
+        from ptdiff_images.data.augment import Augmentation, augmented
+        from ptdiff_images.data.sources import unlabeled
 
         # mean and scale are those of the images before augmentation
         data = self._images()
@@ -117,8 +117,8 @@ class Images(Modality):
 
     def _images(self) -> Data:
         """Return the images without augmentation, measured, with all their labels."""
-        from ptdiff_images.films import Motion
-        from ptdiff_images.sources import images
+        from ptdiff_images.data.films import Motion
+        from ptdiff_images.data.sources import images
 
         if self.frames is None:
             return images(self.data, self.pixels, self.gray).measured(keep=(0,))
@@ -128,7 +128,7 @@ class Images(Modality):
 
     def backbone(self, data: Data) -> nn.Module:
         """Build the denoiser; the small U-Net has 0.4 M parameters."""
-        from ptdiff_images.augment import AUGMENT_LABELS
+        from ptdiff_images.data.augment import AUGMENT_LABELS
 
         told = len(AUGMENT_LABELS) if self.augment else 0
         return build(self.network, data.shape, len(data.classes), told, self._network())
@@ -179,7 +179,7 @@ class Images(Modality):
 
     def protocols(self) -> Mapping[str, str]:
         """Return the protocols by name with a description, the default first."""
-        from ptdiff_images.metrics import FILM_PROTOCOLS, PROTOCOLS
+        from ptdiff_images.metrics.protocols import FILM_PROTOCOLS, PROTOCOLS
 
         return PROTOCOLS if self.frames is None else FILM_PROTOCOLS
 
@@ -204,13 +204,13 @@ class Images(Modality):
         """Score ``samples`` with any of the protocols; the classifier is trained at first use and stored in the
         cache.
         """
-        from ptdiff_images.metrics import measure
+        from ptdiff_images.metrics.protocols import measure
 
         return measure(protocol, self._images(), samples, reference, training, seed, progress, labels)
 
     def check_data(self, source: Path, *, progress: Progress | None = None) -> Mapping[str, Any]:
-        """Check a folder or file for problems; see :func:`ptdiff_datasets.image_checking.check`."""
-        from ptdiff_datasets.image_checking import check
+        """Check a folder or file for problems; see :func:`ptdiff_datasets.images.checking.check`."""
+        from ptdiff_datasets.images.checking import check
 
         found = check(source, progress)
         return {**found.as_dict(), "text": found.text()}

@@ -127,7 +127,7 @@ class PointCloud(Modality):
 
     def visualizer(self) -> Visualizer:
         """Return a visualizer of shaded spheres on a white ground, rendered by NumPy alone."""
-        from ptdiff_pointcloud.visualizer import Spheres
+        from ptdiff_pointcloud.render.visualizer import Spheres
 
         return Spheres(self.channels)
 
@@ -146,7 +146,7 @@ class PointCloud(Modality):
 
     def protocols(self) -> Mapping[str, str]:
         """Return the protocols by name: the full set, the conventions of papers, and groups of eight."""
-        from ptdiff_pointcloud.protocols import PROTOCOLS
+        from ptdiff_pointcloud.metrics.protocols import PROTOCOLS
 
         return {name: way.summary for name, way in PROTOCOLS.items()}
 
@@ -162,7 +162,7 @@ class PointCloud(Modality):
         labels: Tensor | None = None,
     ) -> Measurement:
         """Score ``samples`` with any of the protocols; ``cache`` keeps the distance matrices."""
-        from ptdiff_pointcloud.protocols import compare
+        from ptdiff_pointcloud.metrics.protocols import compare
 
         samples, reference, training = (clouds[..., :3] for clouds in (samples, reference, training))
         return compare(samples, reference, training, protocol, seed, progress, cache)
@@ -171,7 +171,7 @@ class PointCloud(Modality):
         """Return the Chamfer distance to the nearest of the others and its index, on the first 512 points of each
         cloud.
         """
-        from ptdiff_pointcloud.distances import nearest_clouds
+        from ptdiff_pointcloud.metrics.distances import nearest_clouds
 
         return nearest_clouds(samples[..., :3], others[..., :3], progress=progress)
 
@@ -187,13 +187,13 @@ class PointCloud(Modality):
 
     def postprocess(self, samples: Tensor, data: Data | None = None) -> Tensor:
         """Scale normals to length 1 and clip colors to their range."""
-        from ptdiff_pointcloud.channels import tidied
+        from ptdiff_pointcloud.data.channels import tidied
 
         return tidied(samples, self.channels) if len(self.channels) > 1 else samples
 
     def formats(self) -> Mapping[str, Writer]:
         """Return the writers of the formats that can hold the channels: ply, pcd, xyz, npy, las and laz."""
-        from ptdiff_pointcloud.channels import writers
+        from ptdiff_pointcloud.data.channels import writers
 
         return writers(self.channels)
 
@@ -201,14 +201,14 @@ class PointCloud(Modality):
         """Read a cloud (n, 3 per channel) in the coordinates of the file; a mesh is sampled as densely as in
         training.
         """
-        from ptdiff_datasets.reading import read_one
-        from ptdiff_pointcloud.channels import joined
+        from ptdiff_datasets.clouds.reading import read_one
+        from ptdiff_pointcloud.data.channels import joined
 
         return joined(read_one(path, self.points), self.channels, path)
 
     def frame(self, data: Data, sample: Array) -> tuple[Array, float]:
         """Return the center (c,) and size that normalize a whole cloud (n, c) of a file; 0 and 1 if nothing is done."""
-        from ptdiff_pointcloud.channels import frame
+        from ptdiff_pointcloud.data.channels import frame
 
         return frame(sample, str(data.summary.get("normalize", "none")))
 
@@ -226,7 +226,7 @@ class PointCloud(Modality):
 
     def given(self, data: Data, part: Tensor, count: int) -> Condition | None:
         """Return the condition of the tasks complete and upsample from a cloud (m, c) of any size; else None."""
-        from ptdiff_pointcloud.conditions import given_cloud
+        from ptdiff_pointcloud.data.conditions import given_cloud
 
         return next((given_cloud(name, data, part, count) for name in GIVEN[self.task]), None)
 
@@ -247,8 +247,8 @@ class PointCloud(Modality):
         return {**found.summary.as_dict(), "text": found.summary.text()}
 
     def check_data(self, source: Path, *, progress: Progress | None = None) -> Mapping[str, Any]:
-        """Check a folder, file or store for problems; see :func:`ptdiff_datasets.checking.check`."""
-        from ptdiff_datasets.checking import check
+        """Check a folder, file or store for problems; see :func:`ptdiff_datasets.clouds.checking.check`."""
+        from ptdiff_datasets.clouds.checking import check
 
         found = check(source, progress)
         return {**found.as_dict(), "text": found.text()}

@@ -39,7 +39,7 @@ def load_folder(
     cache: str | Path | None = None,
     progress: Progress | None = None,
 ) -> CloudSet:
-    """Load all shapes below ``root``: a folder in a layout of ``ptdiff_datasets.layout``, a single file, or a store.
+    """Load all shapes below ``root``: a folder (for layouts see ``clouds.layout``), a file, or a store.
 
     points: number sampled from each mesh, and the most kept of a cloud file; a store is used as it is.
     normalize: "box" centers each shape on its bounding box and divides by the box diagonal; "per-shape" centers it on

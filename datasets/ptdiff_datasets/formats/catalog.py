@@ -25,7 +25,7 @@ READERS: dict[str, Read] = {
     **dict.fromkeys(sorted(ARRAY_SUFFIXES), read_points),
     **dict.fromkeys(sorted(LAS_SUFFIXES), read_las),
 }
-"""Readers of files that hold one cloud; meshes are read by ``ptdiff_datasets.meshes.read_mesh``."""
+"""Readers of files that hold one cloud; meshes are read by ``ptdiff_datasets.formats.meshes.read_mesh``."""
 
 WRITERS: dict[str, Write] = {
     ".ply": write_ply,

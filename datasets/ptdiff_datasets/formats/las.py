@@ -97,7 +97,7 @@ def _check(data: bytes, path: Path) -> int:
         there = RATIO * there + (1 << 20)
     if record < 20 or count * record > there:
         raise FormatError(
-            path, f"the header claims {count} points of {record} bytes, but {len(data) - start} follow", 107
+            path, f"it claims {count} points of {record} bytes, but {len(data) - start} follow", 107
         )
     return int(count)
 

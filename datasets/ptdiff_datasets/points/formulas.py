@@ -1,4 +1,4 @@
-"""Formulas from uniform numbers to points, the building blocks of :mod:`ptdiff_datasets.toys`.
+"""Formulas from uniform numbers to points, the building blocks of :mod:`ptdiff_datasets.points.toys`.
 
 u is uniform on [0, 1), (n, 4) or wider. Most distributions are points or curves blurred by Gaussian noise; their
 density is known in closed form or as an integral along the curve: see :class:`Blurred`.

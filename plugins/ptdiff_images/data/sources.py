@@ -38,7 +38,7 @@ class PixelSamples:
 def images(source: str, size: int | None, gray: bool, motion: Motion | None = None) -> Data:
     """Load the set called ``source``, or the folder or file, not measured; ``val`` is None if nothing is held out.
 
-    size: side in pixels, as in :func:`ptdiff_datasets.image_sets.read`.
+    size: side in pixels, as in :func:`ptdiff_datasets.images.by_name.read`.
     motion: load videos, from a folder that has some, otherwise of moving images; size is then that of the background.
     Raises UnknownName for what is neither, DataError or FormatError for unusable data.
     """

@@ -112,6 +112,6 @@ def build(
         case "basic":
             if augment:
                 raise ValueError("basic is unconditional, so augmentations would leak; choose another network")
-            from ptdiff_images.basic import Basic
+            from ptdiff_images.networks.basic import Basic
 
             return Basic(image, **options)

@@ -79,7 +79,7 @@ def frame(cloud: Array, normalize: str) -> tuple[Array, float]:
 
 def writers(channels: Sequence[str]) -> dict[str, Writer]:
     """Return the writers of every format that can hold these channels, by suffix without the dot."""
-    from ptdiff_datasets.formats import WRITERS
+    from ptdiff_datasets.formats.catalog import WRITERS
 
     lacking = {".npy": {"normals", "colors"}, ".las": {"normals"}, ".laz": {"normals"}, ".npz": set(CHANNELS)}
 

@@ -155,11 +155,11 @@ def folder(
     up: str = "y",
     channels: tuple[str, ...] = ("xyz",),
 ) -> Data:
-    """Load a folder with :func:`ptdiff_datasets.folder.load_folder`; ``val`` is None if nothing is held out.
+    """Load a folder with :func:`ptdiff_datasets.clouds.folder.load_folder`; ``val`` is None if nothing is held out.
 
     Raises ValueError if shapes lack one of the channels.
     """
-    from ptdiff_datasets.folder import load_folder
+    from ptdiff_datasets.clouds.folder import load_folder
 
     with bar("reading the shapes") as progress:
         clouds = load_folder(
