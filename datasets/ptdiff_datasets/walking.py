@@ -27,9 +27,7 @@ def existing(root: str | Path) -> Path:
 
 
 def files(folder: Path, prefix: str, skipped: list[tuple[str, str]]) -> Iterator[tuple[str, os.DirEntry[str]]]:
-    """Yield every file below with its path below the root; hidden ones are ignored, inaccessible ones added to
-    ``skipped``.
-    """
+    """Yield every file below with its path below the root; hidden ones are ignored, inaccessible ones ``skipped``."""
     try:
         with os.scandir(folder) as entries:
             visible = sorted((e for e in entries if not e.name.startswith(".")), key=lambda e: e.name)

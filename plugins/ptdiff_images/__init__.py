@@ -149,9 +149,7 @@ class Images(Modality):
         return samples.clamp(0, 1)
 
     def recipe(self) -> Mapping[str, Any]:
-        """Return settings for two minutes on two cores; videos of four frames take four or five times as many
-        operations.
-        """
+        """Return settings for two minutes on two cores; videos of four frames take four or five times as long."""
         return {
             "training": {
                 "steps": 6000,
@@ -201,9 +199,7 @@ class Images(Modality):
         cache: Path | None = None,
         labels: Tensor | None = None,
     ) -> Measurement:
-        """Score ``samples`` with any of the protocols; the classifier is trained at first use and stored in the
-        cache.
-        """
+        """Score ``samples`` with any protocol; the classifier is trained at first use and stored in the cache."""
         from ptdiff_images.metrics.protocols import measure
 
         return measure(protocol, self._images(), samples, reference, training, seed, progress, labels)
@@ -216,9 +212,7 @@ class Images(Modality):
         return {**found.as_dict(), "text": found.text()}
 
     def formats(self) -> Mapping[str, Writer]:
-        """Return the file writers: png (the image in its own size, or the frames of a video side by side), gif (a
-        video).
-        """
+        """Return the file writers: png (an image in its own size, or the frames of a video in a row), gif (a video)."""
         from ptdiff_images.picture import write_gif, write_png, write_strip
 
         return {"png": write_png} if self.frames is None else {"png": write_strip, "gif": write_gif}

@@ -134,9 +134,7 @@ class PointCloud(Modality):
     def metrics(
         self, samples: Tensor, reference: Tensor, training: Tensor, seed: int = 0, progress: Progress | None = None
     ) -> dict[str, Score]:
-        """Score ``samples`` with the default protocol: 1-NNA with its halves, coverage, matching distances,
-        occupancy.
-        """
+        """Score ``samples`` with the default protocol: 1-NNA and its halves, coverage, matching distance, occupancy."""
         return self.measure(self.protocol, samples, reference, training, seed, progress).scores
 
     @property
@@ -168,9 +166,7 @@ class PointCloud(Modality):
         return compare(samples, reference, training, protocol, seed, progress, cache)
 
     def nearest(self, samples: Tensor, others: Tensor, progress: Progress | None = None) -> tuple[Tensor, Tensor]:
-        """Return the Chamfer distance to the nearest of the others and its index, on the first 512 points of each
-        cloud.
-        """
+        """Return Chamfer distance and index of the nearest of the others, on the first 512 points of each cloud."""
         from ptdiff_pointcloud.metrics.distances import nearest_clouds
 
         return nearest_clouds(samples[..., :3], others[..., :3], progress=progress)
@@ -198,9 +194,7 @@ class PointCloud(Modality):
         return writers(self.channels)
 
     def read(self, path: Path) -> Array:
-        """Read a cloud (n, 3 per channel) in the coordinates of the file; a mesh is sampled as densely as in
-        training.
-        """
+        """Read a cloud (n, 3 per channel) in the coordinates of the file; meshes are sampled as in training."""
         from ptdiff_datasets.clouds.reading import read_one
         from ptdiff_pointcloud.data.channels import joined
 

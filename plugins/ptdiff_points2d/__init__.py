@@ -32,12 +32,12 @@ class Points2D(Modality):
     data: str = option(
         "moons",
         "8-gaussians, checkerboard, circles, coins, gaussian-rings, grid, moons, pinwheel, rings, spirals, swissroll, "
-        "swissroll-3d, tree, two-gaussians; a CSV or TSV file; or an image, where dark is likely",
+        "swissroll-3d, tree, two-gaussians; a CSV or TSV file; or an image, sampled by its darkness",
     )
     count: int = option(50_000, "training points of a toy distribution or an image")
     seed: int = option(0, "random seed of a toy distribution or an image")
     noise: float | None = option(None, "standard deviation of a toy's noise; default its own")
-    columns: str = option("", "columns of a table, e.g. x,y; 'all' numeric ones; default the first two of those")
+    columns: str = option("", "table columns, e.g. x,y; 'all' for every numeric one; default the first two of those")
     label: str = option("", "column of a table that holds the class")
     where: str = option("", "rows of a table to use, as column=value or the value alone; default all")
     one_scale: bool | None = option(
@@ -98,8 +98,7 @@ class Points2D(Modality):
         return ResidualMLP(data.shape[0], self.width, self.blocks, len(data.classes))
 
     def visualizer(self) -> Visualizer:
-        """Return a visualizer that suits the width: a scatter plot in 2-D or 3-D, pairs of columns, or a map of the
-        rows.
+        """Return a visualizer for the width: a scatter plot in 2-D or 3-D, pairs of columns, or a map of the rows.
 
         Its frame is that of the data, or of the samples if the file is missing.
         """

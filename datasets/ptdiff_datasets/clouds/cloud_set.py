@@ -96,8 +96,7 @@ class CloudSet:
     def draw(
         self, ids: npt.NDArray[np.int64], n: int, seed: int, channels: Sequence[str] = ("xyz",)
     ) -> npt.NDArray[np.float32]:
-        """Draw n points from each of the clouds ``ids`` (b,): (b, n, c). No point repeats before all k_i have been
-        drawn.
+        """Draw n points from each of the clouds ``ids`` (b,): (b, n, c), each of the k_i points before any repeats.
 
         channels: some of xyz (centered and scaled), normals (of length 1) and colors (-1 to 1), in this order; c is
         three per channel. If k_i < n, every point occurs floor(n / k_i) or ceil(n / k_i) times. ``ids`` index this set,

@@ -11,9 +11,7 @@ PREFERRED = (
 
 
 def one_format(found: dict[str, Stamp], skipped: list[tuple[str, str]]) -> dict[str, Stamp]:
-    """Keep one of the files that differ only in their suffix, the first in ``PREFERRED``; add the others to
-    ``skipped``.
-    """
+    """Keep one of the files that differ only in their suffix, the first in ``PREFERRED``; skip the others."""
     kept: dict[PurePosixPath, str] = {}
     for id in sorted(found, key=lambda id: (PREFERRED.index(PurePosixPath(id).suffix.lower()), id)):
         first = kept.setdefault(PurePosixPath(id).with_suffix(""), id)

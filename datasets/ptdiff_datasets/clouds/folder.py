@@ -105,9 +105,7 @@ def _opened(root: Path, normalize: str, classes: Sequence[str] | None, started: 
 
 
 def _entry(root: Path, layout: Layout, points: int, classes: Sequence[str] | None) -> str:
-    """Return the cache key: a hash of root and options, then one of all files' sizes, times and modes and of the
-    readers.
-    """
+    """Return the cache key: hashes of root and options, and of all files' sizes, times and modes and the readers."""
     asked_for = [str(root.resolve()), points, sorted(classes) if classes is not None else None]
     files = [(s.id, s.label, s.split, *s.stamp) for s in layout.shapes]
     found = [store.VERSION, RULE, version("trimesh"), files]

@@ -179,9 +179,7 @@ def _place(name: str, paths: Sequence[Parts]) -> tuple[str, Place]:
 
 
 def _are_splits(names: set[str]) -> bool:
-    """True if the names are split folders. A class may be called train: it is a split only beside val or test, or
-    alone.
-    """
+    """True if the names are split folders. A class may be called train: a split only with val or test, or alone."""
     splits = {FOLDERS.get(name.lower()) for name in names}
     return "train" in splits and (bool(splits & {"val", "test"}) or None not in splits)
 

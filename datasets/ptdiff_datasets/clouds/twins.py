@@ -42,8 +42,7 @@ def groups(count: int, cloud: Callable[[int], Floats]) -> list[list[int]]:
 def twins(
     count: int, cloud: Callable[[int], Floats], progress: Callable[[int, int], None] | None = None
 ) -> tuple[list[list[int]], list[list[int]]]:
-    """Find groups of equal shapes, and groups of nearly equal ones (with one shape of each equal group), among
-    ``count``.
+    """Find groups of equal shapes, and groups of nearly equal ones (with one shape of each equal group).
 
     cloud(i) returns the points (n, 3) of shape i; progress(done, count) is called for each.
     """
@@ -102,9 +101,7 @@ def _near(one: npt.NDArray[np.float64], other: npt.NDArray[np.float64]) -> bool:
 
 
 def _distances(one: npt.NDArray[np.float64], other: npt.NDArray[np.float64]) -> tuple[float, float]:
-    """Mean distances from half of the points of ``one`` to the nearest of its other half, and to the nearest of
-    ``other``.
-    """
+    """Mean distances from half of ``one`` to the nearest points of its other half, and of ``other``."""
     size = min(POINTS, len(one) // 2, len(other) // 2)
     order = np.random.default_rng(0).permutation(len(one))
     mine, rest = one[order[:size]], one[order[size : 2 * size]]

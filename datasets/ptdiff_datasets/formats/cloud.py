@@ -84,8 +84,7 @@ def _bytes(colors: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
 
 
 def from_table(path: str | Path, table: npt.NDArray[np.generic], names: tuple[str, ...] = ()) -> Cloud:
-    """Build a cloud from a table (n, >= 3) whose columns have ``names`` or, without names, are recognized by their
-    values.
+    """Build a cloud from a table (n, >= 3), its columns recognized by ``names`` or, without names, by their values.
 
     Without names the first three columns are the coordinates. Three consecutive others are normals if nine in ten have
     length 1 within 5 %, and colors if all values are integers from 0 to 255 and some exceed 1; they start at column 3,

@@ -96,9 +96,7 @@ def _check(data: bytes, path: Path) -> int:
             _check_number(chunks, count, int(struct.unpack_from("<I", packing, 12)[0]), path)
         there = RATIO * there + (1 << 20)
     if record < 20 or count * record > there:
-        raise FormatError(
-            path, f"it claims {count} points of {record} bytes, but {len(data) - start} follow", 107
-        )
+        raise FormatError(path, f"it claims {count} points of {record} bytes, but {len(data) - start} follow", 107)
     return int(count)
 
 
@@ -125,9 +123,7 @@ def _layers(packing: bytes, record: int, path: Path) -> int:
 
 
 def _check_number(chunks: int, count: int, size: int, path: Path) -> None:
-    """Check that chunks of a fixed size hold ``count`` points: beyond the last chunk, any bytes would be read as a
-    length.
-    """
+    """Check that chunks of a fixed size hold ``count`` points: beyond them, any bytes would be read as a length."""
     if size != VARIABLE and (size == 0 or chunks != -(-count // size)):
         raise FormatError(path, f"{count} points do not fit {chunks} chunks of {size}", 107)
 

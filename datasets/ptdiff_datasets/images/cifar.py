@@ -50,8 +50,7 @@ def found(folder: Path) -> tuple[Layout, Path] | None:
 
 
 def cifar(folder: Path, layout: Layout) -> ImageSet:
-    """Read the images of a folder, each (3, 32, 32) uint8. Validates on the test batch, or else on a sixth of each
-    class.
+    """Read the images of a folder, each (3, 32, 32) uint8; validates on the test batch, or a sixth of each class.
 
     Raises FormatError for a file that is not what its name says.
     """

@@ -36,8 +36,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Layout:
-    """Images for training, then those held out, each sorted by path; skipped files with the reason; and the number of
-    files of other types by suffix.
+    """Training images, then those held out, each sorted by path; skipped files with reasons; counts of other files.
 
     frames: length of videos; None for images.
     """
@@ -95,8 +94,7 @@ def has_films(root: Path) -> bool:
 
 
 def flowers(root: Path) -> Layout:
-    """Find Oxford's 102 flowers (Nilsback and Zisserman 2008): ``jpg/image_00001.jpg`` and so on, and two files of
-    numbers.
+    """Find Oxford's 102 flowers (Nilsback and Zisserman 2008): ``jpg/image_00001.jpg`` and so on, and two .mat files.
 
     ``imagelabels.mat`` has the classes, 1 to 102. If there is a ``setid.mat``, its part ``valid`` is held out and the
     other two are trained on: the test part is six times as large as the training part.

@@ -112,9 +112,7 @@ def load(folder: Path) -> tuple[Bytes, Index]:
 
 
 def _entry(layout: Layout, size: int, gray: bool) -> str:
-    """Return the cache key: a hash of root and options, then one of all files' sizes, times and modes and of the
-    readers.
-    """
+    """Return the cache key: hashes of root and options, and of all files' sizes, times and modes and the reader."""
     asked_for = [str(layout.root.resolve()), size, gray, *([] if layout.frames is None else [layout.frames])]
     pictures = [(p.id, p.label, p.split, *p.stamp) for p in layout.pictures]
     found = [VERSION, version("Pillow"), pictures]

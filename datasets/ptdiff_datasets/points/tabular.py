@@ -60,9 +60,7 @@ class Table:
         return tuple(name for name, found in kinds.items() if float in found and str not in found)
 
     def spoiled(self) -> dict[str, str]:
-        """Find columns that hold numbers except in a few cells, less than a tenth: name -> description of the first
-        such cell.
-        """
+        """Find columns of numbers except for a few cells, less than a tenth: name -> description of the first one."""
         found = {}
         for name in self.names:
             cells = self.column(name)

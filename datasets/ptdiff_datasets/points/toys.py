@@ -1,5 +1,4 @@
-"""Toy distributions: each a short formula from uniform numbers to a point in the plane, in space, or in more
-dimensions.
+"""Toy distributions: short formulas from uniform numbers to points in the plane, in space, or in more dimensions.
 
 Point i of a seed is the formula at block i of the Philox generator keyed with that seed. Points are addressable: the
 first thousand are the same however many are drawn, and a later stretch of the sequence is an independent sample of the
@@ -56,16 +55,13 @@ class Toy:
         return replace(self, formula=self.density.blurred(std))
 
     def draw(self, count: int, *, seed: int, start: int = 0) -> tuple[npt.NDArray[np.float32], Labels]:
-        """Draw points ``start`` … ``start + count - 1`` of ``seed``, (count, width) float32, with their classes
-        (count,).
-        """
+        """Draw points ``start`` … ``start + count - 1`` of ``seed``: (count, width) float32, and classes (count,)."""
         points, label = self.formula(uniform(count, seed=seed, start=start, blocks=self.blocks))
         return points.astype(np.float32), label
 
 
 def uniform(count: int, *, seed: int, start: int = 0, blocks: int = 1) -> Floats:
-    """Return rows ``start`` … ``start + count - 1`` of an endless table of uniform numbers in [0, 1), (count, 4 *
-    blocks).
+    """Return rows ``start`` … of an endless table of uniform numbers in [0, 1): (count, 4 * blocks).
 
     ValueError for a negative count, start or seed.
     """

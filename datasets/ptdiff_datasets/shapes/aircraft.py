@@ -23,9 +23,7 @@ _TAIL_CHORD = {"airliner": (0.55, 0.75), "light": (0.55, 0.75), "jet": (0.4, 0.5
 
 
 def _ogive(radius: float, length: float, start: float, power: float, steps: int = 5) -> list[tuple[float, float]]:
-    """Points (r, y) of a nose from full ``radius`` at y = start to its tip at start + length; power 1 is half an
-    ellipse.
-    """
+    """Points (r, y) of a nose from radius ``radius`` at y = start to a tip at start + length; power 1 is an ellipse."""
     turns = [math.pi / 2 * i / steps for i in range(steps + 1)]
     points = [(radius * math.cos(a) ** (2 - power), start + length * math.sin(a) ** power) for a in turns]
     return [*points[:-1], (0.0, start + length)]

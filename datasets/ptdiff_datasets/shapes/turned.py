@@ -11,8 +11,7 @@ from ptdiff_datasets.shapes.solids import Counts, Floats, Mask, across_band, fir
 
 
 class TurnedParts:
-    """Parts that are solids of revolution; a band joins two consecutive points of a profile, the last and the first
-    too.
+    """Parts that are solids of revolution; a band joins consecutive points of a profile, the last to the first too.
 
     ``areas`` holds one value per band (0 on the axis), ``bands`` the number per part.
     """

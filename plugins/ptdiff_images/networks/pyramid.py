@@ -70,9 +70,7 @@ class Outlet(nn.Module):
     """Identity outlet: the image generated so far passes unchanged."""
 
     def forward(self, h: Tensor, drawn: Tensor | None) -> Tensor | None:
-        """Take features h (b, c, y, x) and the image of coarser resolutions (b, folded, y, x), if any; return the
-        image.
-        """
+        """Take features h (b, c, y, x) and the coarser image (b, folded, y, x), if any; return the image."""
         return drawn
 
 

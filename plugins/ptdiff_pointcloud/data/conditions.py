@@ -43,9 +43,7 @@ def for_task(data: Data, task: Task, count: int) -> Data:
 
 
 def given_cloud(name: str, data: Data, cloud: Tensor, samples: int) -> Condition:
-    """Return the condition ``name`` (partial or coarse) for ``samples`` samples from one cloud (m, k) in world
-    units.
-    """
+    """Return the condition ``name`` (partial or coarse) for ``samples`` samples, from a cloud (m, k) in world units."""
     model = data.normalize(cloud).expand(samples, *cloud.shape)
     return {name: model, f"{name}_mask": torch.ones(model.shape[:2], dtype=torch.int64, device=cloud.device)}
 

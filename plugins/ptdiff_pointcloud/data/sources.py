@@ -34,16 +34,12 @@ _MEASURED = 1 << 22  # points that mean and scale are measured on
 
 
 def dense_enough(points: int, dense: int) -> int:
-    """Return the number of points to keep per shape: with fewer than four times a batch's, batches would be much
-    alike.
-    """
+    """Number of points to keep per shape: with fewer than four times a batch's, batches would be much alike."""
     return max(dense, 4 * points)
 
 
 def enough_to_measure(points: int, limit: int) -> int:
-    """Return the number of clouds to measure mean and scale on: ``limit``, or fewer with four million points
-    together.
-    """
+    """Number of clouds to measure mean and scale on: ``limit``, or fewer with four million points together."""
     return max(1, min(limit, _MEASURED // points))
 
 
@@ -64,9 +60,7 @@ class ShapeSamples:
         return len(self.labels) * self.count
 
     def batch(self, ids: Tensor, seed: int) -> tuple[Tensor, Condition]:
-        """Return points (b, points, 3), or 6 with normals; the label is the index in ``labels``, id mod their
-        number.
-        """
+        """Return points (b, points, 3), or 6 with normals; the label indexes ``labels``: id modulo their number."""
         clouds = np.empty((len(ids), self.points, self.width), np.float32)
         for cloud, i in zip(clouds, ids.tolist(), strict=True):
             random = np.random.Generator(np.random.Philox(key=np.array([seed % 2**64, i], np.uint64)))

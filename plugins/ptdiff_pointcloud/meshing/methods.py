@@ -122,7 +122,7 @@ def _poisson(points: Floats) -> tuple[Any, Any]:
 def _solid(open3d: Any, cloud: Any, scale: float) -> tuple[Any, npt.NDArray[np.int32]]:
     """Poisson's surface in a box of ``scale`` sides of the cloud's."""
     make = open3d.geometry.TriangleMesh.create_from_point_cloud_poisson
-    # faces along the cells of the tree leave it open where they meet its border: none is, when the cloud is turned
+    # faces along the cells of the tree leave the surface open at its border; none are, once the cloud is rotated
     turned = open3d.geometry.PointCloud(cloud).rotate(_TURN, np.zeros(3))
     # one thread: several add in any order, and the mesh would differ from call to call
     found, _ = make(turned, depth=depth_of(len(cloud.points)), scale=scale, n_threads=1)
@@ -169,7 +169,7 @@ def _alpha(points: Floats) -> tuple[Any, Any]:
     one, side = np.nonzero(_radii(points[sides]) > ALPHA * reach_of(points))
     joined = coo_array((np.ones(len(one)), (one, beside[one, side])), shape=(count + 1, count + 1))
     part = connected_components(joined, directed=False)[1]
-    # solid is what a ball of radius alpha does not get to from outside
+    # solid is what a ball of radius alpha cannot reach from outside
     solid = part != part[count]
     one, side = np.nonzero(solid[:count, None] & ~solid[beside])
     faces = sides[one, side]

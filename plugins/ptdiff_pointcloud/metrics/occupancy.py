@@ -1,5 +1,4 @@
-"""Jensen-Shannon divergence of occupancy grids, i.e. of where sets of clouds have their points (Achlioptas et al.
-2018).
+"""Jensen-Shannon divergence of occupancy grids: where sets of clouds have their points (Achlioptas et al. 2018).
 
 The grid has 28 nodes per side on the cube [-1/2, 1/2]^3, of which those within 1/2 of the center count; every point is
 assigned to the nearest. P and Q are the fractions of the points of either set at each node:
@@ -21,9 +20,7 @@ SIDE = 28
 
 
 def ball_of(clouds: Tensor) -> tuple[Tensor, float]:
-    """Return the center (3,) of the bounding box of all clouds (n, m, 3), and the smallest radius that contains
-    them.
-    """
+    """Return center (3,) of the bounding box of all clouds (n, m, 3), and the smallest radius that contains them."""
     points = clouds.reshape(-1, 3).double()
     center = (points.amin(0) + points.amax(0)) / 2
     return center, float((points - center).norm(dim=1).max())

@@ -22,9 +22,7 @@ STEEPEST = 2.0
 
 
 class CouplingFlow(nn.Module):
-    """Map from u to z and back, conditioned on the class if there are classes (-1 or a missing label:
-    unconditional).
-    """
+    """Map from u to z and back, conditioned on the class, if there are classes (-1 or no label: unconditional)."""
 
     def __init__(self, size: int, classes: int = 0, *, couplings: int = 8) -> None:
         super().__init__()

@@ -13,9 +13,7 @@ from torch import Tensor, nn
 
 
 class Modulation(nn.Module):
-    """Map c (b, d) to ``parts`` shifts, scales or gates (b, 1, channels), all zero at the start; by default d
-    channels.
-    """
+    """Map c (b, d) to ``parts`` shifts, scales or gates (b, 1, channels), zero at the start; channels defaults to d."""
 
     def __init__(self, width: int, parts: int, channels: int | None = None) -> None:
         super().__init__()

@@ -51,9 +51,7 @@ class Points:
 
 
 def joined(x: Tensor, cond: Condition, names: Sequence[str]) -> Points:
-    """Join noisy points x (b, n, k) with the clouds that ``cond`` holds under ``names``; ValueError for wrong
-    shapes.
-    """
+    """Join noisy points x (b, n, k) with the clouds in ``cond`` under ``names``; ValueError for wrong shapes."""
     found = [(i, name) for i, name in enumerate(names) if name in cond]
     clouds = [cond[name].to(x.dtype) for _, name in found]
     for (_, name), cloud in zip(found, clouds, strict=True):

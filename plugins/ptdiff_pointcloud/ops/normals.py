@@ -22,8 +22,7 @@ Array = npt.NDArray[np.float64]
 
 @torch.no_grad()
 def estimate_normals(x: Tensor, k: int = 16, orient: Literal["tree", "center"] = "tree") -> Tensor:
-    """Estimate unit normals (b, n, 3) of x (b, n, 3) from the covariance of each point's k nearest points, itself
-    included.
+    """Estimate unit normals (b, n, 3) of x (b, n, 3) from the covariance of each point's k nearest, itself included.
 
     orient: tree carries the sign along the surface (on the CPU, about 10 ms for 2048 points); center points every
         normal away from the center of its cloud, right for star-shaped ones. ValueError for fewer than three neighbors,
@@ -48,9 +47,7 @@ def estimate_normals(x: Tensor, k: int = 16, orient: Literal["tree", "center"] =
 
 
 def _signs(normals: Array, index: npt.NDArray[np.int64], outward: Array) -> Array:
-    """Return +1 or -1 for each normal (n, 3), given the indices of neighbors (n, k) and offsets from the center (n,
-    3).
-    """
+    """Return +1 or -1 for each normal (n, 3), given neighbor indices (n, k) and offsets from the center (n, 3)."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import breadth_first_order, connected_components, minimum_spanning_tree
 

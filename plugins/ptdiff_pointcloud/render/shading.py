@@ -78,9 +78,7 @@ def shade_spheres(scene: Scene, seen: Surface, light: Light, gathered: GatheredL
 
 
 def shade_ground(scene: Scene, camera: Camera, gathered: GatheredLight) -> Floats:
-    """Return the light (size, size) from the ground: exactly 1 (white) outside shadows, and where there is no
-    ground.
-    """
+    """Return the light (size, size) from the ground: exactly 1 (white) outside shadows, and beyond the ground."""
     drop = camera.eye[1] - scene.ground
     brightness = np.ones((camera.size, camera.size), dtype=np.float32)
     if drop <= 0:

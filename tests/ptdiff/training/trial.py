@@ -56,9 +56,7 @@ class Trial:
         return fit(self.run, self.modality, self.data, observer=observer, **options)
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return weights, averaged weights, moments and everything else in the newest checkpoint, each under one
-        name.
-        """
+        """Return weights, averaged weights, moments and all else of the newest checkpoint, each under one name."""
         found = latest(self.run.checkpoints)
         assert found is not None
         return {
