@@ -28,7 +28,7 @@ def check_ply(data: bytes, path: Path) -> int:
 
 
 def check_off(data: bytes, path: Path) -> int:
-    """Check an OFF file: ``OFF``, counts of vertices, faces and edges, on the same line (``OFF123 456 0``) or the next."""
+    """Check an OFF file: ``OFF``, then vertex, face and edge counts, on its line (``OFF123 456 0``) or the next."""
     lines = [line for raw in data.splitlines() if (line := raw.split(b"#")[0].strip())]
     if not lines or not (found := re.match(rb"C?OFF\s*", lines[0])):
         raise FormatError(path, "not an OFF file", 0)
