@@ -83,7 +83,7 @@ def test_pictures_are_checked_trained_on_and_drawn(ptdiff: Callable, tmp_path: P
     train = ["train", "-m", "images", "--data", "pictures", "--steps", 2, "--out", "run", *options]
     done = ptdiff(*train, cwd=tmp_path, env=cache)
     assert done.returncode == 0, done.stderr
-    assert "1 left out: broken.png" in done.stderr
+    assert "1 skipped: broken.png" in done.stderr
     done = ptdiff("sample", "run", "-n", 3, "--steps", 2, "--format", "png", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert len(list((tmp_path / "run" / "samples" / "seed-0-png").glob("*.png"))) == 3

@@ -57,7 +57,7 @@ def test_the_text_says_all_of_it(pictures: Path) -> None:
         "16 images in 2 classes",
         "1 GIF, 13 JPEG, 2 PNG",
         "9 x 80 to 50 x 50",
-        "1 animated: only the first frame is used; -o frames=N uses N frames of a GIF",
+        "1 animated: first frame only; -o frames=N for N frames of a GIF",
         "2 gray",
         "1 file of other types: 1 .heic",
         "unreadable: 2",
@@ -88,14 +88,14 @@ def test_published_layouts_are_counted_and_their_copies_found(tmp_path: Path) ->
     assert found.counts["cat"] == {"train": 2, "val": 2}
     assert found.sizes == ((32, 32),) * 3
     assert found.equal == (("train 3", "val 9"),)
-    assert "without data_batch_2.bin" in found.text()
+    assert "missing files: data_batch_2.bin" in found.text()
     (tmp_path / "data_batch_1.bin").write_bytes(batch[:-1])
     with pytest.raises(FormatError, match="no records of 3073"):
         check(tmp_path)
 
 
 def test_nothing_to_look_at_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no pictures"):
+    with pytest.raises(DataError, match="no images"):
         check(tmp_path)
     (tmp_path / "a.png").write_bytes(b"")
     with pytest.raises(DataError, match=r"no images .*skipped: a\.png: not a readable image: the file is empty"):

@@ -210,7 +210,7 @@ def test_classes_are_chosen_by_name_or_by_id(tmp_path: Path) -> None:
     assert [s.label for s in only(layout, ["chair", "04379243"]).shapes] == ["chair", "table"]
     with pytest.raises(DataError, match=r"no class 'chiar' .* did you mean chair\?"):
         only(layout, ["chiar"])
-    with pytest.raises(DataError, match="there are airplane, chair, table"):
+    with pytest.raises(DataError, match="choose from airplane, chair, table"):
         only(layout, ["xyz"])
     with pytest.raises(DataError, match="no class folders"):
         only(tree(tmp_path / "flat", "a.obj"), ["chair"])

@@ -130,7 +130,7 @@ def test_truncated_files_are_refused(box: Box, tmp_path: Path, kind: str) -> Non
     ("name", "data", "reason"),
     [
         ("a.obj", b"", "the file is empty"),
-        ("a.obj", b"Dear reader,\nfor you this is no mesh\n", "not a face"),
+        ("a.obj", b"Dear reader,\nfor you this is no mesh\n", "no faces"),
         ("a.obj", b"v 0 0 0\nv 1 0 0\nv 0 1 0\n", "no faces"),
         ("a.obj", b"v 0 0 0\nv 1 0 0\nv 2 0 0\nf 1 2 3\n", "has no area"),
         ("a.obj", b"v 1 1 1\nv 1 1 1\nv 1 1 1\nf 1 2 3\n", "has no area"),

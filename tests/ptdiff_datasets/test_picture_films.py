@@ -109,7 +109,7 @@ def test_what_stands_still_is_there_for_as_long(tmp_path: Path) -> None:
     for count in (3, 5):
         found = read_film(tmp_path / "a.gif", count, 20)
         assert np.array_equal(found, np.stack(frames[:count]).transpose(3, 0, 1, 2))
-    with pytest.raises(FormatError, match="a film of 5 frames, not of 6 or more"):
+    with pytest.raises(FormatError, match="a video of 5 frames, not of 6 or more"):
         read_film(tmp_path / "a.gif", 6, 20)
 
 

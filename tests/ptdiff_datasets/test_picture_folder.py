@@ -203,10 +203,10 @@ def test_an_empty_folder_and_one_of_unreadable_files_are_refused(
     tree: Callable[..., Path], load: Callable[..., ImageSet], tmp_path: Path
 ) -> None:
     (tmp_path / "root").mkdir()
-    with pytest.raises(DataError, match="no pictures"):
+    with pytest.raises(DataError, match="no images"):
         scan(tmp_path / "root")
     (tmp_path / "root/a.png").write_bytes(b"broken")
-    with pytest.raises(DataError, match=r"no pictures .*left out: a\.png: no whole picture"):
+    with pytest.raises(DataError, match=r"no images .*skipped: a\.png: not a readable image"):
         load(tmp_path / "root")
 
 
@@ -219,7 +219,7 @@ def test_what_was_read_is_kept_as_bytes_and_mapped(
     first = load(root)
     assert first.classes == ("a", "b")
     assert len(first.train) + len(first.val) == 24
-    assert "2 left out" in first.notes[0] and "the same image as b/1.png" in first.notes[0]
+    assert "2 skipped" in first.notes[0] and "the same image as b/1.png" in first.notes[0]
     assert isinstance(first.train.pixels.base, np.ndarray)
     assert not first.train.pixels.flags.writeable
     assert first.train.label is not None

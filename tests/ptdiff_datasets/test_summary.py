@@ -39,7 +39,7 @@ def test_long_class_lists_are_folded_to_the_largest() -> None:
 
 def test_what_was_left_out_is_named() -> None:
     text = replace(PLAIN, skipped=tuple((f"chair/{i}.obj", "no faces") for i in range(9)), other=3).text()
-    assert "9 files skipped, 3 files of other kinds" in text
+    assert "9 files skipped, 3 files of other types" in text
     assert "chair/4.obj: no faces" in text
     assert "chair/5.obj" not in text
     assert "… and 4 more" in text

@@ -131,5 +131,5 @@ def test_a_wrong_name_gets_the_nearest_right_one(tmp_path: Path) -> None:
         found.column("lenght")
     with pytest.raises(DataError, match="no row has kind = 'dinno'; did you mean 'dino'"):
         found.where("kind", "dinno")
-    with pytest.raises(DataError, match="there are dino, star"):
+    with pytest.raises(DataError, match="choose from dino, star"):
         found.where("kind", "42")

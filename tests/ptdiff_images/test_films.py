@@ -72,7 +72,7 @@ def test_films_that_were_written_are_read_as_data(data: Data, tmp_path: Path, mo
     assert read.classes == tuple(sorted({str(int(label)) for label in cond["label"]}))
     assert read.train is not None and read.val is not None
     found = torch.cat([samples.batch(torch.arange(len(samples)), 0)[0] for samples in (read.train, read.val)])
-    assert "films of 4 frames of 16 x 16 pixels" in read.summary["text"]
+    assert "videos of 4 frames of 16 x 16 pixels" in read.summary["text"]
     # bytes of gray, in another order
     assert torch.equal(*((z * 255).round().sum(dim=(1, 2, 3, 4)).sort().values for z in (found, x)))
     shorter = Images(data=str(folder), frames=3, pixels=16, gray=True).dataset()

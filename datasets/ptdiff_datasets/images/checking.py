@@ -91,7 +91,7 @@ class ImageCheck:
         said = {
             f"with a side below {SIZE}: enlarged, unless pixels is smaller": self.small,
             "transparent: placed on white": self.transparent,
-            "animated: only the first frame is used; -o frames=N uses N frames of a GIF": self.moving,
+            "animated: first frame only; -o frames=N for N frames of a GIF": self.moving,
             ("gray: -o gray=true uses one channel" if every else "gray"): self.gray if self.formats else 0,
         }
         return [f"{n:,} {what}" for what, n in said.items() if n]
