@@ -90,7 +90,7 @@ def test_published_layouts_are_counted_and_their_copies_found(tmp_path: Path) ->
     assert found.equal == (("train 3", "val 9"),)
     assert "missing files: data_batch_2.bin" in found.text()
     (tmp_path / "data_batch_1.bin").write_bytes(batch[:-1])
-    with pytest.raises(FormatError, match="no records of 3073"):
+    with pytest.raises(FormatError, match="whole records of 3073"):
         check(tmp_path)
 
 
