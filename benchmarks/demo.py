@@ -25,7 +25,7 @@ def main() -> None:
     rows = [row(*given.rsplit("=", 1)) for given in parser.parse_args().runs]
     alike = {(row["n"], row["shape"][0], row["reference"]) for row in rows}
     if len(alike) > 1:
-        raise SystemExit(f"the runs were not measured alike: {alike}")
+        raise SystemExit(f"the runs were measured differently: {alike}")
     write_atomic(RESULTS, json.dumps({"rows": rows}, indent=1) + "\n")
 
 

@@ -36,7 +36,7 @@ ROUNDS = 8
 
 
 def main() -> None:
-    """Trials under both loads, and the regret of each."""
+    """Run trials under both loads and compute the regret of each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, default=20)
     parser.add_argument("--modality", default="pointcloud")

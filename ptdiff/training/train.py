@@ -1,8 +1,4 @@
-<<<<<<< HEAD
 """Training from Python in one call: what ``ptdiff train`` does, on a modality, a data set or plain tensors."""
-=======
-"""Training from Python in one call: the equivalent of ``ptdiff train`` for notebooks and scripts."""
->>>>>>> eng-core
 
 from __future__ import annotations
 
@@ -105,28 +101,16 @@ def train_run(
 ) -> Run:
     """Create a run in the folder ``out`` and train it to its end.
 
-<<<<<<< HEAD
-    values: nested as in config.yaml, with a ``modality``; the rest is the modality's recipe and the defaults.  Those of
-    a recipe by name are ``ptdiff.run.recipes.recipe(name).values()``; ``ptdiff.run.config.merged`` lays others over
-    them.
-    kind: the modality itself, if it is not installed under that name.
-    start: a run or the name of a model that ships (``ptdiff.run.models``) whose averaged weights the new one begins
-    with. Its modality and configuration then stand for modality and recipe (``ptdiff.run.start``), and ``values`` must
-    say ``training.steps`` or ``training.minutes``.
-
-    Raises what :func:`train` raises.
-=======
     ``values``: nested as in config.yaml, with a ``modality``; everything else defaults to the modality's recipe and the
     general defaults.  The values of a named recipe are ``ptdiff.run.recipes.recipe(name).values()``;
     ``ptdiff.run.config.merged`` overrides some of them.
     ``device``: auto, cpu, cuda, cuda:1 or mps, see :func:`ptdiff.machine.host.device`.
+    ``kind``: the modality itself, if it is not installed under that name.
     ``start``: a run, or the name of a shipped model (``ptdiff.run.models``), whose averaged weights initialize the new
     run.  Its modality and configuration then replace modality and recipe (``ptdiff.run.start``), and ``values`` must
     contain ``training.steps`` or ``training.minutes``.
 
-    Raises ValueError for invalid values, OSError or ValueError for data that cannot be read, and RunError if the folder
-    already contains a run.
->>>>>>> eng-core
+    Raises what :func:`train` raises.
     """
     host.device(device)  # raises for an unknown name
     source = None if start is None else Run.open(start)
@@ -134,7 +118,6 @@ def train_run(
     data = modality.dataset()
     weights = None
     if source is not None:
-<<<<<<< HEAD
         weights = begun(source, config, NetworkDenoiser(modality.backbone(data), config.prediction), data)
     run = Run.create(Path(out), config, data, weights, kind)
     fit(run, modality, data, hardware=Hardware(device=device), observer=observer)
@@ -192,10 +175,3 @@ def _temporary() -> Path:
     folder = Path(tempfile.mkdtemp(prefix="ptdiff-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder / "run"
-=======
-        weights = begun(source, config, NetworkDenoiser(kind.backbone(data), config.prediction), data)
-    run = Run.create(Path(out), config, data, weights)
-    fit(run, kind, data, hardware=Hardware(device=device), observer=observer)
-    # with the configuration settled for this machine
-    return dataclasses.replace(run, config=Run.open(run.path).config)
->>>>>>> eng-core

@@ -1,14 +1,14 @@
-"""Ways to compare two sets of images, by name.
+"""Protocols that compare two sets of images, by name.
 
-Images are compared by features: of the classifier that is trained on the training images of the same data, or of the
-Inception network.  The name of the features ends that of every figure.
+Images are compared by features: of a classifier trained on the training images of the same data, or of the Inception
+network. Every score ends with the name of the features.
 
-The floor of the classifier's figures is that of training images which it was not fitted on, as the samples and the
-reference are such too.
+The floor of the classifier's scores is measured on training images that it was not fitted on, because it was not fitted
+on the samples and the reference either.
 
-Of films, features are those of one frame of each: frames of one film are alike, and intervals are of independent
-images.  They know nothing of time; pixels do, and those of the changes from frame to frame several times as clearly as
-those of whole films, where frames are out of order.
+For videos, features are those of one frame each: frames of one video are alike, and intervals assume independent
+images. They know nothing of time. Pixels do; if frames are out of order, the changes from frame to frame show it
+several times as clearly as whole videos.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from ptdiff_images.metrics.feature_distances import NEIGHBORS, compare_features,
 from ptdiff_images.metrics.inception import inception
 
 PROTOCOLS = {
-    "lenet": "Fréchet and kernel distance, precision and recall by the features of a classifier of the same data",
+    "lenet": "Fréchet and kernel distance, precision and recall by features of a classifier of the same data",
     "pixels": "sliced Wasserstein and energy distance of the pixels",
-    "inception": "the same as lenet by the features of the Inception network (an extra, with a download)",
+    "inception": "as lenet, by features of the Inception network (an extra, with a download)",
 }
 
 FILM_PROTOCOLS = {
-    "pixels": f"{PROTOCOLS['pixels']}, of whole films and of the changes from frame to frame",
-    "lenet": f"{PROTOCOLS['lenet']}, of one frame of each film",
-    "inception": f"{PROTOCOLS['inception']}, of one frame of each film",
+    "pixels": f"{PROTOCOLS['pixels']}, of whole videos and of the changes from frame to frame",
+    "lenet": f"{PROTOCOLS['lenet']}, of one frame of each video",
+    "inception": f"{PROTOCOLS['inception']}, of one frame of each video",
 }
 
 
@@ -50,15 +50,16 @@ def measure(
     progress: Progress | None = None,
     labels: Tensor | None = None,
 ) -> Measurement:
-    """Scores of ``samples`` (n, *shape) against ``reference``, all in [0, 1]; for the floor ``training`` stands in.
+    """Score ``samples`` (n, *shape) against ``reference``, all in [0, 1]; the floor takes ``training`` for the samples.
 
-    data: the images, with labels, that the classifier of protocol lenet is trained on; without labels there is none,
-    and pixels are compared instead.  labels: (n,), the class that each sample was asked to be of, -1 for none; with
-    them, lenet tells how many are read as asked.
+    data: the labelled images that the classifier of protocol lenet is trained on; without labels there is no
+        classifier, and pixels are compared instead.
+    labels: (n,), the class requested for each sample, -1 for none; with them, lenet also scores the fraction classified
+        as requested.
     """
     film, note = reference.ndim == 5, {}
     if protocol == "lenet" and not data.classes:
-        protocol, note = "pixels", {"features": "none, for the data has no labels: pixels are compared"}
+        protocol, note = "pixels", {"features": "none, because the data has no labels: pixels are compared"}
     if protocol == "pixels":
         scores = compare(samples, reference, training, seed)
         if film:
@@ -73,11 +74,11 @@ def measure(
         return Measurement(compare_features(x, y, z, "inception", seed), {"neighbors": NEIGHBORS})
     data = frames_of(data)
     if reference.shape[1:] != data.shape:
-        raise ValueError(f"the classifier reads images of shape {data.shape}, not {tuple(reference.shape[1:])}")
+        raise ValueError(f"the classifier takes images of shape {data.shape}, not {tuple(reference.shape[1:])}")
     judge = classifier(data, progress=progress)
     assert data.train is not None
     unseen = _unseen(unaugmented(data.train), judge.unseen, reference, labels, seed)
-    # where those do not suffice, the others do: distances depend on how many images there are
+    # fill up with the others: distances depend on the number of images
     real = torch.cat([unseen, training[: max(0, len(training) - len(unseen))]])
     x, y, z = (judge.features(images) for images in (samples, reference, real))
     scores = compare_features(x, y, z, "lenet", seed)
@@ -96,7 +97,7 @@ def measure(
 
 
 def _unseen(train: Samples, ids: Tensor, reference: Tensor, labels: Tensor | None, seed: int) -> Tensor:
-    """As many training images of ``ids`` as the reference has, but none of those; of the labels asked for, if any."""
+    """Return as many training images of ``ids`` as the reference has, not in it, with the requested labels."""
     known = {image.tobytes() for image in reference.float().numpy()}
     order = ids[torch.randperm(len(ids), generator=torch.Generator().manual_seed(seed))]
     others = [
@@ -108,5 +109,5 @@ def _unseen(train: Samples, ids: Tensor, reference: Tensor, labels: Tensor | Non
 
 
 def by_class(right: Tensor, labels: Tensor, classes: tuple[str, ...]) -> dict[str, float]:
-    """The share of answers (n,) that are true, of each class that there is one of."""
+    """Fraction of true answers (n,) for each class that occurs."""
     return {classes[i]: float(right[labels == i].double().mean()) for i in torch.unique(labels).tolist()}
