@@ -282,7 +282,9 @@ def test_the_widest_direction_decides_and_only_what_failed_is_named() -> None:
     first = VE(sigma_max=10.1).level(torch.ones((), dtype=F64))
     check_reach(first)
     check_reach(first, 5.0)
-    with pytest.raises(ValueError, match=r"38\.55% of the variance along the data's widest direction \(standard deviation 8\)"):
+    with pytest.raises(
+        ValueError, match=r"38\.55% of the variance along the data's widest direction \(standard deviation 8\)"
+    ):
         check_reach(first, 8.0)
     with pytest.raises(ValueError, match=r"3\.85% of the variance of a single element.*1000 / steps") as caught:
         check_reach(VE(sigma_max=5.0).level(torch.ones((), dtype=F64)), 1.5)
