@@ -45,7 +45,7 @@ Cloud = npt.NDArray[np.float64]
 
 
 def chamfer(one: Cloud, two: Cloud) -> float:
-    """Sum of the two means of squared distances to the nearest."""
+    """Sum of the two means of squared distances to the nearest point."""
     return sum(float(np.mean(np.square(KDTree(a).query(b)[0]))) for a, b in ((one, two), (two, one)))
 
 
@@ -81,7 +81,7 @@ class Shapes:
 
 
 def completions(run: Run, part: Cloud, points: int, asked: argparse.Namespace) -> dict[str, list[Cloud]]:
-    """Answers of ``points`` points in the run's units, as many as there are draws."""
+    """Sample answers of ``points`` points in the run's units, ``draws`` of each."""
     plan = make_plan(run, {"solver": asked.solver, "steps": asked.steps, "guidance": scale(asked.guidance)})
     model = model_of(run, plan, asked.weights, torch.device("cpu"))
     world = torch.from_numpy(part.astype(np.float32))
@@ -136,7 +136,7 @@ def measured(run: Run, shapes: Shapes, asked: argparse.Namespace) -> dict[str, A
 
 
 def main() -> None:
-    """Measure and write."""
+    """Measure and write the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path)
     for name, default in (("shapes", 60), ("observed", 256), ("points", 512), ("draws", 2), ("seed", 0)):

@@ -12,7 +12,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ptdiff.run.checkpoint import write_atomic
+from ptdiff.atomic import write_atomic
 
 RESULTS = Path(__file__).parent / "results" / "demo.json"
 SCORES = ("1nna_cd", "cov_cd", "mmd_cd")
@@ -25,7 +25,7 @@ def main() -> None:
     rows = [row(*given.rsplit("=", 1)) for given in parser.parse_args().runs]
     alike = {(row["n"], row["shape"][0], row["reference"]) for row in rows}
     if len(alike) > 1:
-        raise SystemExit(f"the runs were not measured alike: {alike}")
+        raise SystemExit(f"the runs were measured differently: {alike}")
     write_atomic(RESULTS, json.dumps({"rows": rows}, indent=1) + "\n")
 
 

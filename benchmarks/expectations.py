@@ -16,9 +16,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from ptdiff.atomic import write_atomic
 from ptdiff.machine import host
 from ptdiff.modality import registry
-from ptdiff.run.checkpoint import write_atomic
 from ptdiff.run.folder import Run
 from ptdiff.training.expectations import FILE, Expectations
 
@@ -28,7 +28,7 @@ WORDS = [[78, "recognisable shapes"], [92, "rough shapes"], [100, "blobs"]]
 
 
 def main() -> None:
-    """Train, evaluate, write the table."""
+    """Train, evaluate and write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, nargs="*", default=[75, 300, 1200], help="numbers of steps of the runs")
     parser.add_argument("--add", type=Path, nargs="*", default=[], help="finished runs of the recipe")

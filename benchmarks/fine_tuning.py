@@ -74,7 +74,7 @@ def chosen(folder: Path, target: Path, name: str, count: int) -> Path:
     for split, some in (("train", count), ("val", max(2, count // 10))):
         files = sorted(folder.glob(f"*/{split}/*"))
         if len(files) < some:
-            raise SystemExit(f"{folder}: {len(files)} shapes in */{split}, and {some} are needed")
+            raise SystemExit(f"{folder}: {len(files)} shapes in */{split}, but {some} are needed")
         place = target / name / split
         place.mkdir(parents=True)
         for file in files[:some]:

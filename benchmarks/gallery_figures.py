@@ -32,7 +32,7 @@ def variance() -> dict[str, Any]:
 
 
 def solvers() -> dict[str, Any]:
-    """Distances to the data, and calls, by solver and steps; the floor is the range of exact samples."""
+    """Distances to the data and calls, by solver and steps; the floor is the range of exact samples."""
     data = solver_panel.arms()
     exact = solver_panel.quantiles(data)
     rows = []
@@ -50,7 +50,7 @@ def noise_left() -> dict[str, float]:
 
 
 def main() -> None:
-    """Measure and write."""
+    """Measure and write the results."""
     found = {
         "variance_study": variance(),
         "solver_panel": solvers(),

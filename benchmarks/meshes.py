@@ -61,7 +61,7 @@ def meshed(kind: Modality, samples: Any, method: str, folder: Path) -> dict[str,
 
 
 def main() -> None:
-    """Measure and write."""
+    """Measure and write the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path)
     parser.add_argument("-n", "--count", type=int, default=50)

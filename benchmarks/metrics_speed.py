@@ -2,7 +2,7 @@
 
     python benchmarks/metrics_speed.py [--quick]
 
-Writes results/metrics_speed.json.  ``--quick`` measures a tenth of the clouds and writes nothing.
+Writes results/metrics_speed.json. ``--quick`` measures a tenth of the clouds and writes nothing.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def accuracy(kind: str, count: int, points: int, only: str | None) -> dict[str, 
 
 
 def main() -> None:
-    """Measure and write."""
+    """Measure and write the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true")
     quick = parser.parse_args().quick

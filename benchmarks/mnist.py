@@ -24,19 +24,20 @@ from typing import Any
 
 import torch
 
+from ptdiff.atomic import write_atomic
 from ptdiff.evaluation import reference_sets
 from ptdiff.machine.host import keep_freed_memory
 from ptdiff.machine.yardstick import yardstick
 from ptdiff.modality import Comparison
 from ptdiff.pictures.files import save_image
-from ptdiff.run.checkpoint import latest, write_atomic
+from ptdiff.run.checkpoint import latest
 from ptdiff.run.config import merged, sampling
 from ptdiff.run.folder import Run
 from ptdiff.sampling.walk import Plan, draw
 
 RESULTS = Path(__file__).parent / "results"
 RECIPES = ("mnist-cond", "mnist-ddpm")
-# the second is strong between these noise-to-signal ratios and absent elsewhere
+# the last one is strong between these noise-to-signal ratios and absent elsewhere
 GUIDANCES: tuple[dict[str, Any], ...] = (
     {"scale": 1.0},
     {"scale": 1.5},
@@ -47,7 +48,7 @@ GUIDANCES: tuple[dict[str, Any], ...] = (
 
 
 def main() -> None:
-    """Train, measure, write."""
+    """Train, measure and write the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default="mnist", help="folder of the four IDX files; default: by name, downloaded")
     parser.add_argument("--minutes", type=float, default=15.0, help="training time of each")
@@ -153,7 +154,7 @@ def measured(run: Run, over: dict[str, Any], arguments: argparse.Namespace, *, a
 
 
 def plan_name(plan: Plan) -> str:
-    """Solver and steps."""
+    """Name a plan by solver and steps."""
     return f"{type(plan.solver).__name__.lower()}-{plan.steps}"
 
 
@@ -166,7 +167,7 @@ def likelihood(run: Path, count: int) -> dict[str, Any]:
 
 
 def command(*arguments: object) -> str:
-    """Standard output of a command of ptdiff."""
+    """Return the standard output of a ptdiff command."""
     call = [sys.executable, "-m", "ptdiff_cli.main", *map(str, arguments)]
     return subprocess.run(call, check=True, stdout=subprocess.PIPE, text=True).stdout
 

@@ -25,10 +25,11 @@ from typing import Any
 import torch
 
 import ptdiff
+from ptdiff.atomic import write_atomic
 from ptdiff.experiments.side_by_side import history
 from ptdiff.machine.host import facts
 from ptdiff.process import PROCESSES
-from ptdiff.run.checkpoint import save, write_atomic
+from ptdiff.run.checkpoint import save
 from ptdiff.run.folder import Run
 
 PLUGINS = Path(__file__).parents[1] / "plugins"

@@ -27,7 +27,7 @@ RESULTS, PAGE = HERE / "results" / "pointcloud.json", HERE / "pointcloud.md"
 
 
 def main() -> None:
-    """Train, measure, write."""
+    """Train, measure and write the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, nargs="+", default=[1.0, 3.0], help="training time on one thread")
     parser.add_argument("--cores", type=int, default=2, help="trainings side by side")
@@ -76,7 +76,7 @@ def measured(folder: Path, network: str, minutes: float, data: str, n: int) -> d
 
 
 def page(result: dict[str, Any]) -> str:
-    """The table as Markdown."""
+    """Format the results as Markdown."""
     lines = [
         "# Point-cloud networks by training time",
         "",

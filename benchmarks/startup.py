@@ -61,7 +61,7 @@ def seconds(code: str, *arguments: object) -> float:
 
 
 def measured(rounds: int) -> dict[str, Any]:
-    """Seconds, and ratios to ``import torch`` round by round."""
+    """Return seconds, and ratios to ``import torch`` round by round."""
     with tempfile.TemporaryDirectory() as folder:
         run, file = Path(folder) / "run", Path(folder) / "samples.npz"
         np.savez(file, samples=np.random.default_rng(0).normal(size=(10, 2048, 3)).astype(np.float32))

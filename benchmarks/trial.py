@@ -21,12 +21,12 @@ from typing import Any
 
 import torch
 
+from ptdiff.atomic import write_atomic
 from ptdiff.machine import host
 from ptdiff.machine.race import Way
 from ptdiff.machine.yardstick import yardstick
 from ptdiff.modality import Modality, registry
 from ptdiff.modality.data import Data
-from ptdiff.run.checkpoint import write_atomic
 from ptdiff.run.config import Config, defaults, merged, validate
 from ptdiff.training.timed_steps import Steps
 from ptdiff.training.trial import settle
@@ -36,7 +36,7 @@ ROUNDS = 8
 
 
 def main() -> None:
-    """Trials under both loads, and the regret of each."""
+    """Run trials under both loads and compute the regret of each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, default=20)
     parser.add_argument("--modality", default="pointcloud")

@@ -33,7 +33,7 @@ from ptdiff.experiments.side_by_side import curves
 from ptdiff.gallery import OF_RUN
 from ptdiff.gallery.subject import Subject
 from ptdiff.modality import registry
-from ptdiff.training.train import train
+from ptdiff.training.train import train_run
 
 SMALL = os.environ.get("PTDIFF_NOTEBOOK_SIZE") == "small"
 source = os.environ.get("PTDIFF_MNIST", "digits")
@@ -55,7 +55,7 @@ fromarray(kind.visualizer().sheet(x.numpy(), []))
 
 # %%
 folder = Path(mkdtemp())
-plain = train(
+plain = train_run(
     folder / "plain",
     {"modality": "images", "options": options | {"labels": False}, "training": budget, "sampling": {"steps": 12}},
 )
@@ -76,7 +76,7 @@ fromarray(OF_RUN["denoiser"](subject))
 # works both with and without it.
 
 # %%
-told = train(
+told = train_run(
     folder / "told",
     {
         "modality": "images",

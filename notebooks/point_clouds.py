@@ -31,7 +31,7 @@ from ptdiff.gallery import OF_RUN
 from ptdiff.gallery.subject import Subject
 from ptdiff.metrics import compare
 from ptdiff.modality import registry
-from ptdiff.training.train import train
+from ptdiff.training.train import train_run
 
 SMALL = os.environ.get("PTDIFF_NOTEBOOK_SIZE") == "small"
 options = {"classes": ["chair", "table"]}
@@ -72,7 +72,7 @@ assert torch.allclose(straight[:, order], shuffled, atol=1e-3 * float(straight.a
 # %%
 budget = {"steps": 250, "batch": 8, "shards": 1, "warmup": 10} if SMALL else {"steps": None, "minutes": 8.0}
 place = Path(mkdtemp()) / "clouds"
-run = train(
+run = train_run(
     place, {"modality": "pointcloud", "options": options, "training": budget, "sampling": {"steps": 8 if SMALL else 20}}
 )
 subject = Subject.of(run, data=data)

@@ -34,7 +34,7 @@ from ptdiff.modality import Comparison, registry
 from ptdiff.process import VE
 from ptdiff.sampling.walk import Plan
 from ptdiff.solvers import SOLVERS
-from ptdiff.training.train import train
+from ptdiff.training.train import train_run
 
 SMALL = os.environ.get("PTDIFF_NOTEBOOK_SIZE") == "small"
 STEPS = 700 if SMALL else 3000
@@ -61,7 +61,7 @@ fromarray(kind.visualizer().sheet(x.numpy(), []))
 # %%
 place = Path(mkdtemp()) / "swissroll"
 options = {"data": "swissroll", "count": 4000, "width": 64} if SMALL else {"data": "swissroll"}
-run = train(place, {"modality": "points2d", "options": options, "training": {"steps": STEPS}})
+run = train_run(place, {"modality": "points2d", "options": options, "training": {"steps": STEPS}})
 print(sorted(path.name for path in place.iterdir()))
 print({key: value for key, value in history(place)[-1].items() if not isinstance(value, list)})
 

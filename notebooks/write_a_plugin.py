@@ -165,11 +165,11 @@ assert all(finding.problem is None for finding in findings)
 # %%
 from ptdiff.gallery import OF_RUN
 from ptdiff.gallery.subject import Subject
-from ptdiff.training.train import train
+from ptdiff.training.train import train_run
 
 options = {"count": 500 if SMALL else 2000}
 training = {"steps": 300} if SMALL else {}
-run = train(folder / "run", {"modality": "melodies:Melodies", "options": options, "training": training})
+run = train_run(folder / "run", {"modality": "melodies:Melodies", "options": options, "training": training})
 subject = Subject.of(run, data=data)
 fromarray(OF_RUN["classes"](subject))
 

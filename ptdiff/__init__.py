@@ -1,8 +1,67 @@
 """ptdiff: diffusion models on 3-D point clouds and every other kind of data.
 
+    import ptdiff
+
+    model = ptdiff.load("swissroll")
+    model.sample(16, solver="heun", steps=20).save("samples.npz")
+
 Five nouns: Process (:mod:`ptdiff.process`), Denoiser (:mod:`ptdiff.denoiser.network`), Solver (:mod:`ptdiff.solvers`),
 Modality (:mod:`ptdiff.modality.contract`) and Run (:mod:`ptdiff.run.folder`).  Importing this package imports nothing
-heavy.
+heavy: each name of ``PUBLIC`` is imported when it is first used.  docs/python.md shows them all.
 """
 
-__version__ = "0.1.0"
+TYPE_CHECKING = False  # that of typing, whose import would take longer than all the rest
+if TYPE_CHECKING:
+    from ptdiff import process as _process
+    from ptdiff import solvers as solvers
+    from ptdiff.modality.contract import Modality as Modality
+    from ptdiff.modality.data import Data as Data
+    from ptdiff.model import Model as Model
+    from ptdiff.model import load as load
+    from ptdiff.run.folder import Run as Run
+    from ptdiff.sampling.samples import Samples as Samples
+    from ptdiff.sampling.walk import Plan as Plan
+    from ptdiff.training.train import train as train
+
+    processes = _process
+
+__version__ = "0.2.0"
+
+PUBLIC = {
+    "load": "ptdiff.model",
+    "Model": "ptdiff.model",
+    "Samples": "ptdiff.sampling.samples",
+    "train": "ptdiff.training.train",
+    "Run": "ptdiff.run.folder",
+    "Plan": "ptdiff.sampling.walk",
+    "Modality": "ptdiff.modality.contract",
+    "Data": "ptdiff.modality.data",
+}
+"""The names that ``import ptdiff`` offers, and the module of each; the imports above say the same to type checkers."""
+
+MODULES = {"solvers": "ptdiff.solvers", "processes": "ptdiff.process"}
+"""Packages with all solvers and all processes: classes, and SOLVERS and PROCESSES, the classes by name."""
+
+
+def _first_use(name: str) -> object:
+    from importlib import import_module
+
+    if name in MODULES:
+        found: object = import_module(MODULES[name])
+    elif name in PUBLIC:
+        found = getattr(import_module(PUBLIC[name]), name)
+    else:
+        import sys
+
+        raise AttributeError(f"module 'ptdiff' has no attribute {name!r}", name=name, obj=sys.modules[__name__])
+    globals()[name] = found
+    return found
+
+
+if not TYPE_CHECKING:
+    # hidden from type checkers, which would take any name for one of ptdiff's
+    __getattr__ = _first_use
+
+
+def __dir__() -> list[str]:
+    return sorted({"__version__", *PUBLIC, *MODULES})

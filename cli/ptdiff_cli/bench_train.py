@@ -38,8 +38,8 @@ def train(
     # torch's profiler announces its start on stderr, which is not an error
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")
 
+    from ptdiff.atomic import write_atomic
     from ptdiff.machine.yardstick import yardstick
-    from ptdiff.run.checkpoint import write_atomic
     from ptdiff.training.speed import OVERHEAD_GOAL, PEAK_GOAL
 
     names = list(dict.fromkeys(modality or MODALITIES))
@@ -73,11 +73,11 @@ def train(
 
 
 def _subject(name: str) -> Subject:
+    from ptdiff.training.configuration import resolve
     from ptdiff.training.speed import Subject
-    from ptdiff_cli.shared.configuration import resolve
     from ptdiff_cli.shared.terminal import bad_data
 
-    config, kind = resolve(name, None, [], [], [], {})
+    config, kind = resolve({"modality": name})
     with bad_data("data"):
         return Subject(kind, kind.dataset(), config)
 

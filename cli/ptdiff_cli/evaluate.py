@@ -70,6 +70,7 @@ def evaluate(
 
     import torch
 
+    from ptdiff.atomic import write_atomic
     from ptdiff.choices import one_of, unknown
     from ptdiff.evaluation import largest, reference_sets
     from ptdiff.machine import host
@@ -77,7 +78,6 @@ def evaluate(
     from ptdiff.modality import registry
     from ptdiff.modality.data import unaugmented
     from ptdiff.modality.types import Comparison
-    from ptdiff.run.checkpoint import write_atomic
     from ptdiff.run.folder import Run
     from ptdiff.sampling.walk import spread_labels
     from ptdiff_cli.shared.report import Near, write_report

@@ -31,12 +31,12 @@ def optimize(
     import torch
     import yaml
 
+    from ptdiff.atomic import write_atomic
     from ptdiff.denoiser.cost import Counted
     from ptdiff.grid import grid
     from ptdiff.machine import host
     from ptdiff.noise import Stream, normal
     from ptdiff.process import Level
-    from ptdiff.run.checkpoint import write_atomic
     from ptdiff.run.folder import Run
     from ptdiff.sampling.optimal_grid import optimize as search
     from ptdiff.sampling.walk import prepared, spread_labels

@@ -122,7 +122,7 @@ def _tinted(shown: _Shown, color: str | None) -> Visualizer:
 
 
 def _save_page(target: Path, draw: Visualizer, shown: _Shown) -> None:
-    from ptdiff.run.checkpoint import write_atomic
+    from ptdiff.atomic import write_atomic
 
     page = draw.page(shown.samples, shown.titles, shown.trajectory)
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -41,8 +41,8 @@ def run_sweep(
     dry_run: bool = False,
 ) -> None:
     """Train all trials of a set that are not done yet; a trial that fails does not end the set."""
+    from ptdiff.atomic import write_atomic
     from ptdiff.experiments.sweep import nested, read
-    from ptdiff.run.checkpoint import write_atomic
     from ptdiff.training.trackers import check_loggers
     from ptdiff_cli.shared.sweep_metric import check_metric
 

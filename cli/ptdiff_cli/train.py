@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from ptdiff_cli.shared.configuration import resolve
+from ptdiff_cli.shared.configuration import overrides
 from ptdiff_cli.shared.device import Device
 from ptdiff_cli.shared.terminal import DIVERGED, Failure, bad_data, doing, say
 
@@ -75,6 +75,7 @@ def train(
     """Train a model: ptdiff train -m pointcloud --data FOLDER."""
     from ptdiff.run.config import merged
     from ptdiff.run.folder import Run
+    from ptdiff.training.configuration import resolve
 
     source = None if from_ is None else Run.open(from_, say)
     if source is not None and steps is None and minutes is None:
@@ -86,7 +87,7 @@ def train(
     if minutes is not None and steps is None:
         # the clock ends the run, not the count
         over["training"]["steps"] = None
-    resolve_with = partial(resolve, modality, data, config or [], option or [], set_ or [], source=source)
+    asked = partial(overrides, modality, data, config or [], option or [], set_ or [])
     if sweep is not None:
         from ptdiff_cli.sweep import run_sweep
 
@@ -94,10 +95,10 @@ def train(
             raise ValueError("--sweep trains one run after the other, each on one device")
         if source is not None:
             raise ValueError("--sweep trains every run from scratch: leave out --from")
-        trials = partial(run_sweep, sweep, out, lambda settings: resolve_with(merged(over, settings)))
+        trials = partial(run_sweep, sweep, out, lambda settings: resolve(asked(merged(over, settings))))
         trials(device, logger or [], dry_run)
         return
-    resolved, kind = resolve_with(over)
+    resolved, kind = resolve(asked(over), source)
     read = read_data(kind)
     start = check_trainable(resolved, kind, read, logger or [], source)
     if dry_run:

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import math
 import os
-import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from ptdiff.atomic import whole
 from ptdiff.errors import Unsupported
 
 if TYPE_CHECKING:
@@ -122,7 +122,9 @@ def save_image(path: str | os.PathLike[str], image: Picture) -> None:
         options = {"quality": 92, "subsampling": 0}
     elif suffix == ".webp":
         options = {"quality": 90, "method": 4}
-    _write_whole(Path(path), lambda part: Image.fromarray(image).save(part, **options))
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with whole(Path(path)) as part:
+        Image.fromarray(image).save(part, **options)
 
 
 def save_animation(path: str | os.PathLike[str], frames: Sequence[Picture], fps: float = 20) -> None:
@@ -144,7 +146,9 @@ def save_animation(path: str | os.PathLike[str], frames: Sequence[Picture], fps:
     if not 0 < fps <= (50 if suffix == ".gif" else 1000):
         raise ValueError(f"cannot show {fps} frames a second in a {suffix} file")
     write = {".gif": _write_gif, ".webp": _write_webp, ".mp4": _write_mp4}[suffix]
-    _write_whole(Path(path), lambda part: write(part, frames, fps))
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with whole(Path(path)) as part:
+        write(part, frames, fps)
 
 
 def _write_gif(path: Path, frames: Sequence[Picture], fps: float) -> None:
@@ -199,15 +203,6 @@ def _write_mp4(path: Path, frames: Sequence[Picture], fps: float) -> None:
     for frame in frames:
         writer.send(np.ascontiguousarray(np.pad(frame, pad, constant_values=255)))
     writer.close()
-
-
-def _write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` fill a temporary file beside `path`, then rename it into place."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".tmp-") as folder:
-        part = Path(folder) / f"part{path.suffix.lower()}"
-        write(part)
-        part.replace(path)
 
 
 def _suffix(path: str | os.PathLike[str], allowed: tuple[str, ...]) -> str:

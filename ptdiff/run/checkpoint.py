@@ -12,15 +12,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
-import sys
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ptdiff.atomic import flush, temporary, write_atomic
 from ptdiff.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -33,38 +31,6 @@ def sha256(path: Path) -> str:
     """The SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _flush(path: Path) -> None:
-    """Bring a file, or the names in a folder, to the disk."""
-    if sys.platform == "win32":
-        # there a folder cannot be opened, and a file must be opened for writing
-        if path.is_file():
-            with path.open("r+b") as file:
-                os.fsync(file.fileno())
-        return
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def write_atomic(path: Path, text: str) -> None:
-    """Replace ``path`` by ``text`` at once: readers see the old file or the new one, never a part."""
-    temporary = _temporary(path.parent)
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        _flush(temporary)
-        temporary.replace(path)
-        # the file is on the disk, its name is not until the folder is
-        _flush(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _temporary(folder: Path) -> Path:
-    return folder / f".tmp-{uuid.uuid4().hex}"
 
 
 @dataclass(frozen=True)
@@ -121,32 +87,32 @@ def _write(final: Path, parts: Mapping[str, Mapping[str, Tensor]], state: Mappin
     free = shutil.disk_usage(folder).free
     if free < 2 * size:
         raise OSError(f"{folder}: {free >> 20} MiB free, a checkpoint needs {2 * size >> 20} MiB to be safe")
-    temporary = _temporary(folder)
+    fresh = temporary(folder)
     try:
-        temporary.mkdir()
+        fresh.mkdir()
         for name, tensors in parts.items():
             # cloned, because safetensors refuses two names (tied weights) for one memory
             save_file(
                 {k: t.detach().cpu().contiguous().clone() for k, t in tensors.items()},
-                temporary / f"{name}.safetensors",
+                fresh / f"{name}.safetensors",
             )
-        (temporary / STATE).write_text(json.dumps(dict(state), indent=1), encoding="utf-8")
-        files = sorted(temporary.iterdir())
+        (fresh / STATE).write_text(json.dumps(dict(state), indent=1), encoding="utf-8")
+        files = sorted(fresh.iterdir())
         manifest = "".join(f"{sha256(file)}  {file.name}\n" for file in files)
-        (temporary / MANIFEST).write_text(manifest, encoding="utf-8")
-        for file in [*files, temporary / MANIFEST, temporary]:
-            _flush(file)
+        (fresh / MANIFEST).write_text(manifest, encoding="utf-8")
+        for file in [*files, fresh / MANIFEST, fresh]:
+            flush(file)
         if final.exists():
             _set_aside(final)
-        temporary.rename(final)
+        fresh.rename(final)
         try:
-            _flush(folder)
+            flush(folder)
             write_atomic(final / COMMITTED, _seal(manifest.encode()))
         except OSError:
             _discard(final)
             raise
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(fresh, ignore_errors=True)
 
 
 def _seal(manifest: bytes) -> str:
@@ -215,6 +181,6 @@ def _prune(folder: Path, keep: int) -> None:
 
 def _discard(path: Path) -> None:
     # out of sight first: a folder half deleted must not look like a checkpoint
-    hidden = _temporary(path.parent)
+    hidden = temporary(path.parent)
     path.rename(hidden)
     shutil.rmtree(hidden, ignore_errors=True)

@@ -25,6 +25,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from ptdiff.atomic import write_atomic
 from ptdiff.choices import unknown
 from ptdiff.errors import RunError
 from ptdiff.machine import host
@@ -32,7 +33,7 @@ from ptdiff.modality import registry
 from ptdiff.modality.contract import Modality
 from ptdiff.modality.data import Data
 from ptdiff.modality.tensors import NAME
-from ptdiff.run.checkpoint import Checkpoint, latest, save, write_atomic
+from ptdiff.run.checkpoint import Checkpoint, latest, save
 from ptdiff.run.config import Config, read, validate
 from ptdiff.run.lock import held
 from ptdiff.run.models import located, near, outputs, ships

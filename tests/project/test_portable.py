@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from ptdiff.run.checkpoint import latest, save, write_atomic
+from ptdiff.atomic import write_atomic
+from ptdiff.run.checkpoint import latest, save
 from ptdiff.run.lock import held
 
 ROOT = Path(__file__).parents[2]

@@ -7,7 +7,8 @@ import pytest
 import yaml
 
 import ptdiff_points2d
-from ptdiff_cli.shared.configuration import resolve
+from ptdiff.training.configuration import resolve
+from ptdiff_cli.shared.configuration import overrides
 
 RECIPES = {
     "rings": "# rings of Gaussians in a minute\nmodality: points2d\noptions: {data: moons, width: 32}\nseed: 5\n",
@@ -27,7 +28,7 @@ def _recipes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_recipe_names_the_modality_and_its_settings() -> None:
-    config, kind = resolve(None, None, ["rings"], [], [], {})
+    config, kind = resolve(overrides(None, None, ["rings"], [], [], {}))
     assert (config.modality, config.seed, config.options["data"], config.options["width"]) == (
         "points2d",
         5,
@@ -41,18 +42,18 @@ def test_recipes_files_and_settings_are_laid_over_each_other_in_order(tmp_path: 
     mine = tmp_path / "mine.yaml"
     mine.write_text("seed: 6\noptions: {width: 40}\n")
     over = ["rings", str(mine), "rings-fast"]
-    config, _ = resolve("points2d", None, over, ["blocks=1"], ["training.steps=9"], {})
+    config, _ = resolve(overrides("points2d", None, over, ["blocks=1"], ["training.steps=9"], {}))
     options = config.options
     assert (config.seed, options["width"], options["data"], options["blocks"]) == (6, 40, "circles", 1)
     assert config.training.steps == 9
-    config, _ = resolve(None, "checkerboard", over, [], [], {})
+    config, _ = resolve(overrides(None, "checkerboard", over, [], [], {}))
     assert (config.options["data"], config.training.steps) == ("checkerboard", 7)
 
 
 def test_a_file_goes_before_a_recipe_of_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("rings").write_text("modality: points2d\nseed: 8\n")
-    assert resolve(None, None, ["rings"], [], [], {})[0].seed == 8
+    assert resolve(overrides(None, None, ["rings"], [], [], {}))[0].seed == 8
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,9 @@ import pytest
 from ptdiff.denoiser.network import NetworkDenoiser
 from ptdiff.run.recipes import recipes
 from ptdiff.sampling.walk import Plan, prepared
+from ptdiff.training.configuration import resolve
 from ptdiff.training.module import DiffusionModule
-from ptdiff_cli.train import resolve
+from ptdiff_cli.shared.configuration import overrides
 
 RECIPES = {recipe.name: recipe for recipe in recipes("points2d")}
 
@@ -30,7 +31,7 @@ def test_the_recipes_are_there() -> None:
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_recipe_can_be_trained_and_sampled(name: str, table: str) -> None:
     data = table if name in ("datasaurus", "table") else None
-    config, kind = resolve("points2d", data, [str(RECIPES[name].path)], [], [], {})
+    config, kind = resolve(overrides("points2d", data, [str(RECIPES[name].path)], [], [], {}))
     assert len(RECIPES[name].summary) > 20
     read = kind.dataset()
     module = DiffusionModule(NetworkDenoiser(kind.backbone(read), config.prediction), read, config)

@@ -74,7 +74,7 @@ def write_report(
 
     titles: one a sample, or none.  training, reference: what lies nearest to each sample.
     """
-    from ptdiff.run.checkpoint import write_atomic
+    from ptdiff.atomic import write_atomic
 
     visualizer = run.modality().visualizer()
     digest = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()

@@ -1,0 +1,299 @@
+"""A trained run with its weights: new samples, the states on the way to them, and its denoiser for any solver."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from operator import index
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Unpack
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ptdiff.choices import unknown
+from ptdiff.denoiser.cost import Counted
+from ptdiff.denoiser.network import NetworkDenoiser
+from ptdiff.machine import host
+from ptdiff.machine.race import WORDS, threads
+from ptdiff.modality.contract import Modality
+from ptdiff.modality.data import Condition, Data
+from ptdiff.modality.tensors import Tensors
+from ptdiff.modality.types import Progress
+from ptdiff.objective.consistency import check_solver
+from ptdiff.run.folder import Run
+from ptdiff.sampling.batches import batch_size, batches
+from ptdiff.sampling.files import Stored
+from ptdiff.sampling.options import Options, changed
+from ptdiff.sampling.samples import Samples
+from ptdiff.sampling.trial import quickest
+from ptdiff.sampling.walk import Plan, finished, postprocessed, prepared, shown, spread_labels, walk
+from ptdiff.solvers import Adaptive, State
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    from torch import nn
+
+Label = str | int | Sequence[str | int] | Tensor
+"""A class by name or number, or one for each sample; "none" (or -1 among others) samples without a class."""
+
+Say = Callable[[str], None]
+"""Called with a line about the work, such as its cost."""
+
+
+def _warn(line: str) -> None:
+    warnings.warn(line, stacklevel=3)
+
+
+def load(
+    run: str | Path,
+    *,
+    device: str = "auto",
+    weights: str | float | None = None,
+    modality: Modality | None = None,
+    network: nn.Module | None = None,
+    warn: Callable[[str], None] = _warn,
+) -> Model:
+    """A trained run, by its folder or by the name of a model that ships ('ptdiff list model' shows them).
+
+    device: auto (a GPU if there is one), cpu, cuda, cuda:1, mps.  weights: see :meth:`ptdiff.run.folder.Run.denoiser`.
+    modality, network: of a run that was trained on an object of the caller's (:func:`ptdiff.train`): the same again.
+    warn: called with a line about a name with two meanings or a damaged checkpoint.
+
+    Raises RunError for a folder that is not a run or has no usable checkpoint, with the nearest name there is.
+    """
+    found = Run.open(run, warn, modality)
+    if network is not None:
+        found = replace(found, kind=Tensors(found.data, network))
+    return Model.of(found, device=device, weights=weights, warn=warn)
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained run with its weights.
+
+    modality: with the options of the run.  data: its shape, classes and scale; its samples only where they were read.
+    denoiser: in evaluation mode, ``denoiser(x, level, cond)`` is E[x_0 | x] in model units, for any solver.
+    plan: the way it samples unless options say otherwise.
+    """
+
+    run: Run
+    modality: Modality
+    data: Data
+    denoiser: NetworkDenoiser
+    plan: Plan
+
+    @staticmethod
+    def of(
+        run: Run,
+        plan: Plan | None = None,
+        *,
+        data: Data | None = None,
+        weights: str | float | None = None,
+        device: str = "auto",
+        warn: Callable[[str], None] | None = None,
+    ) -> Model:
+        """The model of a run; the plan is that of its configuration unless one is given.
+
+        data: as read now, for its samples; scale and classes stay those that the model was trained with.
+        """
+        known = run.data
+        if data is not None:
+            if data.shape != known.shape:
+                raise ValueError(f"the data has the shape {data.shape} now, and had {known.shape} in training")
+            known = replace(known, train=data.train, val=data.val)
+        denoiser = run.denoiser(warn, weights=weights).to(host.device(device)).requires_grad_(False)
+        return Model(run, run.modality(), known, denoiser, planned(run) if plan is None else plan)
+
+    @property
+    def device(self) -> torch.device:
+        """The device of the denoiser, on which samples are computed."""
+        return next(self.denoiser.parameters()).device
+
+    @property
+    def means(self) -> bool:
+        """Whether the denoiser estimates E[x_0 | x]: all do but those trained for consistency, which sample."""
+        return self.run.means
+
+    def planned(self, seed: int = 0, **options: Unpack[Options]) -> Plan:
+        """The model's plan with ``options`` in place of its own; UnknownName and ValueError name what is wrong."""
+        given = {name: value for name, value in options.items() if value is not None}
+        plan = replace(changed(self.plan, given), seed=seed)
+        check_solver(self.run.config, plan.solver)
+        return plan
+
+    def shape(self, points: int | None = None) -> tuple[int, ...]:
+        """The shape of one sample, with another number of points where the data is a set; ValueError elsewhere."""
+        return shape_of(self.run, points)
+
+    def labels(self, count: int, label: Label | None = None) -> Tensor | None:
+        """The classes (count,) int64 of the samples 0 … count - 1; None without any.
+
+        label: see :data:`Label`; by default all classes in turn.
+        """
+        return labels_of(self.run, count, label)
+
+    def sample(
+        self,
+        n: int = 16,
+        *,
+        label: Label | None = None,
+        points: int | None = None,
+        seed: int = 0,
+        batch: int | None = None,
+        raw: bool = False,
+        trajectory: bool = False,
+        weak: Model | None = None,
+        progress: Progress | None = None,
+        say: Say | None = None,
+        **options: Unpack[Options],
+    ) -> Samples:
+        """``n`` new samples; sample i depends on (seed, i), its label and the plan alone.
+
+        label: see :data:`Label`; by default all classes in turn.  points: of each sample of a set, any number.
+        batch: samples at a time, which changes the last digits.  raw: without the modality's postprocessing, such as
+        rounding to the values of the data.  trajectory: keep all states.  weak: a weaker model to guide away from
+        (autoguidance; Karras et al. 2024).  progress: called with (done, total).  options: solver, steps, process,
+        spacing, guidance, threshold, precision …, see :class:`ptdiff.sampling.options.Options`.
+
+        Raises UnknownName and ValueError for options that are wrong, and ValueError if sampling diverged.
+        """
+        plan, shape, labels = self.planned(seed, **options), self.shape(points), self.labels(n, label)
+        if trajectory and isinstance(plan.solver, Adaptive):
+            raise ValueError("an adaptive solver gives every sample its own steps: there are no common states to keep")
+        if weak is not None and weak.data.shape[-1:] != self.data.shape[-1:]:
+            raise ValueError(f"weak: its data has another shape, {weak.data.shape}")
+        say = say or _silent
+        size = batch_size(n, shape, batch)
+        some = torch.arange(min(size, n), device=self.device)
+        told: Condition = {} if labels is None else {"label": labels[: len(some)].to(self.device)}
+        calls = (plan.cost(self.denoiser) or plan.steps) * math.ceil(n / size)
+        way = quickest(self.denoiser, plan, some, shape, told, calls)
+        if plan.precision == "auto":
+            say(f"the network works in {WORDS[way.precision]}, which is faster here")
+        plan = replace(plan, precision=way.precision)
+        network, against = Counted(self.denoiser), None if weak is None else Counted(weak.denoiser)
+        denoiser = prepared(network, plan, self.data, against)
+        # without a condition there is nothing to guide by, unless a weaker model does
+        cost = plan.cost(denoiser if labels is not None or weak is not None else network)
+        say(f"{n} samples, {'the solver decides how many' if cost is None else cost} calls of the network each")
+        out: list[Tensor] = []
+        kept: list[list[Tensor]] = []
+        with threads(way.threads):
+            for ids in batches(n, size, self.device):
+                cond: Condition = {} if labels is None else {"label": labels.to(self.device)[ids]}
+                states: list[Tensor] = []
+                noisiest = 0.0
+                for state in walk(denoiser, plan, ids, shape, cond):
+                    if trajectory:
+                        states.append(shown(state, self.data).cpu())
+                    angle = math.atan2(*reversed(state.level))
+                    noisiest = noisiest or angle
+                    if progress is not None:
+                        progress(int(ids[0]) + int((1 - angle / noisiest) * len(ids)), n)
+                x = finished(state, self.data)
+                out.append((x if raw else postprocessed(self.modality, x, self.data)).cpu())
+                kept.append(states)
+        if progress is not None:
+            progress(n, n)
+        spent = network.rows + (0 if against is None else against.rows)
+        if cost is None or spent != n * cost:
+            say(f"{spent / n:.4g} calls of the network for each sample")
+        way_there = [torch.cat(parts) for parts in zip(*kept, strict=True)]
+        stored = self.stored(torch.cat(out), labels, torch.stack(way_there) if way_there else None)
+        return Samples(stored, self.modality, plan, spent / n, way.threads)
+
+    def stored(self, samples: Tensor, labels: Tensor | None, trajectory: Tensor | None = None) -> Stored:
+        """Samples (n, *shape) in world units with what their files say of this model; ValueError unless finite."""
+        array = _array(samples)
+        if not np.isfinite(array).all():
+            raise ValueError("sampling diverged; try more steps or another solver")
+        label = np.full(len(array), -1) if labels is None else labels.numpy().astype(np.int64)
+        config = self.run.config
+        way = None if trajectory is None else _array(trajectory)
+        return Stored(array, label, self.data.classes, config.modality, config.options, way)
+
+    def states(
+        self,
+        n: int = 16,
+        *,
+        label: Label | None = None,
+        points: int | None = None,
+        seed: int = 0,
+        **options: Unpack[Options],
+    ) -> Iterator[State]:
+        """The states of :meth:`sample`, in one batch and in model units, from noise to data; stop whenever you like.
+
+        A state has ``step``, ``level`` (alpha, sigma), ``x`` (n, *shape) and ``x0``, the newest estimate of the data;
+        :meth:`finish` makes samples of a state.  Options are checked before the first state is asked for.
+        """
+        plan, shape, labels = self.planned(seed, **options), self.shape(points), self.labels(n, label)
+        cond: Condition = {} if labels is None else {"label": labels.to(self.device)}
+        return self.walk(torch.arange(n, device=self.device), cond, plan, shape)
+
+    def walk(
+        self, ids: Tensor, cond: Condition, plan: Plan | None = None, shape: tuple[int, ...] | None = None
+    ) -> Iterator[State]:
+        """The states of samples ``ids`` (b,) under a condition, in model units, from noise to data."""
+        plan = self.plan if plan is None else plan
+        return walk(prepared(self.denoiser, plan, self.data), plan, ids, shape or self.data.shape, cond)
+
+    def finish(self, state: State) -> Tensor:
+        """A state as samples (b, *shape) in world units, postprocessed; one before the end keeps its noise."""
+        return postprocessed(self.modality, finished(state, self.data), self.data)
+
+
+def planned(run: Run) -> Plan:
+    """The way that a run samples by its configuration."""
+    return Plan.chosen(run.config.process, run.config.sampling)
+
+
+def shape_of(run: Run, points: int | None) -> tuple[int, ...]:
+    """The shape of one sample of a run, with another number of points where the data is a set."""
+    if points is None:
+        return run.data.shape
+    if not run.data.unordered:
+        raise ValueError(f"points is for sets; samples of {run.config.modality} have the shape {run.data.shape}")
+    if points < 1:
+        raise ValueError(f"points must be at least 1, not {points}")
+    return (points, *run.data.shape[1:])
+
+
+def label_of(run: Run, label: str | int) -> int:
+    """The number of a class, given by name or number; -1 for "none"."""
+    if label in ("none", -1):
+        return -1
+    classes = run.data.classes
+    if not classes:
+        raise ValueError("label: this run was trained without classes")
+    if label in classes:
+        return classes.index(str(label))
+    number = int(label) if isinstance(label, str) and label.isdecimal() else label
+    if isinstance(number, str) or not 0 <= index(number) < len(classes):
+        raise unknown("class", str(label), classes)
+    return index(number)
+
+
+def labels_of(run: Run, count: int, label: Label | None) -> Tensor | None:
+    """See :meth:`Model.labels`."""
+    if label is None:
+        return spread_labels(torch.arange(count), len(run.data.classes)).get("label")
+    if isinstance(label, (str, int)):
+        number = label_of(run, label)
+        return None if number < 0 else torch.full((count,), number)
+    chosen = label.tolist() if hasattr(label, "tolist") else list(label)
+    if len(chosen) != count:
+        raise ValueError(f"label: {len(chosen)} classes for {count} samples; give one, or one for each sample")
+    return torch.tensor([label_of(run, one) for one in chosen])
+
+
+def _array(x: Tensor) -> npt.NDArray[np.float32]:
+    array: npt.NDArray[np.float32] = x.numpy().astype(np.float32)
+    return array
+
+
+def _silent(line: Any) -> None:
+    pass

@@ -1,0 +1,209 @@
+"""Files of samples: the one reader and the one writer.
+
+    .npz               samples (n, *shape) float; label (n,) int, -1 for none; classes, names; modality, its name;
+                       options, JSON; trajectory (t, n, *shape), the states on the way, if they were kept
+    .csv .parquet …    all samples in one file: :meth:`ptdiff.modality.contract.Modality.tables`
+    .ply .png …        one sample in each file: :meth:`ptdiff.modality.contract.Modality.formats`
+
+All numbers are in world units.  Nothing here needs torch, and no file names what is imported or holds a pickle.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ptdiff.atomic import whole
+from ptdiff.choices import unknown
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from ptdiff.modality.contract import Modality
+
+
+@dataclass(frozen=True, eq=False)
+class Stored:
+    """Samples as files hold them.
+
+    samples: (n, *shape) float32.  label: (n,) int64, an index into ``classes``, -1 for none.  modality, options: by
+    name, as in a run's config.yaml; "" where a file does not say.  trajectory: (t, n, *shape) float32, or None.
+    """
+
+    samples: npt.NDArray[np.float32]
+    label: npt.NDArray[np.int64]
+    classes: tuple[str, ...] = ()
+    modality: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    trajectory: npt.NDArray[np.float32] | None = None
+
+    @property
+    def names(self) -> list[str]:
+        """The class of each sample, "" for none."""
+        return [self.classes[i] if 0 <= i < len(self.classes) else "" for i in self.label.tolist()]
+
+    @property
+    def titles(self) -> list[str]:
+        """The class of each sample, "" for none; empty for data without classes."""
+        return self.names if self.classes else []
+
+
+def read(path: Path, kind: Modality | None = None) -> Stored:
+    """The samples of an .npz file, or the single sample of a file that ``kind`` reads (.ply, .png …).
+
+    Raises FileNotFoundError, and OSError or ValueError for a file that holds no valid samples; each names the file.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: there is no such file")
+    try:
+        if path.suffix.lower() == ".npz":
+            return _checked(_arrays(path))
+        if kind is None:
+            raise ValueError("samples are read from .npz files unless a modality is given")
+        x = kind.read(path)[None]
+        return Stored(_finite("the sample", x, x.ndim), np.full(1, -1))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    except OSError as error:
+        raise OSError(f"{path}: {error}") from error
+
+
+def _arrays(path: Path) -> dict[str, Any]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            if not hasattr(file, "files"):
+                raise ValueError("it is a single array, not an archive of them")
+            return {name: file[name] for name in file.files}
+    except (EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, MemoryError, KeyError) as error:
+        raise ValueError(f"it cannot be read as npz: {error}") from error
+
+
+def _checked(arrays: Mapping[str, Any]) -> Stored:
+    if "samples" not in arrays:
+        raise ValueError("it holds no array 'samples'; 'ptdiff sample' writes such files")
+    given = arrays["samples"]
+    samples = _finite("'samples'", given, given.ndim)
+    names = arrays.get("classes", np.empty(0, np.str_))
+    if names.ndim != 1 or (names.size and names.dtype.kind != "U"):
+        raise ValueError("'classes' must be a list of names")
+    label = arrays.get("label", np.full(len(samples), -1))
+    if label.shape != samples.shape[:1] or label.dtype.kind not in "iu":
+        raise ValueError(f"'label' must hold one whole number for each of {len(samples)} samples")
+    if label.min() < -1 or (names.size and label.max() >= names.size):
+        raise ValueError(f"'label' must lie between -1 and {names.size - 1}, the last of the classes")
+    way = arrays.get("trajectory")
+    if way is not None:
+        way = _finite("'trajectory'", way, samples.ndim + 1)
+        if way.shape[1:] != samples.shape:
+            raise ValueError(
+                f"'trajectory' has the shape {way.shape}, not (steps, {', '.join(map(str, samples.shape))})"
+            )
+    return Stored(
+        samples, label.astype(np.int64), tuple(map(str, names)), _text(arrays, "modality"), _options(arrays), way
+    )
+
+
+def _finite(name: str, given: Any, rank: int) -> npt.NDArray[np.float32]:
+    """``given`` in float32; ValueError unless it is a real, finite array of that rank, at least 2, with numbers."""
+    if given.ndim < 2 or given.ndim != rank or given.dtype.kind != "f":
+        raise ValueError(f"{name} must be an array of floating-point numbers (n, …), not {given.dtype} {given.shape}")
+    if given.size == 0:
+        raise ValueError(f"{name}: the array is empty, {given.shape}")
+    with np.errstate(over="ignore"):
+        made: npt.NDArray[np.float32] = given.astype(np.float32)
+    if not np.isfinite(made).all():
+        raise ValueError(f"{name}: the numbers are not finite")
+    return made
+
+
+def _text(arrays: Mapping[str, Any], key: str) -> str:
+    value = arrays.get(key)
+    if value is None:
+        return ""
+    if value.ndim or value.dtype.kind != "U":
+        raise ValueError(f"'{key}' must be one text")
+    return str(value)
+
+
+def _options(arrays: Mapping[str, Any]) -> dict[str, Any]:
+    text = _text(arrays, "options")
+    found = json.loads(text) if text else {}
+    if not isinstance(found, dict):
+        raise ValueError("'options' must be a JSON object")
+    return found
+
+
+def check_target(path: Path | None, format: str | None, count: int, kind: Modality) -> str:
+    """The format of ``count`` samples that :func:`write` writes to ``path``; ValueError if they do not fit together.
+
+    Called before the work: a wrong suffix should not cost it.
+    """
+    name = format or (path.suffix[1:] if path is not None and path.suffix else "npz")
+    single, tables = ({}, {}) if name == "npz" else (kind.formats(), kind.tables())
+    if name not in (known := {"npz", *single, *tables}):
+        raise unknown("format", name, sorted(known))
+    if path is None or not path.suffix:
+        return name
+    if name in tables and path.suffix != f".{name}":
+        raise ValueError(f"{path}: a file of the format {name} ends in .{name}")
+    if name in single and (count > 1 or path.suffix != f".{name}"):
+        raise ValueError(f"{path}: {count} samples as {name} files need a folder")
+    return name
+
+
+def write(path: Path, stored: Stored, kind: Modality, format: str | None = None) -> Path:
+    """Write samples and return where: a file by its suffix, or a folder with one file for each sample.
+
+    format: npz, or one of the modality's; the default is the suffix, npz for a path without one.  A table goes to
+    ``samples.csv`` in a folder.  Several samples of a format that holds one go to ``path``, if that is a folder (a
+    path without a suffix), as 0000-<class>.ply, and beside it otherwise, as <stem>-0000.ply.  An npz appears whole or
+    not at all.  UnknownName for a format that there is not.
+    """
+    name = format or path.suffix[1:] or "npz"
+    if name == "npz":
+        path.parent.mkdir(parents=True, exist_ok=True)
+        extra: dict[str, Any] = {} if stored.trajectory is None else {"trajectory": stored.trajectory}
+        with whole(path) as part, part.open("wb") as file:
+            np.savez(
+                file,
+                samples=stored.samples,
+                label=stored.label,
+                classes=np.array(stored.classes, dtype=np.str_),
+                modality=np.array(stored.modality),
+                options=np.array(json.dumps(dict(stored.options))),
+                **extra,
+            )
+        return path
+    tables, single = kind.tables(), kind.formats()
+    if name in tables:
+        target = path if path.suffix else path / f"samples.{name}"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        tables[name](target, stored.samples, stored.titles)
+        return target
+    if name not in single:
+        raise unknown("format", name, sorted({"npz", *single, *tables}))
+    for target, x in zip(_targets(path, stored, name), stored.samples, strict=True):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        single[name](target, x)
+    return path
+
+
+def _targets(path: Path, stored: Stored, name: str) -> list[Path]:
+    count = len(stored.samples)
+    digits = max(4, len(str(count - 1)))
+    if path.suffix:
+        return [path] if count == 1 else [path.with_stem(f"{path.stem}-{i:0{digits}d}") for i in range(count)]
+    titles = stored.titles or [stored.modality or "sample"] * count
+    return [path / f"{i:0{digits}d}-{plain(title)}.{name}" for i, title in enumerate(titles)]
+
+
+def plain(text: str) -> str:
+    """``text`` as a part of a file's name: letters, digits, - and _ stay, everything else becomes -."""
+    return "".join(c if c.isalnum() or c in "-_" else "-" for c in text)

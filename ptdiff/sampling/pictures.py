@@ -1,0 +1,95 @@
+"""Images, animations and pages of samples, by the suffix of the file.
+
+.png .jpg .webp      all samples on one sheet
+.gif .mp4            the states from noise to data, if they were kept; films are played; else the samples turn
+.html                a page on which they can be turned, for visualizers that have one
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+from ptdiff.atomic import write_atomic
+from ptdiff.choices import unknown
+from ptdiff.errors import Unsupported
+from ptdiff.pictures.files import ANIMATION_SUFFIXES, IMAGE_SUFFIXES, save_animation, save_image
+
+if TYPE_CHECKING:
+    from ptdiff.modality.types import Array, Image
+    from ptdiff.modality.visualizer import Visualizer
+    from ptdiff.sampling.files import Stored
+
+MOVING = (".gif", ".mp4")
+"""Suffixes that always mean an animation; a .webp is one where it is asked for."""
+
+
+@runtime_checkable
+class Tinted(Protocol):
+    """A visualizer that can color its samples in several ways."""
+
+    @property
+    def tints(self) -> tuple[str, ...]: ...
+
+    def tinted(self, color: str, labels: Sequence[int]) -> Visualizer: ...
+
+
+@runtime_checkable
+class Paged(Protocol):
+    """A visualizer that makes an HTML page of samples (n, *shape) and, maybe, the states (t, n, *shape) before."""
+
+    def page(self, samples: Array, titles: Sequence[str], trajectory: Array | None = None) -> str: ...
+
+
+@runtime_checkable
+class Played(Protocol):
+    """A visualizer of samples (n, *shape) that move: one picture of them all for every moment."""
+
+    def play(self, samples: Array, titles: Sequence[str]) -> list[Image]: ...
+
+
+def colored(draw: Visualizer, color: str | None, labels: Sequence[int]) -> Visualizer:
+    """The visualizer that colors samples by position, normal, label …; Unsupported if it has one way only."""
+    if color is None:
+        return draw
+    if not isinstance(draw, Tinted):
+        raise Unsupported(f"{type(draw).__name__} has one way to color its samples: leave out the color")
+    if color not in draw.tints:
+        raise unknown("color for these samples", color, draw.tints)
+    return draw.tinted(color, labels)
+
+
+def check_picture(path: Path, *, moving: bool = False) -> None:
+    """ValueError unless :func:`save` can write ``path``, as an animation where ``moving`` is asked for."""
+    suffix = path.suffix.lower()
+    allowed = ANIMATION_SUFFIXES if moving or suffix in MOVING else IMAGE_SUFFIXES
+    if suffix not in (*allowed, ".html"):
+        raise ValueError(f"{path.name}: choose one of {', '.join((*allowed, '.html'))}")
+
+
+def save(
+    path: Path, stored: Stored, draw: Visualizer, *, turntable: bool = False, frames: int = 36, fps: float = 12.0
+) -> None:
+    """Write samples as an image, an animation or a page; ValueError for another suffix, Unsupported without a page.
+
+    turntable: turn them once around, in ``frames`` pictures at ``fps`` a second, whatever else could move.
+    """
+    moving = turntable or path.suffix.lower() in MOVING
+    check_picture(path, moving=moving)
+    samples, titles = stored.samples, stored.titles
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix.lower() == ".html":
+        if not isinstance(draw, Paged):
+            raise Unsupported(f"{type(draw).__name__} has no page: choose .png, or .gif where it moves")
+        write_atomic(path, draw.page(samples, titles, stored.trajectory))
+    elif not moving:
+        save_image(path, draw.sheet(samples, titles))
+    elif isinstance(draw, Played) and not turntable:
+        save_animation(path, draw.play(samples, titles), fps)
+    elif stored.trajectory is not None and not turntable:
+        pictures = [draw.sheet(state, titles) for state in stored.trajectory]
+        # the end stays in sight for a second
+        save_animation(path, pictures + pictures[-1:] * round(fps), fps)
+    else:
+        save_animation(path, draw.turntable(samples, titles, frames), fps)

@@ -1,0 +1,147 @@
+"""Samples: what a model gives and a file of samples holds, with all that draws, meshes and saves them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ptdiff.errors import UnknownName
+from ptdiff.modality import registry
+from ptdiff.modality.contract import Modality
+from ptdiff.sampling import files
+from ptdiff.sampling.files import Stored
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    from torch import Tensor
+
+    from ptdiff.modality.types import Mesh
+    from ptdiff.sampling.walk import Plan
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """n samples in world units, on the CPU.
+
+    stored: the arrays, as files hold them.  modality: what draws and meshes them.  plan, calls, threads: how they were
+    computed and with how many calls of the network for each; None for samples from a file.
+    """
+
+    stored: Stored
+    modality: Modality
+    plan: Plan | None = None
+    calls: float | None = None
+    threads: int | None = None
+
+    @staticmethod
+    def read(path: Path | str, modality: str | Modality = "pointcloud") -> Samples:
+        """Samples from an .npz file, or the one sample of a file such as .ply or .png.
+
+        modality: by name, for files that do not name theirs; or an object, whatever the file says.
+
+        Raises OSError or ValueError for a file without valid samples, and UnknownName for one that names a modality
+        which is not installed: what is imported is for the caller to say, never for a file.
+        """
+        path = Path(path).expanduser()
+        if isinstance(modality, Modality):
+            return Samples(files.read(path, modality), modality)
+        kind = None if path.suffix.lower() == ".npz" else registry.load(modality)
+        stored = files.read(path, kind)
+        name = stored.modality or modality
+        if ":" in name and name != modality:
+            raise UnknownName(
+                f"{path} was made by {name}, which is not installed as a modality: add -m {name} if you trust it"
+            )
+        return Samples(stored, kind or registry.load(name, stored.options))
+
+    def __len__(self) -> int:
+        return len(self.stored.samples)
+
+    def __getitem__(self, which: int | slice) -> Tensor:
+        """``samples[which]``: one sample (*shape), or some (m, *shape)."""
+        return self.samples[which]
+
+    @property
+    def samples(self) -> Tensor:
+        """(n, *shape) float32 in world units; shares memory with :meth:`numpy`."""
+        import torch
+
+        return torch.from_numpy(self.stored.samples)
+
+    @property
+    def labels(self) -> Tensor:
+        """(n,) int64, the class that each sample was asked to be of; -1 for none."""
+        import torch
+
+        return torch.from_numpy(self.stored.label)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes, by label; empty for data without classes."""
+        return self.stored.classes
+
+    @property
+    def trajectory(self) -> Tensor | None:
+        """(t, n, *shape) float32, the states from noise to data at unit variance, in world units, if they were kept."""
+        import torch
+
+        return None if self.stored.trajectory is None else torch.from_numpy(self.stored.trajectory)
+
+    def numpy(self) -> npt.NDArray[np.float32]:
+        """The samples (n, *shape) as an array."""
+        return self.stored.samples
+
+    def first(self, count: int | None) -> Samples:
+        """The first ``count`` samples; all of them for None."""
+        way = self.stored.trajectory
+        some = replace(
+            self.stored,
+            samples=self.stored.samples[:count],
+            label=self.stored.label[:count],
+            trajectory=None if way is None else way[:, :count],
+        )
+        return replace(self, stored=some)
+
+    def save(self, path: Path | str, format: str | None = None) -> Path:
+        """Write them and return where: ``samples.npz``, a table such as ``.csv``, or one file for each in a folder.
+
+        A path without a suffix is a folder.  format: the default is the suffix, and in a folder the modality's first
+        format of single samples, or its first table; see :func:`ptdiff.sampling.files.write`.
+        """
+        path = Path(path).expanduser()
+        if format is None and not path.suffix:
+            format = next(iter([*self.modality.formats(), *self.modality.tables()]), None)
+            path = path if format else path / "samples.npz"
+        return files.write(path, self.stored, self.modality, format)
+
+    def render(
+        self,
+        path: Path | str,
+        *,
+        color: str | None = None,
+        turntable: bool = False,
+        frames: int = 36,
+        fps: float = 12.0,
+    ) -> Path:
+        """Write an image (.png), an animation (.gif, .mp4) or a page (.html) of them, and return where.
+
+        color: of points, "position", "normal", "label" or "rgb".  turntable, frames, fps: see
+        :func:`ptdiff.sampling.pictures.save`.
+        """
+        from ptdiff.sampling.pictures import colored, save
+
+        path = Path(path).expanduser()
+        draw = colored(self.modality.visualizer(), color, self.stored.label.tolist())
+        save(path, self.stored, draw, turntable=turntable, frames=frames, fps=fps)
+        return path
+
+    def mesh(self, i: int = 0, method: str | None = None) -> Mesh:
+        """The surface of sample ``i``, by one of the modality's ways to make meshes; ValueError if it has none."""
+        from ptdiff.choices import unknown
+
+        ways = self.modality.meshing()
+        if ways and method is not None and method not in ways:
+            raise unknown("way to make a mesh", method, ways)
+        return self.modality.mesh(self.stored.samples[i], method)
