@@ -148,7 +148,7 @@ def nll(subject: TrainedModel, x: Tensor, steps: int = 16) -> Tensor:
 
 def exact_nll(subject: TrainedModel) -> Callable[[Tensor], Tensor] | None:
     """Return a function from x (n, 2) in world units to the exact -log p, float64 (n,); None without a closed form."""
-    kind: Points2D = subject.kind
+    kind: Points2D = subject.modality
     density = toy_of(kind.data, kind.noise).density if kind.data in TOYS else None
     return None if density is None else lambda x: -torch.from_numpy(density.log_density(x.cpu().double().numpy()))
 
