@@ -92,7 +92,7 @@ def test_a_modality_with_the_three_methods_alone_has_a_default_or_a_reason_for_e
         "give it to --data": lambda: kind.import_data(Path("a"), Path("b"), points=1, replace=False),
         "no turntable": lambda: draw.turntable(x, []),
         "Bare plays no samples": lambda: draw.play(x, []),
-        "leave out --color": lambda: draw.tinted("label", [0, 0]),
+        "leave out the color": lambda: draw.tinted("label", [0, 0]),
         "has no page": lambda: draw.page(x, []),
         "opens no window": lambda: draw.show(x, []),
     }
