@@ -101,7 +101,7 @@ class TrainedModel(Protocol):
     """
 
     @property
-    def kind(self) -> Any:
+    def modality(self) -> Any:
         """The modality itself, with the options of the run."""
 
     @property
