@@ -58,6 +58,8 @@ class EvaluatedModel(Protocol):
     def data(self) -> Data: ...
     @property
     def weights(self) -> str | float | None: ...
+    @property
+    def device(self) -> torch.device: ...
     def shape(self, points: int | None = None) -> tuple[int, ...]: ...
     def sample(
         self,
@@ -245,7 +247,8 @@ def evaluate(
     )
     tell(f"comparing {count} samples with {count} of the {split} split")
     x, cache = generated.samples, model.run.outputs / "distances"
-    found = own.compare(Comparison(x, sets.reference, sets.training, labels, seed, progress, cache), way)
+    whole = Comparison(x, sets.reference, sets.training, labels, seed, progress, cache, str(model.device))
+    found = own.compare(whole, way)
     scores = dict(found.scores)
     candidates = _some(training, seed)
     distance, which = own.nearest(x, candidates, progress)

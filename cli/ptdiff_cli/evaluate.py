@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from ptdiff_cli.shared.device import Device
-from ptdiff_cli.shared.terminal import counter, progress, say, show_json, show_table
+from ptdiff_cli.shared.terminal import counted, say, show_json, show_table
 
 if TYPE_CHECKING:
     from ptdiff.evaluation import Evaluation
@@ -58,7 +58,7 @@ def evaluate(
     from ptdiff.model.loaded import Model
     from ptdiff.run.folder import Run
     from ptdiff_cli.shared.report import write_report
-    from ptdiff_cli.shared.sampling_options import make_plan, scale
+    from ptdiff_cli.shared.sampling_options import make_plan, named_as_options, scale
 
     if report is not None and report.suffix != ".html":
         raise ValueError(f"--report {report}: a report is an .html file")
@@ -67,7 +67,7 @@ def evaluate(
     given |= {"guidance": scale(guidance), "precision": precision}
     plan = make_plan(found, given, set_, seed)
     model = Model.of(found, plan, weights=weights, device=device, warn=say)
-    with progress("") as bar:
+    with counted("", "evaluate") as move, named_as_options():
         result = evaluated(
             model,
             n=count,
@@ -78,7 +78,7 @@ def evaluate(
             seed=seed,
             batch=batch,
             raw=raw,
-            progress=counter(bar, "evaluate"),
+            progress=move,
             say=say,
         )
     target = result.save()

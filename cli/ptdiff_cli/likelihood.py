@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ptdiff_cli.shared.device import Device
-from ptdiff_cli.shared.terminal import counter, progress, say, show_json, show_table
+from ptdiff_cli.shared.terminal import counted, say, show_json, show_table
 
 if TYPE_CHECKING:
     from ptdiff.model.likelihoods import SplitLikelihood
@@ -50,7 +50,7 @@ def likelihood(
     choice = found.config.process if process is None else {"name": process}
     path = FlowPath(choose("process", PROCESSES, choice), steps, sigma_min)
     model = Model.of(found, weights=weights, device=device, warn=say)
-    with progress("samples") as bar:
+    with counted("samples", "likelihood") as move:
         result = split_likelihood(
             model,
             count,
@@ -60,7 +60,7 @@ def likelihood(
             unconditional=unconditional,
             seed=seed,
             batch=batch,
-            progress=counter(bar, "likelihood"),
+            progress=move,
             say=say,
         )
     if out is not None:

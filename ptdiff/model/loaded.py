@@ -21,7 +21,7 @@ from ptdiff.machine import host
 from ptdiff.machine.race import WORDS, threads
 from ptdiff.modality.contract import Modality
 from ptdiff.modality.data import Condition, Data
-from ptdiff.modality.tensors import Tensors
+from ptdiff.modality.tensors import NAME, Tensors
 from ptdiff.modality.types import Progress
 from ptdiff.objective.consistency import check_solver
 from ptdiff.run.folder import Run
@@ -72,6 +72,8 @@ def load(
     """
     found = Run.open(run, warn, modality)
     if network is not None:
+        if found.config.modality != NAME:
+            raise ValueError(f"network is for runs trained on tensors; {found.path} is one of {found.config.modality}")
         found = replace(found, kind=Tensors(found.data, network))
     return Model.of(found, device=device, weights=weights, warn=warn)
 
