@@ -1,22 +1,22 @@
-"""How near completions of half a shape come to the whole, beside its nearest training shape.
+"""Measure how close completions of half a shape are to the whole, compared with the nearest training shape.
 
     python benchmarks/completion.py RUN [--shapes 60] [--observed 256] [--points 512] [--draws 2] [--quick]
 
-RUN was trained with -o task=complete on a folder, tables for one; its validation shapes are cut in two by a plane
-through a random direction, half of the points on each side, and of the half that is kept ``observed`` points are given.
-Every answer has ``points`` points.  For each shape the squared Chamfer distance (sum of the two means) to all points of
-the truth, in units of the data:
+RUN was trained with -o task=complete on a folder, such as one of tables.  Its validation shapes are cut in two by a
+plane in a random direction, with half of the points on each side, and ``observed`` points of one half are given.  Every
+answer has ``points`` points.  The score is the squared Chamfer distance (sum of the two means) to all points of the
+truth, in units of the data:
 
     part                the given points alone
-    nearest             the baseline: of all training clouds the one with the least one-sided distance (mean of squares)
-                        from the given points, some of its points
-    nearest, joined     the given points and, of that cloud, points beyond the cut: the strongest use of it
-    completion          ptdiff complete as it is: the given points held, the rest drawn given them
-    completion, free    the same, but nothing held: the model draws the whole, given the points as its condition alone
-    truth               other points of the truth: what no answer can beat by much
+    nearest             the baseline: points of the training cloud with the smallest one-sided distance (mean of
+                        squares) from the given points
+    nearest, joined     the given points, and points of that cloud beyond the cut: the strongest baseline
+    completion          ptdiff complete with its defaults: the given points are held, the rest is sampled given them
+    completion, free    the same, but nothing is held: the model samples the whole, with the points as its condition
+    truth               other points of the truth, a bound that no answer can beat by much
 
-Writes results/completion.json unless ``--quick``.  The means are over shapes, the draws of one shape averaged before;
-"wins" is the share of shapes for which the completion is nearer than the baseline.
+Writes results/completion.json unless ``--quick``.  The samples of each shape are averaged first, then the shapes;
+"wins" is the share of shapes for which the completion is closer than the baseline.
 """
 
 from __future__ import annotations
@@ -29,7 +29,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from ptdiff_cli.shared.given import model_of
 from scipy.spatial import KDTree
 
 from ptdiff.inverse import METHODS
@@ -37,7 +36,7 @@ from ptdiff.machine.host import keep_freed_memory
 from ptdiff.machine.yardstick import yardstick
 from ptdiff.run.folder import Run
 from ptdiff.sampling.editing import complete, denoised
-from ptdiff.sampling.walk import start
+from ptdiff.sampling.walk import prepared, start
 from ptdiff_cli.shared.sampling_options import make_plan, scale
 
 RESULTS = Path(__file__).parent / "results" / "completion.json"
@@ -45,17 +44,17 @@ Cloud = npt.NDArray[np.float64]
 
 
 def chamfer(one: Cloud, two: Cloud) -> float:
-    """Sum of the two means of squared distances to the nearest."""
+    """Sum of the two means of squared distances to the nearest point."""
     return sum(float(np.mean(np.square(KDTree(a).query(b)[0]))) for a, b in ((one, two), (two, one)))
 
 
 def some(cloud: Cloud, count: int, random: np.random.Generator) -> Cloud:
-    """``count`` of the points, or all where there are no more."""
+    """Up to ``count`` of the points."""
     return cloud[random.permutation(len(cloud))[:count]]
 
 
 class Shapes:
-    """The training and validation clouds of a run's data, all points that are stored, in the run's units."""
+    """Training and validation clouds of a run's data, with all stored points, in the run's units."""
 
     def __init__(self, run: Run) -> None:
         from ptdiff_datasets.clouds.folder import load_folder
@@ -72,18 +71,18 @@ class Shapes:
         return cloud
 
     def nearest(self, part: Cloud) -> Cloud:
-        """The training cloud with the least mean squared distance from the points of ``part`` to it."""
+        """Training cloud with the smallest mean squared distance from the points of ``part`` to it."""
         few = part[:: max(1, len(part) // 64)]
         rough = np.array([np.square(tree.query(few)[0]).mean() for tree in self.trees])
-        # the best of a few points are told apart by all of them
+        # the best candidates by a few points are compared by all points
         best = min(np.argsort(rough)[:20], key=lambda i: float(np.square(self.trees[i].query(part)[0]).mean()))
         return self.train[best]
 
 
 def completions(run: Run, part: Cloud, points: int, asked: argparse.Namespace) -> dict[str, list[Cloud]]:
-    """Answers of ``points`` points in the run's units, as many as there are draws."""
+    """Sample answers of ``points`` points in the run's units, ``draws`` of each."""
     plan = make_plan(run, {"solver": asked.solver, "steps": asked.steps, "guidance": scale(asked.guidance)})
-    model = model_of(run, plan, asked.weights, torch.device("cpu"))
+    model = prepared(run.denoiser(weights=asked.weights), plan, run.data)
     world = torch.from_numpy(part.astype(np.float32))
     condition = run.modality().given(run.data, world, asked.draws)
     if condition is None:
@@ -99,7 +98,7 @@ def completions(run: Run, part: Cloud, points: int, asked: argparse.Namespace) -
 
 
 def measured(run: Run, shapes: Shapes, asked: argparse.Namespace) -> dict[str, Any]:
-    """All figures, times 1,000."""
+    """All scores, times 1,000."""
     random = np.random.default_rng(asked.seed)
     rows: dict[str, list[float]] = {}
     for i in random.permutation(len(shapes.val))[: asked.shapes]:
@@ -136,7 +135,7 @@ def measured(run: Run, shapes: Shapes, asked: argparse.Namespace) -> dict[str, A
 
 
 def main() -> None:
-    """Measure and write."""
+    """Measure and write the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path)
     for name, default in (("shapes", 60), ("observed", 256), ("points", 512), ("draws", 2), ("seed", 0)):
@@ -145,7 +144,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int)
     parser.add_argument("--guidance", type=float)
     parser.add_argument("--weights")
-    parser.add_argument("--quick", action="store_true", help="eight shapes, nothing written")
+    parser.add_argument("--quick", action="store_true", help="use eight shapes and write nothing")
     asked = parser.parse_args()
     keep_freed_memory()
     asked.shapes = min(asked.shapes, 8) if asked.quick else asked.shapes

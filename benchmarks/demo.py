@@ -1,8 +1,8 @@
-"""Runs of ``make demo`` on several machines, side by side: results/demo.json, the figures of the README.
+"""Collect runs of ``make demo`` on several machines: results/demo.json, the scores in the README.
 
     python benchmarks/demo.py "AVX2, no bfloat16=runs/demo" "bfloat16=runs/other"
 
-Each run is one whose ``ptdiff eval RUN -n 400 --points 512`` is done, on the machine that its eval.json names.
+Run ``ptdiff eval RUN -n 400 --points 512`` for each run first; its eval.json names the machine.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ SCORES = ("1nna_cd", "cov_cd", "mmd_cd")
 
 
 def main() -> None:
-    """Collect what the runs say of themselves."""
+    """Collect the results of the runs."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("runs", nargs="+", help="words=run folder")
+    parser.add_argument("runs", nargs="+", help="description=run folder")
     rows = [row(*given.rsplit("=", 1)) for given in parser.parse_args().runs]
     alike = {(row["n"], row["shape"][0], row["reference"]) for row in rows}
     if len(alike) > 1:
-        raise SystemExit(f"the runs were not measured alike: {alike}")
+        raise SystemExit(f"the runs were measured differently: {alike}")
     write_atomic(RESULTS, json.dumps({"rows": rows}, indent=1) + "\n")
 
 
 def row(words: str, folder: str) -> dict[str, Any]:
-    """One run: what was chosen for its machine, how far it came, its scores."""
+    """One run: the settings chosen for its machine, its number of steps, its scores."""
     found = json.loads((Path(folder) / "eval.json").read_text(encoding="utf-8"))
     environment = json.loads((Path(folder) / "env.json").read_text(encoding="utf-8"))
     return {

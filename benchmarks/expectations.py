@@ -1,9 +1,9 @@
-"""What the default recipe reaches in how many steps: plugins/<plugin>/recipes/expectations.json.
+"""Measure scores of the default recipe by number of steps: plugins/<plugin>/recipes/expectations.json.
 
-    python benchmarks/expectations.py                             three short runs of point clouds, measured at n = 400
-    python benchmarks/expectations.py --steps 75 300 --add RUN    finished runs of the recipe beside them
+    python benchmarks/expectations.py                             three short runs of point clouds, with n = 400
+    python benchmarks/expectations.py --steps 75 300 --add RUN    the same, and finished runs of the recipe
 
-``ptdiff train --minutes`` says from this table what to expect at the rate of the machine at hand.
+``ptdiff train --minutes`` uses this table to say what to expect at the rate of the current machine.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from ptdiff.training.expectations import FILE, Expectations
 
 COUNT = 400
 WORDS = [[78, "recognisable shapes"], [92, "rough shapes"], [100, "blobs"]]
-"""What samples look like up to a value of 1-NNA-CD, judged by eye on the sheets that the runs leave."""
+"""Appearance of samples up to a value of 1-NNA-CD, judged by eye on the contact sheets of the runs."""
 
 
 def main() -> None:
-    """Train, evaluate, write the table."""
+    """Train, evaluate and write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, nargs="*", default=[75, 300, 1200], help="lengths of runs")
+    parser.add_argument("--steps", type=int, nargs="*", default=[75, 300, 1200], help="numbers of steps of the runs")
     parser.add_argument("--add", type=Path, nargs="*", default=[], help="finished runs of the recipe")
     parser.add_argument("--folder", type=Path, default=Path("runs/expectations"))
     given = parser.parse_args()
@@ -56,7 +56,7 @@ def main() -> None:
 
 
 def _words(given: argparse.Namespace) -> str:
-    """The options as given, without places of this machine."""
+    """Options as given, without paths of this machine."""
     added = ["--add", *(path.name for path in given.add)] if given.add else []
     return " ".join(["--steps", *map(str, given.steps), *added])
 
@@ -72,7 +72,7 @@ def _trained(run: Path, steps: int) -> Path:
 
 
 def _row(run: Path) -> dict[str, Any]:
-    """A run's score, measured where it was not yet."""
+    """Score of a run, evaluated first if necessary."""
     done = run / "eval.json"
     if not done.exists() or json.loads(done.read_text())["n"] != COUNT:
         _ptdiff("eval", str(run), "-n", str(COUNT), "--points", "512")

@@ -1,8 +1,8 @@
-"""Puts the figures of results/*.json into the documents, between the markers that name them.
+"""Put the results of results/*.json into the documents, between the markers that name them.
 
     python benchmarks/figures.py
 
-A test fails when a document does not say what the files say.
+A test fails if a document does not agree with the files.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ NAMES = {"1nna_cd": "1-NNA-CD, %", "cov_cd": "COV-CD, %", "mmd_cd": "MMD-CD"}
 
 
 def demo(result: dict[str, Any]) -> str:
-    """The first figures of an eval.json of point clouds."""
-    rows = ["| figure | value | 95 % interval | floor |", "|---|---|---|---|"]
+    """Main scores of an eval.json of point clouds."""
+    rows = ["| metric | value | 95 % interval | floor |", "|---|---|---|---|"]
     for key, name in NAMES.items():
         score = result["metrics"][key]
         rows.append(
@@ -30,13 +30,13 @@ def demo(result: dict[str, Any]) -> str:
     rows.append("")
     rows.append(
         f"n = {result['n']} held-out shapes of {sampling['shape'][0]} points, {result['step']} training steps, "
-        f"{sampling['solver']['name']} with {sampling['calls']:g} calls of the network."
+        f"{sampling['solver']['name']} with {sampling['calls']:g} network calls per sample."
     )
     return "\n".join(rows)
 
 
 def demos(result: dict[str, Any]) -> str:
-    """Runs of the demo, a machine a row."""
+    """Runs of the demo, one machine per row."""
     rows = ["| machine | steps in 8 minutes | 1-NNA-CD, % | 95 % interval | floor |", "|---|---|---|---|---|"]
     for row in result["rows"]:
         score = row["scores"]["1nna_cd"]
@@ -68,8 +68,8 @@ def processes_and_solvers(result: dict[str, Any]) -> str:
 
 
 def mnist(result: dict[str, Any]) -> str:
-    """mnist-cond beside mnist-ddpm."""
-    rows = ["| samples of | sampler | FID-lenet | floor | read as asked |", "|---|---|---|---|---|"]
+    """Scores of mnist-cond and mnist-ddpm."""
+    rows = ["| recipe | sampler | FID-lenet | floor | read as asked |", "|---|---|---|---|---|"]
     for name, found in result.items():
         if "scores" not in found:
             continue
@@ -77,20 +77,21 @@ def mnist(result: dict[str, Any]) -> str:
         asked = "" if read is None else f"{read['value']:.1%} ({read['low']:.1%} to {read['high']:.1%})"
         interval = f"{fid['value']:.3g} ({fid['low']:.3g} to {fid['high']:.3g})"
         rows.append(f"| {name} | {found['sampler']} | {interval} | {fid['floor']:.3g} | {asked} |")
-    rows += ["", "| test set | bits per dimension | standard error | n | steps of training |", "|---|---|---|---|---|"]
+    rows += ["", "| recipe | test bits per dimension | standard error | n | training steps |", "|---|---|---|---|---|"]
     for name in ("mnist-cond", "mnist-ddpm"):
         found, trained = result[f"{name}: likelihood"], result[f"{name}: training"]
         bits = found["bits_per_dimension"]
         cells = [name, f"{bits['value']:.3f}", f"{bits['standard_error']:.3f}", found["n"], f"{trained['steps']:,}"]
         rows.append(f"| {' | '.join(map(str, cells))} |")
     asked, threads = result["asked"], result["environment"]["threads"]
-    rows += ["", f"n = {asked['n']} images; {asked['minutes']:g} minutes of training each, {threads} thread(s)."]
+    each = "1 thread" if threads == 1 else f"{threads} threads"
+    rows += ["", f"n = {asked['n']} images; each recipe was trained for {asked['minutes']:g} minutes on {each}."]
     return "\n".join(rows)
 
 
 def metrics_speed(result: dict[str, Any]) -> str:
-    """What the metrics of point clouds cost."""
-    rows = ["| what | threads | cost |", "|---|---|---|"]
+    """Cost of the metrics for point clouds."""
+    rows = ["| measurement | threads | cost |", "|---|---|---|"]
     names = {"chamfer_ms_a_pair": "Chamfer distance", "exact_emd_ms_a_pair": "exact EMD"}
     for key, name in names.items():
         for points, cost in result["one_thread"][key].items():
@@ -99,9 +100,9 @@ def metrics_speed(result: dict[str, Any]) -> str:
     several = result[f"{threads}_threads"]
     for key, name in {"1nna_cd": "1-NNA-CD", "1nna_emd_exact": "1-NNA-EMD, exact"}.items():
         for row in several[key]:
-            of = "ten classes" if row["classes"] == "ten" else f"{row['classes']}s alone"
+            of = "ten classes" if row["classes"] == "ten" else f"only {row['classes']}s"
             what = f"{name}, {row['clouds']} against {row['clouds']} clouds of {row['points']:,} points, {of}"
-            share = f"{row['pairs_computed']:.1%} of the pairs to the end"
+            share = f"{row['pairs_computed']:.1%} of the pairs computed in full"
             rows.append(f"| {what} | {threads} | {row['seconds']:.0f} s, {share} |")
     whole = several["full_set_with_floor_300_of_2048_seconds"]
     rows.append(f"| `full-set` with its floor, three times 300 clouds of 2,048 points | {threads} | {whole:.0f} s |")
@@ -109,8 +110,8 @@ def metrics_speed(result: dict[str, Any]) -> str:
 
 
 def swissroll(result: dict[str, Any]) -> str:
-    """The swiss roll, a seed a row."""
-    rows = ["| seed | seconds of training | sliced Wasserstein | the same of training points |", "|---|---|---|---|"]
+    """Scores on the swiss roll, one seed per row."""
+    rows = ["| seed | training time, s | sliced Wasserstein | floor (training points) |", "|---|---|---|---|"]
     rows += [
         f"| {row['seed']} | {row['seconds']:.1f} | {row['sliced_wasserstein']:.4f} | {row['floor']:.4f} |"
         for row in result["runs"]
@@ -118,15 +119,15 @@ def swissroll(result: dict[str, Any]) -> str:
     median = result["median"]
     rows += [
         "",
-        f"n = {result['n']:,} on both sides. Medians: {median['seconds']:.1f} s, {median['sliced_wasserstein']:.4f}. "
-        f"Between two parts of the data it is {result['between_halves']:.4f} (root of the mean square of 20 pairs): "
-        f"{result['ratio_to_mean_halves']:.2f} times that.",
+        f"n = {result['n']:,} on both sides. Medians: {median['seconds']:.1f} s, {median['sliced_wasserstein']:.4f}.",
+        f"The distance between two halves of the data is {result['between_halves']:.4f} (root mean square of 20 "
+        f"pairs). The median score is {result['ratio_to_mean_halves']:.2f} times that.",
     ]
     return "\n".join(rows)
 
 
 def machine(result: dict[str, Any]) -> str:
-    """What the figures were measured on."""
+    """Machine that the results were measured on."""
     first = result.get("rows", [{}])[0]
     facts = result.get("machine") or (first.get("facts") if isinstance(first, dict) else None)
     if facts is None:
@@ -134,24 +135,24 @@ def machine(result: dict[str, Any]) -> str:
     peaks = facts.get("gemm_gflops", {})
     reach = ", ".join(f"{peak:,.0f} in {name}" for name, peak in peaks.items())
     gpu = "" if facts["gpu"] is None else f", {facts['gpu']}"
-    products = f"; products of matrices reach {reach} (GFLOP/s)" if reach else ""
+    products = f"; matrix products reach {reach} (GFLOP/s)" if reach else ""
     return f"Machine: {facts['processor']}, {facts['instruction_set']}, {facts['cores']} cores{gpu}{products}."
 
 
 def fine_tuning(result: dict[str, Any]) -> str:
-    """A model fine-tuned, beside the same network from the beginning."""
-    rows = ["| weights at first | seed | steps | 1-NNA-CD, % | 95 % interval | floor |", "|---|---|---|---|---|---|"]
+    """Scores of a fine-tuned model and of the same network trained from scratch."""
+    rows = ["| initial weights | seed | steps | 1-NNA-CD, % | 95 % interval | floor |", "|---|---|---|---|---|---|"]
     for row in result["rows"]:
         score = row["1nna_cd"]
-        begun = f"of `{result['start']}`" if row["way"] == "fine-tuned" else "random"
+        begun = f"`{result['start']}`" if row["way"] == "fine-tuned" else "random"
         interval = f"{score['low']:.1f} to {score['high']:.1f}"
         cells = [begun, row["seed"], f"{row['steps']:,}", f"{score['value']:.1f}", interval, f"{score['floor']:.1f}"]
         rows.append(f"| {' | '.join(map(str, cells))} |")
     gains = ", ".join(f"{g['value']:.1f} ({g['low']:.1f} to {g['high']:.1f})" for g in result["better_by"])
     rows += [
         "",
-        f"{result['shapes']} shapes of the class {result['class']}, {result['minutes']:g} minutes each; "
-        f"n = {result['n']} held-out shapes of {result['points']} points. Fine-tuning is better by {gains}.",
+        f"{result['shapes']} training shapes of the class {result['class']}, {result['minutes']:g} minutes each; "
+        f"n = {result['n']} held-out shapes of {result['points']} points. Fine-tuning lowers 1-NNA by {gains} points.",
     ]
     return "\n".join(rows)
 
@@ -170,7 +171,7 @@ PLACES: dict[str, tuple[Path, Callable[[dict[str, Any]], str]]] = {
 
 
 def filled(name: str) -> tuple[Path, str]:
-    """A document with the figures of ``results/<name>.json`` in their place."""
+    """Document with the results of ``results/<name>.json`` filled in."""
     page, table = PLACES[name]
     result = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
     pattern = rf"(<!-- figures: {name} -->\n).*?(<!-- end -->)"
@@ -181,15 +182,15 @@ def filled(name: str) -> tuple[Path, str]:
         flags=re.DOTALL,
     )
     if count != 1:
-        raise ValueError(f"{page} has {count} places for the figures of {name}")
+        raise ValueError(f"{page} has {count} places for the results of {name}, not 1")
     return page, text
 
 
 def main() -> None:
-    """Fill all documents; what was not measured yet stays as it is."""
+    """Fill all documents; results that do not exist yet are skipped."""
     for name in PLACES:
         if not (RESULTS / f"{name}.json").is_file():
-            print(f"there is no {name}.json")
+            print(f"{name}.json does not exist: skipped")
             continue
         page, text = filled(name)
         page.write_text(text, encoding="utf-8")

@@ -1,11 +1,11 @@
-"""A model that ships, fine-tuned on a few shapes, beside the same network trained on them from the beginning.
+"""Compare a pretrained model fine-tuned on a few shapes with the same network trained on them from scratch.
 
     python benchmarks/fine_tuning.py path/to/tables --as table --shapes 60 --minutes 5
 
-FOLDER is laid out as ShapeNetCore.v2.PC15k, <synset>/{train,val}/*.npy, of one class.  So many of its training shapes
-go into a folder called as --as says: where that is a class of the model, fine-tuning begins with it.  Both runs see
-these alone, for the same minutes.  They are compared with held-out shapes by 1-NNA-CD on the full set; the floor is
-what other training shapes score.  Writes results/fine_tuning.json.
+FOLDER has the layout of ShapeNetCore.v2.PC15k, <synset>/{train,val}/*.npy, with one class.  ``--shapes`` of its
+training shapes go into a folder named by --as; if this is a class of the model, fine-tuning starts from that class.
+Both runs train on these shapes only, for the same time.  They are compared with held-out shapes by 1-NNA-CD on the full
+set; the floor is the score of other training shapes.  Writes results/fine_tuning.json.
 """
 
 from __future__ import annotations
@@ -35,23 +35,23 @@ FIGURE = "1nna_cd"
 
 
 def main() -> None:
-    """Train both, sample both, measure both."""
+    """Train, sample and evaluate both."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="shapes of one class")
-    parser.add_argument("--as", dest="name", default="table", help="what the class is called")
-    parser.add_argument("--start", default="shapes", help="the model or run to begin with")
-    parser.add_argument("--shapes", type=int, default=60, help="to train on")
-    parser.add_argument("--minutes", type=float, default=5.0, help="of training, each")
-    parser.add_argument("--seeds", type=int, default=1, help="so many times, with seeds 0, 1, …")
+    parser.add_argument("--as", dest="name", default="table", help="name of the class")
+    parser.add_argument("--start", default="shapes", help="model or run to start from")
+    parser.add_argument("--shapes", type=int, default=60, help="number of training shapes")
+    parser.add_argument("--minutes", type=float, default=5.0, help="training time of each")
+    parser.add_argument("--seeds", type=int, default=1, help="number of repetitions, with seeds 0, 1, …")
     parser.add_argument("--threads", type=int, help="as for ptdiff train")
     parser.add_argument("-n", type=int, default=200, help="samples and held-out shapes")
-    parser.add_argument("--points", type=int, default=512, help="of each cloud that is compared")
+    parser.add_argument("--points", type=int, default=512, help="points of each compared cloud")
     parser.add_argument("--runs", type=Path, default=Path("runs/fine-tuning"), help="folder of the runs")
     parser.add_argument("--out", type=Path, default=RESULTS)
     asked = parser.parse_args()
     few = chosen(asked.folder, asked.runs / asked.name, asked.name, asked.shapes)
     jobs = [(way, seed) for seed in range(asked.seeds) for way in ("fine-tuned", "from the beginning")]
-    # with one thread each, both are trained side by side
+    # with one thread each, both train side by side
     with ThreadPoolExecutor(2 if asked.threads == 1 else 1) as pool:
         rows = list(pool.map(lambda job: compared(*job, few, asked), jobs))
     told = {key: getattr(asked, key) for key in ("start", "shapes", "minutes", "points")}
@@ -69,12 +69,12 @@ def main() -> None:
 
 
 def chosen(folder: Path, target: Path, name: str, count: int) -> Path:
-    """A folder of the first ``count`` training shapes, a tenth as many held out, as one class called ``name``."""
+    """Folder of the first ``count`` training shapes, and a tenth as many held out, as one class called ``name``."""
     shutil.rmtree(target, ignore_errors=True)
     for split, some in (("train", count), ("val", max(2, count // 10))):
         files = sorted(folder.glob(f"*/{split}/*"))
         if len(files) < some:
-            raise SystemExit(f"{folder}: {len(files)} shapes in */{split}, and {some} are needed")
+            raise SystemExit(f"{folder}: {len(files)} shapes in */{split}, but {some} are needed")
         place = target / name / split
         place.mkdir(parents=True)
         for file in files[:some]:
@@ -83,7 +83,7 @@ def chosen(folder: Path, target: Path, name: str, count: int) -> Path:
 
 
 def compared(way: str, seed: int, few: Path, asked: argparse.Namespace) -> dict[str, Any]:
-    """One run, and its figure."""
+    """One run and its score."""
     run = asked.runs / f"{way.replace(' ', '-')}-{seed}"
     source = located(asked.start)
     begin = ["--from", str(source)] if way == "fine-tuned" else ["-c", str(plain(source, asked.runs))]
@@ -103,7 +103,7 @@ def compared(way: str, seed: int, few: Path, asked: argparse.Namespace) -> dict[
     with np.load(samples, allow_pickle=False) as file:
         drawn = torch.from_numpy(file["samples"])
     reference, _ = data.val.batch(torch.arange(n), seed)
-    # shapes that neither run has seen
+    # shapes that neither run has trained on
     others, _ = unaugmented(data.train).batch(torch.arange(asked.shapes, asked.shapes + n), seed)
     score = kind.compare(Comparison(drawn, reference, others, seed=seed)).scores[FIGURE]
     steps = Run.open(run).checkpoint().step
@@ -117,12 +117,12 @@ def compared(way: str, seed: int, few: Path, asked: argparse.Namespace) -> dict[
 
 
 def of_data() -> tuple[str, ...]:
-    """Options of point clouds that say what the data is."""
+    """Options of point clouds that describe the data."""
     return registry.modality_class("pointcloud").of_data
 
 
 def plain(source: Path, folder: Path) -> Path:
-    """The configuration of the model without what describes its data: the same network, trained from the beginning."""
+    """Configuration of the model without the options of its data: the same network, trained from scratch."""
     import yaml
 
     values = Run.open(source).config.model_dump(mode="json")
@@ -134,14 +134,14 @@ def plain(source: Path, folder: Path) -> Path:
 
 
 def difference(ours: dict[str, float], theirs: dict[str, float]) -> dict[str, float]:
-    """How much lower ours is, with a 95 % interval as of independent figures."""
+    """Difference of the scores, with a 95 % interval as for independent scores."""
     value = theirs["value"] - ours["value"]
     half = sum(((score["high"] - score["low"]) / 2) ** 2 for score in (ours, theirs)) ** 0.5
     return {"value": value, "low": value - half, "high": value + half}
 
 
 def call(*arguments: str) -> None:
-    """ptdiff, in a process of its own."""
+    """Run ptdiff in a separate process."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path[1:])}
     command = [sys.executable, "-m", "ptdiff_cli.main", *arguments]
     subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)

@@ -1,8 +1,8 @@
-"""Figures behind the pictures of the theory: the reverse variance study and the solvers against steps.
+"""Compute the numbers behind the theory plots: the reverse variance study, and the solvers by number of steps.
 
     python benchmarks/gallery_figures.py
 
-Writes benchmarks/results/gallery_figures.json, in under a minute on one core; nothing in it is a timing.
+Writes benchmarks/results/gallery_figures.json, in under a minute on one core; it contains no timings.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ RESULT = Path(__file__).parent / "results" / "gallery_figures.json"
 
 
 def variance() -> dict[str, Any]:
-    """What noise times a scale in every step leaves: on normal data exactly, on a mixture of six modes measured."""
+    """Effect of scaling the noise of every step: exact on normal data, measured on a mixture of six modes."""
     rows = []
     for scale in variance_study.SCALES:
         found = variance_study.spread(variance_study.samples(scale))
@@ -32,7 +32,7 @@ def variance() -> dict[str, Any]:
 
 
 def solvers() -> dict[str, Any]:
-    """Distances to the data, and calls, by solver and steps; the floor is the range of exact samples."""
+    """Distances to the data and calls, by solver and steps; the floor is the range of exact samples."""
     data = solver_panel.arms()
     exact = solver_panel.quantiles(data)
     rows = []
@@ -45,12 +45,12 @@ def solvers() -> dict[str, Any]:
 
 
 def noise_left() -> dict[str, float]:
-    """Noise of unit deviation at each side, seen at the smallest."""
+    """Noise of unit standard deviation at each side, seen at the smallest."""
     return {str(side): resolution.left(resolution.noise(side)) for side in resolution.SIDES}
 
 
 def main() -> None:
-    """Measure and write."""
+    """Measure and write the results."""
     found = {
         "variance_study": variance(),
         "solver_panel": solvers(),

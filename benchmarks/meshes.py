@@ -1,11 +1,10 @@
-"""Samples of a run as meshes that other programs read: how many are closed, and of how many parts.
+"""Mesh samples of a run, and count how many meshes are closed and how many parts they have.
 
     python benchmarks/meshes.py RUN [-n 50] [--points 2048] [--samples FILE] [--method poisson …] [--quick]
 
-Draws samples, or takes them from a FILE that 'ptdiff sample RUN' wrote, makes a surface of each by every method,
-exports it as GLB, reads the file back with trimesh, and counts there: watertight (every edge joins two faces),
-components, Euler numbers of the closed ones, faces, seconds a mesh.
-Writes results/meshes.json unless ``--quick``.
+Generates samples, or reads them from a FILE written by 'ptdiff sample RUN'.  It makes a surface of each by every
+method, exports it as GLB, reads the file back with trimesh, and reports: watertight (every edge joins two faces),
+components, Euler numbers of the closed ones, faces, seconds per mesh. Writes results/meshes.json unless ``--quick``.
 """
 
 from __future__ import annotations
@@ -19,20 +18,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 import trimesh
 
 from ptdiff.machine.yardstick import yardstick
 from ptdiff.modality import Modality
+from ptdiff.model import Model
 from ptdiff.run.folder import Run
-from ptdiff.sampling.walk import spread_labels
-from ptdiff_cli.shared.sampling_options import draw_samples, make_plan, shape_of
+from ptdiff.sampling.samples import Samples
 
 RESULTS = Path(__file__).parent / "results" / "meshes.json"
 
 
 def meshed(kind: Modality, samples: Any, method: str, folder: Path) -> dict[str, Any]:
-    """What is found in the files of all samples that have a surface."""
+    """Statistics of the files of all samples that have a surface."""
     closed, components, faces, euler = 0, [], [], []
     failed: Counter[str] = Counter()
     began = time.process_time()
@@ -62,7 +60,7 @@ def meshed(kind: Modality, samples: Any, method: str, folder: Path) -> dict[str,
 
 
 def main() -> None:
-    """Measure and write."""
+    """Measure and write the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path)
     parser.add_argument("-n", "--count", type=int, default=50)
@@ -70,19 +68,17 @@ def main() -> None:
     parser.add_argument("--samples", type=Path)
     parser.add_argument("--steps", type=int)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--method", action="append", help="default all of them")
-    parser.add_argument("--quick", action="store_true", help="four samples, nothing written")
+    parser.add_argument("--method", action="append", help="default: all methods")
+    parser.add_argument("--quick", action="store_true", help="use four samples and write nothing")
     asked = parser.parse_args()
     count = 4 if asked.quick else asked.count
     run = Run.open(asked.run)
     kind = run.modality()
     if asked.samples is None:
-        plan = make_plan(run, {"steps": asked.steps}, None, asked.seed)
-        labels = spread_labels(torch.arange(count), len(run.data.classes)).get("label")
-        samples = draw_samples(run, plan, labels, count, shape_of(run, asked.points)).samples
+        model = Model.of(run)
+        samples = model.sample(count, points=asked.points, seed=asked.seed, steps=asked.steps).numpy()
     else:
-        with np.load(asked.samples, allow_pickle=False) as file:
-            samples = file["samples"][:count]
+        samples = Samples.read(asked.samples, kind).first(count).numpy()
     with tempfile.TemporaryDirectory() as folder:
         ways = asked.method or list(kind.meshing())
         found = {way: meshed(kind, samples, way, Path(folder)) for way in ways}

@@ -1,8 +1,8 @@
-"""How long the metrics of point clouds take, on procedural shapes of ten classes, and on chairs alone, the harder case.
+"""Time the metrics of point clouds on procedural shapes: on ten classes, and on chairs only, the harder case.
 
     python benchmarks/metrics_speed.py [--quick]
 
-Writes results/metrics_speed.json.  ``--quick`` measures a tenth of the clouds and writes nothing.
+Writes results/metrics_speed.json. ``--quick`` measures a tenth of the clouds and writes nothing.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ RESULTS = Path(__file__).parent / "results" / "metrics_speed.json"
 
 
 def shapes(count: int, points: int, first: int, only: str | None = None) -> Tensor:
-    """Clouds of every class in turn, or of one."""
+    """Clouds that alternate between all classes, or clouds of one class."""
     turn = np.arange(count)
     label, seed = (
         (turn % len(CLASSES), turn // len(CLASSES)) if only is None else (0 * turn + CLASSES.index(only), turn)
@@ -39,14 +39,14 @@ def shapes(count: int, points: int, first: int, only: str | None = None) -> Tens
 
 
 def timed(work: Callable[[], Any]) -> tuple[float, Any]:
-    """Seconds on the clock, and what came of it."""
+    """Wall-clock seconds of a call, and its result."""
     began = time.perf_counter()
     result = work()
     return time.perf_counter() - began, result
 
 
 def pair(kind: Callable[[Tensor, Tensor], Any], points: int, count: int) -> float:
-    """Milliseconds of one pair, everything prepared once, on one thread."""
+    """Milliseconds per pair on one thread, with everything prepared once."""
     x = shapes(count, points, 0)
     of = kind(x, x)
     i, j = torch.triu_indices(count, count, offset=1)
@@ -54,7 +54,7 @@ def pair(kind: Callable[[Tensor, Tensor], Any], points: int, count: int) -> floa
 
 
 def accuracy(kind: str, count: int, points: int, only: str | None) -> dict[str, Any]:
-    """1-NNA of ``count`` clouds against as many, what is needed for it alone."""
+    """1-NNA of ``count`` clouds against another ``count``, with nothing else computed."""
     x, y = shapes(count, points, 0, only), shapes(count, points, 5000, only)
     shares = []
 
@@ -75,12 +75,12 @@ def accuracy(kind: str, count: int, points: int, only: str | None) -> dict[str, 
 
 
 def main() -> None:
-    """Measure and write."""
+    """Measure and write the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true")
     quick = parser.parse_args().quick
     part = 10 if quick else 1
-    # what is imported late must not count
+    # late imports must not count
     compare(*(shapes(4, 16, k) for k in (0, 10, 20)))
     all_distances("emd_exact", shapes(2, 16, 0))
     threads = torch.get_num_threads()

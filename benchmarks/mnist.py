@@ -1,11 +1,12 @@
-"""Real MNIST, two recipes of the same network and budget: mnist-cond beside the plain DDPM of the playgrounds.
+"""Compare two recipes on MNIST with the same network and budget: mnist-cond and the playgrounds' plain DDPM.
 
     python benchmarks/mnist.py --data FOLDER --minutes 15 --work runs/mnist
 
-Trains both for so many minutes with all cores, one after the other.  Then, by the features of a classifier of the same
-training images: mnist-cond under several guidances, and asked for no class; mnist-ddpm by mnist-cond's sampler, and by
-all of its 1,000 steps.  Then bits per dimension of the test set.  Writes benchmarks/results/mnist.json after every
-part, and a second call goes on where the first was stopped; a folder given by ``--work`` belongs to one budget.
+Trains both for ``--minutes`` on all cores, one after the other.  It then compares, by the features of a classifier of
+the same training images, mnist-cond with several guidance scales and without a class, and mnist-ddpm with mnist-cond's
+sampler and with its 1,000 steps.  Finally it computes bits per dimension of the test set.
+benchmarks/results/mnist.json is written after every part, and a second call continues where the first was stopped.  Use
+one ``--work`` per budget.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from ptdiff.sampling.walk import Plan, draw
 
 RESULTS = Path(__file__).parent / "results"
 RECIPES = ("mnist-cond", "mnist-ddpm")
-# the second is strong between these noise-to-signal ratios and absent elsewhere
+# the last one is strong between these noise-to-signal ratios and absent elsewhere
 GUIDANCES: tuple[dict[str, Any], ...] = (
     {"scale": 1.0},
     {"scale": 1.5},
@@ -47,17 +48,17 @@ GUIDANCES: tuple[dict[str, Any], ...] = (
 
 
 def main() -> None:
-    """Train, measure, write."""
+    """Train, measure and write the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default="mnist", help="folder of the four IDX files; default: by name, downloaded")
-    parser.add_argument("--minutes", type=float, default=15.0, help="training of each")
-    parser.add_argument("--work", type=Path, default=Path("runs/mnist"), help="folder for the runs and what is found")
+    parser.add_argument("--minutes", type=float, default=15.0, help="training time of each")
+    parser.add_argument("--work", type=Path, default=Path("runs/mnist"), help="folder for runs and results")
     parser.add_argument("--out", type=Path, default=RESULTS / "mnist.json")
-    parser.add_argument("-n", type=int, default=1000, help="samples, and as many test images")
+    parser.add_argument("-n", type=int, default=1000, help="number of samples and of test images")
     parser.add_argument("--likelihoods", type=int, default=200, help="test images for bits per dimension")
     parser.add_argument("--chain-steps", type=int, default=1000, help="ancestral steps of mnist-ddpm's own sampler")
     parser.add_argument("--together", action="store_true", help="train both at once, on one thread each")
-    parser.add_argument("--set", action="append", default=[], help="section.key=value: another mnist-cond than shipped")
+    parser.add_argument("--set", action="append", default=[], help="section.key=value: change mnist-cond")
     arguments = parser.parse_args()
     keep_freed_memory()
     asked = {key: getattr(arguments, key) for key in ("minutes", "n", "chain_steps", "together", "set")}
@@ -105,11 +106,11 @@ def main() -> None:
 
 
 def train(name: str, path: Path, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Train a recipe, or go on with it where it was stopped."""
+    """Train a recipe, or resume it."""
     if (path / "config.yaml").is_file():
         command("resume", path)
     else:
-        # whoever reads pictures of a benchmark pays for them in its time
+        # previews would cost time in the benchmark
         quiet = ["--set", "training.preview_minutes=1000000", "--set", "training.validations=0"]
         other = [word for setting in arguments.set for word in ("--set", setting)] if name == RECIPES[0] else []
         budget = ["--minutes", arguments.minutes, "--out", path, *(["--threads", 1] if arguments.together else [])]
@@ -122,7 +123,7 @@ def train(name: str, path: Path, arguments: argparse.Namespace) -> dict[str, Any
 
 
 def measured(run: Run, over: dict[str, Any], arguments: argparse.Namespace, *, asked: bool = True) -> dict[str, Any]:
-    """Scores of samples drawn as the run is configured, but for ``over``; ``asked`` for labels of the test images."""
+    """Scores of samples with the run's settings, overridden by ``over``; ``asked``: with the labels of test images."""
     kind, model = run.modality(), run.denoiser()
     data = kind.dataset()
     assert data.train is not None
@@ -153,12 +154,12 @@ def measured(run: Run, over: dict[str, Any], arguments: argparse.Namespace, *, a
 
 
 def plan_name(plan: Plan) -> str:
-    """Solver and steps."""
+    """Name a plan by solver and steps."""
     return f"{type(plan.solver).__name__.lower()}-{plan.steps}"
 
 
 def likelihood(run: Path, count: int) -> dict[str, Any]:
-    """Bits per dimension of test images, as ``ptdiff likelihood`` has them."""
+    """Bits per dimension of test images, as reported by ``ptdiff likelihood``."""
     printed = command("likelihood", run, "-n", count, "--probes", 4, "--json")
     found: dict[str, Any] = json.loads(printed)
     keys = ("n", "bits_per_dimension", "given", "sigma_min", "calls", "step_error")
@@ -166,7 +167,7 @@ def likelihood(run: Path, count: int) -> dict[str, Any]:
 
 
 def command(*arguments: object) -> str:
-    """Standard output of a command of ptdiff."""
+    """Return the standard output of a ptdiff command."""
     call = [sys.executable, "-m", "ptdiff_cli.main", *map(str, arguments)]
     return subprocess.run(call, check=True, stdout=subprocess.PIPE, text=True).stdout
 

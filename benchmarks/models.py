@@ -1,11 +1,11 @@
-"""The models that ship: trained, measured, packed with a card.
+"""Train, evaluate and pack the pretrained models, each with a card.
 
-    python benchmarks/models.py                                    # all of them, as they are listed below
-    python benchmarks/models.py --only shapes --minutes 1          # one, for another time
-    python benchmarks/models.py --only shapes --run runs/mine      # one, of a run that is trained already
+    python benchmarks/models.py                                    # all models listed below
+    python benchmarks/models.py --only shapes --minutes 1          # one model, with another training time
+    python benchmarks/models.py --only shapes --run runs/mine      # one model, from an existing run
 
-Packing keeps the averaged weights alone, in float16, and measures what that changes; the figures of the card are those
-of the packed model, beside held-out data.  Each goes to plugins/<package>/models/<name>.
+Packing keeps only the averaged weights, in float16, and measures how much this changes the estimates.  The scores on
+the card are those of the packed model on held-out data.  Each model goes to plugins/<package>/models/<name>.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ from ptdiff.run.folder import Run
 
 PLUGINS = Path(__file__).parents[1] / "plugins"
 REPORTS = 40
-"""So many lines of metrics.jsonl at most are kept, for curves and comparisons."""
+"""Maximum number of lines of metrics.jsonl that are kept, for curves and comparisons."""
 
 
 @dataclass(frozen=True)
 class Preset:
-    """How a model is trained and measured, and what is said of it."""
+    """Training and evaluation of a model, and its description."""
 
     package: str
     train: str
@@ -84,15 +84,15 @@ PRESETS = {
 def main() -> None:
     """Train, pack, measure, write the cards."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", choices=PRESETS, nargs="+", default=list(PRESETS), help="these alone")
-    parser.add_argument("--run", type=Path, help="pack this run, which is trained already, as the only one")
+    parser.add_argument("--only", choices=PRESETS, nargs="+", default=list(PRESETS), help="only these models")
+    parser.add_argument("--run", type=Path, help="pack this existing run, and no other model")
     parser.add_argument("--command", help="how that run was trained, for the card")
-    parser.add_argument("--minutes", type=float, help="train for so long instead")
-    parser.add_argument("--steps", type=int, help="train for so many steps instead")
+    parser.add_argument("--minutes", type=float, help="training time, instead of the preset's")
+    parser.add_argument("--steps", type=int, help="number of steps, instead of the preset's")
     parser.add_argument("--precision", help="as for ptdiff train")
     parser.add_argument("--threads", type=int, help="as for ptdiff train")
-    parser.add_argument("-n", type=int, help="samples to measure, instead of the preset's")
-    parser.add_argument("--runs", type=Path, default=Path("runs/shipped"), help="where the runs are trained")
+    parser.add_argument("-n", type=int, help="number of samples, instead of the preset's")
+    parser.add_argument("--runs", type=Path, default=Path("runs/shipped"), help="folder of the runs")
     asked = parser.parse_args()
     if asked.run is not None and len(asked.only) > 1:
         parser.error("--run is for one model: say which with --only")
@@ -103,14 +103,14 @@ def main() -> None:
 
 
 def command_of(name: str, asked: argparse.Namespace) -> str:
-    """What makes this model anew, without places of this machine."""
+    """Command that rebuilds this model, without paths of this machine."""
     given = {"minutes": asked.minutes, "steps": asked.steps, "precision": asked.precision, "threads": asked.threads}
     told = [f"--{key} {value}" for key, value in given.items() if value is not None]
     return " ".join(["python benchmarks/models.py --only", name, *(["--run RUN"] if asked.run else []), *told])
 
 
 def trained(name: str, asked: argparse.Namespace) -> Path:
-    """The run of a preset; one that was begun already is gone on with."""
+    """Run of a preset, resumed if it was started before."""
     folder: Path = asked.runs / name
     if (folder / "config.yaml").exists():
         call(["resume", str(folder)])
@@ -120,33 +120,33 @@ def trained(name: str, asked: argparse.Namespace) -> Path:
     words = [word for key, value in over.items() if value is not None for word in (key, str(value))]
     preset = shlex.split(PRESETS[name].train)
     if asked.minutes is not None or asked.steps is not None:
-        # the last two words say how long
+        # the last two words are the duration
         preset = preset[:-2]
     call(["train", *preset, *words, "--out", str(folder)])
     return folder
 
 
 def call(arguments: list[str], folder: Path | None = None) -> None:
-    """ptdiff, in a process of its own."""
+    """Run ptdiff in a separate process."""
     here = os.pathsep.join(sys.path[1:])
     command = [sys.executable, "-m", "ptdiff_cli.main", *arguments]
     subprocess.run(command, check=True, cwd=folder, env={**os.environ, "PYTHONPATH": here}, stdout=subprocess.DEVNULL)
 
 
 def ship(name: str, run: Run, target: Path, n: int, made: str) -> None:
-    """Pack a run as the model of that name, measure it, write its card."""
+    """Pack a run as the model of that name, evaluate it, and write its card."""
     with tempfile.TemporaryDirectory() as folder:
         packed, preset = Path(folder) / name, PRESETS[name]
         packed.mkdir()
         pack(run, packed)
         call(["eval", str(packed), "-n", str(n)])
-        # what the metrics keep for the next time
+        # caches of the metrics
         shutil.rmtree(packed / "distances", ignore_errors=True)
         finish(name, run, packed, target, preset, made)
 
 
 def finish(name: str, run: Run, packed: Path, target: Path, preset: Preset, made: str) -> None:
-    """Write the card of a packed and measured model, and put it in its place."""
+    """Write the card of a packed and evaluated model, and move it to its place."""
     card = described(name, run, packed, preset, made)
     write_atomic(packed / "card.json", json.dumps(card, indent=1) + "\n")
     write_atomic(packed / "README.md", page(name, card))
@@ -159,7 +159,7 @@ def finish(name: str, run: Run, packed: Path, target: Path, preset: Preset, made
 
 
 def pack(run: Run, folder: Path) -> None:
-    """What is needed to use a run, into an empty folder: averaged weights in float16 and no path of this machine."""
+    """Copy what is needed to use a run into an empty folder: float16 averages, and no path of this machine."""
     for option, value in run.config.options.items():
         if isinstance(value, str) and Path(value).is_absolute():
             raise ValueError(f"{run.path}: option {option} is a place on this machine, {value}")
@@ -182,9 +182,9 @@ def pack(run: Run, folder: Path) -> None:
 
 
 def half_precision(run: Run, packed: Run) -> dict[str, float]:
-    """How much the estimates of the packed network differ from those of the run, relative to their root mean square.
+    """Difference of the packed network's estimates from those of the run, relative to their root mean square.
 
-    At sixteen levels of noise, of 64 training samples each; ``rms`` is over all numbers, ``largest`` the largest.
+    At sixteen noise levels, with 64 training samples each; ``rms`` is over all numbers, ``largest`` is the maximum.
     """
     train, process = run.modality().dataset().train, PROCESSES["flow"]()
     assert train is not None
@@ -205,7 +205,7 @@ def half_precision(run: Run, packed: Run) -> dict[str, float]:
 
 
 def described(name: str, run: Run, folder: Path, preset: Preset, made: str) -> dict[str, Any]:
-    """The card of a packed model."""
+    """Card of a packed model."""
     packed, measured = Run.open(folder), json.loads((folder / "eval.json").read_text(encoding="utf-8"))
     score, checkpoint = measured["metrics"][preset.figure], packed.checkpoint()
     told = (
@@ -230,7 +230,7 @@ def described(name: str, run: Run, folder: Path, preset: Preset, made: str) -> d
 
 
 def page(name: str, card: dict[str, Any]) -> str:
-    """The card as people read it."""
+    """Card as Markdown."""
     measured, machine, half = card["measured"], card["machine"], card["float16"]
     shape = tuple(measured["sampling"]["shape"])
     rows = [
@@ -242,17 +242,18 @@ def page(name: str, card: dict[str, Any]) -> str:
         "",
         f"{card['summary'][0].upper()}{card['summary'][1:]}: `ptdiff sample {name}`.",
         "",
-        "| figure | value | 95 % interval | floor |",
+        "| metric | value | 95 % interval | floor |",
         "|---|---|---|---|",
         *rows,
         "",
-        f"{measured['measures']}; n = {measured['n']} held-out samples of shape {shape}, "
-        f"{measured['sampling']['solver']['name']} with {measured['sampling']['calls']:g} calls of the network.",
+        f"{measured['measures'][0].upper()}{measured['measures'][1:]}; "
+        f"n = {measured['n']} held-out samples of shape {shape}, "
+        f"{measured['sampling']['solver']['name']} with {measured['sampling']['calls']:g} network calls per sample.",
         "",
         f"- {card['parameters']:,} parameters, {card['steps']:,} steps in {card['minutes']:g} minutes.",
         f"- Weights in float16: estimates change by {half['rms']:.1e} (root mean square) and {half['largest']:.1e} "
         "(largest), relative to their size.",
-        f"- Licence of the weights: {card['licence']['weights']}. Data: {card['licence']['data']}.",
+        f"- License of the weights: {card['licence']['weights']}. Data: {card['licence']['data']}.",
         f"- Made by `{card['command']}` with ptdiff {card['ptdiff']} on {machine['processor']} "
         f"({machine['instruction_set']}, {machine['threads']} threads, torch {machine['torch']}).",
         "",

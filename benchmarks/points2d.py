@@ -1,9 +1,9 @@
-"""What the recipes of points2d reach and cost, as 'ptdiff eval' prints it.
+"""Measure the scores and the cost of the points2d recipes with 'ptdiff eval'.
 
     python benchmarks/points2d.py [--only NAME] [--datasaurus FOLDER]
 
-Trains every recipe by its name and compares it with held-out points.  The Datasaurus needs its table; a recipe whose
-table is not given is left out, and named.  Writes benchmarks/results/points2d.json.
+Trains every recipe and compares it with held-out points.  The Datasaurus recipe needs its table; recipes without their
+table are skipped and listed.  Writes benchmarks/results/points2d.json.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ TABLES = ("datasaurus", "table")
 
 
 def measured(name: str, folder: Path, data: str | None) -> dict[str, Any]:
-    """One recipe, trained and evaluated by the command line."""
+    """Train and evaluate one recipe with the command line."""
     run = folder / name
     train = ["train", "-m", "points2d", "-c", name, "--out", str(run), *(["--data", data] if data else [])]
     for command in (train, ["eval", str(run), "-n", str(COUNT), "--json"]):
@@ -42,10 +42,10 @@ def measured(name: str, folder: Path, data: str | None) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Measure all recipes, and write what was found after each."""
+    """Measure all recipes, and write the results after each."""
     parser = argparse.ArgumentParser(description="figures of the recipes of points2d")
     parser.add_argument("--only", action="append")
-    parser.add_argument("--datasaurus", help="the Datasaurus Dozen: its file, or the folder that holds it")
+    parser.add_argument("--datasaurus", help="file of the Datasaurus Dozen, or its folder")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "points2d.json")
     given = parser.parse_args()
     old = json.loads(given.out.read_text(encoding="utf-8"))["recipes"] if given.out.is_file() else []
@@ -56,7 +56,7 @@ def main() -> None:
             if given.only and recipe.name not in given.only:
                 continue
             if recipe.name in TABLES and not tables.get(recipe.name):
-                print(f"{recipe.name}: left out, its table is not given")
+                print(f"{recipe.name}: skipped, its table is not given")
                 continue
             row = measured(recipe.name, Path(folder), tables.get(recipe.name))
             rows[recipe.name] = row

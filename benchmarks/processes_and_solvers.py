@@ -1,8 +1,8 @@
-"""One checkpoint under every process with every solver: does the quality depend on them?
+"""Evaluate one checkpoint under every process with every solver.
 
     python benchmarks/processes_and_solvers.py runs/demo --calls 40
 
-All solvers get about the same number of calls of the network.  Prints a table of the modality's first score and writes
+All solvers make about the same number of network calls.  Prints a table of the modality's first score and writes
 benchmarks/results/processes_and_solvers.json with all of them.
 """
 
@@ -31,10 +31,10 @@ COMPARED = ("flow", "vp", "vp-cosine", "ve")
 
 
 def main() -> None:
-    """Draw, compare, print, write."""
+    """Sample, compare, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path)
-    parser.add_argument("--calls", type=int, default=40, help="calls of the network for each sample, about")
+    parser.add_argument("--calls", type=int, default=40, help="approximate number of network calls per sample")
     parser.add_argument("-n", type=int, default=200, help="samples and reference samples")
     parser.add_argument("--points", type=int, default=None, help="points of each cloud; default the run's")
     parser.add_argument("--spacing", default=None, help="spacing of the grid; default the run's")

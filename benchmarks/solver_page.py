@@ -1,10 +1,10 @@
-"""Writes docs/solvers.md from what was measured.
+"""Write docs/solvers.md from the measurements.
 
     ptdiff certify --out benchmarks/results/certificates.json
     PYTHONPATH=.:cli .venv/peers/bin/python benchmarks/peers/measure.py
     python benchmarks/solver_page.py
 
-A test fails when the page does not say what the files and the catalog say.
+A test fails if the page does not agree with the files and the catalog.
 """
 
 from __future__ import annotations
@@ -22,14 +22,19 @@ PAGE = ROOT / "docs" / "solvers.md"
 BUDGETS = ("10", "20", "40")
 HEAD = """# Which solver should I use?
 
-Made by `python benchmarks/solver_page.py` from what `ptdiff certify --out` measured; do not edit. All figures are for
-exact denoisers in float64, so they tell solvers apart and nothing else: a network has errors of its own, and below
-those a better solver changes nothing.
+This page shows you which solver to use for your number of network calls, and how accurate each solver is.
+
+`python benchmarks/solver_page.py` generates it from the measurements of `ptdiff certify --out`; do not edit it by hand.
+
+All errors are for exact denoisers in float64, so they only compare solvers. A network has its own errors; below those,
+a better solver makes no difference.
+
+## Recommendations
 """
 COLUMNS = {
-    "calls a step": "denoiser calls for one more step",
-    "order": "what is declared; **measured** is the slope nearest to failing, of all processes and problems",
-    "from pure noise": "whether it can start at alpha = 0 (flow, cosine and TrigFlow processes)",
+    "calls per step": "denoiser calls for each additional step",
+    "order": "declared order; **measured** is the slope closest to failing, over all processes and problems",
+    "from pure noise": "yes if the solver can start at alpha = 0 (flow, cosine and TrigFlow processes)",
 }
 
 
@@ -57,7 +62,7 @@ def plain(value: Any) -> str:
 
 
 def number(value: float | None) -> str:
-    """Two significant digits; a dash for what there is no figure of."""
+    """Two significant digits; a dash for a missing value."""
     return "–" if value is None else f"{value:.2g}" if value < 100 else f"{value:.0f}"
 
 
@@ -67,7 +72,7 @@ def table(heads: list[str], rows: list[list[str]]) -> str:
 
 
 def catalog(result: dict[str, Any]) -> str:
-    """One row a solver: cost, orders, options."""
+    """One row per solver: cost, orders, options."""
     worst = {(c["kind"], c["subject"].split(", ")[0]): c for c in result["worst"]}
     rows = []
     for figures in result["solvers"]:
@@ -86,7 +91,7 @@ def catalog(result: dict[str, Any]) -> str:
                 summary(SOLVERS[name]),
             ]
         )
-    heads = ["solver", "calls a step", "order", "measured", "from pure noise", "options", "what it is"]
+    heads = ["solver", "calls per step", "order", "measured", "from pure noise", "options", "description"]
     return table(heads, rows)
 
 
@@ -103,7 +108,7 @@ def errors(result: dict[str, Any], stochastic: bool) -> str:
 
 
 def best(result: dict[str, Any], calls: str, stochastic: bool, count: int = 3) -> list[str]:
-    """The solvers with the smallest error at so many calls, by the product of the errors under both processes."""
+    """Solvers with the smallest product of the errors under both processes, for a number of calls."""
     kind = "moment error" if stochastic else "flow error"
     score = {
         f["name"]: f[f"{kind}, flow"][calls] * f[f"{kind}, ve"][calls]
@@ -114,7 +119,7 @@ def best(result: dict[str, Any], calls: str, stochastic: bool, count: int = 3) -
 
 
 def advice(result: dict[str, Any]) -> str:
-    """Recommendations, read off the figures."""
+    """Recommendations, derived from the measured errors."""
 
     def names(calls: str, stochastic: bool = False) -> str:
         return ", ".join(f"`{name}`" for name in best(result, calls, stochastic))
@@ -123,39 +128,39 @@ def advice(result: dict[str, Any]) -> str:
         [
             f"- **About 10 calls:** {names('10')}.",
             f"- **About 20 calls:** {names('20')}.",
-            f"- **40 calls and more:** {names('40')}. With more calls the order decides: take a high one.",
-            f"- **Samples with fresh noise:** {names('20', True)} at 20 calls, {names('40', True)} at 40. The noise "
-            "washes out earlier errors, also those of a network, and takes more calls for it.",
-            "- **An error that you choose instead of a number of steps:** "
+            f"- **40 calls and more:** {names('40')}. With more calls, a high order pays off.",
+            f"- **Stochastic sampling:** {names('20', True)} at 20 calls; {names('40', True)} at 40. The added noise "
+            "reduces earlier errors, including those of the network, but needs more calls.",
+            "- **A tolerance instead of a number of steps:** "
             + ", ".join(f"`{name}`" for name in ADAPTIVE)
             + "; every sample has its own step size.",
-            "- **Likelihoods and inversion** follow the probability flow: a deterministic solver of high order, or "
+            "- **Likelihoods and inversion** follow the probability flow: use a deterministic solver of high order, or "
             "`ptdiff likelihood`, which chooses one.",
-            "- **A trained network:** compare two or three of these: `ptdiff eval RUN --solver NAME --steps N`.",
+            "- **A trained network:** compare two or three of these with `ptdiff eval RUN --solver NAME --steps N`.",
         ]
     )
 
 
 def agreement(peers: dict[str, Any]) -> str:
-    """Which samplers of other libraries do the same."""
+    """Samplers of other libraries that give the same result."""
     rows = []
     for found in peers["agreement"]:
         peer, theirs, ours = found["subject"].split(", ", 2)
         rows.append([peer, f"`{theirs}`", f"`{ours}`", number(found["measured"])])
-    return table(["library", "sampler", "ptdiff", "greatest difference"], rows)
+    return table(["library", "sampler", "ptdiff", "largest difference"], rows)
 
 
 def orders(peers: dict[str, Any]) -> str:
-    """What other libraries' samplers reach where their name or documentation gives an order."""
+    """Measured orders of other libraries' samplers whose name or documentation gives an order."""
     rows = [
         [o["peer"], o["sampler"], str(o["claimed"]) + (" weak" if o["stochastic"] else ""), f"{o['measured']:.2f}"]
         for o in peers["orders"]
     ]
-    return table(["library", "sampler", "order by its name", "measured"], rows)
+    return table(["library", "sampler", "stated order", "measured"], rows)
 
 
 def page() -> str:
-    """The whole page."""
+    """The complete page."""
     result = json.loads((RESULTS / "certificates.json").read_text(encoding="utf-8"))
     peers = json.loads((RESULTS / "peers.json").read_text(encoding="utf-8"))
     adaptive = [[f"`{name}`", options(cls), summary(cls)] for name, cls in ADAPTIVE.items()]
@@ -165,7 +170,7 @@ def page() -> str:
     return f"""{HEAD}
 {advice(result)}
 
-"Best" is the smallest product of the errors under `flow` and `ve` in the tables of errors below.
+The recommended solvers have the smallest product of the errors under `flow` and `ve` in the tables below.
 
 ## The solvers
 
@@ -173,43 +178,47 @@ def page() -> str:
 
 {catalog(result)}
 
-Adaptive solvers choose their steps themselves:
+Adaptive solvers choose their own steps:
 
-{table(["solver", "options", "what it is"], adaptive)}
+{table(["solver", "options", "description"], adaptive)}
 
-## Errors by calls: solvers that follow the probability flow
+## Errors of deterministic solvers
 
-Root mean square distance to the exact end of the flow, data from a mixture of three normal distributions in the plane,
-of about unit variance; from the noisiest level to the clean one in equal steps of the process's own time, as many steps
-as the calls allow.
+Each value is the root mean square distance to the exact endpoint of the probability flow. The data is a mixture of
+three normal distributions in the plane, of about unit variance. The solver goes from the noisiest level to the clean
+one in equal steps of the process's own time, with as many steps as the calls allow.
 
 {errors(result, stochastic=False)}
 
-## Errors by calls: solvers that add noise
+## Errors of stochastic solvers
 
-How far mean and standard deviation of the samples are from those of the data, in standard deviations of the data, from
-exact moments, over two normal distributions; a dash where not even one step is possible. A single error may be small by
-accident: look at the whole row.
+Each value is the error of the mean and the standard deviation of the samples, in standard deviations of the data. It is
+computed from exact moments, over two normal distributions. A dash means that the calls do not allow even one step. A
+single error may be small by chance, so look at the whole row.
 
 {errors(result, stochastic=True)}
 
-## Other libraries
+## Agreement with other libraries
 
-The same denoiser on the same levels, in float64 ({versions}). The difference is relative to the greatest entry of the
-state; diffusers casts the state to float32 within some steps.
+Both columns use the same denoiser on the same levels, in float64 ({versions}).
+The difference is relative to the largest entry of the state. diffusers casts the state to float32 within some steps.
 
 {agreement(peers)}
 
-Orders, measured with the same code and problems as ours. Multistep methods that start with steps of order 1 reach 2,
-whatever their name says; ptdiff starts them with Runge-Kutta steps where `start=rk`.
+## Measured orders of other libraries
+
+These orders were measured with the same code and problems as those of ptdiff. Multistep methods that start with steps
+of order 1 reach only order 2, whatever their name says. With `start=rk`, ptdiff starts them with Runge-Kutta steps.
 
 {orders(peers)}
 
-What stands out: azula's `REABSampler` is of order 1 (it mixes two levels under one root); k-diffusion's
-`sample_dpmpp_sde` loses an order when its two draws of a step are independent instead of one path; diffusers'
-`sde-dpmsolver++` of order 3 is of order 1, and `DPMSolverMultistepScheduler` with Karras levels ending at sigma_min,
-which names that level twice, returns {100 * finite[2]:.0f} % finite numbers at order 2 and {100 * finite[3]:.0f} % at
-order 3.
+The main findings:
+
+- azula's `REABSampler` has order 1: it mixes two levels under one root.
+- k-diffusion's `sample_dpmpp_sde` loses an order if the two draws of a step are independent instead of on one path.
+- diffusers' `sde-dpmsolver++` of order 3 has order 1.
+- diffusers' `DPMSolverMultistepScheduler` with Karras levels that end at sigma_min, and so contain that level twice,
+  returns {100 * finite[2]:.0f} % finite numbers at order 2 and {100 * finite[3]:.0f} % at order 3.
 """
 
 

@@ -1,9 +1,10 @@
-"""How long commands take before their work begins, against ``import torch``, in processor time.
+"""Measure the CPU time of commands before their work starts, compared with ``import torch``.
 
     python benchmarks/startup.py [--rounds 7]
 
-Every round starts each of them once, in a process of its own on one thread; figures are medians.  The work begins with
-the first datum (eval), the first noise (sample), the first picture (render of a file): the process ends there.
+Every round starts each command once, in a separate process on one thread; medians are reported.  The work starts with
+the first sample of the data (eval), the first noise (sample), the first image (render of a file); the process ends
+there.
 
 Writes results/startup.json.
 """
@@ -30,7 +31,7 @@ from importlib.machinery import PathFinder
 from ptdiff_cli.main import main
 module, member = sys.argv.pop(1).split(":")
 class Stopping:
-    # what begins the work is replaced as soon as its module is there, and not before: importing it is part of the start
+    # the first function of the work is replaced once its module is imported: the import is part of the start
     def find_spec(self, name, path=None, target=None):
         if name != module:
             return None
@@ -51,7 +52,7 @@ raise AssertionError("the work never began")
 
 
 def seconds(code: str, *arguments: object) -> float:
-    """Processor time, of user and system, of a process."""
+    """User and system CPU time of a process."""
     before = os.times()
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     subprocess.run([sys.executable, "-c", code, *map(str, arguments)], check=True, capture_output=True, env=environment)
@@ -60,7 +61,7 @@ def seconds(code: str, *arguments: object) -> float:
 
 
 def measured(rounds: int) -> dict[str, Any]:
-    """Seconds, and ratios to ``import torch`` round by round."""
+    """Return seconds, and ratios to ``import torch`` round by round."""
     with tempfile.TemporaryDirectory() as folder:
         run, file = Path(folder) / "run", Path(folder) / "samples.npz"
         np.savez(file, samples=np.random.default_rng(0).normal(size=(10, 2048, 3)).astype(np.float32))
@@ -96,7 +97,7 @@ def measured(rounds: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Measure, print and keep."""
+    """Measure, print, write."""
     from ptdiff.machine.host import facts
 
     parser = argparse.ArgumentParser(description=__doc__)

@@ -1,11 +1,11 @@
-"""How near a model of the swiss roll comes to its data in a quarter of a minute, as 'ptdiff eval' prints it.
+"""Measure how close a model of the swiss roll is to its data after a quarter of a minute, with 'ptdiff eval'.
 
     python benchmarks/swissroll.py
 
-Five runs with five seeds, each trained by the recipe that 'ptdiff train -m points2d --data swissroll' takes, and each
-compared with 10,000 held-out points.  The floor is what as many training points reach: the distance between two parts
-of the data.  It is a random number too, so the ratio is given to the floor of each evaluation and to the root of the
-mean square of many parts.  Seconds are those of training, as metrics.jsonl counts them.
+Five runs with five seeds use the recipe of 'ptdiff train -m points2d --data swissroll', and each is compared with
+10,000 held-out points.  The floor is the score of an equal number of training points, the distance between two parts of
+the data.  It is random too, so two ratios are given: to the floor of each evaluation, and to the root mean square over
+many parts.  Seconds are training time, as in metrics.jsonl.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ HALVES = 20
 
 
 def measured(folder: Path, seed: int, more: list[str]) -> dict[str, Any]:
-    """One run, trained and evaluated by the command line."""
+    """Train and evaluate one run with the command line."""
     run = folder / f"seed-{seed}"
     train = ["train", "-m", "points2d", "--data", "swissroll", "--seed", str(seed), "--out", str(run), *more]
     for command in (train, ["eval", str(run), "-n", str(COUNT), "--seed", str(seed), "--json"]):
@@ -53,7 +53,7 @@ def measured(folder: Path, seed: int, more: list[str]) -> dict[str, Any]:
 
 
 def between_halves(run: Run) -> float:
-    """Root of the mean square of the distance between two random parts of the data, COUNT points each."""
+    """Root mean square distance between two random parts of the data, COUNT points each."""
     train = run.modality().dataset().train
     assert train is not None
     found = []

@@ -1,9 +1,9 @@
-"""How good the choices of the trial before training are, and what they cost: benchmarks/results/trial.json.
+"""Measure the choices of the trial before training, and their cost: benchmarks/results/trial.json.
 
-    python benchmarks/trial.py                      20 as it is, 20 beside a process that keeps a core busy
+    python benchmarks/trial.py                      20 trials on the idle machine, 20 with one core kept busy
 
-Each trial's choice is compared with the quickest of all ways as measured at length, in turns, before and after the
-trials of its load: regret is the time of a step by the chosen way over that of the quickest.
+Each trial's choice is compared with the fastest of all combinations, measured at length and alternately before and
+after the trials of its load.  Regret is the step time of the chosen combination divided by that of the fastest.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ ROUNDS = 8
 
 
 def main() -> None:
-    """Trials under both loads, and the regret of each."""
+    """Run trials under both loads and compute the regret of each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, default=20)
     parser.add_argument("--modality", default="pointcloud")
@@ -57,9 +57,9 @@ def main() -> None:
 
 
 def under_load(config: Config, kind: Modality, data: Data, trials: int) -> dict[str, Any]:
-    """``trials`` choices and their regrets."""
+    """Choices of ``trials`` trials and their regrets."""
     first = settle(config, kind, data, torch.device("cpu"))
-    # every way that was in the race; what was left out at once was slower by factors
+    # every combination in the race; those skipped at once were several times slower
     ways = list(first.seconds)
     before = at_length(config, kind, data, ways)
     chosen, seconds = [], []
@@ -80,7 +80,7 @@ def under_load(config: Config, kind: Modality, data: Data, trials: int) -> dict[
 
 
 def at_length(config: Config, kind: Modality, data: Data, ways: list[Way]) -> dict[Way, float]:
-    """Mean seconds of a step of the whole batch by each way, measured in turns."""
+    """Mean seconds per step of the whole batch for each combination, measured alternately."""
     threads, steps = torch.get_num_threads(), Steps(config, kind, data, torch.device("cpu"))
     try:
         steps.build(config.training.batch)
@@ -88,7 +88,7 @@ def at_length(config: Config, kind: Modality, data: Data, ways: list[Way]) -> di
         for turn in range(ROUNDS + 1):
             for way in ways:
                 spent = steps.time(way)
-                # the first one pays for what is prepared once
+                # the first one includes one-time preparation
                 times[way] += [spent] if turn else []
     finally:
         steps.close()
@@ -98,7 +98,7 @@ def at_length(config: Config, kind: Modality, data: Data, ways: list[Way]) -> di
 
 @contextmanager
 def busy(count: int) -> Iterator[None]:
-    """So many processes that keep a core busy, inside."""
+    """Keep cores busy, one process each, inside the context."""
     code = "import time\nend = time.monotonic() + 900\nwhile time.monotonic() < end: pass"
     hogs = [subprocess.Popen([sys.executable, "-I", "-S", "-c", code]) for _ in range(count)]
     try:

@@ -1,7 +1,7 @@
 """Run the commands of docs/gallery.md from top to bottom: python docs/build_gallery.py [--again].
 
-What is there already is left: a trained run, and a picture that is newer than its run.  So an interrupted build goes on
-where it stopped; with --again all pictures are drawn anew, of the runs as they are.
+Trained runs, and images that are newer than their run, are kept, so an interrupted build continues where it stopped.
+With --again, all images are made again from the existing runs.
 """
 
 from __future__ import annotations
@@ -16,31 +16,31 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 TRAINED = ".trained"
-"""A file in the folder of a run that ended; one without it is resumed."""
+"""Marks the folder of a finished run; a run without this file is resumed."""
 
 
 def commands(page: str) -> list[list[str]]:
-    """The commands of a page in their order, each as its words after ``ptdiff``."""
+    """Commands of a page in order, each as its words after ``ptdiff``."""
     blocks = re.findall(r"^```\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
     return [shlex.split(line)[1:] for block in blocks for line in block.splitlines() if line.startswith("ptdiff ")]
 
 
 def target(words: list[str]) -> Path:
-    """What a command makes: the value of --out."""
+    """File or folder that a command makes: the value of --out."""
     return ROOT / words[words.index("--out") + 1]
 
 
 def up_to_date(words: list[str]) -> bool:
-    """Whether the picture of a command is there, and newer than the run it is drawn from."""
+    """True if the image of a command exists and is newer than its run."""
     made = target(words)
     runs = [ROOT / word / TRAINED for word in words if word.startswith("runs/")]
     return made.exists() and all(run.exists() and made.stat().st_mtime >= run.stat().st_mtime for run in runs)
 
 
 def main() -> None:
-    """Train what is not trained, draw what is not drawn."""
-    parser = argparse.ArgumentParser(description="Build the pictures of docs/gallery.md.")
-    parser.add_argument("--again", action="store_true", help="draw all pictures anew")
+    """Train the missing runs and make the missing images."""
+    parser = argparse.ArgumentParser(description="Build the images of docs/gallery.md.")
+    parser.add_argument("--again", action="store_true", help="make all images again")
     again = parser.parse_args().again
     ptdiff = [str(Path(sys.executable).with_name("ptdiff"))]
     began = time.monotonic()

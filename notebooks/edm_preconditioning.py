@@ -11,11 +11,12 @@
 # ---
 
 # %% [markdown]
-# # Why preconditioning
+# # EDM preconditioning
 #
-# What a network should output so that it learns well at every noise level is the question that Karras et al. (2022), *Elucidating the
-# design space of diffusion models*, answered by requiring unit variance of what goes in and of what is to come out.  This
-# notebook derives their four coefficients, shows that v-prediction is the same thing, and looks at what each choice does to the errors.
+# This notebook shows you what a network should output so that it learns well at every noise level. It derives the four
+# coefficients of Karras et al. (2022), *Elucidating the design space of diffusion models*, from the requirement that
+# input and target have unit variance. It shows that v-prediction is the same thing, and what each choice does to the
+# errors.
 
 # %%
 import os
@@ -50,14 +51,15 @@ x0 = (x0 - shift) / scale  # unit variance: the contract of ptdiff's core
 # %% [markdown]
 # ## The problem
 #
-# Take noisy data $x = x_0 + \sigma\epsilon$ with $\sigma$ from 0.01 to 100.  Fed as it is, the input of the network varies over four
-# orders of magnitude.  And what shall it output?
+# Take noisy data $x = x_0 + \sigma\epsilon$ with $\sigma$ from 0.01 to 100. Without scaling, the input of the network
+# varies over four orders of magnitude. And what should the network output?
 #
-# - $x_0$: easy at much noise (the mean), but at little noise it must copy its input to many digits, and a small relative error of the
-#   network is a large error compared with $\sigma$.
-# - $\epsilon$: the other way round.  At much noise $x_0 = x - \sigma\hat\epsilon$ multiplies every error by $\sigma$.
+# - $x_0$ is easy at high noise, where it is the mean. At low noise the network must copy its input to many digits, and
+#   a small relative error is large compared with $\sigma$.
+# - $\epsilon$ is the other way round. At high noise, $x_0 = x - \sigma\hat\epsilon$ multiplies every error by
+#   $\sigma$.
 #
-# If the network makes an error of 1 % of its output's scale, the estimate of $x_0$ is wrong by *out* times that:
+# If the network makes an error of 1 % of its output's scale, the error of $x_0$ is $|c_\text{out}|$ times that:
 
 # %%
 sigma = torch.logspace(-2, 2, 200).double()
@@ -71,12 +73,13 @@ axis.legend()
 # %% [markdown]
 # ## The derivation
 #
-# Write $D(x) = c_\text{skip}\,x + c_\text{out}\,F(c_\text{in}\,x)$ and ask for three things, for data of variance 1:
+# Write $D(x) = c_\text{skip}\,x + c_\text{out}\,F(c_\text{in}\,x)$ and require three things, for data of variance 1:
 #
-# 1. the input has unit variance: $c_\text{in} = 1/\sqrt{1 + \sigma^2}$,
-# 2. the target of $F$ has unit variance: $c_\text{out}^2 = \operatorname{Var}[x_0 - c_\text{skip}\,x] = (1 - c_\text{skip})^2 + c_\text{skip}^2\sigma^2$,
-# 3. $c_\text{out}$, which multiplies the errors of $F$, is as small as can be: its derivative vanishes at
-#    $c_\text{skip} = 1/(1 + \sigma^2)$, which makes $c_\text{out} = \sigma/\sqrt{1 + \sigma^2}$ (up to its sign).
+# 1. The input has unit variance: $c_\text{in} = 1/\sqrt{1 + \sigma^2}$.
+# 2. The target of $F$ has unit variance:
+#    $c_\text{out}^2 = \operatorname{Var}[x_0 - c_\text{skip}\,x] = (1 - c_\text{skip})^2 + c_\text{skip}^2\sigma^2$.
+# 3. $c_\text{out}$, which multiplies the errors of $F$, is as small as possible. Its derivative vanishes at
+#    $c_\text{skip} = 1/(1 + \sigma^2)$, so $c_\text{out} = \sigma/\sqrt{1 + \sigma^2}$ (up to its sign).
 #
 # Measured on the data:
 
@@ -101,20 +104,25 @@ axis.legend()
 # %% [markdown]
 # ## v-prediction is the same
 #
-# Put data and noise on a circle, $x/\sqrt{1+\sigma^2} = \cos\theta\,x_0 + \sin\theta\,\epsilon$ with $\tan\theta = \sigma$.  The
-# direction in which the point moves as $\theta$ grows is $v = \cos\theta\,\epsilon - \sin\theta\,x_0$ (Salimans and Ho 2022), and that is
-# EDM's target.  In ptdiff it is called `velocity`, the network is told $\theta$, and neither process nor scale is visible to it: that is
-# why one checkpoint samples under every process.
+# Put data and noise on a circle, $x/\sqrt{1+\sigma^2} = \cos\theta\,x_0 + \sin\theta\,\epsilon$ with
+# $\tan\theta = \sigma$. As $\theta$ grows, the point moves in the direction
+# $v = \cos\theta\,\epsilon - \sin\theta\,x_0$ (Salimans and Ho 2022), and this is EDM's target.
+#
+# In ptdiff it is called `velocity`. The network is conditioned on $\theta$ and sees neither process nor scale, so one
+# checkpoint samples under every process.
 
 # %%
 fromarray(preconditioning())
 
 # %% [markdown]
-# ## Where to train
+# ## Noise levels for training
 #
-# EDM weights the loss so that every level counts alike for the network's own output (`weighting: edm`, the same as `prediction` here), and
-# then draws the levels where there is something to learn: $\log\sigma$ normal.  At little noise the noise drowns what could be learned, at
-# much noise the answer is the mean.  The part of the variance that the best denoiser explains shows where the work is.
+# EDM weights the loss so that every level counts equally for the network's own output (`weighting: edm`, the same as
+# `prediction` here). It then samples the levels where there is something to learn: $\log\sigma$ has a normal
+# distribution.
+#
+# At low noise, the noise hides what could be learned. At high noise, the answer is the mean. The share of the variance
+# that the best denoiser explains shows where the work is.
 
 # %%
 explained = []
@@ -125,17 +133,17 @@ for s in chosen:
     best = (data(x, at, {}) - target.skip * x) / target.out
     explained.append(float(best.var()))
 figure, axis = plt.subplots(figsize=(6, 3.4), layout="constrained")
-axis.semilogx(chosen, explained, "o-", markersize=3, label="share of the target that can be known")
+axis.semilogx(chosen, explained, "o-", markersize=3, label="explained share of the target's variance")
 log_normal = torch.distributions.Normal(torch.tensor(-0.5), torch.tensor(1.2))
 axis.semilogx(chosen, log_normal.log_prob(chosen.log()).exp(), label="density of log σ in training")
 axis.set(xlabel="σ")
 axis.legend()
-print("densities to choose from:", ", ".join(DENSITIES))
+print("available densities:", ", ".join(DENSITIES))
 
 # %% [markdown]
-# ## And where to sample
+# ## Noise levels for sampling
 #
-# EDM's grid has $\sigma^{1/7}$ evenly spaced, and Heun's method between.  In fifteen steps:
+# EDM's grid has $\sigma^{1/7}$ evenly spaced, and uses Heun's method between the levels. With fifteen steps:
 
 # %%
 table = SOLVERS["heun"]().table(grid(EDM(), 15))
@@ -149,6 +157,7 @@ axis.legend()
 assert abs(float(x.var()) - 1) < 0.1
 
 # %% [markdown]
-# ## As a recipe
+# ## Recipes
 #
-# `ptdiff train -c swissroll-edm` and `ptdiff train -c mnist-edm` train this way; `ptdiff list recipe` shows all.
+# `ptdiff train -c swissroll-edm` and `ptdiff train -c mnist-edm` train this way; `ptdiff list recipe` lists all
+# recipes.

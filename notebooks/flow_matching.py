@@ -13,9 +13,10 @@
 # %% [markdown]
 # # Flow matching
 #
-# Flow matching (Lipman et al. 2023; Liu et al. 2023) starts elsewhere: no noise schedule, no variational bound, but a straight line from
-# noise to data and a network that learns the velocity along it.  This notebook shows that it is diffusion under another process, what its
-# straight lines are and are not, and what pairing noise with data changes.
+# This notebook shows you how flow matching relates to diffusion. Flow matching (Lipman et al. 2023; Liu et al. 2023)
+# has no noise schedule and no variational bound, only a straight line from noise to data and a network that learns the
+# velocity along it. You will see that it is diffusion under another process, in what sense its paths are straight, and
+# what changes if noise is paired with data.
 
 # %%
 import os
@@ -45,12 +46,13 @@ x0, noise = data.sample(0, ids), normal(0, Stream.START, ids, 0, (2,)).double()
 # %% [markdown]
 # ## A line from noise to data
 #
-# Join a sample $x_0$ and a noise $\epsilon$ by a line, $x_t = (1 - t)\,x_0 + t\,\epsilon$.  The velocity along it is $\epsilon - x_0$.  A network
-# that is shown $x_t$ and $t$ alone cannot know which pair it lies between, and learns the mean velocity of all lines through
-# that place: $u(x, t) = E[\epsilon - x_0 \mid x_t = x]$.  Following $u$ from noise leads to the data.
+# Connect a sample $x_0$ and a noise $\epsilon$ by a line, $x_t = (1 - t)\,x_0 + t\,\epsilon$. The velocity along it is
+# $\epsilon - x_0$. A network that only sees $x_t$ and $t$ cannot know which pair the line belongs to. It learns the
+# mean velocity of all lines through that point: $u(x, t) = E[\epsilon - x_0 \mid x_t = x]$. Following $u$ from noise
+# leads to the data.
 #
-# In ptdiff's words that is the process `flow`, $\alpha = 1 - t$ and $\sigma = t$, and the prediction `flow`.  As $E[\epsilon \mid x]$ follows from
-# $E[x_0 \mid x]$, the velocity is the denoiser in other units:
+# In ptdiff this is the process `flow`, $\alpha = 1 - t$ and $\sigma = t$, with the prediction `flow`. Since
+# $E[\epsilon \mid x]$ follows from $E[x_0 \mid x]$, the velocity is the denoiser in other units:
 #
 # $$u(x, t) = \frac{x - D(x)}{t} .$$
 
@@ -66,8 +68,8 @@ assert torch.allclose(network, (x - data(x, level, {})) / 0.6)
 # %% [markdown]
 # ## The lines cross, the flow does not
 #
-# On the left the lines that the training sees, on the right the paths that the learned velocity follows.  Two paths never cross: where
-# lines do, the mean velocity bends.
+# On the left are the lines that training sees, on the right the paths that the learned velocity follows. Two paths
+# never cross: where lines cross, the mean velocity bends.
 
 # %%
 figure, axes = plt.subplots(1, 2, figsize=(9, 4.2), layout="constrained")
@@ -83,11 +85,11 @@ axes[1].plot(*path.unbind(-1), linewidth=0.6, color="#c8452f")
 axes[1].set_title("paths of the flow")
 
 # %% [markdown]
-# ## It is diffusion
+# ## Flow matching is diffusion
 #
-# The same denoiser under the variance-exploding levels of EDM follows the same flow in other coordinates: $x/\alpha$ against $\sigma/\alpha$ is the
-# same curve.  So a model that was trained by flow matching samples under `edm`, and the other way round, from the same noise to the same
-# sample.
+# The same denoiser under the variance-exploding levels of EDM follows the same flow in other coordinates: $x/\alpha$
+# against $\sigma/\alpha$ is the same curve. So a model trained by flow matching samples under `edm` and vice versa,
+# from the same noise to the same sample.
 
 # %%
 fine = 200 if SMALL else 500
@@ -99,9 +101,10 @@ print(f"{same:.1%} of the samples are the same under flow and under edm")
 assert same > 0.97
 
 # %% [markdown]
-# ## Few steps
+# ## Sampling in few steps
 #
-# Straight paths would need one step.  These are not straight, but straighter than others', and Euler's method fares well on them.
+# Straight paths would need only one step. These paths are not straight, but straighter than others, and Euler's method
+# works well on them.
 
 # %%
 figure, axes = plt.subplots(1, 4, figsize=(11, 3), layout="constrained")
@@ -111,18 +114,19 @@ for axis, steps in zip(axes, (1, 2, 5, 20), strict=True):
     axis.set(xlim=(-2.2, 2.2), ylim=(-2.2, 2.2), xticks=[], yticks=[], aspect="equal", title=f"{steps} Euler steps")
 
 # %% [markdown]
-# One step gives the mean of all data: at pure noise nothing else is known.
+# One step gives the mean of all data, since nothing else is known at pure noise.
 
 # %%
 end = solve(data, noise, SOLVERS["euler"](chart="flow").table(grid(process, 1)))
 assert torch.allclose(end, (data.weights[:, None] * data.means).sum(0).expand_as(end), atol=1e-6)
 
 # %% [markdown]
-# ## Pairs that cross less
+# ## Couplings that cross less
 #
-# What if the lines were chosen not to cross?  Within a batch, `coupling: ot` pairs noise and data at the least total squared distance
-# (Pooladian et al. 2023; Tong et al. 2024).  The lines are shorter, cross less, and the network has less to average over.  The price is that the
-# noise now knows something of the data: the batch decides what.
+# What if the lines were chosen not to cross? `coupling: ot` pairs noise and data within a batch at the smallest total
+# squared distance (Pooladian et al. 2023; Tong et al. 2024). The lines become shorter and cross less, so the network
+# has less to average over. The price is that the noise now contains some information about the data, which depends on
+# the batch.
 
 # %%
 batch = 64
@@ -152,7 +156,7 @@ assert cost[rows, columns].mean() < 0.8 * cost.diagonal().mean()
 # %% [markdown]
 # ## On the command line
 #
-# Flow matching is what ptdiff does when nothing else is said:
+# Flow matching is the default in ptdiff:
 #
 # ```
 # ptdiff train -m points2d --data swissroll

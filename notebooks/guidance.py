@@ -13,9 +13,12 @@
 # %% [markdown]
 # # Guidance
 #
-# A conditional diffusion model knows how to draw a digit 3.  Guidance makes it draw a digit that is *more clearly* a 3.  It works
-# at sampling time, on any trained model, by changing the denoiser.  On points in the plane, with an exact denoiser, one can see what it really
-# does: not what its derivation says, and for good and ill.
+# This notebook shows you what guidance does to the samples of a conditional model. A conditional diffusion model can
+# generate a digit 3. Guidance makes it generate a digit that is *more clearly* a 3. It works at sampling time, on any
+# trained model, by changing the denoiser.
+#
+# On points in the plane, with an exact denoiser, you can see what guidance really does. It is not quite what its
+# derivation says, for better and for worse.
 
 # %%
 import math
@@ -34,7 +37,7 @@ from ptdiff.solvers import SOLVERS, solve
 SMALL = os.environ.get("PTDIFF_NOTEBOOK_SIZE") == "small"
 COUNT = 400 if SMALL else 2000
 
-# two classes that overlap: each is a ring of Gaussians, of which two are shared ground
+# two classes: each is half a ring of Gaussians, and they overlap at both ends
 angle = torch.arange(10) * 2 * math.pi / 10
 data = Mixture(
     means=torch.stack([angle.cos(), angle.sin()], dim=1).double() * 1.35,
@@ -57,9 +60,9 @@ def show(axis, x, title):
 # %% [markdown]
 # ## Classifier guidance
 #
-# By Bayes' rule the score of the conditional density is that of the unconditional one plus the gradient of a classifier,
-# $\nabla\log p(x \mid c) = \nabla\log p(x) + \nabla\log p(c \mid x)$ (Dhariwal and Nichol 2021).  With the exact classifier and scale 1 that is the
-# conditional denoiser to the last digit.
+# By Bayes' rule, the score of the conditional density is that of the unconditional one plus the gradient of a
+# classifier, $\nabla\log p(x \mid c) = \nabla\log p(x) + \nabla\log p(c \mid x)$ (Dhariwal and Nichol 2021). With the
+# exact classifier and scale 1, this is the conditional denoiser to the last digit.
 
 # %%
 level = Level(torch.tensor(0.6).double(), torch.tensor(0.4).double())
@@ -82,11 +85,11 @@ assert difference < 1e-9
 # %% [markdown]
 # ## Classifier-free guidance
 #
-# No classifier is needed where one network knows both, with and without the class (Ho and Salimans 2022):
+# No classifier is needed if one network works both with and without the class (Ho and Salimans 2022):
 #
 # $$D_w = D_u + w\,(D_c - D_u) .$$
 #
-# $w = 1$ is the conditional model, $w = 0$ the unconditional one, and $w > 1$ goes on in the same direction.
+# $w = 1$ is the conditional model, $w = 0$ the unconditional one, and $w > 1$ extrapolates in the same direction.
 
 # %%
 figure, axes = plt.subplots(1, 5, figsize=(14, 3), layout="constrained")
@@ -96,11 +99,11 @@ for axis, scale in zip(axes, (0.0, 1.0, 2.0, 4.0, 8.0), strict=True):
     show(axis, found[scale], f"w = {scale:g}")
 
 # %% [markdown]
-# ## What is gained and what is lost
+# ## Benefits and costs
 #
-# The samples move away from the other class, as they should.  But they also leave parts of their own class that lie near it, and at large $w$
-# they leave the data altogether.  The guided density is *not* $p(x)\,p(c \mid x)^w$: at each level it is that, but the noisy version
-# of such a density is another one.  Figures:
+# The samples move away from the other class, as they should. But they also leave the parts of their own class that are
+# near it, and at large $w$ they leave the data altogether. The guided density is *not* $p(x)\,p(c \mid x)^w$. It has
+# this form at each noise level, but these densities are not noisy versions of each other. In numbers:
 
 # %%
 scales = [1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0]
@@ -121,11 +124,14 @@ assert sure[2] > sure[0]
 assert spread[-1] < spread[0]
 
 # %% [markdown]
-# ## In an interval
+# ## Guidance in an interval
 #
-# Much of the harm is done at the ends.  Guidance in an **interval** of noise levels (Kynkäänniemi et al. 2024) leaves the start, where it
-# decides too early, and the end, where it is not needed, alone, and it saves the second call there.  Other rules (`apg`, `cfg-zero`, `tcfg`, …) treat
-# parts of the difference differently; they were made for images, and in two dimensions there is little to take apart.
+# Most of the harm is done at both ends. Guidance in an **interval** of noise levels (Kynkäänniemi et al. 2024) is off
+# at the start, where it would decide too early, and at the end, where it is not needed. There it also saves the second
+# call.
+#
+# Other rules (`apg`, `cfg-zero`, `tcfg`, …) treat parts of the difference differently. They were made for images; in
+# two dimensions there is little to take apart.
 
 # %%
 figure, axes = plt.subplots(1, 3, figsize=(9.5, 3.2), layout="constrained")
@@ -144,5 +150,5 @@ for axis, (title, rule) in zip(axes, rules.items(), strict=True):
 # ptdiff sample RUN --weak OTHER_RUN --guidance 2
 # ```
 #
-# `ptdiff list guidance` shows all rules.  Inpainting, super-resolution and other inverse problems are the same idea with another
-# condition: `docs/guidance.md`.
+# `ptdiff list guidance` lists all rules. Inpainting, super-resolution and other inverse problems are the same idea
+# with another condition: `docs/guidance.md`.

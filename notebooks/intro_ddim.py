@@ -11,12 +11,14 @@
 # ---
 
 # %% [markdown]
-# # Few steps: DDIM and the probability flow
+# # DDIM and the probability flow
 #
-# A chain of a thousand steps draws a sample by a thousand calls of the network.  Song et al. (2021) saw that the network does not care
-# how the steps are taken: it was trained on single noise levels, and many processes share these.  One of them adds no noise at all.
-# Its path from noise to data is the solution of an ordinary differential equation, and what is known about solving these
-# applies.  This notebook shows what that buys, on a denoiser that is exact, so that every error you see is the solver's.
+# This notebook shows you how to sample in few steps. A chain of a thousand steps needs a thousand network calls per
+# sample. Song et al. (2021) noticed that the network does not depend on how the steps are taken: it was trained on
+# single noise levels, and many processes share these.
+#
+# One of these processes adds no noise at all. Its path from noise to data is the solution of an ordinary differential
+# equation, so ODE solvers apply. The denoiser in this notebook is exact, so every error you see comes from the solver.
 
 # %%
 import math
@@ -47,19 +49,19 @@ start = normal(0, Stream.START, ids, 0, (2,)).double()
 # %% [markdown]
 # ## One denoiser, a family of samplers
 #
-# DDIM takes the state to the next level by the estimates it has of data and noise, $\hat x_0 = D(x)$ and
-# $\hat\epsilon = (x - \alpha \hat x_0)/\sigma$, and may replace a share $\eta$ of the noise by fresh noise:
+# DDIM moves the state to the next level with its estimates of data and noise, $\hat x_0 = D(x)$ and
+# $\hat\epsilon = (x - \alpha \hat x_0)/\sigma$. It may replace a share $\eta$ of the noise by fresh noise:
 #
 # $$x_t = \alpha_t\,\hat x_0 + \sqrt{\sigma_t^2 - \eta^2\tilde\beta}\;\hat\epsilon + \eta\sqrt{\tilde\beta}\;z .$$
 #
-# $\eta = 1$ is DDPM's ancestral sampling, $\eta = 0$ is deterministic.  Both leave the same distribution at every level, if the
-# steps are small.  If they are large, both blur what lies between the clusters, and the one with noise also makes the clusters too narrow:
-# their standard deviation should be 0.1.
+# $\eta = 1$ is DDPM's ancestral sampling, $\eta = 0$ is deterministic. With small steps, both have the same
+# distribution at every level. With large steps, both blur the space between the clusters, and the stochastic one also
+# makes the clusters too narrow: their standard deviation should be 0.1.
 
 
 # %%
 def drawn(name, steps, **options):
-    """Samples of a solver over so many steps, and its calls of the denoiser."""
+    """Samples of a solver after a number of steps, and the number of denoiser calls."""
     table = SOLVERS[name](**options).table(grid(VPCosine(), steps))
     noise = lambda k: normal(0, Stream.SOLVER, ids, k, (2,)).double()
     return solve(data, start, table, noise=noise if table.stochastic else None), table.calls
@@ -89,10 +91,10 @@ for eta in (1.0, 0.0):
 assert widths[1.0, 20] < widths[0.0, 20]
 
 # %% [markdown]
-# ## Straight lines, almost
+# ## Almost straight paths
 #
-# Without noise every start leads to one end: the sample is a function of the noise it was begun with.  The paths are smooth, which is
-# why large steps do.
+# Without noise, every start leads to one end: the sample is a function of the initial noise. The paths are smooth, so
+# large steps are enough.
 
 # %%
 figure, axes = plt.subplots(1, 2, figsize=(8, 4), layout="constrained")
@@ -105,14 +107,15 @@ for axis, eta in zip(axes, (1.0, 0.0), strict=True):
     axis.set(xlim=(-3, 3), ylim=(-3, 3), xticks=[], yticks=[], aspect="equal", title=f"paths, η = {eta:g}")
 
 # %% [markdown]
-# ## It is Euler's method, and there are better ones
+# ## DDIM is Euler's method, and there are better ones
 #
-# DDIM is the first-order solver of the probability flow.  Its error halves when the steps double.  A solver of second order
-# quarters it, and ptdiff has many: `ptdiff list solver`.  For Gaussian data the exact end of the path is known:
+# DDIM is the first-order solver of the probability flow: its error halves when the number of steps doubles. The error
+# of a second-order solver falls to a quarter, and ptdiff has many such solvers: `ptdiff list solver`. For Gaussian
+# data the exact end of the path is known,
 #
 # $$x_0 = \mu + s\,\frac{x_T - \alpha_T\,\mu}{\sqrt{\alpha_T^2 s^2 + \sigma_T^2}} ,$$
 #
-# so that the error can be measured to the last digit.
+# so the error can be measured to the last digit.
 
 # %%
 line = Gaussian(mean=torch.tensor([0.3]).double(), std=torch.tensor([0.4]).double())
@@ -127,7 +130,7 @@ for name in ("ddim", "dpm++2m", "heun", "dpm++3m"):
 figure, axis = plt.subplots(figsize=(6, 3.6), layout="constrained")
 for name, found in errors.items():
     axis.loglog(*zip(*found, strict=True), "o-", markersize=3, label=name)
-axis.set(xlabel="calls of the denoiser", ylabel="largest error")
+axis.set(xlabel="denoiser calls", ylabel="largest error")
 axis.legend()
 ratio = {name: found[-2][1] / found[-1][1] for name, found in errors.items()}
 print("error of 64 steps over that of 128:", {name: round(value, 1) for name, value in ratio.items()})
@@ -137,15 +140,15 @@ assert ratio["heun"] > 3.5
 # %% [markdown]
 # ## From data to noise and back
 #
-# A deterministic path can be walked the other way: every data point has its own noise.  Points in between in the noise are points in
-# between in the data, and that is what `ptdiff interpolate` does with images and clouds.
+# A deterministic path can be followed in the other direction: every data point has its own noise. Interpolating in the
+# noise interpolates in the data. `ptdiff interpolate` does this with images and clouds.
 
 # %%
 levels = grid(VPCosine(), 100)
 x0 = data.sample(3, torch.arange(6)).double()
 latent = invert(data, x0, SOLVERS["heun"](), levels)
 again = solve(data, latent, SOLVERS["heun"]().table(levels))
-print("largest difference after the way to noise and back:", float((again - x0).abs().max()))
+print("largest difference after a round trip to noise and back:", float((again - x0).abs().max()))
 assert float((again - x0).abs().max()) < 0.05
 
 figure, axis = plt.subplots(figsize=(4, 4), layout="constrained")
@@ -164,4 +167,4 @@ axis.set(xticks=[], yticks=[], aspect="equal", title="from one sample to another
 # ptdiff sample RUN --solver ddpm --steps 200
 # ```
 #
-# Which solver to take, from measured certificates: `docs/solvers.md`.
+# `docs/solvers.md` says which solver to use, based on measured certificates.

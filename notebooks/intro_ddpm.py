@@ -11,14 +11,17 @@
 # ---
 
 # %% [markdown]
-# # Denoising diffusion from the beginning
+# # Denoising diffusion from scratch
 #
-# A diffusion model makes new samples of some data by undoing noise.  This notebook goes through the whole idea on points in the
-# plane, where everything can be drawn and checked: how data turns into noise, how fast (the schedule), what a network has to learn,
-# why that is a variational autoencoder, how samples are drawn, and how they are made to be of one class.
+# This notebook shows you how a diffusion model works. A diffusion model makes new samples of some data by removing
+# noise. On points in the plane, where everything can be plotted and checked, you will see
 #
-# No network is trained here.  For a data set that is a mixture of Gaussians, the best possible denoiser is a formula
-# (`ptdiff.denoiser.oracle.Mixture`), so what you see is what a perfectly trained network would do.
+# - how data turns into noise, and how fast (the schedule);
+# - what a network has to learn, and why this is a variational autoencoder;
+# - how samples are generated, and how they are restricted to one class.
+#
+# No network is trained here. If the data is a mixture of Gaussians, the best possible denoiser is a formula
+# (`ptdiff.denoiser.oracle.Mixture`), so you see what a perfectly trained network would do.
 
 # %%
 import math
@@ -51,17 +54,18 @@ x0 = data.sample(0, ids)
 print("mean", x0.mean(0).numpy().round(2), " variance", x0.var().numpy().round(2), ": data of about unit variance")
 
 # %% [markdown]
-# ## Forward: data turns into noise
+# ## Forward process: data turns into noise
 #
-# DDPM adds a little Gaussian noise a thousand times and scales what is there so that the variance stays one:
+# DDPM adds a little Gaussian noise a thousand times and rescales so that the variance stays one:
 #
 # $$x_i = \sqrt{1 - \beta_i}\; x_{i-1} + \sqrt{\beta_i}\; \epsilon_i .$$
 #
-# A sum of Gaussians is a Gaussian, so the steps need not be taken one by one.  With $\bar\alpha_i = \prod_{j \le i} (1 - \beta_j)$,
+# A sum of Gaussians is a Gaussian, so the steps need not be taken one by one. With
+# $\bar\alpha_i = \prod_{j \le i} (1 - \beta_j)$,
 #
 # $$x_i = \alpha_i\, x_0 + \sigma_i\, \epsilon, \qquad \alpha_i = \sqrt{\bar\alpha_i}, \quad \sigma_i = \sqrt{1 - \bar\alpha_i} .$$
 #
-# That pair of numbers, the **noise level**, is all that ptdiff knows of a process.
+# This pair of numbers, the **noise level**, is all that ptdiff knows of a process.
 
 # %%
 chain = Chain(steps=1000, schedule="linear")
@@ -85,12 +89,14 @@ for axis, i in zip(axes, [0, 50, 150, 300, 600, 999], strict=True):
     axis.set(xlim=(-3, 3), ylim=(-3, 3), xticks=[], yticks=[], aspect="equal", title=f"step {i + 1}")
 
 # %% [markdown]
-# ## The schedule decides how fast
+# ## Noise schedules
 #
-# The linear schedule of Ho et al. (2020) destroys the data early; the cosine schedule of Nichol and Dhariwal (2021) spends its steps more
-# evenly.  What matters is the **signal-to-noise ratio** $\alpha^2/\sigma^2$, drawn at the lower left as its logarithm.  At the last
-# step it should be nothing at all.  For the usual schedules it is not quite: the model starts from pure noise, and the training never
-# saw pure noise.
+# The linear schedule of Ho et al. (2020) destroys the data early; the cosine schedule of Nichol and Dhariwal (2021)
+# spreads its steps more evenly. What matters is the **signal-to-noise ratio** $\alpha^2/\sigma^2$, plotted at the
+# lower left as its logarithm.
+#
+# At the last step it should be zero. For the usual schedules it is not quite, so the model starts from pure noise
+# although training never saw pure noise.
 
 # %%
 fromarray(schedules())
@@ -104,14 +110,16 @@ print(f"{'repaired':14s} terminal signal-to-noise ratio {fixed.terminal_snr:.1e}
 assert fixed.terminal_snr == 0 < Chain(steps=1000, schedule="linear").terminal_snr
 
 # %% [markdown]
-# ## What there is to learn
+# ## What the network has to learn
 #
-# To undo noise one needs, at every noise level, the best guess of the clean data: the posterior mean $D(x) = E[x_0 \mid x]$.  It is
-# the minimum of a plain regression, $E\,|D(x) - x_0|^2$, and that is all the training of a diffusion model is.  Predicting the noise
-# instead, $\hat\epsilon = (x - \alpha D(x)) / \sigma$, is the same thing with another weight: the squared error of $\hat\epsilon$ is
-# $\alpha^2/\sigma^2$ times that of $D$.
+# To remove noise, you need the best guess of the clean data at every noise level: the posterior mean
+# $D(x) = E[x_0 \mid x]$. It minimizes a plain regression loss, $E\,|D(x) - x_0|^2$, and this is all there is to
+# training a diffusion model.
 #
-# At little noise the guess is the nearest cluster, at much noise it is the mean of everything.
+# Predicting the noise instead, $\hat\epsilon = (x - \alpha D(x)) / \sigma$, is the same with another weight: the
+# squared error of $\hat\epsilon$ is $\alpha^2/\sigma^2$ times that of $D$.
+#
+# At low noise the guess is the nearest cluster, at high noise it is the mean of everything.
 
 # %%
 figure, axes = plt.subplots(1, 4, figsize=(12, 3), layout="constrained")
@@ -138,16 +146,16 @@ print(f"error of the noise / error of the data: {float(error_of_noise / error_of
 assert torch.isclose(error_of_noise / error_of_data, snr, rtol=1e-3)
 
 # %% [markdown]
-# ## It is a variational autoencoder
+# ## A diffusion model is a variational autoencoder
 #
-# A VAE has an encoder that turns data into codes, a decoder that turns codes into data, and is trained to make the evidence lower bound
-# large.  A diffusion model is a VAE with a thousand layers of codes, the noisy states, whose encoder is fixed: it adds noise.  The
-# negative bound is a sum of one term a step (Ho et al. 2020, eq. 5),
+# A VAE has an encoder that turns data into codes and a decoder that turns codes into data, and is trained to maximize
+# the evidence lower bound. A diffusion model is a VAE with a thousand layers of codes, the noisy states. Its encoder
+# is fixed: it adds noise. The negative bound is a sum of one term per step (Ho et al. 2020, eq. 5),
 #
 # $$-\log p(x_0) \;\le\; L_T + \sum_{t>1} L_{t-1} + L_0 ,$$
 #
-# and each of them is a weighted squared error of the denoiser.  With the exact denoiser the gap to the truth is only what a chain of
-# finitely many Gaussian steps cannot express: it closes as the steps get smaller.
+# and each of them is a weighted squared error of the denoiser. With the exact denoiser, the only gap to the truth is
+# what a chain of finitely many Gaussian steps cannot express. It closes as the steps get smaller.
 
 # %%
 few = x0[: 200 if SMALL else 1000]
@@ -164,10 +172,11 @@ axis.legend()
 assert bounds[4] > bounds[16] > bounds[64] > truth - 0.05
 
 # %% [markdown]
-# ## Reverse: noise turns into data
+# ## Reverse process: noise turns into data
 #
-# Step by step, from noise: ask the denoiser for $x_0$, and draw the state before from the Gaussian $q(x_{i-1} \mid x_i, x_0)$, whose
-# mean lies between the two.  In ptdiff a solver over given levels is a **table**; `trajectory` walks through it.
+# Start from noise. In each step, ask the denoiser for $x_0$, and sample the previous state from the Gaussian
+# $q(x_{i-1} \mid x_i, x_0)$, whose mean lies between $x_i$ and $x_0$. In ptdiff a solver on given levels is a
+# **table**, and `trajectory` steps through it.
 
 # %%
 solver, levels_50 = SOLVERS["ddpm"](variance="upper"), grid(VPCosine(), 50)
@@ -181,15 +190,16 @@ for axis, i in zip(axes, [0, 15, 25, 35, 42, 50], strict=True):
     axis.set(xlim=(-3, 3), ylim=(-3, 3), xticks=[], yticks=[], aspect="equal", title=f"{50 - i} steps to go")
 near = torch.cdist(states[-1].x, data.means).amin(1)
 print(
-    f"{float((near < 0.6).float().mean()):.1%} of the samples lie in a cluster; {table.calls} calls of the denoiser each"
+    f"{float((near < 0.6).float().mean()):.1%} of the samples lie in a cluster; {table.calls} denoiser calls per sample"
 )
 assert float((near < 0.6).float().mean()) > 0.95
 
 # %% [markdown]
-# ## Of one class
+# ## Samples of one class
 #
-# A denoiser that is told the class estimates $E[x_0 \mid x, \text{class}]$.  Nothing else changes.  Networks learn both at once, with and
-# without the class, by having the label hidden from time to time (`training.condition_dropout`).
+# A denoiser that is conditioned on the class estimates $E[x_0 \mid x, \text{class}]$. Nothing else changes. Networks
+# learn to work both with and without the class because the label is dropped from time to time
+# (`training.condition_dropout`).
 
 # %%
 figure, axes = plt.subplots(1, 3, figsize=(8, 2.7), layout="constrained")
@@ -202,7 +212,7 @@ for axis, (title, label) in zip(axes, {"class 0": 0, "class 1": 1, "no class": -
         assert bool((data.labels[torch.cdist(end, data.means).argmin(1)] == label).float().mean() > 0.98)
 
 # %% [markdown]
-# ## From here
+# ## Next steps
 #
-# The same with a network is one command, `ptdiff train -c swissroll-ddpm`: see the notebook `swissroll`.  A thousand steps are
-# many: `intro_ddim` gets by with ten.
+# The same with a network is one command, `ptdiff train -c swissroll-ddpm`: see the notebook `swissroll`. A thousand
+# steps are many: `intro_ddim` needs only ten.

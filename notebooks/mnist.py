@@ -13,9 +13,12 @@
 # %% [markdown]
 # # Digits, unconditional and conditional
 #
-# The same steps on images.  With a folder of MNIST's files in the environment variable `PTDIFF_MNIST` the notebook uses those; without, it takes
-# the 1,797 digits of 8 × 8 pixels that come with scikit-learn.  At small size the training is a matter of seconds and the digits are rough: what they
-# become with the time of the recipes is in `docs/gallery.md`.
+# This notebook shows you how to train an unconditional and a class-conditional model of images. It uses the 1,797
+# digits of 8 × 8 pixels that come with scikit-learn, or MNIST if the environment variable `PTDIFF_MNIST` names a
+# folder with its files.
+#
+# At small size, training takes seconds and the digits are rough. `docs/gallery.md` shows what they look like after the
+# time that the recipes take.
 
 # %%
 import os
@@ -30,7 +33,7 @@ from ptdiff.experiments.loss_curves import curves
 from ptdiff.gallery import OF_RUN
 from ptdiff.gallery.subject import Subject
 from ptdiff.modality import registry
-from ptdiff.training.train import train
+from ptdiff.training.train import train_run
 
 SMALL = os.environ.get("PTDIFF_NOTEBOOK_SIZE") == "small"
 source = os.environ.get("PTDIFF_MNIST", "digits")
@@ -48,11 +51,11 @@ fromarray(kind.visualizer().sheet(x.numpy(), []))
 # %% [markdown]
 # ## Unconditional
 #
-# Without labels (`-o labels=false`) the network learns all digits as one distribution.
+# Without labels (`-o labels=false`), the network learns all digits as one distribution.
 
 # %%
 folder = Path(mkdtemp())
-plain = train(
+plain = train_run(
     folder / "plain",
     {"modality": "images", "options": options | {"labels": False}, "training": budget, "sampling": {"steps": 12}},
 )
@@ -60,8 +63,8 @@ subject = Subject.of(plain, data=data)
 fromarray(OF_RUN["samples"](subject))
 
 # %% [markdown]
-# What the network sees and what it makes of it in one call, by noise level: at much noise it answers with the mean of everything, at
-# little noise with the digit.
+# The input of the network and its output after one call, by noise level. At high noise the output is the mean of
+# everything, at low noise it is the digit.
 
 # %%
 fromarray(OF_RUN["denoiser"](subject))
@@ -69,10 +72,11 @@ fromarray(OF_RUN["denoiser"](subject))
 # %% [markdown]
 # ## Conditional
 #
-# With labels the network is told the class, and in a tenth of the cases it is not, so that one network knows both.
+# With labels, the network is conditioned on the class. The label is dropped for a tenth of the samples, so one network
+# works both with and without it.
 
 # %%
-told = train(
+told = train_run(
     folder / "told",
     {
         "modality": "images",
@@ -85,24 +89,25 @@ subject = Subject.of(told, data=data)
 fromarray(OF_RUN["classes"](subject))
 
 # %% [markdown]
-# Guidance makes the classes clearer and the digits more alike: from left to right without a class, without guidance, and stronger and stronger.
+# Guidance makes the classes clearer and the digits more alike. From left to right: without a class, without guidance,
+# and with increasing guidance.
 
 # %%
 fromarray(OF_RUN["guidance"](subject))
 
 # %% [markdown]
-# ## Side by side
+# ## Comparing the runs
 #
-# `ptdiff runs compare plain told --plot curves.png` draws the losses of several runs.
+# `ptdiff runs compare plain told --plot curves.png` plots the losses of several runs.
 
 # %%
 fromarray(curves([folder / "plain", folder / "told"]))
 
 # %% [markdown]
-# ## Does it draw what it is asked for?
+# ## Do samples have the requested class?
 #
-# A classifier that never saw the model can tell: here the nearest training digit.  At small size a share far above one in ten is all
-# that can be asked.
+# A classifier that is independent of the model can tell; here, it is the nearest training digit. At small size, expect
+# no more than a share far above one in ten.
 
 # %%
 count = 40 if SMALL else 200
@@ -112,19 +117,19 @@ real, real_cond = data.train.batch(torch.arange(min(len(data.train), 5000)), 0)
 _, twin = kind.nearest(samples, real)
 read = real_cond["label"][twin]
 share = float((read == labels).float().mean())
-print(f"{share:.0%} of the digits are read as what was asked for")
+print(f"{share:.0%} of the digits are classified as requested")
 figure, axis = plt.subplots(figsize=(3.6, 3.3), layout="constrained")
 table = torch.zeros(10, 10)
 table.index_put_((labels, read), torch.ones(count), accumulate=True)
 axis.imshow(table, cmap="Blues")
-axis.set(xlabel="read as", ylabel="asked for", xticks=range(10), yticks=range(10))
+axis.set(xlabel="classified as", ylabel="requested", xticks=range(10), yticks=range(10))
 assert share > 0.25
 
 # %% [markdown]
-# ## From here
+# ## Next steps
 #
 # ```
 # ptdiff train -c mnist-cond --data path/to/mnist      # 15 minutes on two cores
 # ptdiff sample RUN --label 7 --guidance 2 -n 16
-# ptdiff eval RUN --protocol fid-lenet
+# ptdiff eval RUN --protocol lenet
 # ```

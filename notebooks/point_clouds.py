@@ -13,9 +13,11 @@
 # %% [markdown]
 # # Point clouds
 #
-# A cloud is a set: its points have no order, and there may be more or fewer of them.  A network for clouds treats all points alike and lets
-# them look at each other.  This notebook trains a small one on shapes that ptdiff makes itself, chairs and tables, draws new ones with as
-# many points as you like, and makes a surface of one.
+# This notebook shows you how to train a small model of point clouds, generate new clouds with as many points as you
+# like, and turn one into a surface. The data is chairs and tables that ptdiff generates itself.
+#
+# A cloud is a set: its points have no order, and their number can vary. A network for clouds treats all points alike
+# and lets them attend to each other.
 
 # %%
 import os
@@ -29,7 +31,7 @@ from ptdiff.gallery import OF_RUN
 from ptdiff.gallery.subject import Subject
 from ptdiff.metrics import compare
 from ptdiff.modality import registry
-from ptdiff.training.train import train
+from ptdiff.training.train import train_run
 
 SMALL = os.environ.get("PTDIFF_NOTEBOOK_SIZE") == "small"
 options = {"classes": ["chair", "table"]}
@@ -43,10 +45,11 @@ x, cond = data.train.batch(torch.arange(6), 0)
 fromarray(kind.visualizer().sheet(x.numpy(), [data.classes[i] for i in cond["label"]]))
 
 # %% [markdown]
-# ## Points are drawn anew
+# ## Every batch has new points
 #
-# The shapes are surfaces; every batch draws other points of them, addressed by a seed.  That is why the model learns the surface and
-# not one set of points.  The order of the points says nothing, and the network must not care: shuffling the points shuffles its output.
+# The shapes are surfaces. Every batch samples other points on them, determined by a seed, so the model learns the
+# surface and not one set of points. The order of the points has no meaning, so shuffling the points must shuffle the
+# network's output in the same way.
 
 # %%
 again, _ = data.train.batch(torch.arange(6), 1)
@@ -63,13 +66,13 @@ assert torch.allclose(straight[:, order], shuffled, atol=1e-3 * float(straight.a
 # %% [markdown]
 # ## Training
 #
-# The same call as for points and images.  At small size it runs for seconds, which teaches a network the outline of a chair at best; eight
-# minutes on two cores make the shapes of the README (`make demo`).
+# The call is the same as for points and images. At small size it takes seconds, in which a network learns the outline
+# of a chair at best. Eight minutes on two cores give the shapes in the README (`make demo`).
 
 # %%
 budget = {"steps": 250, "batch": 8, "shards": 1, "warmup": 10} if SMALL else {"steps": None, "minutes": 8.0}
 place = Path(mkdtemp()) / "clouds"
-run = train(
+run = train_run(
     place, {"modality": "pointcloud", "options": options, "training": budget, "sampling": {"steps": 8 if SMALL else 20}}
 )
 subject = Subject.of(run, data=data)
@@ -77,10 +80,10 @@ samples = subject.samples(torch.arange(6), subject.labels(torch.arange(6)))
 fromarray(kind.visualizer().sheet(samples.numpy(), ["chair", "table"] * 3))
 
 # %% [markdown]
-# ## How good
+# ## Measuring quality
 #
-# Clouds are compared as sets (Chamfer or earth mover's distance), and *sets of clouds* by 1-NNA, coverage and MMD: `ptdiff eval RUN`.
-# Here only the quickest figure, against noise of the same spread.
+# Clouds are compared as sets (Chamfer or earth mover's distance), and *sets of clouds* by 1-NNA, coverage and MMD:
+# `ptdiff eval RUN`. Here is only the quickest metric, compared with noise of the same spread.
 
 # %%
 many = torch.arange(16)
@@ -92,15 +95,16 @@ for title, some in {"samples": drawn, "noise": noise}.items():
     print(title, {name: round(score.value, 4) for name, score in compare(some, reference, training).items()})
 
 # %% [markdown]
-# ## The way from noise to a shape
+# ## From noise to a shape
 
 # %%
 fromarray(OF_RUN["reverse"](subject))
 
 # %% [markdown]
-# ## A surface
+# ## From a cloud to a mesh
 #
-# `ptdiff mesh` makes watertight meshes of clouds.  Of a real one, so that there is something to see:
+# `ptdiff mesh` makes watertight meshes from clouds. This example uses a cloud from the data, which has more detail
+# than a sample at small size:
 
 # %%
 dense, _ = data.train.batch(torch.arange(1), 5)
@@ -109,7 +113,7 @@ print(f"{mesh.faces} triangles, {mesh.components} parts, watertight: {mesh.water
 assert mesh.faces > 100
 
 # %% [markdown]
-# ## From here
+# ## Next steps
 #
 # ```
 # ptdiff train -m pointcloud --data path/to/meshes --minutes 30

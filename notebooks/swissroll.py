@@ -13,8 +13,8 @@
 # %% [markdown]
 # # A swiss roll in a quarter of a minute
 #
-# The first model to train: points on a spiral in the plane.  Everything is here that a larger one has: data, a network, training, samples, a
-# figure of how good they are, and the likelihood of single points.
+# This notebook shows you how to train your first model, on points on a spiral in the plane. It has everything that a
+# larger one has: data, a network, training, samples, a score of their quality, and the likelihood of single points.
 
 # %%
 import os
@@ -35,7 +35,7 @@ from ptdiff.modality import Comparison, registry
 from ptdiff.process import VE
 from ptdiff.sampling.walk import Plan
 from ptdiff.solvers import SOLVERS
-from ptdiff.training.train import train
+from ptdiff.training.train import train_run
 
 SMALL = os.environ.get("PTDIFF_NOTEBOOK_SIZE") == "small"
 STEPS = 700 if SMALL else 3000
@@ -43,7 +43,7 @@ STEPS = 700 if SMALL else 3000
 # %% [markdown]
 # ## Data
 #
-# A **modality** is one kind of data with a network for it; its options are what `-o` sets on the command line.
+# A **modality** is one kind of data with a network for it. Its options are those that `-o` sets on the command line.
 
 # %%
 kind = registry.load("points2d", {"data": "swissroll"})
@@ -55,13 +55,14 @@ fromarray(kind.visualizer().sheet(x.numpy(), []))
 # %% [markdown]
 # ## Training
 #
-# One call, the same as `ptdiff train -m points2d --data swissroll`: the modality's recipe, the defaults, and what is said here over both.  The
-# result is a **run**, a folder with the configuration, the losses and the checkpoints.
+# One call does the same as `ptdiff train -m points2d --data swissroll`. It combines the defaults, the modality's
+# recipe, and the settings given here, which override both. The result is a **run**, a folder with the configuration,
+# the losses and the checkpoints.
 
 # %%
 place = Path(mkdtemp()) / "swissroll"
 options = {"data": "swissroll", "count": 4000, "width": 64} if SMALL else {"data": "swissroll"}
-run = train(place, {"modality": "points2d", "options": options, "training": {"steps": STEPS}})
+run = train_run(place, {"modality": "points2d", "options": options, "training": {"steps": STEPS}})
 print(sorted(path.name for path in place.iterdir()))
 print({key: value for key, value in history(place)[-1].items() if not isinstance(value, list)})
 
@@ -71,7 +72,7 @@ fromarray(curves([place]))
 # %% [markdown]
 # ## Samples
 #
-# The pictures of a run are functions of it, the same that `ptdiff gallery NAME RUN` draws.
+# The plots of a run are functions of it, the same that `ptdiff gallery NAME RUN` uses.
 
 # %%
 subject = Subject.of(run, data=data)
@@ -81,9 +82,10 @@ fromarray(OF_RUN["samples"](subject))
 fromarray(OF_RUN["reverse"](subject))
 
 # %% [markdown]
-# ## How good
+# ## Measuring quality
 #
-# The sliced Wasserstein distance between samples and held-out points, beside the **floor**: the same distance between two sets of real points.
+# The score is the sliced Wasserstein distance between samples and held-out points. Compare it with the **floor**: the
+# same distance between two sets of real points.
 
 # %%
 count = 400
@@ -101,7 +103,8 @@ assert scores["sliced_wasserstein"].value < 0.7 * noise_score.value
 # %% [markdown]
 # ## One model, every process
 #
-# The model was trained under `flow`.  It is told the noise level and nothing else, so that it samples under any process by any solver.
+# The model was trained under `flow`. It is conditioned on nothing but the noise level, so it samples under any process
+# with any solver.
 
 # %%
 plans = {
@@ -119,7 +122,7 @@ for axis, (title, plan) in zip(axes, plans.items(), strict=True):
 # %% [markdown]
 # ## Likelihood
 #
-# The probability flow carries density along, so that a diffusion model knows the likelihood of any point, not only how to draw new ones.
+# The probability flow transports density, so a diffusion model can also compute the likelihood of any point.
 
 # %%
 side = 16 if SMALL else 60
@@ -128,11 +131,11 @@ lattice = torch.cartesian_prod(*[torch.linspace(-reach, reach, side)] * 2) + tor
 nats = log_likelihood(subject.denoiser, data.normalize(lattice), path=FlowPath(steps=8 if SMALL else 40)).nats
 figure, axis = plt.subplots(figsize=(4.4, 4), layout="constrained")
 shown = axis.imshow(nats.reshape(side, side).T.clamp(min=-8), origin="lower", cmap="viridis")
-axis.set(xticks=[], yticks=[], title="log-likelihood of the place, nats")
+axis.set(xticks=[], yticks=[], title="log-likelihood, nats")
 figure.colorbar(shown)
 
 # %% [markdown]
-# ## From here
+# ## Next steps
 #
 # ```
 # ptdiff train -m points2d --data swissroll --out runs/swissroll

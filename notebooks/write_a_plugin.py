@@ -11,11 +11,14 @@
 # ---
 
 # %% [markdown]
-# # A kind of data of your own
+# # Write your own modality
 #
-# ptdiff knows points, images and clouds.  What it does not know you teach it with one class of three methods, and training, every
-# solver, guidance, evaluation and the command line work at once.  Here: short melodies, as the pitches of sixteen notes, which need not be whole until they are played.  (The example
-# that is a package of its own is `examples/waves`; the whole contract is `docs/write-a-modality.md`.)
+# This notebook shows you how to teach ptdiff a new kind of data with one class of three methods. Training, every
+# solver, guidance, evaluation and the command line then work at once.
+#
+# The data here is short melodies: the pitches of sixteen notes, which are only rounded to whole numbers when they are
+# played. `examples/waves` is an example in its own package, and `docs/write-a-modality.md` describes the whole
+# contract.
 
 # %%
 import os
@@ -30,13 +33,14 @@ SMALL = os.environ.get("PTDIFF_NOTEBOOK_SIZE") == "small"
 # %% [markdown]
 # ## The class
 #
-# - `dataset()` returns the data: a shape, classes, splits.  Here melodies are formulas: a line that rises, falls, or swings, in a scale.  Melody `i` is a
-#   function of `i` and of the split alone, by addressed random numbers.
-# - `backbone(data)` returns a network `forward(x, angle, cond)`.  `x` has unit variance at every noise level; `LevelEmbedding` turns level and label
-#   into one vector.
-# - `visualizer()` draws samples.
+# - `dataset()` returns the data: a shape, classes, splits. Here melodies are formulas: a line in a scale that rises,
+#   falls or swings. Melody `i` depends only on `i` and the split, since the random numbers are counter-based.
+# - `backbone(data)` returns a network `forward(x, angle, cond)`. `x` has unit variance at every noise level;
+#   `LevelEmbedding` turns level and label into one vector.
+# - `visualizer()` renders samples.
 #
-# The fields of the dataclass are its options, with their help.  The cell writes the module into a folder on Python's path, as a package would.
+# The fields of the dataclass are its options, with their help texts. The cell writes the module into a folder on
+# Python's path, as a package would.
 
 # %%
 SOURCE = '''
@@ -126,9 +130,10 @@ folder = Path(mkdtemp())
 sys.path.insert(0, str(folder))
 
 # %% [markdown]
-# ## It is there
+# ## Loading it by name
 #
-# `module:Class` names a modality that is not installed; on the command line that is `ptdiff train -m melodies:Melodies`.
+# `module:Class` names a modality that is not installed. On the command line this is
+# `ptdiff train -m melodies:Melodies`.
 
 # %%
 from ptdiff.modality import registry
@@ -140,10 +145,11 @@ x, cond = data.train.x[:9], data.train.label[:9]
 fromarray(kind.visualizer().sheet(x.numpy(), [data.classes[i] for i in cond]))
 
 # %% [markdown]
-# ## It conforms
+# ## Checking it
 #
-# The conformance kit checks what the rest of ptdiff relies on: batches that are functions of id and seed, a network that treats a missing
-# label and -1 alike, pictures that are pictures.  `ptdiff modalities melodies:Melodies --check` does the same.
+# The conformance kit checks what the rest of ptdiff relies on: batches are functions of id and seed, the network
+# treats a missing label and -1 alike, and the visualizer returns valid images.
+# `ptdiff modalities melodies:Melodies --check` does the same.
 
 # %%
 from ptdiff.testing import check_modality
@@ -154,16 +160,16 @@ for finding in findings:
 assert all(finding.problem is None for finding in findings)
 
 # %% [markdown]
-# ## It trains, and everything else works
+# ## Training and sampling
 
 # %%
 from ptdiff.gallery import OF_RUN
 from ptdiff.gallery.subject import Subject
-from ptdiff.training.train import train
+from ptdiff.training.train import train_run
 
 options = {"count": 500 if SMALL else 2000}
 training = {"steps": 300} if SMALL else {}
-run = train(folder / "run", {"modality": "melodies:Melodies", "options": options, "training": training})
+run = train_run(folder / "run", {"modality": "melodies:Melodies", "options": options, "training": training})
 subject = Subject.of(run, data=data)
 fromarray(OF_RUN["classes"](subject))
 
@@ -177,11 +183,11 @@ print("mean rise by class:", {name: round(float(rise[labels == i].mean()), 1) fo
 assert rise[labels == 0].mean() > 1 > -1 > rise[labels == 1].mean()
 
 # %% [markdown]
-# ## Make it a package
+# ## Making it a package
 #
 # ```toml
 # [project.entry-points."ptdiff.modalities.v1"]
 # melodies = "melodies:Melodies"
 # ```
 #
-# After `pip install .` the name is `melodies`, for everybody.
+# After `pip install .`, the name is simply `melodies`.

@@ -1,4 +1,4 @@
-"""What tests in all folders share."""
+"""Fixtures shared by the tests in all folders."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ import pytest
 
 @pytest.fixture(scope="session")
 def open3d() -> Any:
-    """Open3D, for tests that need it: skipped where it cannot be imported, with what to install for that."""
+    """Open3D, for tests that need it: skipped if it cannot be imported, with what to install."""
     try:
         import open3d
     except (ImportError, OSError) as error:

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Before anything is installed: Python and its venv, which make needs, and the system libraries that Open3D needs.
-# Missing packages are installed where no question need be asked (root with apt-get); otherwise the command is printed.
-# Without Python or venv this fails. Without the libraries it does not: pictures and meshes do not depend on them.
+# Check that Python and venv, which make needs, and the system libraries of Open3D are installed.
+# As root with apt-get, missing packages are installed; otherwise the command to install them is printed.
+# This fails without Python or venv, but not without the libraries: images and meshes can be made without them.
 #
 #     tools/machine.sh PYTHON
 set -u
@@ -9,7 +9,7 @@ cd "$(dirname "$0")/.." || exit 1
 python=$1
 
 if ! command -v "$python" >/dev/null; then
-    echo "ptdiff needs Python 3.11 or newer, and there is no $python here: make PYTHON=/path/to/python3" >&2
+    echo "ptdiff needs Python 3.11 or newer, and $python was not found: make PYTHON=/path/to/python3" >&2
     exit 1
 fi
 version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
@@ -29,7 +29,7 @@ if [ -n "$packages" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; th
     echo "installing missing system packages: $packages"
     export DEBIAN_FRONTEND=noninteractive
     apt-get update -q </dev/null >/dev/null 2>&1
-    # one by one: a package that is not there must not keep the others out
+    # one by one, so that a package that does not exist does not keep the others from being installed
     for package in $packages; do
         apt-get install -q -y --no-install-recommends "$package" </dev/null >/dev/null 2>&1
     done
@@ -37,8 +37,8 @@ if [ -n "$packages" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; th
 fi
 [ -n "$packages" ] || exit 0
 if ! has_venv; then
-    echo "$python cannot make virtual environments; on Debian and Ubuntu: sudo apt-get install $packages" >&2
+    echo "$python cannot make virtual environments. On Debian and Ubuntu: sudo apt-get install $packages" >&2
     exit 1
 fi
-echo "Open3D cannot be used here: its tests are skipped, and pictures and meshes are made without it." >&2
-echo "What it needs, on Debian and Ubuntu: sudo apt-get install $packages" >&2
+echo "Open3D does not work on this machine: its tests are skipped, and images and meshes are made without it." >&2
+echo "To install what it needs on Debian and Ubuntu: sudo apt-get install $packages" >&2

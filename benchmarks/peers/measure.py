@@ -1,9 +1,9 @@
-"""What the samplers of other libraries do: agreement with ours, and the orders that they reach.
+"""Compare the samplers of other libraries with those of ptdiff, and measure their orders.
 
     PYTHONPATH=.:cli .venv/peers/bin/python benchmarks/peers/measure.py
 
-in the environment that setup.sh makes.  Orders are measured by the code that certifies ptdiff's own solvers: the same
-problems, steps and ladder.  Writes benchmarks/results/peers.json.
+Run it in the environment that setup.sh makes.  Orders are measured by the code that certifies ptdiff's own solvers: the
+same problems, steps and ladder.  Writes benchmarks/results/peers.json.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ MEAN, STD = 0.3, 0.5
 
 
 class Claim(NamedTuple):
-    """A sampler, the process whose levels suit it, the order that its name or documentation gives, and what it is."""
+    """A sampler, the process whose levels suit it, the order given by its name or documentation, and its kind."""
 
     peer: str
     sampler: str
@@ -106,7 +106,7 @@ def _strong(claim: Claim) -> float:
     def errors(cases: Sequence[int], n: int) -> list[float]:
         levels = problem.levels(process, n)
         end = claim.run(problem.denoiser, problem.start(process), levels, lambda: torch.zeros(16, 2))[-1]
-        # samplers that work in float32 are not followed into their rounding
+        # stop before the rounding errors of samplers that work in float32
         error = float((end / levels.alpha[-1] - reference("mixture")).square().mean().sqrt())
         return [error if error > 2e-6 or not claim.sampler.startswith("DPMSolver") else 0.0]
 
@@ -114,8 +114,11 @@ def _strong(claim: Claim) -> float:
 
 
 def _variance(claim: Claim, levels: Level, draws: int) -> float:
-    """Variance of x / alpha at the end for N(MEAN, STD^2): the run is affine in the start and in every draw, so rows of
-    one batch that hold one unit of one of them each give all coefficients."""
+    """Variance of x / alpha at the end for N(MEAN, STD^2).
+
+    The run is affine in the start and in every draw, so the rows of one batch with a single unit in one of them each
+    give all coefficients.
+    """
     rows = torch.eye(2 + draws, dtype=torch.float64)
     rows[0] = 0
     alpha, sigma = levels.alpha[0], levels.sigma[0]
@@ -144,7 +147,7 @@ def _weak(claim: Claim) -> float:
 
 
 def _finite(order: int) -> float:
-    """The share of finite numbers at the end with diffusers' own Karras levels, which name sigma_min twice."""
+    """Fraction of finite numbers at the end with diffusers' own Karras levels, which contain sigma_min twice."""
     made = diffusers.scheduler(
         "DPMSolverMultistep", solver_order=order, use_karras_sigmas=True, final_sigmas_type="sigma_min",
         lower_order_final=False, prediction_type="sample",
@@ -157,7 +160,7 @@ def _finite(order: int) -> float:
 
 
 def main() -> None:
-    """Measure, print, write."""
+    """Measure, print and write the results."""
     orders = []
     for claim in CLAIMS:
         found = _weak(claim) if claim.stochastic else _strong(claim)

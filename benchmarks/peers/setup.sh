@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# An environment of its own with the libraries that ptdiff's solvers are compared with. k-diffusion and azula ask for
-# much that their samplers do not use, so they come without their dependencies.
+# Make an environment with the libraries that ptdiff's solvers are compared with. k-diffusion and azula declare many
+# dependencies that their samplers do not use, so they are installed without dependencies.
 #
 #     benchmarks/peers/setup.sh [FOLDER]
 set -euo pipefail

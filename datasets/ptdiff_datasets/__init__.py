@@ -1,1 +1,1 @@
-"""Data for ptdiff: readers, converters and generators of its own, usable without ptdiff itself."""
+"""Readers, converters and generators of data sets for ptdiff, usable without ptdiff itself."""

@@ -1,7 +1,6 @@
-"""Stores of folders that were read before, and how a store takes its place.
+"""Cache of data sets that were read before, and atomic replacement of its entries.
 
-Entries are called `<what was asked for>-<state of the files>`; one with another state of the files takes the place of
-its forerunner.
+Entries are named ``<request>-<state of the files>``; an entry replaces earlier ones of the same request.
 """
 
 import os
@@ -17,7 +16,7 @@ from ptdiff_datasets.errors import DataError, printable
 
 
 def default_cache() -> Path:
-    """`$PTDIFF_CACHE`, else `$XDG_CACHE_HOME/ptdiff`, else `~/.cache/ptdiff`."""
+    """Return ``$PTDIFF_CACHE``, else ``$XDG_CACHE_HOME/ptdiff``, else ``~/.cache/ptdiff``."""
     if chosen := os.environ.get("PTDIFF_CACHE"):
         return Path(chosen)
     base = os.environ.get("XDG_CACHE_HOME")
@@ -25,24 +24,27 @@ def default_cache() -> Path:
 
 
 @contextmanager
-def workplace(entry: Path, advice: str = "set PTDIFF_CACHE to a folder with room") -> Iterator[Path]:
-    """A temporary folder beside `entry`, to be kept as it (`keep`) or to vanish."""
+def workplace(entry: Path, advice: str = "set PTDIFF_CACHE to a folder with enough space") -> Iterator[Path]:
+    """Yield a temporary folder beside ``entry``; it is removed on exit unless ``keep`` has moved it into place.
+
+    advice: the hint in the DataError that is raised if the folder cannot be written.
+    """
     temporary = None
     try:
         entry.parent.mkdir(parents=True, exist_ok=True)
         temporary = entry.parent / f".{entry.name[:12]}-{uuid.uuid4().hex[:12]}"
-        temporary.mkdir()  # as readable to others as the user has it, which a temporary folder of Python's is not
+        temporary.mkdir()  # unlike Python's temporary folders, this one respects the user's umask
         yield temporary
     except OSError as error:
         where = f"{printable(entry.parent)} ({error.strerror or error})"
-        raise DataError(f"nothing can be kept in {where}: {advice}") from error
+        raise DataError(f"cannot write to {where}: {advice}") from error
     finally:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
 
 
 def keep(folder: Path, entry: Path, check: Callable[[Path], object] = load) -> None:
-    """Make what was written in a workplace the entry, and remove those for earlier states of the files."""
+    """Move ``folder`` into place as ``entry`` and remove the entries for earlier states of the files."""
     take_place(folder, entry, check)
     asked_for = entry.name.rpartition("-")[0]
     for old in entry.parent.glob(f"{asked_for}-*"):
@@ -51,7 +53,7 @@ def keep(folder: Path, entry: Path, check: Callable[[Path], object] = load) -> N
 
 
 def remove(entry: Path) -> None:
-    """Renamed first: what others have mapped stays valid, and they never see half an entry."""
+    """Remove an entry; it is renamed first, so that mapped files stay valid and nobody sees half an entry."""
     aside = Path(tempfile.mkdtemp(prefix=".old-", dir=entry.parent))
     try:
         entry.rename(aside / "entry")
@@ -62,9 +64,10 @@ def remove(entry: Path) -> None:
 
 
 def take_place(temporary: Path, entry: Path, check: Callable[[Path], object] = load) -> None:
-    """Another process may do the same at the same time: the entries are equal, either may stay.
+    """Move ``temporary`` into place as ``entry``; if another process was faster, keep its equal entry.
 
-    check: raises DamagedError for an entry that cannot be used, FileNotFoundError where there is none.
+    check: raises DamagedError for an unusable entry, which is then replaced, and FileNotFoundError if there is none.
+    DataError if the entry cannot be replaced.
     """
     for _ in range(10):
         try:

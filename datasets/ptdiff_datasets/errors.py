@@ -1,18 +1,18 @@
-"""How a user's data can be unusable: one file (`FormatError`), a whole data set (`DataError`)."""
+"""Errors for unusable data: one file (``FormatError``) or a whole data set (``DataError``)."""
 
 from pathlib import Path
 from typing import Any
 
 
 def printable(text: object) -> str:
-    """`text` on one line, without control characters (file names and messages of parsers may hold any)."""
+    """Return ``text`` on one line with control characters replaced; file names and parser messages may hold any."""
     return "".join(c if c.isprintable() else "?" for c in " ".join(str(text).split()))
 
 
 class FormatError(ValueError):
     """A file that does not hold what it claims to hold.
 
-    `path` is the file, `reason` one sentence, `offset` the byte where it shows, where that is known.
+    ``path`` is the file, ``reason`` one sentence, ``offset`` the byte of the fault, if known.
 
     >>> print(FormatError("cube.ply", "the header never ends", 120))
     cube.ply: the header never ends (byte 120)
@@ -30,15 +30,15 @@ class FormatError(ValueError):
 
 
 class DataError(ValueError):
-    """A data set that cannot be used: nothing there, nothing readable, an unknown class."""
+    """A data set that cannot be used: nothing found, nothing readable, or an unknown class."""
 
 
 class MissingPackage(ImportError):
-    """A file whose format needs a package that is not installed."""
+    """A package required by a file's format is not installed."""
 
 
 def needed(name: str, extra: str, path: str | Path) -> Any:
-    """The module `name`; MissingPackage, with what to install, where it is not there."""
+    """Import the optional module ``name``; MissingPackage, with the install command, if it is not installed."""
     try:
         match name:
             case "h5py":

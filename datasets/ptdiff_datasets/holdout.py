@@ -1,4 +1,4 @@
-"""What is kept back to validate on where a data set does not say so itself."""
+"""Validation split of data sets that come without one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 
 def held_out(label: npt.NDArray[np.int64], every: int = 6) -> npt.NDArray[np.bool_]:
-    """Marks every sixth row of each class in the order of the rows: no chance in it, classes in proportion.
+    """Mark every sixth row of each class in row order: deterministic, and classes keep their proportions.
 
     >>> held_out(np.zeros(8, dtype=np.int64), every=3).nonzero()[0].tolist()
     [2, 5]

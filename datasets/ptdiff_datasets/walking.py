@@ -1,4 +1,4 @@
-"""The files below a folder: nothing hidden, no links out of it, each with a stamp that tells whether it changed."""
+"""Walk through the files below a folder: no hidden ones, no links out of it, each with a stamp that detects changes."""
 
 import os
 import stat
@@ -8,18 +8,18 @@ from pathlib import Path
 
 from ptdiff_datasets.errors import DataError, printable
 
-Stamp = tuple[int, int, int]  # size, time of the last change in ns, mode: they tell a changed file
+Stamp = tuple[int, int, int]  # size, time of the last change in ns, mode: together they detect a changed file
 
 
 def existing(root: str | Path) -> Path:
-    """`root`, if there is such a folder or file; else DataError, which names what is there with nearly that name."""
+    """Return ``root`` if the folder or file exists; else raise a DataError that names the nearest existing name."""
     root = Path(root)
     try:
         root = root.expanduser()
         if root.exists():
             return root
         names = [path.name for path in root.parent.iterdir()] if root.parent.is_dir() else []
-    except (OSError, RuntimeError) as error:  # RuntimeError: the home of a user that is not there
+    except (OSError, RuntimeError) as error:  # RuntimeError: the home of an unknown user
         raise DataError(f"{printable(root)}: {getattr(error, 'strerror', None) or error}") from None
     near = get_close_matches(root.name, names, 1)
     hint = f"; did you mean {printable(root.parent / near[0])}?" if near else ""
@@ -27,7 +27,7 @@ def existing(root: str | Path) -> Path:
 
 
 def files(folder: Path, prefix: str, skipped: list[tuple[str, str]]) -> Iterator[tuple[str, os.DirEntry[str]]]:
-    """Every file below, with its path below the root; what hides or cannot be entered is left out."""
+    """Yield every file below with its path below the root; hidden ones are ignored, inaccessible ones ``skipped``."""
     try:
         with os.scandir(folder) as entries:
             visible = sorted((e for e in entries if not e.name.startswith(".")), key=lambda e: e.name)
@@ -46,14 +46,14 @@ def files(folder: Path, prefix: str, skipped: list[tuple[str, str]]) -> Iterator
 def _links_to_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_symlink() and entry.is_dir()
-    except OSError:  # a link to itself: `stamp` will say so
+    except OSError:  # a link to itself, which ``stamp`` reports
         return False
 
 
 def stamp(path: Path, root: Path) -> Stamp:
-    """The stamp of a file below `root`; ValueError for what is no file, or a link that leads out."""
+    """Return the stamp of a file below ``root``; ValueError if it is not a regular file or links out of the folder."""
     if path.is_symlink() and not path.resolve(strict=True).is_relative_to(root.resolve()):
-        raise ValueError("a link that leads out of the folder")
+        raise ValueError("a link out of the folder")
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):
         raise ValueError("not a regular file")

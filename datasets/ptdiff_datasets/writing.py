@@ -1,4 +1,4 @@
-"""Writing a file whole or not at all."""
+"""Atomic writing of files."""
 
 import os
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from ptdiff_datasets.formats.cloud import Cloud
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[BinaryIO]:
-    """A file beside `path` that takes its place at the end of the block, and vanishes where the block fails."""
+    """Yield a file beside ``path`` that replaces it at the end of the block, or is removed if the block fails."""
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -26,7 +26,7 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
 
 
 def arrays(points: npt.ArrayLike, normals: npt.ArrayLike | None, colors: npt.ArrayLike | None) -> Cloud:
-    """What a writer is given, once it is known to fit; ValueError for other shapes or types.
+    """Check the arrays given to a writer and return them as a cloud; ValueError for other shapes or types.
 
     points, normals: (n, 3) numbers; colors: (n, 3) uint8.
     """

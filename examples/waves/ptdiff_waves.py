@@ -1,4 +1,4 @@
-"""A modality of one's own: periodic signals of three kinds, a small convolutional network, a line plot."""
+"""An example modality: periodic signals of three kinds, a small convolutional network, a line plot."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ class Waves(Modality):
     width: int = option(64, "channels of the network")
 
     def dataset(self) -> Data:
+        """Return labelled training and validation signals, float32 (1, length)."""
         train, val = self._signals(0, self.count), self._signals(1, max(self.count // 10, 8))
         text = f"waves: {self.count} signals of {self.length} samples, {', '.join(KINDS)}"
         data = Data((1, self.length), classes=KINDS, train=train, val=val, summary={"text": text})
@@ -36,7 +37,7 @@ class Waves(Modality):
 
         from ptdiff.noise import Stream, uniform
 
-        # signal i depends on the split and i alone: with another count the first ones stay what they are
+        # signal i depends only on the split and i: with another count, the first ones stay the same
         drawn = uniform(split, Stream.DATA, torch.arange(count), 0, (4,))
         label = (len(KINDS) * drawn[:, 0]).long()
         amplitude, frequency, phase = drawn[:, 1:, None].float().unbind(1)
@@ -46,6 +47,7 @@ class Waves(Modality):
         return TensorSamples(((0.5 + amplitude) * shapes[label, torch.arange(count)])[:, None], label)
 
     def backbone(self, data: Data) -> nn.Module:
+        """Build the network: four dilated convolutions, modulated by noise level and class."""
         import torch
         from torch import nn
 
@@ -74,19 +76,23 @@ class Waves(Modality):
         return Network(self.width, len(data.classes))
 
     def visualizer(self) -> Visualizer:
+        """Return the visualizer of contact sheets."""
         return Plot()
 
     def recipe(self) -> Mapping[str, Any]:
+        """Return the default training and sampling settings."""
         return {"training": {"batch": 64, "steps": 2000}, "sampling": {"solver": "heun", "steps": 20}}
 
     def formats(self) -> Mapping[str, Any]:
+        """Return the file writers by suffix."""
         return {"csv": _write_csv}
 
 
 class Plot(Visualizer):
-    """Each signal as a line in a box of its own."""
+    """Signals as lines, each in a box of its own."""
 
     def sheet(self, samples: npt.NDArray[np.float32], titles: Sequence[str]) -> npt.NDArray[np.uint8]:
+        """Plot ``samples`` (n, 1, length) as uint8 RGB (height, width, 3)."""
         import numpy as np
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure

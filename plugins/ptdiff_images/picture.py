@@ -1,4 +1,4 @@
-"""Pictures and files of images and of films: values in [0, 1], one color channel (gray) or three (RGB)."""
+"""Contact sheets and files of images and videos: values in [0, 1], one color channel (gray) or three (RGB)."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 _SHEET, _LARGEST = 1400, 128
 # pixels between the images of a tile, and the largest square for a pixel there: larger ones are hard to read
 _GAP, _BLOCK = 4, 8
-# between the frames of a film; how many of them a strip shows; frames a second of a file
+# pixels between the frames of a video, frames per strip, frames per second of a file
 _SLIT, _FRAMES, _FPS = 2, 8, 8
 
 
 @dataclass(frozen=True)
 class Sheets(Visualizer):
-    """The images side by side, enlarged by whole numbers so that every pixel stays a square."""
+    """Images side by side, enlarged by integer factors so that every pixel stays a square."""
 
     def sheet(self, samples: Array, titles: Sequence[str]) -> Image:
-        """A contact sheet of ``samples`` (n, channels, height, width)."""
+        """Render a contact sheet of ``samples`` (n, channels, height, width)."""
         samples = np.asarray(samples)
         side = max(samples.shape[-2:])
         room = min(_LARGEST, _SHEET / math.sqrt(max(len(samples), 1)))
@@ -38,7 +38,7 @@ class Sheets(Visualizer):
         return contact_sheet(images, list(titles) or None)
 
     def tile(self, samples: Array, titles: Sequence[str], side: int) -> Image:
-        """As many pixels a pixel of the image as fit; images larger than their place are made smaller."""
+        """Render images with pixels enlarged as far as they fit; images larger than their cell are shrunk."""
         samples = np.asarray(samples)
         columns = sheet_columns(len(samples))
         room = (side - _GAP * (columns - 1)) // columns
@@ -49,10 +49,10 @@ class Sheets(Visualizer):
 
 @dataclass(frozen=True)
 class Strips(Sheets):
-    """Films as strips of their frames from left to right, of long ones every so many; played, all frames in turn."""
+    """Videos as strips of their frames from left to right, subsampled if long; played, all frames in turn."""
 
     def sheet(self, samples: Array, titles: Sequence[str]) -> Image:
-        """A contact sheet of ``samples`` (n, channels, frames, height, width)."""
+        """Render a contact sheet of ``samples`` (n, channels, frames, height, width)."""
         films = _some_frames(samples)
         room = min(_LARGEST, _SHEET / math.sqrt(films.shape[0] * films.shape[2]))
         factor = max(1, int(room / max(films.shape[-2:])))
@@ -60,7 +60,7 @@ class Strips(Sheets):
         return contact_sheet(strips, list(titles) or None, columns=_columns(films))
 
     def tile(self, samples: Array, titles: Sequence[str], side: int) -> Image:
-        """The strips as large as they fit; the frames of a single film row by row, to be larger."""
+        """Render the strips as large as they fit; the frames of a single video fill several rows, to be larger."""
         films = _some_frames(samples)
         if len(films) == 1:
             return super().tile(np.moveaxis(films[0], 1, 0), [], side)
@@ -71,25 +71,25 @@ class Strips(Sheets):
         return fitted(contact_sheet(strips, columns=columns, gap=_GAP)[_GAP:-_GAP, _GAP:-_GAP], side)
 
     def play(self, samples: Array, titles: Sequence[str]) -> list[Image]:
-        """A contact sheet for every frame of ``samples`` (n, channels, frames, height, width)."""
+        """Render a contact sheet for every frame of ``samples`` (n, channels, frames, height, width)."""
         return [super(Strips, self).sheet(images, titles) for images in np.moveaxis(_films(samples), 2, 0)]
 
 
 def _films(samples: Array) -> Array:
     samples = np.asarray(samples)
     if samples.ndim != 5:
-        raise ValueError(f"a film has shape (1 or 3, frames, height, width), not {samples.shape[1:]}")
+        raise ValueError(f"a video must have shape (1 or 3, frames, height, width), not {samples.shape[1:]}")
     return samples
 
 
 def _some_frames(samples: Array) -> Array:
-    """At most as many frames as a strip shows, evenly spaced, of films (n, channels, frames, height, width)."""
+    """Subsample videos (n, channels, frames, height, width) evenly to at most the frames of a strip."""
     films = _films(samples)
     return films[:, :, :: -(-films.shape[2] // _FRAMES)]
 
 
 def _columns(films: Array) -> int:
-    """How many strips side by side make a page that is a little wider than high."""
+    """Number of strips per row that makes a page slightly wider than high."""
     count, _, frames, height, width = films.shape
     return max(1, round(math.sqrt(1.3 * count * height / (frames * width))))
 
@@ -99,21 +99,20 @@ def _frames(film: Array) -> list[Image]:
 
 
 def _strip(frames: list[Image]) -> Image:
-    """Pictures of one size side by side."""
+    """Place images of one size side by side."""
     return contact_sheet(frames, columns=len(frames), gap=_SLIT)[_SLIT:-_SLIT, _SLIT:-_SLIT]
 
 
 def to_bytes(sample: Array) -> Image:
-    """An image (channels, height, width) in [0, 1] as RGB bytes (height, width, 3); values outside are cut
-    off.
+    """Convert an image (channels, height, width) in [0, 1] to RGB bytes (height, width, 3), clipping values outside.
 
-    Raises ValueError for other than one or three channels, or values that are not finite.
+    Raises ValueError for other than one or three channels, and for values that are not finite.
     """
     sample = np.asarray(sample)
     if sample.ndim != 3 or sample.shape[0] not in (1, 3):
-        raise ValueError(f"an image has shape (1 or 3, height, width), not {sample.shape}")
+        raise ValueError(f"an image must have shape (1 or 3, height, width), not {sample.shape}")
     if not np.isfinite(sample).all():
-        raise ValueError("an image with values that are NaN or infinite")
+        raise ValueError("the image has values that are NaN or infinite")
     scaled = np.rint(np.clip(sample, 0, 1) * 255).astype(np.uint8)
     return np.ascontiguousarray(np.broadcast_to(scaled, (3, *scaled.shape[1:])).transpose(1, 2, 0))
 
@@ -123,15 +122,15 @@ def _enlarged(image: Image, factor: int) -> Image:
 
 
 def write_png(path: Path, sample: Array) -> None:
-    """One image in its own size."""
+    """Write one image (channels, height, width) in its own size."""
     save_image(path, to_bytes(sample))
 
 
 def write_strip(path: Path, sample: Array) -> None:
-    """All frames of one film (channels, frames, height, width) side by side, in their own size."""
+    """Write all frames of one video (channels, frames, height, width) side by side, in their own size."""
     save_image(path, _strip(_frames(_films(sample[None])[0])))
 
 
 def write_gif(path: Path, sample: Array) -> None:
-    """One film (channels, frames, height, width) in its own size, as an endless animation."""
+    """Write one video (channels, frames, height, width) in its own size, as an endless animation."""
     save_animation(path, _frames(_films(sample[None])[0]), _FPS)

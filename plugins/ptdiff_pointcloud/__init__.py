@@ -41,45 +41,43 @@ class PointCloud(Modality):
         "shapes",
         "shapes (procedural, no download), a store ('ptdiff data import'), or a folder or file of meshes or clouds",
     )
-    points: int = option(256, "points of a cloud in training; sampling takes any number")
-    dense: int = option(
-        4096, "points kept of each shape, from which every batch draws anew; at least four times points"
-    )
-    classes: tuple[str, ...] = option((), "classes to take, as [chair, table]; else all")
-    shapes_per_class: int = option(1000, "procedural shapes of each class to train on; a tenth of that is held out")
+    points: int = option(256, "points per cloud in training; sampling takes any number")
+    dense: int = option(4096, "points stored per shape, from which every batch draws; at least four times points")
+    classes: tuple[str, ...] = option((), "classes to use, e.g. [chair, table]; default all")
+    shapes_per_class: int = option(1000, "procedural training shapes per class; a tenth as many are held out")
     normalize: Literal["auto", "box", "per-shape", "global", "none"] = option(
         "auto",
-        "of a folder: box (each shape centered, its box of diagonal 1), per-shape (mean 0, deviation 1), "
+        "for a folder: box (center each shape, scale its box to diagonal 1), per-shape (mean 0, deviation 1), "
         "global or none (as in the files); auto is global for arrays in train and val folders, else box",
     )
-    up: Literal["x", "y", "z"] = option("y", "the axis that points up in the files; inside it is +y")
+    up: Literal["x", "y", "z"] = option("y", "axis that points up in the files; internally it is +y")
     channels: tuple[Literal["xyz", "normals", "colors"], ...] = option(
-        ("xyz",), "what a point has: [xyz, normals, colors]"
+        ("xyz",), "channels of a point, out of [xyz, normals, colors]"
     )
-    rotate: bool = option(False, "turn training shapes about the up axis by any angle")
-    mirror: bool = option(False, "mirror every other training shape, x to -x")
-    rescale: float = option(0.0, "scale training shapes by a factor up to 1 + rescale, or down to its inverse")
-    jitter: float = option(0.0, "deviation of noise added to training points, in units of the data")
+    rotate: bool = option(False, "rotate training shapes about the up axis by a random angle")
+    mirror: bool = option(False, "mirror half of the training shapes, x to -x")
+    rescale: float = option(0.0, "scale training shapes by a random factor up to 1 + rescale or down to its inverse")
+    jitter: float = option(0.0, "standard deviation of noise added to training points, in units of the data")
     task: Literal["generate", "complete", "upsample"] = option(
-        "generate", "generate; complete (given part of a shape); upsample (given few points of it)"
+        "generate", "generate; complete (from part of a shape); upsample (from few points of it)"
     )
-    observed: int = option(128, "points that are given in training, for complete and upsample")
+    observed: int = option(128, "observed points in training, for complete and upsample")
     network: Literal["set-transformer", "latent", "pointnet", "point-transformer", "pointwise", "pvcnn", "dit"] = (
-        option("set-transformer", "the denoiser")
+        option("set-transformer", "denoiser")
     )
     size: Literal["tiny", "small", "base", "large"] = option(
-        "tiny", "preset of the network, which the options below overrule"
+        "tiny", "preset of the network; the options below override it"
     )
     width: int | None = option(None, "channels of the network")
     layers: int | None = option(None, "blocks of the network")
     inducers: int | None = option(None, "inducing points of the set transformer")
-    latents: int | None = option(None, "latents of the latent transformer")
+    latents: int | None = option(None, "number of latents of the latent transformer")
     compute: int | None = option(None, "layers of the latent transformer between reading and writing")
     heads: int | None = option(None, "attention heads")
-    neighbors: int | None = option(None, "nearest points a point looks at, in pointnet and point-transformer")
-    resolution: int | None = option(None, "nodes a side of the grid of pvcnn")
-    code: int | None = option(None, "numbers of the code of a shape, in pointwise")
-    self_conditioning: bool = option(False, "show the latent transformer its own last estimate")
+    neighbors: int | None = option(None, "nearest neighbors of a point, in pointnet and point-transformer")
+    resolution: int | None = option(None, "grid nodes per side, in pvcnn")
+    code: int | None = option(None, "size of the shape code, in pointwise")
+    self_conditioning: bool = option(False, "condition the latent transformer on its previous estimate")
 
     def __post_init__(self) -> None:
         for name in ("points", "dense", "shapes_per_class", "observed"):
@@ -89,29 +87,29 @@ class PointCloud(Modality):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise ValueError(f"{name} must be finite and not negative, not {getattr(self, name)}")
         if len(set(self.channels)) < len(self.channels) or self.channels[:1] != ("xyz",):
-            raise ValueError(f"channels begin with xyz and name each once, not {', '.join(self.channels) or 'none'}")
+            raise ValueError(f"channels start with xyz and name each once, not {', '.join(self.channels) or 'none'}")
         self._numbers()
         if self.network != "latent":
             self._refuse(["self_conditioning"], self.network)
         if self.task == "generate":
-            self._refuse(["observed"], "a model that is given nothing")
+            self._refuse(["observed"], "task generate")
         if self.data == "shapes":
             self._refuse(["normalize", "up"], "procedural shapes")
         else:
             self._refuse(["shapes_per_class"], "a folder")
 
     def _refuse(self, names: Sequence[str], subject: str) -> None:
-        """To set what changes nothing is a mistake; the defaults pass, as a run's config.yaml holds them all."""
+        """Raise ValueError for options without effect; defaults pass, because a run's config.yaml holds them all."""
         for known in fields(self):
             if known.name in names and getattr(self, known.name) != known.default:
                 raise ValueError(f"{known.name} has no effect on {subject}; leave it out")
 
     def _numbers(self) -> dict[str, int]:
-        """The numbers of the network: those of its preset, but for what is set."""
+        """Return the sizes of the network: its preset, overridden by what is set."""
         return sized(self.network, self.size, {name: getattr(self, name) for name in NUMBERS})
 
     def dataset(self) -> Data:
-        """Clouds (points, 3 for each channel) float32, +Y up; procedural shapes in a box of diagonal 1 around 0."""
+        """Return clouds (points, 3 per channel) float32, +Y up; procedural shapes in a box of diagonal 1 around 0."""
         from pathlib import Path
 
         from ptdiff_pointcloud.data import sources
@@ -132,24 +130,24 @@ class PointCloud(Modality):
         )
 
     def backbone(self, data: Data) -> nn.Module:
-        """The denoiser; the set transformer has 0.55 M parameters at its defaults."""
+        """Build the denoiser; the set transformer has 0.55 M parameters at its defaults."""
         classes, given = len(data.classes), GIVEN[self.task]
         return build(self.network, data.shape[-1], classes, self._numbers(), given, self.self_conditioning, self.points)
 
     def visualizer(self) -> Visualizer:
-        """Shaded spheres on a white ground, drawn by NumPy alone."""
+        """Return a visualizer of shaded spheres on a white ground, rendered by NumPy alone."""
         from ptdiff_pointcloud.render.visualizer import Spheres
 
         return Spheres(self.channels)
 
     def protocols(self) -> Mapping[str, EvaluationProtocol]:
-        """The full set (squared Chamfer distance, world units), the conventions of papers, groups of eight."""
+        """Return the protocols by name: the full set, the conventions of papers, and groups of eight."""
         from ptdiff_pointcloud.metrics.protocols import PROTOCOLS
 
         return PROTOCOLS
 
     def compare(self, comparison: Comparison, protocol: str | None = None) -> Measurement:
-        """1-NNA with its halves, coverage, matching distances, occupancy; the cache keeps the distance matrices."""
+        """Score 1-NNA and its halves, coverage, matching distance, occupancy; the cache keeps the distance matrices."""
         from ptdiff.choices import one_of
         from ptdiff_pointcloud.metrics.protocols import compare
 
@@ -169,14 +167,14 @@ class PointCloud(Modality):
         )
 
     def nearest(self, samples: Tensor, others: Tensor, progress: Progress | None = None) -> tuple[Tensor, Tensor]:
-        """By the Chamfer distance, on the first 512 points of each cloud."""
+        """Return Chamfer distance and index of the nearest of the others, on the first 512 points of each cloud."""
         from ptdiff_pointcloud.metrics.distances import nearest_clouds
 
         return nearest_clouds(samples[..., :3], others[..., :3], progress=progress)
 
     def recipe(self) -> Mapping[str, Any]:
-        """Eight minutes on two cores."""
-        # other networks and sizes were not tried with more (docs/decisions/0011)
+        """Return settings for eight minutes on two cores."""
+        # other networks and sizes were not tried with a higher rate (docs/decisions/0011)
         lr = 2e-2 if (self.network, self.size) == ("set-transformer", "tiny") else 5e-3
         return {
             "density": {"name": "log-uniform", "low": 0.06, "high": 6.0},
@@ -185,44 +183,44 @@ class PointCloud(Modality):
         }
 
     def postprocess(self, samples: Tensor, data: Data) -> Tensor:
-        """Normals of length 1, colors within their range."""
+        """Scale normals to length 1 and clip colors to their range."""
         from ptdiff_pointcloud.data.channels import tidied
 
         return tidied(samples, self.channels) if len(self.channels) > 1 else samples
 
     def formats(self) -> Mapping[str, Writer]:
-        """ply, pcd, xyz, npy, las and laz, as far as they hold the channels."""
+        """Return the writers of the formats that can hold the channels: ply, pcd, xyz, npy, las and laz."""
         from ptdiff_pointcloud.data.channels import writers
 
         return writers(self.channels)
 
     def read(self, path: Path) -> Array:
-        """A cloud (n, 3 for each channel), coordinates as in the file; of a mesh, as many points as in training."""
+        """Read a cloud (n, 3 per channel) in the coordinates of the file; meshes are sampled as in training."""
         from ptdiff_datasets.clouds.reading import read_one
         from ptdiff_pointcloud.data.channels import joined
 
         return joined(read_one(path, self.points), self.channels, path)
 
     def frame(self, data: Data, sample: Array) -> tuple[Array, float]:
-        """What normalization takes off a whole cloud (n, c) of a file: center (c,) and size, 0 and 1 for nothing."""
+        """Return the center (c,) and size that normalize a whole cloud (n, c) of a file; 0 and 1 if nothing is done."""
         from ptdiff_pointcloud.data.channels import frame
 
         return frame(sample, str(data.summary.get("normalize", "none")))
 
     def meshing(self) -> Mapping[str, str]:
-        """Poisson's, ball pivoting, alpha shapes, marching cubes; the last comes first where there is no Open3D."""
+        """Return the meshing methods by name, the default first: Poisson, or marching cubes without Open3D."""
         from ptdiff_pointcloud.meshing.methods import methods
 
         return methods()
 
     def mesh(self, sample: Array, method: str | None = None) -> Mesh:
-        """The surface of a cloud (n, c), from the places of its points."""
+        """Mesh the surface of a cloud (n, c) from the positions of its points."""
         from ptdiff_pointcloud.meshing import mesh
 
         return mesh(sample[:, :3], method)
 
     def given(self, data: Data, part: Tensor, count: int) -> Condition | None:
-        """For the tasks complete and upsample: the cloud (m, c), whatever m."""
+        """Return the condition of the tasks complete and upsample from a cloud (m, c) of any size; else None."""
         from ptdiff_pointcloud.data.conditions import given_cloud
 
         return next((given_cloud(name, data, part, count) for name in GIVEN[self.task]), None)
@@ -244,7 +242,7 @@ class PointCloud(Modality):
         return {**found.summary.as_dict(), "text": found.summary.text()}
 
     def check_data(self, source: Path, *, progress: Progress | None = None) -> Mapping[str, Any]:
-        """What is good and bad in a folder, file or store; see :func:`ptdiff_datasets.clouds.checking.check`."""
+        """Check a folder, file or store for problems; see :func:`ptdiff_datasets.clouds.checking.check`."""
         from ptdiff_datasets.clouds.checking import check
 
         found = check(source, progress)

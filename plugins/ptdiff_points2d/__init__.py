@@ -1,6 +1,6 @@
-"""Points in the plane: the smallest modality, and the quickest way to see a model learn.
+"""Points in the plane: the smallest modality, and the quickest way to watch a model learn.
 
-Points in space and the rows of wider tables are the same thing with more columns.
+Points in space and rows of wider tables are the same with more columns.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ __all__ = ["Points2D"]
 
 @dataclass(frozen=True)
 class Points2D(Modality):
-    """Points in the plane or in space, toy distributions or from a picture, and rows of a table of any width."""
+    """Points in the plane or in space, from toy distributions or an image, and rows of a table of any width."""
 
     of_data = ("data", "count", "seed", "noise", "columns", "label", "where", "one_scale")
 
     data: str = option(
         "moons",
         "8-gaussians, checkerboard, circles, coins, gaussian-rings, grid, moons, pinwheel, rings, spirals, swissroll, "
-        "swissroll-3d, tree, two-gaussians; a CSV or TSV file; or a picture, whose dark is drawn from",
+        "swissroll-3d, tree, two-gaussians; a CSV or TSV file; or an image, sampled by its darkness",
     )
-    count: int = option(50_000, "points to train on of a toy distribution or a picture")
-    seed: int = option(0, "which points of a toy distribution or a picture")
-    noise: float | None = option(None, "deviation of the noise about the points or curves of a toy; else its own")
-    columns: str = option("", "columns of a table, as x,y; 'all' that hold numbers; else the first two of those")
-    label: str = option("", "the column of a table that holds the class")
-    where: str = option("", "rows of a table to take, as column=value, or the value alone; else all")
+    count: int = option(50_000, "training points of a toy distribution or an image")
+    seed: int = option(0, "random seed of a toy distribution or an image")
+    noise: float | None = option(None, "standard deviation of a toy's noise; default its own")
+    columns: str = option("", "table columns, e.g. x,y; 'all' for every numeric one; default the first two of those")
+    label: str = option("", "column of a table that holds the class")
+    where: str = option("", "rows of a table to use, as column=value or the value alone; default all")
     one_scale: bool | None = option(
-        None, "one scale for all columns, or each its own; default: one, but for tables wider than 3"
+        None, "one scale for all columns, or one for each; default one, except for tables wider than 3"
     )
     width: int = option(96, "channels of the network")
     blocks: int = option(3, "residual blocks of the network")
@@ -49,10 +49,10 @@ class Points2D(Modality):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
         if self.seed < 0:
-            raise ValueError(f"seed must not be negative, not {self.seed}")
+            raise ValueError(f"seed must be at least 0, not {self.seed}")
 
     def dataset(self) -> Data:
-        """All points in memory, float32 (d,), labelled where the distribution or the table has classes."""
+        """Return all points in memory, float32 (d,), labelled if the distribution or the table has classes."""
         import torch
 
         from ptdiff_datasets.points.toys import TOYS
@@ -80,25 +80,25 @@ class Points2D(Modality):
 
         path = source.found(self.data)
         if path is not None and self.noise is not None:
-            raise ValueError(f"noise belongs to toy distributions, which {self.data} is not")
+            raise ValueError(f"noise applies to toy distributions only, not to {self.data}")
         if path is not None and not source.is_picture(path):
             return source.from_table(path, self.columns, self.label, self.where)
         if self.columns or self.label or self.where:
-            raise ValueError(f"columns, label and where belong to tables, which {self.data} is not")
+            raise ValueError(f"columns, label and where apply to tables only, not to {self.data}")
         if path is None:
             return source.from_toy(self.data, source.toy_of(self.data, self.noise), self.count, self.seed)
         return source.from_picture(path, self.count, self.seed)
 
     def backbone(self, data: Data) -> nn.Module:
-        """A residual perceptron; at the default width a step of 1,024 points takes about 7 ms on one core."""
+        """Build a residual MLP; at the default width a step of 1,024 points takes about 7 ms on one core."""
         from ptdiff_points2d.backbone import ResidualMLP
 
         return ResidualMLP(data.shape[0], self.width, self.blocks, len(data.classes))
 
     def visualizer(self) -> Visualizer:
-        """What suits the width: a scatter plot in the plane or in space, pairs of columns, a map of the rows.
+        """Return a visualizer for the width: a scatter plot in 2-D or 3-D, pairs of columns, or a map of the rows.
 
-        Its frame is that of the data, or of the samples where a file is not at hand.
+        Its frame is that of the data, or of the samples if the file is missing.
         """
         from ptdiff_datasets.points.toys import TOYS
         from ptdiff_points2d import source
@@ -113,7 +113,7 @@ class Points2D(Modality):
         return Pictures(None, ())
 
     def recipe(self) -> Mapping[str, Any]:
-        """A quarter of a minute on two cores."""
+        """Return settings for a quarter of a minute on two cores."""
         return {
             "density": "logit-normal",
             "training": {
@@ -128,7 +128,7 @@ class Points2D(Modality):
         }
 
     def compare(self, comparison: Comparison, protocol: str | None = None) -> Measurement:
-        """Distances between sets; where it is known, the exact density of the samples, or the sum they must have."""
+        """Score distances between the sets and, if known, exact density of the samples or errors of their sums."""
         from ptdiff_datasets.points.toys import TOYS
         from ptdiff_points2d import source
         from ptdiff_points2d.scores import constraint, density, facts, two_valued
@@ -143,7 +143,7 @@ class Points2D(Modality):
         return Measurement(scores, facts(self.data) | two_valued(samples, comparison.reference, training))
 
     def postprocess(self, samples: Tensor, data: Data) -> Tensor:
-        """In columns whose data holds two values alone, the nearer of the two."""
+        """Round columns whose data holds only two values to the nearer of the two."""
         import torch
 
         found = data.summary.get("two_valued", ())
@@ -156,7 +156,7 @@ class Points2D(Modality):
         return rounded
 
     def gallery(self) -> Mapping[str, Callable[[TrainedModel], Image | list[Image]]]:
-        """Pictures of the plane: fields, histograms, densities and guidance."""
+        """Return plots of the plane: fields, histograms, densities and guidance."""
         from ptdiff_points2d import gallery
 
         return {
@@ -168,7 +168,7 @@ class Points2D(Modality):
         }
 
     def tables(self) -> Mapping[str, TableWriter]:
-        """csv, tsv: a line of names and a line for each point, with its class where there are classes."""
+        """Return table writers: csv and tsv, with a header and a line per point, with its class, if any."""
         from functools import partial
 
         from ptdiff_points2d.picture import write_table
@@ -179,14 +179,14 @@ class Points2D(Modality):
 
 
 def _each_measured(data: Data, points: Points) -> Data:
-    """Data with mean and scale of every column by itself; ValueError for a column that is constant."""
+    """Return the data with mean and scale of every column; ValueError for a column that is constant."""
     import torch
 
     x = torch.from_numpy(points.train).double()
     mean, scale = x.mean(dim=0), x.std(dim=0, correction=0)
     if not bool((scale > 0).all()):
         name = points.columns[int((scale > 0).int().argmin())]
-        raise ValueError(f"column {name!r} is constant: leave it out, as there is nothing to learn")
+        raise ValueError(f"column {name!r} is constant: leave it out, because there is nothing to learn")
     standard = TensorSamples(((x - mean) / scale).float())
     spread = replace(data, train=standard).measured(limit=1 << 20).spread
     return replace(data, mean=tuple(mean.tolist()), scale=tuple(scale.tolist()), spread=spread)

@@ -2,9 +2,9 @@
 
     h <- h + Linear(silu(s * norm(h) + b))         in each block
 
-s and b come from the noise level and the class (FiLM, Perez et al. 2018) and are shared by the blocks:
-measured to learn as well as a pair for each, in two thirds of the time.  The first layer sees the coordinates
-and, of points, a few of their Fourier features (Tancik et al. 2020), because distributions in the plane have sharp
+s and b come from the noise level and the class (FiLM, Perez et al. 2018) and are shared by the blocks, which in
+measurements learned as well as a pair for each block, in two thirds of the time. The first layer sees the coordinates
+and, for points, a few of their Fourier features (Tancik et al. 2020), because distributions in the plane have sharp
 edges.
 """
 
@@ -35,12 +35,12 @@ class ResidualMLP(nn.Module):
         self.first = nn.Linear(dim * (1 + 2 * self.octaves), width)
         self.blocks = nn.ModuleList(nn.Linear(width, width) for _ in range(blocks))
         self.last = nn.Linear(width, dim)
-        # the first prediction is zero, which is the mean of what is to be predicted
+        # the first prediction is zero, the mean of the target
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)
 
     def forward(self, x: Tensor, angle: Tensor, cond: Condition) -> Tensor:
-        """x (b, dim), angle (b,) to y (b, dim)."""
+        """Map x (b, dim), angle (b,) to y (b, dim)."""
         scale, shift = self.film(functional.silu(self.embedding(angle, cond))).chunk(2, dim=-1)
         scale = 1 + scale
         h = self.first(_features(x, self.octaves) if self.octaves else x)
@@ -55,7 +55,7 @@ def _norm(h: Tensor) -> Tensor:
 
 
 def _features(x: Tensor, octaves: int) -> Tensor:
-    # a period of 8 standard deviations, wider than the data and the noise, and its octaves
+    # periods of 8 standard deviations, wider than data and noise, and its octaves
     frequency = math.pi / 4 * 2.0 ** torch.arange(octaves, device=x.device, dtype=x.dtype)
     phase = (x[..., None] * frequency).flatten(-2)
     return torch.cat([x, phase.sin(), phase.cos()], dim=-1)

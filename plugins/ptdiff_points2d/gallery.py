@@ -1,9 +1,8 @@
-"""Pictures that only points in the plane have: vector fields, histograms and densities over all of it.
+"""Plots for points in the plane only: vector fields, histograms and densities over the whole plane.
 
 Noisy points are shown at unit variance, y = x / r, at levels (alpha, sigma) = (cos u, sin u).  D = E[x_0 | y].
-
-    score   grad log p_u(y) = (alpha D - y) / sigma^2       drawn times sigma: minus the expected noise
-    flow    dy/du = (alpha y - D) / sigma                   drawn towards the data, that is downwards in u
+    score   grad log p_u(y) = (alpha D - y) / sigma^2       shown times sigma: minus the expected noise
+    flow    dy/du = (alpha y - D) / sigma                   shown towards the data, i.e. decreasing u
 """
 
 from __future__ import annotations
@@ -39,31 +38,31 @@ RATIOS = (2.0, 0.7, 0.25, 0.08)
 REACH = 3.0
 SCALES = (0.0, 1.0, 3.0, 6.0)
 NATS = 8.0
-"""Nats above the smallest that a map of densities tells apart."""
+"""Range of a density map in nats above the smallest value."""
 
 
 def unit_level(ratio: float) -> Level:
-    """The level of a noise-to-signal ratio with alpha^2 + sigma^2 = 1."""
+    """Return the level of a noise-to-signal ratio with alpha^2 + sigma^2 = 1."""
     angle = torch.tensor(math.atan(ratio))
     return Level(torch.cos(angle), torch.sin(angle))
 
 
 def score(subject: TrainedModel, y: Tensor, level: Level) -> Tensor:
-    """sigma times the score at y (n, 2): minus the noise that is expected there."""
+    """Return sigma times the score at y (n, 2), which is minus the expected noise."""
     with torch.inference_mode():
         found: Tensor = (level.alpha * subject.denoiser(y, level, {}) - y) / level.sigma
     return found
 
 
 def flow(subject: TrainedModel, y: Tensor, level: Level) -> Tensor:
-    """The velocity of the probability flow at y (n, 2), towards the data: -dy/du."""
+    """Return the velocity of the probability flow at y (n, 2), towards the data: -dy/du."""
     with torch.inference_mode():
         found: Tensor = (subject.denoiser(y, level, {}) - level.alpha * y) / level.sigma
     return found
 
 
 def _lattice(count: int, reach: float) -> tuple[Tensor, Tensor]:
-    """Coordinates (count,), and the points of the square lattice (count^2, 2), rows of equal second coordinate."""
+    """Return coordinates (count,) and the points of the square lattice (count^2, 2), row by row."""
     along = torch.linspace(-reach, reach, count)
     rows, columns = torch.meshgrid(along, along, indexing="ij")
     return along, torch.stack([columns, rows], dim=-1).reshape(-1, 2)
@@ -71,13 +70,13 @@ def _lattice(count: int, reach: float) -> tuple[Tensor, Tensor]:
 
 def _in_plane(subject: TrainedModel) -> None:
     if subject.data.shape != (2,):
-        raise Unsupported(f"this picture is of points in the plane, not of {subject.data.shape[0]} columns")
+        raise Unsupported(f"this plot needs points in the plane, not {subject.data.shape[0]} columns")
 
 
 def _histogram(axes: Axes, points: Tensor, reach: float, bins: int = 80, alpha: float = 1.0) -> None:
     x, y = points.cpu().double().numpy().T
     heat = axes.hist2d(x, y, bins=bins, range=[[-reach, reach]] * 2, cmap=density_map(), alpha=alpha)[0]
-    # a few crowded cells must not leave the others white
+    # keep a few crowded cells from making the others white
     filled = torch.from_numpy(heat[heat > 0])
     axes.collections[-1].set_clim(0, float(filled.quantile(0.98)) if len(filled) else 1.0)
 
@@ -89,7 +88,7 @@ def _noisy(subject: TrainedModel, level: Level, count: int = 20_000) -> Tensor:
 
 
 def _fields(figure: Figure, subject: TrainedModel) -> list[tuple[Axes, Level]]:
-    """A panel for each ratio, with the noisy data in it."""
+    """Add a panel for each ratio, showing the noisy data."""
     _in_plane(subject)
     subject.needs_means()
     found = []
@@ -104,7 +103,7 @@ def _fields(figure: Figure, subject: TrainedModel) -> list[tuple[Axes, Level]]:
 
 @picture(8.3)
 def score_field(figure: Figure, subject: TrainedModel) -> None:
-    """The score over the noisy data: arrows point to where the data is thought to be."""
+    """Plot the score over the noisy data: arrows point to where the data is expected."""
     _, y = _lattice(23, 0.95 * REACH)
     for axes, level in _fields(figure, subject):
         arrows = score(subject, y.to(subject.device), level).cpu()
@@ -113,7 +112,7 @@ def score_field(figure: Figure, subject: TrainedModel) -> None:
 
 @picture(8.3)
 def flow_lines(figure: Figure, subject: TrainedModel) -> None:
-    """Streamlines of the probability flow over the noisy data, from noise to data."""
+    """Plot streamlines of the probability flow over the noisy data, from noise to data."""
     along, y = _lattice(61, REACH)
     for axes, level in _fields(figure, subject):
         u, v = flow(subject, y.to(subject.device), level).cpu().reshape(61, 61, 2).double().numpy().transpose(2, 0, 1)
@@ -123,7 +122,7 @@ def flow_lines(figure: Figure, subject: TrainedModel) -> None:
 
 @picture(4.5)
 def histograms(figure: Figure, subject: TrainedModel) -> None:
-    """Histograms of all samples at eight steps of sampling, from noise to data."""
+    """Plot histograms of all samples at eight steps of sampling, from noise to data."""
     _in_plane(subject)
     ids = subject.ids(subject.count or 10_000)
     states = list(subject.states(ids, subject.labels(ids)))
@@ -141,22 +140,22 @@ def histograms(figure: Figure, subject: TrainedModel) -> None:
 
 
 def nll(subject: TrainedModel, x: Tensor, steps: int = 16) -> Tensor:
-    """-log p of the model at x (n, 2) in world units, nats, float64 (n,), by the change of variables of the flow."""
+    """Return -log p of the model at x (n, 2) in world units, nats, float64 (n,), by the flow's change of variables."""
     z = subject.data.normalize(x.float()).to(subject.device)
     nats = log_likelihood(subject.denoiser, z, path=Path(steps=steps), divergence=Exact()).nats
     return -nats.cpu() + torch.as_tensor(subject.data.scale, dtype=torch.float64).expand(2).log().sum()
 
 
 def exact_nll(subject: TrainedModel) -> Callable[[Tensor], Tensor] | None:
-    """x (n, 2) in world units to -log p of the distribution itself, float64 (n,); None where there is no formula."""
-    kind: Points2D = subject.kind
+    """Return a function from x (n, 2) in world units to the exact -log p, float64 (n,); None without a closed form."""
+    kind: Points2D = subject.modality
     density = toy_of(kind.data, kind.noise).density if kind.data in TOYS else None
     return None if density is None else lambda x: -torch.from_numpy(density.log_density(x.cpu().double().numpy()))
 
 
 @picture(3.9)
 def nll_map(figure: Figure, subject: TrainedModel) -> None:
-    """Negative log-likelihood over the plane, beside the exact one where there is such, else beside the data."""
+    """Plot the negative log-likelihood over the plane, beside the exact one or, if unknown, beside the data."""
     _in_plane(subject)
     subject.needs_means()
     along, y = _lattice(72, 2.6)
@@ -184,14 +183,14 @@ def nll_map(figure: Figure, subject: TrainedModel) -> None:
 
 
 def spread(x: Tensor, label: Tensor) -> float:
-    """Standard deviation of x (n, 2) around the mean of its class, over all classes and both coordinates."""
+    """Standard deviation of x (n, 2) around its class means, over all classes and both coordinates."""
     parts = [x[label == k] for k in sorted(set(label.tolist()))]
     return math.sqrt(sum(float((part - part.mean(dim=0)).square().sum()) for part in parts) / (2 * len(x)))
 
 
 @picture(2.5)
 def guided(figure: Figure, subject: TrainedModel) -> None:
-    """Guidance narrows each class and drives it away from the others: scale 0 ignores the class, 1 is no guidance."""
+    """Plot guidance: it narrows each class and separates it from the others (0 ignores the class, 1 is none)."""
     _in_plane(subject)
     if not subject.data.classes:
         raise Unsupported("guidance needs classes, and this data has none")

@@ -1,4 +1,4 @@
-"""Pictures and files of points of any width; what they have in common is drawn here."""
+"""Plots and files of points of any width; parts shared by all plots."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from ptdiff.modality import Array, Image
 
-# told apart by people who see red and green alike, and in gray (after Okabe and Ito 2008)
+# distinguishable with red-green color blindness and in gray (after Okabe and Ito 2008)
 COLORS = (
     "#2a6fb0",
     "#e08a1e",
@@ -44,11 +44,11 @@ _INCHES, _DPI = 6.0, 120
 class Pictures(Visualizer):
     """Samples of any width: a histogram, a scatter plot in the plane or in space, pairs of columns, or a map of rows.
 
-    frame: what to show of the plane or of space; where it is None, or a tenth of the samples lie outside, it is that of
-        the samples.
-    classes: the order of the colors, the same from picture to picture.
+    frame: part of the plane or of space to show; if None, or if a tenth of the samples lie outside, that of the
+    samples.
+    classes: the order of the colors, the same in every plot.
     columns: their names.
-    total: what every row should add up to, where that is known.
+    total: sum that every row should have, if known.
     """
 
     many = 2000
@@ -59,9 +59,9 @@ class Pictures(Visualizer):
     total: float | None = None
 
     def sheet(self, samples: Array, titles: Sequence[str]) -> Image:
-        """One picture of ``samples`` (n, d), 720 pixels square, colored by title where titles name a few classes.
+        """Plot ``samples`` (n, d) in one image, 720 pixels square, colored by title if titles name a few classes.
 
-        More than a few classes in the plane have a panel each.
+        With more than a few classes, each has a panel of its own in the plane.
         """
         from ptdiff_points2d import plane, space, wide
 
@@ -80,7 +80,7 @@ class Pictures(Visualizer):
         return wide.rows(samples, self._names(width), self.total)
 
     def tile(self, samples: Array, titles: Sequence[str], side: int) -> Image:
-        """The bare dots in the frame, with a margin for noise: what lies outside is not seen."""
+        """Plot only the dots in the frame, with a margin for noise; what lies outside is not shown."""
         from ptdiff_points2d import plane, space
 
         samples = self._checked(samples, titles)
@@ -95,12 +95,12 @@ class Pictures(Visualizer):
         return space.bare(samples, frame, colors, side)
 
     def turntable(self, samples: Array, titles: Sequence[str], frames: int = 36) -> list[Image]:
-        """Points in space, turning once around the vertical."""
+        """Plot points in space, turning once around the vertical axis."""
         from ptdiff_points2d import space
 
         samples = self._checked(samples, titles)
         if samples.shape[1] != 3:
-            raise Unsupported(f"there is no turntable of samples with {samples.shape[1]} numbers: it is for 3")
+            raise Unsupported(f"no turntable for samples with {samples.shape[1]} numbers: it needs 3")
         frame, colors = self._frame(samples), Colors.of(titles, self.classes)
         return [space.scatter(samples, frame, colors, 360 * k / frames) for k in range(frames)]
 
@@ -119,13 +119,13 @@ class Pictures(Visualizer):
             inside = (np.abs(samples - center) <= reach).all(axis=1)
             if inside.sum() >= 0.9 * len(samples):
                 return self.frame
-        # strays beyond the last hundredths do not shrink all others to a dot
+        # outliers beyond the last hundredths must not shrink all others to a dot
         nothing = (*[0.0] * samples.shape[1], 1.0)
         return around(np.quantile(samples, [0.005, 0.995], axis=0)) if len(samples) else nothing
 
 
 def named(titles: Sequence[str], classes: tuple[str, ...]) -> tuple[str, ...]:
-    """The classes that titles name, in the order of ``classes`` or of the alphabet; none where they name samples."""
+    """Return the classes that titles name, ordered as ``classes`` or sorted; none if titles name single samples."""
     given = set(titles)
     if given <= set(classes):
         return tuple(name for name in classes if name in given)
@@ -134,24 +134,24 @@ def named(titles: Sequence[str], classes: tuple[str, ...]) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Colors:
-    """A color for each sample (n,), or one for all; and the colors of the classes that there are, by name."""
+    """A color for each sample (n,), or one for all, and the colors of the classes by name."""
 
     each: Sequence[str] | str
     legend: Mapping[str, str]
 
     @staticmethod
     def of(titles: Sequence[str], classes: tuple[str, ...]) -> Colors:
-        """By title where titles name a few classes; none where they name single samples."""
+        """Color by title if titles name a few classes; with one color if they name single samples."""
         names = named(titles, classes)
         order = classes if set(names) <= set(classes) else names
         if not names or len(order) > len(COLORS):
             return Colors(COLORS[0], {})
-        # the color of a class is the same, whichever others there are
+        # a class keeps its color, whichever others are present
         legend = {name: COLORS[order.index(name)] for name in names}
         return Colors([legend[title] for title in titles], legend if len(order) > 1 else {})
 
     def write(self, axes: Axes) -> None:
-        """The names beside dots of their colors, in the corner of the axes."""
+        """Add a legend in the corner of the axes."""
         if not self.legend:
             return
         for name, color in self.legend.items():
@@ -161,9 +161,9 @@ class Colors:
 
 
 def dots(count: int, side: int | None = None) -> dict[str, Any]:
-    """Size and opacity such that a picture of n dots holds about the same amount of ink for any n.
+    """Choose size and opacity of dots so that n of them have about the same amount of ink for any n.
 
-    side: in pixels, of a tile; a sheet has fewer and larger dots.
+    side: of a tile, in pixels; a sheet has fewer and larger dots.
     """
     if side is not None:
         return {"s": float(np.clip(0.05 * side**2 / max(count, 1), 0.6, 20)), "alpha": 0.6, "linewidths": 0}
@@ -173,7 +173,7 @@ def dots(count: int, side: int | None = None) -> dict[str, Any]:
 
 
 def empty_figure(side: int | None = None) -> Figure:
-    """A white square of so many pixels, 720 for a sheet."""
+    """Create a white square figure of ``side`` pixels, 720 for a sheet."""
     from matplotlib.figure import Figure
 
     if side is not None:
@@ -182,7 +182,7 @@ def empty_figure(side: int | None = None) -> Figure:
 
 
 def pixels(figure: Figure) -> Image:
-    """uint8 RGB (height, width, 3)."""
+    """Render a figure as uint8 RGB (height, width, 3)."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     canvas = FigureCanvasAgg(figure)
@@ -191,7 +191,7 @@ def pixels(figure: Figure) -> Image:
 
 
 def clean(axes: Axes) -> None:
-    """Light frame, ticks and grid."""
+    """Apply a light frame, ticks and grid."""
     axes.tick_params(colors="#888888", labelsize=8, width=0.6, length=3)
     axes.grid(color="#eeeeee", linewidth=0.6)
     axes.set_axisbelow(True)
@@ -202,9 +202,9 @@ def clean(axes: Axes) -> None:
 def write_table(
     path: Path, samples: Array, classes: Sequence[str], *, columns: Sequence[str], label: str, separator: str
 ) -> None:
-    """Points (n, d) as lines of numbers under a line of names, and their classes in a last column, if there are any.
+    """Write points (n, d) as lines of numbers under a header, with their classes, if any, in a last column.
 
-    columns: names of the d columns; x,y or c1,c2,… where they are not as many.  label: the name of the last one.
+    columns: names of the d columns; x,y or c1,c2,… if their number differs. label: name of the last one.
     """
     width = samples.shape[1]
     names = tuple(columns) if len(columns) == width else coordinates(width)
@@ -212,6 +212,6 @@ def write_table(
     table = csv.writer(text, delimiter=separator, lineterminator="\n")
     table.writerow([*names, *([label] if classes else [])])
     for index, point in enumerate(samples.tolist()):
-        # nine digits give a float32 back to the bit
+        # nine digits restore a float32 exactly
         table.writerow([*(f"{value:.9g}" for value in point), *classes[index : index + 1]])
     write_atomic(path, text.getvalue())

@@ -1,6 +1,6 @@
-"""Pictures of points in the plane: all in one frame, or a panel for each class.
+"""Plots of points in the plane: all in one frame, or a panel for each class.
 
-What lies outside the frame is drawn at its edge, as a triangle of its color, and counted below: no sample is left out.
+Points outside the frame appear at its edge as triangles of their color and are counted below: no sample is left out.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ptdiff.modality import Array, Image
 
 PANELS = range(7, 65)
-"""So many classes have a panel each: fewer are told apart by their color, more have no room."""
+"""Numbers of classes that get a panel each: fewer are told apart by color, more do not fit."""
 
 _GRAY = "#666666"
 
@@ -35,7 +35,7 @@ class Scatter:
     colors: Colors
 
     def draw(self, samples: Array) -> Image:
-        """``samples`` (n, 2), a dot each; the names of the classes above them."""
+        """Plot ``samples`` (n, 2), a dot each, with the names of the classes above."""
         figure = empty_figure()
         axes = figure.add_axes((0.095, 0.07, 0.86, 0.86) if self.colors.legend else (0.075, 0.055, 0.90, 0.90))
         clean(axes)
@@ -44,7 +44,7 @@ class Scatter:
         for name, color in self.colors.legend.items():
             axes.scatter([], [], s=28, c=color, linewidths=0, label=_short(name, 18))
         if self.colors.legend:
-            # in one line, or two where that is too long
+            # in one line, or in two if that is too long
             count = len(self.colors.legend)
             long = sum(len(_short(name, 18)) + 4 for name in self.colors.legend) > 80
             axes.legend(
@@ -60,7 +60,7 @@ class Scatter:
         return pixels(figure)
 
     def bare(self, samples: Array, side: int) -> Image:
-        """The dots in the frame alone, without numbers, in so many pixels."""
+        """Plot only the dots in the frame, without numbers, as ``side`` x ``side`` pixels."""
         figure = empty_figure(side)
         axes = figure.add_axes((0.01, 0.01, 0.98, 0.98))
         _plain(axes)
@@ -70,15 +70,15 @@ class Scatter:
 
 
 def panels(samples: Array, frame: Frame, titles: Sequence[str], names: tuple[str, ...]) -> Image:
-    """``samples`` (n, 2) by class: a panel for each of ``names``, all with the same frame."""
+    """Plot ``samples`` (n, 2) by class: a panel for each of ``names``, all with the same frame."""
     figure = empty_figure()
     columns = ceil(sqrt(len(names)))
     rows = ceil(len(names) / columns)
-    # below them a line has room
+    # leave room for a line below
     cell, side, outside = 0.95 / columns, 684 // columns, 0
     for k, name in enumerate(names):
         row, column = divmod(k, columns)
-        # panels are square, and stand in the middle where there are fewer rows than columns
+        # panels are square, and centered if there are fewer rows than columns
         left, bottom = 0.025 + column * cell, 0.5 + (rows / 2 - 1 - row) * cell
         axes = figure.add_axes((left + 0.07 * cell, bottom + 0.02 * cell, 0.86 * cell, 0.86 * cell))
         _plain(axes)
@@ -91,12 +91,12 @@ def panels(samples: Array, frame: Frame, titles: Sequence[str], names: tuple[str
 
 
 def _dots(axes: Axes, samples: Array, frame: Frame, color: Any, look: dict[str, Any]) -> int:
-    """A dot for each sample in the frame, a triangle at its edge for each other; how many of those there are."""
+    """Plot a dot for each sample in the frame and a triangle at its edge for each other; returns their number."""
     x, y, reach = frame
     samples = np.asarray(samples, dtype=np.float64)
     finite = np.isfinite(samples).all(axis=1)
     inside = finite & (np.abs(samples - (x, y)) <= reach).all(axis=1)
-    # not the edge itself, which would cut the half of a mark
+    # not at the edge itself, which would cut a marker in half
     middle, room = np.array([x, y]), 0.985 * reach
     for there, mark in ((inside, "o"), (finite & ~inside, "^")):
         at = np.clip(samples[there], middle - room, middle + room) if mark == "^" else samples[there]
@@ -125,6 +125,6 @@ def _plain(axes: Axes) -> None:
 
 
 def _short(name: str, most: int) -> str:
-    # long names often differ in their ends alone
+    # long names often differ only at their ends
     end = most // 3
     return name if len(name) <= most else f"{name[: most - end - 1].rstrip()}…{name[-end:].lstrip()}"

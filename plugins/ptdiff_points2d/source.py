@@ -1,4 +1,4 @@
-"""Where points come from: a distribution by name, columns of a text table, or the dark of a picture."""
+"""Sources of points: a distribution by name, columns of a text table, or the darkness of an image."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _TABLES = (".csv", ".tsv", ".txt", ".dat")
 
 @dataclass(frozen=True)
 class Points:
-    """Points (n, d) and labels (n,), those to train on and those to validate on; the names of the d columns."""
+    """Training and validation points (n, d) with labels (n,), and the names of the d columns."""
 
     train: npt.NDArray[np.float32]
     train_label: npt.NDArray[np.int64]
@@ -39,9 +39,9 @@ class Points:
 
 
 def found(data: str) -> Path | None:
-    """The file that ``data`` names, or the only table of a folder; None for a distribution.
+    """Return the file that ``data`` names, or the only table of a folder; None for a distribution.
 
-    OSError or ValueError where it is none of them.
+    OSError or ValueError if it is none of them.
     """
     if data in TOYS:
         return None
@@ -49,7 +49,7 @@ def found(data: str) -> Path | None:
     if path.is_file():
         return path
     if path.is_dir() and path.name in TOYS:
-        # the command line takes any name that exists for a path
+        # the command line takes any existing name for a path
         raise ValueError(f"{data} is a folder, and {path.name} a distribution: rename the folder, or work elsewhere")
     if path.is_dir():
         tables = sorted(file for file in path.iterdir() if file.suffix.lower() in _TABLES and file.is_file())
@@ -63,17 +63,17 @@ def found(data: str) -> Path | None:
 
 
 def is_picture(path: Path) -> bool:
-    """Whether points are drawn from the dark of it."""
+    """True if the file is an image, from whose darkness points are drawn."""
     return path.suffix.lower() in dark.SUFFIXES
 
 
 def toy_of(name: str, noise: float | None) -> Toy:
-    """A distribution, blurred by so much where that is said."""
+    """Return a distribution, with noise of its own if ``noise`` is None."""
     return TOYS[name] if noise is None else TOYS[name].blurred(noise)
 
 
 def from_toy(name: str, toy: Toy, count: int, seed: int) -> Points:
-    """The first ``count`` points of a distribution to train on, half as many of the next to validate on."""
+    """Draw the first ``count`` points of a distribution for training, and half as many of the next for validation."""
     held = _held(count)
     train, train_label = toy.draw(count, seed=seed)
     val, val_label = toy.draw(held, seed=seed, start=count)
@@ -89,12 +89,12 @@ def from_toy(name: str, toy: Toy, count: int, seed: int) -> Points:
 
 
 def from_picture(path: Path, count: int, seed: int) -> Points:
-    """``count`` points in the dark of a picture to train on, half as many to validate on."""
+    """Draw ``count`` points from the darkness of an image for training, and half as many for validation."""
     ink, held = dark.darkness(path), _held(count)
     train = dark.points(ink, uniform(count, seed=seed)).astype(np.float32)
     val = dark.points(ink, uniform(held, seed=seed, start=count)).astype(np.float32)
     summary = {
-        "text": f"{path.name}: {count:,} points in the dark of {ink.shape[1]} x {ink.shape[0]} pixels, "
+        "text": f"{path.name}: {count:,} points from the darkness of {ink.shape[1]} x {ink.shape[0]} pixels, "
         f"and {held:,} held out",
         "file": path.name,
         "train": count,
@@ -105,10 +105,11 @@ def from_picture(path: Path, count: int, seed: int) -> Points:
 
 
 def from_table(path: Path, columns: str, label: str, where: str) -> Points:
-    """Columns of a table.
+    """Read columns of a table.
 
-    columns: names with commas between, "all" for all that hold numbers, "" for the first two of those.
-    label: a column of classes, or "".  where: "column=value", a value that only one column of text holds, or "".
+    columns: names separated by commas, "all" for all numeric ones, "" for the first two of those.
+    label: a column of classes, or "".
+    where: "column=value", a value that only one text column holds, or "".
     """
     table = _rows(read_table(path), where)
     names = _columns(table, columns, label)
@@ -147,7 +148,7 @@ def _rows(table: Table, where: str) -> Table:
     holding = [column for column in table.names if column not in numeric and where in table.column(column)]
     if len(holding) != 1:
         many = f"columns {', '.join(holding)} hold" if holding else "no column of text holds"
-        raise DataError(f"{table.path}: {many} {where!r}; say where=column=value")
+        raise DataError(f"{table.path}: {many} {where!r}; use where=column=value")
     return table.where(holding[0], where)
 
 
@@ -165,12 +166,12 @@ def _columns(table: Table, columns: str, label: str) -> Sequence[str]:
 
 
 def _passed_over(table: Table, names: Sequence[str], columns: str, label: str) -> list[str]:
-    """Columns that would have been taken but for a few cells that are no numbers, and the first such cell of each."""
+    """Describe columns skipped because of a few cells that are not numbers, with the first such cell of each."""
     if columns not in ("", "all"):
         return []
     last = max(map(table.names.index, names)) if not columns else len(table.names)
     found = table.spoiled().items()
-    return [f"not taken: {place}" for name, place in found if name != label and table.names.index(name) < last]
+    return [f"not used: {place}" for name, place in found if name != label and table.names.index(name) < last]
 
 
 def _held(count: int) -> int:
@@ -178,9 +179,9 @@ def _held(count: int) -> int:
 
 
 def two_valued(points: Points) -> dict[str, Any]:
-    """The columns that hold two values alone, more than once each, as [[column, low, high], …]; and a line about them.
+    """Find the columns with only two values, more than once each: [[column, low, high], …], and a line about them.
 
-    Empty where there are none.
+    Empty if there are none.
     """
     rows = np.concatenate([points.train, points.val])
     found = []
@@ -192,16 +193,16 @@ def two_valued(points: Points) -> dict[str, Any]:
         return {}
     names = ", ".join(points.columns[column] for column, *_ in found) if len(found) <= 8 else f"{len(found)} columns"
     hold = "holds" if len(found) == 1 else "hold"
-    text = f"{names} {hold} two values alone: samples take the nearer one, unless --raw"
+    text = f"{names} {hold} only two values: samples are rounded to the nearer one, unless --raw"
     return {"text": f"{points.summary['text']}\n  {text}", "two_valued": found}
 
 
 def coordinates(width: int) -> tuple[str, ...]:
-    """x, y, z; beyond three dimensions c1, c2, …"""
+    """Name the coordinates: x, y, z; beyond three dimensions c1, c2, …"""
     return ("x", "y", "z")[:width] if width <= 3 else tuple(f"c{n + 1}" for n in range(width))
 
 
 def around(points: npt.NDArray[np.floating]) -> Frame:
-    """The square around points (n, 2), or the cube around (n, 3), with a margin of a tenth."""
+    """Return the square around points (n, 2), or the cube around (n, 3), with a margin of a tenth."""
     low, high = points.astype(np.float64).min(axis=0), points.astype(np.float64).max(axis=0)
     return (*((low + high) / 2).tolist(), 0.55 * float((high - low).max()) or 1.0)

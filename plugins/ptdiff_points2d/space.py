@@ -1,4 +1,4 @@
-"""Pictures of points in space."""
+"""Plots of points in space."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _ELEVATION, _TURN = 12, -80
 
 
 def scatter(samples: Array, frame: Frame, colors: Colors, turn: float = 0.0) -> Image:
-    """``samples`` (n, 3), a dot each, those behind paler; seen from a little above, turned by so many degrees."""
+    """Plot ``samples`` (n, 3), a dot each, paler at the back; seen from slightly above, turned by ``turn`` degrees."""
     figure = empty_figure()
     axes: Any = figure.add_axes((-0.04, -0.02, 1.06, 1.06), projection="3d", elev=_ELEVATION, azim=_TURN + turn)
     _draw(axes, samples, frame, colors, dots(len(samples)))
@@ -29,7 +29,7 @@ def scatter(samples: Array, frame: Frame, colors: Colors, turn: float = 0.0) -> 
 
 
 def bare(samples: Array, frame: Frame, colors: Colors, side: int) -> Image:
-    """The same without axes, in so many pixels."""
+    """Plot the points without axes, as ``side`` x ``side`` pixels."""
     figure = empty_figure(side)
     axes: Any = figure.add_axes((-0.15, -0.15, 1.3, 1.3), projection="3d", elev=_ELEVATION, azim=_TURN)
     _draw(axes, samples, frame, colors, dots(len(samples), side))

@@ -1,4 +1,4 @@
-"""Pictures of rows with one number, or with more than three."""
+"""Plots of rows with one number, or with more than three."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from ptdiff.modality import Array, Image
 
 PAIRS = 8
-"""Up to so many columns, each is plotted against each."""
+"""Maximum number of columns that are plotted pairwise."""
 
 _ROWS = 120
 _NAMED = 40
 
 
 def pairs(samples: Array, names: tuple[str, ...], colors: Colors) -> Image:
-    """Every column of ``samples`` (n, d) against every other, and their histograms on the diagonal."""
+    """Plot every column of ``samples`` (n, d) against every other, with their histograms on the diagonal."""
     samples, width = _finite(samples), samples.shape[1]
     figure = empty_figure()
     grid = figure.subplots(width, width, squeeze=False, sharex="col")
@@ -50,9 +50,9 @@ def pairs(samples: Array, names: tuple[str, ...], colors: Colors) -> Image:
 
 
 def rows(samples: Array, names: tuple[str, ...], total: float | None) -> Image:
-    """A map of the first rows of ``samples`` (n, d), a line each; below, what holds for all of them.
+    """Plot the first rows of ``samples`` (n, d) as a map, one line each, and statistics of all rows below.
 
-    That is the sums of the rows, where these should be ``total``, and else mean and deviation of the columns.
+    These are the sums of the rows if they should be ``total``, else mean and standard deviation of the columns.
     """
     samples = _finite(samples)
     figure = empty_figure()
@@ -62,7 +62,7 @@ def rows(samples: Array, names: tuple[str, ...], total: float | None) -> Image:
     shown = samples[:_ROWS]
     low, high, colors = 0.0, 1.0, "Blues"
     if total is None:
-        # columns of a table have units of their own
+        # columns of a table have different units
         middle, deviation = _columns(samples)
         shown, low, high, colors = (shown - middle) / deviation, -2.5, 2.5, "RdBu_r"
     if len(shown):
@@ -78,7 +78,7 @@ def rows(samples: Array, names: tuple[str, ...], total: float | None) -> Image:
 
 
 def _sums(axes: Axes, samples: Array, total: float) -> None:
-    """The sums of the rows, and those of independent coins of the same share as a line."""
+    """Plot the sums of the rows, with those of independent coins of the same bias as a line."""
     sums, width = samples.sum(axis=1, dtype=np.float64), samples.shape[1]
     independent = np.sqrt(total * (1 - total / width))
     edges = np.linspace(total - 3.5 * independent, total + 3.5 * independent, 85)

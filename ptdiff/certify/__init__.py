@@ -1,4 +1,4 @@
-"""Certificates: each piece of the core is measured against something exact, and says how far it may be from it."""
+"""Certificates: each part of the core is measured against an exact reference, within a declared tolerance."""
 
 from ptdiff.certify.certificate import Certificate
 

@@ -1,4 +1,4 @@
-"""Adaptive solvers: the error at the end is of the size that was allowed for a step, for every process and problem."""
+"""Adaptive solvers: the final error is of the size of the tolerance of a step, for every process and problem."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ptdiff.solvers import Adaptive
 
 ALLOWED = (1e-3, 1e-5)
 FACTOR = 5.0
-"""Errors of steps add up: so many times what is allowed for one."""
+"""Limit of the final error, in units of the tolerance of one step: the errors of steps add up."""
 
 
 def _error(solver: Adaptive, problem: Problem, process: Process, allowed: float) -> float:
@@ -24,7 +24,7 @@ def _error(solver: Adaptive, problem: Problem, process: Process, allowed: float)
 
 
 def certify(label: str, solver: Adaptive, processes: Mapping[str, Process]) -> Iterator[Certificate]:
-    """The error at the end by what is allowed for a step, the same few for a loose and a tight tolerance."""
+    """Certificates of the final error over the tolerance of a step: similar for a loose and a tight tolerance."""
     for problem in PROBLEMS.values():
         for name, process in processes.items():
             for allowed in ALLOWED:

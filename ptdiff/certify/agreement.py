@@ -1,8 +1,8 @@
-"""Agreement: the same denoiser and the same levels, walked by ptdiff and by other libraries.
+"""Agreement: the same denoiser and the same levels, solved by ptdiff and by other libraries.
 
-A pair names a sampler of another library and the choice from ptdiff's catalog that should do the same.  Where both show
-their states after each step, all of them are compared, otherwise the ends.  Libraries that are not installed are left
-out, and the reader is told so.
+A pair names a sampler of another library and the entry of ptdiff's catalog that should do the same.  If both expose
+their states after each step, all states are compared, otherwise the ends.  Libraries that are not installed are
+skipped, and the report says so.
 """
 
 from __future__ import annotations
@@ -31,8 +31,11 @@ Space = Literal["exploding", "preserving", "flow"]
 
 @dataclass(frozen=True)
 class Pair:
-    """theirs: the sampler of ``peer``, as they call it.  ours: a choice from SOLVERS.  space: alpha at sigma / alpha =
-    rho.  clean: whether the last level is the data."""
+    """A sampler of another library and its counterpart.
+
+    ``theirs``: the sampler, as ``peer`` calls it.  ``ours``: a choice from SOLVERS.
+    ``space``: alpha at sigma / alpha = rho.  ``clean``: True if the last level is the data.
+    """
 
     peer: str
     theirs: str
@@ -43,7 +46,7 @@ class Pair:
 
 
 def levels(space: Space, clean: bool, steps: int = STEPS) -> Level:
-    """``steps + 1`` levels from rho = 10 to 0.05, rho^(1/4) evenly spaced, then the clean one if asked; float64."""
+    """``steps + 1`` levels from rho = 10 to 0.05, evenly spaced in rho^(1/4), then the clean one if asked; float64."""
     rho = torch.linspace(NOISIEST**0.25, CLEANEST**0.25, steps + 1, dtype=torch.float64) ** 4
     if clean:
         rho = torch.cat([rho, rho.new_zeros(1)])
@@ -52,7 +55,7 @@ def levels(space: Space, clean: bool, steps: int = STEPS) -> Level:
 
 
 def gap(pair: Pair) -> float:
-    """The greatest difference between their states and ours, over the greatest entry of the state."""
+    """Largest difference between their states and ours, relative to the largest element of the state."""
     ids, visited = torch.arange(SAMPLES), levels(pair.space, pair.clean)
 
     def draw(k: int) -> Tensor:
@@ -70,7 +73,7 @@ def gap(pair: Pair) -> float:
 
 
 def certify(pairs: list[Pair]) -> Iterator[Certificate]:
-    """One certificate for each pair."""
+    """One certificate per pair."""
     for pair in pairs:
         subject = f"{pair.peer}, {pair.theirs}, {_words(pair.ours)}"
         yield Certificate("agreement", subject, gap(pair), 0.0, TOLERANCE, "at most")

@@ -1,12 +1,12 @@
 """The variance that solvers without an order should reach on Gaussian data, by recursions that use no table.
 
-Data N(mean, s^2), and at a level (alpha, sigma) x has the variance v = alpha^2 s^2 + sigma^2 of the forward process.
-A solver of order 0 samples something else on purpose; what that is follows from the formula that its docstring states,
-one step after another, with the gain g = alpha s^2 / v of E[x_0|x] and V the variance of x on the way:
+For data N(mean, s^2), x at a level (alpha, sigma) has the variance v = alpha^2 s^2 + sigma^2 of the forward process.  A
+solver of order 0 samples another distribution on purpose, which follows, step by step, from the formula in its
+docstring.  With the gain g = alpha s^2 / v of E[x_0|x] and V the variance of x on the way:
 
-    Langevin step   V <- (1 - size sigma^2 / 2 v)^2 V + size sigma^2        at rest V = v / (1 - size sigma^2 / 4 v)
+    Langevin step   V <- (1 - size sigma^2 / 2 v)^2 V + size sigma^2        fixed point V = v / (1 - size sigma^2 / 4 v)
     DDPM step       V <- c^2 V + (noise beta~)^2      beta~^2 and c from the posterior q(x_t | x_s, x_0), Bayes' rule
-    exact flow      V <- V v_t / v_s                  what a base of a good order does with many steps
+    exact flow      V <- V v_t / v_s                  the limit of a base of positive order
     consistency     V <- alpha_t^2 g_s^2 V + sigma_t^2
 """
 
@@ -58,8 +58,7 @@ def variance(solver: Solver, levels: Sequence[Pair], std: float) -> float:
     """Variance of x at the last of ``levels``, all of them noisy, for data of standard deviation ``std``.
 
     Exact for langevin, consistency, and ddpm with the lower variance, tempered or not; for a corrector as exact as its
-    base.
-    Raises TypeError for a solver whose limit nobody has written down here.
+    base.  Raises TypeError for a solver without a known recursion.
     """
     match solver:
         case Langevin(size, repeats):
@@ -83,4 +82,4 @@ def variance(solver: Solver, levels: Sequence[Pair], std: float) -> float:
         case DDPM("lower", scale, decay):
             return _ancestral(levels, std, lambda left: scale * FADES[decay](left))
         case _:
-            raise TypeError(f"nothing is known of the variance that {solver} should reach")
+            raise TypeError(f"no recursion is known for the variance that {solver} should reach")

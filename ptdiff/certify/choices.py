@@ -1,5 +1,4 @@
-"""What is certified: every entry of the catalog, with its defaults, with all other listed values of its options, and
-wrappers around more than their defaults."""
+"""The certified solvers: every catalog entry with its defaults, each listed value of its options, and other bases."""
 
 from __future__ import annotations
 
@@ -11,20 +10,20 @@ from ptdiff.choices import choose
 from ptdiff.solvers import SOLVERS, Solver
 
 POINTS = range(1, 7)
-"""What is tried for an option called ``points``, how many estimates a multistep method uses."""
+"""Values to try for an option ``points``, the number of estimates in a multistep method."""
 
 NESTED: dict[str, tuple[dict[str, Any], ...]] = {
     "churn": ({"base": "dpm++2m"}, {"base": "dpm++sde"}),
-    # not down to the end of the grid: a single step that is left there is of order 1 for UniPC
+    # an interval that does not reach the end of the grid: a single remaining step has order 1 in UniPC
     "restart": ({"base": "unipc-2", "intervals": ((0.3, 2.0),)}, {"base": "dpm++sde"}),
     "resample": ({"base": "dpm++3s"}, {"base": "dpm++2m-sde"}),
     "corrector": ({"base": "dpm++2s"},),
 }
-"""Bases of wrappers, besides the default: of several steps, of one step and a high order, with noise of their own."""
+"""Bases of wrappers besides the default: multistep, singlestep of high order, and stochastic ones."""
 
 
 def alternatives(option: str, hint: Any) -> tuple[Any, ...]:
-    """The values of an option that can be listed: those of a Literal, of a truth value, and of ``points``."""
+    """The values to try for an option: those of a Literal, of a bool, and of ``points``."""
     if hint is bool:
         return (False, True)
     if option == "points":
@@ -40,12 +39,11 @@ def _options(cls: Any) -> list[str]:
 
 
 def choices(name: str) -> Iterator[tuple[str, Solver]]:
-    """Label and solver: the defaults, then with each other value of each option, by itself and with other points, then
-    with other bases.
+    """Label and solver: the defaults, each other value of each option alone and with other points, then other bases.
 
-    A label is the name, and the options that differ from the defaults: "heun chart=noise".  What a solver refuses is
-    left out: it says so with a message of its own.  An entry that is another one with other defaults (a subclass with
-    the same options) has nothing but its defaults to certify.
+    A label is the name and the options that differ from the defaults: "heun chart=noise".  Combinations that a solver
+    refuses are left out.  An entry that only changes the defaults of another one (a subclass with the same options) is
+    certified with its defaults only.
     """
     cls = SOLVERS[name]
     hints, defaults = get_type_hints(cls), {field.name: field.default for field in dataclasses.fields(cls)}  # type: ignore[arg-type]

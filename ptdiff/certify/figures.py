@@ -1,7 +1,7 @@
-"""Figures that help to choose a solver: its error for a given number of denoiser calls, over the whole way.
+"""Figures for choosing a solver: its error for a given number of denoiser calls, over the full range of noise.
 
-flow error     root mean square distance of the end to the exact end of the probability flow, for the mixture; no figure
-               for solvers that add noise, which do not follow the flow
+flow error     root mean square distance from the exact end of the probability flow, for the mixture; None for solvers
+               that add noise, which do not follow the flow
 moment error   error of mean and standard deviation at the end, in standard deviations of the data, exact; the root mean
                square over the normal distributions of ptdiff.certify.orders
 """
@@ -31,7 +31,7 @@ _CLEAN = 1e-4
 
 
 def within(solver: Solver, process: str, calls: int) -> Table | None:
-    """The table with most steps that costs at most so many calls; None where not even one step does, or it refuses."""
+    """The table with the most steps that costs at most ``calls``; None if one step costs more or is refused."""
     for steps in range(calls, 0, -1):
         try:
             table = solver.table(grid(PROCESSES[process](), steps))
@@ -79,7 +79,7 @@ def _moment_error(table: Table) -> float:
 
 
 def figures(name: str) -> dict[str, Any]:
-    """What the page of solvers says about one entry of the catalog, with its defaults."""
+    """The figures of one catalog entry, with its defaults, for the page of solvers."""
     solver = SOLVERS[name]()
     few, more = (solver.table(grid(PROCESSES["ve"](), n)).calls for n in (10, 20))
     found: dict[str, Any] = {"name": name, "order": solver.order, "calls a step": (more - few) / 10}

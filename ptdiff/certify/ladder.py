@@ -1,10 +1,10 @@
-"""Slopes: how fast errors fall with the number of steps.
+"""Slopes: the rate at which errors fall with the number of steps.
 
-    slope = log2(error(n) / error(2 n))                     for n doubled until two slopes in a row lie near the order
+    slope = log2(error(n) / error(2 n))                     for n doubled until two slopes in a row are near the order
 
-An order is asymptotic: at first a slope may lie above it (a method of order 3 behind a first step of order 1 begins
-with 3 and ends with 2) or below.  So one pair of errors is not believed, and a slope that is not near what is declared
-gets thousands of steps to come there before it counts.
+An order is asymptotic: at first a slope may be above it (a method of order 3 after a first step of order 1 begins with
+3 and ends with 2) or below.  So a single pair of errors is not trusted, and a slope that is not near the declared one
+may take thousands of steps to get there before it counts.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 NEAR = 0.14
-"""Two slopes in a row so near to the declared order are believed."""
+"""Distance from the declared order within which two slopes in a row are trusted."""
 FIRST = {1: 64, 2: 40, 3: 32, 4: 24}
 MOST = 2048
 
 Errors = Callable[[Sequence[int], int], Sequence[float]]
-"""Which cases, and the number of steps, to the error of each."""
+"""Maps the indices of cases and a number of steps to the error of each case."""
 
 
 def _slope(errors: Sequence[float], order: int, above: bool, floor: float) -> float | None:
-    """The slope that can be believed; None where it takes more steps to say."""
+    """The slope if it can be trusted; None if more steps are needed."""
     if not math.isfinite(errors[-1]):
         return math.nan
     slopes = [math.log2(coarse / fine) for coarse, fine in pairwise(errors) if fine >= floor]
@@ -36,12 +36,12 @@ def _slope(errors: Sequence[float], order: int, above: bool, floor: float) -> fl
 def slopes(
     errors: Errors, cases: int, order: int, above: bool = False, floor: float = 1e-13, most: int = MOST
 ) -> list[float]:
-    """The slope of each of ``cases`` for a declared order; ``above``: whether higher ones are as good.
+    """The slope of each of ``cases`` for a declared order; with ``above``, higher slopes are accepted too.
 
-    floor: errors below are rounding, or those of the reference.
+    ``floor``: errors below it are rounding, or errors of the reference.
 
-    Infinite where the error is zero from the start, not a number where it is not finite, and the last slope where none
-    comes near in ``most`` steps or before rounding.
+    Infinite if the error is zero from the start, NaN if it is not finite, and the last slope if none comes near the
+    order within ``most`` steps or before rounding.
     """
     ladders: list[list[float]] = [[] for _ in range(cases)]
     found: list[float | None] = [None] * cases

@@ -1,6 +1,6 @@
-"""Likelihoods against closed forms: densities by the flow, divergences from probes, the bound of a chain.
+"""Likelihoods compared with closed forms: densities by the flow, divergences from probes, the bound of a chain.
 
-Figures are in nats.  A bias in units of its standard error has an expected square of one, whatever the target.
+Figures are in nats.  A bias in units of its standard error has an expected square of one, for any target.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ KINDS: dict[str, Exact | Hutchinson | HutchPlusPlus] = {
     "hutch++": HutchPlusPlus(2, 12),
 }
 STD = 0.6
-# processes that begin above no noise and end below pure noise.  What the start costs is known; what the end costs is
-# bounded in the mean alone (prior_gap), and is the rest here: a signal of 1/157 and 1/80
+# processes that start with some noise and end short of pure noise.  The cost of the start is known; the cost of the end
+# is bounded only in the mean (prior_gap) and explains the remaining error here: a signal of 1/157 and 1/80
 STOPPED: dict[str, tuple[Process, float]] = {"chain": (Chain(), 1e-3), "ve": (VE(), 5e-3)}
 
 
 def likelihood_certificates() -> Iterator[Certificate]:
-    """All certificates of likelihoods; a few seconds on one core."""
+    """All certificates of likelihoods; takes a few seconds on one core."""
     for shape in SHAPES:
         for name, target in (("gaussian", _gaussian(shape)), ("mixture", _mixture(shape))):
             for dtype in (torch.float64, torch.float32):
@@ -60,11 +60,11 @@ def _gaussian(shape: tuple[int, ...]) -> Gaussian:
 
 
 def _mixture(shape: tuple[int, ...]) -> Mixture:
-    """Four components with deviations of 0.2 to 0.5, of mean zero and unit variance in all."""
+    """Four components with standard deviations of 0.2 to 0.5; the mixture has mean zero and unit variance."""
     size = math.prod(shape)
     pattern = torch.sin(torch.arange(1, 2 * size + 1, dtype=torch.float64) * 2).reshape(2, *shape)
     signs = torch.tensor([1.0, -1.0], dtype=torch.float64).reshape(2, *[1] * len(shape))
-    # in pairs around zero; deviations and weights in pairs too
+    # means in pairs around zero, and standard deviations and weights in pairs too
     means = torch.cat([pattern * signs[0], pattern * signs[1]])
     stds = torch.tensor([0.2, 0.5, 0.2, 0.5], dtype=torch.float64)
     weights = torch.tensor([0.3, 0.2, 0.3, 0.2], dtype=torch.float64)
@@ -85,7 +85,7 @@ def _exact(subject: str, target: Gaussian | Mixture, dtype: torch.dtype) -> Cert
 
 
 def _stopped(name: str, shape: tuple[int, ...]) -> Iterator[Certificate]:
-    """Under a process that starts noisy: the density of data with that noise, and of data without."""
+    """Under a process that starts noisy: the density of data with that noise, and without it."""
     process, tolerance = STOPPED[name]
     target = _mixture(shape)
     x, subject = _data(target), f"exact, mixture, shape {shape}, {name}"
@@ -102,7 +102,7 @@ def _stopped(name: str, shape: tuple[int, ...]) -> Iterator[Certificate]:
 
 
 def _calls(name: str, kind: Divergence) -> Certificate:
-    """``kind`` takes one product at a time, so that every one is seen."""
+    """Calls with ``kind``, one product at a time, so that each is counted."""
     x, counted = _data(_mixture((8,)), 4), Counted(_mixture((8,)))
     found = log_likelihood(counted, x, divergence=kind, path=Path(steps=4))
     return Certificate("calls", f"likelihood, {name}", counted.rows / len(x), found.calls, 0.0)
@@ -129,14 +129,14 @@ def _order() -> Certificate:
 
 
 def _bound(variance: Variance) -> Iterator[Certificate]:
-    """The bound of normal data: the expected one, above the truth, and down to it with many steps."""
+    """The bound for normal data: its expected value, above the truth, and close to it with many steps."""
     target, subject = (
         Gaussian(torch.zeros(4).double(), torch.full((4,), STD).double()),
         f"{variance} variance, gaussian",
     )
     x, levels = _data(target, 1000), grid(VPCosine(), 20, "log-snr")
     found = variational_bound(target, x, levels, variance=variance)
-    # the noise of the levels is averaged in closed form for these very data: what is left is what the errors report
+    # the noise of the levels is averaged in closed form for this data; the rest is covered by the standard errors
     bias = _bias(found.nats - 4 * _expected(levels, variance, float(x.square().mean())), found.standard_error)
     yield Certificate("bias in standard errors", f"bound, {subject}, 20 steps", bias, 0.0, 3.0, "at most")
     truth = target.log_prob(x)
@@ -148,12 +148,12 @@ def _bound(variance: Variance) -> Iterator[Certificate]:
 
 
 def _short() -> Certificate:
-    """Normal data of unit variance lose nothing under the upper variance, in any number of steps."""
+    """Certify that normal data of unit variance loses nothing under the upper variance, in any number of steps."""
     target = Gaussian(torch.zeros(4).double(), torch.ones(4).double())
     x = _data(target, 4000)
     found = variational_bound(target, x, grid(VPCosine(), 3), variance="upper")
     gap = found.nats + target.log_prob(x)
-    # the mean over data and noise is zero, not the one over noise alone
+    # the mean over data and noise is zero, the mean over noise alone is not
     bias = float(gap.mean()) / float(gap.std()) * math.sqrt(len(x))
     return Certificate(
         "bias in standard errors", "bound, upper variance, unit gaussian, 3 steps", abs(bias), 0.0, 3.0, "at most"
@@ -162,14 +162,14 @@ def _short() -> Certificate:
 
 def _bias(gap: Tensor, error: Tensor) -> float:
     """The mean of ``gap`` (n,) in units of its standard error, for independent errors (n,)."""
-    # infinite where there is a gap and no error
+    # infinite for a gap without a standard error
     return float(gap.sum().abs() / error.square().sum().sqrt())
 
 
 def _expected(levels: Level, variance: Variance, square: float) -> float:
-    """The bound a dimension for data of mean square ``square`` under the denoiser of N(0, STD^2), noise averaged out.
+    """The bound per dimension for data of mean square ``square`` with the denoiser of N(0, STD^2), without noise.
 
-    From precisions alone, by Bayes' rule at every step.
+    From precisions alone, by Bayes' rule at every step; the noise is averaged in closed form.
     """
     found = list(zip(levels.alpha.tolist(), levels.sigma.tolist(), strict=True))
     alpha, sigma = found[0]

@@ -1,13 +1,13 @@
-"""Exact moments of a table on Gaussian data: what a solver does to a distribution, without sampling.
+"""Exact moments of a table on Gaussian data: the effect of a solver on a distribution, without sampling.
 
-x_0 ~ N(mean, std^2), one element; s^2 = std^2.  Then E[x_0 | x] is affine in x, every stage of a table is affine in x,
-in the estimates and in the draws, and so is everything that a run computes.  With the start and the draws as
-independent standard normal numbers z_0, z_1, …, a number of the run is the row of its coefficients,
+For one element x_0 ~ N(mean, std^2), s^2 = std^2, E[x_0 | x] is affine in x.  Every stage of a table is affine in x,
+the estimates and the draws, and so is every quantity of the run.  With the start and the draws as independent standard
+normal numbers z_0, z_1, …, a quantity is the row of its coefficients,
 
     value = row_0 + sum_k row_(k+1) z_k,     mean row_0, variance sum_k row_(k+1)^2
 
-which one pass over the table fills in.  No Monte Carlo and no time-stepping error but the table's own, so weak orders
-are slopes that hold to three digits.
+which one pass over the table computes.  There is no Monte Carlo error and no time-stepping error except the table's
+own, so weak orders are slopes accurate to three digits.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ Row = NDArray[np.float64]
 def coefficients(table: Table, mean: float, std: float) -> Row:
     """The end of a run as a row over (1, start, draws in the order of ``table.draws``), float64 (2 + draws,).
 
-    The start is alpha mean + hypot(alpha std, sigma) z_0, the distribution of x at the first level.
-    Raises ValueError where draws of the path overlap, or two steps use one fresh draw: they would not be independent.
+    The start is alpha mean + hypot(alpha std, sigma) z_0, the distribution of x at the first level.  Raises ValueError
+    if draws of the path overlap or two steps use one fresh draw, because they would not be independent.
     """
     _disjoint(table.draws)
     _apart(table)
@@ -79,7 +79,7 @@ def _denoised(point: Row, level: tuple[float, float], mean: float, std: float) -
 def _disjoint(draws: Sequence[Draw]) -> None:
     spans = sorted(draw.span for draw in draws if draw.fresh is None)
     for (_, end), (start, _) in pairwise(spans):
-        # neighbours share a level, but a level may have been computed twice
+        # neighboring draws share a level, but it may have been computed twice, with different rounding
         if start < end and not math.isclose(start, end, rel_tol=1e-9):
             raise ValueError(f"draws of the path overlap: one ends at SNR {end:.6g}, the next starts at {start:.6g}")
 

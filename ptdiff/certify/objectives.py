@@ -1,13 +1,13 @@
 """Certificates of objectives: their minimum is the posterior mean, and their weight is the documented one.
 
-Data x_0 ~ N(0.4, 0.8^2), where D* = E[x_0 | x] is linear and expectations over (x_0, eps) are Gauss-Hermite sums, exact
-for the polynomials that occur here.  A network is built that makes D = D* + shift_0 + shift_1 x + shift_2 x^2 out of
-the prediction it is asked for, and goes through the same code as training:
+For data x_0 ~ N(0.4, 0.8^2), D* = E[x_0 | x] is linear and expectations over (x_0, eps) are Gauss-Hermite sums, exact
+for the polynomials that occur here.  A network is constructed whose prediction gives D = D* + shift_0 + shift_1 x +
+shift_2 x^2 in the requested parametrization, and runs through the same code as training:
 
     minimum   gradient of the expected loss at shift = 0, over its Cauchy-Schwarz bound    declared 0
     weight    half the second derivative along shift_0, over the documented w              declared 1
 
-The documented weights are written here once more, in the plain words of the papers, as functions of snr.
+The documented weights are written out here independently, in the notation of the papers, as functions of snr.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from ptdiff.objective.weighting import WEIGHTINGS
 from ptdiff.process import Level
 
 RATIOS = (0.01, 0.2, 0.7, 1.0, 2.5, 60.0)
-"""sigma / alpha of the levels that are measured."""
+"""sigma / alpha of the measured levels."""
 _MEAN, _STD = -0.3, 1.1
 
 
@@ -75,7 +75,7 @@ def _log_density(level: Level) -> Tensor:
 
 
 class _Shifted(nn.Module):
-    """The exact posterior mean plus a quadratic in x, as the network's y at one level."""
+    """The exact posterior mean plus a quadratic in x, as the network output y at one level."""
 
     def __init__(self, oracle: Gaussian, level: Level, prediction: str) -> None:
         super().__init__()

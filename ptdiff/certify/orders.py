@@ -1,4 +1,4 @@
-"""Orders of convergence: deterministic solvers towards the probability flow, stochastic ones in distribution."""
+"""Orders of convergence: deterministic solvers to the probability flow, stochastic ones in distribution."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ptdiff.solvers.table import pairs
 
 TOLERANCE = 0.15
 GAUSSIANS = ((0.3, 0.5), (-0.2, 1.3))
-"""Mean and standard deviation of the elements whose moments are followed."""
+"""Mean and standard deviation of the Gaussian elements whose moments are tracked."""
 
 TRANSIENT = {
     "dpm-solver-3m": ("mixture",),
@@ -27,14 +27,14 @@ TRANSIENT = {
     "unipc-2 points=3 variant=bh1": ("mixture", "data"),
     "unipc-2 points=3 estimate=eps": ("mixture", "data"),
 }
-"""Multistep methods that start with a step of low order, and where a term of higher order still leads after thousands
-of steps, because what the first step leaves is small: slopes measured in 2048 steps lie between the two orders."""
+"""Multistep methods with a first step of low order whose error is so small that a term of higher order still dominates
+after thousands of steps: slopes measured in 2048 steps lie between the two orders."""
 
 
 def strong(label: str, solver: Solver, processes: Mapping[str, Process]) -> Iterator[Certificate]:
     """The order of a deterministic solver for each problem and process.
 
-    On the problems of TRANSIENT a method may do better than it declares.
+    On the problems of TRANSIENT a method may exceed its declared order.
     """
     made = list(processes.values())
     for problem in PROBLEMS.values():
@@ -50,7 +50,7 @@ def strong(label: str, solver: Solver, processes: Mapping[str, Process]) -> Iter
 
 
 MANY, BIAS, SPREAD = 256, 0.05, 1e-3
-"""Steps of solvers whose error does not go away, the greatest error of the mean, and relative one of the variance."""
+"""Steps of biased solvers, largest error of their mean, and largest relative error of their variance."""
 PUBLISHED = {
     "euler": 1,
     "midpoint": 2,
@@ -61,17 +61,17 @@ PUBLISHED = {
     "rk4": 4,
     "runge-kutta": 4,
 }
-"""Orders in the literature of the methods that work theirs out from their coefficients."""
+"""Published orders of the methods that derive theirs from their coefficients."""
 
 
 def published(name: str, solver: Solver) -> Iterator[Certificate]:
-    """That the order a solver works out is the published one: wrong coefficients would declare what they do reach."""
+    """Certify that the order a solver derives from its coefficients is the published one."""
     if name in PUBLISHED:
         yield Certificate("published order", name, solver.order, PUBLISHED[name], 0.0)
 
 
 def _moment_errors(solver: Solver, process: Process, steps: int) -> tuple[float, float]:
-    """How far mean and variance of x / alpha at the end are from those of the data at that level."""
+    """Errors of mean and variance of x / alpha at the end, relative to those of the data at that level."""
     table = solver.table(PROBLEMS["gaussian"].levels(process, steps))
     (alpha, sigma), means, variances = table.levels[-1], 0.0, 0.0
     for mean, std in GAUSSIANS:
@@ -82,7 +82,7 @@ def _moment_errors(solver: Solver, process: Process, steps: int) -> tuple[float,
 
 
 def _variance_error(solver: Solver, process: Process, steps: int) -> float:
-    """How far the variance at the end is from the one that the solver's docstring says, relative, at most."""
+    """Largest relative error of the final variance, compared with the one the solver's docstring implies."""
     levels = PROBLEMS["gaussian"].levels(process, steps)
     table, walked = solver.table(levels), pairs(levels)
     ratios = (moments(table, mean, std)[1] / variance(solver, walked, std) for mean, std in GAUSSIANS)
@@ -92,8 +92,8 @@ def _variance_error(solver: Solver, process: Process, steps: int) -> float:
 def weak(label: str, solver: Solver, processes: Mapping[str, Process]) -> Iterator[Certificate]:
     """The weak order of a stochastic solver on Gaussian data under each process, by exact moments.
 
-    A solver that declares order 0 samples another distribution on purpose, however many steps it takes: of that the
-    mean is certified, and the variance by a recursion from its formula.
+    A solver that declares order 0 samples another distribution on purpose, for any number of steps; its mean is
+    certified, and its variance by a recursion from its formula.
     """
     made = list(processes.values())
 

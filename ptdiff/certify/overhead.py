@@ -1,7 +1,7 @@
-"""Overhead: what a solver adds to one call of the denoiser, measured with a denoiser that costs nothing.
+"""Overhead: the time that a solver adds to one denoiser call, measured with a denoiser that costs nothing.
 
-Everything runs in one process on one thread, round after round in turn, so that a busy machine slows all of it alike:
-ratios can be believed where microseconds cannot.
+Everything runs in one process on one thread, in alternating rounds, so that a busy machine slows all solvers alike:
+ratios are reliable even if microseconds are not.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ PEERS = {
 
 @dataclass(frozen=True)
 class Overhead:
-    """Microseconds for each call of the denoiser: the median and the least over the rounds."""
+    """Microseconds per denoiser call: the median and the minimum over the rounds."""
 
     solver: str
     shape: tuple[int, ...]
@@ -49,7 +49,7 @@ class Overhead:
 
 
 class _Free:
-    """A denoiser that gives back one tensor, and counts."""
+    """A denoiser that returns one tensor and counts calls."""
 
     def __init__(self, x: Tensor) -> None:
         self.x, self.calls = x, 0
@@ -62,7 +62,7 @@ class _Free:
 def _ours(name: str, x: Tensor) -> tuple[Callable[[], object], int] | None:
     table: Table = SOLVERS[name]().table(grid(VPCosine(), STEPS, "log-snr"))
     if table.stochastic:
-        return None  # the cost of noise is that of its generator
+        return None  # the cost of noise depends on the random number generator
     free = _Free(x)
     return partial(solve, free, x * math.hypot(*table.levels[0]), table), table.calls
 
@@ -78,7 +78,7 @@ def _theirs(pair: Pair, x: Tensor) -> tuple[Callable[[], object], int]:
 
 
 def overheads(shape: tuple[int, ...], rounds: int = 15, peers: bool = True) -> list[Overhead]:
-    """The overhead of every solver that adds no noise, and of samplers of the libraries that are installed."""
+    """The overhead of every solver that adds no noise, and of the samplers of installed libraries."""
     x = normal(0, Stream.START, torch.arange(shape[0]), 0, shape[1:])
     runs: dict[str, tuple[Callable[[], object], int]] = {}
     for name in SOLVERS:
@@ -99,5 +99,5 @@ def _timed(runs: Mapping[str, tuple[Callable[[], object], int]], shape: tuple[in
             began = time.perf_counter()
             run()
             found[name].append((time.perf_counter() - began) / calls * 1e6)
-    # the first round makes tables and fills caches
+    # the first round builds tables and fills caches
     return [Overhead(name, shape, runs[name][1], median(all_[1:]), min(all_[1:])) for name, all_ in found.items()]

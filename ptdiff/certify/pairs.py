@@ -1,4 +1,4 @@
-"""Which samplers of other libraries do what which of ours do."""
+"""Samplers of other libraries and their counterparts in ptdiff."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ PACKAGES = {"k-diffusion": crowson.PACKAGE, "diffusers": diffusers.PACKAGE, "azu
 
 
 def installed(pairs: Iterable[Pair]) -> list[Pair]:
-    """Those of ``pairs`` whose library can be found."""
+    """Those of ``pairs`` whose library is installed."""
     return [pair for pair in pairs if found(PACKAGES[pair.peer])]
 
 
 def missing() -> list[str]:
-    """The libraries that cannot be found."""
+    """Names of the libraries that are not installed."""
     return [peer for peer, package in PACKAGES.items() if not found(package)]
 
 

@@ -1,7 +1,7 @@
-"""Problems with known answers: a denoiser in closed form, and where its probability flow ends.
+"""Problems with known answers: a denoiser in closed form, and the end of its probability flow.
 
-rho = sigma / alpha. In y = x / alpha and u = log rho the flow is dy/du = y - D(y), the same for every process: so one
-reference serves all of them. Every problem starts at rho = 5 and stops where its flow is still smooth, away from both
+rho = sigma / alpha.  In y = x / alpha and u = log rho the flow is dy/du = y - D(y), the same for every process, so one
+reference serves all of them.  Every problem starts at rho = 5 and stops where its flow is still smooth, away from both
 singular ends, so that the error of a solver is a power of the number of steps.
 """
 
@@ -54,10 +54,10 @@ def _times(process: Process, cleanest: float) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class Problem:
-    """A denoiser, the ratio rho at which the flow is compared with the exact one, and which orders count as right.
+    """A denoiser, the ratio rho at which its flow is compared with the exact one, and the accepted orders.
 
-    On Gaussian data the error may fall faster than declared, because D is linear in x; on the others it may not.
-    floor: how well the exact end is known.
+    On Gaussian data the error may fall faster than declared, because D is linear in x; on other data it may not.
+    ``floor``: accuracy of the exact end.
     """
 
     name: str
@@ -67,7 +67,7 @@ class Problem:
     floor: float
 
     def levels(self, process: Process, steps: int) -> Level:
-        """Equal steps of the process's own time, float64; ValueError for a process that does not span the ratios."""
+        """Equal steps of the process's own time, float64; ValueError for a process that does not cover the ratios."""
         first, last = _times(process, self.cleanest)
         return process.level(torch.linspace(first, last, steps + 1, dtype=torch.float64))
 
@@ -76,7 +76,7 @@ class Problem:
         return _normals(SAMPLES, (2,)) * self.levels(process, 1).scale[0]
 
     def errors(self, solver: Solver, processes: Sequence[Process], steps: int) -> list[float]:
-        """Root mean square distance of y = x / alpha to the exact end of the flow, for each process."""
+        """Root mean square distance of y = x / alpha from the exact end of the flow, for each process."""
         tables = [solver.table(self.levels(process, steps)) for process in processes]
         found = ends(self.denoiser, [self.start(process) for process in processes], tables)
         exact = reference(self.name)
@@ -91,21 +91,21 @@ PROBLEMS = {
     for problem in (
         Problem("gaussian", GAUSSIAN, 0.1, "at least", 3e-13),
         Problem("mixture", MIXTURE, 0.1, "equal", 4e-12),
-        # nearer to the data the flow turns sharply from point to point
+        # closer to the data the flow switches sharply between points
         Problem("data", POINTS, 0.5, "equal", 4e-12),
     )
 }
 
 
 def _gaussian_end(y: Tensor) -> Tensor:
-    # the standardized state does not change along the flow
+    # the standardized state is constant along the flow
     mean, variance = GAUSSIAN.mean, GAUSSIAN.std.square()
     low = PROBLEMS["gaussian"].cleanest
     return mean + (y - mean) * torch.sqrt((variance + low**2) / (variance + NOISIEST**2))
 
 
 def _flow_end(problem: Problem, y: Tensor) -> Tensor:
-    # an integrator that shares no line with the solvers
+    # an integrator that shares no code with the solvers
     from scipy.integrate import solve_ivp
 
     def slope(u: float, flat: Floats) -> Floats:
@@ -121,7 +121,7 @@ def _flow_end(problem: Problem, y: Tensor) -> Tensor:
 
 @cache
 def reference(name: str) -> Tensor:
-    """The exact end of the flow in y, (16, 2): in closed form for the Gaussian, else to about 1e-12."""
+    """The exact end of the flow in y, (16, 2): in closed form for the Gaussian, otherwise accurate to about 1e-12."""
     y = _normals(SAMPLES, (2,)) * math.hypot(1, NOISIEST)
     exact: dict[str, Callable[[Tensor], Tensor]] = {"gaussian": _gaussian_end}
     return exact[name](y) if name in exact else _flow_end(PROBLEMS[name], y)

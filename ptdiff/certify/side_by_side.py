@@ -1,7 +1,7 @@
-"""Many tables at once: the same solver for the same number of steps under different processes.
+"""Many tables at once: the same solver with the same number of steps under different processes.
 
-A table is a list of stages (ptdiff/solvers/table.py).  Tables of one length whose stages differ in their numbers alone
-are run as one, with a row of numbers for each; a denoiser is then called once for all of them.
+A table is a list of stages (ptdiff/solvers/table.py).  Tables of equal length whose stages differ only in their numbers
+are run as one, with a row of numbers for each; the denoiser is then called once for all of them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def _shape(table: Table) -> tuple[tuple[bool, bool], ...]:
 
 
 def ends(denoiser: Denoiser, starts: Sequence[Tensor], tables: Sequence[Table]) -> list[Tensor]:
-    """What ``solve`` returns for each start (b, d) and its table; the tables add no noise."""
+    """The results of ``solve`` for each start (b, d) and its table; the tables must add no noise."""
     groups: dict[tuple[tuple[bool, bool], ...], list[int]] = {}
     for i, table in enumerate(tables):
         groups.setdefault(_shape(table), []).append(i)

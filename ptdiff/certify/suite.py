@@ -1,6 +1,6 @@
-"""All certificates, in parts that can run side by side.
+"""All certificates, in parts that can run in parallel.
 
-A part is a picklable function without arguments that returns certificates: the orders of one solver, say.
+A part is a picklable function without arguments that returns certificates, such as the orders of one solver.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def processes() -> dict[str, Process]:
 
 
 def stochastic(solver: Solver) -> bool:
-    """Whether the solver adds noise between two levels, and so has a weak order instead of one."""
+    """Return True if the solver adds noise between two levels, and so has a weak order."""
     return solver.table(PROBLEMS["mixture"].levels(Flow(), 4)).stochastic
 
 
@@ -78,15 +78,16 @@ SECTIONS: dict[str, Callable[[Sequence[str]], list[Part]]] = {
     "likelihoods": lambda solvers: [_likelihoods],
     "agreement": lambda solvers: [partial(_agreement, frozenset(solvers))],
 }
-"""The parts of each section for solvers by name; some sections know none."""
+"""The parts of each section for solvers by name; some sections ignore the names."""
 _KNOWN = (*SOLVERS, *ADAPTIVE)
 OF_SOLVERS = ("orders", "weak", "calls", "agreement")
 
 
 def parts(only: Sequence[str] = (), solvers: Sequence[str] = ()) -> list[Part]:
-    """The parts of the sections ``only`` for ``solvers``: by default all of all, and for named solvers what knows any.
+    """The parts of the sections ``only`` for ``solvers``.
 
-    Raises UnknownName for a section or a solver that does not exist.
+    By default all sections and all solvers; for named solvers, the sections that concern solvers.  Raises UnknownName
+    for an unknown section or solver.
     """
     for section in only:
         if section not in SECTIONS:
@@ -99,7 +100,7 @@ def parts(only: Sequence[str] = (), solvers: Sequence[str] = ()) -> list[Part]:
 
 
 def run(parts: Sequence[Part], workers: int, progress: Callable[[int, int], None] | None = None) -> list[Certificate]:
-    """The certificates of all parts, in their order; in this process, or in so many others of one thread each."""
+    """The certificates of all parts, in order; run in this process, or in ``workers`` processes of one thread each."""
     found: list[list[Certificate]] = []
     if workers == 1:
         for part in parts:
@@ -117,14 +118,14 @@ def run(parts: Sequence[Part], workers: int, progress: Callable[[int, int], None
 
 
 def solver_of(certificate: Certificate) -> str:
-    """The solver that a certificate of an order is about, and nothing for others."""
+    """The solver that a certificate of an order is about; an empty string for other certificates."""
     return certificate.subject.replace(",", "").split()[0] if certificate.kind in ("order", "weak order") else ""
 
 
 def worst(
     certificates: Iterable[Certificate], key: Callable[[Certificate], str] = solver_of
 ) -> list[tuple[Certificate, int]]:
-    """The certificate nearest to failing of each kind and key, and how many there are of them."""
+    """The certificate closest to failing of each kind and key, and the number of certificates of that group."""
     groups: dict[tuple[str, str], list[Certificate]] = {}
     for certificate in certificates:
         groups.setdefault((certificate.kind, key(certificate)), []).append(certificate)

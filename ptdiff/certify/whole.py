@@ -1,6 +1,6 @@
-"""The whole way in float32, from the noisiest level of a process to its clean one: finite, on the data, and counted.
+"""The full range in float32, from the noisiest level of a process to its clean one: finite, on the data, and counted.
 
-The data are points, so that the end is known: every sample has to land on one of them.
+The data are points, so the end is known: every sample must land on one of them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ POINTS = torch.tensor([[-1.0, 2.0], [1.0, 0.5]])
 
 
 def _walk(table: Table) -> tuple[float, float]:
-    """How far from the data the worst sample ends, infinite where a state is not finite; denoiser calls a sample."""
+    """Distance of the worst sample from the data, infinite if a state is not finite, and denoiser calls per sample."""
     ids = torch.arange(SAMPLES)
 
     def noise(draw: int) -> torch.Tensor:
@@ -41,9 +41,9 @@ def _walk(table: Table) -> tuple[float, float]:
 
 
 def certify(label: str, solver: Solver, processes: Mapping[str, Process]) -> Iterator[Certificate]:
-    """The end and the calls under every process.
+    """Certificates of the end and the calls under every process.
 
-    A solver that refuses pure noise (alpha = 0) in so many words is certified to refuse it, and nothing else.
+    For a solver that refuses pure noise (alpha = 0) with the documented message, only the refusal is certified.
     """
     for name, process in processes.items():
         subject, levels = f"{label}, {name}", grid(process, STEPS)

@@ -8,4 +8,5 @@ posterior.py           covariances of x0 given x
 embedding.py           the noise level as features
 self_conditioning.py   networks that read their own last estimate
 latent_code.py         networks that read a latent code
+foreign.py             networks of other libraries
 """

@@ -1,4 +1,4 @@
-"""Densities: at which noise levels a denoiser is trained."""
+"""Densities: the distribution of noise levels in training."""
 
 from ptdiff.density.form import LEAST, MOST, Density, stratified
 from ptdiff.density.loss_aware import LossAware

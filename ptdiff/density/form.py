@@ -1,10 +1,10 @@
-"""Densities: at which noise levels a denoiser is trained.
+"""Densities: the distribution of noise levels in training.
 
-A density turns uniform numbers u in (0, 1) into noise levels by its inverse distribution function.  Only the ratio of a
-level matters to a denoiser, so a density may be stated in the time t of a process or, whatever the process, in the
+A density maps uniform numbers u in (0, 1) to noise levels by its inverse distribution function.  Only the ratio of a
+level matters to a denoiser, so a density may be defined in the time t of a process or, for any process, in the
 noise-to-signal ratio rho = sigma / alpha.
 
-lambda = log(alpha / sigma) = -log rho: half the log-SNR.  Every density states itself over lambda too; one in t with
+lambda = log(alpha / sigma) = -log rho is half the log-SNR.  Every density also has a form over lambda; one in t with
 the probability density p_t has p(lambda) = p_t(t) / |d lambda / dt|.
 """
 
@@ -21,36 +21,38 @@ from torch import Tensor
 from ptdiff.process import Level, Process
 
 LEAST, MOST = math.ulp(0.5) / 2, 1 - math.ulp(0.5)
-"""The extreme uniform numbers that densities are asked for."""
+"""The smallest and largest uniform number that densities have to map."""
 
 
 class Density(Protocol):
-    """How often each noise level is trained on."""
+    """The distribution of noise levels in training."""
 
     def levels(self, u: Tensor, process: Process) -> Level:
-        """u in (0, 1), float64 (b,), to levels (b,) by the inverse distribution function."""
+        """Map u in (0, 1), float64 (b,), to levels (b,) by the inverse distribution function."""
         ...
 
     def log_density(self, half_log_snr: Tensor, process: Process) -> Tensor:
-        """log p(lambda), float64 in the shape of lambda; minus infinity outside of the support."""
+        """log p(lambda), float64, shaped like ``half_log_snr``; minus infinity outside the support."""
         ...
 
 
 class OfTime(ABC):
-    """A density stated in t."""
+    """A density defined in t."""
 
     @abstractmethod
     def time(self, u: Tensor) -> Tensor:
-        """The inverse distribution function."""
+        """Inverse distribution function: u in (0, 1), float64 (b,), to times (b,)."""
 
     @abstractmethod
     def log_time_density(self, t: Tensor) -> Tensor:
         """log p_t(t) for t in (0, 1)."""
 
     def levels(self, u: Tensor, process: Process) -> Level:
+        """Levels of ``process`` at the times of ``u``."""
         return process.level(self.time(u))
 
     def log_density(self, half_log_snr: Tensor, process: Process) -> Tensor:
+        """log p_t(t) - log |d lambda / dt|; minus infinity outside the range of the process."""
         angle = torch.atan(torch.exp(-half_log_snr.double()))
         clean, noisy = process.ends
         t = process.time(angle).clamp(LEAST, MOST)
@@ -59,31 +61,33 @@ class OfTime(ABC):
 
 
 class OfRatio(ABC):
-    """A density stated in log rho, whatever the process."""
+    """A density defined in log rho, the same for every process."""
 
     @abstractmethod
     def log_ratio(self, u: Tensor) -> Tensor:
-        """The inverse distribution function."""
+        """Inverse distribution function: u in (0, 1), float64 (b,), to log rho (b,)."""
 
     @abstractmethod
     def log_ratio_density(self, log_ratio: Tensor) -> Tensor:
-        """log p(log rho)."""
+        """log p(log rho), float64, shaped like ``log_ratio``."""
 
     def levels(self, u: Tensor, process: Process) -> Level:
+        """Levels with alpha^2 + sigma^2 = 1, for any process."""
         angle = torch.atan(torch.exp(self.log_ratio(u)))
         return Level(torch.cos(angle), torch.sin(angle))
 
     def log_density(self, half_log_snr: Tensor, process: Process) -> Tensor:
+        """log p(log rho) at log rho = -lambda."""
         return self.log_ratio_density(-half_log_snr.double())
 
 
 def standard_normal(z: Tensor) -> Tensor:
-    """log N(z; 0, 1)."""
+    """log N(z; 0, 1), elementwise."""
     return -0.5 * z.square() - 0.5 * math.log(2 * math.pi)
 
 
 def inverse(rising: Callable[[Tensor], Tensor], value: Tensor) -> Tensor:
-    """Where in [0, 1] a rising function has these values, by bisection."""
+    """Solve ``rising(x) = value`` for x in [0, 1] by bisection, elementwise, for an increasing function."""
     low, high = torch.zeros_like(value), torch.ones_like(value)
     for _ in range(60):
         middle = (low + high) / 2
@@ -93,10 +97,10 @@ def inverse(rising: Callable[[Tensor], Tensor], value: Tensor) -> Tensor:
 
 
 def stratified(offset: Tensor, count: int) -> Tensor:
-    """``count`` evenly spread numbers in (0, 1), shifted by ``offset`` in (0, 1): each uniform, jointly low-
-    discrepancy.
+    """Spread ``count`` uniform numbers evenly over (0, 1), shifted by ``offset`` in (0, 1).
 
-    (Kingma et al. 2021, appendix I.1.)  Float64 (count,), or (m, count) for offsets (m, 1).
+    Each is uniform; together they have low discrepancy (Kingma et al. 2021, appendix I.1).  Float64 (count,), or (m,
+    count) for offsets (m, 1).
     """
     u = torch.remainder(offset + torch.arange(count, dtype=torch.float64, device=offset.device) / count, 1.0)
     return u.clamp(min=LEAST, max=MOST)

@@ -1,4 +1,4 @@
-"""A density that is drawn from by the loss: what it is; training learns where to draw."""
+"""A density with importance sampling by the loss; training learns the sampling probabilities."""
 
 from __future__ import annotations
 
@@ -13,10 +13,13 @@ from ptdiff.process import Level, Process
 
 @dataclass(frozen=True)
 class LossAware:
-    """The base density, drawn more often where the loss is large and weighted back (Nichol and Dhariwal 2021, eq. 18).
+    """Importance sampling of the base density: more samples where the loss is large (Nichol and Dhariwal 2021).
 
-    bins: intervals of equal probability under the base, whose losses are told apart.  floor: share of the draws that
-    stays spread over all bins.  decay: what a step leaves of the sums of losses before it.
+    The paper's eq. 18.
+    ``base``: density of the objective.
+    ``bins``: number of intervals, equally probable under the base, with a loss of their own; at least 1.
+    ``floor``: fraction of the samples spread uniformly over all bins, in (0, 1].
+    ``decay``: factor per step of the running sums of losses, in (0, 1].
     """
 
     base: Density = field(default_factory=Uniform)
@@ -33,8 +36,9 @@ class LossAware:
             raise ValueError(f"decay must lie in (0, 1], not {self.decay}")
 
     def levels(self, u: Tensor, process: Process) -> Level:
+        """Levels of the base, without importance sampling."""
         return self.base.levels(u, process)
 
     def log_density(self, half_log_snr: Tensor, process: Process) -> Tensor:
-        """The base's: importances bring the mean loss back to it."""
+        """Density of the base: importance weights restore its mean loss."""
         return self.base.log_density(half_log_snr, process)

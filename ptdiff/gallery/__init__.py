@@ -1,8 +1,8 @@
 """The gallery: pictures of the theory and of trained runs, each a function that returns pixels.
 
 ``THEORY`` needs no run.  ``OF_RUN`` draws a :class:`ptdiff.gallery.subject.Subject`; a list of pictures is an
-animation.  A modality adds what only it can draw (:meth:`ptdiff.modality.contract.Modality.gallery`).  The first line
-of a function's docstring is what ``ptdiff gallery`` prints.
+animation.  A modality adds pictures of its own (:meth:`ptdiff.modality.contract.Modality.gallery`).  ``ptdiff gallery``
+prints the first line of each function's docstring.
 """
 
 from __future__ import annotations

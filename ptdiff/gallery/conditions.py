@@ -1,4 +1,4 @@
-"""Grids of samples by what they are asked for: their class, how strongly, and how many points they have."""
+"""Grids of samples by condition: class, guidance scale and number of points."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from ptdiff.pictures.files import Picture
 from ptdiff.pictures.page import bands, page
 
 COLUMNS = 10
-"""The most classes beside each other."""
+"""Maximum number of classes side by side."""
 
 CLASSES = 120
-"""The most on a page."""
+"""Maximum number of classes on a page."""
 
 CELLS = 80
-"""About so many pictures of things a page has, where it is not said how many of each class."""
+"""Approximate number of small pictures on a page, if the number per class is not given."""
 
 SCALES = (0.0, 1.0, 2.0, 4.0, 8.0)
 
 
 def classes(subject: Subject) -> Picture:
-    """Samples by class, a column for each; ten classes beside each other, the first 120 of more."""
+    """Samples by class, one column per class; ten classes side by side, and at most the first 120."""
     names = _classes(subject)[:CLASSES]
     few = max(1, min(FEW, CELLS // len(names)))
     each = max(1, subject.many() // len(names)) if subject.together else subject.many(few)
-    # sample i is of class i modulo their number, as elsewhere
+    # sample i has class i modulo the number of classes, as elsewhere
     ids = torch.cat([subject.ids(each) * len(subject.data.classes) + k for k in range(len(names))])
     label = torch.arange(len(names), device=subject.device).repeat_interleave(each)
-    # of things so many at a time as suit the memory
+    # batches that fit into memory
     size = len(ids) if subject.together else CELLS
     parts = zip(torch.split(ids, size), torch.split(label, size), strict=True)
     x = torch.cat([subject.samples(some, {"label": asked}) for some, asked in parts])
@@ -43,7 +43,7 @@ def classes(subject: Subject) -> Picture:
 
 
 def guidance(subject: Subject) -> Picture:
-    """Classifier-free guidance of several scales; 0 is without a class, 1 without guidance."""
+    """Classifier-free guidance at several scales; 0 is without a class, 1 without guidance."""
     names = _classes(subject)
     ids = subject.ids(subject.many(min(FEW, len(names))))
     cond = subject.labels(ids)
@@ -55,9 +55,9 @@ def guidance(subject: Subject) -> Picture:
 
 
 def points(subject: Subject) -> Picture:
-    """The same samples with fewer and with more points than in training (sets alone)."""
+    """The same samples with fewer and with more points than in training (point sets only)."""
     if not subject.data.unordered:
-        raise Unsupported("only sets have samples of any number of points")
+        raise Unsupported("only point sets can be sampled with another number of points")
     trained = subject.data.shape[0]
     counts = [max(1, trained // 4), max(1, trained // 2), trained, 2 * trained, 4 * trained]
     ids = subject.ids(subject.many(2))

@@ -1,12 +1,13 @@
-"""Curves of a run: its training, and its loss by noise level beside the least that is possible.
+"""Curves of a run: its training, and its loss by noise level with the lowest possible one.
 
     loss(rho) = mean over elements of (D(x) - x_0)^2 / sin^2 theta,    x = cos theta x_0 + sin theta eps
     rho = tan theta
 
 is the error of the velocity, as in :mod:`ptdiff.training.validation`.  The optimal denoiser is the posterior mean of
-the training set (Karras et al. 2022, eq. 57).  regret: the loss minus that of the optimal denoiser on the same noisy
-samples.  On the training set nothing is better, and the regret is zero or more but for chance; on held-out data that
-denoiser is no bound: at little noise it returns the nearest training sample, and a network that generalizes beats it.
+the training set (Karras et al. 2022, eq. 57).  The regret is the loss minus that of the optimal denoiser on the same
+noisy samples.  On the training set no denoiser is better, and the regret is at least zero up to sampling error.  On
+held-out data that denoiser is no bound: at low noise it returns the nearest training sample, and a network that
+generalizes beats it.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ def training(figure: Figure, subject: Subject) -> None:
     """Training: loss, loss on held-out samples, learning rate."""
     found = reports(subject.run.path / "metrics.jsonl")
     if not found:
-        raise Unsupported(f"{subject.run.path} has no reports of its training: metrics.jsonl")
+        raise Unsupported(f"{subject.run.path} has no metrics.jsonl to draw its training from")
     left, middle, right = figure.subplots(1, 3, sharex=True)
     _series(left, found, "loss", "loss of a batch, averaged", COLORS[0])
     _series(left, found, "validation_loss", "held out", COLORS[1], marker=".")
@@ -68,7 +69,7 @@ def training(figure: Figure, subject: Subject) -> None:
 
 @picture(3.6, 10.0)
 def losses(figure: Figure, subject: Subject) -> None:
-    """Loss by noise level of raw and averaged weights, and their regret against the optimal denoiser."""
+    """Loss by noise level of raw and averaged weights, and their regret relative to the optimal denoiser."""
     subject.needs_means()
     data = subject.data
     raw = subject.run.denoiser(weights="raw").to(subject.device)
@@ -84,7 +85,7 @@ def losses(figure: Figure, subject: Subject) -> None:
     right.set(title="Regret: loss above that of the optimal denoiser", xscale="log", xlabel=r"$\rho = \sigma / \alpha$")
     if not exact:
         right.set_axis_off()
-        text = "no optimal denoiser:\nthe training set is drawn anew\nfor every batch, or too large"
+        text = "no optimal denoiser:\nthe training set is generated\nfor every batch, or too large"
         right.text(0.5, 0.5, text, ha="center", va="center", color=FAINT, transform=right.transAxes)
         _logarithmic(left)
         left.legend()
@@ -99,13 +100,13 @@ def losses(figure: Figure, subject: Subject) -> None:
         right.plot(RATIOS, values - held, _LINES[k], color=COLORS[k], label=f"{name}, held out")
     right.plot(RATIOS, trained - own, color=COLORS[2], label="averaged, training set")
     largest = float(abs(trained - own).max())
-    # at little noise the optimal denoiser fails on held-out data without bound: that much is enough to see
+    # at low noise the loss of the optimal denoiser on held-out data is unbounded: clip it
     right.set_ylim(-1.5 * largest, 1.5 * largest)
     right.legend()
 
 
 def _logarithmic(axes: Axes) -> None:
-    """Losses on a logarithmic scale, with round numbers beside it where they span little more than a decade."""
+    """Use a logarithmic scale, with round tick labels if the losses span little more than a decade."""
     from matplotlib.ticker import MaxNLocator, NullLocator
 
     axes.set(yscale="log")
@@ -117,7 +118,7 @@ def _logarithmic(axes: Axes) -> None:
 
 
 def _count(subject: Subject) -> int:
-    """Samples for each level; about as much work for any data."""
+    """Number of samples per level, for about the same work with any data."""
     return min(256, max(16, 2**17 // math.prod(subject.data.shape)))
 
 
@@ -142,7 +143,7 @@ def _by_level(subject: Subject, network: Denoiser, x0: Tensor, cond: Condition) 
 
 
 def _least(subject: Subject, x0: Tensor, cond: Condition) -> Any:
-    """The loss of the optimal denoiser of the training set."""
+    """Loss of the optimal denoiser of the training set."""
     import numpy as np
 
     found = []
@@ -153,13 +154,13 @@ def _least(subject: Subject, x0: Tensor, cond: Condition) -> Any:
 
 
 def reports(path: Path) -> list[dict[str, Any]]:
-    """The lines of metrics.jsonl; a last one that was cut off is left out."""
+    """Read the lines of metrics.jsonl; an incomplete last line is ignored."""
     found = []
     for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
         try:
             found.append(json.loads(line))
         except ValueError:
-            # a run that was killed while it wrote
+            # the run was killed while writing
             continue
     return found
 
@@ -173,7 +174,7 @@ def _series(
     part: int | None = None,
     marker: str = "",
 ) -> None:
-    """One key of the reports over the steps, where it is a number."""
+    """Plot one key of the reports over the steps, where it is a number."""
     values = [(line["step"], line[key] if part is None else line[key][part]) for line in found if line.get(key)]
     steps = [step for step, value in values if value is not None]
     if steps:

@@ -1,6 +1,6 @@
-"""Densities of the noise levels on which a denoiser is trained, in pictures.
+"""Pictures of the densities of noise levels in training.
 
-rho = sigma / alpha; log-SNR = -2 log rho = 2 lambda, so that a density over log-SNR is half of one over lambda.
+rho = sigma / alpha; log-SNR = -2 log rho = 2 lambda, so a density over log-SNR is half of one over lambda.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ OF_TIME: dict[str, Density] = {
     "logit-normal": LogitNormal(),
     "mode": Mode(),
 }
-"""Densities stated in the time of a process; drawn over flow."""
+"""Densities defined in the time of a process; drawn for flow."""
 
 OF_RATIO: dict[str, Density] = {
     "log-normal": LogNormal(),
@@ -43,26 +43,26 @@ OF_RATIO: dict[str, Density] = {
     "cosine": Cosine(),
     "log-uniform": LogUniform(),
 }
-"""Densities stated in the noise-to-signal ratio."""
+"""Densities defined in the noise-to-signal ratio."""
 
 _STYLES = ("-", "--", "-", "-.", "-", "--")
 
 
 def continuous(density: Density, log_snr: Tensor) -> Tensor:
-    """The probability density of a density over log-SNR, float64; the process is flow."""
+    """Probability density over log-SNR, float64, shaped like ``log_snr``; the process is flow."""
     return torch.exp(density.log_density(log_snr / 2, Flow())) / 2
 
 
 def discrete(chain: Chain) -> tuple[Tensor, Tensor]:
-    """log-SNR half way between neighbors of a chain (T - 1,), and the density there if all steps are as likely."""
+    """log-SNR halfway between neighbors of a chain (T - 1,), and the density there for uniformly distributed steps."""
     found = 2 * chain.levels(torch.arange(chain.steps)).half_log_snr
     return (found[:-1] + found[1:]) / 2, 1 / (chain.steps * (found[:-1] - found[1:]))
 
 
 def beyond(density: Density, log_snr: Tensor) -> tuple[Tensor, Tensor]:
-    """The probabilities of a noisier and of a cleaner level than each log-SNR, by the inverse distribution function.
+    """Probabilities of a noisier and of a cleaner level than each log-SNR, by the inverse distribution function.
 
-    Found by bisection in u, in which the level of a density falls or rises.
+    Found by bisection in u, in which the level of a density is monotonic.
     """
     levels = density.levels(torch.tensor([0.25, 0.75], dtype=torch.float64), Flow())
     rising = bool(levels.half_log_snr[1] > levels.half_log_snr[0])
@@ -83,14 +83,18 @@ def _curves(axes: Axes, of: dict[str, Density], first: int) -> None:
 
 @picture(6.6)
 def noise_densities(figure: Figure) -> None:
-    """Where training draws its noise levels: densities over log-SNR of ratios, of times and of chains."""
+    """Noise levels in training: densities over log-SNR, defined in ratios, in time and over chains."""
     panels = figure.subplots(3, 1, sharex=True)
     _curves(panels[0], OF_RATIO, 0)
     _curves(panels[1], OF_TIME, 0)
     for i, (name, chain) in enumerate(CHAINS.items()):
         at, height = discrete(chain)
         panels[2].plot(at, height, color=COLORS[i], linestyle=_STYLES[i], label=name)
-    titles = ("stated in the noise-to-signal ratio", "stated in time, under flow", "uniform over the steps of a chain")
+    titles = (
+        "defined in the noise-to-signal ratio",
+        "defined in time, under flow",
+        "uniform over the steps of a chain",
+    )
     for axes, title in zip(panels, titles, strict=True):
         axes.set(title=title, ylim=(0, None), xlim=(-12, 12))
         axes.axvline(0, color=FAINT, linewidth=0.8, zorder=1)
@@ -100,7 +104,7 @@ def noise_densities(figure: Figure) -> None:
 
 @picture(3.9)
 def density_tails(figure: Figure) -> None:
-    """How often training meets the extremes: the share of levels noisier and cleaner than a log-SNR."""
+    """Extreme noise levels in training: the share of levels noisier and cleaner than a log-SNR."""
     left, right = figure.subplots(1, 2, sharey=True)
     at = torch.linspace(-14, 14, 561, dtype=torch.float64)
     chosen = {**{name: OF_RATIO[name] for name in ("log-normal", "log-logistic", "cosine")}, **OF_TIME}

@@ -1,7 +1,7 @@
-"""What diffusion does, in pictures without a network: points in the plane, and paths on the line.
+"""Pictures of diffusion without a network: points in the plane, and paths on the line.
 
-x_t = alpha x_0 + sigma eps.  The flow and the reverse stochastic equation turn noise into data with the same densities
-at every time (Song et al. 2021, figure 2); on a mixture both are exact up to their steps.
+x_t = alpha x_0 + sigma eps.  The probability flow and the reverse SDE turn noise into data with the same densities at
+every time (Song et al. 2021, figure 2); on a mixture both are exact up to the error of their steps.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 AT = (0, 9, 19, 49, 99, 149, 499, 999)
-"""Indices of the linear chain at which the swiss roll is shown."""
+"""Indices of the linear chain at which the swiss roll is drawn."""
 
 LINE = Mixture(
     torch.tensor([[-1.05], [0.25], [1.15]], dtype=torch.float64),
     torch.tensor([0.15, 0.1, 0.25], dtype=torch.float64),
     torch.tensor([0.4, 0.2, 0.4], dtype=torch.float64),
 )
-"""Data on the line, of about unit variance."""
+"""Data on the line, with about unit variance."""
 
 
 def swiss_roll(count: int) -> Tensor:
@@ -43,7 +43,7 @@ def swiss_roll(count: int) -> Tensor:
 
 
 def noised(x: Tensor, level: Level) -> Tensor:
-    """x at a level of shape (), with the same noise for every level."""
+    """Add noise to ``x`` for a level of shape (), with the same random numbers for every level."""
     eps = normal(0, Stream.TRAIN_NOISE, torch.arange(len(x)), 0, tuple(x.shape[1:])).to(x)
     return level.alpha * x + level.sigma * eps
 
@@ -63,7 +63,7 @@ def diffusion(figure: Figure) -> None:
 
 
 def density(process: Process, t: Tensor, x: Tensor) -> Tensor:
-    """The density of x_t for data ``LINE`` at times t (m,) and places x (n,): (n, m)."""
+    """Density of x_t for data ``LINE`` at times ``t`` (m,) and places ``x`` (n,): (n, m)."""
     level = process.level(t)
     columns = [
         LINE.log_prob(x[:, None], Level(alpha, sigma)) for alpha, sigma in zip(level.alpha, level.sigma, strict=True)
@@ -76,7 +76,7 @@ def _paths(axes: Axes, solver: Solver, name: str) -> None:
     t = torch.linspace(0, 1, 241, dtype=torch.float64)
     x = torch.linspace(-3, 3, 301, dtype=torch.float64)
     heat = density(process, t, x)
-    # the noise side is flat and the data side is high: each time has the same largest shade
+    # the density is flat at the noise end and high at the data end: scale each time to the same maximum
     shade = (heat / heat.amax(dim=0)).flip(1)
     axes.imshow(shade, extent=(1, 0, -3, 3), origin="lower", aspect="auto", cmap=density_map(), vmin=0, vmax=1.5)
     states = list(walk(LINE, Plan(process, solver, steps), torch.arange(24), (1,), {}))
@@ -88,7 +88,7 @@ def _paths(axes: Axes, solver: Solver, name: str) -> None:
 
 @picture(5.4)
 def paths(figure: Figure) -> None:
-    """From noise to data on the line: the probability flow and the stochastic equation have the same densities."""
+    """From noise to data on the line: the probability flow and the reverse SDE have the same densities."""
     flow, noisy = figure.subplots(2, 1, sharex=True)
     _paths(flow, SOLVERS["heun"](), "probability flow: smooth paths that never cross")
     _paths(noisy, SOLVERS["ddpm"](), "reverse stochastic equation: noise is added on the way")

@@ -1,7 +1,8 @@
-"""Preconditioning in pictures: what surrounds the network at each noise level.
+"""Pictures of preconditioning: the coefficients around the network at each noise level.
 
-x_0 = skip x + out y, the network's y seen at x / r, r = hypot(alpha, sigma); alpha = 1 and data of unit variance, as in
-EDM with sigma_data = 1 (Karras et al. 2022, table 1): its c_skip, c_out, c_in are skip, |out| and 1 / r of velocity.
+x_0 = skip x + out y, where the network sees x / r, r = hypot(alpha, sigma).  With alpha = 1 and data of unit variance,
+as in EDM with sigma_data = 1 (Karras et al. 2022, table 1), its c_skip, c_out and c_in are skip, |out| and 1 / r of
+velocity.
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ if TYPE_CHECKING:
 
 
 def coefficients(prediction: str, sigma: Tensor) -> tuple[Coefficients, Tensor]:
-    """The four numbers of a prediction at levels (1, sigma), and what scales the network's input, each like sigma."""
+    """The four coefficients of a prediction at levels (1, sigma), and the scale of the input, each like ``sigma``."""
     level = Level(torch.ones_like(sigma), sigma)
     return PREDICTIONS[prediction](level), 1 / level.scale
 
 
 @picture(4.0)
 def preconditioning(figure: Figure) -> None:
-    """EDM's c_skip, c_out and c_in against sigma, and the same numbers of the other predictions."""
+    """EDM's c_skip, c_out and c_in by sigma, and the same coefficients of the other predictions."""
     edm, skip, out = figure.subplots(1, 3, sharex=True, width_ratios=(1.15, 1, 1))
     sigma = torch.logspace(-2.3, 2, 400, dtype=torch.float64)
     numbers, scale = coefficients("velocity", sigma)
@@ -44,7 +45,7 @@ def preconditioning(figure: Figure) -> None:
         skip.plot(sigma, numbers.skip, color=COLORS[i], linestyle=style, label=prediction)
         out.plot(sigma, numbers.out.abs(), color=COLORS[i], linestyle=style)
     edm.set(title="EDM (velocity)", xscale="log", xlabel=r"$\sigma / \alpha$")
-    skip.set(title="skip: what is passed through", xlabel=r"$\sigma / \alpha$")
+    skip.set(title="skip: weight of x", xlabel=r"$\sigma / \alpha$")
     out.set(title=r"|out|: error of y in $x_0$", xlabel=r"$\sigma / \alpha$", yscale="log", ylim=(5e-3, 200))
     for axes in (edm, skip, out):
         axes.axvline(1, color=FAINT, linewidth=0.8, zorder=1)

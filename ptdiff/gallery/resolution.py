@@ -1,8 +1,8 @@
-"""The effect of resolution on noise, in pictures (Hoogeboom et al. 2023, section 3.1; Chen 2023, section 3).
+"""Pictures of the effect of resolution on noise (Hoogeboom et al. 2023, section 3.1; Chen 2023, section 3).
 
-An image of side n and the same image of side n / k say the same thing; averaged down to the smaller one, independent
-noise of standard deviation sigma is left with sigma / k.  So the same sigma hides less of a larger image, and a shift
-of the noise-to-signal ratio by k makes up for it.
+An image of side n and the same image at side n / k show the same content; when the larger one is averaged down to the
+smaller one, independent noise of standard deviation sigma shrinks to sigma / k.  So the same sigma hides less of a
+larger image, and a shift of the noise-to-signal ratio by k compensates.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ _FINEST = 512
 
 
 def landscape(side: int) -> Tensor:
-    """An image (3, side, side) by formula: hills under an evening sun, of zero mean and unit variance, float64.
+    """A synthetic image (3, side, side): hills under an evening sun, zero mean and unit variance, float64.
 
-    The image of a side is the average of that of twice the side, up to the scale.
+    The image of a side is the average of the one of twice the side, up to scale.
     """
     y, x = torch.meshgrid(*[(torch.arange(_FINEST, dtype=torch.float64) + 0.5) / _FINEST] * 2, indexing="ij")
 
@@ -50,30 +50,30 @@ def landscape(side: int) -> Tensor:
 
 
 def reduced(image: Tensor, side: int) -> Tensor:
-    """An image (c, h, h) averaged over squares to (c, side, side); side divides h."""
+    """Average an image (c, h, h) over squares to (c, side, side); ``side`` must divide h."""
     step = image.shape[-1] // side
     return image.reshape(len(image), side, step, side, step).mean(dim=(2, 4))
 
 
 def noise(side: int) -> Tensor:
-    """Independent normal numbers (3, side, side), float64."""
+    """Independent standard normal numbers (3, side, side), float64."""
     return normal(0, Stream.DATA, torch.zeros(1), 0, (3, side, side))[0].double()
 
 
 def left(noise: Tensor) -> float:
-    """Standard deviation of noise (3, side, side) seen at the smallest side: smallest / side times its own."""
+    """Standard deviation of noise (3, side, side) seen at the smallest side: its own times smallest / side."""
     return float(reduced(noise, SIDES[0]).std())
 
 
 @picture(5.9)
 def resolution(figure: Figure) -> None:
-    """Resolution and noise: the same sigma hides less of a larger image, until it is shifted by the side."""
+    """Resolution and noise: the same sigma hides less of a larger image, unless it is shifted with the side."""
     columns = figure.subplots(2, len(SIDES)).T
     for column, side in zip(columns, SIDES, strict=True):
         image, unit = landscape(side), noise(side)
         for axes, shift in zip(column, (1.0, shift_for(side**2, tuned_at=SIDES[0] ** 2)), strict=True):
             added = SIGMA * shift * unit
-            # at unit variance the page shows every noise level alike
+            # unit variance, so that every noise level is drawn with the same contrast
             shown = ((image + added) / (1 + (SIGMA * shift) ** 2) ** 0.5 * 0.22 + 0.5).clamp(0, 1)
             axes.imshow(shown.permute(1, 2, 0), interpolation="nearest")
             axes.set(title=f"{side} × {side},  σ = {SIGMA * shift:g}", xticks=[], yticks=[])

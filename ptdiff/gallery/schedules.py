@@ -1,4 +1,4 @@
-"""Schedules in pictures: the chains of DDPM, processes in continuous time, and shifts of both.
+"""Pictures of schedules: the chains of DDPM, processes in continuous time, and shifts of both.
 
 alpha, sigma: signal and noise scale; SNR = alpha^2 / sigma^2; theta = atan2(sigma, alpha) in [0, pi/2].
 abar = alpha^2 of a chain; beta = 1 - abar_i / abar_(i-1).
@@ -27,7 +27,7 @@ CHAINS: dict[str, Chain] = {
     "sigmoid-abar": Chain(schedule="sigmoid-abar"),
     "sigmoid-alpha": Chain(schedule="sigmoid-alpha"),
 }
-"""The chains that are compared; scaled-linear with the betas of latent diffusion."""
+"""The compared chains; scaled-linear has the betas of latent diffusion."""
 
 CONTINUOUS: dict[str, Process] = {
     "vp": VPLinear(),
@@ -37,7 +37,7 @@ CONTINUOUS: dict[str, Process] = {
     "edm": EDM(),
     "ve-geometric": VEGeometric(),
 }
-"""The processes that are compared."""
+"""The compared processes."""
 
 SHIFTS: dict[str, Process] = {
     "shift 1/2": Shifted(TrigFlow(), 0.5),
@@ -46,18 +46,18 @@ SHIFTS: dict[str, Process] = {
     "shift 4": Shifted(TrigFlow(), 4.0),
     "interpolated 1 to 4": Interpolated(TrigFlow(), 1.0, 4.0),
 }
-"""The shifts that are compared: of the cosine schedule, as in simple diffusion."""
+"""The compared shifts of the cosine schedule, as in simple diffusion."""
 
 _STYLES = ("-", "--", "-", "-.", "-", "--")
 
 
 def times(count: int = 401, margin: float = 0.0) -> Tensor:
-    """Evenly spaced times from ``margin`` to 1 - ``margin``, float64."""
+    """``count`` evenly spaced times from ``margin`` to 1 - ``margin``, float64."""
     return torch.linspace(margin, 1 - margin, count, dtype=torch.float64)
 
 
 def log_snr(process: Process, t: Tensor) -> Tensor:
-    """log SNR = 2 log(alpha / sigma): twice lambda."""
+    """log SNR = 2 log(alpha / sigma), twice lambda."""
     return 2 * process.level(t).half_log_snr
 
 
@@ -76,7 +76,7 @@ def schedules(figure: Figure) -> None:
     _lines(abar, {name: (index, level.alpha.square()) for name, level in levels.items()})
     _lines(snr, {name: (index, 2 * level.half_log_snr) for name, level in levels.items()})
     _lines(sigma, {name: (index, level.sigma) for name, level in levels.items()})
-    beta.set(title=r"$\beta$: noise added by a step", yscale="log", ylim=(1e-5, 1.3))
+    beta.set(title=r"$\beta$: noise added per step", yscale="log", ylim=(1e-5, 1.3))
     abar.set(title=r"$\bar\alpha$: share of the variance that is data")
     snr.set(title=r"log-SNR: $\log\,(\bar\alpha / \sigma^2)$", xlabel="step", ylim=(-17, 13))
     sigma.set(title=r"$\sigma$: noise scale", xlabel="step")
@@ -103,12 +103,12 @@ def processes(figure: Figure) -> None:
 
 @picture(3.9)
 def shifts(figure: Figure) -> None:
-    """Shifted schedules: a shift s takes 2 log s from the log-SNR at every time, and moves what is trained on."""
+    """Shifted schedules: a shift s subtracts 2 log s from the log-SNR and changes the training density."""
     snr, density = figure.subplots(1, 2)
     t = times(1999, 5e-4)
     curves = {name: log_snr(process, t) for name, process in SHIFTS.items()}
     _lines(snr, {name: (t, curve) for name, curve in curves.items()})
-    # uniform in time: the density over log-SNR is one over its slope
+    # for uniform time, the density over log-SNR is the inverse of its slope
     heights = {name: 1 / (-2 * process.rate(t)) for name, process in SHIFTS.items()}
     _lines(density, {name: (curves[name], height) for name, height in heights.items()})
     snr.axhline(0, color=FAINT, linewidth=0.8, zorder=1)

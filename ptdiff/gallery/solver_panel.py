@@ -1,11 +1,12 @@
-"""Solvers against steps, in pictures: what is drawn from an exact denoiser, and how far it is from the data.
+"""Pictures of solvers by number of steps: samples from an exact denoiser, and their distance from the data.
 
-The data is a mixture known in closed form, so the distance is to the distribution itself and not to another sample:
-the sliced Wasserstein distance
+The data is a mixture known in closed form, so the distance is measured to the distribution itself and not to another
+sample.  It is the sliced Wasserstein distance
 
     d^2 = mean over directions u of int_0^1 (F^-1(p) - F_u^-1(p))^2 dp
 
-F of the samples' projections on u, F_u of the mixture's, which is a mixture of normal distributions again.
+where F belongs to the projections of the samples on u, and F_u to that of the mixture, again a mixture of normal
+distributions.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 COMPARED: dict[str, Solver] = {
     name: SOLVERS[name]() for name in ("ddim", "heun", "dpm++2m", "unipc-2", "ddpm", "dpm++2m-sde")
 }
-"""The solvers that are compared: four that follow the flow, two that add noise."""
+"""The compared solvers: four that follow the flow, two that add noise."""
 
 STEPS = (3, 5, 10, 20, 50)
 COUNT = 4000
@@ -48,7 +49,7 @@ def arms(per_arm: int = 12) -> Mixture:
 
 
 def quantiles(data: Mixture, count: int = COUNT, directions: int = 16) -> Tensor:
-    """The quantiles (i + 1/2) / count of the mixture's projections on evenly spaced directions, (count, directions)."""
+    """Quantiles (i + 1/2) / count of the mixture's projections on evenly spaced directions, (count, directions)."""
     share = (torch.arange(count, dtype=torch.float64)[:, None] + 0.5) / count
     means, stds = data.means.double() @ _axes(directions), data.stds.double()[:, None]
     low = (means - 8 * stds).amin(dim=0).expand(count, -1)
@@ -68,19 +69,19 @@ def _axes(directions: int) -> Tensor:
 
 
 def distance(x: Tensor, exact: Tensor) -> float:
-    """The sliced Wasserstein distance of samples x (n, 2) to the mixture with these :func:`quantiles`, as many."""
+    """Sliced Wasserstein distance of samples ``x`` (n, 2) from the mixture with n of these :func:`quantiles`."""
     gap = (x.double() @ _axes(exact.shape[1])).sort(dim=0).values - exact
     return float(gap.square().mean().sqrt())
 
 
 def floor(data: Mixture, exact: Tensor, rounds: int = 8) -> tuple[float, float]:
-    """The least and the largest distance of ``rounds`` sets of exact samples."""
+    """Smallest and largest distance among ``rounds`` sets of exact samples."""
     found = [distance(data.sample(seed, torch.arange(len(exact))), exact) for seed in range(rounds)]
     return min(found), max(found)
 
 
 def drawn(data: Mixture, solver: Solver, steps: int, count: int = COUNT) -> tuple[Tensor, int]:
-    """Samples (count, 2) under flow over equal steps of log-SNR, and the calls of the denoiser each of them took."""
+    """Samples (count, 2) under flow with equal steps of log-SNR, and the denoiser calls per sample."""
     plan = Plan(Flow(), solver, steps, "log-snr", noise="independent")
     *_, last = walk(data, plan, torch.arange(count), (2,), {})
     return last.x, plan.table().calls
@@ -88,7 +89,7 @@ def drawn(data: Mixture, solver: Solver, steps: int, count: int = COUNT) -> tupl
 
 @picture(9.4)
 def solver_panel(figure: Figure) -> None:
-    """Solvers against steps on an exact denoiser, each with its distance to the data and its calls."""
+    """Solvers by number of steps on an exact denoiser, each with its distance from the data and its calls."""
     data = arms()
     exact = quantiles(data)
     low, high = floor(data, exact)

@@ -1,13 +1,13 @@
-"""Solvers of a run against each other: how many steps each needs, and what the variance of the reverse process does.
+"""Solvers of a run compared: the steps that each needs, and the effect of the variance of the reverse process.
 
-The distance of a solver is the root mean square over samples and numbers, in model units, to where the same start ends
-at a fine grid: of the probability flow for solvers that add no noise, and of the solver itself along the same Brownian
-path for those that add it.
+The distance of a solver is the root mean square over samples and elements, in model units, from the end of a fine grid
+with the same start: of the probability flow for solvers that add no noise, and of the solver itself along the same
+Brownian path for those that do.
 
-In the study of the variance the noise of DDPM's ancestral step is multiplied, without guidance.  strays: how far a
-sample lies from the nearest of as many data; spread: how far from the nearest of as many other samples; both in units
-of the distance of data from other data, so that data has 1 and 1.  With too little noise samples crowd together, with
-too much the noise stays in them.
+The study of the variance multiplies the noise of DDPM's ancestral step, without guidance.  strays: distance of a sample
+from the nearest of an equal number of data samples; spread: distance from the nearest of an equal number of other
+samples.  Both are in units of the distance between data samples, so that data has 1 and 1.  With too little noise
+samples collapse, with too much the noise remains in them.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from ptdiff.solvers.runge_kutta import RK4
 STEPS = (3, 5, 10, 20, 50)
 COMPARED = ("ddim", "dpm++2m", "unipc-3", "heun", "ddpm")
 FINE = 100
-"""Steps of the reference by Runge and Kutta's method of fourth order; a stochastic solver takes twice as many."""
+"""Steps of the reference by the classical Runge-Kutta method; a stochastic solver takes twice as many."""
 
 
 LADDER: dict[str, Solver] = {
@@ -47,7 +47,7 @@ LADDER: dict[str, Solver] = {
 """Noise of the reverse chain, from too little to too much."""
 
 CHAIN = 100
-"""Steps of the chain in the study of its variance."""
+"""Steps of the chain in the study of the variance."""
 
 
 @torch.inference_mode()
@@ -62,7 +62,7 @@ def solvers(subject: Subject) -> Picture:
         *_, last = subject.states(ids, cond, plan)
         return last.x
 
-    # equal steps of log-SNR: those of time end far from clean under some processes
+    # equal steps of log-SNR, because equal steps of time end far from clean under some processes
     flow = end(RK4(), FINE, "log-snr")
     rows, notes, names = [], [], []
     for name in COMPARED:
@@ -73,26 +73,26 @@ def solvers(subject: Subject) -> Picture:
         rows.append([_picture(subject, x, cond) for x in ends])
         notes.append([f"rms {float((x - exact).square().mean().sqrt()):.2g}" for x in ends])
         calls = round(table.calls / FINE)
-        names.append(name if calls == 1 else f"{name} ({calls} calls a step)")
+        names.append(name if calls == 1 else f"{name} ({calls} calls per step)")
     return page(rows, [f"{steps} steps" for steps in STEPS], names, notes)
 
 
 def _picture(subject: Subject, x: Tensor, cond: Condition) -> Picture:
-    """All points, or the first thing."""
+    """A picture of all points, or of the first sample."""
     shown = len(x) if subject.together else 1
     first = {key: value[:shown] for key, value in cond.items()}
-    world = postprocessed(subject.kind, subject.data.world(x[:shown]), subject.data)
+    world = postprocessed(subject.modality, subject.data.world(x[:shown]), subject.data)
     return subject.cells(world, first)[0]
 
 
 def variance(subject: Subject) -> Picture:
-    """The noise of the reverse chain: too little collapses, too much stays in the samples."""
+    """Noise of the reverse chain: with too little samples collapse, with too much it remains in them."""
     subject.needs_means()
     count = subject.many(max(18, min(64, 2**15 // math.prod(subject.data.shape))))
     real = subject.data.world(subject.training(count)[0])
     half = len(real) // 2
     if half == 0:
-        raise Unsupported("this picture compares two halves of the data: it needs two samples at least")
+        raise Unsupported("this picture compares two halves of the data: it needs at least two samples")
     ids = subject.ids(2 * half)
     cond = subject.labels(ids)
     usual = _apart(subject, real[:half], real[half : 2 * half])
@@ -110,5 +110,5 @@ def variance(subject: Subject) -> Picture:
 
 
 def _apart(subject: Subject, x: Tensor, y: Tensor) -> float:
-    """Mean distance of x to the nearest of y, in the distance of the modality."""
-    return float(subject.kind.nearest(x, y)[0].double().mean())
+    """Mean distance of ``x`` from the nearest of ``y``, in the metric of the modality."""
+    return float(subject.modality.nearest(x, y)[0].double().mean())

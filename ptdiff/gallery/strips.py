@@ -1,8 +1,8 @@
 """Strips: the same samples at several times, from data to noise and back.
 
-forward     x_t = alpha x_0 + sigma eps of training data, the same eps at all times
-reverse     what a solver makes of noise, at the states next to the times asked for
-film        all of its states, one after the other
+forward     x_t = alpha x_0 + sigma eps of training data, with the same eps at all times
+reverse     the states of a solver next to the chosen times, from noise to data
+film        all states of the solver, one after the other
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ptdiff.sampling.walk import shown
 from ptdiff.solvers import Adaptive
 
 FRAMES, HELD, SIDE = 120, 15, 480
-"""The most frames of a film, those for which its end stays, and pixels a side."""
+"""Maximum number of frames of a film, frames for which its end is held, and side in pixels."""
 
 
 def forward(subject: Subject) -> Picture:
@@ -38,7 +38,7 @@ def forward(subject: Subject) -> Picture:
 def reverse(subject: Subject) -> Picture:
     """From noise to samples: the states of the solver at chosen times."""
     at = passed(subject)
-    # the state next to each time; the last of those that are as near, as clean data is reached at the end
+    # the state closest to each time; the last of several equally close ones, because clean data comes at the end
     chosen = {t: min(reversed(range(len(at))), key=lambda k: abs(at[k] - t)) for t in sorted(subject.at, reverse=True)}
     steps = list(dict.fromkeys(chosen.values()))
     ids = subject.ids(subject.many())
@@ -66,16 +66,19 @@ def film(subject: Subject) -> list[Picture]:
 
 
 def passed(subject: Subject) -> list[float]:
-    """The times of the states that the solver of the plan passes, first to last."""
+    """Times of the states of the plan's solver, first to last.
+
+    Raises Unsupported for an adaptive solver, which has no common states.
+    """
     if isinstance(subject.plan.solver, Adaptive):
-        raise Unsupported("an adaptive solver gives every sample steps of its own: there are no common states to draw")
+        raise Unsupported("an adaptive solver has no common states to draw: every sample has its own steps")
     angles = [math.atan2(sigma, alpha) for alpha, sigma in subject.plan.table().levels]
     times: list[float] = subject.process.time(torch.tensor(angles, dtype=torch.float64)).tolist()
     return times
 
 
 def levels(subject: Subject, times: list[float]) -> list[Level]:
-    """The noise levels at times, single numbers; for a picture clean data is clean under every process."""
+    """Noise levels at ``times``, of shape (); in a picture time 0 is clean under every process."""
     found = subject.process.level(torch.tensor(times, dtype=torch.float64, device=exact(subject.device)))
     return [
         Level(alpha, sigma) if t > 0 else Level(torch.ones_like(alpha), torch.zeros_like(sigma))
@@ -84,19 +87,19 @@ def levels(subject: Subject, times: list[float]) -> list[Level]:
 
 
 def noisy(subject: Subject, x0: Tensor, level: Level) -> Tensor:
-    """x_t of data x0 (n, *shape) in model units; the noise of a sample is the same at every level."""
+    """x_t of data ``x0`` (n, *shape) in model units; a sample has the same noise at every level."""
     eps = normal(subject.seed, Stream.START, subject.ids(len(x0)), 0, tuple(x0.shape[1:]))
     return level.alpha * x0 + level.sigma * eps
 
 
 def seen(subject: Subject, x: Tensor, level: Level) -> Tensor:
-    """A noisy state as it is shown: brought to unit variance, then to world units."""
+    """A noisy state for display: scaled to unit variance, then converted to world units."""
     return subject.data.world(x / level.scale)
 
 
 @torch.inference_mode()
 def denoiser(subject: Subject) -> Picture:
-    """What the network sees and what it makes of it in one step, by noise level."""
+    """The input of the network and its one-step estimate, by noise level."""
     x0, cond = subject.training(subject.many(2))
     times = sorted(subject.at)
     inputs, outputs = [], []

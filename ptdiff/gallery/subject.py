@@ -1,6 +1,6 @@
-"""What the pictures of a run are drawn from: the run, its data, its trained denoiser, and the way it samples.
+"""The subject of the pictures of a run: the run, its data, its trained denoiser, and its sampling plan.
 
-x_t = alpha x_0 + sigma eps in model units; pictures show world units, noisy states brought to unit variance first
+x_t = alpha x_0 + sigma eps in model units; pictures show world units, with noisy states scaled to unit variance first
 (:func:`ptdiff.sampling.walk.shown`), so that every process gives the same picture.
 """
 
@@ -30,31 +30,34 @@ if TYPE_CHECKING:
     from ptdiff.modality.types import Image
 
 AT = (0.0, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
-"""Times of a strip: steps 0, 20, 50, 100, 200, 500 and 1000 of a chain of a thousand."""
+"""Times of a strip: steps 0, 20, 50, 100, 200, 500 and 1000 of a chain of 1000."""
 
 TOGETHER = 64
-"""A visualizer that shows more samples than this draws them as one picture: points, not things."""
+"""A visualizer that shows more samples than this draws them as points in one picture."""
 
 FEW = 4
-"""Things in a strip, each with a row of its own."""
+"""Samples in a strip, each in its own row."""
 
 SMALL, LARGE = 128, 200
-"""Pixels a side of the picture of one thing, and of that of many points."""
+"""Side in pixels of the picture of one sample, and of a picture of many points."""
 
 
 @dataclass(frozen=True)
 class Subject:
     """A trained run, ready to be drawn.
 
-    kind: the modality with the options of the run.  data: what the model knows of its data, with the samples where they
-    could be read.  denoiser: trained, in evaluation mode.  process, plan: how samples are drawn, unless a picture
-    varies it; ``plan.process`` is ``process``.  seed: of samples and noise.  count: how many samples a picture shows,
-    its own choice where it is None.  at: times in [0, 1] of strips, 0 = data.  means: see
-    :attr:`ptdiff.run.folder.Run.means`.
+    ``modality``: the modality with the options of the run.
+    ``data``: the data as the model knows it, with samples if they could be read.
+    ``denoiser``: trained, in evaluation mode.
+    ``process``, ``plan``: the way samples are drawn, unless a picture varies it; ``plan.process`` is ``process``.
+    ``seed``: seed of samples and noise.
+    ``count``: number of samples in a picture; None leaves it to the picture.
+    ``at``: times of strips in [0, 1], 0 = data.
+    ``means``: see :attr:`ptdiff.run.folder.Run.means`.
     """
 
     run: Run
-    kind: Modality
+    modality: Modality
     data: Data
     denoiser: NetworkDenoiser
     process: Process
@@ -66,9 +69,9 @@ class Subject:
 
     def __post_init__(self) -> None:
         if not self.at or not all(0 <= t <= 1 for t in self.at):
-            raise ValueError(f"times of a strip lie in [0, 1], not {', '.join(map(str, self.at)) or 'none'}")
+            raise ValueError(f"times of a strip must lie in [0, 1], not {', '.join(map(str, self.at)) or 'none'}")
         if self.count is not None and self.count < 1:
-            raise ValueError(f"a picture shows at least one sample, not {self.count}")
+            raise ValueError(f"count must be at least 1, not {self.count}")
 
     @staticmethod
     def of(
@@ -80,15 +83,18 @@ class Subject:
         device: str = "auto",
         warn: Callable[[str], None] | None = None,
     ) -> Subject:
-        """The subject of a trained run; the plan is that of its configuration where none is given.
+        """The subject of a trained run, with the plan of its configuration by default.
 
-        data: as read now, for its samples; scale and classes stay those that the model was trained with.
-        weights: see :meth:`ptdiff.run.folder.Run.denoiser`.  device: by name, see :func:`ptdiff.machine.host.device`.
+        ``data``: data read now, for its samples; scale and classes remain those of training.
+        ``weights``: see :meth:`ptdiff.run.folder.Run.denoiser`.
+        ``device``: by name, see :func:`ptdiff.machine.host.device`.
+
+        Raises ValueError if ``data`` has another shape than in training.
         """
         known = run.data
         if data is not None:
             if data.shape != known.shape:
-                raise ValueError(f"the data has the shape {data.shape} now, and had {known.shape} in training")
+                raise ValueError(f"the data has shape {data.shape}, but had {known.shape} in training")
             known = replace(known, train=data.train, val=data.val)
         denoiser = run.denoiser(warn, weights=weights).to(host.device(device)).requires_grad_(False)
         chosen = Plan.chosen(run.config.process, run.config.sampling) if plan is None else plan
@@ -96,45 +102,45 @@ class Subject:
 
     @cached_property
     def visualizer(self) -> Visualizer:
-        """What draws samples."""
-        return self.kind.visualizer()
+        """The visualizer of the modality."""
+        return self.modality.visualizer()
 
     @property
     def together(self) -> bool:
-        """Whether all samples make one picture (points in the plane) and not each its own (images, clouds)."""
+        """True if all samples make one picture (points in the plane), False if each has its own (images, clouds)."""
         return self.visualizer.many > TOGETHER
 
     @property
     def device(self) -> torch.device:
-        """Where the denoiser lives."""
+        """Device of the denoiser."""
         return next(self.denoiser.parameters()).device
 
     def many(self, most: int = FEW) -> int:
-        """How many samples to show: ``count``, or what fills a picture of points, or at most so many things."""
+        """Number of samples to show: ``count``, or as many points as fill a picture, or at most ``most`` pictures."""
         return self.count or (self.visualizer.many if self.together else min(most, self.visualizer.many))
 
     def ids(self, count: int) -> Tensor:
-        """The first ``count`` samples, (count,) int64."""
+        """Ids of the first ``count`` samples, (count,) int64."""
         return torch.arange(count, device=self.device)
 
     def labels(self, ids: Tensor) -> Condition:
-        """The classes in turn; the empty mapping for data without classes."""
+        """Labels of samples, cycling through the classes; an empty mapping for data without classes."""
         return spread_labels(ids, len(self.data.classes))
 
     def needs_means(self) -> None:
-        """Unsupported where the denoiser's estimates are samples and no means."""
+        """Raise Unsupported if the denoiser's estimates are samples and not means."""
         if not self.means:
             raise Unsupported("a network trained for consistency estimates no E[x0 | x]")
 
     def training(self, count: int) -> tuple[Tensor, Condition]:
-        """Up to ``count`` training samples drawn by the seed, in model units (n, *shape), and their conditions.
+        """Up to ``count`` training samples selected by the seed, in model units (n, *shape), and their conditions.
 
-        Unsupported where the training data is not at hand.
+        Raises Unsupported if the training data is not available.
         """
         return self._drawn(self.data.train, count)
 
     def held_out(self, count: int) -> tuple[Tensor, Condition]:
-        """The same of samples that were held out."""
+        """Up to ``count`` held-out samples in model units, and their conditions; see :meth:`training`."""
         return self._drawn(self.data.val, count)
 
     def _drawn(self, samples: Samples | None, count: int) -> tuple[Tensor, Condition]:
@@ -148,7 +154,7 @@ class Subject:
     def states(
         self, ids: Tensor, cond: Condition, plan: Plan | None = None, shape: tuple[int, ...] | None = None
     ) -> Iterator[State]:
-        """The states of samples ``ids`` from noise to data, in model units; of sets of another size by ``shape``."""
+        """States of samples ``ids`` from noise to data, in model units; ``shape`` gives point sets another size."""
         plan = self.plan if plan is None else plan
         yield from walk(prepared(self.denoiser, plan, self.data), plan, ids, shape or self.data.shape, cond)
 
@@ -157,24 +163,24 @@ class Subject:
     ) -> Tensor:
         """Samples ``ids`` (b, *shape) in world units."""
         *_, last = self.states(ids, cond, plan, shape)
-        return postprocessed(self.kind, finished(last, self.data), self.data)
+        return postprocessed(self.modality, finished(last, self.data), self.data)
 
     def titles(self, cond: Condition) -> list[str]:
-        """The class of each sample; nothing where there are none."""
+        """Class of each sample; empty without classes."""
         labels: Sequence[int] = cond["label"].tolist() if "label" in cond and self.data.classes else ()
         return [self.data.classes[i] if i >= 0 else "" for i in labels]
 
     def tile(self, x: Tensor, cond: Condition, side: int) -> Image:
-        """One small picture of samples x (n, *shape) in world units."""
+        """One small picture of samples ``x`` (n, *shape) in world units."""
         return self.visualizer.tile(x.float().cpu().numpy(), self.titles(cond), side)
 
     def cells(self, x: Tensor, cond: Condition) -> list[Image]:
-        """Small pictures of samples x (n, *shape) in world units: one of all points, or one of each thing."""
+        """Small pictures of samples ``x`` (n, *shape) in world units: one of all points, or one per sample."""
         if self.together:
             return [self.tile(x, cond, LARGE)]
         return [self.tile(one[None], {}, SMALL) for one in x]
 
     def moment(self, t: float) -> str:
-        """What is written over a column of a strip: the step of a chain, or the time."""
+        """Title of a column of a strip: the step of a chain, or the time."""
         steps = self.process.chain_steps
         return f"t = {round(t, 4):.2g}" if steps is None else f"step {round(t * steps)}"

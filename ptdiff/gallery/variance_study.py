@@ -1,12 +1,12 @@
-"""How much noise each step of a reverse chain may add, on exact denoisers: too little collapses, too much stays.
+"""The effect of the noise in each step of a reverse chain, on exact denoisers: too little collapses, too much remains.
 
-DDPM's ancestral step adds noise with the posterior's own deviation; here that is multiplied by ``scale`` k in every
-step.  In the limit of many steps x then follows, for data N(mean, s^2), v = (sigma / alpha)^2 and w = s^2 + v,
+DDPM's ancestral step adds noise with the standard deviation of the posterior; here it is multiplied by ``scale`` k in
+every step.  In the limit of many steps x then follows, for data N(mean, s^2), v = (sigma / alpha)^2 and w = s^2 + v,
 
     dx = -(x - mean) / w |dv| + k |dv|^(1/2) z,      Var[x] = k^2 w + (1 - k^2) w^2 / w_T
 
-which ends, from pure noise, w_T infinite, at k^2 s^2: the variance of the data times k^2.  Around each mode of a
-mixture it is nearly the same, and with k below 1 the samples leave the rarer modes besides.
+which ends, from pure noise with infinite w_T, at k^2 s^2: the variance of the data times k^2.  Around each mode of a
+mixture it is nearly the same, and for k below 1 samples also leave the rarer modes.
 """
 
 from __future__ import annotations
@@ -39,20 +39,20 @@ MODES = Mixture(
     torch.full((6,), 0.12, dtype=torch.float64),
     torch.tensor([0.25, 0.15, 0.2, 0.1, 0.2, 0.1], dtype=torch.float64),
 )
-"""Six modes on a ring, of unequal weights: data of about unit variance."""
+"""Six modes on a ring with unequal weights: data of about unit variance."""
 
 
 def gaussian_ratio(scale: float, steps: int, variance: Variance = "lower", std: float = 0.5) -> float:
-    """The variance of the result over that of data N(0, std^2), without sampling; k^2 in the limit of many steps."""
+    """Variance of the result over that of data N(0, std^2), without sampling; k^2 in the limit of many steps."""
     return moments(DDPM(variance, scale).table(grid(Flow(), steps)), 0.0, std)[1] / std**2
 
 
 @dataclass(frozen=True)
 class Spread:
-    """What became of the modes of ``MODES`` in samples.
+    """State of the modes of ``MODES`` in samples.
 
-    within: variance around the samples' own mean in each mode, over that of the data there.  apart: distance in total
-    variation between the shares of the modes and their weights, in [0, 1].
+    ``within``: variance around the samples' own mean in each mode, over that of the data.
+    ``apart``: total variation distance between the shares of the modes and their weights, in [0, 1].
     """
 
     within: float
@@ -67,7 +67,7 @@ def samples(scale: float, count: int = 2000) -> Tensor:
 
 
 def spread(x: Tensor) -> Spread:
-    """The figures of samples x (n, 2), each counted to its nearest mode."""
+    """Measure samples ``x`` (n, 2), each assigned to its nearest mode."""
     x = x.double()
     member = one_hot(torch.cdist(x, MODES.means).argmin(dim=1), len(MODES.means)).double()
     count = member.sum(dim=0)
@@ -83,7 +83,7 @@ _VERDICT = {0.0: "no noise: collapse", 0.5: "too small: near collapse", 1.0: "ri
 
 @picture(5.8)
 def variance_study(figure: Figure) -> None:
-    """Reverse variance: noise too small ends near mode collapse, too large leaves noise in the samples."""
+    """Reverse variance: too little noise leads to mode collapse, too much remains in the samples."""
     parts = figure.subfigures(2, 1, height_ratios=(1, 1.55), squeeze=False)
     above, below = parts[0, 0], parts[1, 0]
     for axes, scale in zip(above.subplots(1, len(SCALES)), SCALES, strict=True):

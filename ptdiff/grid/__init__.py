@@ -1,4 +1,4 @@
-"""Time grids: which noise levels a solver visits."""
+"""Time grids: the noise levels that a solver visits."""
 
 from ptdiff.grid.catalog import SPACINGS
 from ptdiff.grid.levels import End, grid

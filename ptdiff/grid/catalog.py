@@ -1,4 +1,4 @@
-"""The spacings by name."""
+"""Spacings by name."""
 
 from __future__ import annotations
 

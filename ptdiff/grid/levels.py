@@ -1,7 +1,7 @@
 """A grid: the levels that a solver visits.
 
-A grid of n steps is n + 1 levels from the noisiest down.  It ends at the clean level (1, 0), which is x_0 itself, or at
-the last noisy one.  The step into the clean level replaces x by E[x_0|x] and needs no evaluation there, so no grid ever
+A grid of n steps has n + 1 levels, noisiest first.  It ends at the clean level (1, 0), which is x_0 itself, or at the
+last noisy level.  The step into the clean level replaces x by E[x_0|x] and needs no evaluation there, so no grid ever
 evaluates a denoiser at sigma = 0.
 """
 
@@ -22,19 +22,20 @@ End = Literal["zero", "sigma-min"]
 def grid(process: Process, steps: int, spacing: Spacing | str = "uniform", end: End = "zero") -> Level:
     """The ``steps + 1`` levels of a grid, float64, noisiest first: sigma / alpha falls strictly.
 
-    end: "zero" puts the clean level (1, 0) last, after ``steps`` noisy ones; "sigma-min" has ``steps + 1`` noisy
-    levels, and what comes out still holds the last one's noise and carries its alpha.  A process that reaches sigma = 0
-    spends a point of its spacing there; for one that stops at sigma_min (VE, a chain) the clean level is an extra one,
-    as in EDM.
+    ``spacing``: a spacing, or its name.
+    ``end``: "zero" puts the clean level (1, 0) last, after ``steps`` noisy ones; "sigma-min" has ``steps + 1`` noisy
+    levels, and the result still contains the noise of the last one and is scaled by its alpha.  A process that reaches
+    sigma = 0 uses a point of its spacing for the clean level; for one that stops at sigma_min (VE, a chain) the clean
+    level is an additional one, as in EDM.
 
-    Raises UnknownName for the name of no spacing, and ValueError where the spacing has not that many different levels.
+    Raises UnknownName for an unknown spacing, and ValueError if the spacing does not have enough distinct levels.
 
     >>> from ptdiff.process import Flow
     >>> grid(Flow(), 4).sigma.tolist()
     [1.0, 0.75, 0.5, 0.25, 0.0]
     """
     if steps < 1:
-        raise ValueError(f"a grid needs at least one step, not {steps}")
+        raise ValueError(f"steps must be at least 1, not {steps}")
     if end not in ("zero", "sigma-min"):
         raise ValueError(f"end must be zero or sigma-min, not {end!r}")
     rule: Spacing = choose("spacing", SPACINGS, {"name": spacing}) if isinstance(spacing, str) else spacing

@@ -1,4 +1,4 @@
-"""Guidance: rules that strengthen a denoiser, each Denoiser -> Denoiser."""
+"""Guidance: rules that strengthen a denoiser, each a map Denoiser -> Denoiser."""
 
 from ptdiff.guidance.classifier import Classifier, ClassifierGuided
 from ptdiff.guidance.guided import Guidance, Guided

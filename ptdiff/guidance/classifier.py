@@ -1,4 +1,4 @@
-"""Classifier guidance: the gradient of log p(y | x) at a noise level, as a shift of the denoiser.
+"""Classifier guidance: the gradient of log p(y | x) at a noise level shifts the estimate of the denoiser.
 
 E[x_0 | x, y] = E[x_0 | x] + sigma^2 / alpha  grad_x log p(y | x)            (Dhariwal and Nichol 2021, section 4)
 """
@@ -18,14 +18,14 @@ from ptdiff.modality.data import Condition
 from ptdiff.process import Level
 
 Classifier = Callable[[Tensor, Level, Condition], Tensor]
-"""x (b, …), its level and condition to log p(y | x), (b,), up to a constant; differentiable in x."""
+"""Maps x (b, …), its level and condition to log p(y | x), (b,), up to a constant; differentiable in x."""
 
 
 @dataclass(frozen=True)
 class ClassifierGuided:
-    """D + w sigma^2 / alpha grad log p(y | x), one call of the denoiser and one gradient of the classifier.
+    """D + w sigma^2 / alpha grad log p(y | x), at the cost of one denoiser call and one gradient of the classifier.
 
-    At alpha = 0 a classifier sees noise alone and the estimate stays as it is.
+    ``scale``: the guidance scale w.  At alpha = 0 the classifier sees only noise, and the estimate is unchanged.
     """
 
     denoiser: Denoiser
@@ -41,5 +41,5 @@ class ClassifierGuided:
         return self.denoiser(x, level, cond) + shift
 
     def calls_at(self, level: tuple[float, float]) -> int:
-        """Those of the denoiser; the classifier is another network."""
+        """Calls of the denoiser; the classifier is another network and not counted."""
         return calls(self.denoiser, level)

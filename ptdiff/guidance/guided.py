@@ -1,12 +1,12 @@
-"""Guidance: Denoiser -> Denoiser, so that it composes with every solver and with itself.
+"""Guidance as a map Denoiser -> Denoiser, so that it composes with every solver and with itself.
 
-    D_c   the estimate to be strengthened: given the condition, or by the better model
-    D_u   the one it is compared with: without the condition, or by the weaker model
+    D_c   the estimate to strengthen: with the condition, or of the better model
+    D_u   the estimate to compare with: without the condition, or of the weaker model
     w     the guidance scale; w = 1 is no guidance (the convention of EDM2 and diffusers)
     rho   sigma / alpha
 
-A guidance is a rule that combines the two; ``rule.guide(denoiser)`` calls one denoiser with and without the condition,
-``rule.guide(denoiser, weak)`` two denoisers with it (autoguidance).
+A guidance is a rule that combines the two.  ``rule.guide(denoiser)`` calls one denoiser with and without the condition,
+``rule.guide(denoiser, weak)`` calls two denoisers with it (autoguidance).
 """
 
 from __future__ import annotations
@@ -26,9 +26,11 @@ from ptdiff.process import Level
 
 @dataclass(frozen=True)
 class Guidance(ABC):
-    """Guidance by ``scale`` where low <= rho <= high (Kynkaanniemi et al. 2024), and none elsewhere.
+    """Guidance by ``scale`` for low <= rho <= high, none elsewhere (Kynkaanniemi et al. 2024).
 
-    rho is that of unit-variance data: a bound stated for EDM's sigma_data = 0.5 is twice as large here.
+    ``scale``: w, finite; 1 is no guidance.
+    ``low``, ``high``: interval of rho for unit-variance data; None is no upper limit.  A limit stated for EDM's
+    sigma_data = 0.5 is twice as large here.
     """
 
     scale: float = 1.0
@@ -39,23 +41,23 @@ class Guidance(ABC):
         if not math.isfinite(self.scale):
             raise ValueError(f"scale must be finite, not {self.scale}")
         if not 0 <= self.low < (math.inf if self.high is None else self.high):
-            raise ValueError(f"an interval needs 0 <= low < high, not low={self.low}, high={self.high}")
+            raise ValueError(f"low and high must satisfy 0 <= low < high, not low={self.low}, high={self.high}")
 
     @abstractmethod
     def combine(self, x: Tensor, level: Level, given: Tensor, free: Tensor) -> Tensor:
-        """The guided estimate from D_c = ``given`` and D_u = ``free``, all (b, …); the level broadcasts against x."""
+        """Combine D_c = ``given`` and D_u = ``free``, both (b, …), into one estimate; ``level`` broadcasts to x."""
 
     def guide(self, denoiser: Denoiser, weak: Denoiser | None = None) -> Denoiser:
-        """``denoiser``, guided by what it says without the condition, or by what a weaker model says with it."""
+        """Guide ``denoiser`` by its own estimate without the condition, or by that of a weaker model with it."""
         return Guided(denoiser, self, weak)
 
 
 @dataclass(frozen=True)
 class Guided:
-    """A denoiser and the rule that guides it: two calls for one.
+    """A denoiser and the rule that guides it: two calls instead of one.
 
-    One call where w = 1, without a condition, and outside the interval.  For levels (b,), both estimates are computed
-    and the right one is selected.
+    A single call suffices if w = 1, without a condition, and outside the interval.  For levels (b,) both estimates are
+    computed and the right one is selected per sample.
     """
 
     denoiser: Denoiser
@@ -74,7 +76,7 @@ class Guided:
         return guided if isinstance(inside, bool) else select(inside, guided, given)
 
     def calls_at(self, level: tuple[float, float]) -> int:
-        """Evaluations for one call with a condition at (alpha, sigma)."""
+        """Number of evaluations for one call with a condition at (alpha, sigma)."""
         inner = calls(self.denoiser, level)
         ratio = level[1] / level[0] if level[0] else math.inf
         inside = self.rule.low <= ratio <= (math.inf if self.rule.high is None else self.rule.high)
@@ -84,9 +86,9 @@ class Guided:
 
 
 def within(level: Level, low: float, high: float | None) -> bool | Tensor:
-    """Whether low <= rho <= high: a bool for a level of shape (), else a tensor (b,).
+    """Return True if low <= rho <= high: a bool for a level of shape (), a tensor (b,) for one of shape (b,).
 
-    A level that knows itself on the host, as those of tables do, waits for nothing.
+    A level with host values, as in the tables of solvers, causes no wait for the device.
     """
     if low == 0 and high is None:
         return True
@@ -99,5 +101,5 @@ def within(level: Level, low: float, high: float | None) -> bool | Tensor:
 
 
 def select(flags: Tensor, one: Tensor, other: Tensor) -> Tensor:
-    """``one`` where the flags () or (b,) are set, ``other`` elsewhere, (b, …)."""
+    """``one`` where ``flags`` () or (b,) are set, ``other`` elsewhere, (b, …)."""
     return torch.where(flags.reshape(flags.shape + (1,) * (one.ndim - 1) * flags.ndim), one, other)

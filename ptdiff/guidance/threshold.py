@@ -1,10 +1,10 @@
-"""Thresholds: what a denoiser estimates is kept where data can lie.  Denoiser -> Denoiser, like guidance.
+"""Thresholds: the estimates of a denoiser are kept within the range of the data.  Denoiser -> Denoiser, like guidance.
 
-Limits are stated in world units, where people know them, and turned once into model units, in which denoisers work:
+Limits are given in world units and converted once to model units, in which denoisers work:
 
     Static(low=0, high=1).limit(denoiser, data)
 
-Thresholds go around guidance, which is what drives estimates out of range; inside it they would undo each other.
+Apply thresholds around guidance, which drives estimates out of range; inside it they would cancel.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from ptdiff.modality.data import Condition, Data
 from ptdiff.process import Level
 
 Hook = Callable[[Tensor, Level], Tensor]
-"""A function of a tensor (b, …), in model units, and its level."""
+"""A function of a tensor (b, …) in model units and its level."""
 
 
 @dataclass(frozen=True)
 class Hooked:
-    """``after(D(before(x), level), level)``: any function of x_t before the call and of the estimate after it."""
+    """A denoiser with hooks, ``after(D(before(x), level), level)``: functions of x_t and of the estimate."""
 
     denoiser: Denoiser
     before: Hook | None = None
@@ -39,20 +39,20 @@ class Hooked:
         return estimate if self.after is None else self.after(estimate, level)
 
     def calls_at(self, level: tuple[float, float]) -> int:
-        """Those of the denoiser."""
+        """Calls of the denoiser."""
         return calls(self.denoiser, level)
 
 
 @dataclass(frozen=True)
 class Threshold(ABC):
-    """Limits ``low`` and ``high`` of every element of the data, in world units."""
+    """Limits ``low`` and ``high`` of every element of the data, finite and in world units."""
 
     low: float = -1.0
     high: float = 1.0
 
     def __post_init__(self) -> None:
         if not -math.inf < self.low < self.high < math.inf:
-            raise ValueError(f"limits must be finite with low < high, not low={self.low}, high={self.high}")
+            raise ValueError(f"low and high must be finite with low < high, not low={self.low}, high={self.high}")
 
     def limit(self, denoiser: Denoiser, data: Data) -> Denoiser:
         """``denoiser`` with its estimates kept within the limits."""
@@ -65,7 +65,7 @@ class Threshold(ABC):
 
     @abstractmethod
     def within(self, x0: Tensor, low: Tensor, high: Tensor) -> Tensor:
-        """The estimate (b, …), limited; the limits in model units broadcast against it."""
+        """The limited estimate (b, …); ``low`` and ``high`` are in model units and broadcast against it."""
 
 
 @dataclass(frozen=True)
@@ -73,15 +73,17 @@ class Static(Threshold):
     """Clip every element to [low, high] (Ho et al. 2020)."""
 
     def within(self, x0: Tensor, low: Tensor, high: Tensor) -> Tensor:
+        """Elementwise clipping."""
         return torch.minimum(torch.maximum(x0, low), high)
 
 
 @dataclass(frozen=True)
 class Dynamic(Threshold):
-    """Clip each sample to a quantile of its own and shrink it into [low, high] (Saharia et al. 2022, section 2.3).
+    """Clip each sample to its own quantile and shrink it into [low, high] (Saharia et al. 2022, section 2.3).
 
-    The distances from the middle, in units of half the width, have the quantile s, at least 1; elements farther than
-    s are clipped and all are divided by s.
+    Distances from the middle are measured in units of half the width, and s is their quantile, at least 1.  Elements
+    farther away than s are clipped, and all are divided by s.
+    ``quantile``: in (0, 1].
     """
 
     quantile: float = 0.995
@@ -92,9 +94,10 @@ class Dynamic(Threshold):
             raise ValueError(f"quantile must lie in (0, 1], not {self.quantile}")
 
     def within(self, x0: Tensor, low: Tensor, high: Tensor) -> Tensor:
+        """Clipping to s, divided by s, per sample."""
         middle, half = (low + high) / 2, (high - low) / 2
         apart = (x0 - middle) / half
-        # by sorting: torch.quantile takes no more than 2^24 elements
+        # by sorting, because torch.quantile is limited to 2^24 elements
         ranked = apart.abs().flatten(1).sort(dim=1).values
         place = self.quantile * (ranked.shape[1] - 1)
         below = int(place)

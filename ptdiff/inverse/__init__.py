@@ -1,4 +1,4 @@
-"""Inverse problems: linear operators, observations, and denoisers that take them into account."""
+"""Inverse problems: linear operators, observations, and denoisers conditioned on them."""
 
 from ptdiff.inverse.methods import DPS, METHODS, MMPS, TMPD, Method, Observed, PiGDM, Replacement
 from ptdiff.inverse.operators import Along, Average, Linear, Mask, Observation, Operator, Scaled

@@ -1,4 +1,4 @@
-"""Linear operators: what of a datum is observed.
+"""Linear operators: the observed part of the data.
 
     y = A x_0 + noise z            A: data (b, …) to observations (b, …), z ~ N(0, I)
 
@@ -23,14 +23,17 @@ class Operator(Protocol):
 
     def __call__(self, x: Tensor, /) -> Tensor: ...
 
-    def adjoint(self, y: Tensor, /) -> Tensor: ...
+    def adjoint(self, y: Tensor, /) -> Tensor:
+        """A* y, shaped like the data (b, …)."""
+        ...
 
 
 @dataclass(frozen=True)
 class Mask:
-    """What is known: ``known`` (bool or 0/1) broadcasts against one datum or a batch; elsewhere y is zero.
+    """Keeps the known entries and sets the others to zero.
 
-    Part of an image, some points of a cloud (n, 1), some coordinates.
+    ``known`` (bool or 0/1) broadcasts against one sample or a batch: part of an image, some points of a cloud (n, 1),
+    some coordinates.
     """
 
     known: Tensor
@@ -39,6 +42,7 @@ class Mask:
         return x * self.known.to(x)
 
     def adjoint(self, y: Tensor, /) -> Tensor:
+        """``y`` at the known entries, zero elsewhere."""
         return y * self.known.to(y)
 
 
@@ -46,7 +50,7 @@ class Mask:
 class Along:
     """A matrix (m, n) applied along an axis of length n of x (b, …): channels to gray, mixtures of coordinates.
 
-    ``Along(torch.full((1, 3), 1 / 3), axis=-3)`` makes images gray: given y, sampling colors them.
+    ``Along(torch.full((1, 3), 1 / 3), axis=-3)`` turns images gray; sampling given y colors them.
     """
 
     matrix: Tensor
@@ -56,6 +60,7 @@ class Along:
         return self._apply(x, self.matrix)
 
     def adjoint(self, y: Tensor, /) -> Tensor:
+        """The transposed matrix applied along the axis."""
         return self._apply(y, self.matrix.mT)
 
     def _apply(self, x: Tensor, matrix: Tensor) -> Tensor:
@@ -64,24 +69,28 @@ class Along:
 
 @dataclass(frozen=True)
 class Average:
-    """Means of ``factor`` x ``factor`` blocks of images (b, c, h, w): given y, sampling raises the resolution."""
+    """Means of ``factor`` x ``factor`` blocks of images (b, c, h, w); sampling given y increases the resolution.
+
+    Raises ValueError if ``factor`` does not divide height and width.
+    """
 
     factor: int
 
     def __call__(self, x: Tensor, /) -> Tensor:
         n, (height, width) = self.factor, x.shape[-2:]
         if height % n or width % n:
-            raise ValueError(f"blocks of {n} do not divide an image of {height} x {width}")
+            raise ValueError(f"factor {n} must divide the size of the image, {height} x {width}")
         return x.reshape(*x.shape[:-2], height // n, n, width // n, n).mean(dim=(-1, -3))
 
     def adjoint(self, y: Tensor, /) -> Tensor:
+        """Every element repeated over its block, divided by ``factor`` squared."""
         n = self.factor
         return y.repeat_interleave(n, dim=-1).repeat_interleave(n, dim=-2) / n**2
 
 
 @dataclass(frozen=True)
 class Scaled:
-    """An operator behind a scale for each element: ``scale`` broadcasts against one datum or a batch."""
+    """An operator applied after an elementwise ``scale``, which broadcasts against one sample or a batch."""
 
     operator: Operator
     scale: Tensor
@@ -90,12 +99,13 @@ class Scaled:
         return self.operator(x * self.scale.to(x))
 
     def adjoint(self, y: Tensor, /) -> Tensor:
+        """``scale`` times the adjoint of the operator."""
         return self.operator.adjoint(y) * self.scale.to(y)
 
 
 @dataclass(frozen=True)
 class Linear:
-    """Any linear ``function`` of batches of data of ``shape``; the adjoint is found by differentiating it."""
+    """Any linear ``function`` of batches of data of ``shape``, with the adjoint by automatic differentiation."""
 
     function: Callable[[Tensor], Tensor]
     shape: tuple[int, ...]
@@ -104,6 +114,7 @@ class Linear:
         return self.function(x)
 
     def adjoint(self, y: Tensor, /) -> Tensor:
+        """The vector-Jacobian product of ``function`` with ``y``."""
         with torch.inference_mode(False), torch.enable_grad():
             y = ordinary(y)
             at = torch.zeros(len(y), *self.shape, dtype=y.dtype, device=y.device, requires_grad=True)
@@ -113,9 +124,9 @@ class Linear:
 
 @dataclass(frozen=True)
 class Observation:
-    """y (b, …), or one for the whole batch (1, …), seen through ``operator`` with noise of a standard deviation.
+    """An observation y (b, …), or one for the whole batch (1, …), of data through ``operator``.
 
-    A noise of 0 means that the data agrees with y exactly.
+    ``noise``: standard deviation of the noise, finite and at least 0; 0 means that the data agrees with y exactly.
     """
 
     operator: Operator
@@ -124,12 +135,12 @@ class Observation:
 
     def __post_init__(self) -> None:
         if not 0 <= self.noise < float("inf"):
-            raise ValueError(f"noise must be finite and not negative, not {self.noise}")
+            raise ValueError(f"noise must be finite and at least 0, not {self.noise}")
 
     @staticmethod
     def of_world(operator: Operator, y: Tensor, data: Data, noise: float = 0.0) -> Observation:
-        """The observation in model units of y and noise in world units, whatever the scale of the data is like."""
-        # A (scale z + mean) = A scale z + A mean; the noise stays one number, in units of the mean scale (rms)
+        """Convert ``y`` and ``noise`` from world units to model units, for any scale of the data."""
+        # A (scale z + mean) = A scale z + A mean; the noise remains one number, in units of the rms scale
         mean = operator(data.world(torch.zeros(1, *data.shape, dtype=y.dtype, device=y.device)))
         scale = torch.tensor(data.scale, dtype=torch.float64)
         size = float(scale.square().mean().sqrt())

@@ -1,15 +1,15 @@
-"""Particles: samples of the exact posterior, as good as there are particles (Wu et al. 2023, TDS).
+"""Particles: samples of the exact posterior in the limit of many particles (Wu et al. 2023, TDS).
 
-The other methods approximate p(y | x) at every level and keep the error.  Here p particles walk together for each
-sample by the ancestral step of DDPM, from the guided estimate, and their weights correct for what was wrong with it:
+The other methods approximate p(y | x) at every level and keep the error.  Here p particles per sample take ancestral
+DDPM steps from the guided estimate, and their weights correct the error of the guidance:
 
     s -> t      x_t ~ q = N(keep x_s + m D_y, std^2),     p = N(keep x_s + m D, std^2) without the observation
     log w_t   = log w_s + log p/q (x_t) + log p(y | x_t) - log p(y | x_s)
     log p(y | x) = -1/2 (y - A D)* (s^2 A A* + noise^2)^-1 (y - A D) + constant of the level
 
-At the clean level p(y | x) is the likelihood itself, so that the weighted particles are those of the unguided sampler
-given y, whatever happened on the way.  D_y is the estimate of PiGDM.  Particles of one sample share a batch; those of
-different samples do not see each other.
+At the clean level p(y | x) is the likelihood itself, so the weighted particles have the distribution of the unguided
+sampler given y, for any guidance on the way.  D_y is the estimate of PiGDM.  The particles of one sample share a batch;
+those of different samples are independent.
 """
 
 from __future__ import annotations
@@ -40,17 +40,22 @@ def particles(
     cond: Condition | None = None,
     steps: int = 8,
 ) -> tuple[Tensor, Tensor]:
-    """Particles (n, p, …) at the last of ``levels``, the clean one, and their weights (n, p), one in sum for each row.
+    """Particles (n, p, …) at the clean last level of ``levels``, and their weights (n, p), each row summing to one.
 
-    x (n, p, …): noise as wide as the first level.  noise(i) and uniform(i): numbers for step i, standard normal like x
-    and uniform (n,).  seen: one observation for all (1, …), or one for each sample (n, …), with noise above zero.
-    cond: for each sample (n,).  steps: of conjugate gradients.  Two evaluations a particle and level.
+    ``seen``: one observation for all (1, …), or one for each sample (n, …), with noise above zero.
+    ``x`` (n, p, …): noise with the standard deviation of the first level.
+    ``noise(i)`` and ``uniform(i)``: random numbers of step i, standard normal like x and uniform (n,).
+    ``cond``: the condition of each sample (n,).
+    ``steps``: conjugate-gradient steps.
+    The cost is two evaluations per particle and level.
+
+    Raises ValueError for an observation without noise and for levels that do not end clean.
     """
     if not seen.noise > 0:
-        raise ValueError("particles are weighed by the likelihood: the observation needs noise above zero")
+        raise ValueError(f"particles need an observation with noise above 0, not {seen.noise}")
     pairs = list(zip(levels.alpha.tolist(), levels.sigma.tolist(), strict=True))
     if pairs[-1][1] != 0:
-        raise ValueError(f"particles walk down to clean data, but the last level has sigma = {pairs[-1][1]:.6g}")
+        raise ValueError(f"particles need levels that end clean, but the last level has sigma = {pairs[-1][1]:.6g}")
     n, p = x.shape[:2]
     cond = {name: value.repeat_interleave(p, dim=0) for name, value in (cond or {}).items()}
     y = seen.y.expand(n, *seen.y.shape[1:]).repeat_interleave(p, dim=0)
@@ -81,7 +86,7 @@ def particles(
 
 
 def pick(x: Tensor, weights: Tensor, u: Tensor) -> Tensor:
-    """One particle for each sample, (n, …), by its weight: u (n,) uniform in (0, 1)."""
+    """Select one particle for each sample, (n, …), by its weight; ``u`` (n,) is uniform in (0, 1)."""
     cumulative = weights.cumsum(dim=1)
     chosen = torch.searchsorted(cumulative, u.to(weights)[:, None] * cumulative[:, -1:])
     return x[torch.arange(len(x), device=x.device), chosen[:, 0].to(x.device)]
@@ -93,15 +98,15 @@ def _solved(seen: Observation, gap: Tensor, spread: Tensor, steps: int) -> Tenso
 
 
 def _weighed(logs: Tensor, fit: Tensor, gap: Tensor, solved: Tensor) -> tuple[Tensor, Tensor]:
-    # the old log p(y | x) in the weight gives way to the new one
+    # replace the old log p(y | x) in the weight by the new one
     new = double(-0.5 * dot(gap, solved).reshape(logs.shape))
     return logs + new - fit, new
 
 
 def _resampled(logs: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
-    """Which particles go on, flat (n p,), and the log weights after it.
+    """Indices of the surviving particles, flat (n p,), and the log weights afterwards.
 
-    Systematically, where the effective number of particles of a sample has fallen below half.
+    Resampling is systematic, for samples whose effective number of particles has fallen below half.
     """
     n, p = logs.shape
     weights = torch.softmax(logs, dim=1)

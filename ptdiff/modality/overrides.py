@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import Any
 
 from ptdiff.errors import PluginError
@@ -38,11 +39,13 @@ def _misfit(name: str, given: Any, wanted: Any) -> str | None:
         return None if own is None else f"defines {name}() as a method, but it is a property"
     if expected is None:
         return None
-    if isinstance(given, property):
+    if isinstance(given, (property, cached_property)):
         return f"defines {name} as a property, but it is a method"
     if own is None:
-        # an option, say; other callable objects are taken on trust
-        return None if callable(given) else f"has an option or attribute {name!r}, but {name}() is a method of ptdiff"
+        # callable objects and other descriptors, such as partialmethod, are taken on trust
+        if callable(given) or hasattr(given, "__get__"):
+            return None
+        return f"has an option or attribute {name!r}, but {name}() is a method of ptdiff"
     for every in (False, True):
         called = [p for p in expected if every or p.default is p.empty]
         keywords: dict[str, Any] = {p.name: None for p in called if p.kind is p.KEYWORD_ONLY}

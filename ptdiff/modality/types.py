@@ -40,7 +40,7 @@ class Mesh(Protocol):
     def faces(self) -> int:
         """The number of triangles."""
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path | str) -> None:
         """Write it in the format of the suffix: .glb, .obj, .stl or .ply."""
 
 
@@ -103,7 +103,7 @@ class TrainedModel(Protocol):
     """
 
     @property
-    def kind(self) -> Any:
+    def modality(self) -> Any:
         """The modality itself, with the options of the run."""
 
     @property

@@ -60,7 +60,7 @@ class Visualizer(ABC):
 
     def tinted(self, by: Any, labels: Sequence[int], /) -> Visualizer:
         """The same visualizer with samples colored by one of :attr:`tints`; labels: a class each, -1 for none."""
-        raise Unsupported(f"{type(self).__name__} has one way to color its samples: leave out --color")
+        raise Unsupported(f"{type(self).__name__} has one way to color its samples: leave out the color")
 
     def page(self, samples: Array, titles: Sequence[str], trajectory: Array | None = None) -> str:
         """An HTML page of samples (n, *shape), complete in itself.

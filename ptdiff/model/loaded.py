@@ -58,18 +58,19 @@ def load(
     *,
     device: str = "auto",
     weights: str | float | None = None,
+    modality: Modality | None = None,
     network: nn.Module | None = None,
     warn: Callable[[str], None] = _warn,
 ) -> Model:
-    """A trained run, by its folder or by the name of a model that ships ('ptdiff models' lists them).
+    """A trained run, by its folder or by the name of a model that ships ('ptdiff list model' shows them).
 
     device: auto (a GPU if there is one), cpu, cuda, cuda:1, mps.  weights: see :meth:`ptdiff.run.folder.Run.denoiser`.
-    network: of a run that was trained on tensors, whose folder holds its weights alone; it is copied.
+    modality, network: of a run that was trained on an object of the caller's (:func:`ptdiff.train`): the same again.
     warn: called with a line about a name with two meanings or a damaged checkpoint.
 
-    Raises RunError for a folder that is no run or has no usable checkpoint, with the nearest name there is.
+    Raises RunError for a folder that is not a run or has no usable checkpoint, with the nearest name there is.
     """
-    found = Run.open(run, warn)
+    found = Run.open(run, warn, modality)
     if network is not None:
         if found.config.modality != NAME:
             raise ValueError(f"network is for runs trained on tensors; {found.path} is one of {found.config.modality}")

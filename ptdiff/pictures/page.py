@@ -1,4 +1,4 @@
-"""A page of small pictures in rows and columns: what strips, grids and panels are made of."""
+"""A page of small pictures in rows and columns, from which strips, grids and panels are built."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ def page(
     notes: Sequence[Sequence[str]] = (),
     width: int = 1,
 ) -> Picture:
-    """Pictures row by row on a white page; rows may be of unequal length.
+    """Arrange pictures row by row on a white page; rows may have different lengths.
 
-    columns: a line over each column.  names: a line before each row.  notes: a line under each picture.
-    width: of a cell, at least.
-    ValueError where there are none, or words for other pictures than there are.
+    ``columns``: a line above each column.  ``names``: a line before each row.  ``notes``: a line below each picture.
+    ``width``: minimum width of a cell in pixels.
+
+    Raises ValueError without pictures, and if the lines do not match the pictures.
     """
     from PIL import Image, ImageDraw, ImageFont
 
@@ -32,13 +33,15 @@ def page(
     if most == 0:
         raise ValueError("a page needs at least one picture")
     if len(columns) not in (0, most) or len(names) not in (0, len(rows)):
-        raise ValueError(f"{len(columns)} columns and {len(names)} names for {len(rows)} rows of {most} pictures")
+        raise ValueError(
+            f"{len(columns)} columns and {len(names)} names do not match {len(rows)} rows of {most} pictures"
+        )
     if notes and [len(line) for line in notes] != [len(row) for row in rows]:
-        raise ValueError("as many notes as pictures in every row")
+        raise ValueError("every row needs one note per picture")
     text, note = ImageFont.load_default(_TEXT), ImageFont.load_default(_NOTE)
     height = max(picture.shape[0] for row in rows for picture in row)
     words = [*columns, *(word for line in notes for word in line)]
-    # cells are as wide as the longest word over or under them
+    # cells are as wide as the longest text above or below them
     width = max(
         width, *(picture.shape[1] for row in rows for picture in row), *(round(text.getlength(w)) for w in words)
     )
@@ -63,13 +66,13 @@ def page(
 
 
 def bands(columns: Sequence[Sequence[Picture]], words: Sequence[str], most: int) -> Picture:
-    """Columns of pictures, each under its word, at most so many beside each other and the others below.
+    """Arrange columns of pictures, each below its title, with at most ``most`` side by side and the others below.
 
-    ValueError as :func:`page` has it.
+    Raises ValueError like :func:`page`.
     """
     from PIL import ImageFont
 
-    # bands of about the same number of columns
+    # bands with about the same number of columns
     count = -(-len(columns) // max(1, -(-len(columns) // most)))
     text = ImageFont.load_default(_TEXT)
     width = max((round(text.getlength(word)) for word in words), default=1)

@@ -1,7 +1,7 @@
-"""How the pictures of the gallery look: one style, and one way from a drawing to pixels.
+"""The style of the gallery, and the conversion of drawings to pixels.
 
-A drawing fills a matplotlib Figure; :func:`picture` makes a function of it that returns the pixels.  Nothing here
-touches pyplot or leaves a trace in matplotlib's settings.
+A drawing fills a matplotlib Figure; :func:`picture` turns it into a function that returns the pixels.  Nothing here
+uses pyplot or changes matplotlib's settings.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 Drawing = Callable[Concatenate["Figure", P], None]
 
-# told apart by people who see red and green alike, and in gray (after Okabe and Ito 2008)
+# distinguishable with red-green color blindness and in gray (after Okabe and Ito 2008)
 COLORS = ("#2a6fb0", "#e08a1e", "#2f9e74", "#c8452f", "#8d6cc4", "#56b0de", "#c66a9f", "#8a7a3c")
 INK, FAINT = "#333333", "#8a8a8a"
 DPI = 150
@@ -62,9 +62,9 @@ STYLE: dict[str, str | float] = {
 
 
 def picture(height: float, width: float = 8.0) -> Callable[[Drawing[P]], Callable[P, Picture]]:
-    """Makes ``f(*args) -> Picture`` of a drawing ``f(figure, *args)`` on a page of this many inches, 150 pixels each.
+    """Turn a drawing ``f(figure, *args)`` into ``f(*args) -> Picture`` on a page of this size in inches, at 150 dpi.
 
-    The drawing itself stays at hand as ``__wrapped__``.
+    The drawing itself remains available as ``__wrapped__``.
     """
 
     def made(drawing: Drawing[P]) -> Callable[P, Picture]:
@@ -73,7 +73,7 @@ def picture(height: float, width: float = 8.0) -> Callable[[Drawing[P]], Callabl
             from matplotlib import style
             from matplotlib.figure import Figure
 
-            # a picture is the same whatever the settings of the machine
+            # a picture must not depend on the settings of the machine
             with style.context(STYLE, after_reset=True):
                 figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
                 drawing(figure, *args, **kwargs)
@@ -94,7 +94,7 @@ def _pixels(figure: Figure) -> Picture:
 
 
 def density_map(color: str = COLORS[0]) -> LinearSegmentedColormap:
-    """From the white page to a color and on to its shade: for densities, which are nothing in most places."""
+    """Color map from the white page to a color and on to its dark shade, for densities that are mostly zero."""
     from matplotlib.colors import LinearSegmentedColormap, to_rgb
 
     red, green, blue = to_rgb(color)
@@ -103,13 +103,13 @@ def density_map(color: str = COLORS[0]) -> LinearSegmentedColormap:
 
 
 def legend_below(figure: Figure, axes: Axes, columns: int) -> None:
-    """One legend for all panels, of what is in ``axes``."""
+    """Draw one legend for all panels, with the entries of ``axes``."""
     handles, labels = axes.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=columns, handlelength=2.6)
 
 
 def plane(axes: Axes, center: tuple[float, float], reach: float) -> None:
-    """Make the axes a square of the plane without numbers: center and half the side."""
+    """Make the axes a square of the plane without ticks, given its center and half its side."""
     axes.set(xlim=(center[0] - reach, center[0] + reach), ylim=(center[1] - reach, center[1] + reach))
     axes.set(aspect="equal", xticks=[], yticks=[])
     axes.grid(visible=False)

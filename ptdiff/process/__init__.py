@@ -1,9 +1,9 @@
-"""Processes: how data turns into noise.
+"""Processes: the forward process that turns data into noise.
 
-level.py        noise levels, and what a process is
+level.py        noise levels and the base class of processes
 continuous.py   processes in closed form
 chain.py        the discrete chains of DDPM
-shift.py        processes with more noise than others
+shift.py        processes with a scaled noise-to-signal ratio
 """
 
 from ptdiff.process.chain import Chain

@@ -1,4 +1,4 @@
-"""Noise levels, and what a process is.
+"""Noise levels, and the base class of processes.
 
     x_t = alpha_t x_0 + sigma_t eps,   t in [0, 1],  0 = data, 1 = noise,  eps ~ N(0, I)
 
@@ -7,8 +7,8 @@ r = hypot(alpha, sigma): standard deviation of x_t for unit-variance data.
 theta = atan2(sigma, alpha): the noise level as an angle in [0, pi/2], finite at both ends.
 rho = sigma / alpha; SNR = 1 / rho^2; lambda = log(alpha / sigma): half the log-SNR.
 
-E[x_0 | x] depends on (x, alpha, sigma) up to a common factor only, so a model that is told the Level instead of t
-samples under every process, whichever it was trained with.  A process is two functions; everything else is derived.
+E[x_0 | x] depends on (x, alpha, sigma) only up to a common factor, so a model that receives the Level instead of t can
+sample under any process, whichever it was trained with.  A process is two functions; everything else is derived.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Level:
-    """A noise level: alpha and sigma, tensors of one shape: () for a whole batch, or (b,).
+    """A noise level: ``alpha`` and ``sigma``, tensors of the same shape, () for a whole batch or (b,).
 
-    host: the same as floats, where who made the level knows them, so that a decision need not wait for the device.
+    ``host``: the same values as floats if known, so that decisions need not wait for the device.
     """
 
     alpha: Tensor
@@ -43,11 +43,11 @@ class Level:
 
     @property
     def half_log_snr(self) -> Tensor:
-        """lambda: infinite where the level is clean, minus infinity where it is pure noise."""
+        """lambda: infinite at a clean level, minus infinity at pure noise."""
         return torch.log(self.alpha) - torch.log(self.sigma)
 
     def like(self, x: Tensor) -> Level:
-        """The same level with trailing axes, so that it broadcasts against x (b, …)."""
+        """The same level with trailing axes, so that it broadcasts against ``x`` (b, …)."""
         if self.alpha.ndim == 0:
             return self
         shape = (-1,) + (1,) * (x.ndim - 1)
@@ -55,22 +55,22 @@ class Level:
 
 
 class Process(ABC):
-    """alpha(t) and sigma(t) for t in [0, 1]; elementwise on tensors of any float type, finite at both ends."""
+    """alpha(t) and sigma(t) for t in [0, 1]; elementwise on tensors of any float dtype, finite at both ends."""
 
     @abstractmethod
     def alpha(self, t: Tensor) -> Tensor:
-        """Signal scale."""
+        """Signal scale at times ``t``, shaped like ``t``."""
 
     @abstractmethod
     def sigma(self, t: Tensor) -> Tensor:
-        """Noise scale; sigma / alpha increases with t."""
+        """Noise scale at times ``t``, shaped like ``t``; sigma / alpha increases with t."""
 
     def level(self, t: Tensor) -> Level:
-        """The noise level at time t."""
+        """The noise level at times ``t``."""
         return Level(self.alpha(t), self.sigma(t))
 
     def time(self, angle: Tensor) -> Tensor:
-        """The times whose levels have these angles, float64, by bisection; angles outside are cut off at 0 or 1."""
+        """Times whose levels have these angles, float64, by bisection; angles out of range give 0 or 1."""
         low, high = torch.zeros_like(angle, dtype=torch.float64), torch.ones_like(angle, dtype=torch.float64)
         for _ in range(60):
             middle = (low + high) / 2
@@ -79,7 +79,7 @@ class Process(ABC):
         return (low + high) / 2
 
     def rate(self, t: Tensor) -> Tensor:
-        """d lambda / dt at times strictly between 0 and 1, float64, by automatic differentiation; never positive."""
+        """d lambda / dt at times in (0, 1), float64, by automatic differentiation; never positive."""
         with torch.inference_mode(False), torch.enable_grad():
             at = t.detach().to(torch.float64, copy=True).requires_grad_()
             (slope,) = torch.autograd.grad(self.level(at).half_log_snr.sum(), at)
@@ -104,7 +104,7 @@ class Process(ABC):
 
 
 def prior_error(noisiest: Level, data_std: float = 1.0) -> float:
-    """Relative error in variance of starting at N(0, r^2) where the data has standard deviation ``data_std``.
+    """Relative error in variance of starting at N(0, r^2) for data of standard deviation ``data_std``.
 
     r^2 = alpha^2 + sigma^2 is the variance for unit-variance data; the true one is alpha^2 data_std^2 + sigma^2.
 
@@ -117,35 +117,33 @@ def prior_error(noisiest: Level, data_std: float = 1.0) -> float:
 
 
 def check_reach(noisiest: Level, data_std: float = 1.0, tolerance: float = 0.2, own: float = 0.01) -> float:
-    """Refuse to start from noise where the noisiest level still shows the data; returns :func:`prior_error`.
+    """Raise ValueError if the noisiest level still shows the data; otherwise return :func:`prior_error`.
 
-    Sampling starts at N(0, r^2) and so forgets the share alpha^2 s^2 / (alpha^2 s^2 + sigma^2) of the variance, the
-    data's part, along a direction in which the data has standard deviation s.
+    Sampling starts at N(0, r^2) and so loses the data's share of the variance, alpha^2 s^2 / (alpha^2 s^2 + sigma^2),
+    along a direction in which the data has standard deviation s.
 
-    tolerance: of the share along the widest direction, s = ``data_std`` (:attr:`ptdiff.modality.data.Data.spread`).
-    Samples of normal data miss that share of their variance there, up to 1 / s^2 of it: at 0.2 their deviation is 10 %
-    short.
-    own: of the share of a single number, s = 1.
-
-    Raises ValueError where either share is larger, and names it.
+    ``tolerance``: limit of the share along the widest direction, s = ``data_std``
+    (:attr:`ptdiff.modality.data.Data.spread`).  Samples of normal data lose up to 1 / s^2 times that share of their
+    variance there: at 0.2 their standard deviation is 10 % too small.
+    ``own``: limit of the share of a single element, s = 1.
     """
     for std, most, where in (
-        (data_std, tolerance, f"along the data's widest direction (deviation {data_std:.3g}) "),
-        (1.0, own, "of a single number "),
+        (data_std, tolerance, f"along the data's widest direction (standard deviation {data_std:.3g}) "),
+        (1.0, own, "of a single element "),
     ):
         share = _share(noisiest, std)
         if share > most:
             alpha, sigma = float(noisiest.alpha), float(noisiest.sigma)
             snr = (alpha / sigma) ** 2 if sigma else float("inf")
             raise ValueError(
-                f"the noisiest level is too clean to start from noise: terminal SNR {snr:.3g}; {share:.2%} of the "
-                f"variance {where}is still data, and {most:.0%} may be (raise sigma_max or the betas, which in a chain "
-                f"go with 1000 / steps, rescale to zero terminal SNR, or shift the process)"
+                f"the noisiest level is too clean to start from noise: at terminal SNR {snr:.3g}, {share:.2%} of the "
+                f"variance {where}is still data, {most:.0%} at most is allowed (raise sigma_max or the betas, which "
+                f"scale with 1000 / steps in a chain, use zero terminal SNR, or shift the process)"
             )
     return prior_error(noisiest, data_std)
 
 
 def _share(level: Level, data_std: float) -> float:
-    """The data's part of the variance."""
+    """The data's share of the variance."""
     signal, noise = (float(level.alpha) * data_std) ** 2, float(level.sigma) ** 2
     return signal / (signal + noise)

@@ -1,6 +1,6 @@
-"""Processes with more noise at every time: the noise-to-signal ratio of another process, multiplied.
+"""Shifted processes: another process with its noise-to-signal ratio multiplied.
 
-rho = sigma / alpha; a shift s makes it s rho, which takes 2 log s from the log-SNR.  Data with more elements of one
+rho = sigma / alpha; a shift s makes it s rho, which subtracts 2 log s from the log-SNR.  Data with more elements per
 signal (pixels of an image, points of a cloud) averages noise away and needs a shift above 1.
 """
 
@@ -20,9 +20,9 @@ Scale = Literal["base", "unit", "flow"]
 
 
 def shift_for(points: int, tuned_at: int) -> float:
-    """The shift for data of ``points`` elements of a process that suits ``tuned_at``: sqrt(points / tuned_at).
+    """Shift of a process tuned for ``tuned_at`` elements to data of ``points`` elements: sqrt(points / tuned_at).
 
-    (Hoogeboom et al. 2023, eq. 3, there side lengths; Esser et al. 2024, eq. 23.)
+    (Hoogeboom et al. 2023, eq. 3, in terms of side lengths; Esser et al. 2024, eq. 23.)
 
     >>> shift_for(2048, tuned_at=512)
     2.0
@@ -42,10 +42,13 @@ def _shifted(level: Level, shift: float | Tensor, scale: Scale) -> Level:
 
 @dataclass(frozen=True)
 class Shifted(Process):
-    """The base process with shift times its noise-to-signal ratio: log-SNR less 2 log shift (Hoogeboom, SD3).
+    """The base process with its noise-to-signal ratio multiplied by a shift (simple diffusion, SD3).
 
-    Hoogeboom et al. 2023, section 3.1; over flow it has the ratios of Esser et al. 2024, eq. 23.
-    scale: r of the base, r = 1 (unit) or alpha + sigma = 1 (flow); a denoiser does not see the difference.
+    The log-SNR falls by 2 log shift (Hoogeboom et al. 2023, section 3.1); with base flow the ratios are those of Esser
+    et al. 2024, eq. 23.
+    ``base``: the process to shift.  ``shift``: factor, positive.
+    ``scale``: normalization of the levels, with r of the base ("base"), r = 1 ("unit") or alpha + sigma = 1 ("flow"); a
+    denoiser does not notice it.
     """
 
     base: Process = field(default_factory=Flow)
@@ -56,25 +59,29 @@ class Shifted(Process):
         check_positive(shift=self.shift)
 
     def level(self, t: Tensor) -> Level:
+        """The shifted level at times ``t``."""
         return _shifted(self.base.level(t), self.shift, self.scale)
 
     def alpha(self, t: Tensor) -> Tensor:
+        """Signal scale at times ``t``."""
         return self.level(t).alpha
 
     def sigma(self, t: Tensor) -> Tensor:
+        """Noise scale at times ``t``."""
         return self.level(t).sigma
 
     @property
     def chain_steps(self) -> int | None:
+        """Number of steps of the base, None in continuous time."""
         return self.base.chain_steps
 
 
 @dataclass(frozen=True)
 class Interpolated(Process):
-    """The base process with a shift that goes from data_shift at t = 0 to noise_shift at t = 1, log-linearly.
+    """The base process with a shift that changes log-linearly from data_shift at t = 0 to noise_shift at t = 1.
 
-    Hoogeboom et al. 2023, section 3.1, "interpolated": coarse structure as at one resolution, detail as at another.
-    scale as in :class:`Shifted`.
+    Hoogeboom et al. 2023, section 3.1, "interpolated": the noise of one resolution for coarse structure, of another for
+    detail.  ``scale`` as in :class:`Shifted`.
     """
 
     base: Process = field(default_factory=Flow)
@@ -85,20 +92,22 @@ class Interpolated(Process):
     def __post_init__(self) -> None:
         check_positive(data_shift=self.data_shift, noise_shift=self.noise_shift)
         if self.noise_shift < self.data_shift:
-            raise ValueError(
-                f"noise_shift {self.noise_shift} must not lie below data_shift {self.data_shift}: noise might not grow"
-            )
+            raise ValueError(f"noise_shift must be at least data_shift {self.data_shift}, not {self.noise_shift}")
 
     def level(self, t: Tensor) -> Level:
+        """The shifted level at times ``t``."""
         shift = torch.exp(math.log(self.data_shift) * (1 - t) + math.log(self.noise_shift) * t)
         return _shifted(self.base.level(t), shift, self.scale)
 
     def alpha(self, t: Tensor) -> Tensor:
+        """Signal scale at times ``t``."""
         return self.level(t).alpha
 
     def sigma(self, t: Tensor) -> Tensor:
+        """Noise scale at times ``t``."""
         return self.level(t).sigma
 
     @property
     def chain_steps(self) -> int | None:
+        """Number of steps of the base, None in continuous time."""
         return self.base.chain_steps

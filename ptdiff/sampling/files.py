@@ -74,9 +74,10 @@ def read(path: Path, kind: Modality | None = None) -> Stored:
 
 def _arrays(path: Path) -> dict[str, Any]:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            if not hasattr(file, "files"):
-                raise ValueError("it is a single array, not an archive of them")
+        file = np.load(path, allow_pickle=False)
+        if not isinstance(file, np.lib.npyio.NpzFile):
+            raise ValueError("it is a single array, not an archive of them")
+        with file:
             return {name: file[name] for name in file.files}
     except (EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, MemoryError, KeyError) as error:
         raise ValueError(f"it cannot be read as npz: {error}") from error

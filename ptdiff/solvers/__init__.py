@@ -1,4 +1,4 @@
-"""Solvers: ways to walk from noise to data, each a table of linear stages that one loop executes."""
+"""Solvers: methods that integrate from noise to data, each a table of linear stages that one loop executes."""
 
 from ptdiff.solvers.adaptive import Adaptive
 from ptdiff.solvers.catalog import ADAPTIVE, SOLVERS

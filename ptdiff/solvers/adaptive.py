@@ -1,17 +1,17 @@
-"""Adaptive solvers: every sample has a step size of its own and is not evaluated any more when it has arrived.
+"""Adaptive solvers: every sample has its own step size and is no longer evaluated once it has arrived.
 
-    u        where a sample stands: a variable of the solver's own, strictly monotonic in the noise
+    u        position of a sample: the solver's own variable, strictly monotonic in the noise
     y        the sample, scaled to unit variance: x / hypot(alpha, sigma)
-    ratio    estimated error of a step by what is allowed: the root mean square over the elements of
-             error / (atol + rtol max(|y|, |y_new|)); a step is accepted up to 1
+    ratio    estimated error of a step over the tolerance: the root mean square over the elements of
+             error / (atol + rtol max(|y|, |y_new|)); a step with a ratio of at most 1 is accepted
 
-With e_n = 1 / ratio_n and a controller (p, i, d) the next step is longer by the factor
+With e_n = 1 / ratio_n and a controller (p, i, d), the next step is longer by the factor
 
-    0.9 e_n^((p+i+d)/k) e_{n-1}^(-(p+2d)/k) e_{n-2}^(d/k),   at least 1/5 and at most 5,
+    0.9 e_n^((p+i+d)/k) e_{n-1}^(-(p+2d)/k) e_{n-2}^(d/k),   clipped to [1/5, 5],
 
 for an error estimate of order k (Hairer and Wanner 1996, section IV.2; Soederlind 2003).
 
-Nothing is shared over the batch: a sample is the same alone and beside others, bit by bit where the denoiser is.
+Nothing is shared across the batch: if the denoiser treats samples independently, bit for bit, so does the solver.
 """
 
 from __future__ import annotations
@@ -31,15 +31,17 @@ from ptdiff.process import Level
 from ptdiff.solvers.table import Pair, State, pairs
 
 Estimate = Callable[[Tensor, Tensor], Tensor]
-"""One call of the denoiser: y (b, …) and u (b,) to E[x_0 | y]."""
+"""One denoiser call: maps y (b, …) and u (b,) to E[x_0 | y]."""
 
 
 @dataclass(frozen=True)
 class Adaptive(ABC):
-    """A solver with error control.
+    """A solver with error control and a step size for every sample.
 
-    rtol, atol: what is allowed as the error of one step.  pid: the controller.  first: the first step, as a share of
-    the way.  limit: calls of the denoiser after which a sample is given up with an error.
+    ``rtol``, ``atol``: relative and absolute tolerance of one step.
+    ``pid``: coefficients (p, i, d) of the step-size controller.
+    ``first``: length of the first step, as a fraction of the interval in u, in (0, 1].
+    ``limit``: number of denoiser calls per sample after which the run fails.
     """
 
     rtol: float = 1e-3
@@ -50,22 +52,22 @@ class Adaptive(ABC):
 
     def __post_init__(self) -> None:
         if not (0 <= self.rtol < math.inf and 0 < self.atol < math.inf):
-            raise ValueError(f"rtol must not be negative and atol must be positive, not {self.rtol} and {self.atol}")
+            raise ValueError(f"rtol must be at least 0 and atol above 0, both finite, not {self.rtol} and {self.atol}")
         if not (all(math.isfinite(part) for part in self.pid) and sum(self.pid) > 0):
-            raise ValueError(f"the parts of pid must be finite with a positive sum, not {self.pid}")
+            raise ValueError(f"pid must be finite with a positive sum, not {self.pid}")
         if not 0 < self.first <= 1:
             raise ValueError(f"first must lie in (0, 1], not {self.first}")
         if self.limit < 1:
-            raise ValueError(f"limit must be positive, not {self.limit}")
+            raise ValueError(f"limit must be at least 1, not {self.limit}")
 
     @property
     @abstractmethod
     def order(self) -> int:
-        """Order of the solution that is carried on, and of the estimated error of one step."""
+        """Order of the propagated solution and of the error estimate of one step."""
 
     @abstractmethod
     def position(self, level: Pair) -> float:
-        """u of a noisy level; infinite for pure noise where the solver cannot stand there."""
+        """u at a noise level; infinite for pure noise if the solver cannot start there."""
 
     @abstractmethod
     def level(self, u: Tensor) -> Level:
@@ -75,21 +77,22 @@ class Adaptive(ABC):
     def attempt(
         self, estimate: Estimate, y: Tensor, x0: Tensor, u: Tensor, end: Tensor
     ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """One step of y (b, …) from u to end, both (b,) float64; x0 is the estimate at u.
+        """Attempt one step of y (b, …) from ``u`` to ``end``, both (b,) float64; ``x0`` is the estimate at ``u``.
 
-        Returns y at the end, its estimated error, and the estimate at the end if the step has made it.
+        Returns y at ``end``, its estimated error, and the estimate at ``end``, or None if the step did not compute it.
         """
 
     def trajectory(
         self, denoiser: Denoiser, x: Tensor, levels: Level, cond: Condition | None = None
     ) -> Iterator[State]:
-        """Walk ``x`` (b, …) from the first of ``levels`` to the last; what lies between is not used.
+        """Integrate ``x`` (b, …) from the first of ``levels`` to the last; the levels in between are ignored.
 
-        A last sigma of zero is reached by a denoising step from sigma / alpha = 0.002.  Yields the start, a state after
-        every round of attempts, and the end.  The samples of a state between stand at different levels: it tells that
-        of the least advanced one, at unit variance, and all samples are scaled alike: for pictures, not for computing.
+        If the last sigma is zero, a denoising step from sigma / alpha = 0.002 ends the run.  Yields the start, a state
+        after every round of attempts, and the end.  In between, samples stand at different levels: the state reports
+        the level of the least advanced sample, and all samples have unit variance.  Use these states for pictures, not
+        for computation.
 
-        Raises ValueError that names the sample where an estimate is not finite or ``limit`` calls do not suffice.
+        Raises ValueError, naming the sample, if an estimate is not finite or ``limit`` calls do not suffice.
         """
         found = pairs(levels)
         start, last = found[0], found[-1]
@@ -113,7 +116,7 @@ class Adaptive(ABC):
 
 @dataclass
 class _Pace:
-    """One sample's own: u, the step, 1 / ratio of the newest accepted steps, calls, and whether x0 is that at u."""
+    """Progress of one sample: u, step, 1 / ratio of the newest accepted steps, calls, and whether x0 belongs to u."""
 
     u: float
     step: float
@@ -122,11 +125,11 @@ class _Pace:
     known: bool = False
 
     def end(self, goal: float) -> float:
-        """Where the next step ends; one that nearly reaches the goal does reach it."""
+        """End of the next step; a step that almost reaches the goal is stretched to it."""
         return goal if abs(self.step) * 1.01 >= abs(goal - self.u) else self.u + self.step
 
     def judge(self, ratio: float, end: float, solver: Adaptive) -> bool:
-        """Whether the step to ``end`` is accepted; sets the next one."""
+        """Return True if the step to ``end`` is accepted, and set the next step."""
         p, i, d = solver.pid
         newest = 1 / max(ratio, 1e-8)
         before, earlier = (*self.past, newest, newest)[:2]
@@ -139,16 +142,17 @@ class _Pace:
 
 
 class _Batch:
-    """The samples on their way: y, the newest estimates, and a pace for each of them."""
+    """The samples of a batch: y, the newest estimates, and the progress of each."""
 
     def __init__(self, solver: Adaptive, denoiser: Denoiser, y: Tensor, cond: Condition) -> None:
         self.solver, self.denoiser, self.cond = solver, denoiser, cond
         self.y, self.x0 = y, torch.zeros_like(y)
 
     def enter(self, start: Pair, goal: float) -> None:
-        """Stand at the first level; out of pure noise, if the solver cannot stand there, by a step with constant x0.
+        """Start at the first level; leave pure noise, if the solver cannot start there, by a step with constant x0.
 
-        The error of that step falls with the square of alpha / sigma at its end: it is a tenth of what is allowed.
+        The error of that step is proportional to (alpha / sigma)^2 at its end, which is chosen to use a tenth of the
+        tolerance.
         """
         solver, self.goal = self.solver, goal
         leave = not math.isfinite(solver.position(start))
@@ -162,17 +166,17 @@ class _Batch:
         self.paces = [_Pace(u, solver.first * (goal - u), calls=int(leave)) for _ in self.y]
 
     def moving(self) -> list[int]:
-        """The samples that have not arrived."""
+        """Indices of the samples that have not arrived."""
         return [i for i, pace in enumerate(self.paces) if pace.u != self.goal]
 
     def least_advanced(self) -> Pair:
-        """The level of the sample that is farthest from the goal."""
+        """Level of the sample that is farthest from the goal."""
         u = max((pace.u for pace in self.paces), key=lambda u: abs(u - self.goal))
         level = self.solver.level(torch.tensor(u, dtype=torch.float64))
         return float(level.alpha), float(level.sigma)
 
     def estimates(self) -> Tensor:
-        """E[x_0 | y] where every sample stands; the denoiser is called for those whose estimate is not known yet."""
+        """E[x_0 | y] for every sample; calls the denoiser for those samples whose estimate is not known yet."""
         rows = [i for i, pace in enumerate(self.paces) if not pace.known]
         if rows:
             u = torch.tensor([self.paces[i].u for i in rows], dtype=torch.float64)
@@ -182,7 +186,7 @@ class _Batch:
         return self.x0
 
     def attempt(self) -> None:
-        """One attempt for every sample that has not arrived."""
+        """Make one attempt for every sample that has not arrived."""
         rows, solver = self.moving(), self.solver
         ends = [self.paces[i].end(self.goal) for i in rows]
         u, end = (torch.tensor(v, dtype=torch.float64) for v in ([self.paces[i].u for i in rows], ends))
@@ -194,13 +198,13 @@ class _Batch:
         for k, (i, ratio) in enumerate(zip(rows, ratios, strict=True)):
             pace = self.paces[i]
             if not math.isfinite(ratio):
-                raise ValueError(f"sample {i} of the batch: an estimate is not finite after {pace.calls} calls")
+                raise ValueError(f"sample {i} of the batch: the estimate is not finite after {pace.calls} calls")
             if pace.judge(ratio, ends[k], solver):
                 pace.known = newest is not None
                 taken.append(k)
             if pace.u != self.goal and pace.calls >= solver.limit:
                 raise ValueError(
-                    f"sample {i} of the batch has not arrived after {pace.calls} calls (limit, rtol, atol)"
+                    f"sample {i} of the batch has not arrived after {pace.calls} calls: raise limit, rtol or atol"
                 )
         if taken:
             found = [rows[k] for k in taken]
@@ -227,7 +231,7 @@ def _rows(of: Tensor, rows: list[int]) -> Tensor:
 
 
 def _mean(values: Tensor) -> Tensor:
-    """Mean over all axes but the first, by halving: a reduction in a kernel may depend on the size of the batch."""
+    """Mean over all axes but the first, by halving: the result of a reduction kernel may depend on the batch size."""
     values = values.flatten(1)
     count = values.shape[1]
     while values.shape[1] > 1:
@@ -237,5 +241,5 @@ def _mean(values: Tensor) -> Tensor:
 
 
 def wide(value: Tensor, x: Tensor) -> Tensor:
-    """A number for every sample (b,) in the type of x, so that it broadcasts against x (b, …)."""
+    """``value`` (b,) in the dtype of ``x``, with trailing axes that broadcast against ``x`` (b, …)."""
     return value.to(x).reshape(-1, *(1,) * (x.ndim - 1))

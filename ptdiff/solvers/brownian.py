@@ -1,4 +1,4 @@
-"""Brownian paths addressed by (seed, sample, time): one path, however many steps walk along it.
+"""Brownian paths addressed by (seed, sample, time): one path for any number of steps.
 
     W(0) = 0,   W(b) - W(a) ~ N(0, (b - a) I),   independent over disjoint intervals        time = SNR = (alpha/sigma)^2
 
@@ -9,8 +9,8 @@ is a function of (seed, sample, time) alone, by Levy's construction:
     cells     CELLS equal parts of an octave, by halving: W(middle) given both ends is normal about their mean
     leaf      W(time) given both ends of its cell: one more normal number, addressed by the time
 
-Levels in different cells see exactly the law of a Brownian motion; two levels inside one cell are refused.  Times are
-rounded to 2^-30 of their octave, so that levels that differ in their last bits share their numbers.
+Levels in different cells have exactly the law of a Brownian motion; two levels inside one cell are refused.  Times are
+rounded to 2^-30 of their octave, so that levels that differ only by rounding share their numbers.
 """
 
 from __future__ import annotations
@@ -54,15 +54,16 @@ class _Place(NamedTuple):
 
 
 def _octave(octave: int) -> tuple[float, float]:
-    # where an octave begins, and its length
+    # start of an octave, and its length
     return (0.0, 2.0**FLOOR) if octave < FLOOR else (2.0**octave, 2.0**octave)
 
 
 @dataclass(frozen=True, eq=False)
 class Path:
-    """The Brownian paths of the samples ``ids`` (b,), each of ``shape``, under one seed.
+    """The Brownian paths of the samples ``ids`` (b,), each of ``shape``, for one seed.
 
-    The last nodes are kept, because the neighboring interval needs many of them; no number depends on that.
+    The most recent nodes are cached, because the neighboring interval needs many of them; no number depends on the
+    cache.
     """
 
     seed: int
@@ -72,7 +73,7 @@ class Path:
     def noise(self, table: Table) -> Callable[[int], Tensor]:
         """The numbers of ``table.draws``, for :func:`ptdiff.solvers.trajectory`.
 
-        Draws of the path are its increments; a fresh draw k has numbers addressed by (seed, sample, k).
+        Draws of the path are its increments; the numbers of a fresh draw k are addressed by (seed, sample, k).
         """
         draws = table.draws
 
@@ -86,14 +87,16 @@ class Path:
     def increment(self, start: float, end: float) -> Tensor:
         """(W(end) - W(start)) / sqrt(end - start), float32 (b, *shape), for times 0 <= start < end < inf.
 
-        ValueError for other times, and for two times inside one cell.
+        Raises ValueError for other times, and for two times inside one cell.
         """
         if not 0 <= start < end < math.inf:
-            raise ValueError(f"a path has increments for SNR 0 <= start < end < inf, not from {start:.6g} to {end:.6g}")
+            raise ValueError(
+                f"an increment of a Brownian path needs SNR 0 <= start < end < inf, not {start:.6g} to {end:.6g}"
+            )
         first, last = _Place.of(start), _Place.of(end)
         if first[:2] == last[:2] and (first.fine or not last.fine):
             raise ValueError(
-                f"levels with SNR {start:.9g} and {end:.9g} are nearer than 1/{CELLS} of an octave, too near for a "
+                f"levels with SNR {start:.9g} and {end:.9g} are closer than 1/{CELLS} of an octave, too close for a "
                 "Brownian path: use fewer steps, or independent noise"
             )
         value = self._inside(last) - self._inside(first)
@@ -102,7 +105,7 @@ class Path:
         return (value / math.sqrt(last.time - first.time)).float()
 
     def _inside(self, place: _Place) -> Tensor:
-        """W(time) less W at the beginning of its octave, float64."""
+        """W(time) minus W at the start of its octave, float64."""
         return self._recall(("inside", *place), lambda: self._bridge(place))
 
     def _bridge(self, place: _Place) -> Tensor:
@@ -112,7 +115,7 @@ class Path:
         left, right = torch.zeros((), dtype=torch.float64, device=self.ids.device), self._whole(octave)
         while (cell, fine) != (low, 0) and high - low > 1:
             middle = (low + high) // 2
-            # the variance of the middle given both ends is a quarter of the distance between them
+            # given both ends, the variance of the middle is a quarter of their distance
             std = math.sqrt(width * (high - low) / CELLS / 4)
             at = (left + right) / 2 + self._number(octave, node) * std
             if cell < middle:
@@ -129,12 +132,12 @@ class Path:
         return self._number(octave, 0) * math.sqrt(_octave(octave)[1])
 
     def _number(self, octave: int, node: int) -> Tensor:
-        # 0 is the whole octave; then a heap of middles: 1 is that of the octave, 2 and 3 those of its halves, …
+        # 0 is the whole octave, followed by a heap of middles: 1 of the octave, 2 and 3 of its halves, …
         step = (octave - FLOOR + 1) * CELLS + node
         return self._recall(("node", step), lambda: normal(self.seed, Stream.PATH, self.ids, step, self.shape)).double()
 
     def _recall(self, key: tuple[str | int, ...], make: Callable[[], Tensor]) -> Tensor:
-        # the most recently used come last
+        # most recently used last
         value = self._kept.pop(key, None)
         self._kept[key] = make() if value is None else value
         if len(self._kept) > _KEPT:

@@ -1,4 +1,4 @@
-"""The solvers by name."""
+"""Solvers by name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Churn: before every step of a solver, some fresh noise (Karras et al. 2022, algorithm 2)."""
+"""Churn: fresh noise before every step of a solver (Karras et al. 2022, algorithm 2)."""
 
 from __future__ import annotations
 
@@ -14,12 +14,15 @@ from ptdiff.solvers.table import Pair, Solver, Table, pairs
 
 @dataclass(frozen=True)
 class Churn:
-    """EDM's stochastic sampler around any solver: fresh noise raises rho by gamma = min(amount / steps, sqrt(2) - 1).
+    """EDM's stochastic sampler around any solver: fresh noise before every step (Karras et al. 2022).
 
-    rho = sigma / alpha; only levels with rho in [low, high] are raised, and ``noise`` scales the standard deviation of
-    what is added (S_churn, S_min, S_max, S_noise; the data has unit variance, theirs 0.5: rho is twice their sigma).
-    The base solves each step alone, from the raised level: one that looks back on earlier steps never does here.
-    Below amount / 0.41 steps gamma is capped, and the error does not fall as it should.
+    Noise raises rho = sigma / alpha by the factor 1 + gamma, gamma = min(amount / steps, sqrt(2) - 1).
+    ``base``: the solver of each step; it sees single steps, so a multistep method has no earlier estimates.
+    ``amount``: S_churn of the paper.  With fewer than amount / 0.41 steps gamma is capped, and the error falls more
+    slowly than the order promises.
+    ``low``, ``high``: only levels with rho in [low, high] are raised (S_min and S_max).
+    ``noise``: factor of the standard deviation of the added noise (S_noise).
+    All in units of unit-variance data; the paper's data has standard deviation 0.5, so rho is twice its sigma.
     """
 
     base: Solver = field(default_factory=Heun)
@@ -31,18 +34,19 @@ class Churn:
     def __post_init__(self) -> None:
         takes_parts("churn", self.base)
         if not (math.isfinite(self.amount) and self.amount >= 0):
-            raise ValueError(f"amount must be finite and not negative, not {self.amount}")
+            raise ValueError(f"amount must be finite and at least 0, not {self.amount}")
         if not 0 <= self.low < self.high:
             raise ValueError(f"churn needs 0 <= low < high, not low {self.low} and high {self.high}")
         if not (math.isfinite(self.noise) and self.noise >= 0):
-            raise ValueError(f"noise must be finite and not negative, not {self.noise}")
+            raise ValueError(f"noise must be finite and at least 0, not {self.noise}")
 
     @property
     def order(self) -> int:
-        """That of the base on a single step; 0 where ``noise`` is not 1, because its bias stays."""
+        """Order of the base on a single step; 0 if ``noise`` is not 1, because the bias remains."""
         return order_alone(self.base) if self.noise == 1 else 0
 
     def table(self, levels: Level) -> Table:
+        """Table for ``levels`` (n + 1,), noisiest first: each step of the base from its raised level."""
         found = pairs(levels)
         gamma = min(self.amount / (len(found) - 1), math.sqrt(2) - 1)
         parts = [self.base.table(levels_of([self._raised(s, gamma), t])) for s, t in pairwise(found)]

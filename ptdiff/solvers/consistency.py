@@ -1,4 +1,4 @@
-"""Multistep consistency sampling: to the data in one step, back to less noise than before, and again."""
+"""Multistep consistency sampling: jump to the data, add less noise than before, repeat."""
 
 from __future__ import annotations
 
@@ -11,18 +11,20 @@ from ptdiff.solvers.table import Draw, Stage, Table, closed, pairs
 
 @dataclass(frozen=True)
 class MultistepConsistency:
-    """Multistep consistency sampling (Song et al. 2023, algorithm 1) of networks trained for it: one step is D itself.
+    """Multistep sampling of consistency models (Song et al. 2023, algorithm 1), one call per step.
 
-    x_t = alpha_t D + sigma_t z, z new in every step.  Where D is the exact end of the flow, every x_t has the
-    distribution of its level, whatever the steps.  A posterior mean is too narrow, and no number of steps mends that.
+    x_t = alpha_t D + sigma_t z with fresh z in every step.  If D is the exact end of the flow, every x_t has the
+    distribution of its level, for any grid.  With a posterior mean instead, samples are too narrow, however many steps
+    there are.
     """
 
     @property
     def order(self) -> int:
-        """0: towards the data with an exact D in any number of steps, towards something else with a posterior mean."""
+        """0: the limit is the data only if D is the exact end of the flow, and then for any number of steps."""
         return 0
 
     def table(self, levels: Level) -> Table:
+        """Table for ``levels`` (n + 1,), noisiest first: one stage and one fresh draw per step."""
         found = pairs(levels)
         stages = [Stage(keep=1.0, level=found[0])]
         for s, t in pairwise(found):

@@ -1,13 +1,13 @@
-"""DEIS (Zhang and Chen 2023): the noise is a polynomial in a variable of one's choice, integrated exactly.
+"""DEIS (Zhang and Chen 2023): the noise is interpolated by a polynomial in a chosen variable and integrated exactly.
 
     x_t = (alpha_t / alpha_s) x_s + alpha_t int_{rho_s}^{rho_t} eps drho,     rho = sigma / alpha
 
-    variable   u                       the paper's name
-    time       that of VP with beta from 0.1 to 20, in which its models were trained      tAB
-    rho        rho                     rhoAB; the method of lms
-    log-rho    log rho                 exponential Adams-Bashforth in noise
+    variable   u                                                           name in the paper
+    time       time of the VP process with beta from 0.1 to 20             tAB
+    rho        rho                                                         rhoAB; the same method as lms
+    log-rho    log rho                                                     exponential Adams-Bashforth in noise
 
-The integrals are Gauss-Legendre sums over log rho, of order 2 x 32, in units of the step: exact to double precision.
+The integrals are Gauss-Legendre sums over log rho with 32 nodes, in units of the step, accurate to double precision.
 """
 
 from __future__ import annotations
@@ -50,7 +50,13 @@ def _place(variable: Variable, log_rho: float) -> float:
 
 @dataclass(frozen=True)
 class DEIS(Multistep):
-    """DEIS-tAB of 1 to 4 points, polynomials of the noise in time, rho or log-rho: one call a step."""
+    """DEIS-tAB, polynomials of the noise in time, rho or log-rho: one call per step (Zhang and Chen 2023).
+
+    ``points``: number of noise estimates that a step interpolates, 1 to 4.
+    ``variable``: variable of the polynomial.
+    ``start``: see :mod:`ptdiff.solvers.multistep`.
+    ``lower_order_final``: use fewer estimates in the last steps.
+    """
 
     start: Start = "rk"
     points: int = 3
@@ -59,23 +65,28 @@ class DEIS(Multistep):
 
     def __post_init__(self) -> None:
         if not 1 <= self.points <= 4:
-            raise ValueError(f"points must lie in 1 … 4, not {self.points}")
+            raise ValueError(f"points must lie in [1, 4], not {self.points}")
 
     @property
     def depth(self) -> int:
+        """Number of estimates that a step uses: ``points``."""
         return self.points
 
     @property
     def accuracy(self) -> int:
+        """Global order with enough estimates from the start: ``points``, at most 2 with ``lower_order_final``."""
         return min(self.points, 2) if self.lower_order_final else self.points
 
     def most(self, left: int) -> int:
+        """Number of estimates that a step may use with ``left`` steps remaining, itself included."""
         return min(self.depth, left) if self.lower_order_final else self.depth
 
     def read(self, trace: Trace, x0: Form, level: Pair) -> Node:
+        """The noise estimate at the current x."""
         return Node(level, epsilon(trace, trace.x, x0, level))
 
     def step(self, trace: Trace, x: Form, s: Pair, t: Pair, nodes: Sequence[Node]) -> Form:
+        """x at t by the integral of the polynomial through ``nodes``."""
         first, last = -log_snr(s), -log_snr(t)
         u, width = _place(self.variable, first), _place(self.variable, last) - _place(self.variable, first)
         moments = [0.0] * len(nodes)

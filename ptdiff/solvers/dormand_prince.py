@@ -1,13 +1,13 @@
-"""The adaptive Runge-Kutta method of Dormand and Prince (1980), "a family of embedded Runge-Kutta formulae", RK5(4)7M.
+"""The adaptive Runge-Kutta method RK5(4)7M of Dormand and Prince (1980), "A family of embedded Runge-Kutta formulae".
 
-The flow of :mod:`ptdiff.solvers.runge_kutta` in the charts that are finite from pure noise on, with y of unit variance
-(r = hypot(alpha, sigma)):
+It integrates the flow of :mod:`ptdiff.solvers.runge_kutta` in the two charts that are finite at pure noise, with y of
+unit variance (r = hypot(alpha, sigma)):
 
     angle   u = atan2(sigma, alpha)        dy/du = (cos u y - D) / sin u
     flow    u = sigma / (alpha + sigma)    dw/du = (w - D) / u,              w = y hypot(1 - u, u)
 
-The solution of order 5 is carried on, the one of order 4 measures the error; the seventh slope of a step is the first
-of the next, so an accepted step costs six calls, and so does a rejected one.
+The solution of order 5 is propagated, and the one of order 4 measures the error.  The seventh slope of a step is the
+first slope of the next, so every step costs six calls, accepted or rejected.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from ptdiff.solvers.tableau import Tableau
 
 @dataclass(frozen=True)
 class Embedded(Tableau):
-    """A tableau with a second solution: ``lower`` are its weights, the last one for the slope at the end."""
+    """A tableau with the weights ``lower`` of a second solution; the last is that of the slope at the end."""
 
     lower: tuple[float, ...]
 
@@ -47,19 +47,26 @@ DORMAND_PRINCE = Embedded(
 
 @dataclass(frozen=True)
 class Dopri5(Adaptive):
-    """Dormand and Prince's 5(4), adaptive: a step size per sample; six calls a step, rejected ones included."""
+    """Adaptive Dormand-Prince 5(4): a step size per sample, six calls per attempted step.
+
+    ``chart``: variable of integration, "angle" or "flow".  For ``rtol``, ``atol``, ``pid``, ``first`` and ``limit`` see
+    :class:`ptdiff.solvers.adaptive.Adaptive`.
+    """
 
     chart: Literal["angle", "flow"] = "angle"
 
     @property
     def order(self) -> int:
+        """Order of the propagated solution."""
         return DORMAND_PRINCE.order
 
     def position(self, level: Pair) -> float:
+        """u of the chart at a level; finite everywhere."""
         alpha, sigma = level
         return math.atan2(sigma, alpha) if self.chart == "angle" else sigma / (alpha + sigma)
 
     def level(self, u: Tensor) -> Level:
+        """The level at u with alpha^2 + sigma^2 = 1, float64."""
         if self.chart == "angle":
             return Level(torch.cos(u), torch.sin(u))
         return Level((1 - u) / _width(u), u / _width(u))
@@ -67,6 +74,7 @@ class Dopri5(Adaptive):
     def attempt(
         self, estimate: Estimate, y: Tensor, x0: Tensor, u: Tensor, end: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
+        """Attempt one step; returns y at the end, the difference of the two solutions, and the estimate at the end."""
         h = wide(end - u, y)
         start = self._charted(y, u)
         slopes = [self._slope(start, x0, u)]
@@ -92,7 +100,7 @@ class Dopri5(Adaptive):
 
 
 def _width(u: Tensor) -> Tensor:
-    """hypot(alpha, sigma) where alpha + sigma = 1; root and squares round alike at every place of a batch."""
+    """hypot(alpha, sigma) for alpha + sigma = 1; root and squares round alike at every place of a batch."""
     return torch.sqrt((1 - u) * (1 - u) + u * u)
 
 

@@ -1,7 +1,7 @@
 """DPM-Solver-12 and -23, the adaptive exponential integrators of DPM-Solver (Lu et al. 2022, algorithms 1-2, app. C).
 
-lambda = log(alpha / sigma), a step from s to t with h = lambda_t - lambda_s.  F is what is interpolated, scaled by a;
-the rest is scaled by b, and with g a step has one form for both:
+lambda = log(alpha / sigma), and a step from s to t has h = lambda_t - lambda_s.  F is the interpolated quantity, scaled
+by a; x is scaled by b.  With g as below, both forms share one formula:
 
     form   F                                   a       b       g
     eps    E[eps | x] = (x - alpha D) / sigma  sigma   alpha    h    DPM-Solver
@@ -28,9 +28,12 @@ from ptdiff.solvers.table import Pair
 
 @dataclass(frozen=True)
 class DPMAdaptive(Adaptive):
-    """DPM-Solver-12 or -23 (Lu et al. 2022), adaptive: a step size per sample; degree calls a step, one less again.
+    """Adaptive DPM-Solver-12 or -23 (Lu et al. 2022): a step size per sample.
 
-    degree: 2 measures the error of order 2 by order 1, 3 that of order 3 by order 2.  form: what is interpolated.
+    A step costs ``degree`` calls, and a repeated attempt one less.
+    ``degree``: 2 estimates the error of order 2 by order 1, 3 that of order 3 by order 2.
+    ``form``: the interpolated quantity, noise ("eps") or data ("x0").
+    For ``rtol``, ``atol``, ``pid``, ``first`` and ``limit`` see :class:`ptdiff.solvers.adaptive.Adaptive`.
     """
 
     rtol: float = 0.05
@@ -40,19 +43,23 @@ class DPMAdaptive(Adaptive):
 
     @property
     def order(self) -> int:
+        """Order of the propagated solution: ``degree``."""
         return self.degree
 
     def position(self, level: Pair) -> float:
+        """lambda at a level; minus infinity for pure noise."""
         alpha, sigma = level
         return math.log(alpha / sigma) if alpha > 0 else -math.inf
 
     def level(self, u: Tensor) -> Level:
-        # exponential and root round alike at every place of a batch; the sigmoid does not
+        """The level at lambda = u with alpha^2 + sigma^2 = 1, float64."""
+        # unlike the sigmoid, exponential and root round alike at every place of a batch
         return Level(1 / torch.sqrt(1 + torch.exp(-2 * u)), 1 / torch.sqrt(1 + torch.exp(2 * u)))
 
     def attempt(
         self, estimate: Estimate, y: Tensor, x0: Tensor, u: Tensor, end: Tensor
     ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Attempt one step; returns y at the end, the difference of the two orders, and None."""
         h = end - u
         g = h if self.form == "eps" else -h
         b, held = self._scales(u)[1], self._held(y, x0, u)
@@ -79,12 +86,12 @@ class DPMAdaptive(Adaptive):
         return third, third - second, None
 
     def _scales(self, u: Tensor) -> tuple[Tensor, Tensor]:
-        """a and b."""
+        """a and b at u."""
         level = self.level(u)
         return (level.sigma, level.alpha) if self.form == "eps" else (level.alpha, level.sigma)
 
     def _held(self, y: Tensor, x0: Tensor, u: Tensor) -> Tensor:
-        """F."""
+        """F at u."""
         if self.form == "x0":
             return x0
         level = self.level(u)

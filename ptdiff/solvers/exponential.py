@@ -1,8 +1,8 @@
-"""DDIM and DDPM: the linear part of the flow is solved exactly, E[x_0|x] is constant over a step.
+"""DDIM and DDPM: the linear part of the flow is solved exactly, with E[x_0|x] constant over a step.
 
-s -> t is one step, from the noisier level s; lambda = log(alpha / sigma), h = lambda_t - lambda_s, and
+A step leads from the noisier level s to t; lambda = log(alpha / sigma), h = lambda_t - lambda_s, and
 
-    q = exp(-h) = (sigma_t alpha_s) / (alpha_t sigma_s)          0 when t is clean or s is pure noise
+    q = exp(-h) = (sigma_t alpha_s) / (alpha_t sigma_s)          0 if t is clean or s is pure noise
     x_t = (sigma_t / sigma_s) x_s + alpha_t (1 - q) D            for D constant over the step
 
 which is DDIM.  Written with q instead of h, every coefficient is finite at both ends of every process.
@@ -25,9 +25,10 @@ def _decay(s: Pair, t: Pair) -> float:
 
 @dataclass(frozen=True)
 class DDIM:
-    """DDIM (Song et al. 2021, eq. 12 and 16): eta = 0 follows the probability flow, eta = 1 is DDPM's ancestral step.
+    """DDIM: eta 0 follows the probability flow, eta 1 is DDPM's ancestral step (Song et al. 2021).
 
-    eta scales the standard deviation of the posterior q(x_t | x_s, x_0), the "lower" variance of DDPM, as in the paper.
+    ``eta``: factor of the standard deviation of the posterior q(x_t | x_s, x_0), DDPM's "lower" variance, in [0, 1]
+    (eq. 12 and 16).
     """
 
     eta: float = 0.0
@@ -38,9 +39,11 @@ class DDIM:
 
     @property
     def order(self) -> int:
+        """Order of convergence; weak if eta is above 0."""
         return 1
 
     def table(self, levels: Level) -> Table:
+        """Table for ``levels`` (n + 1,), noisiest first: one call per step."""
         found = pairs(levels)
         stages = [Stage(keep=1.0, level=found[0])]
         for s, t in pairwise(found):
@@ -53,12 +56,14 @@ class DDIM:
 
 @dataclass(frozen=True)
 class DDPM:
-    """The ancestral sampler of DDPM, with a choice of the variance that each step adds (Ho et al. 2020, algorithm 2).
+    """DDPM's ancestral sampler with a choice of the variance (Ho et al. 2020, algorithm 2).
 
-    The mean is that of the posterior q(x_t | x_s, x_0).  variance: "lower" is the posterior's own, beta-tilde, right
-    for data that is a point; "upper" is beta, right for data of unit variance (section 3.2).  scale multiplies the
-    standard deviation in every step; decay fades it out: with u the share of the steps that is left, 1 before the
-    first, "exponential" by exp(-5 (1 - u)), "sigmoid" by 1 / (1 + exp(-10 (u - 1/2))).  Clean data gets no noise.
+    The mean is that of the posterior q(x_t | x_s, x_0); the step to clean data adds no noise.
+    ``variance``: "lower" is the posterior variance beta-tilde, right for data that is a single point; "upper" is beta,
+    right for data of unit variance (section 3.2).
+    ``scale``: factor of the standard deviation in every step.
+    ``decay``: fades the noise out.  With u the fraction of the steps that remain, 1 before the first, "exponential"
+    multiplies by exp(-5 (1 - u)) and "sigmoid" by 1 / (1 + exp(-10 (u - 1/2))).
     """
 
     variance: Literal["lower", "upper"] = "lower"
@@ -67,14 +72,15 @@ class DDPM:
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.scale) and self.scale >= 0):
-            raise ValueError(f"scale must be finite and not negative, not {self.scale}")
+            raise ValueError(f"scale must be finite and at least 0, not {self.scale}")
 
     @property
     def order(self) -> int:
-        """Weak order; 0 with another scale or a decay: the limit of many steps is no longer the data."""
+        """Weak order; 0 with another scale or a decay, whose limit for many steps is not the data."""
         return 1 if self.scale == 1 and self.decay == "none" else 0
 
     def table(self, levels: Level) -> Table:
+        """Table for ``levels`` (n + 1,), noisiest first: one call and one draw per step."""
         found = pairs(levels)
         stages = [Stage(keep=1.0, level=found[0])]
         steps = len(found) - 1
@@ -87,7 +93,7 @@ class DDPM:
     def _std(self, s: Pair, t: Pair) -> float:
         if self.variance == "lower":
             return t[1] * math.sqrt(max(0.0, 1 - _decay(s, t) ** 2))
-        # the variance of x_t given x_s when the data is a unit Gaussian, which is beta where alpha^2 + sigma^2 = 1
+        # the variance of x_t given x_s for unit Gaussian data, equal to beta if alpha^2 + sigma^2 = 1
         r_s, r_t = math.hypot(*s), math.hypot(*t)
         return r_t * math.sqrt(max(0.0, 1 - (s[0] * r_t / (t[0] * r_s)) ** 2))
 

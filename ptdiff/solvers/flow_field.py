@@ -1,4 +1,4 @@
-"""The probability flow as a vector field, for solvers of ordinary differential equations from elsewhere.
+"""The probability flow as a vector field, for external solvers of ordinary differential equations.
 
     dx/dt = alpha'(t) E[x_0 | x] + sigma'(t) E[eps | x],     E[eps | x] = (x - alpha E[x_0 | x]) / sigma
 
@@ -22,10 +22,10 @@ from ptdiff.process import Level, Process
 def velocity(
     denoiser: Denoiser, process: Process, cond: Condition | None = None
 ) -> Callable[[float | Tensor, Tensor], Tensor]:
-    """f(t, x) = dx/dt for x (b, …), t in [0, 1], a number, () or (b,): what torchdiffeq calls ``func``.
+    """The field f(t, x) = dx/dt for x (b, …) and t in [0, 1], a number, () or (b,): ``func`` of torchdiffeq.
 
-    At sigma = 0 the flow is singular, and near it sigma' may be infinite: below the time where sigma / alpha = 0.002
-    f(t, x) is that of this time, finite everywhere; data is clean to 1e-5 of its variance there.
+    At sigma = 0 the flow is singular, and near it sigma' may be infinite.  Below the time with sigma / alpha = 0.002,
+    f(t, x) is evaluated at that time and finite everywhere; there, data is clean to 1e-5 of its variance.
     """
     given = {} if cond is None else cond
     cleanest = process.time(torch.tensor(math.atan(RATIO_MIN), dtype=torch.float64))
@@ -41,7 +41,7 @@ def velocity(
 
 
 def rates(process: Process, t: Tensor) -> tuple[Level, Level]:
-    """The level at t, and its derivative (alpha', sigma'), by automatic differentiation; both shaped like t."""
+    """The level at times ``t`` and its derivative (alpha', sigma'), by automatic differentiation, shaped like ``t``."""
     with torch.inference_mode(False), torch.enable_grad():
         at = t.detach().clone().requires_grad_()
         level = process.level(at)

@@ -1,15 +1,15 @@
-"""Inversion: from data to the noise that a deterministic solver would make it from.
+"""Inversion: from data to the noise from which a deterministic solver would produce it.
 
-The probability flow does not change when data and noise change places: with alpha' = sigma, sigma' = alpha and the
-estimate of the noise in the place of that of the data,
+The probability flow is symmetric in data and noise: with alpha' = sigma, sigma' = alpha and the noise estimate in place
+of the data estimate,
 
     E[eps | x] = (x - alpha E[x_0 | x]) / sigma,
 
-falling noise becomes rising noise.  So every solver, table or adaptive, inverts as it stands: it "denoises" the data
-towards the noise.  For DDIM this is DDIM inversion (Song et al. 2021, section 4.3).
+falling noise becomes rising noise.  So every solver, table or adaptive, inverts without change: it "denoises" the data
+towards the noise.  With DDIM this is DDIM inversion (Song et al. 2021, section 4.3).
 
-The inverse of a method is another method of the same order: encode, then decode, returns the data up to the error of
-the two.  :func:`invert_exactly` solves each step of a one-step solver for its start instead.
+The inverse of a method is another method of the same order, so encoding and decoding return the data up to the error of
+both.  :func:`invert_exactly` instead solves each step of a one-step solver for its starting point.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from ptdiff.solvers.table import Pair, Solver, State, Table, pairs, solve, traje
 
 @dataclass(frozen=True)
 class Exchanged:
-    """The denoiser with data and noise in each other's place: E[eps | x], at levels with alpha and sigma swapped."""
+    """The denoiser with data and noise exchanged: E[eps | x], at levels with alpha and sigma swapped."""
 
     denoiser: Denoiser
 
@@ -41,13 +41,13 @@ class Exchanged:
         return (x - wide.alpha * self.denoiser(x, real, cond)) / wide.sigma
 
     def calls_at(self, level: Pair) -> int:
-        """As many evaluations as the denoiser needs at the level that is meant."""
+        """Number of evaluations that the denoiser needs at the unswapped level."""
         found = getattr(self.denoiser, "calls_at", None)
         return 1 if found is None else int(found((level[1], level[0])))
 
 
 def rising(levels: Level) -> Level:
-    """The grid for :class:`Exchanged`: the noisy ones of ``levels``, the last one first, alpha and sigma swapped."""
+    """Grid for :class:`Exchanged`: the noisy levels of ``levels`` in reverse order, with alpha and sigma swapped."""
     noisy = levels.sigma > 0
     return Level(levels.sigma[noisy].flip(0), levels.alpha[noisy].flip(0))
 
@@ -55,11 +55,11 @@ def rising(levels: Level) -> Level:
 def inversion(
     denoiser: Denoiser, x0: Tensor, solver: Solver | Adaptive, levels: Level, cond: Condition | None = None
 ) -> Iterator[State]:
-    """The states of data x0 (b, …) on its way from the last noisy level to the first; ``x0`` of a state is E[eps | x].
+    """Yield the states of data ``x0`` (b, …) from the last noisy level to the first; ``x0`` of a state is E[eps | x].
 
-    ``levels`` is the grid that samples, noisiest first.  A grid that ends clean starts at alpha x0, where data with a
-    density is up to an error of sigma^2: let the last noisy level be small, or see :func:`invert_exactly`.  A grid
-    that ends at a noisy level takes x0 for what lies there.
+    ``levels`` is the sampling grid, noisiest first.  If it ends at the clean level, inversion starts from alpha x0 at
+    the last noisy level, with an error of order sigma^2 for data that has a density: keep the last noisy level small,
+    or use :func:`invert_exactly`.  If it ends at a noisy level, ``x0`` is taken as the sample at that level.
 
     Raises ValueError for a solver that adds noise.
     """
@@ -77,7 +77,10 @@ def inversion(
 def invert(
     denoiser: Denoiser, x0: Tensor, solver: Solver | Adaptive, levels: Level, cond: Condition | None = None
 ) -> Tensor:
-    """The end of :func:`inversion`: noise (b, …) at the first of ``levels``, of standard deviation about r there."""
+    """Encode data ``x0`` (b, …) as noise (b, …) at the first of ``levels``: the end of :func:`inversion`.
+
+    The standard deviation of the result is about r = hypot(alpha, sigma) of that level.
+    """
     for state in inversion(denoiser, x0, solver, levels, cond):
         x0 = state.x
     return x0
@@ -92,13 +95,14 @@ def invert_exactly(
     tolerance: float = 1e-6,
     limit: int = 100,
 ) -> Tensor:
-    """The noise from which a one-step solver makes exactly x0 (b, …), the denoising step of a clean end included.
+    """Find the noise from which a one-step solver produces ``x0`` (b, …) exactly, including a final denoising step.
 
-    Every step y_t = F(y_s), with y = x / r, is solved for its start by iterating y_s <- y_s + (y_t - F(y_s)) until the
-    largest element of a sample changes by no more than ``tolerance``; a sample that is there stays as it is.
+    Every step y_t = F(y_s), with y = x / r, is solved for its start by iterating y_s <- y_s + (y_t - F(y_s)) until no
+    element of a sample changes by more than ``tolerance``; samples that have converged are left unchanged.
 
-    Raises ValueError for solvers that add noise or look back beyond a step, and where a step cannot be solved in
-    ``limit`` iterations: where steps are too long, or data has no density, different noise ends in the same data.
+    Raises ValueError for solvers that add noise or are not one-step methods, and if a step is not solved in ``limit``
+    iterations.  That happens if steps are too long or the data has no density, so that different noise ends in the same
+    data.
     """
     found = pairs(levels)
     _deterministic(solver.table(levels))
@@ -134,23 +138,23 @@ def _deterministic(table: Table) -> Table:
 
 
 def is_one_step(solver: Solver, levels: Level) -> bool:
-    """Whether the solver's table is the tables of its steps one after another, so that no step looks back."""
+    """Return True if the solver's table is the concatenation of the tables of its steps, so that no step looks back."""
     steps = [solver.table(_both(s, t)) for s, t in pairwise(pairs(levels))]
     rows = [(stage.keep, stage.mix, stage.back) for stage in solver.table(levels).stages[1:]]
     return rows == [(stage.keep, stage.mix, stage.back) for step in steps for stage in step.stages[1:]]
 
 
 def slerp(start: Tensor, end: Tensor, weight: float | Tensor) -> Tensor:
-    """Spherical interpolation of noise (Shoemake 1985), each sample as one vector: weight 0 is start, 1 is end.
+    """Interpolate noise spherically, each sample as one vector: weight 0 is ``start``, 1 is ``end`` (Shoemake 1985).
 
-    start and end (b, …), weight a number or (b,).  The norm goes evenly from the one to the other, so that noise stays
-    as wide as noise is; opposite vectors have no shortest way and give whatever rounding decides.
+    ``start`` and ``end`` are (b, …), ``weight`` is a number or (b,).  The norm is interpolated linearly, so noise keeps
+    its standard deviation.  Opposite vectors have no unique shortest path; rounding decides which one is taken.
     """
     shape = (-1, *(1,) * (start.ndim - 1))
     w = torch.as_tensor(weight, dtype=start.dtype, device=start.device).reshape(shape)
     first, second = (v.flatten(1).norm(dim=1).reshape(shape) for v in (start, end))
     one, two = start / first, end / second
-    # the angle between unit vectors without loss of digits where it is small (Kahan)
+    # the angle between unit vectors, accurate for small angles (Kahan)
     angle = 2 * torch.atan2((one - two).flatten(1).norm(dim=1), (one + two).flatten(1).norm(dim=1)).reshape(shape)
     # sin(w a) / sin(a) -> w as a -> 0
     parts = [torch.where(angle > 0, torch.sin(part * angle) / torch.sin(angle), part) for part in (1 - w, w)]

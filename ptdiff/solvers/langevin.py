@@ -1,12 +1,12 @@
-"""Langevin dynamics at a noise level: annealed through the levels, and as a corrector after each step of a solver.
+"""Langevin dynamics at a noise level: annealed through the levels, or as a corrector after each step of a solver.
 
 One step at the level (alpha, sigma), with the score (alpha D - x) / sigma^2 and a step size in units of sigma^2:
 
     x <- x + size / 2 (alpha D - x) + sqrt(size) sigma z
 
-It leaves the distribution of x at this level as it is, up to a relative error of its variance of at most size / 4, and
-draws x towards it at a rate of size / 2.  The papers take the step from norms of the score and the noise; here it is
-their ratio at typical x, where the score is as long as noise over sigma, so that a step stays linear in x.
+It preserves the distribution of x at this level up to a relative error of its variance of at most size / 4, and pulls x
+towards it at a rate of size / 2.  The papers derive the step size from the norms of score and noise; here it is their
+ratio at typical x, where the score is as long as noise over sigma, so that a step stays linear in x.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from ptdiff.solvers.table import Draw, Pair, Solver, Stage, Table, closed, pairs
 
 
 def langevin_step(level: Pair, size: float, taken: set[Draw]) -> Stage:
-    """The step with the newest estimate, made at ``level``; the next call is at the same level.
+    """Langevin step with the newest estimate, made at ``level``; the next call is at the same level.
 
-    Its draw is none of ``taken``, and is added to them.
+    Its draw is not in ``taken`` and is added to it.
     """
     draw = fresh(Draw(level, level), taken)
     taken.add(draw)
@@ -32,16 +32,18 @@ def langevin_step(level: Pair, size: float, taken: set[Draw]) -> Stage:
 
 def _check(size: float, repeats: int) -> None:
     if not 0 < size < 2:
-        raise ValueError(f"the step of Langevin dynamics must lie between 0 and 2 in units of sigma^2, not {size:.6g}")
+        raise ValueError(f"the Langevin step size must lie in (0, 2) in units of sigma^2, not {size:.6g}")
     if repeats < 1:
         raise ValueError(f"repeats must be at least 1, not {repeats}")
 
 
 @dataclass(frozen=True)
 class Langevin:
-    """Annealed Langevin dynamics (Song and Ermon 2019, algorithm 1), with a last denoising step.
+    """Annealed Langevin dynamics with a final denoising step (Song and Ermon 2019, algorithm 1).
 
-    repeats steps at each noisy level; size is their epsilon / sigma_L^2.  Between levels x / alpha is kept.
+    ``size``: step size in units of sigma^2, in (0, 2); the paper's epsilon / sigma_L^2.
+    ``repeats``: Langevin steps at each noisy level, at least 1.
+    Between levels x / alpha is kept.
     """
 
     size: float = 0.2
@@ -52,10 +54,11 @@ class Langevin:
 
     @property
     def order(self) -> int:
-        """0: the bias is that of the step size, however many levels."""
+        """0: the bias depends on the step size, not on the number of levels."""
         return 0
 
     def table(self, levels: Level) -> Table:
+        """Table for ``levels`` (n + 1,), noisiest first: ``repeats`` calls and fresh draws per level."""
         found = pairs(levels)
         stages, passed = [Stage(1.0, level=found[0])], [found[0]]
         taken: set[Draw] = set()
@@ -75,9 +78,11 @@ class Langevin:
 
 @dataclass(frozen=True)
 class Corrector:
-    """Langevin steps after each step of another solver: predictor and corrector (Song et al. 2021, algorithm 1).
+    """Langevin steps after each step of another solver: predictor-corrector (Song et al. 2021, algorithm 1).
 
-    snr is the paper's r, which sets the step size 4 r^2; a multistep base looks back on the corrected estimates.
+    ``base``: the predictor; a multistep base interpolates the corrected estimates.
+    ``snr``: the paper's r, which gives the step size 4 r^2.
+    ``repeats``: Langevin steps after each step, at least 1.
     """
 
     base: Solver = field(default_factory=Heun)
@@ -93,12 +98,13 @@ class Corrector:
         return 0
 
     def table(self, levels: Level) -> Table:
+        """Table for ``levels`` (n + 1,), noisiest first: each step of the base followed by Langevin steps."""
         base, size = self.base.table(levels), 4 * self.snr**2
         last_use, taken = _last_use(base), set(base.draws)
         stages: list[Stage] = []
         passed: list[Pair] = []
         calls, step = 0, 0
-        # calls of the base by their numbers among all calls, and its steps by theirs
+        # number of each call of the base among all calls, and of each of its steps among all steps
         numbers: list[int] = []
         places: list[int] = []
         newest: Pair | None = None
@@ -124,7 +130,7 @@ class Corrector:
             passed += [level] * self.repeats
             places[-1] = len(passed) - 1
             if newest == level and last_use.get(len(numbers) - 1, 0) > k:
-                # what the base does next with its estimate at x it does with the one at the corrected x
+                # from here on the base uses the estimate at the corrected x in place of its own
                 calls += self.repeats
                 numbers[-1] = calls - 1
             else:
@@ -134,7 +140,7 @@ class Corrector:
 
 
 def _last_use(table: Table) -> dict[int, int]:
-    """The last stage that looks back on each call."""
+    """Index of the last stage that uses each call."""
     found: dict[int, int] = {}
     calls = 0
     for k, stage in enumerate(table.stages):
@@ -144,6 +150,6 @@ def _last_use(table: Table) -> dict[int, int]:
 
 
 def _remapped(mix: tuple[float, ...], numbers: list[int], calls: int) -> tuple[float, ...]:
-    # weights go by offset from the newest call, and there are more calls now than the base knows of
+    # weights are indexed by the offset from the newest call, and there are more calls now than in the base
     found = dict(zip((calls - 1 - number for number in reversed(numbers)), mix, strict=False))
     return tuple(found.get(offset, 0.0) for offset in range(max(found, default=-1) + 1))

@@ -1,17 +1,18 @@
-"""Exponential multistep methods: one call a step, earlier estimates are interpolated.
+"""Exponential multistep methods: one call per step, with earlier estimates interpolated.
 
-s -> t is a step, h = lambda_t - lambda_s, lambda = log(alpha / sigma).  The probability flow, its linear part solved:
+For a step s -> t, h = lambda_t - lambda_s and lambda = log(alpha / sigma).  With its linear part solved, the
+probability flow is
 
     x0    x_t = (sigma_t / sigma_s) x_s + alpha_t h int_0^1 exp(-h (1 - x)) D dx
     eps   x_t = (alpha_t / alpha_s) x_s - sigma_t h int_0^1 exp(h (1 - x)) eps dx         x = (lambda - lambda_s) / h
 
-with D, or eps = (x - alpha D) / sigma, the polynomial in lambda through the newest estimates.  A method is how many it
-uses and by which moments of the kernel it weighs the powers of x: the exact ones, m_k, make exponential
-Adams-Bashforth; DPM-Solver approximates m_1 by m_0 / 2 where it uses two estimates.
+where D, or eps = (x - alpha D) / sigma, is the polynomial in lambda through the newest estimates.  Methods differ in
+the number of estimates and in the moments of the kernel that weight the powers of x: the exact moments m_k give
+exponential Adams-Bashforth; DPM-Solver approximates m_1 by m_0 / 2 for two estimates.
 
-The first step has one estimate only.  start="low" begins with lower orders, as the papers do, which leaves a global
-error of order 2 at best; start="rk" makes steps by a Runge-Kutta method in the angle until there are estimates enough.
-The step into a clean level is x = alpha D.  Pure noise lies at lambda = -infinity, where nothing is interpolated.
+The first step has only one estimate.  ``start="low"`` begins with lower orders, as the papers do, which limits the
+global order to 2; ``start="rk"`` takes Runge-Kutta steps in the angle until there are enough estimates.  The step into
+a clean level is x = alpha D.  Pure noise lies at lambda = -infinity, where nothing can be interpolated.
 """
 
 from __future__ import annotations
@@ -33,18 +34,18 @@ Estimate = Literal["x0", "eps"]
 
 
 def read(trace: Trace, estimate: Estimate, point: Form, x0: Form, level: Pair) -> Node:
-    """What was found at a point: D, or the noise that it means."""
+    """The quantity that a method interpolates, D or the noise it implies, at a point."""
     return Node(level, x0 if estimate == "x0" else epsilon(trace, point, x0, level))
 
 
 def log_snr(level: Pair) -> float:
-    """lambda = log(alpha / sigma), half the log-SNR; infinite at both ends."""
+    """lambda = log(alpha / sigma), half the log-SNR; infinite at clean levels and at pure noise."""
     alpha, sigma = level
     return math.log(alpha / sigma) if alpha and sigma else math.copysign(math.inf, alpha - sigma)
 
 
 def weights(s: Pair, t: Pair, nodes: Sequence[Pair], estimate: Estimate, moments: Sequence[float] = ()) -> list[float]:
-    """What the estimates at ``nodes`` add to x_t by the formulas above; moments by default the exact ones."""
+    """Weights in x_t of the estimates at ``nodes``, by the formulas above; ``moments`` default to the exact ones."""
     start, h = log_snr(s), log_snr(t) - log_snr(s)
     moments = moments or kernel(s, t, estimate, len(nodes))
     factor = t[0] * h if estimate == "x0" else -t[1] * h
@@ -52,7 +53,7 @@ def weights(s: Pair, t: Pair, nodes: Sequence[Pair], estimate: Estimate, moments
 
 
 def kernel(s: Pair, t: Pair, estimate: Estimate, count: int) -> list[float]:
-    """The moments m_0, m_1, … of the formulas above."""
+    """The first ``count`` moments m_0, m_1, … of the formulas above."""
     h = log_snr(t) - log_snr(s)
     return exponential_moments(h if estimate == "x0" else -h, count)
 
@@ -60,7 +61,7 @@ def kernel(s: Pair, t: Pair, estimate: Estimate, count: int) -> list[float]:
 def exponential(
     trace: Trace, x: Form, s: Pair, t: Pair, nodes: Sequence[Node], estimate: Estimate, moments: Sequence[float] = ()
 ) -> Form:
-    """x at t from x at s and what was found at ``nodes``."""
+    """x at t from x at s and the estimates at ``nodes``."""
     keep = t[1] / s[1] if estimate == "x0" else t[0] / s[0]
     found = weights(s, t, [node.level for node in nodes], estimate, moments)
     return trace.sum((keep, x), *((w, node.value) for w, node in zip(found, nodes, strict=True)))
@@ -68,45 +69,50 @@ def exponential(
 
 @dataclass(frozen=True)
 class Multistep(ABC):
-    """The loop that multistep methods share: start-up, one call a step, the last step."""
+    """The loop shared by multistep methods: start-up, one call per step, the last step.
+
+    ``start``: "low" begins with lower orders, "rk" with Runge-Kutta steps.
+    """
 
     start: Start = "low"
 
     @property
     @abstractmethod
     def depth(self) -> int:
-        """How many estimates a step uses."""
+        """Number of estimates that a step uses."""
 
     @property
     def accuracy(self) -> int:
-        """The global order with estimates enough from the start."""
+        """Global order with enough estimates from the first step on."""
         return self.depth
 
     @property
     def order(self) -> int:
+        """Global order: ``accuracy``, limited to 2 with ``start="low"``."""
         return self.accuracy if self.start == "rk" else min(self.accuracy, 2)
 
     def most(self, left: int) -> int:
-        """How many estimates a step may use, with ``left`` steps to go, itself included."""
+        """Number of estimates that a step may use with ``left`` steps remaining, itself included."""
         return self.depth
 
     @abstractmethod
     def step(self, trace: Trace, x: Form, s: Pair, t: Pair, nodes: Sequence[Node]) -> Form:
-        """x at t, from x at s and one to ``depth`` nodes, newest first."""
+        """x at t, from x at s and between one and ``depth`` nodes, newest first."""
 
     def read(self, trace: Trace, x0: Form, level: Pair) -> Node:
-        """What the step interpolates, at x as it stands."""
+        """The quantity that the step interpolates, at the current x."""
         return Node(level, x0)
 
     def usable(self, level: Pair) -> bool:
-        """Whether a step may look back on this level."""
+        """Return True if a step may look back on this level."""
         return level[0] > 0
 
     def correct(self, trace: Trace, s: Pair, t: Pair, nodes: Sequence[Node], new: Node) -> Form:
-        """x at t once more, after the step from ``nodes`` and a call there; as it stands without a corrector."""
+        """Corrected x at t, after the step from ``nodes`` and a call there; without a corrector, x unchanged."""
         return trace.x
 
     def table(self, levels: Level) -> Table:
+        """Table for ``levels`` (n + 1,), noisiest first."""
         found = pairs(levels)
         trace = Trace(found[0])
         x = trace.x
@@ -131,7 +137,12 @@ class Multistep(ABC):
 
 @dataclass(frozen=True)
 class ExpAB(Multistep):
-    """Exponential Adams-Bashforth of order 1 to 4, exact in lambda (Hochbruck and Ostermann 2010)."""
+    """Exponential Adams-Bashforth, exact in lambda: one call per step (Hochbruck and Ostermann 2010).
+
+    ``points``: number of estimates that a step interpolates, 1 to 4; also the order.
+    ``estimate``: the interpolated quantity, data ("x0") or noise ("eps").
+    ``start``: "rk" or "low", see :mod:`ptdiff.solvers.multistep`.
+    """
 
     start: Start = "rk"
     points: int = 3
@@ -139,26 +150,29 @@ class ExpAB(Multistep):
 
     def __post_init__(self) -> None:
         if not 1 <= self.points <= 4:
-            raise ValueError(f"points must lie in 1 … 4, not {self.points}")
+            raise ValueError(f"points must lie in [1, 4], not {self.points}")
 
     @property
     def depth(self) -> int:
+        """Number of estimates that a step uses: ``points``."""
         return self.points
 
     def read(self, trace: Trace, x0: Form, level: Pair) -> Node:
+        """The data or noise estimate at the current x."""
         return read(trace, self.estimate, trace.x, x0, level)
 
     def step(self, trace: Trace, x: Form, s: Pair, t: Pair, nodes: Sequence[Node]) -> Form:
+        """x at t, with exact moments."""
         return exponential(trace, x, s, t, nodes, self.estimate)
 
 
 @dataclass(frozen=True)
 class _DPMSolver(Multistep):
-    """The multistep updates of DPM-Solver and DPM-Solver++, as they were published.
+    """The multistep updates of DPM-Solver and DPM-Solver++, as published.
 
-    Two estimates enter with m_1 = m_0 / 2; three with m_0, m_1 and m_2 / 2.  The published code weighs the divided
-    difference of second order, half the second derivative, as if it were the whole: three estimates give order 2.
-    ExpAB of three points is of order 3.  lower_order_final: two estimates in the last step but one, one in the last.
+    Two estimates are weighted with m_1 = m_0 / 2, three with m_0, m_1 and m_2 / 2.  The published code takes the second
+    divided difference, which is half the second derivative, for the whole, so three estimates still give order 2; ExpAB
+    with three points has order 3.  ``lower_order_final``: two estimates in the second to last step, one in the last.
     """
 
     lower_order_final: bool = False
@@ -188,7 +202,7 @@ class _DPMSolver(Multistep):
 
 @dataclass(frozen=True)
 class DPMpp2M(_DPMSolver):
-    """DPM-Solver++(2M) (Lu et al. 2022, DPM-Solver++, algorithm 2): D is extrapolated from two calls."""
+    """DPM-Solver++(2M): D extrapolated from two calls (Lu et al. 2022, DPM-Solver++, algorithm 2)."""
 
     kind = "x0"
     uses = 2
@@ -196,7 +210,7 @@ class DPMpp2M(_DPMSolver):
 
 @dataclass(frozen=True)
 class DPMpp3M(_DPMSolver):
-    """DPM-Solver++(3M) as published, with three estimates of x_0; its order is 2, exp-ab has the weights of order 3."""
+    """DPM-Solver++(3M) as published, from three estimates of x_0: order 2, where exp-ab has order 3."""
 
     kind = "x0"
     uses = 3
@@ -204,7 +218,7 @@ class DPMpp3M(_DPMSolver):
 
 @dataclass(frozen=True)
 class DPMSolver2M(_DPMSolver):
-    """DPM-Solver, multistep, with two estimates of the noise (Lu et al. 2022, DPM-Solver)."""
+    """Multistep DPM-Solver from two noise estimates (Lu et al. 2022, DPM-Solver)."""
 
     kind = "eps"
     uses = 2
@@ -212,7 +226,7 @@ class DPMSolver2M(_DPMSolver):
 
 @dataclass(frozen=True)
 class DPMSolver3M(_DPMSolver):
-    """DPM-Solver, multistep, as published, with three estimates of the noise; its order is 2, as of dpm++3m."""
+    """Multistep DPM-Solver as published, from three noise estimates: order 2, like dpm++3m."""
 
     kind = "eps"
     uses = 3

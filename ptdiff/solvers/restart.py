@@ -1,11 +1,11 @@
-"""Going back up: solvers that add noise again and walk the same levels once more.
+"""Going back up: solvers that add noise again and repeat the same levels.
 
 From (alpha, sigma) up to the noisier (alpha', sigma'):
 
     x' = k x + sqrt(sigma'^2 - k^2 sigma^2) z,    k = alpha' / alpha
 
-which is the forward process, so that x' has the distribution of its level if x has.  Every pass draws new noise, and a
-base that looks back on earlier estimates starts anew after going up.
+This is the forward process, so x' has the distribution of its level if x has.  Every pass draws new noise, and a base
+that looks back on earlier estimates starts over after going up.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from ptdiff.solvers.table import Draw, Pair, Solver, Stage, Table, pairs
 
 
 def levels_of(found: Sequence[Pair]) -> Level:
-    """The levels (n,) as tensors, float64."""
+    """The levels as tensors (n,), float64."""
     both = torch.tensor(found, dtype=torch.float64)
     return Level(both[:, 0], both[:, 1])
 
 
 def joined(start: Pair, parts: Sequence[Table], scale: float = 1.0) -> Table:
-    """One table from ``start`` through all ``parts``, going up with fresh noise to where the next part starts.
+    """One table from ``start`` through all ``parts``, with fresh noise up to the first level of the next part.
 
-    scale multiplies the standard deviation of that noise.  A draw over a part of the path that was used before becomes
-    a fresh one.
+    ``scale`` multiplies the standard deviation of that noise.  A draw over a part of the path that was already used
+    becomes a fresh one.
     """
     stages, passed = [Stage(1.0)], [start]
     taken: set[Draw] = set()
@@ -64,7 +64,7 @@ def joined(start: Pair, parts: Sequence[Table], scale: float = 1.0) -> Table:
 
 
 def fresh(draw: Draw, taken: Container[Draw]) -> Draw:
-    """A draw at the same levels that is none of ``taken`` and belongs to no path."""
+    """A draw at the same levels that is not in ``taken`` and belongs to no path."""
     number = 0
     while (found := replace(draw, fresh=number)) in taken:
         number += 1
@@ -72,18 +72,18 @@ def fresh(draw: Draw, taken: Container[Draw]) -> Draw:
 
 
 def order_alone(base: Solver) -> int:
-    """The order of a base that starts anew again and again: that of a single step, if that is lower than its own."""
+    """Order of a base that is restarted for every part: that of a single step, if that is lower than its own."""
     return min(base.order, base.table(levels_of([(1.0, 1.0), (1.0, 0.5)])).calls)
 
 
 def takes_parts(wrapper: str, base: Solver) -> None:
-    """ValueError for a base, or one within it, that restarts or resamples: it needs a whole grid, not parts of one."""
+    """Raise ValueError if ``base`` or a solver within it restarts or resamples, which needs a whole grid."""
     within: Solver | None = base
     while within is not None:
         if isinstance(within, Restart | Resample):
             name = type(within).__name__.lower()
             raise ValueError(
-                f"{wrapper} cannot have {name} within: its base gets the grid in parts, and {name} needs all of it"
+                f"{wrapper} cannot wrap {name}: its base gets the grid in parts, and {name} needs all of it"
             )
         within = getattr(within, "base", None)
 
@@ -95,11 +95,14 @@ def _repeats(repeats: int) -> None:
 
 @dataclass(frozen=True)
 class Restart:
-    """Restart (Xu et al. 2023, algorithm 1): at the low end of an interval back up to its high end, ``repeats`` times.
+    """Restart: from the low end of an interval back up to its high end, repeatedly (Xu et al. 2023, algorithm 1).
 
-    intervals: (low, high) in rho = sigma / alpha (for data of unit variance; twice the paper's sigma, whose data has
-    standard deviation 0.5).  The restarts go over the grid's own levels within them.  ValueError where the grid has
-    fewer than two levels in an interval.
+    ``base``: the solver between restarts.
+    ``intervals``: (low, high) in rho = sigma / alpha for data of unit variance; the paper's data has standard deviation
+    0.5, so rho is twice its sigma.  The restarts use the levels of the grid within them.
+    ``repeats``: number of restarts in each interval, at least 1.
+
+    Raises ValueError if the grid has fewer than two levels in an interval.
     """
 
     base: Solver = field(default_factory=Heun)
@@ -111,20 +114,22 @@ class Restart:
         takes_parts("restart", self.base)
         for low, high in self.intervals:
             if not 0 < low < high < math.inf:
-                raise ValueError(f"a restart needs 0 < low < high < inf, not the interval ({low}, {high})")
+                raise ValueError(f"an interval must have 0 < low < high < inf, not ({low}, {high})")
 
     @property
     def order(self) -> int:
+        """Order of the base."""
         return self.base.order
 
     def table(self, levels: Level) -> Table:
+        """Table for ``levels`` (n + 1,), noisiest first."""
         found = pairs(levels)
         ways, here = [], 0
         for low, high in sorted(self.intervals, reverse=True):
             inside = [i for i, (alpha, sigma) in enumerate(found) if low * alpha <= sigma <= high * alpha]
             if len(inside) < 2:
                 raise ValueError(
-                    f"the grid has no two levels with sigma / alpha in the interval ({low}, {high}): "
+                    f"the grid has fewer than two levels with sigma / alpha in [{low}, {high}]: "
                     "take more steps or a wider interval"
                 )
             top, bottom = inside[0], inside[-1]
@@ -136,9 +141,12 @@ class Restart:
 
 @dataclass(frozen=True)
 class Resample:
-    """RePaint's resampling (Lugmayr et al. 2022, section 4.2): every ``jump`` steps are walked ``repeats`` times.
+    """RePaint's resampling: every few steps are repeated from fresh noise (Lugmayr et al. 2022, section 4.2).
 
-    Counted from the data, as in the paper; it is what makes inpainting by replacement agree with its surroundings.
+    Steps are counted from the data, as in the paper.  Resampling lets inpainting by replacement agree with its
+    surroundings.
+    ``base``: the solver of each pass.  ``jump``: steps per pass, at least 1.  ``repeats``: number of passes, at least
+    1.
     """
 
     base: Solver = field(default_factory=DDPM)
@@ -153,19 +161,21 @@ class Resample:
 
     @property
     def order(self) -> int:
-        """That of the base, started anew after every jump: of a single step if that is lower, as of DPM-Solver++(2M).
+        """Order of the base when restarted after every jump: that of a single step, if that is lower.
 
-        An estimate for UniPC, whose steps are corrected in the next one: started low it does better, by "rk" worse.
+        This is an estimate for UniPC, whose steps are corrected in the next one: with ``start="low"`` it does better,
+        with "rk" worse.
         """
         return order_alone(self.base)
 
     def table(self, levels: Level) -> Table:
+        """Table for ``levels`` (n + 1,), noisiest first."""
         found = pairs(levels)
         last = len(found) - 1
         ends = [0, *range(last % self.jump or self.jump, last + 1, self.jump)]
         parts: list[Table] = []
         for begin, end in pairwise(ends):
             part = self.base.table(levels_of(found[begin : end + 1]))
-            # from pure noise one cannot come back to the same pure noise: the first way down is walked once
+            # there is no way back up to the same pure noise: the first pass is made once
             parts += [part] * (self.repeats if found[begin][0] > 0 else 1)
         return joined(found[0], parts)

@@ -4,13 +4,13 @@ A chart writes the flow as an ordinary differential equation for y = x / scale i
 
     dy/du = p(u) y + q(u) D(x)                                  D = E[x_0 | x]
 
-    chart   u                        scale           p        q            straight when
+    chart   u                        scale           p        q            straight if
     noise   sigma / alpha            alpha           1/u      -1/u         eps is constant (EDM's Euler and Heun)
     flow    sigma / (alpha + sigma)  alpha + sigma   1/u      -1/u         eps - x_0 is constant (rectified flow)
     angle   atan2(sigma, alpha)      r               cot u    -1/sin u     the data is a unit Gaussian (TrigFlow)
-    log     log(sigma / alpha)       alpha           1        -1           never; every scale has equal weight
+    log     log(sigma / alpha)       alpha           1        -1           never; all scales have equal weight
 
-The trajectories are the same for every process; a process only says at which levels the steps end.
+The trajectories are the same for every process; a process only determines the levels at which the steps end.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Chart = Literal["angle", "flow", "noise", "log"]
 
 
 def _position(chart: Chart, level: Pair) -> tuple[float, float]:
-    """u and scale at a level."""
+    """u and scale at a level; ValueError for pure noise in the charts noise and log."""
     alpha, sigma = level
     if chart == "angle":
         return math.atan2(sigma, alpha), math.hypot(alpha, sigma)
@@ -57,7 +57,7 @@ def _slope(chart: Chart, u: float) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class _RungeKutta:
-    """A method with a tableau of its own."""
+    """A method with its own tableau."""
 
     chart: Chart = "angle"
 
@@ -65,9 +65,11 @@ class _RungeKutta:
 
     @property
     def order(self) -> int:
+        """Order of convergence, from the order conditions of the tableau."""
         return self.tableau.order
 
     def table(self, levels: Level) -> Table:
+        """Table for ``levels`` (n + 1,), noisiest first."""
         found = pairs(levels)
         stages = [Stage(keep=1.0, level=found[0])]
         for s, t in pairwise(found):
@@ -110,58 +112,59 @@ class _RungeKutta:
 
 @dataclass(frozen=True)
 class Euler(_RungeKutta):
-    """Euler: one call a step."""
+    """Euler's method: one call per step."""
 
     tableau = Tableau((), (1.0,))
 
 
 @dataclass(frozen=True)
 class Midpoint(_RungeKutta):
-    """The explicit midpoint rule: two calls a step."""
+    """Explicit midpoint method: two calls per step."""
 
     tableau = Tableau(((1 / 2,),), (0.0, 1.0))
 
 
 @dataclass(frozen=True)
 class Heun(_RungeKutta):
-    """Heun, the trapezoidal rule (Karras et al. 2022, algorithm 1): two calls a step, one for the last."""
+    """Heun's method, the trapezoidal rule: two calls per step, one in the last (Karras et al. 2022, algorithm 1)."""
 
     tableau = Tableau(((1.0,),), (1 / 2, 1 / 2))
 
 
 @dataclass(frozen=True)
 class Ralston(_RungeKutta):
-    """Ralston's second-order method (Ralston 1962), of the least error bound: two calls a step, one for the last."""
+    """Ralston's second-order method, of smallest error bound (Ralston 1962): two calls per step, one in the last."""
 
     tableau = Tableau(((2 / 3,),), (1 / 4, 3 / 4))
 
 
 @dataclass(frozen=True)
 class Kutta3(_RungeKutta):
-    """Kutta's third-order method (Kutta 1901), Simpson's rule for an integral: three calls a step, one for the last."""
+    """Kutta's third-order method, Simpson's rule for integrals (Kutta 1901): three calls per step, one in the last."""
 
     tableau = Tableau(((1 / 2,), (-1.0, 2.0)), (1 / 6, 2 / 3, 1 / 6))
 
 
 @dataclass(frozen=True)
 class Ralston3(_RungeKutta):
-    """Ralston's third-order method, also that of Bogacki and Shampine (1989): three calls a step, one for the last."""
+    """Ralston's third-order method (Bogacki and Shampine 1989): three calls per step, one in the last."""
 
     tableau = Tableau(((1 / 2,), (0.0, 3 / 4)), (2 / 9, 1 / 3, 4 / 9))
 
 
 @dataclass(frozen=True)
 class RK4(_RungeKutta):
-    """The classical Runge-Kutta method: four calls a step, one for the last."""
+    """Classical fourth-order Runge-Kutta method: four calls per step, one in the last."""
 
     tableau = Tableau(((1 / 2,), (0.0, 1 / 2), (0.0, 0.0, 1.0)), (1 / 6, 1 / 3, 1 / 3, 1 / 6))
 
 
 @dataclass(frozen=True)
 class RungeKutta(_RungeKutta):
-    """Any explicit tableau: rows ``inner`` below the diagonal, weights ``outer``; as it stands, Kutta's 3/8 rule.
+    """Explicit Runge-Kutta with a tableau of your own; by default Kutta's 3/8 rule.
 
-    The nodes are the row sums and lie in [0, 1]; the order is measured by the order conditions, up to 6.
+    ``inner``: rows of the tableau below the diagonal.  ``outer``: weights.  The nodes are the row sums and must lie in
+    [0, 1]; the order is derived from the order conditions, up to 6.
     """
 
     inner: tuple[tuple[float, ...], ...] = ((1 / 3,), (-1 / 3, 1.0), (1.0, -1.0, 1.0))
@@ -172,4 +175,5 @@ class RungeKutta(_RungeKutta):
 
     @property
     def tableau(self) -> Tableau:  # type: ignore[override]
+        """The tableau of ``inner`` and ``outer``."""
         return Tableau(self.inner, self.outer)

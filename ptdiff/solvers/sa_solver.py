@@ -1,8 +1,8 @@
 """SA-Solver: stochastic Adams methods with a predictor and a corrector (Xue et al. 2023, algorithm 1).
 
-The SDE of :mod:`ptdiff.solvers.stochastic` with eta = tau^2.  Over a step of length H = (1 + eta) h in lambda, D is the
-polynomial through the estimates at the last levels, integrated exactly against H exp(-H (1 - x)), 0 <= x <= 1; the
-corrector adds the estimate at the predicted point, and repeats the step with the same noise.
+It solves the SDE of :mod:`ptdiff.solvers.stochastic` with eta = tau^2.  Over a step of length H = (1 + eta) h in
+lambda, D is the polynomial through the estimates at the last levels, integrated exactly against H exp(-H (1 - x)), 0 <=
+x <= 1.  The corrector adds the estimate at the predicted point and repeats the step with the same noise.
 """
 
 from __future__ import annotations
@@ -20,10 +20,12 @@ from ptdiff.solvers.weights import exponential_moments, interpolation
 
 @dataclass(frozen=True)
 class SASolver:
-    """SA-Solver: Adams predictor and corrector for the SDE, one call a step; corrector 0 leaves the corrector out.
+    """SA-Solver: Adams predictor and corrector for the reverse SDE, one call per step (Xue et al. 2023).
 
-    predictor and corrector are the numbers of estimates that each interpolates, the corrector's new one included;
-    D(predicted point) serves the next step, too (PEC).
+    ``eta``: factor of the variance of the noise, finite and at least 0; the paper's tau^2.
+    ``predictor``: number of estimates that the predictor interpolates, 1 to 4.
+    ``corrector``: number that the corrector interpolates, 0 to 5, the new one included; 0 leaves it out.
+    The estimate at the predicted point also serves the next step (PEC).
     """
 
     eta: float = 1.0
@@ -33,14 +35,17 @@ class SASolver:
     def __post_init__(self) -> None:
         check_eta(self.eta)
         if not (1 <= self.predictor <= 4 and 0 <= self.corrector <= 5):
-            raise ValueError("predictor must lie in [1, 4] and corrector in [0, 5]")
+            raise ValueError(
+                f"predictor must lie in [1, 4] and corrector in [0, 5], not {self.predictor} and {self.corrector}"
+            )
 
     @property
     def order(self) -> int:
-        """Weak order; its noise limits it to 2."""
+        """Weak order; the noise limits it to 2."""
         return min(2, self.predictor + 1, self.corrector) if self.corrector else min(2, self.predictor)
 
     def table(self, levels: Level) -> Table:
+        """Table for ``levels`` (n + 1,), noisiest first."""
         found = pairs(levels)
         stages = [Stage(1.0, level=found[0])]
         # lambda at the finite levels since the last infinite step, newest first

@@ -1,19 +1,19 @@
 """SEEDS: exponential Runge-Kutta methods for the reverse SDE (Gonzalez et al. 2023), in noise prediction.
 
-s -> t is one step, rho = sigma / alpha, lambda = -log rho, y = x / alpha, F = (y - D) / rho.  The reverse SDE is
+For a step s -> t, rho = sigma / alpha, lambda = -log rho, y = x / alpha and F = (y - D) / rho.  The reverse SDE is
 
     dy = 2 F d rho + noise,    and for F constant    y_t = y_s - 2 (rho_s - rho_t) F + sqrt(rho_s^2 - rho_t^2) z
 
-which is SEEDS-1.  SEEDS-2 and 3 evaluate F at inner levels, at equal steps of lambda, and all stages of a step see one
-path: the noise of its first part enters each of them.  It is the path of :mod:`ptdiff.solvers.stochastic` by another
-clock, rho^2 there and 1 / rho^2 here, so that the normalized increments agree as the steps get short.
+which is SEEDS-1.  SEEDS-2 and 3 evaluate F at inner levels, at equal steps of lambda.  All stages of a step see one
+Brownian path: the noise of its first part enters each of them.  It is the path of :mod:`ptdiff.solvers.stochastic` in
+another time, rho^2 there and 1 / rho^2 here, so that the normalized increments agree as steps get shorter.
 
-Out of pure noise and into the clean level, where one of these coefficients is infinite or the estimate exact, all take
-the step of DDPM.
+Out of pure noise and into the clean level, where a coefficient is infinite or the estimate exact, all methods take the
+step of DDPM.
 
-The methods are explicit.  Where the data is small beside the noise, a step of length h in lambda multiplies the noise
-in y by a number that should be exp(-2 h).  Above exp(-h) the noise grows beside its level from step to step, without
-bound, and that number gets there when h exceeds
+The methods are explicit.  If the data is small compared to the noise, a step of length h in lambda multiplies the noise
+in y by a factor that should be exp(-2 h).  If the factor exceeds exp(-h), the noise grows relative to its level from
+step to step, without bound.  This happens if h exceeds
 
     log 3 = 1.099 for SEEDS-1,     2 log(3/2) = 0.811 for SEEDS-2,     1.237 for SEEDS-3
 """
@@ -44,21 +44,23 @@ def _sum(*terms: tuple[float, Mapping[int | Draw, float]]) -> Form:
 
 
 def _path(levels: tuple[Pair, ...]) -> Form:
-    # y's noise from the first to the last of the levels, by its parts
+    # noise in y from the first to the last of the levels, one term per interval
     return {Draw(a, b): math.sqrt((a[1] / a[0]) ** 2 - (b[1] / b[0]) ** 2) for a, b in pairwise(levels)}
 
 
 @dataclass(frozen=True)
 class SEEDS1:
-    """SEEDS-1: one call a step, noise prediction held constant (Gonzalez et al. 2023)."""
+    """SEEDS-1: noise prediction held constant, one call per step (Gonzalez et al. 2023)."""
 
     shares: ClassVar[tuple[float, ...]] = ()
 
     @property
     def order(self) -> int:
+        """Weak order of convergence."""
         return 1
 
     def table(self, levels: Level) -> Table:
+        """Table for ``levels`` (n + 1,), noisiest first."""
         found = pairs(levels)
         stages = [Stage(1.0, level=found[0])]
         for s, t in pairwise(found):
@@ -82,23 +84,24 @@ class SEEDS1:
         return stages
 
     def _weights(self, stage: int, h: float) -> tuple[float, ...]:
-        """Weights of F_0 … F_stage, in units of -2 rho, over the length h from the step's start to the stage's end."""
+        """Weights of F_0 … F_stage in units of -2 rho; ``h`` is the length from the step's start to the stage's end."""
         return (math.expm1(h),)
 
 
 @dataclass(frozen=True)
 class SEEDS2(SEEDS1):
-    """SEEDS-2: two calls a step, noise prediction at the middle of lambda (Gonzalez et al. 2023).
+    """SEEDS-2: noise prediction at the middle of lambda, two calls per step (Gonzalez et al. 2023).
 
-    Diverges when steps of lambda are longer than 0.81 at high noise: evenly spaced in lambda from rho = 500 to 0.002
-    it takes 16 steps, and for unit data the end has a standard deviation of 1.4 with 16, 6.5 with 12, 170 with 8.
+    Diverges if steps of lambda are longer than 0.81 at high noise.  A grid evenly spaced in lambda from rho = 500 to
+    0.002 needs 16 steps; for unit data the result has a standard deviation of 1.4 with 16 steps, 6.5 with 12 and 170
+    with 8.
     """
 
     shares = (0.5,)
 
     @property
     def order(self) -> int:
-        """Weak order, as measured; the paper proves 1."""
+        """Weak order as measured; the paper proves 1."""
         return 2
 
     def _weights(self, stage: int, h: float) -> tuple[float, ...]:
@@ -107,21 +110,22 @@ class SEEDS2(SEEDS1):
 
 @dataclass(frozen=True)
 class SEEDS3(SEEDS1):
-    """SEEDS-3: three calls a step, at thirds of lambda (Gonzalez et al. 2023).
+    """SEEDS-3: noise prediction at thirds of lambda, three calls per step (Gonzalez et al. 2023).
 
-    Diverges when steps of lambda are longer than 1.24 at high noise: evenly spaced in lambda from rho = 500 to 0.002
-    it takes 10 steps, and for unit data the end has a standard deviation of 1.7 with 10, 25 with 8, 310 with 6.
+    Diverges if steps of lambda are longer than 1.24 at high noise.  A grid evenly spaced in lambda from rho = 500 to
+    0.002 needs 10 steps; for unit data the result has a standard deviation of 1.7 with 10 steps, 25 with 8 and 310 with
+    6.
     """
 
     shares = (1 / 3, 2 / 3)
 
     @property
     def order(self) -> int:
-        """Weak order, as measured; the paper proves 1."""
+        """Weak order as measured; the paper proves 1."""
         return 2
 
     def _weights(self, stage: int, h: float) -> tuple[float, ...]:
-        # F is linear in lambda through F_0 and the newest F, at 1/2 of the length of stage 1 and at 2/3 of stage 2
+        # F is linear in lambda through F_0 and the newest F, at 1/2 of the length in stage 1 and at 2/3 in stage 2
         at = (1.0, 1 / 2, 2 / 3)[stage]
         late = (math.expm1(h) / h - 1) / at if stage else 0.0
         return (math.expm1(h) - late, *(0.0,) * (stage - 1), late) if stage else (math.expm1(h),)

@@ -1,11 +1,11 @@
-"""Singlestep methods: a step looks at levels inside itself and at nothing before (Lu et al. 2022, DPM-Solver).
+"""Singlestep methods: a step uses levels inside itself and nothing before (Lu et al. 2022, DPM-Solver).
 
     DPM-Solver-2, DPM-Solver++(2S)    a call at lambda_s + r1 h, then m_0 and m_1 = m_0 / 2
     DPM-Solver-3, DPM-Solver++(3S)    calls at lambda_s + r1 h and + r2 h, then m_0 and the exact m_1
 
-in the formulas of multistep.py: each point on the way is an exponential step with the nodes known so far.  Levels
-inside a step have alpha^2 + sigma^2 = 1, whatever the process; E[x_0|x] does not depend on the scale.  Out of pure
-noise, where lambda = -infinity has no inside, a step is a Runge-Kutta step in the angle.
+in the formulas of multistep.py: each inner point is an exponential step with the nodes known so far.  Inner levels have
+alpha^2 + sigma^2 = 1 for every process, because E[x_0|x] does not depend on the scale.  Out of pure noise, where lambda
+= -infinity has no inner levels, a step is a Runge-Kutta step in the angle.
 """
 
 from __future__ import annotations
@@ -32,13 +32,16 @@ def between(s: Pair, t: Pair, r: float) -> Pair:
 class _Singlestep(ABC):
     @property
     @abstractmethod
-    def order(self) -> int: ...
+    def order(self) -> int:
+        """Order of convergence."""
+        ...
 
     @abstractmethod
     def step(self, trace: Trace, s: Pair, t: Pair) -> Form:
-        """x at t, from x at s and calls on the way."""
+        """x at t, from x at s and inner calls."""
 
     def table(self, levels: Level) -> Table:
+        """Table for ``levels`` (n + 1,), noisiest first."""
         found = pairs(levels)
         trace = Trace(found[0])
         for s, t in pairwise(found):
@@ -53,7 +56,7 @@ class _Singlestep(ABC):
 
 
 def second(trace: Trace, x: Form, s: Pair, t: Pair, nodes: list[Node], estimate: Estimate) -> Form:
-    """x at t by the update of order 2."""
+    """x at t by the second-order update."""
     m = kernel(s, t, estimate, 1)[0]
     return exponential(trace, x, s, t, nodes, estimate, [m, m / 2])
 
@@ -89,7 +92,7 @@ class _Three(_Singlestep):
 
     def __post_init__(self) -> None:
         if not 0 < self.r1 < self.r2 <= 1:
-            raise ValueError(f"0 < r1 < r2 <= 1 must hold, not r1 = {self.r1}, r2 = {self.r2}")
+            raise ValueError(f"r1 and r2 must satisfy 0 < r1 < r2 <= 1, not r1 = {self.r1} and r2 = {self.r2}")
 
     @property
     def order(self) -> int:
@@ -108,41 +111,43 @@ class _Three(_Singlestep):
 
 @dataclass(frozen=True)
 class DPMpp2S(_Two):
-    """DPM-Solver++(2S) (Lu et al. 2022, DPM-Solver++, algorithm 1): two calls a step."""
+    """DPM-Solver++(2S): singlestep of order 2, two calls per step (Lu et al. 2022, DPM-Solver++, algorithm 1)."""
 
     kind = "x0"
 
 
 @dataclass(frozen=True)
 class DPMpp3S(_Three):
-    """DPM-Solver++, singlestep of order 3: three calls a step."""
+    """DPM-Solver++(3S): singlestep of order 3, three calls per step (Lu et al. 2022, DPM-Solver++)."""
 
     kind = "x0"
 
 
 @dataclass(frozen=True)
 class DPMSolver2S(_Two):
-    """DPM-Solver-2 (Lu et al. 2022, DPM-Solver, algorithm 1): two calls a step."""
+    """DPM-Solver-2: singlestep of order 2, two calls per step (Lu et al. 2022, DPM-Solver, algorithm 1)."""
 
     kind = "eps"
 
 
 @dataclass(frozen=True)
 class DPMSolver3S(_Three):
-    """DPM-Solver-3 (Lu et al. 2022, DPM-Solver, algorithm 2): three calls a step."""
+    """DPM-Solver-3: singlestep of order 3, three calls per step (Lu et al. 2022, DPM-Solver, algorithm 2)."""
 
     kind = "eps"
 
 
 @dataclass(frozen=True)
 class DPM2(_Singlestep):
-    """DPM-2 of Karras et al. 2022 in rho = sigma / alpha: the slope at the geometric mean of rho, two calls a step."""
+    """DPM-2: slope at the geometric mean of rho = sigma / alpha, two calls per step (Karras et al. 2022)."""
 
     @property
     def order(self) -> int:
+        """Order of convergence."""
         return 2
 
     def step(self, trace: Trace, s: Pair, t: Pair) -> Form:
+        """x at t by the noise estimated at the middle of log rho."""
         x, u = trace.x, between(s, t, 0.5)
         point = ddim(trace, x, s, u, trace.newest)
         slope = epsilon(trace, point, trace.evaluate(point, u, advance=False), u)

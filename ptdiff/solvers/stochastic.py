@@ -1,17 +1,18 @@
 """Exponential integrators of the reverse SDE: its linear part is solved exactly, E[x_0|x] is interpolated.
 
-rho = sigma / alpha, lambda = -log rho, y = x / alpha, and with w running back in time
+With rho = sigma / alpha, lambda = -log rho, y = x / alpha and w running backward in time,
 
     dy = (1 + eta) (y - D) / rho d rho + sqrt(2 eta rho) dw
 
 has the same marginals for every eta >= 0: 0 is the probability flow, 1 the reverse SDE (Song et al. 2021, eq. 6).  eta
-multiplies the variance of the noise, as in k-diffusion's dpmpp_2m_sde and 3m_sde; SA-Solver's tau is its root.  For D
-constant over the step s -> t, with h = lambda_t - lambda_s and q = exp(-h) = rho_t / rho_s (0 at either end),
+multiplies the variance of the noise, as in k-diffusion's dpmpp_2m_sde and 3m_sde; SA-Solver's tau is its square root.
+For D constant over the step s -> t, with h = lambda_t - lambda_s and q = exp(-h) = rho_t / rho_s (0 out of pure noise
+and into the clean level),
 
     x_t = (sigma_t / sigma_s) q^eta x_s + alpha_t (1 - q^(1 + eta)) D + sigma_t sqrt(1 - q^(2 eta)) z
 
-For eta = 1 the noise is sigma_t rho_t (W(1 / rho_t^2) - W(1 / rho_s^2)): the Brownian path in SNR time.  Where h is
-infinite, out of pure noise and into the clean level, every method takes this step, and after it starts anew.
+For eta = 1 the noise is sigma_t rho_t (W(1 / rho_t^2) - W(1 / rho_s^2)), a Brownian path in SNR time.  Out of pure
+noise and into the clean level, where h is infinite, every method takes this step and then starts over.
 """
 
 from __future__ import annotations
@@ -29,13 +30,13 @@ from ptdiff.solvers.weights import exponential_moments
 
 
 def check_eta(eta: float) -> None:
-    """ValueError unless eta is finite and not negative."""
+    """Raise ValueError unless ``eta`` is finite and at least 0."""
     if not (math.isfinite(eta) and eta >= 0):
-        raise ValueError(f"eta must be finite and not negative, not {eta}")
+        raise ValueError(f"eta must be finite and at least 0, not {eta}")
 
 
 def noise(eta: float, *levels: Pair) -> tuple[tuple[Draw, float], ...]:
-    """The noise in x at the last of ``levels`` from each interval between neighbors, none at a clean level."""
+    """Weighted draws in x at the last of ``levels``: one per interval between neighbors, none at a clean level."""
     end = levels[-1]
     if end[1] == 0:
         return ()
@@ -48,16 +49,18 @@ def _spread(q: float) -> float:
 
 
 def sde_step(s: Pair, t: Pair, eta: float) -> Stage:
-    """The step with one estimate; finite at both ends."""
+    """The step from s to t with one estimate; finite out of pure noise and into the clean level."""
     q = decay(s, t)
     return Stage(t[1] / s[1] * q**eta, (t[0] * (1 - q ** (1 + eta)),), noise(eta, s, t), level=t)
 
 
 @dataclass(frozen=True)
 class DPMppSDE:
-    """DPM-Solver++(SDE), two stages (k-diffusion's dpmpp_sde): the inner one stops at a share r of the step in lambda.
+    """DPM-Solver++(SDE) with two stages, two calls per step (k-diffusion's dpmpp_sde).
 
-    Both stages see one Brownian path, which is what makes the weak order 2; with independent noise it is 1.
+    Both stages share one Brownian path, which gives weak order 2; with independent noise it would be 1.
+    ``eta``: factor of the variance of the noise, finite and at least 0.  ``r``: position of the inner stage, as a
+    fraction of the step in lambda, in (0, 1).
     """
 
     eta: float = 1.0
@@ -66,13 +69,15 @@ class DPMppSDE:
     def __post_init__(self) -> None:
         check_eta(self.eta)
         if not 0 < self.r < 1:
-            raise ValueError(f"r must lie between 0 and 1, not {self.r}")
+            raise ValueError(f"r must lie in (0, 1), not {self.r}")
 
     @property
     def order(self) -> int:
+        """Weak order of convergence."""
         return 2
 
     def table(self, levels: Level) -> Table:
+        """Table for ``levels`` (n + 1,), noisiest first."""
         found = pairs(levels)
         stages = [Stage(1.0, level=found[0])]
         for s, t in pairwise(found):
@@ -90,7 +95,7 @@ class DPMppSDE:
 
 @dataclass(frozen=True)
 class _Multistep(ABC):
-    """One call a step; ``_weights`` of the newest estimates for an SDE step of length H = (1 + eta) h."""
+    """One call per step; ``_weights`` are those of the newest estimates in an SDE step of length H = (1 + eta) h."""
 
     eta: float = 1.0
 
@@ -99,9 +104,11 @@ class _Multistep(ABC):
 
     @property
     def order(self) -> int:
+        """Weak order of convergence."""
         return 2
 
     def table(self, levels: Level) -> Table:
+        """Table for ``levels`` (n + 1,), noisiest first."""
         found = pairs(levels)
         stages = [Stage(1.0, level=found[0])]
         # the finite steps before this one, newest first
@@ -118,14 +125,15 @@ class _Multistep(ABC):
 
     @abstractmethod
     def _weights(self, length: float, ratios: list[float]) -> tuple[float, ...]:
-        """Weights of the estimates, newest first; ratios: the earlier steps over this one, newest first."""
+        """Weights of the estimates, newest first; ``ratios``: lengths of earlier steps over this one, newest first."""
 
 
 @dataclass(frozen=True)
 class DPMpp2MSDE(_Multistep):
-    """DPM-Solver++(2M) for the SDE (k-diffusion's dpmpp_2m_sde): D is extrapolated linearly from the last two calls.
+    """DPM-Solver++(2M) for the reverse SDE: D extrapolated from two calls (k-diffusion's dpmpp_2m_sde).
 
-    kind: how the slope of D enters, by the midpoint rule or exactly ("heun" in k-diffusion).
+    ``eta``: factor of the variance of the noise, finite and at least 0.
+    ``kind``: treatment of the slope of D, by the midpoint rule or exactly ("heun" in k-diffusion).
     """
 
     kind: Literal["midpoint", "heun"] = "midpoint"
@@ -138,9 +146,10 @@ class DPMpp2MSDE(_Multistep):
 
 @dataclass(frozen=True)
 class DPMpp3MSDE(_Multistep):
-    """DPM-Solver++(3M) for the SDE (k-diffusion's dpmpp_3m_sde): D is a parabola through the last three calls.
+    """DPM-Solver++(3M) for the reverse SDE: D interpolated through three calls (k-diffusion's dpmpp_3m_sde).
 
-    As published, with half of the parabola's curvature; its weak order is 2 either way.
+    As published, with half the curvature of the parabola; the weak order is 2 either way.  ``eta``: factor of the
+    variance of the noise, finite and at least 0.
     """
 
     def _weights(self, length: float, ratios: list[float]) -> tuple[float, ...]:

@@ -1,11 +1,11 @@
 """A solver is a table: for given levels, a list of linear stages that one loop executes.
 
     point = keep x + sum_i back_i x_i + sum_j mix_j D_j + sum_k noise_k z_k
-    x <- point, if the stage advances                         x_0 where x was one step before, D_0 the newest estimate
+    x <- point, if the stage advances                         x_0 is x one step earlier, D_0 the newest estimate
     D_0 <- denoiser(point, level), if the stage has one       z_k ~ N(0, I), independent
 
 The coefficients are Python floats computed once in double precision.  So the loop does no arithmetic on schedules and
-never waits for the device, the cost is known before running, and on linear denoisers the table is an exact recursion.
+never waits for the device, the cost is known before running, and for linear denoisers the table is an exact recursion.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ Pair = tuple[float, float]
 """alpha and sigma as floats."""
 
 Numbers = Callable[[int], Tensor]
-"""k to the numbers of ``table.draws[k]``, shaped like x."""
+"""Maps k to the random numbers of ``table.draws[k]``, shaped like x."""
 
 
 @dataclass(frozen=True)
 class Draw:
-    """Standard normal numbers z: equal draws are the same numbers, different ones are independent.
+    """Standard normal numbers z: equal draws are the same numbers, different draws are independent.
 
-    Without ``fresh``, the increment of the Brownian path from the noisier level ``start`` to the cleaner ``end``, in
-    units of its standard deviation; those of one table must not overlap.  Time is the SNR (alpha / sigma)^2, in which
-    the noise of the reverse SDE has independent increments.  With ``fresh``, numbers that belong to no path (noise
-    added again, a corrector's); the integer tells draws at the same levels apart.
+    Without ``fresh``, a draw is the increment of the Brownian path from the noisier level ``start`` to the cleaner
+    ``end``, in units of its standard deviation; the intervals of one table must not overlap.  Time is the SNR (alpha /
+    sigma)^2, in which the noise of the reverse SDE has independent increments.  With ``fresh``, the numbers belong to
+    no path (noise added again, or that of a corrector); the integer distinguishes draws at the same levels.
     """
 
     start: Pair
@@ -46,16 +46,19 @@ class Draw:
 
     @property
     def span(self) -> tuple[float, float]:
-        """The SNR at both ends, infinite at a clean level."""
+        """SNR at ``start`` and ``end``; infinite at a clean level."""
         first, last = ((alpha / sigma) ** 2 if sigma > 0 else float("inf") for alpha, sigma in (self.start, self.end))
         return first, last
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One row of a table.  ``level`` is where the denoiser is called on the new point; None where it is not.
+    """One row of a table.
 
-    back: weights of earlier x, the one before the last advance first; methods that remember noise estimates need them.
+    ``keep``: weight of x.  ``mix``: weights of the estimates, newest first.  ``noise``: draws with their weights.
+    ``level``: level of the denoiser call at the new point; None for no call.
+    ``advance``: x moves to the new point.
+    ``back``: weights of earlier x, newest first; needed by methods that store noise estimates.
     """
 
     keep: float
@@ -67,13 +70,13 @@ class Stage:
 
     @property
     def products(self) -> list[tuple[int, float]]:
-        """Places and weights: j for D_j, -1 for x, -2 - i for x_i."""
+        """Pairs of place and weight: place j for D_j, -1 for x, -2 - i for x_i."""
         weights = (*reversed(self.back), self.keep, *self.mix)
         return [(j, w) for j, w in enumerate(weights, -1 - len(self.back)) if w]
 
 
 class _Row(NamedTuple):
-    """A stage with tensors for numbers, None for a weight of one."""
+    """A stage with its weights as tensors; None stands for a weight of one."""
 
     products: tuple[tuple[int, Tensor | None], ...]
     noise: tuple[tuple[int, Tensor], ...]
@@ -83,47 +86,47 @@ class _Row(NamedTuple):
 
 @dataclass(frozen=True)
 class Table:
-    """Stages, and the levels that x passes after each advancing stage (the first stage only calls the denoiser)."""
+    """Stages, and the level of x after each advancing stage; the first stage only calls the denoiser."""
 
     stages: tuple[Stage, ...]
     levels: tuple[Pair, ...]
 
     @property
     def calls(self) -> int:
-        """Calls of the denoiser in one run."""
+        """Number of denoiser calls in one run."""
         return len(self.called)
 
     @property
     def history(self) -> int:
-        """How many of the newest estimates the stages look back on."""
+        """Number of the newest estimates that the stages use."""
         return max(1, *(len(stage.mix) for stage in self.stages))
 
     @property
     def memory(self) -> int:
-        """How many earlier points the stages look back on."""
+        """Number of earlier points that the stages use."""
         return max(len(stage.back) for stage in self.stages)
 
     @property
     def called(self) -> tuple[Pair, ...]:
-        """The levels at which the denoiser is called, in order."""
+        """Levels at which the denoiser is called, in order."""
         return tuple(stage.level for stage in self.stages if stage.level is not None)
 
     @property
     def draws(self) -> tuple[Draw, ...]:
-        """The different draws in the order of their first use."""
+        """Distinct draws in the order of their first use."""
         return tuple(dict.fromkeys(draw for stage in self.stages for draw, weight in stage.noise if weight))
 
     @property
     def stochastic(self) -> bool:
-        """Whether any stage adds noise."""
+        """True if any stage adds noise."""
         return any(weight for stage in self.stages for _, weight in stage.noise)
 
     def rows(self, dtype: torch.dtype, device: torch.device) -> tuple[_Row, ...]:
-        """The stages with their numbers as tensors, made once: weights on the host, levels on the device."""
+        """The stages with tensors for numbers, weights on the host and levels on the device; made once and kept."""
         if torch.compiler.is_compiling():
             return self._rows(dtype, device)
         if (dtype, device) not in self._made:
-            # whoever runs the table next may differentiate: the tensors must not belong to this inference mode
+            # a later run may differentiate, so these tensors must not be inference tensors
             with torch.inference_mode(False):
                 self._made[dtype, device] = self._rows(dtype, device)
         return self._made[dtype, device]
@@ -152,7 +155,7 @@ class Table:
 
 
 class State(NamedTuple):
-    """Where a run stands after ``step`` steps: x at ``level``, and the newest estimate of x_0 (None at the start)."""
+    """State of a run after ``step`` steps: x at ``level``, and the newest estimate of x_0 (None at the start)."""
 
     step: int
     level: Pair
@@ -161,24 +164,26 @@ class State(NamedTuple):
 
 
 class Solver(Protocol):
-    """A way to walk from noise to data, compiled to a table for given levels.
-
-    order: of convergence in the number of steps, towards the probability flow or, with noise, in distribution.
-    """
+    """A method that integrates from noise to data, compiled to a table for given levels."""
 
     @property
-    def order(self) -> int: ...
+    def order(self) -> int:
+        """Order of convergence in the number of steps: to the probability flow or, with noise, in distribution.
+
+        0 if the limit is not the distribution of the data.
+        """
+        ...
 
     def table(self, levels: Level) -> Table:
-        """The table for ``levels`` (n + 1,), noisiest first; a last sigma of zero ends with a denoising step."""
+        """Table for ``levels`` (n + 1,), noisiest first; a last sigma of zero ends with a denoising step."""
         ...
 
 
 def pairs(levels: Level) -> tuple[Pair, ...]:
-    """The levels as floats, checked: sigma / alpha must fall strictly from one to the next."""
+    """The levels as floats; ValueError unless sigma / alpha falls strictly from one to the next."""
     found = tuple(zip(levels.alpha.tolist(), levels.sigma.tolist(), strict=True))
     if len(found) < 2:
-        raise ValueError("a table needs at least two levels")
+        raise ValueError(f"a table needs at least two levels, not {len(found)}")
     for (alpha, sigma), (alpha_next, sigma_next) in pairwise(found):
         if not sigma * alpha_next > sigma_next * alpha:
             raise ValueError(
@@ -189,19 +194,21 @@ def pairs(levels: Level) -> tuple[Pair, ...]:
 
 
 def closed(stages: list[Stage], levels: tuple[Pair, ...]) -> Table:
-    """The table of ``stages``, without a call at the last level, where nothing is left to use it."""
+    """Table of ``stages`` without a call at the last level, where nothing would use it."""
     return Table((*stages[:-1], replace(stages[-1], level=None)), levels)
 
 
 def trajectory(
     denoiser: Denoiser, x: Tensor, table: Table, cond: Condition | None = None, noise: Numbers | None = None
 ) -> Iterator[State]:
-    """Walk ``x`` (b, …) through the table, yielding the state at every level, the first included.
+    """Integrate ``x`` (b, …) through the table, yielding the state at every level, the first included.
 
-    noise: needed by tables that add it.
+    ``noise`` is required by tables that add noise; ValueError without it.
     """
     if table.stochastic and noise is None:
-        raise ValueError("this table adds noise: pass noise, a function from the number of a draw to its numbers")
+        raise ValueError(
+            "this solver adds noise: pass noise, a function from the number of a draw to its random numbers"
+        )
     cond = {} if cond is None else cond
     history, memory = table.history, table.memory
     past: list[Tensor] = []
@@ -210,8 +217,8 @@ def trajectory(
     step = -1
     for products, draws, level, advance in table.rows(x.dtype, x.device):
         point, owned = None, False
-        # products and sums are rounded one by one: a fused multiply-add rounds differently in the vectorized body of a
-        # kernel and in its tail, and a sample would depend on its place in the batch
+        # products and sums are rounded separately: a fused multiply-add rounds differently in the vectorized body of a
+        # kernel and in its tail, so that a sample would depend on its place in the batch
         for source, weight in products:
             term = newest[source] if source >= 0 else x if source == -1 else past[-2 - source]
             if weight is not None:
@@ -244,7 +251,7 @@ def trajectory(
 def solve(
     denoiser: Denoiser, x: Tensor, table: Table, cond: Condition | None = None, noise: Numbers | None = None
 ) -> Tensor:
-    """The end of the trajectory: x at the table's last level."""
+    """Integrate ``x`` (b, …) through the table and return x at its last level."""
     for state in trajectory(denoiser, x, table, cond, noise):
         x = state.x
     return x

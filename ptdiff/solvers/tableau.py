@@ -2,9 +2,9 @@
 
     k_i = f(y + h sum_{j<i} a_ij k_j),    y <- y + h sum_i b_i k_i
 
-a: ``inner``, the rows below the diagonal, the empty first one left out.  b: ``outer``.  The nodes c are the row sums.
+a: ``inner``, the rows below the diagonal without the empty first one.  b: ``outer``.  The nodes c are the row sums.
 
-A method is of order p when sum_i b_i phi_i(tree) = 1 / gamma(tree) for every rooted tree of at most p vertices (Butcher
+A method has order p if sum_i b_i phi_i(tree) = 1 / gamma(tree) for every rooted tree of at most p vertices (Butcher
 1963; Hairer, Noersett and Wanner 1993, theorem II.2.13).  A tree is the sorted tuple of its branches, and
 
     phi_i(tree) = prod_branches sum_j a_ij phi_j(branch),    gamma(tree) = |tree| prod_branches gamma(branch)
@@ -23,7 +23,7 @@ _HIGHEST, _TOLERANCE = 6, 1e-9
 
 
 def trees(size: int) -> tuple[Tree, ...]:
-    """The rooted trees of ``size`` vertices.
+    """All rooted trees of ``size`` vertices.
 
     >>> [len(trees(size)) for size in range(1, 7)]
     [1, 1, 2, 4, 9, 20]
@@ -50,7 +50,11 @@ def _gamma(tree: Tree) -> int:
 
 @dataclass(frozen=True)
 class Tableau:
-    """The coefficients of an explicit Runge-Kutta method; ValueError unless lower triangular and consistent."""
+    """Coefficients of an explicit Runge-Kutta method; ValueError unless lower triangular and consistent.
+
+    ``inner``: rows below the diagonal, of 1, 2, … numbers.  ``outer``: weights, which sum to one.  The row sums must
+    lie in [0, 1].
+    """
 
     inner: tuple[tuple[float, ...], ...]
     outer: tuple[float, ...]
@@ -58,24 +62,24 @@ class Tableau:
     def __post_init__(self) -> None:
         if [len(row) for row in self.inner] != list(range(1, len(self.outer))):
             raise ValueError(
-                f"an explicit tableau of {len(self.outer)} weights needs rows of 1 … {len(self.outer) - 1} numbers, "
+                f"an explicit tableau with {len(self.outer)} weights needs rows of 1 … {len(self.outer) - 1} numbers, "
                 f"not of {[len(row) for row in self.inner]}"
             )
         if not all(math.isfinite(value) for row in (*self.inner, self.outer) for value in row):
             raise ValueError("the numbers of a tableau must be finite")
         if not abs(sum(self.outer) - 1) < _TOLERANCE:
-            raise ValueError(f"the weights of a tableau must sum to one, not to {sum(self.outer):.6g}")
+            raise ValueError(f"the weights of a tableau must sum to 1, not {sum(self.outer):.6g}")
         if not all(-_TOLERANCE < node < 1 + _TOLERANCE for node in self.nodes):
             raise ValueError(f"the nodes of a tableau, its row sums, must lie in [0, 1], not {self.nodes}")
 
     @cached_property
     def nodes(self) -> tuple[float, ...]:
-        """Where the slopes are taken, in steps."""
+        """Positions of the slopes, in units of the step."""
         return (0.0, *(sum(row) for row in self.inner))
 
     @cached_property
     def order(self) -> int:
-        """The order that the conditions prove, up to 6."""
+        """Order of convergence by the order conditions, up to 6."""
         for p in range(2, _HIGHEST + 1):
             if not all(self._holds(tree) for tree in trees(p)):
                 return p - 1

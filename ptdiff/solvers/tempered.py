@@ -1,4 +1,4 @@
-"""Temperature: less noise than a stochastic solver asks for, or more."""
+"""Temperature: scales the noise of a stochastic solver."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from ptdiff.solvers.table import Solver, Table
 
 @dataclass(frozen=True)
 class Tempered:
-    """A stochastic solver whose noise is multiplied by ``temperature`` (s_noise in k-diffusion); 1 changes nothing.
+    """A stochastic solver with its noise scaled by a temperature (s_noise in k-diffusion).
 
-    Below 1, samples are smoother and less diverse than the data; the noise at the start is not scaled.
+    ``base``: the solver.
+    ``temperature``: factor of the standard deviation of the noise, finite and at least 0; 1 changes nothing.  Below 1,
+    samples are smoother and less diverse than the data.  The noise at the start is not scaled.
     """
 
     base: Solver = field(default_factory=DDPM)
@@ -22,14 +24,15 @@ class Tempered:
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.temperature) and self.temperature >= 0):
-            raise ValueError(f"temperature must be finite and not negative, not {self.temperature}")
+            raise ValueError(f"temperature must be finite and at least 0, not {self.temperature}")
 
     @property
     def order(self) -> int:
-        """That of the base at temperature 1; otherwise 0, because the limit is not the data."""
+        """Order of the base at temperature 1; otherwise 0, because the limit is not the data."""
         return self.base.order if self.temperature == 1 else 0
 
     def table(self, levels: Level) -> Table:
+        """Table of the base for ``levels`` (n + 1,) with scaled noise."""
         table = self.base.table(levels)
         scaled = (
             replace(stage, noise=tuple((draw, weight * self.temperature) for draw, weight in stage.noise))

@@ -1,8 +1,8 @@
-"""A trace turns a solver written in its paper's terms into the stages of a table.
+"""A trace turns a solver written in the terms of its paper into the stages of a table.
 
-Everything a deterministic solver handles is a linear form: weights on x, as it stood after some steps, and on the
-estimates D_0, D_1, … by number of the call.  A solver combines forms (points, noise estimates, slopes), evaluates
-some of them, and the trace writes the stages.
+Everything a deterministic solver handles is a linear form: weights on x after some steps, and on the estimates D_0,
+D_1, … by number of the call.  A solver combines forms (points, noise estimates, slopes) and evaluates some of them; the
+trace records the stages.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from ptdiff.solvers.table import Pair, Stage, Table, closed
 
 
 class Form(NamedTuple):
-    """sum of at[i] * (x after i steps) + sum of on[i] * D_i."""
+    """The linear form sum at[i] * (x after i steps) + sum on[i] * D_i."""
 
     at: dict[int, float]
     on: dict[int, float]
 
 
 class Node(NamedTuple):
-    """Where a quantity was evaluated, and the quantity."""
+    """A quantity and the level at which it was evaluated."""
 
     level: Pair
     value: Form
@@ -32,7 +32,7 @@ _BY_ORDER = {1: Euler.tableau, 2: Midpoint.tableau, 3: Kutta3.tableau, 4: RK4.ta
 
 
 class Trace:
-    """The stages written so far; starts with a call at the first level."""
+    """The stages recorded so far; starts with a call at the first level."""
 
     def __init__(self, level: Pair) -> None:
         self._stages = [Stage(1.0, level=level)]
@@ -41,11 +41,11 @@ class Trace:
 
     @property
     def x(self) -> Form:
-        """x as it stands."""
+        """The current x."""
         return Form({self._steps: 1.0}, {})
 
     def sum(self, *terms: tuple[float, Form]) -> Form:
-        """The combination of forms with these weights."""
+        """Combine forms with the given weights."""
         at, on = dict[int, float](), dict[int, float]()
         for factor, form in terms:
             for total, weights in ((at, form.at), (on, form.on)):
@@ -54,7 +54,7 @@ class Trace:
         return Form(at, on)
 
     def evaluate(self, point: Form, level: Pair, advance: bool = True) -> Form:
-        """Call the denoiser at ``point``, which x moves to if it advances; the form of the new estimate."""
+        """Call the denoiser at ``point`` and return the form of the new estimate; x moves there if ``advance``."""
         calls = len(self._stages)
         mix = _newest_first(point.on, calls - 1)
         keep, *back = _newest_first(point.at, self._steps) or (0.0,)
@@ -64,7 +64,7 @@ class Trace:
         return self.newest
 
     def table(self, levels: tuple[Pair, ...]) -> Table:
-        """The table of what was written."""
+        """The table of the recorded stages."""
         return closed(self._stages, levels)
 
 
@@ -73,20 +73,20 @@ def _newest_first(weights: dict[int, float], newest: int) -> tuple[float, ...]:
 
 
 def epsilon(trace: Trace, x: Form, x0: Form, level: Pair) -> Form:
-    """The noise in x by an estimate of its data."""
+    """The noise in x implied by an estimate of its data."""
     return trace.sum((1 / level[1], x), (-level[0] / level[1], x0))
 
 
 def ddim(trace: Trace, x: Form, s: Pair, t: Pair, x0: Form) -> Form:
-    """From x at s to t with one estimate of x_0 (DDIM); finite from pure noise and into the clean level."""
+    """The DDIM step from x at s to t with one estimate of x_0; finite out of pure noise and into the clean level."""
     keep = t[1] / s[1]
     return trace.sum((keep, x), (t[0] - keep * s[0], x0))
 
 
 def runge_kutta(trace: Trace, x: Form, s: Pair, t: Pair, order: int) -> Form:
-    """One Runge-Kutta step of order 1 to 4 in the angle theta, finite out of pure noise; order - 1 new calls.
+    """One Runge-Kutta step of order 1 to 4 in the angle theta, finite out of pure noise, with order - 1 new calls.
 
-    y = x / r follows dy/dtheta = (cos(theta) y - D) / sin(theta).  The newest estimate must be that at s.
+    y = x / r follows dy/dtheta = (cos(theta) y - D) / sin(theta).  The newest estimate must be the one at s.
     """
     tableau, slopes = _BY_ORDER[order], list[Form]()
     u, r = math.atan2(s[1], s[0]), math.hypot(*t)

@@ -1,16 +1,16 @@
-"""UniPC (Zhao et al. 2023): exponential multistep with a corrector that reuses the next step's call.
+"""UniPC (Zhao et al. 2023): exponential multistep with a corrector that reuses the call of the next step.
 
-UniP-p predicts x_t from p estimates, the denoiser is called there, and UniC-p steps once more from s with the new
-estimate as a further node; the next step starts from the corrected point.  Where UniPC solves a full system for its
-weights (its theorem 3.1), they are those of the polynomial through the nodes with exact moments, whatever B(h) is.
-B(h) matters where the paper sets the one unknown to 1/2: prediction from two estimates (m_1 = B / (2 h)) and
+UniP-p predicts x_t from p estimates, the denoiser is called there, and UniC-p repeats the step from s with the new
+estimate as an additional node; the next step starts from the corrected point.  Where UniPC solves a full system for its
+weights (theorem 3.1 of the paper), they are those of the polynomial through the nodes with exact moments, for any B(h).
+B(h) only matters where the paper sets the single unknown to 1/2: prediction from two estimates (m_1 = B / (2 h)) and
 correction after one.  bh1: B = h.  bh2: B = h m_0, that is 1 - exp(-h) for x_0 and exp(h) - 1 for noise.
 
-Predictor and corrector have x_s in common, so the corrected point is the predicted one plus a combination of estimates:
+Predictor and corrector share x_s, so the corrected point is the predicted one plus a combination of estimates:
 
     x_corrected = x_predicted + sum_j (corrected weight_j - predicted weight_j) D_j
 
-and it is folded into the next step: one stage a step, whose states are the predicted points.
+which is folded into the next step: one stage per step, whose states are the predicted points.
 """
 
 from __future__ import annotations
@@ -26,7 +26,14 @@ from ptdiff.solvers.trace import Form, Node, Trace
 
 @dataclass(frozen=True)
 class UniPC(Multistep):
-    """UniPC of 1 to 3 points, predictor and corrector in one call a step (Zhao et al. 2023, algorithms 1 and 2)."""
+    """UniPC, predictor and corrector with one call per step (Zhao et al. 2023, algorithms 1 and 2).
+
+    ``points``: number of estimates that a step interpolates, 1 to 3.
+    ``variant``: the paper's B(h), "bh1" or "bh2".
+    ``estimate``: the interpolated quantity, data ("x0") or noise ("eps").
+    ``start``: see :mod:`ptdiff.solvers.multistep`.
+    ``lower_order_final``: use fewer estimates in the last steps.
+    """
 
     points: int = 2
     variant: Literal["bh1", "bh2"] = "bh2"
@@ -35,32 +42,39 @@ class UniPC(Multistep):
 
     def __post_init__(self) -> None:
         if not 1 <= self.points <= 3:
-            raise ValueError(f"points must lie in 1 … 3, not {self.points}")
+            raise ValueError(f"points must lie in [1, 3], not {self.points}")
 
     @property
     def depth(self) -> int:
+        """Number of estimates that a step uses: ``points``."""
         return self.points
 
     @property
     def accuracy(self) -> int:
+        """Global order with enough estimates from the first step on: points + 1, thanks to the corrector."""
         return self.points + 1
 
     @property
     def order(self) -> int:
-        # the corrector lifts the first step to order 2, and with it what a start from one estimate leaves behind
+        """Global order, limited by the start and by ``lower_order_final``."""
+        # the corrector raises the first step to order 2, so a start from one estimate limits the global order to 3
         limit = 2 if self.lower_order_final else 3 if self.start == "low" else 4
         return min(self.accuracy, limit)
 
     def most(self, left: int) -> int:
+        """Number of estimates that a step may use with ``left`` steps remaining, itself included."""
         return min(self.depth, left) if self.lower_order_final else self.depth
 
     def read(self, trace: Trace, x0: Form, level: Pair) -> Node:
+        """The data or noise estimate at the current x."""
         return read(trace, self.estimate, trace.x, x0, level)
 
     def step(self, trace: Trace, x: Form, s: Pair, t: Pair, nodes: Sequence[Node]) -> Form:
+        """x at t by the predictor."""
         return exponential(trace, x, s, t, nodes, self.estimate, self._moments(s, t, len(nodes)))
 
     def correct(self, trace: Trace, s: Pair, t: Pair, nodes: Sequence[Node], new: Node) -> Form:
+        """x at t by the corrector, with the estimate ``new`` at the predicted point."""
         levels = [node.level for node in nodes]
         predicted = [*weights(s, t, levels, self.estimate, self._moments(s, t, len(nodes))), 0.0]
         exact = self._moments(s, t, 2) if len(nodes) == 1 else ()
@@ -75,7 +89,7 @@ class UniPC(Multistep):
 
 @dataclass(frozen=True)
 class UniPC3(UniPC):
-    """UniPC of three points, with a start that keeps its order 4."""
+    """UniPC with three points and a Runge-Kutta start that preserves its order 4."""
 
     start: Start = "rk"
     points: int = 3

@@ -1,9 +1,9 @@
-"""Weights of interpolation: a kernel integrated against the polynomial through values at nodes.
+"""Interpolation weights: a kernel integrated against the polynomial through values at nodes.
 
     weight_j = int_0^1 k(x) L_j(x) dx,    L_j the Lagrange polynomials of the nodes, in units of the step
 
-x = 0 is where the step starts, x = 1 where it ends; earlier nodes lie at x < 0.  The kernel enters by its moments
-m_k = int_0^1 k(x) x^k dx.  All in double precision; the moments keep their digits however small the step is.
+x = 0 is the start of the step, x = 1 its end; earlier nodes lie at x < 0.  The kernel enters through its moments m_k =
+int_0^1 k(x) x^k dx.  Everything is in double precision; the moments are accurate for steps of any size.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 
 def interpolation(nodes: Sequence[float], moments: Sequence[float]) -> list[float]:
-    """The weights for nodes (n,) and at least n moments.
+    """Weights for nodes (n,) and at least n moments.
 
     >>> interpolation([0.0, -1.0], [1.0, 0.5])
     [1.5, -0.5]
@@ -30,14 +30,15 @@ def interpolation(nodes: Sequence[float], moments: Sequence[float]) -> list[floa
 
 
 def uniform_moments(count: int) -> list[float]:
-    """Moments of the kernel 1: Adams-Bashforth."""
+    """The first ``count`` moments of the kernel 1 (Adams-Bashforth)."""
     return [1 / (k + 1) for k in range(count)]
 
 
 def exponential_moments(h: float, count: int) -> list[float]:
-    """Moments of exp(-h (1 - x)), h of either sign: m_k = k! phi_{k+1}(-h) of the exponential integrators.
+    """The first ``count`` moments of exp(-h (1 - x)), h of either sign.
 
-    By parts, m_k = (1 - k m_{k-1}) / h, which cancels for small h; there, m_k = sum_n (-h)^n k! / (n + k + 1)!.
+    m_k = k! phi_{k+1}(-h), phi as in exponential integrators.  Integration by parts gives m_k = (1 - k m_{k-1}) / h,
+    which suffers from cancellation for small h; there, m_k = sum_n (-h)^n k! / (n + k + 1)!.
     """
     if abs(h) < 2:
         return [_series(h, k) for k in range(count)]

@@ -1,6 +1,6 @@
-"""The conformance kit: what every modality must satisfy, as a list of checks.
+"""The conformance kit: checks that every modality must pass.
 
-``ptdiff modalities NAME --check`` runs it on the command line; in a test of your own::
+``ptdiff modalities NAME --check`` runs them on the command line; in your own test suite::
 
     from ptdiff.testing import CHECKS, Subject
 
@@ -8,7 +8,7 @@
     def test_my_modality_conforms(check):
         check(Subject(MyModality(count=64)))
 
-A check raises AssertionError, with a message that says what to mend, or returns.
+A check returns, or raises AssertionError with a message that says what to fix.
 """
 
 from __future__ import annotations
@@ -46,20 +46,20 @@ CHECKS: list[Callable[[Subject], None]] = [
 
 @dataclass(frozen=True)
 class Finding:
-    """The outcome of one check: ``problem`` is None where it passed."""
+    """Outcome of one check; ``problem`` is None if it passed."""
 
     check: str
     problem: str | None
 
 
 def check_modality(name: str, options: Mapping[str, Any] | None = None) -> Iterator[Finding]:
-    """Run every check on a modality, by name or ``module:Class``."""
+    """Run every check on a modality, given by name or as ``module:Class``."""
     subject = Subject(registry.load(name, options))
     for check in CHECKS:
         try:
             check(subject)
         except Exception as error:
-            # a plugin may fail in any way; the kit reports it and goes on to the next check
+            # a plugin may fail in any way; the kit reports it and continues with the next check
             said = str(error) if isinstance(error, AssertionError) else f"{type(error).__name__}: {error}"
             yield Finding(check.__name__.replace("_", " "), said)
         else:

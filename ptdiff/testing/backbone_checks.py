@@ -8,7 +8,7 @@ from ptdiff.testing.subject import BATCH, Subject
 
 
 def the_backbone_keeps_shapes_and_stays_finite(subject: Subject) -> None:
-    """y is shaped like x, finite from clean data (angle 0) to pure noise (angle pi/2)."""
+    """Check that y is shaped like x and finite from clean data (angle 0) to pure noise (angle pi/2)."""
     import math
 
     import torch
@@ -18,16 +18,16 @@ def the_backbone_keeps_shapes_and_stays_finite(subject: Subject) -> None:
     with torch.no_grad():
         y = subject.net(x, torch.tensor([0.0, 0.3, 1.2, math.pi / 2]), cond)
     assert y.shape == x.shape, f"the backbone maps {tuple(x.shape)} to {tuple(y.shape)}"
-    assert bool(torch.isfinite(y).all()), "the backbone is not finite at both ends of the noise levels"
+    assert bool(torch.isfinite(y).all()), "the output of the backbone is not finite at angle 0 or pi/2"
 
 
 def samples_do_not_see_each_other(subject: Subject) -> None:
-    """A sample's output is the same alone and in a batch (batch normalization breaks this)."""
+    """Check that a sample's output is the same alone and in a batch (batch normalization breaks this)."""
     import torch
 
     _, cond = subject.batch()
     x, angle = torch.randn(BATCH, *subject.data.shape), torch.linspace(0.1, 1.5, BATCH)
-    # as in training, where batch normalization mixes samples, but without the chance of dropout
+    # training mode, in which batch normalization mixes samples, but without the randomness of dropout
     learning = copy.deepcopy(subject.net).train()
     for module in learning.modules():
         if isinstance(module, torch.nn.modules.dropout._DropoutNd):
@@ -36,11 +36,13 @@ def samples_do_not_see_each_other(subject: Subject) -> None:
         with torch.no_grad():
             together = net(x, angle, cond)
             alone = net(x[1:2], angle[1:2], {key: value[1:2] for key, value in cond.items()})
-        assert torch.allclose(together[1:2], alone, atol=1e-4), "a sample's output depends on the others in its batch"
+        assert torch.allclose(together[1:2], alone, atol=1e-4), (
+            "a sample's output depends on other samples in its batch"
+        )
 
 
 def not_given_is_said_in_two_ways(subject: Subject) -> None:
-    """A missing condition and -1 give the same output, and a given label another one."""
+    """Check that a missing condition and -1 give the same output, and a given label another one."""
     import torch
 
     if not subject.data.classes:
@@ -50,12 +52,12 @@ def not_given_is_said_in_two_ways(subject: Subject) -> None:
         missing = subject.net(x, angle, {})
         minus_one = subject.net(x, angle, {"label": torch.tensor([-1, -1])})
         given = subject.net(x, angle, {"label": torch.tensor([0, 0])})
-    assert torch.allclose(missing, minus_one, atol=1e-6), "label -1 must mean the same as no label"
-    assert not torch.allclose(missing, given), "the backbone does not listen to the label"
+    assert torch.allclose(missing, minus_one, atol=1e-6), "label -1 must give the same output as no label"
+    assert not torch.allclose(missing, given), "the output of the backbone does not depend on the label"
 
 
 def no_estimate_is_said_in_two_ways(subject: Subject) -> None:
-    """For self-conditioning: a missing estimate and zeros give the same output, and a given one another."""
+    """Check that a self-conditioning network treats a missing estimate like zeros, and reads a given one."""
     import torch
 
     if not getattr(subject.net, "self_conditioning", False):
@@ -64,22 +66,24 @@ def no_estimate_is_said_in_two_ways(subject: Subject) -> None:
     with torch.no_grad():
         missing = subject.net(x, angle, {})
         zeros, given = (subject.net(x, angle, {"estimate": e}) for e in (torch.zeros_like(x), torch.randn_like(x)))
-    assert torch.allclose(missing, zeros, atol=1e-5), "an estimate of zeros must mean the same as none"
-    assert not torch.allclose(missing, given), "the backbone has self_conditioning = True, but reads no estimate"
+    assert torch.allclose(missing, zeros, atol=1e-5), "an estimate of zeros must give the same output as no estimate"
+    assert not torch.allclose(missing, given), (
+        "the backbone has self_conditioning = True, but its output does not depend on the estimate"
+    )
 
 
 def the_backbone_listens_to_the_noise_level(subject: Subject) -> None:
-    """Another angle gives another output."""
+    """Check that another angle gives another output."""
     import torch
 
     x = torch.randn(2, *subject.data.shape)
     with torch.no_grad():
         low, high = (subject.net(x, torch.full((2,), angle), {}) for angle in (0.2, 1.4))
-    assert not torch.allclose(low, high), "the backbone does not listen to the noise level"
+    assert not torch.allclose(low, high), "the output of the backbone does not depend on the noise level"
 
 
 def sets_have_no_order(subject: Subject) -> None:
-    """For unordered data: a permutation of the elements permutes the output, and any number of elements works."""
+    """For unordered data, check that the network is permutation-equivariant and accepts any number of elements."""
     import torch
 
     if not subject.data.unordered:
@@ -89,12 +93,12 @@ def sets_have_no_order(subject: Subject) -> None:
     with torch.no_grad():
         error = (subject.net(x[:, order], angle, {}) - subject.net(x, angle, {})[:, order]).abs().max()
         more = subject.net(torch.randn(1, 2 * x.shape[1] + 1, *x.shape[2:]), angle[:1], {})
-    assert float(error) < 1e-3, f"the backbone is not permutation-equivariant (off by {float(error):.2g})"
-    assert more.shape[1] == 2 * x.shape[1] + 1, "the backbone does not take another number of elements"
+    assert float(error) < 1e-3, f"the backbone is not permutation-equivariant (error {float(error):.2g})"
+    assert more.shape[1] == 2 * x.shape[1] + 1, "the backbone does not accept another number of elements"
 
 
 def every_parameter_learns(subject: Subject) -> None:
-    """The loss has a finite gradient for every parameter, and a few steps bring it down."""
+    """Check that every parameter has a finite gradient, and that a few steps reduce the loss."""
     import torch
 
     from ptdiff.denoiser.network import NetworkDenoiser

@@ -1,4 +1,4 @@
-"""Checks of what surrounds the network: options, samples, scale, pictures, files, metrics."""
+"""Checks of everything around the network: options, samples, scale, pictures, files, metrics."""
 
 from __future__ import annotations
 
@@ -14,50 +14,54 @@ from ptdiff.testing.subject import BATCH, Subject
 
 
 def options_are_a_frozen_dataclass_of_plain_values(subject: Subject) -> None:
-    """Options survive config.yaml: fields of JSON values, restored by the registry's own validation."""
-    # of the class itself: an undecorated one inherits the contract's and silently has no options
+    """Check that options survive config.yaml: fields with JSON values, restored by the validation of the registry."""
+    # parameters of the class itself: an undecorated class inherits those of the contract and has no options
     declared = vars(type(subject.modality)).get("__dataclass_params__")
-    assert declared is not None and declared.frozen, "declare it @dataclass(frozen=True)"
+    assert declared is not None and declared.frozen, "declare the modality with @dataclass(frozen=True)"
     options = json.loads(json.dumps(dataclasses.asdict(subject.modality)))
     again = build(type(subject.modality).__name__, type(subject.modality), options)
     assert again == subject.modality, f"options do not survive JSON: {options}"
 
 
 def batches_have_the_declared_shape(subject: Subject) -> None:
-    """float32 (b, *shape), finite, with integer labels that have names."""
+    """Check that batches are float32 (b, *shape), finite, with integer labels that have names."""
     import torch
 
     x, cond = subject.batch()
     assert tuple(x.shape) == (BATCH, *subject.data.shape), (
-        f"batch of shape {tuple(x.shape)}, data of {subject.data.shape}"
+        f"a batch has shape {tuple(x.shape)}, but the data declares samples of shape {subject.data.shape}"
     )
-    assert x.dtype == torch.float32, f"samples are {x.dtype}, not float32"
+    assert x.dtype == torch.float32, f"samples must be float32, not {x.dtype}"
     assert bool(torch.isfinite(x).all()), "samples are not finite"
     for key, value in cond.items():
         assert len(value) == BATCH, f"condition {key!r} has {len(value)} rows for {BATCH} samples"
     if subject.data.classes:
-        assert "label" in cond, "data with classes gives each sample a 'label'"
+        assert "label" in cond, "data with classes must give each sample a 'label'"
         inside = (cond["label"] >= -1) & (cond["label"] < len(subject.data.classes))
-        assert cond["label"].dtype == torch.int64 and bool(inside.all()), "labels are int64 in [-1, number of classes)"
+        assert cond["label"].dtype == torch.int64 and bool(inside.all()), (
+            "labels must be int64 in [-1, number of classes)"
+        )
 
 
 def samples_are_a_pure_function_of_id_and_seed(subject: Subject) -> None:
-    """The same ids and seed give the same rows, alone, again and in another order."""
+    """Check that the same ids and seed give the same rows: alone, repeatedly and in another order."""
     import torch
 
     x, _ = subject.batch(seed=5)
     assert subject.data.train is not None
     again, _ = subject.data.train.batch(torch.arange(BATCH) % len(subject.data.train), 5)
-    assert torch.equal(x, again), "the same (ids, seed) gave other samples: something draws from global random state"
+    assert torch.equal(x, again), (
+        "the same (ids, seed) gave different samples: something draws from a global random state"
+    )
     order = torch.tensor([2, 0, 3, 1])
     shuffled, _ = subject.data.train.batch(order % len(subject.data.train), 5)
     assert torch.equal(shuffled, x[order]), "a sample depends on its place in the batch"
     alone, _ = subject.data.train.batch(torch.tensor([2 % len(subject.data.train)]), 5)
-    assert torch.equal(alone, x[2:3]), "a sample depends on the others in its batch"
+    assert torch.equal(alone, x[2:3]), "a sample depends on other samples in its batch"
 
 
 def normalized_data_has_unit_variance(subject: Subject) -> None:
-    """In model units the mean is near zero and the variance near one: the contract of the core."""
+    """Check that data in model units has mean near zero and variance near one, as the core assumes."""
     import torch
 
     train = subject.data.train
@@ -73,7 +77,7 @@ def normalized_data_has_unit_variance(subject: Subject) -> None:
 
 
 def splits_do_not_share_samples(subject: Subject) -> None:
-    """No sample of val equals one of train."""
+    """Check that no validation sample equals a training sample."""
     import torch
 
     train, val = subject.data.train, subject.data.val
@@ -83,11 +87,11 @@ def splits_do_not_share_samples(subject: Subject) -> None:
     mine = val.batch(ids, 0)[0].flatten(1)
     theirs = train.batch(torch.arange(min(512, len(train))), 0)[0].flatten(1)
     same = (mine[:, None] == theirs[None]).all(-1)
-    assert not bool(same.any()), "val holds samples of train"
+    assert not bool(same.any()), "val contains samples of train"
 
 
 def pictures_are_pictures(subject: Subject) -> None:
-    """The visualizer turns samples in world units into a uint8 RGB image."""
+    """Check that the visualizer turns samples in world units into a uint8 RGB image."""
     import numpy as np
 
     visualizer = subject.modality.visualizer()
@@ -95,12 +99,12 @@ def pictures_are_pictures(subject: Subject) -> None:
     x = subject.batch()[0].numpy()
     for titles in ([], ["one", "two", "three", "four"]):
         image = visualizer.sheet(x, titles)
-        assert image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3, "a picture is uint8 (h, w, 3)"
+        assert image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3, "a picture must be uint8 (h, w, 3)"
     assert int(image.min()) < int(image.max()), "the picture is empty"
 
 
 def files_are_written(subject: Subject) -> None:
-    """Every file format writes a file that is not empty."""
+    """Check that every file format writes a file that is not empty."""
     x = subject.batch()[0].numpy()
     with tempfile.TemporaryDirectory() as folder:
         for suffix, write in subject.modality.formats().items():
@@ -117,14 +121,14 @@ def files_are_written(subject: Subject) -> None:
 
 
 def the_recipe_fits_the_configuration(subject: Subject) -> None:
-    """recipe() holds known keys with values of the right type."""
+    """Check that recipe() has known keys with values of the right type."""
     from ptdiff.run.config import merged, validate
 
     validate(merged({"modality": "it"}, subject.modality.recipe()))
 
 
 def metrics_know_a_good_set_from_a_bad_one(subject: Subject) -> None:
-    """By one score at least, held-out samples are nearer to the floor than noise is, and no interval is upside down."""
+    """Check that some metric puts held-out samples closer to the floor than noise, and that intervals are ordered."""
     import torch
 
     train = subject.data.train
@@ -132,7 +136,7 @@ def metrics_know_a_good_set_from_a_bad_one(subject: Subject) -> None:
     count = min(16, len(train) // 3)
     if count < 4:
         return
-    # taken in turn, because data may be sorted by class
+    # interleaved, because data may be sorted by class
     sets = [train.batch(torch.arange(i, 3 * count, 3), 0)[0] for i in range(3)]
     noise = subject.data.world(torch.randn(sets[0].shape, generator=torch.Generator().manual_seed(0)) * 3)
     protocols = subject.modality.protocols()
@@ -143,6 +147,6 @@ def metrics_know_a_good_set_from_a_bad_one(subject: Subject) -> None:
     bad = subject.modality.compare(Comparison(noise, sets[1], sets[2])).scores
     assert good, "compare() returned no scores"
     for name, score in good.items():
-        assert score.low <= score.high, f"{name}: the interval is upside down"
+        assert score.low <= score.high, f"{name}: the interval has low {score.low} above high {score.high}"
     told = [abs(good[name].value - good[name].floor) < abs(bad[name].value - bad[name].floor) for name in good]
-    assert any(told), "the metrics cannot tell noise from data"
+    assert any(told), "no metric distinguishes noise from data"

@@ -1,17 +1,17 @@
-"""Apple's GPU, pretended: what would fail there fails here, by name, on a machine that has none.
+"""Apple's GPU, emulated: code that would fail there fails here, with the same cause, on a machine without one.
 
     with pretended_mps():
         network.to("mps:0")(x.to("mps:0"))
 
-Tensors of the pretended device hold ordinary ones and compute on the CPU.  Refused is what the real device refuses:
+Tensors of the pretended device wrap ordinary ones and compute on the CPU.  Refused is what the real device refuses:
 
     float64, and complex numbers of it      https://github.com/pytorch/pytorch/issues/122602
     operators without a kernel              https://github.com/pytorch/pytorch/issues/141287
-    tensors of the CPU among its own        but numbers, and indices
+    CPU tensors mixed with its own          except for scalars and indices
 
-Which operators have a kernel stands in torch's own list, native_functions.yaml, which every wheel brings along, so that
-the answer is that of the version that is installed.  Not pretended: float16 and bfloat16 by autocast, speed, memory,
-the last digits, and the errors of kernels that are there.
+The list of operators with a kernel is torch's own, native_functions.yaml, which every wheel contains, so that the
+answer is that of the installed version.  Not emulated: float16 and bfloat16 by autocast, speed, memory, rounding, and
+bugs of the kernels that exist.
 """
 
 from __future__ import annotations
@@ -33,28 +33,28 @@ from torch.utils._pytree import tree_leaves, tree_map
 WHERE = torch.device("mps", 0)
 
 PRETENDED = (WHERE.type, "meta")
-"""What the device is called: in Python, and by torch's C++, which must take it for one that it knows."""
+"""Names of the device: in Python, and in torch's C++, which must take it for a device that it knows."""
 
 WITHOUT = (torch.float64, torch.complex128)
-"""Types that the device does not have."""
+"""Dtypes that the device does not support."""
 
 BY_HAND = ("embedding_renorm_", "linalg_svd", "col2im", "upsample_nearest3d")
-"""Operators that aten/src/ATen/mps/MPSFallback.mm takes to the CPU and back."""
+"""Operators that aten/src/ATen/mps/MPSFallback.mm runs on the CPU."""
 
 OTHERWISE = ("_scaled_dot_product_flash_attention_for_cpu", "detach", "alias")
-"""Operators of the CPU in the place of others: that of attention is _scaled_dot_product_attention_math_for_mps."""
+"""CPU operators for which mps has another one, such as _scaled_dot_product_attention_math_for_mps."""
 
 MIXED = ("_to_copy", "copy_", "index", "index_put", "index_put_", "_index_put_impl_", "_local_scalar_dense")
-"""Operators that take tensors of two devices."""
+"""Operators that accept tensors on two devices."""
 
 
 class Refused(RuntimeError):
-    """What the real device would have refused."""
+    """An operation that the real device refuses."""
 
 
 @contextmanager
 def pretended_mps() -> Iterator[torch.device]:
-    """Within it ``mps:0`` is a device that one can compute on; yields it."""
+    """Pretend within the context that ``mps:0`` is a device that can compute; yields it."""
     lifted, overwritten = (
         torch._C._only_lift_cpu_tensors(),
         torch.__future__.get_overwrite_module_params_on_conversion(),
@@ -64,7 +64,7 @@ def pretended_mps() -> Iterator[torch.device]:
         for name in ("manual_seed", "set_rng_state", "synchronize", "empty_cache"):
             stack.enter_context(mock.patch.object(torch.mps, name))
         stack.enter_context(mock.patch.object(torch.mps, "get_rng_state", return_value=torch.zeros(1)))
-        # numbers of a list become a tensor of the CPU first, where this can see them
+        # numbers in a list first become a CPU tensor, which the dispatch can see
         torch._C._set_only_lift_cpu_tensors(True)
         torch.__future__.set_overwrite_module_params_on_conversion(True)
         try:
@@ -76,7 +76,7 @@ def pretended_mps() -> Iterator[torch.device]:
 
 
 class _OnDevice(Tensor):
-    """A tensor of the pretended device, which holds one of the CPU."""
+    """A tensor on the pretended device, which wraps one on the CPU."""
 
     held: Tensor
 
@@ -88,7 +88,7 @@ class _OnDevice(Tensor):
             strides=held.stride(),
             storage_offset=held.storage_offset(),
             dtype=held.dtype,
-            # on the CPU it could not be moved there
+            # a tensor that claims to be on the CPU could not be moved to the device
             device=torch.device(PRETENDED[1]),
         )
         made.held = held
@@ -105,7 +105,7 @@ class _OnDevice(Tensor):
         return torch.tensor(data, dtype=dtype or self.dtype, device=WHERE)
 
     def numpy(self, **_: Any) -> Any:
-        raise Refused("numpy: a tensor of mps goes to the CPU first")
+        raise Refused("numpy: move the mps tensor to the CPU first")
 
     def __repr__(self, **_: Any) -> str:  # type: ignore[override]
         return f"on mps: {self.held!r}"
@@ -116,11 +116,11 @@ class _OnDevice(Tensor):
 
 
 class _Pretending(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Sees what makes tensors too."""
+    """Dispatch mode that also sees operators that create tensors."""
 
     def __torch_dispatch__(self, function: Any, _: Any, args: Any = (), kwargs: Any = None) -> Any:
         with self:
-            # without gradients torch hands over operators that are made of others
+            # without gradients torch passes composite operators
             made = function.decompose(*args, **(kwargs or {}))
         return made if made is not NotImplemented else _run(function, args, kwargs or {})
 
@@ -142,11 +142,11 @@ def _run(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         if not (on_device and isinstance(value, Tensor)):
             return value
         if value.dtype in WITHOUT:
-            raise Refused(f"{name}: mps has no {value.dtype}")
-        # what is changed in place stays the tensor that it was
+            raise Refused(f"{name}: mps does not support {value.dtype}")
+        # a tensor changed in place keeps its identity
         if id(value) in held:
             return held[id(value)]
-        # in inference mode torch would refuse views of the tensors that were made before
+        # in inference mode torch refuses views of tensors made before
         with torch.inference_mode(False):
             return _OnDevice(value)
 
@@ -161,35 +161,35 @@ def _inside(value: Any) -> Any:
 
 def _check(function: Any, name: str, strangers: Sequence[Tensor], computes: bool) -> None:
     if computes and name not in MIXED and any(tensor.ndim for tensor in strangers):
-        raise Refused(f"{name}: tensors of mps and of the CPU in one operation")
+        raise Refused(f"{name}: mps and CPU tensors in one operation")
     if not has_kernel(str(function).removeprefix("aten.").removesuffix(".default")):
         raise Refused(f"{name}: mps has no kernel for it in torch {torch.__version__}")
 
 
 def has_kernel(name: str) -> bool:
-    """Whether the installed version of torch has an operator, such as "add.Tensor", for mps."""
+    """Return True if the installed version of torch has an mps kernel for an operator, such as "add.Tensor"."""
     if name.partition(".")[0] in (*BY_HAND, *OTHERWISE):
         return True
     known = _operators()
     entry = known.get(name)
     if entry is None:
-        # generated from another form of the same operator, or of no device at all
+        # generated from another overload of the same operator, or independent of devices
         return True
     delegate = re.search(r"structured_delegate: (\S+)", entry)
     body = known.get(delegate[1], "") if delegate else entry
     kernels = re.search(r"^  dispatch:\n((?:    .*\n)*)", body, re.M)
     if kernels is None:
-        # made of other operators
+        # composed of other operators
         return True
     return re.search(r"\b(MPS|Composite\w+)\b", re.sub(r"#.*", "", kernels[1])) is not None
 
 
 @cache
 def _operators() -> dict[str, str]:
-    """Name with overload to its entry."""
+    """Map from operator name with overload to its entry."""
     found = find_spec("torchgen")
     if found is None or not found.submodule_search_locations:
-        raise ImportError("this build of torch does not bring its list of operators (torchgen) along")
+        raise ImportError("this build of torch does not include its list of operators (torchgen)")
     path = Path(found.submodule_search_locations[0]) / "packaged" / "ATen" / "native" / "native_functions.yaml"
     entries = re.split(r"^- func: ", path.read_text(encoding="utf-8"), flags=re.M)[1:]
     return {entry.partition("(")[0]: entry + "\n" for entry in entries}

@@ -1,4 +1,4 @@
-"""What the checks look at: a modality with its data and backbone built once."""
+"""The subject of the checks: a modality with its data and backbone."""
 
 from __future__ import annotations
 
@@ -18,30 +18,33 @@ BATCH = 4
 
 @dataclass
 class Subject:
-    """A modality under test, with its data and backbone built once."""
+    """A modality under test; its data and backbone are built once."""
 
     modality: Modality
 
     @cached_property
     def data(self) -> Data:
+        """The modality's data set."""
         return self.modality.dataset()
 
     @cached_property
     def net(self) -> nn.Module:
+        """The backbone in evaluation mode, with perturbed parameters."""
         import torch
 
         torch.manual_seed(0)
         net = self.modality.backbone(self.data)
-        # a zero-initialized head would hide everything behind it
+        # a zero-initialized head would hide every difference in the layers before it
         with torch.no_grad():
             for parameter in net.parameters():
                 parameter.add_(0.05 * torch.randn(parameter.shape))
         return net.eval()
 
     def batch(self, seed: int = 0, first: int = 0) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """Training samples ``first`` to ``first + BATCH``, wrapping around, and their conditions."""
         import torch
 
         train = self.data.train
         assert train is not None, "dataset() returned no training samples"
-        assert len(train) >= BATCH, f"{BATCH} training samples are needed to check anything, there are {len(train)}"
+        assert len(train) >= BATCH, f"the checks need at least {BATCH} training samples, not {len(train)}"
         return train.batch(torch.arange(first, first + BATCH) % len(train), seed)

@@ -1,1 +1,1 @@
-"""Training: the step, its data order, averaged weights, checkpoints and an orderly stop."""
+"""Training: the step, the data order, averaged weights, checkpoints and a clean stop."""

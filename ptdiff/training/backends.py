@@ -1,9 +1,9 @@
-"""What writes a run's figures, settings and pictures into a tracker, each in the tracker's own way.
+"""Trackers that write a run's figures, settings and pictures, each in its own format.
 
-A tracker is a logger of Lightning, or has its methods ``log_metrics``, ``log_hyperparams``, ``save`` and ``finalize``;
-one with ``log_picture(name, picture, step)`` is given pictures too.  Whatever is written lies in ``place``, the run's
-logs/ folder; a run that is resumed goes on in the same place, under the identity kept there.  ``run`` is what it is
-called, ``group`` the set of runs that it is a trial of, None for a run by itself.
+A tracker is a Lightning logger, or has its methods ``log_metrics``, ``log_hyperparams``, ``save`` and ``finalize``; one
+with ``log_picture(name, picture, step)`` receives pictures too.  Everything is written below ``place``, the run's logs/
+folder; a resumed run continues there, under the identity stored with it.  ``run`` is the name of the run, ``group`` the
+set of runs it is a trial of, or None for a run by itself.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ptdiff.pictures.files import Picture
 
 
 class Table:
-    """metrics.csv: a column a figure, a row a report."""
+    """metrics.csv: one column per figure, one row per report."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -33,7 +33,7 @@ class Table:
                 self.columns = next(csv.reader(file), [])
 
     def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
-        """Append a row; a figure that is new widens the table."""
+        """Append a row; a new figure adds a column."""
         row = {"step": step} | dict(metrics)
         new = [name for name in row if name not in self.columns]
         if new:
@@ -54,33 +54,34 @@ class Table:
         write_atomic(self.path, text.getvalue())
 
     def log_hyperparams(self, params: Mapping[str, Any]) -> None:
-        """Nothing: config.yaml lies beside the table."""
+        """Do nothing: config.yaml lies beside the table."""
 
     def save(self) -> None:
-        """Nothing: every row is written at once."""
+        """Do nothing: every row is written immediately."""
 
     def finalize(self, status: str) -> None:
-        """Nothing: every row is written at once."""
+        """Do nothing: every row is written immediately."""
 
 
 class TensorBoard(TensorBoardLogger):
-    """Event files; the hyper-parameters stand beside the validation loss."""
+    """Event files, with the hyperparameters compared by validation loss."""
 
     def __init__(self, place: Path, run: str, group: str | None = None) -> None:
         super().__init__(str(place), name="tensorboard", version="")
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        # the figure by which TensorBoard's own table of hyper-parameters compares runs
+        """Log the figures, and the validation loss for the comparison of hyperparameters."""
+        # the figure by which TensorBoard's table of hyperparameters compares runs
         judged = {"hp_metric": metrics["validation_loss"]} if "validation_loss" in metrics else {}
         super().log_metrics(dict(metrics) | judged, step)
 
     def log_picture(self, name: str, picture: Picture, step: int) -> None:
-        """A picture under IMAGES."""
+        """Log a picture in the IMAGES tab."""
         self.experiment.add_image(name, picture, step, dataformats="HWC")
 
 
 class MLflow(MLFlowLogger):
-    """A run of the experiment ``ptdiff``: in the run's own data base, or where MLFLOW_TRACKING_URI points."""
+    """A run of the experiment ``ptdiff``, in the run's own database or at MLFLOW_TRACKING_URI."""
 
     def __init__(self, place: Path, run: str, group: str | None = None) -> None:
         server = os.environ.get("MLFLOW_TRACKING_URI")
@@ -96,19 +97,20 @@ class MLflow(MLFlowLogger):
         )
 
     def log_hyperparams(self, params: Any) -> None:
+        """Log the parameters that the run does not have yet."""
         identity = str(self.run_id)
         self.kept.write_text(identity, encoding="utf-8")
-        # what a run was begun with cannot be changed there: a resumed run adds what is new
+        # MLflow does not allow changing parameters: a resumed run only adds new ones
         known = self.experiment.get_run(identity).data.params
         super().log_hyperparams({name: value for name, value in params.items() if name not in known})
 
     def log_picture(self, name: str, picture: Picture, step: int) -> None:
-        """A picture among the run's artifacts."""
+        """Log a picture as an artifact of the run."""
         self.experiment.log_image(str(self.run_id), picture, f"{name}/step-{step:07d}.png")
 
 
 class Wandb(WandbLogger):
-    """A run of the project ``ptdiff``: offline, to be sent with 'wandb sync', unless WANDB_MODE is online."""
+    """A run of the project ``ptdiff``: offline, to be uploaded with ``wandb sync``, unless WANDB_MODE is online."""
 
     def __init__(self, place: Path, run: str, group: str | None = None) -> None:
         place.mkdir(parents=True, exist_ok=True)
@@ -121,11 +123,11 @@ class Wandb(WandbLogger):
         super().__init__(save_dir=str(place), name=name, project="ptdiff", id=identity, offline=offline, group=group)
 
     def log_picture(self, name: str, picture: Picture, step: int) -> None:
-        """A picture beside the figures of its step."""
+        """Log a picture with the figures of its step."""
         self.log_image(name, [picture], step)
 
     def finalize(self, status: str) -> None:
-        """End the run: Lightning leaves it open, and the next run of this process would be logged into it."""
+        """End the run, which Lightning leaves open, so that the next run of this process is not logged into it."""
         super().finalize(status)
         if self._experiment is not None:
             self._experiment.finish(exit_code=int(status != "success"))
@@ -147,22 +149,22 @@ class Aim:
         kept.write_text(str(self.run.hash), encoding="utf-8")
 
     def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
-        """Every figure is a sequence."""
+        """Log every figure as a sequence."""
         for name, value in metrics.items():
             self.run.track(value, name=name, step=step)
 
     def log_hyperparams(self, params: Mapping[str, Any]) -> None:
-        """The settings by their dotted keys, as text where Aim has no type for them."""
+        """Log the settings by their dotted keys, as text if Aim has no type for them."""
         self.run["hparams"] = {k: v if isinstance(v, (bool, int, float, str)) else str(v) for k, v in params.items()}
 
     def log_picture(self, name: str, picture: Picture, step: int) -> None:
-        """A sequence of pictures."""
+        """Log a sequence of pictures."""
         from PIL import Image
 
         self.run.track(self.aim.Image(Image.fromarray(picture)), name=name, step=step)
 
     def save(self) -> None:
-        """Nothing: Aim writes by itself."""
+        """Do nothing: Aim saves on its own."""
 
     def finalize(self, status: str) -> None:
         """Close the run."""

@@ -1,4 +1,4 @@
-"""The loss by noise band: sums and counts that wait on the device until somebody asks."""
+"""The loss by noise band: sums and counts that remain on the device until a report asks for them."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from torch import Tensor
 from ptdiff.process import Level
 
 BANDS = 4
-"""Equal bands of the angle, from almost clean to almost noise."""
+"""Number of equal bands of the angle, from almost clean to almost pure noise."""
 
 
 class Bands:
-    """Sums of finite losses and their number by band; those of this rank."""
+    """Sums of finite losses and their number by band, for this rank."""
 
     def __init__(self, device: torch.device | str = "cpu") -> None:
-        # no buffers of the module, because the first rank's buffers overwrite those of the others
+        # not buffers of the module, because the first rank's buffers overwrite those of the others
         self.sums, self.counts = torch.zeros(BANDS, device=device), torch.zeros(BANDS, device=device)
 
     def add(self, losses: Tensor, level: Level) -> None:
-        """Losses (b,) at levels (b,)."""
+        """Add losses (b,) at levels (b,)."""
         band = (level.angle * (2 * BANDS / math.pi)).long().clamp(max=BANDS - 1)
         finite = torch.isfinite(losses)
         self.sums.index_add_(0, band, torch.where(finite, losses, 0))
         self.counts.index_add_(0, band, finite.float())
 
     def take(self) -> Tensor:
-        """Sums and counts, (2, BANDS), which start anew."""
+        """Return sums and counts, (2, BANDS), and reset them."""
         totals = torch.stack([self.sums, self.counts])
         self.sums.zero_()
         self.counts.zero_()

@@ -1,8 +1,8 @@
 """The bare loop: a hand-written training loop for the same network on the same batches.
 
 It has forward, loss, backward, clipping and the same optimiser, but no averages, reports, checkpoints or Lightning;
-random numbers come from torch's own generator, and a handful of batches are fetched beforehand.  The time that real
-training takes beyond it is overhead (ptdiff.training.speed).
+random numbers come from torch's own generator, and a few batches are loaded beforehand.  Any extra time of real
+training is overhead (ptdiff.training.speed).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Bare:
         self.batches = cycle(batches)
 
     def loss(self) -> Tensor:
-        """The mean loss of the next batch, with new noise."""
+        """Mean loss of the next batch, with new noise."""
         x, cond, random = next(self.batches)
         random = replace(random, eps=torch.randn_like(x))
         half = self.plan.precision == "bf16"

@@ -1,4 +1,4 @@
-"""What happens beside the steps: reports, checkpoints, previews, an orderly stop."""
+"""Callbacks of training: reports, checkpoints, previews, a clean stop."""
 
 from __future__ import annotations
 
@@ -28,23 +28,25 @@ from ptdiff.training.trackers import Trackers
 
 
 class Reports(pl.Callback):
-    """A line in metrics.jsonl (and to the trackers) every few seconds and at the end."""
+    """Writes a line to metrics.jsonl (and to the trackers) every few seconds and at the end."""
 
     def __init__(self, run: Run, observer: Observer, trackers: Trackers, seconds: float = 5.0) -> None:
         self.run, self.observer, self.trackers, self.seconds = run, observer, trackers, seconds
         self.last = time.monotonic()
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:
+        """Report if it is due."""
         assert isinstance(module, DiffusionModule)
-        # the ranks report together, by steps, because a report sums over them; alone, the clock decides
+        # ranks report together, after a number of steps, because a report sums over them; a single process uses a clock
         due = module.done % (50 * module.plan.inner_steps) < module.plan.inner_steps
-        # more often at first, so that short runs have curves too
+        # more frequent at first, so that short runs have curves too
         wait = min(self.seconds, max(0.5, module.elapsed / 20))
         due = due if trainer.world_size > 1 else time.monotonic() - self.last >= wait
         if due or module.notes:
             self._report(trainer, module)
 
     def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Write the last report."""
         self._report(trainer, module)
 
     def _report(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
@@ -59,8 +61,8 @@ class Reports(pl.Callback):
         try:
             self.run.log(values)
         except OSError as error:
-            # a full disk must not end a run before its checkpoints have had their say
-            self.observer.say(f"metrics.jsonl is not written: {error}")
+            # a full disk must not end a run before a checkpoint is tried
+            self.observer.say(f"cannot write metrics.jsonl: {error}")
         self.observer.report(values)
         numbers = {k: v for k, v in values.items() if isinstance(v, float)}
         lists = {key.replace("_by", ""): value for key, value in values.items() if isinstance(value, list)}
@@ -69,12 +71,13 @@ class Reports(pl.Callback):
 
 
 class Slowness(pl.Callback):
-    """Says once that training has become much slower than ``expected`` steps per second, or than at first."""
+    """Reports once if training has become much slower than ``expected`` steps per second, or than at first."""
 
     def __init__(self, observer: Observer, expected: float | None) -> None:
         self.observer, self.pace = observer, Pace(expected)
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:
+        """Measure the rate and report if it has dropped."""
         assert isinstance(module, DiffusionModule)
         self.pace.see(module.done, module.elapsed)
         line = self.pace.remark()
@@ -83,9 +86,9 @@ class Slowness(pl.Callback):
 
 
 class Checkpoints(pl.Callback):
-    """A checkpoint every few minutes and whenever training stops, whatever the reason.
+    """Saves a checkpoint every few minutes and whenever training stops, for any reason.
 
-    A save that fails is reported and training goes on; three in a row end it.
+    A failed save is reported and training continues; three failures in a row end it.
     """
 
     def __init__(self, run: Run, observer: Observer, minutes: float) -> None:
@@ -94,14 +97,16 @@ class Checkpoints(pl.Callback):
         self.failed = 0
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:
+        """Save if it is due."""
         if time.monotonic() - self.last >= self.seconds:
             self.save(trainer, module)
 
     def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Save the final state."""
         self.save(trainer, module, final=True)
 
     def save(self, trainer: pl.Trainer, module: pl.LightningModule, *, final: bool = False) -> None:
-        """Write a checkpoint now (the first rank does)."""
+        """Write a checkpoint now; only the first rank writes."""
         assert isinstance(module, DiffusionModule)
         self.last = time.monotonic()
         if not trainer.is_global_zero:
@@ -120,9 +125,9 @@ class Checkpoints(pl.Callback):
 
 
 class Previews(pl.Callback):
-    """A picture of samples from the averaged weights every few minutes, in samples/ and to the trackers.
+    """Draws samples from the averaged weights every few minutes, into samples/ and to the trackers.
 
-    Trackers are given one more at the end, and the curves of the run with it.  A stop ends a picture half way.
+    Trackers receive another picture at the end, with the curves of the run.  A stop interrupts a picture in progress.
     """
 
     def __init__(
@@ -139,10 +144,12 @@ class Previews(pl.Callback):
         self.last, self.drawn = time.monotonic(), -1
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:
+        """Draw if it is due."""
         if time.monotonic() - self.last >= self.seconds and trainer.is_global_zero:
             self._preview(module)
 
     def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Draw the last pictures for the trackers."""
         assert isinstance(module, DiffusionModule)
         if trainer.is_global_zero and self.trackers.take_pictures and self.drawn != module.done:
             self._preview(module)
@@ -160,10 +167,10 @@ class Previews(pl.Callback):
                 self.trackers.picture("curves", curves([self.run.path]), module.done)
             self.drawn = module.done
         except Exception as error:
-            # a picture that fails (a missing library, a full disk) must not cost a run
+            # a failing picture (a missing library, a full disk) must not end a run
             self.observer.say(f"no preview at step {module.done}: {type(error).__name__}: {error}")
             self.seconds = float("inf")
-        # drawing counts as neither training nor waiting
+        # drawing counts neither as training nor as waiting
         self.last = time.monotonic()
 
     def _draw(self, module: DiffusionModule) -> Picture | None:
@@ -185,9 +192,9 @@ class Previews(pl.Callback):
 
 
 class OrderlyStop(pl.Callback):
-    """SIGINT and SIGTERM finish the step, save and end the run; a second signal ends it at once.
+    """SIGINT and SIGTERM finish the step, save and end the run; a second signal ends it immediately.
 
-    ``signal`` holds the number of the one that came, over all returns to a checkpoint.
+    ``signal`` is the number of the signal received, kept across returns to a checkpoint.
     """
 
     def __init__(self, observer: Observer) -> None:
@@ -197,7 +204,7 @@ class OrderlyStop(pl.Callback):
         self.module: DiffusionModule | None = None
 
     def listen(self) -> None:
-        """Take over both signals, where this is the main thread."""
+        """Install handlers for both signals, if this is the main thread."""
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, self._stop)
@@ -211,24 +218,26 @@ class OrderlyStop(pl.Callback):
         try:
             self._say()
         except RuntimeError:
-            # the signal came while another line was being written, and streams cannot be entered twice
+            # the signal interrupted another write, and streams are not reentrant
             self.unsaid = True
 
     def _say(self) -> None:
-        self.observer.say("stopping after this step; once more to stop at once, without saving")
+        self.observer.say("stopping after this step; repeat to stop immediately, without saving")
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Install the handlers again."""
         assert isinstance(module, DiffusionModule)
         self.module = module
         module.stop_requested = self.signal is not None
-        # once more: Lightning has put its own handler of SIGTERM in between
+        # again, because Lightning has installed its own handler for SIGTERM
         self.listen()
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:
+        """Stop training if a signal was received."""
         assert isinstance(module, DiffusionModule)
         if self.unsaid:
             self.unsaid = False
             self._say()
-        # several ranks stop at the step they agreed on; one alone may stop at once
+        # several ranks stop at the step they agreed on; a single process may stop immediately
         if module.ending or (trainer.world_size == 1 and module.stop_requested):
             trainer.should_stop = True

@@ -29,12 +29,15 @@ from ptdiff.training.optimizer import OPTIMIZERS
 from ptdiff.training.schedule import SCHEDULES
 
 
-def resolve(values: Mapping[str, Any], source: Run | None = None) -> tuple[Config, Modality]:
+def resolve(
+    values: Mapping[str, Any], source: Run | None = None, kind: Modality | None = None
+) -> tuple[Config, Modality]:
     """The complete configuration and its modality; see ptdiff.run.config for the precedence.
 
     values: nested as in config.yaml; they override the modality's recipe and the defaults.
     source: a run whose weights the new one starts from, and whose modality and configuration replace the recipe
     (ptdiff.run.start).
+    kind: the modality as an object, if ``values`` only says what to call it.
 
     Raises ValueError, in one line, for a missing modality and for every wrong key, name or value.
     """
@@ -53,8 +56,9 @@ def resolve(values: Mapping[str, Any], source: Run | None = None) -> tuple[Confi
         # so that the run can be resumed from any working directory
         over["options"]["data"] = str(Path(place).expanduser().resolve())
     base = {} if source is None else inherited(source, over["options"])
-    kind = registry.load(over["modality"], merged(base.get("options", {}), over["options"]))
-    over["options"] = dataclasses.asdict(kind)
+    if kind is None:
+        kind = registry.load(over["modality"], merged(base.get("options", {}), over["options"]))
+        over["options"] = dataclasses.asdict(kind)
     base = base or merged(defaults(over["modality"]), kind.recipe())
     config = validate(merged(base, over))
     check(config)

@@ -1,7 +1,7 @@
-"""What a step draws: samples, noise, hidden labels and noise levels, and which noise goes with which sample.
+"""The draws of a step: samples, noise, hidden labels and noise levels, and the pairing of noise with samples.
 
-Every number of step s is addressed by (seed, s, place in the global batch), so that a run that was stopped after step
-s goes on bit for bit, on any number of ranks.
+Every number of step s is addressed by (seed, s, place in the global batch), so that a run stopped after step s resumes
+bit for bit, on any number of ranks.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ RARE = 1e-9
 
 @dataclass(frozen=True)
 class Randomness:
-    """What one step draws: noise (b, *shape), which rows lose their labels, and levels, (b,) each.
+    """The draws of one step: noise (b, *shape), rows that lose their labels, and levels, (b,) each.
 
-    ``recall``: whether a network that reads estimates is shown one; ``code``: numbers for codes (b, k), where it is
-    told such.
-    Where levels are drawn by their loss: ``place``, the quantile in (0, 1) of each level in the density that learns,
-    and ``importance``, the factor that keeps the mean loss unbiased.
+    ``recall``: True if a network with self-conditioning receives an estimate.
+    ``code``: random numbers for latent codes (b, k), if the network reads them.
+    ``place``: quantile in (0, 1) of each level in a density that learns from the losses.
+    ``importance``: factor that keeps the mean loss unbiased under that density.
     """
 
     eps: Tensor
@@ -51,7 +51,7 @@ class Randomness:
     importance: Tensor | None = None
 
     def to(self, where: torch.device) -> Randomness:
-        """The draws on a device; ``place`` stays, in float64, where it was drawn."""
+        """The draws on a device; ``place`` stays in float64 where it was drawn."""
         importance = None if self.importance is None else self.importance.to(where)
         eps, hidden, alpha, sigma = (each.to(where) for each in (self.eps, self.hidden, self.alpha, self.sigma))
         code = None if self.code is None else self.code.to(where)
@@ -64,12 +64,13 @@ class Randomness:
 
     @property
     def level(self) -> Level:
+        """The levels, float32."""
         return Level(self.alpha, self.sigma)
 
     def condition(self, denoiser: NetworkDenoiser, x0: Tensor, cond: Condition) -> tuple[Condition, Tensor | float]:
-        """``cond`` and what else the network reads in training, and what that adds to the losses.
+        """``cond`` with the other inputs of the network in training, and what they add to the losses.
 
-        Its code of x0; where the step recalls, what it makes of the noisy x by itself.
+        These are its code of ``x0`` and, in a recall step, its own estimate from the noisy x.
         """
         cond, penalty = in_training(denoiser, x0, cond, self.code)
         if not (self.recall and denoiser.self_conditioning):
@@ -81,7 +82,7 @@ class Randomness:
 
 @dataclass(frozen=True)
 class Draws:
-    """Where the steps of a run take their samples and random numbers from."""
+    """The samples and random numbers of the steps of a run."""
 
     config: Config
     data: Data
@@ -95,11 +96,15 @@ class Draws:
 
     def __post_init__(self) -> None:
         if isinstance(self.coupling, WithinSets) and not self.data.unordered:
-            raise ValueError("the coupling within-sets is for sets of points, and this data has an order")
+            raise ValueError(
+                "the coupling within-sets needs unordered point sets, but the elements of this data are ordered"
+            )
 
     def randomness(self, steps: range, rows: Tensor) -> Iterator[Randomness]:
-        """The random numbers of each step at places ``rows`` of the global batch, drawn for several steps at once
-        where they are small."""
+        """Yield the draws of each step at places ``rows`` of the global batch.
+
+        Small ones are drawn for several steps at once.
+        """
         seed, plan, shape = self.config.seed, self.config.training, self.data.shape
         together = max(1, 2**21 // (len(rows) * math.prod(shape)))
         for first in range(steps.start, steps.stop, together):
@@ -119,7 +124,7 @@ class Draws:
                 yield from map(Randomness, eps, hidden, level.alpha.float(), level.sigma.float(), recall, code)
             else:
                 for each in zip(eps, hidden, u, recall, code, strict=True):
-                    # one at a time: a step's levels depend on the losses of the steps before it
+                    # one at a time, because the levels of a step depend on the losses of the steps before it
                     yield self._by_loss(*each, self.history)
 
     def _by_loss(
@@ -132,31 +137,33 @@ class Draws:
         )
 
     def extremes(self) -> Level:
-        """The least and the most noise that may be drawn, (2,), float32."""
+        """The lowest and highest noise level that may be drawn, (2,), float32."""
         ends = torch.tensor([LEAST, MOST], dtype=torch.float64)
         level = self.density.levels(ends, self.process)
         return Level(level.alpha.float(), level.sigma.float())
 
     @cached_property
     def _common(self) -> tuple[float, float]:
-        # lambda between the quantiles RARE and 1 - RARE
+        # clamp lambda to the quantiles RARE and 1 - RARE
         ends = torch.tensor([RARE, 1 - RARE], dtype=torch.float64)
         level = self.density.levels(ends, self.process)
         most, least = (torch.log(level.alpha) - torch.log(level.sigma)).tolist()
         return least, most
 
     def log_density(self, level: Level) -> Tensor:
-        """log p(lambda) of the levels that are drawn, in the shape of the level, where float64 is.
+        """log p(lambda) of the drawn levels, in the shape of ``level``, on a device with float64.
 
-        Beyond the quantiles 1e-9 and 1 - 1e-9 it is that of the nearer one: rounding puts levels onto the edge of the
-        support and over it.
+        Beyond the quantiles 1e-9 and 1 - 1e-9 it is that of the nearer quantile, because rounding moves levels onto or
+        past the edge of the support.
         """
         half_log_snr = torch.log(double(level.alpha)) - torch.log(double(level.sigma))
         return self.density.log_density(half_log_snr.clamp(*self._common), self.process)
 
     def batch(self, step: int, hidden: Tensor, rows: Tensor) -> tuple[Tensor, Condition]:
-        """The samples of a step at places ``rows``, in model units on the device of ``hidden``, with the labels of
-        ``hidden`` rows taken away."""
+        """The samples of a step at places ``rows``, in model units on the device of ``hidden``, and their conditions.
+
+        The labels of ``hidden`` rows are removed.
+        """
         seed, device = self.config.seed, hidden.device
         ids = sample_ids(seed, step, self.config.training.batch, len(self.samples))[rows]
         x, cond = self.samples.batch(ids, mix(seed, int(Stream.DATA), step))
@@ -164,9 +171,9 @@ class Draws:
         return x, {key: _hide(value.to(device, non_blocking=True), hidden) for key, value in cond.items()}
 
     def pair(self, step: int, x: Tensor, cond: Condition, random: Randomness, rows: Tensor) -> Randomness:
-        """The draws of a step with the noise of this rank's rows rearranged: which goes with which of the samples x.
+        """The draws of a step with the noise of this rank's rows rearranged among the samples ``x`` by the coupling.
 
-        Samples whose label is hidden are a class of their own: their noise must be normal as a whole too.
+        Samples with a hidden label form a class of their own, because their noise must also be normal as a whole.
         """
         if isinstance(self.coupling, Independent):
             return random
@@ -175,7 +182,7 @@ class Draws:
 
 
 def _hide(value: Tensor, hidden: Tensor) -> Tensor:
-    # only integers have a value that means "not given"; continuous conditions carry their own masks
+    # only integers have a value for "not given"; continuous conditions carry their own masks
     if value.is_floating_point():
         return value
     return torch.where(hidden.reshape(-1, *[1] * (value.ndim - 1)), torch.full_like(value, -1), value)

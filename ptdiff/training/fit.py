@@ -1,4 +1,4 @@
-"""Fitting: a run folder, data and a Trainer in; a trained run out."""
+"""Fitting: from a run folder, data and a Trainer to a trained run."""
 
 from __future__ import annotations
 
@@ -32,14 +32,15 @@ from ptdiff.training.trackers import Trackers
 from ptdiff.training.validation import Validations
 
 ROLLBACKS = 3
-"""So many returns to the last good checkpoint, each with half the learning rate, before a run is given up."""
+"""Number of returns to the last good checkpoint, each with half the learning rate, before a run is given up."""
 
 
 @dataclass(frozen=True)
 class Hardware:
-    """Where training runs: on how many devices of how many machines, in Lightning's words.
+    """Devices for training: how many, on how many machines, in Lightning's terms.
 
-    device: which, see :func:`ptdiff.machine.host.device`; "cuda:1" is that GPU alone, whatever ``devices`` says.
+    ``device``: the kind of device, see :func:`ptdiff.machine.host.device`; "cuda:1" is that GPU alone, for any
+    ``devices``.
     """
 
     devices: int = 1
@@ -48,7 +49,7 @@ class Hardware:
     device: str = "auto"
 
     def trainer(self) -> dict[str, Any]:
-        """What Lightning's Trainer is told; ValueError for a device that is not there."""
+        """Arguments for Lightning's Trainer; ValueError for a device that does not exist."""
         where = device(self.device)
         one = [where.index] if where.type == "cuda" and where.index is not None else self.devices
         return {"accelerator": where.type, "devices": one, "num_nodes": self.nodes, "strategy": self.strategy}
@@ -56,7 +57,7 @@ class Hardware:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How training ended: the steps done, the seconds spent on them, and the signal that stopped it, if one did."""
+    """End of training: the steps done, the seconds spent on them, and the signal that stopped it, if any."""
 
     steps: int
     seconds: float
@@ -64,15 +65,17 @@ class Outcome:
 
 
 class _Blocks:
-    """The optimiser steps still to do, in ranges of ``module.block`` for one Lightning step each, which may end early;
-    one ends at every one of ``marks``, where something is to be done between two steps."""
+    """Remaining optimiser steps in ranges of ``module.block``, one per Lightning step, which may end early.
+
+    A range ends at every one of ``marks``, where something has to run between two steps.
+    """
 
     def __init__(self, module: DiffusionModule, last: int, marks: Iterable[int] = ()) -> None:
         self.module, self.last, self.first = module, last, module.done
         self.ends = sorted({last, *(mark for mark in marks if mark < last)})
 
     def __len__(self) -> int:
-        """At most so many ranges."""
+        """Upper bound of the number of ranges."""
         return max(0, self.last - self.first)
 
     def __iter__(self) -> Iterator[range]:
@@ -82,12 +85,12 @@ class _Blocks:
 
 
 def _marks(steps: int | None, *counts: int) -> set[int]:
-    """The first steps by which 1, 2, … of so many equal parts of a run are over (DiffusionModule.passed)."""
+    """First steps after 1, 2, … of ``counts`` equal parts of a run (DiffusionModule.passed)."""
     return {-(-k * (steps or 0) // parts) for parts in counts for k in range(1, parts + 1)}
 
 
 class _Restore(pl.Callback):
-    """Puts the newest good checkpoint into the module once its optimiser exists."""
+    """Loads the newest good checkpoint into the module once its optimiser exists."""
 
     def __init__(self, run: Run, observer: Observer) -> None:
         self.run, self.observer = run, observer
@@ -114,8 +117,8 @@ def fit(
 ) -> Outcome:
     """Train ``run`` on ``data`` from its newest checkpoint, or from the beginning, to the end of its configuration.
 
-    Raises Diverged when the loss stays non-finite after three returns to a good checkpoint, and CheckpointError when
-    the run cannot be saved.
+    Raises Diverged if the loss remains non-finite after three returns to a good checkpoint, and CheckpointError if the
+    run cannot be saved.
     """
     run.refuse_model()
     keep_freed_memory()
@@ -136,7 +139,7 @@ def fit(
                     break
                 except Diverged as error:
                     rate = error.rate / 2
-                    observer.say(f"{error}: back to the last checkpoint, at {rate:g} of the learning rate")
+                    observer.say(f"{error}: back to the last checkpoint with {rate:g} times the learning rate")
             else:
                 torch.set_num_threads(count)
                 outcome = _fit(run, modality, data, hardware, trackers, observer, stop, rate)
@@ -149,7 +152,7 @@ def fit(
 
 @contextmanager
 def _listening(stop: OrderlyStop) -> Iterator[None]:
-    """Signals go to ``stop`` from the start, not only from the first step, and back to where they went before."""
+    """Direct signals to ``stop`` from the start, before the first step, and restore the handlers afterwards."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -173,7 +176,7 @@ def _fit(
     rate: float,
 ) -> Outcome:
     plan = run.config.training
-    # the error of the estimate is least at the posterior mean, and says nothing of other objectives
+    # the error of the estimate is lowest at the posterior mean and meaningless for other objectives
     measured = data.val is not None and len(data.val) > 0 and run.config.objective["name"] == "denoise"
     validations = plan.validations if measured else 0
     callbacks: list[pl.Callback] = [
@@ -182,7 +185,7 @@ def _fit(
         Reports(run, observer, trackers),
         Slowness(observer, run.expected_rate),
         *([Snapshots(run, observer, plan.snapshots)] if plan.snapshots else []),
-        # a picture that takes long, or a second signal during it, must not cost the last checkpoint
+        # a slow picture, or a second signal during it, must not lose the last checkpoint
         Checkpoints(run, observer, plan.save_minutes),
         Previews(run, modality, observer, trackers, plan.preview_minutes),
         stop,
@@ -202,9 +205,9 @@ def _fit(
         )
     ranks = trainer.num_devices * trainer.num_nodes
     if ranks > plan.batch:
-        raise ValueError(f"a batch of {plan.batch} cannot be shared by {ranks} devices")
+        raise ValueError(f"training.batch must be at least the number of devices, {ranks}, not {plan.batch}")
     if ranks > 1:
-        # the gradients of ranks are joined once a Lightning step
+        # the gradients of ranks are reduced once per Lightning step
         plan = plan.model_copy(update={"inner_steps": 1})
     torch.manual_seed(run.config.seed)
     module = DiffusionModule(run.network(), data, run.config.model_copy(update={"training": plan}))
@@ -223,14 +226,14 @@ def _fit(
         with _quiet():
             trainer.fit(module, train_dataloaders=_Blocks(module, plan.steps or 10**12, marks))
     finally:
-        # Lightning leaves this out where a step raises
+        # Lightning skips this if a step raises
         module.teardown("fit")
     return Outcome(module.done, module.elapsed, stop.signal)
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without Lightning's advice on loaders and loggers that are not its own."""
+    """Suppress Lightning's advice on loaders and on loggers that are not its own."""
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="pytorch_lightning")
@@ -238,7 +241,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _finished(module: DiffusionModule, found: Checkpoint | None) -> bool:
-    """Whether a checkpoint already is the end of its run."""
+    """Return True if a checkpoint already is the end of its run."""
     if found is None:
         return False
     module.done, module.elapsed = int(found.state["step"]), float(found.state["elapsed"])

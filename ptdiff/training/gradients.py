@@ -1,4 +1,4 @@
-"""The gradient of a step, from the batch in one piece or in parts, which become smaller if memory runs out."""
+"""The gradient of a step, from the whole batch or from parts, which become smaller if memory runs out."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 
 def gradients(module: DiffusionModule, step: int, random: Randomness) -> Tensor:
-    """Put the gradient of the mean loss of a step into the parameters; return the losses of this rank's samples.
+    """Store the gradient of the mean loss of a step in the parameters; return the losses of this rank's samples.
 
-    If memory runs out, the step is repeated with half as many samples at a time, and so are all later ones.
+    If memory runs out, the step is repeated with half as many samples at a time, as are all later ones.
     """
     most = module.most
     while True:
-        # random numbers that the network itself draws (dropout) are addressed like all others
+        # random numbers drawn by the network itself (dropout) are addressed like all others
         seed = mix(module.config.seed, int(Stream.TRAIN_NOISE), step, module.rank)
         torch.default_generator.manual_seed(seed)
         host.seed(module.device, seed)
@@ -40,7 +40,9 @@ def gradients(module: DiffusionModule, step: int, random: Randomness) -> Tensor:
         if module.device.type == "cuda":
             torch.cuda.empty_cache()
     if module.most != most:
-        module.observer.say(f"out of memory at step {step}: from here on {module.most} samples at a time, same batch")
+        module.observer.say(
+            f"out of memory at step {step}: continuing with {module.most} samples at a time, same batch"
+        )
     return losses
 
 
@@ -60,7 +62,7 @@ def _once(module: DiffusionModule, step: int, random: Randomness) -> Tensor:
 def _halved(module: DiffusionModule) -> bool:
     """Process half as many samples at a time from now on; False if that is impossible."""
     if module.ranks is not None:
-        # the other ranks already wait to exchange gradients with the one that failed: they cannot start again
+        # the other ranks already wait to exchange gradients with the failed one: they cannot start over
         return False
     rows, least = len(module.rows()), module.shards.count if module.shards else 1
     most = min(rows, module.most or rows)

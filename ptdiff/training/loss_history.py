@@ -1,10 +1,11 @@
-"""Noise levels drawn by their loss: importance sampling of a density that keeps its objective.
+"""Noise levels drawn by their loss: importance sampling of a density that preserves its objective.
 
     p_k proportional to sqrt(E[L^2 | bin k])        (Nichol and Dhariwal 2021, eq. 18)
 
-The bins are equally probable under the base density, so they are intervals of the angle between its quantiles, and an
-inverse distribution function needs no more than the base's own.  L is a sample's loss; its second moments are running
-sums that forget.  A level of bin k counts 1 / (bins p_k), so that the mean loss is that of the base density.
+The bins are equally probable under the base density: they are intervals of the angle between its quantiles, and the
+inverse distribution function needs only that of the base.  L is the loss of a sample; its second moments are
+exponentially decaying sums.  A level in bin k has the weight 1 / (bins p_k), so that the mean loss is that of the base
+density.
 """
 
 from __future__ import annotations
@@ -15,18 +16,18 @@ from torch import Tensor
 from ptdiff.density import LEAST, MOST, LossAware
 
 PRIOR = 1.0
-"""So many samples' worth of the mean over all bins is added to each: a bin that was not seen is as the others."""
+"""Number of pseudo-samples with the mean over all bins added to each bin: an unseen bin counts like the others."""
 
 
 class LossHistory:
-    """Sums of L^2 and of samples by bin, and the levels they ask for; the same on all ranks."""
+    """Sums of L^2 and of samples by bin, and the levels to draw from them; the same on all ranks."""
 
     def __init__(self, density: LossAware) -> None:
         self.density = density
         self.sums = torch.zeros(2, density.bins, dtype=torch.float64)
 
     def probabilities(self) -> Tensor:
-        """p_k, (bins,), summing to one."""
+        """p_k, (bins,), which sum to one."""
         bins, floor = self.density.bins, self.density.floor
         squares, counts = self.sums
         total = counts.sum()
@@ -37,7 +38,7 @@ class LossHistory:
         return floor / bins + (1 - floor) * share
 
     def aim(self, u: Tensor) -> tuple[Tensor, Tensor]:
-        """For uniform numbers u in (0, 1), (b,): quantiles of the base density, increasing in u, and importances."""
+        """Map uniform numbers u in (0, 1), (b,), to quantiles of the base density, increasing in u, and importances."""
         self.sums = self.sums.to(u.device)
         p = self.probabilities()
         ends = p.cumsum(dim=0)
@@ -47,17 +48,16 @@ class LossHistory:
         return place.clamp(LEAST, MOST), 1 / (len(p) * p[k])
 
     def measured(self, place: Tensor, losses: Tensor) -> Tensor:
-        """What losses (b,) at quantiles ``place`` (b,) add to the sums, (2, bins); losses that are not finite add
-        nothing."""
+        """Contribution of losses (b,) at quantiles ``place`` (b,) to the sums, (2, bins), without non-finite losses."""
         bins = self.density.bins
         k = (place * bins).long().clamp(max=bins - 1)
         losses = losses.to(place.device).double()
         finite = torch.isfinite(losses)
-        # one column a bin and a plain sum: an indexed sum has no fixed order on accelerators
+        # one column per bin and a plain sum, because an indexed sum has no fixed order on accelerators
         chosen = (k[:, None] == torch.arange(bins, device=k.device)) & finite[:, None]
         squares = torch.where(finite, losses, 0).square()
         return torch.stack([(chosen * squares[:, None]).sum(dim=0), chosen.double().sum(dim=0)])
 
     def learn(self, measured: Tensor) -> None:
-        """Take a step's :meth:`measured`, summed over the ranks, into the sums."""
+        """Add the result of :meth:`measured` for a step, summed over the ranks, to the sums."""
         self.sums = self.density.decay * self.sums + measured

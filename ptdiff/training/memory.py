@@ -1,4 +1,4 @@
-"""The number of samples that fit into memory at a time, from what backward keeps for a few of them."""
+"""The number of samples that fit into memory at a time, from the memory that backward needs for a few of them."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ if TYPE_CHECKING:
     from ptdiff.training.module import DiffusionModule
 
 SHARE = 0.5
-"""The share of free memory that activations may take; backward and other programs need the rest."""
+"""Fraction of free memory that activations may use; backward and other programs need the rest."""
 FEW = 4
 """The number of samples measured."""
 
 
 def fitting_rows(module: DiffusionModule, batch: int, ranks: int = 1) -> int:
-    """The number of samples out of ``batch`` that a step can process at a time, 1 to ``batch``.
+    """Number of samples out of ``batch`` that a step can process at a time, 1 to ``batch``.
 
     ``module`` is on its device and is not changed.  Two and four samples of the first batch go through the network and
     the loss, without backward; the memory kept for backward, beyond weights and data, grows linearly with the samples.
-    ranks: processes that share the memory of a CPU.
+    ``ranks``: processes that share the memory of a CPU.
     """
     free, few = available(module.device), min(batch, FEW)
     if free is None or few < 2:
@@ -35,7 +35,7 @@ def fitting_rows(module: DiffusionModule, batch: int, ranks: int = 1) -> int:
     each = max(1.0, (more - less) / (few - few // 2))
     shared = max(0.0, more - few * each)
     most = max(1, min(batch, int((SHARE * free - shared) / each)))
-    # the same number of parts, all of about the same size
+    # the same number of parts, with about equal sizes
     return -(-batch // -(-batch // most))
 
 
@@ -65,7 +65,7 @@ def _storages(tensors: Iterable[Tensor]) -> set[int]:
 
 
 def available(device: torch.device) -> int | None:
-    """Bytes of memory available now on a device; None if the system does not say."""
+    """Bytes of available memory on a device; None if the system does not report it."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return int(free) + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
@@ -73,7 +73,7 @@ def available(device: torch.device) -> int | None:
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """True if an error means that memory ran out, on any device."""
+    """Return True if an error means that memory ran out, on any device."""
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
     return isinstance(error, RuntimeError) and any(

@@ -1,9 +1,9 @@
 """The training step, as a LightningModule.
 
-Lightning is the outer loop: devices, ranks, precision of the hardware, loggers.  The hot path is ours: several
-optimiser steps inside one Lightning step, because Lightning's own cost a step exceeds that of a small network on a
-CPU.  What a step draws is a function of its number (ptdiff.training.draws), and what steps leave behind is in the
-checkpoint (ptdiff.training.state), so that a run that was stopped goes on bit for bit.
+Lightning is the outer loop: devices, ranks, precision of the hardware, loggers.  The hot path is our own: several
+optimiser steps inside one Lightning step, because for a small network on a CPU Lightning's overhead per step exceeds
+the step itself.  The draws of a step are a function of its number (ptdiff.training.draws), and the state after it is in
+the checkpoint (ptdiff.training.state), so that a stopped run resumes bit for bit.
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ from ptdiff.training.schedule import SCHEDULES
 from ptdiff.training.shards import Shards
 
 PATIENCE = 10
-"""So many steps without a finite gradient in a row are a divergence."""
+"""Number of steps in a row without a finite gradient that count as divergence."""
 
 BLOCK = 1.0
-"""Seconds: a Lightning step of several optimiser steps ends after about so long, for reports, checkpoints, stops."""
+"""Approximate limit in seconds of a Lightning step of several optimiser steps, for reports, checkpoints and stops."""
 
 
 class DiffusionModule(pl.LightningModule):
@@ -57,7 +57,7 @@ class DiffusionModule(pl.LightningModule):
     def __init__(self, denoiser: NetworkDenoiser, data: Data, config: Config) -> None:
         super().__init__()
         if data.train is None or len(data.train) == 0:
-            raise ValueError("there are no training samples")
+            raise ValueError("the data has no training samples")
         self.denoiser, self.config, self.plan = denoiser, config, config.training
         self.process = choose("process", PROCESSES, config.process)
         goal, density = choose("objective", OBJECTIVES, config.objective), choose("density", DENSITIES, config.density)
@@ -68,18 +68,18 @@ class DiffusionModule(pl.LightningModule):
         self.draws = Draws(config, data, data.train, self.process, drawn, noise, self.history, coupling, denoiser.code)
         self.objective = goal.objective(config, self.draws.log_density)
         self.objective.check(self.draws.extremes(), denoiser.prediction)
-        # its parameters, if it has any, are trained with the network's, and no part of the denoiser
+        # its parameters, if any, are trained with the network's but are not part of the denoiser
         self.log_variance = self.objective.log_variance
         self.automatic_optimization = False
         self.schedule = choose("schedule", SCHEDULES, self.plan.schedule)
         self.kinds = averages_of(self.plan)
         self.averages: list[EMA] = []
         self.best = best_of(self.plan, data)
-        self.notes: dict[str, Any] = {}  # what the next report says besides
+        self.notes: dict[str, Any] = {}  # further values of the next report
         self.done, self.elapsed, self.rate = 0, 0.0, 1.0
         self.stop_requested, self.ending = False, False
-        self.observer, self.pace = Observer(), math.inf  # seconds of a step in the last block
-        self.most: int | None = None  # rows worked on at a time; None is all of them
+        self.observer, self.pace = Observer(), math.inf  # seconds per step in the last block
+        self.most: int | None = None  # rows processed at a time; None is all of them
         self.shards: Shards | None = None
         self.ranks: Ranks | None = None
         self.noise_scale = NoiseScale()
@@ -88,13 +88,15 @@ class DiffusionModule(pl.LightningModule):
         self.bands = Bands()
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Build the optimiser of the configuration."""
         return choose("optimizer", OPTIMIZERS, self.plan.optimizer).build(self, self.plan)
 
     def on_fit_start(self) -> None:
+        """Create the state of training, and settle how the batch is divided."""
         self.begin()
         rows = len(self.rows())
         self.most = fitting_rows(self, rows) if self.plan.micro_batch == "auto" else self.plan.micro_batch
-        # a configuration that was not settled (ptdiff.training.trial) is trained in one piece
+        # an unsettled configuration (ptdiff.training.trial) processes the batch in one piece
         shards = 1 if self.plan.shards == "auto" else self.plan.shards
         model, threads = self.trainer.strategy.model, min(shards, torch.get_num_threads(), rows)
         if isinstance(model, DistributedDataParallel) and self.trainer.world_size > 1:
@@ -103,76 +105,79 @@ class DiffusionModule(pl.LightningModule):
             self.shards = Shards(threads if self.device.type == "cpu" else 1, self)
 
     def begin(self) -> None:
-        """Make what steps leave traces in, once the module is on its device."""
+        """Create the state that steps change, once the module is on its device."""
         self.averages = self.averages or [EMA(self.denoiser, kind) for kind in self.kinds]
         self.skipped, self.in_a_row = self.skipped.to(self.device), self.in_a_row.to(self.device)
         self.bands = Bands(self.device)
 
     def averages_by_name(self) -> dict[str, EMA]:
-        """ema, ema-1, …"""
+        """The averages under their names ema, ema-1, …"""
         return {part_name(index): average for index, average in enumerate(self.averages)}
 
     def teardown(self, stage: str) -> None:
+        """Release the threads."""
         if self.shards is not None:
             self.shards.close()
             self.shards = None
 
     def transfer_batch_to_device(self, batch: range, device: torch.device, dataloader_idx: int) -> range:
-        # a batch is a range of step numbers; the samples are moved where they are fetched
+        """Return the batch unchanged."""
+        # a batch is a range of step numbers; samples are moved where they are loaded
         return batch
 
     @property
     def progress(self) -> float:
-        """How far the run is, 0 to 1: by steps, or by the clock where that comes first."""
+        """Fraction of the run completed, 0 to 1: by steps, or by the clock if that is further."""
         by_steps = 0.0 if self.plan.steps is None else self.done / self.plan.steps
         return by_steps if self.plan.minutes is None else max(by_steps, self.elapsed / (60 * self.plan.minutes))
 
     @property
     def block(self) -> int:
-        """Optimiser steps of the next Lightning step: ``inner_steps``, but no more than take a second; one at first."""
+        """Optimiser steps in the next Lightning step: ``inner_steps``, at most a second's worth; one at first."""
         return max(1, min(self.plan.inner_steps, int(BLOCK / max(self.pace, 1e-9))))
 
     def passed(self, parts: int) -> int:
-        """How many of so many equal parts of the run are over; exact where steps are counted."""
+        """Number of ``parts`` equal parts of the run that are over; exact if the run is counted in steps."""
         by_steps = 0 if self.plan.steps is None else self.done * parts // self.plan.steps
         by_clock = 0 if self.plan.minutes is None else int(parts * self.elapsed / (60 * self.plan.minutes))
         return min(parts, max(by_steps, by_clock))
 
     def learning_rate(self) -> float:
-        """That of the next step: linear warm-up times the schedule."""
+        """Learning rate of the next step: linear warm-up times the schedule."""
         warm = min(1.0, (self.done + 1) / max(1, self.plan.warmup))
         return self.plan.lr * self.rate * warm * self.schedule.share(self.done, self.progress)
 
     def rows(self) -> Tensor:
-        """The places in the global batch that are this rank's."""
+        """Places of this rank in the global batch."""
         return torch.arange(self.plan.batch)[self.rank :: self.world]
 
     @property
     def rank(self) -> int:
-        """The place of this process among the ``world`` that train together; 0 for a module without a Trainer."""
+        """Index of this process among the ``world`` that train together; 0 for a module without a Trainer."""
         return self.trainer.global_rank if self._trainer else 0
 
     @property
     def world(self) -> int:
+        """Number of processes that train together; 1 for a module without a Trainer."""
         return self.trainer.world_size if self._trainer else 1
 
     def randomness(self, steps: range) -> Iterator[Randomness]:
-        """The random numbers of each step for this rank's rows; each is asked for when the steps before it are done."""
-        # they are drawn in float64
+        """Yield the draws of each step for this rank's rows; each is requested after the steps before it are done."""
+        # draws are made in float64
         drawn = self.draws.randomness(steps, self.rows().to(host.exact(self.device)))
         return (each.to(self.device) for each in drawn)
 
     def batch(self, step: int, hidden: Tensor) -> tuple[Tensor, Condition]:
-        """This rank's samples of a step in model units, with the labels of ``hidden`` rows taken away."""
+        """This rank's samples of a step in model units, with the labels of ``hidden`` rows removed."""
         return self.draws.batch(step, hidden, self.rows())
 
     def losses(self, step: int, random: Randomness) -> tuple[Tensor, Level]:
-        """The loss of every sample of a step, times its importance, and the levels they were noised to."""
+        """The loss of every sample of a step, times its importance, and the sample's noise level."""
         x, cond, paired = self.paired(step, random)
         return self.losses_of(x, cond, paired), random.level
 
     def paired(self, step: int, random: Randomness) -> tuple[Tensor, Condition, Randomness]:
-        """This rank's samples of a step, and its draws with the noise that goes with each."""
+        """This rank's samples of a step, their conditions, and its draws with the noise paired to the samples."""
         x, cond = self.batch(step, random.hidden)
         return x, cond, self.draws.pair(step, x, cond, random, self.rows())
 
@@ -186,7 +191,7 @@ class DiffusionModule(pl.LightningModule):
         return losses if random.importance is None else losses * random.importance
 
     def training_step(self, steps: range) -> None:
-        """Optimiser steps ``steps``; ends early when the run was asked to stop or its time is over."""
+        """Take optimiser steps ``steps``; ends early if the run was asked to stop or its time is over."""
         optimizer = self.optimizers(use_pl_optimizer=False)
         assert isinstance(optimizer, torch.optim.Optimizer) and self.averages
         if self.stop_requested and self.trainer.world_size == 1:
@@ -200,13 +205,13 @@ class DiffusionModule(pl.LightningModule):
             self.observer.tick(self.done, self.progress, self.elapsed)
             if self.stop_requested or self.progress >= 1 or now - began > BLOCK:
                 break
-        # the one wait for the device in a block; the time of what was still under way belongs to the steps
+        # the only wait for the device in a block; the time of pending work belongs to the steps
         diverged = float(self.in_a_row) >= PATIENCE
         self.elapsed += time.perf_counter() - last
         self.pace = (time.perf_counter() - began) / max(1, self.done - steps.start)
         stop = self.stop_requested
         if self.trainer.world_size > 1:
-            # one clock and one will: ranks that end apart would wait for each other for ever
+            # ranks decide together: ranks that end at different steps would wait for each other forever
             self.elapsed = self.trainer.strategy.broadcast(self.elapsed)
             stop = self.trainer.strategy.reduce_boolean_decision(stop, all=False)
         self.ending = stop or self.progress >= 1
@@ -214,14 +219,14 @@ class DiffusionModule(pl.LightningModule):
             raise Diverged(f"no finite gradient in the {PATIENCE} steps before step {self.done}", self.rate)
 
     def take_step(self, step: int, random: Randomness, optimizer: torch.optim.Optimizer) -> None:
-        """One optimiser step: gradients, clipped, into the weights and their averages."""
+        """Take one optimiser step: gradients, clipping, update of the weights and their averages."""
         for group in optimizer.param_groups:
             group["lr"] = self.learning_rate()
         losses = gradients(self, step, random)
         self.norm = torch.nn.utils.clip_grad_norm_(self.parameters(), self.plan.clip)
-        # the fused optimiser leaves everything as it is where found_inf is set: no wait for the device to decide
+        # the fused optimiser changes nothing if found_inf is set, so nothing waits for the device to decide
         optimizer.found_inf = bad = (~torch.isfinite(self.norm)).float()  # type: ignore[attr-defined]
-        # that of mps does not look at found_inf
+        # the fused optimiser of mps ignores found_inf
         if self.device.type != "mps" or not bool(bad):
             with self.shards.together() if self.shards else nullcontext():
                 optimizer.step()
@@ -232,12 +237,12 @@ class DiffusionModule(pl.LightningModule):
         self._note(losses.float(), random)
 
     def _note(self, losses: Tensor, random: Randomness) -> None:
-        """Take the losses of a step into the report, and into the density where it learns from them."""
+        """Add the losses of a step to the report, and to the density if it learns from them."""
         if random.importance is not None and random.place is not None and self.history is not None:
             losses = losses / random.importance
             measured = self.history.measured(random.place, losses)
             if self.world > 1:
-                # the levels of the next step are drawn alike on all ranks
+                # all ranks must draw the same levels in the next step
                 measured = self.trainer.strategy.reduce(measured, reduce_op="sum")
             self.history.learn(measured)
         self.bands.add(losses, random.level)

@@ -1,9 +1,9 @@
 """Optimisers by name: AdamW, and Muon for the hidden matrices with AdamW for the rest.
 
-One learning rate serves both: a step of Muon is scaled to the size of a step of AdamW.  Where ``found_inf`` is set on
-the optimiser (ptdiff.training.module), a step leaves all as it was, and no wait for the device decides that.
+One learning rate serves both: a Muon step is scaled to the size of an AdamW step.  If ``found_inf`` is set on the
+optimiser (ptdiff.training.module), a step changes nothing, without waiting for the device to decide.
 
-G: the gradient of a matrix.   M: its running mean.   O: the orthogonal matrix nearest to a direction.
+G: the gradient of a matrix.   M: its running mean.   O: the orthogonal matrix closest to a direction.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from torch import Tensor, nn
 from ptdiff.run.config import Training
 
 NARROWEST = 16
-"""A matrix with fewer rows or columns reads or writes the data, which AdamW suits better."""
+"""A matrix with fewer rows or columns is an input or output layer, for which AdamW is better."""
 
 
 class Choice(Protocol):
-    """A way to move weights."""
+    """A rule for updating weights."""
 
     def build(self, network: nn.Module, plan: Training) -> torch.optim.Optimizer:
         """The optimiser of all weights of ``network``, with the numbers of ``plan``."""
@@ -32,15 +32,19 @@ class Choice(Protocol):
 
 @dataclass(frozen=True)
 class AdamW:
-    """Adam with decoupled decay (Loshchilov and Hutter 2019), fused; gains and biases are not shrunk."""
+    """Adam with decoupled weight decay, fused; gains and biases do not decay (Loshchilov and Hutter 2019)."""
 
     def build(self, network: nn.Module, plan: Training) -> torch.optim.AdamW:
+        """A fused AdamW with and without weight decay."""
         return torch.optim.AdamW(_by_shape(list(network.parameters())), fused=True, **_numbers(plan))
 
 
 @dataclass(frozen=True)
 class Muon:
-    """Momentum made orthogonal, for matrices inside the network (Jordan et al. 2024); AdamW for the rest."""
+    """Orthogonalized momentum for matrices inside the network, AdamW for the rest (Jordan et al. 2024).
+
+    ``momentum``: in [0, 1).
+    """
 
     momentum: float = 0.95
 
@@ -49,6 +53,7 @@ class Muon:
             raise ValueError(f"momentum must lie in [0, 1), not {self.momentum}")
 
     def build(self, network: nn.Module, plan: Training) -> torch.optim.Optimizer:
+        """Muon for the hidden matrices, AdamW for the rest."""
         inside = {id(layer.weight) for layer in network.modules() if hidden(layer)}
         matrices = [p for p in network.parameters() if id(p) in inside]
         others = [p for p in network.parameters() if id(p) not in inside]
@@ -56,11 +61,11 @@ class Muon:
 
 
 OPTIMIZERS: Mapping[str, type[Choice]] = {"adamw": AdamW, "muon": Muon}
-"""Name -> optimiser."""
+"""Optimisers by name."""
 
 
 def hidden(layer: nn.Module) -> bool:
-    """Whether the weight of a layer is a matrix inside the network: a linear map or a convolution, wide on both sides.
+    """Return True if the weight of a layer is a matrix inside the network: linear or convolution, wide on both sides.
 
     >>> hidden(nn.Linear(96, 192)), hidden(nn.Linear(96, 3)), hidden(nn.Embedding(64, 64))
     (True, False, False)
@@ -71,7 +76,7 @@ def hidden(layer: nn.Module) -> bool:
 
 
 class Orthogonal(torch.optim.AdamW):
-    """Muon on ``matrices``, AdamW on ``others``; ``numbers``: lr, betas and weight_decay of both."""
+    """Muon on ``matrices``, AdamW on ``others``; ``numbers`` are lr, betas and weight_decay of both."""
 
     def __init__(
         self, matrices: list[nn.Parameter], others: list[nn.Parameter], momentum: float, numbers: Mapping[str, Any]
@@ -81,13 +86,13 @@ class Orthogonal(torch.optim.AdamW):
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
-        """One step of all; ``closure`` is not supported."""
+        """Update all weights; ``closure`` is not supported."""
         if closure is not None:
-            raise ValueError("a step of Muon takes no closure")
+            raise ValueError("Muon does not support a closure")
         for group in self.param_groups:
             if "momentum" in group:
                 self._turn(group)
-        # matrices are done, and have no gradient left for this
+        # matrices are done and must not be updated again
         super().step()
 
     def _turn(self, group: dict[str, Any]) -> None:
@@ -98,14 +103,14 @@ class Orthogonal(torch.optim.AdamW):
         for shape, weights in alike.items():
             for p in weights:
                 if not self.state[p]:
-                    # AdamW looks for the count of steps in every state that it loads
+                    # AdamW expects a step count in every state that it loads
                     self.state[p].update(step=torch.zeros((), device=p.device), momentum=torch.zeros_like(p))
             grad = torch.stack([p.grad.flatten(1) for p in weights if p.grad is not None])
             mean = torch.stack([self.state[p]["momentum"].flatten(1) for p in weights])
             good = 1 - getattr(self, "found_inf", torch.zeros((), device=grad.device))
             grad = torch.where(good > 0, grad, 0)
             mean = mean + (grad - mean) * ((1 - group["momentum"]) * good)
-            # Nesterov's look ahead; the factor makes the entries' mean square that of AdamW (Liu et al. 2025, eq. 4)
+            # Nesterov momentum; the factor gives the entries the mean square of AdamW's (Liu et al. 2025, eq. 4)
             ahead = orthogonal(grad + (mean - grad) * group["momentum"])
             rate = group["lr"] * good
             move = ahead * (0.2 * max(shape) ** 0.5 * rate)
@@ -117,11 +122,11 @@ class Orthogonal(torch.optim.AdamW):
 
 
 def orthogonal(g: Tensor) -> Tensor:
-    """About the orthogonal factors of matrices ``g`` (k, n, m): singular values within 0.7 to 1.2 of 1, zeros stay.
+    """Approximate orthogonal factors of matrices ``g`` (k, n, m): singular values between 0.7 and 1.2, zeros unchanged.
 
-    Five quintic Newton-Schulz iterations (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/), all
-    matrices of a shape at once.  They are polynomials of x x^T times x, and are worked out on that smaller matrix:
-    half of the time, at float32.
+    Five quintic Newton-Schulz iterations (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/) for all
+    matrices of a shape at once.  They are polynomials of x x^T times x, evaluated on that smaller matrix in half the
+    time, in float32.
     """
     tall = g.shape[-2] > g.shape[-1]
     x = g.float().mT if tall else g.float()
@@ -129,7 +134,7 @@ def orthogonal(g: Tensor) -> Tensor:
     a = x @ x.mT
     whole = one = torch.eye(a.shape[-1], device=a.device)
     for _ in range(5):
-        # x <- p x, and so x x^T <- p x x^T p, as p is symmetric and commutes with it
+        # x <- p x, and so x x^T <- p x x^T p, because p is symmetric and commutes with it
         p = 3.4445 * one - 4.7750 * a + 2.0315 * (a @ a)
         whole, a = p @ whole, p @ a @ p
     x = whole @ x

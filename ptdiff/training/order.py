@@ -1,6 +1,6 @@
 """The order of the data: a pure function of (seed, step), so that resuming needs no loader state.
 
-The samples of all epochs, each a permutation addressed by (seed, epoch), stand in one line; step s takes the samples at
+The samples of all epochs, each a permutation addressed by (seed, epoch), form one sequence; step s takes the samples at
 places s batch … (s + 1) batch - 1.
 """
 

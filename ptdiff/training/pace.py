@@ -1,7 +1,7 @@
-"""The progress to expect of a run in the minutes it has.
+"""The quality to expect of a run in the available minutes.
 
 The rate is measured on this machine (ptdiff.training.trial); the score after that many steps is looked up in a
-benchmark's table (ptdiff.training.expectations).
+benchmark table (ptdiff.training.expectations).
 """
 
 from __future__ import annotations
@@ -20,29 +20,30 @@ from ptdiff.training.expectations import Expectations
 from ptdiff.training.trial import Settled, settle
 
 WARM = 10
-"""The warm-up takes at most 1 / WARM of a run."""
+"""The warm-up takes at most 1 / ``WARM`` of a run."""
 
 FREE = ("minutes", "steps", "precision", "threads", "shards", "micro_batch", "compile")
-"""Settings of training that affect duration and speed, but not what a step is."""
+"""Training settings that affect duration and speed, but not the steps themselves."""
 
 
 @dataclass(frozen=True)
 class Paced:
-    """A settled configuration, with lines for people: the choice, and what to expect."""
+    """A settled configuration, with lines for people: the choice, and the quality to expect."""
 
     settled: Settled
     lines: tuple[str, ...]
 
     @property
     def config(self) -> Config:
+        """The settled configuration."""
         return self.settled.config
 
 
 def paced(config: Config, kind: Modality, data: Data, device: torch.device, ranks: int = 1) -> Paced:
-    """``config`` settled for this machine and, if the clock ends the run, fitted to the steps there is time for.
+    """Settle ``config`` for this machine and, if the clock ends the run, fit its warm-up to the available steps.
 
-    If it is the modality's own recipe and the modality ships a table of expectations, a line says what to expect.
-    Raises ValueError if that table cannot be read.
+    If it is the modality's own recipe and the modality ships a table of expectations, a line reports the expected
+    quality.  Raises ValueError if that table cannot be read.
     """
     found = _warmed(settle(config, kind, data, device, ranks))
     table = Expectations.of(type(kind))
@@ -52,7 +53,7 @@ def paced(config: Config, kind: Modality, data: Data, device: torch.device, rank
 
 
 def is_recipe(config: Config, kind: Modality) -> bool:
-    """True if a configuration is the modality's own recipe on its own data, whatever the duration."""
+    """Return True if a configuration is the modality's own recipe on its own data, for any duration."""
 
     def essence(values: Config) -> dict[str, Any]:
         plain = values.model_dump(mode="json", exclude={"seed"})
@@ -62,14 +63,14 @@ def is_recipe(config: Config, kind: Modality) -> bool:
     try:
         own = type(kind)()
     except TypeError:
-        # an option without a default: there is no recipe as it stands
+        # an option has no default, so there is no recipe to compare with
         return False
     recipe = merged(merged(defaults(config.modality), own.recipe()), {"options": dataclasses.asdict(own)})
     return essence(config) == essence(validate(recipe))
 
 
 def _warmed(found: Settled) -> Settled:
-    """``found`` with the warm-up limited to its share of a run that the clock ends."""
+    """``found`` with the warm-up limited to its fraction of a run that the clock ends."""
     plan = found.config.training
     if plan.minutes is None or found.steps is None:
         return found
@@ -80,10 +81,10 @@ def _warmed(found: Settled) -> Settled:
 
 
 def expected(table: Expectations, found: Settled) -> str:
-    """A line on what to expect of the recipe at the measured rate, and on the minutes needed if it is too short."""
+    """Describe the expected quality at the measured rate, and the minutes needed if the run is too short."""
     value = table.value(found.steps or 1)
     line = (
-        f"to expect, as measured on {table.data}: {table.look(value)}, "
+        f"expect, as measured on {table.data}: {table.look(value)}, "
         f"{table.metric} about {value:.0f} (floor {table.floor:.0f}, n = {table.n})"
     )
     if value <= table.enough:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ptdiff.training.speed import Subject
 
 PARTS = ("random numbers", "data", "clipping", "optimiser", "averages", "reports")
-"""Parts of a step outside forward and backward; every operation within a part counts towards it."""
+"""Parts of a step outside forward and backward; each includes every operation within it."""
 
 KINDS = {
     "matrix products": r"(add|badd|addb)?b?mm_?|linear|matmul|.*convolution.*|.*conv2d.*|mkldnn_.*linear.*",
@@ -33,15 +33,15 @@ KINDS = {
     r"abs|reciprocal|lerp|hypot|maximum|minimum|threshold_backward)_?",
     "reductions": r"sum|mean|norm|linalg_vector_norm|amax|amin|max|min|var|std",
 }
-"""Kinds of operations in forward and backward, as patterns for the names of torch's operations."""
+"""Kinds of operations in forward and backward, as patterns of torch's operation names."""
 
 OTHER, BETWEEN = "other operations", "between operations"
 
 
 def where_time_goes(subject: Subject, steps: int = 3) -> dict[str, float]:
-    """Shares of a step's time by kind of operation, largest first; they add up to 1.
+    """Fractions of a step's time by kind of operation, largest first; they add up to 1.
 
-    The parts are those of real training, in its precision, with its averages and reports, on one thread of the CPU.
+    The parts are those of real training, in its precision, with its averages and reports, on one CPU thread.
     ``between operations`` is the time of Python, autograd and the profiler itself.
     """
     keep_freed_memory()
@@ -54,7 +54,7 @@ def where_time_goes(subject: Subject, steps: int = 3) -> dict[str, float]:
 
 
 class _Step:
-    """A training step part by part, as DiffusionModule takes it."""
+    """A training step in parts, as DiffusionModule takes it."""
 
     def __init__(self, subject: Subject) -> None:
         bare = subject.bare(torch.device("cpu"))
@@ -107,7 +107,7 @@ def _kind(event: FunctionEvent) -> str:
             return at.name
         at = at.cpu_parent
     if not event.name.startswith("aten::"):
-        # nodes of autograd, without the operations they call
+        # autograd nodes, without the operations they call
         return BETWEEN
     name = event.name.removeprefix("aten::")
     return next((kind for kind, pattern in KINDS.items() if re.fullmatch(pattern, name)), OTHER)

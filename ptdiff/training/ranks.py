@@ -1,8 +1,8 @@
-"""The gradients of ranks before they become one, for the gradient-noise scale.
+"""The gradients of ranks before they are averaged, for the gradient-noise scale.
 
-DistributedDataParallel takes the mean of all ranks' gradients bucket by bucket, while others are still worked out.  A
-hook there (Li et al. 2020, "PyTorch Distributed") sees the bucket of this rank first.  Its norm stays on the device,
-and the norms of all ranks are exchanged as one small tensor, so that nothing waits for a device.
+DistributedDataParallel averages the gradients of all ranks bucket by bucket, while others are still computed.  A hook
+there (Li et al. 2020, "PyTorch Distributed") sees the bucket of this rank first.  Its norm stays on the device, and the
+norms of all ranks are exchanged as one small tensor, so that nothing waits for the device.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 
 
 class Ranks:
-    """The ranks that share batches of ``batch`` samples, every so many rows each; one of these on every rank."""
+    """The ranks that share batches of ``batch`` samples in strided rows; one instance on every rank."""
 
     def __init__(self, model: DistributedDataParallel, batch: int) -> None:
         world, self.batch = dist.get_world_size(), batch
         self.sizes = [len(range(rank, batch, world)) for rank in range(world)]
         self.parameters = [p for p in model.parameters() if p.requires_grad]
-        # |g|^2 of this rank's gradient so far; None while nobody asks
+        # |g|^2 of this rank's gradient so far; None if not requested
         self.square: Tensor | None = None
-        # torch wants a hook without annotations, or with classes for them; here they are strings
+        # torch requires a hook without annotations or with classes as annotations; here they are strings
         model.register_comm_hook(None, lambda _, bucket: self._heard(bucket))
 
     def gradients(
@@ -44,16 +44,17 @@ class Ranks:
         scale: NoiseScale | None,
         most: int | None,
     ) -> Tensor:
-        """Put the gradient of the mean loss of all ranks into the parameters; the losses of this rank's rows (rows,).
+        """Store the gradient of the mean loss of all ranks in the parameters; return the losses of this rank (rows,).
 
-        Those are worked on ``most`` at a time; ``backward`` is that of the strategy, and joins the ranks.
+        ``rows``: rows of this rank.  ``most``: rows processed at a time.
+        ``backward``: backward pass of the strategy, which reduces over the ranks.
         """
-        # ranks take the mean of their gradients, but one may have a row more than another
+        # ranks average their gradients, but one may have a row more than another
         share, each = len(self.sizes) / self.batch, []
         *before, last = chosen = parts(rows, most)
         for some in before:
             losses = losses_of(some)
-            # adds to this rank's gradient: ranks exchange what the backward pass of the last part finds there
+            # accumulates this rank's gradient: the backward pass of the last part exchanges the sum
             torch.autograd.backward(losses.sum() * share)
             each.append(losses.detach())
         losses = losses_of(last)
@@ -63,12 +64,12 @@ class Ranks:
 
     @contextmanager
     def measured(self, scale: NoiseScale) -> Iterator[None]:
-        """Show ``scale`` the gradients of all ranks, and their mean, of the one backward pass inside."""
+        """Pass the gradients of all ranks and their mean, for the one backward pass in this context, to ``scale``."""
         rank, world = dist.get_rank(), len(self.sizes)
         self.square = torch.zeros((), dtype=torch.float64, device=self.parameters[0].device)
         yield
         parts = torch.zeros(world, dtype=torch.float64, device=self.square.device)
-        # the loss of a rank counts its rows against those of an even share; the part is the mean of its own rows
+        # the loss of a rank is weighted by its rows over an even share; the part is the mean over its own rows
         parts[rank] = self.square * (self.batch / (world * self.sizes[rank])) ** 2
         self.square = None
         dist.all_reduce(parts)
@@ -76,7 +77,7 @@ class Ranks:
         scale.see(parts.unbind(), self.sizes, whole)
 
     def _heard(self, bucket: GradBucket) -> torch.futures.Future[Tensor]:
-        """Take the norm of this rank's gradient, then the mean over all ranks, as without a hook."""
+        """Record the norm of this rank's gradient, then average over all ranks, as without a hook."""
         if self.square is not None:
             self.square += squared_norm([bucket.buffer()])
         mean: torch.futures.Future[Tensor] = allreduce_hook(dist.group.WORLD, bucket)  # type: ignore[arg-type]

@@ -1,12 +1,12 @@
-"""The least loss that is possible on the training set, for the regret of a network.
+"""The lowest possible loss on the training set, for the regret of a network.
 
-The denoiser that has the least loss on a finite training set {y_i} is the posterior mean of that set
+The denoiser with the lowest loss on a finite training set {y_i} is the posterior mean of that set
 (ptdiff.denoiser.oracle.Mixture.of_data; Karras et al. 2022, eq. 57).  For x = c x_0 + s eps, c = cos theta, s = sin
 theta:
 
     D(x) = sum_i w_i y_i,    w_i proportional to exp(-||x - c y_i||^2 / (2 s^2))
 
-The sums run over the set in pieces, with the largest exponent so far taken out (in the log domain, in float64).
+The sums run over the set in pieces, with the largest exponent so far factored out (in the log domain, in float64).
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from ptdiff.machine.host import double
 from ptdiff.modality.data import Condition, Data, Samples
 
 MOST_SAMPLES, MOST_ELEMENTS = 50_000, 10_000
-"""Larger training sets, and larger data, take too long."""
+"""Larger training sets and larger samples take too long."""
 
 
 def is_small_and_fixed(samples: Samples, shape: tuple[int, ...]) -> bool:
-    """Whether a training set is a finite one of moderate size, not one whose samples are drawn anew each time."""
+    """Return True if a training set is finite and of moderate size, not generated for every batch."""
     if not 0 < len(samples) <= MOST_SAMPLES or math.prod(shape) > MOST_ELEMENTS:
         return False
     ids = torch.arange(min(4, len(samples)))
@@ -33,9 +33,9 @@ def is_small_and_fixed(samples: Samples, shape: tuple[int, ...]) -> bool:
 
 
 def posterior_mean(data: Data, x: Tensor, angle: Tensor, cond: Condition) -> Tensor:
-    """D(x) of the training set of ``data`` in model units, where float64 is, for x (b, *shape) at angles theta (b,).
+    """D(x) of the training set of ``data`` in model units, on a device with float64.
 
-    Samples with a label >= 0 see those of their class alone; not a number where there are none of them.
+    x is (b, *shape) at angles theta (b,).  Samples with a label >= 0 use only their class; NaN if the class is empty.
     """
     assert data.train is not None
     flat, label = double(x.flatten(1)), cond.get("label")
@@ -45,7 +45,7 @@ def posterior_mean(data: Data, x: Tensor, angle: Tensor, cond: Condition) -> Ten
     for ids in torch.arange(len(data.train)).chunk(-(-len(data.train) * flat.shape[1] // 2**22)):
         y, given = data.train.batch(ids, 0)
         y = data.normalize(y.to(flat.device)).flatten(1).double()
-        # without ||x||^2, which all of them have
+        # without the common term ||x||^2
         logits = (cos * (flat @ y.T) - 0.5 * cos.square() * y.square().sum(dim=1)) / sin.square()
         if label is not None and "label" in given:
             known = label.to(flat.device)[:, None]

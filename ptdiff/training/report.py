@@ -1,4 +1,4 @@
-"""What a run says of itself every few seconds: a line of metrics.jsonl."""
+"""The report of a run every few seconds: a line of metrics.jsonl."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from ptdiff.training.shards import parts
 
 
 def report(module: DiffusionModule) -> dict[str, Any]:
-    """Loss by noise band and in all since the last report, which this one resets; all ranks call it together.
+    """Loss by noise band and in total since the last report, which is reset; all ranks must call it together.
 
-    The loss is the objective: weighted, in the units of y where the weighting is ``prediction``, and before the
-    importances of a density that learns.  ``gradient_norm`` is that of the last step, before it is clipped,
-    ``ema_decay`` that of the first average at that step.
+    The loss is the objective: weighted, in the units of y for the weighting ``prediction``, and before the importances
+    of a density that learns.  ``gradient_norm`` belongs to the last step, before clipping; ``ema_decay`` to the first
+    average at that step.
     """
     totals = module.bands.take()
     if module.trainer.world_size > 1:
@@ -37,6 +37,6 @@ def report(module: DiffusionModule) -> dict[str, Any]:
 
 
 def _in_parts(module: DiffusionModule) -> bool:
-    """Whether several gradients of parts of a batch are compared."""
+    """Return True if gradients of several parts of a batch are compared."""
     count = module.shards.count if module.shards else 1
     return module.ranks is not None or len(parts(len(module.rows()), module.most, count)) > 1

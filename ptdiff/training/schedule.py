@@ -1,6 +1,6 @@
-"""Learning-rate schedules: the share of the peak rate at each step.  A linear warm-up multiplies each of them.
+"""Learning-rate schedules: the fraction of the peak rate at each step, multiplied by a linear warm-up.
 
-n: steps done.   progress: how far the run is, 0 to 1, by steps or by the clock.
+n: steps done.   progress: fraction of the run completed, 0 to 1, by steps or by the clock.
 """
 
 from __future__ import annotations
@@ -11,32 +11,34 @@ from typing import Protocol
 
 
 class Schedule(Protocol):
-    """How the learning rate falls."""
+    """A learning-rate schedule."""
 
     def share(self, n: int, progress: float) -> float:
-        """The share of the peak rate, in [0, 1], of the step after n steps."""
+        """Fraction of the peak rate, in [0, 1], for the step after ``n`` steps."""
         ...
 
 
 @dataclass(frozen=True)
 class Cosine:
-    """Half a cosine, from the peak down to zero at the end of the run (Loshchilov and Hutter 2017)."""
+    """Half a cosine from the peak to zero at the end of the run (Loshchilov and Hutter 2017)."""
 
     def share(self, n: int, progress: float) -> float:
+        """(1 + cos(pi min(1, progress))) / 2."""
         return 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
 
 
 @dataclass(frozen=True)
 class Constant:
-    """The peak rate to the end: for averages of the weights, and for runs whose end is not known."""
+    """Constant peak rate, for averages of the weights and for runs of unknown length."""
 
     def share(self, n: int, progress: float) -> float:
+        """1 at every step."""
         return 1.0
 
 
 @dataclass(frozen=True)
 class InverseSqrt:
-    """sqrt(steps / n) after so many steps (Karras et al. 2024, eq. 67): needs no end either."""
+    """Inverse square root, sqrt(steps / n) after n steps, for runs of any length (Karras et al. 2024, eq. 67)."""
 
     steps: int = 1000
 
@@ -45,12 +47,16 @@ class InverseSqrt:
             raise ValueError(f"steps must be at least 1, not {self.steps}")
 
     def share(self, n: int, progress: float) -> float:
+        """min(1, sqrt(steps / (n + 1)))."""
         return min(1.0, math.sqrt(self.steps / (n + 1)))
 
 
 @dataclass(frozen=True)
 class Exponential:
-    """final^progress: the same factor every step, down to ``final`` at the end of the run."""
+    """Exponential decay to a final fraction of the peak at the end of the run: final^progress.
+
+    ``final``: in (0, 1].
+    """
 
     final: float = 0.01
 
@@ -59,6 +65,7 @@ class Exponential:
             raise ValueError(f"final must lie in (0, 1], not {self.final}")
 
     def share(self, n: int, progress: float) -> float:
+        """final^min(1, progress)."""
         return float(self.final ** min(1.0, progress))
 
 

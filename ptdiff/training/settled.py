@@ -1,7 +1,7 @@
 """Settings left to the machine, chosen once when a run begins and kept in its config.yaml.
 
-So a run resumes as it began, bit for bit, on the same machine; on another one it keeps its precision, with a warning if
-that is slow there.
+So a run resumes bit for bit on the same machine.  On another one it keeps its precision, with a warning if that is slow
+there.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from ptdiff.run.folder import Run, process_rank
 from ptdiff.training.pace import paced
 
 WAIT = 600.0
-"""Seconds for which the other ranks wait for the trial of the first one."""
+"""Seconds for which other ranks wait for the trial of the first one."""
 
 
 def is_open(config: Config) -> bool:
-    """True if a configuration leaves anything to the machine."""
+    """Return True if a configuration leaves anything to the machine."""
     plan = config.training
     return "auto" in (plan.precision, plan.threads, plan.shards, plan.micro_batch, plan.compile)
 
 
 def comes_of(done: Config, asked: Config) -> bool:
-    """True if ``done`` is ``asked`` as settled on some machine: equal except for what ``asked`` leaves to the machine.
+    """Return True if ``done`` is ``asked`` as settled on some machine: equal except for what ``asked`` leaves open.
 
     A run by the clock may also have a shorter warm-up (ptdiff.training.pace).
     """
@@ -43,12 +43,12 @@ def comes_of(done: Config, asked: Config) -> bool:
 
 
 def settled(run: Run, kind: Modality, data: Data, device: torch.device, ranks: int, say: Callable[[str], None]) -> Run:
-    """``run`` with every "auto" settled; the choice is reported through ``say`` and written into the run.
+    """``run`` with every "auto" settled; the choice is reported through ``say`` and saved in the run.
 
-    Only the first rank holds the trial; the others wait for its result.
+    Only the first rank runs the trial; the others wait for its result.
     """
     if is_open(run.config) and latest(run.checkpoints) is not None:
-        # begun before threads were part of a configuration: they were those that torch takes by itself
+        # the run began before threads were part of a configuration: it used torch's own choice
         run = replace(run, config=as_torch_does(run.config))
     if not is_open(run.config):
         _warn(run.config, device, say)
@@ -82,7 +82,7 @@ def _warn(config: Config, device: torch.device, say: Callable[[str], None]) -> N
             "it stays in bfloat16, but a new run with --precision 32 would be faster"
         )
     if device.type == "cpu" and plan.threads != "auto" and plan.threads > host.cores():
-        say(f"this run uses {plan.threads} threads, but this machine has only {host.cores()} cores")
+        say(f"this run uses {plan.threads} threads, but this machine only has {host.cores()} cores")
 
 
 def _wait(run: Run) -> Run:

@@ -1,10 +1,10 @@
-"""A batch processed in parts: by several threads side by side, and one after another if memory is short.
+"""Processing of a batch in parts: by several threads in parallel, and one after another if memory is short.
 
-Small networks keep few cores busy: their operations are too short to be shared.  Two threads with half of the batch
-each need three quarters of the time of one thread that has two cores for every operation.
+Small networks do not keep many cores busy, because their operations are too short to be shared.  Two threads with half
+of the batch each need three quarters of the time of one thread that uses two cores for every operation.
 
-Parts that follow one another need the memory of a single part, and their gradients are added up: samples, noise and the
-mean over the batch are those of the batch in one piece.
+Consecutive parts need the memory of a single part, and their gradients are added: samples, noise and the mean over the
+batch are those of the batch in one piece.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from ptdiff.training.noise_scale import NoiseScale, squared_norm
 Gradients = tuple[Tensor | None, ...]
 
 LARGE = 4_000_000
-"""Parameters from which on threads share the optimiser's operations.  On smaller ones they wait longer than they work:
-with half a million a step of Muon took 15 ms on one thread and 38 ms on two."""
+"""Number of parameters from which threads share the optimiser's operations.  Below, sharing costs more than it saves:
+with half a million, a Muon step took 15 ms on one thread and 38 ms on two."""
 
 
 def parts(rows: int, most: int | None, count: int = 1) -> list[slice]:
     """The rows of a batch in parts, of which any ``count`` together have at most ``most`` rows (None: no limit).
 
-    The parts are strided: noise levels rise along a batch, and each part needs some of all of them.
+    The parts are strided: noise levels rise along a batch, and each part needs some of all levels.
 
     >>> parts(10, most=None, count=2), parts(10, most=5)
     ([slice(0, 10, 2), slice(1, 10, 2)], [slice(0, 10, 2), slice(1, 10, 2)])
@@ -43,12 +43,12 @@ def parts(rows: int, most: int | None, count: int = 1) -> list[slice]:
 
 
 def has_dropout(network: nn.Module) -> bool:
-    """True if a network draws random numbers of its own, which threads would share."""
+    """Return True if a network draws its own random numbers, which threads would share."""
     return any(isinstance(part, _DropoutNd) and part.p > 0 for part in network.modules())
 
 
 class Shards:
-    """``count`` threads that share batches; they divide the threads of torch's operations among themselves."""
+    """``count`` threads that share batches and divide the threads of torch's operations among themselves."""
 
     def __init__(self, count: int, network: nn.Module) -> None:
         if count > 1 and has_dropout(network):
@@ -69,10 +69,10 @@ class Shards:
         noise_scale: NoiseScale | None = None,
         most: int | None = None,
     ) -> Tensor:
-        """Put the gradient of the mean of ``losses_of(rows of the batch)`` into the parameters; return the losses.
+        """Store the gradient of the mean of ``losses_of(rows of the batch)`` in the parameters; return the losses.
 
-        most: rows processed at a time, by all threads together; None is the whole batch.
-        noise_scale: is given the gradients of the parts and of the whole, if there are several parts.
+        ``most``: rows processed at a time, by all threads together; None is the whole batch.
+        ``noise_scale``: receives the gradients of the parts and of the whole, if there are several parts.
         """
 
         chosen = parts(rows, most, self.count)
@@ -88,7 +88,7 @@ class Shards:
         total: list[Tensor | None] = [None] * len(self.parameters)
         each: list[Tensor] = []
         squares: list[Tensor] = []
-        # one part for each thread at a time, so that no more gradients than threads are kept
+        # one part per thread at a time, so that at most one gradient per thread is kept
         for first in range(0, len(chosen), self.count):
             for losses, gradients in self._map(part, chosen[first : first + self.count]):
                 each.append(losses)
@@ -96,7 +96,7 @@ class Shards:
                     # the gradient of a part is its mean gradient times its share of the rows
                     squares.append(squared_norm(_there(gradients)) * (rows / len(losses)) ** 2)
                 for index, gradient in enumerate(gradients):
-                    # in the order of the parts, whichever was done first
+                    # in the order of the parts, regardless of which finished first
                     total[index] = _sum(total[index], gradient)
         for parameter, gradient in zip(self.parameters, total, strict=True):
             parameter.grad = gradient
@@ -111,7 +111,7 @@ class Shards:
             yield from map(part, chosen)
             return
         futures = [self.pool.submit(part, some) for some in chosen]
-        # if one fails, the others must not be left running
+        # if one fails, the others must not continue
         wait(futures)
         yield from (future.result() for future in futures)
 
@@ -121,14 +121,14 @@ class Shards:
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """All threads for every operation, as a step of the optimiser of a large network wants them."""
+        """Use all threads for every operation within the context, as the optimiser of a large network needs."""
         if self.pool is not None and self.large:
             torch.set_num_threads(self.threads)
         yield
         self._share()
 
     def close(self) -> None:
-        """Give the threads back."""
+        """Release the threads."""
         if self.pool is not None:
             self.pool.shutdown()
             torch.set_num_threads(self.threads)
@@ -143,7 +143,7 @@ def joined(losses: list[Tensor], chosen: list[slice], rows: int) -> Tensor:
 
 
 def _sum(total: Tensor | None, more: Tensor | None) -> Tensor | None:
-    # not in place: autograd may give one tensor to two parameters
+    # not in place, because autograd may give one tensor to two parameters
     return more if total is None else total if more is None else total + more
 
 

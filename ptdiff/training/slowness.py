@@ -1,31 +1,31 @@
-"""The rate of training, and a remark if it has become much slower."""
+"""The rate of training, and a message if it becomes much slower."""
 
 from __future__ import annotations
 
 from collections import deque
 
 WINDOW = 20.0
-"""Seconds of training over which a rate is measured."""
+"""Seconds of training over which the rate is measured."""
 SLOW = 1 / 3
-"""The fraction of the first rate below which a remark is made."""
+"""Fraction of the expected rate below which a message is due."""
 
 
 class Pace:
-    """The rate of training over the last ``WINDOW`` seconds, compared with the one expected.
+    """The rate of training over the last ``WINDOW`` seconds, compared with the expected one.
 
-    expected: steps per second as measured by a trial before training; None takes the rate of the first ``WINDOW``
+    ``expected``: steps per second measured by a trial before training; None takes the rate of the first ``WINDOW``
     seconds, without the first step, which includes warming up.
     """
 
     def __init__(self, expected: float | None = None) -> None:
         self.expected = expected
-        # (steps done, seconds of training), starting with the newest pair that is older than the window
+        # (steps done, seconds of training), starting with the newest pair older than the window
         self.seen: deque[tuple[int, float]] = deque()
         self.remarked = False
 
     @property
     def rate(self) -> float | None:
-        """Steps per second in the window; None before two steps were seen."""
+        """Steps per second in the window; None before two steps."""
         if len(self.seen) < 2:
             return None
         (before, then), (done, now) = self.seen[0], self.seen[-1]
@@ -34,7 +34,7 @@ class Pace:
     def see(self, done: int, seconds: float) -> None:
         """Record that ``done`` steps were done after ``seconds`` of training."""
         if self.seen and done <= self.seen[-1][0]:
-            # back at a checkpoint
+            # training has returned to a checkpoint
             self.seen.clear()
         self.seen.append((done, seconds))
         while len(self.seen) > 2 and seconds - self.seen[1][1] >= WINDOW:
@@ -43,7 +43,7 @@ class Pace:
             self.expected = self.rate
 
     def remark(self) -> str | None:
-        """A line the first time that training is slow, otherwise None."""
+        """A message the first time that training is slow, otherwise None."""
         if self.remarked or self.expected is None or self.rate is None:
             return None
         if self.seen[-1][1] - self.seen[0][1] < WINDOW or self.rate > SLOW * self.expected:

@@ -1,4 +1,4 @@
-"""Snapshots of the power averages, spread over a run: what averages of other widths are made of (ptdiff.run.posthoc).
+"""Snapshots of the power averages during a run, from which averages of other widths are made (ptdiff.run.posthoc).
 
 RUN/averages/<step>/{ema.safetensors, ema-1.safetensors, …, state.json, …}      written like checkpoints
 """
@@ -19,22 +19,24 @@ from ptdiff.training.observer import Observer
 
 
 class Snapshots(pl.Callback):
-    """``count`` snapshots, each at the end of an equal part of the run."""
+    """Saves ``count`` snapshots, each at the end of an equal part of the run."""
 
     def __init__(self, run: Run, observer: Observer, count: int) -> None:
         self.run, self.observer, self.count, self.taken = run, observer, count, 0
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Remove snapshots of later steps, and incomplete ones."""
         assert isinstance(module, DiffusionModule)
         self.taken = module.passed(self.count)
         if not trainer.is_global_zero or not self.run.averages.is_dir():
             return
         for path in self.run.averages.iterdir():
-            # of steps that are done anew, perhaps at another learning rate, and what a kill left behind
+            # snapshots of steps that will be repeated, perhaps at another learning rate, and files left by a killed run
             if not path.name.isdecimal() or int(path.name) > module.done:
                 shutil.rmtree(path)
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:
+        """Save a snapshot if a part of the run is over."""
         assert isinstance(module, DiffusionModule)
         passed = module.passed(self.count)
         if passed == self.taken:
@@ -48,5 +50,5 @@ class Snapshots(pl.Callback):
         try:
             save(self.run.averages, module.done, parts, {"profiles": found}, keep=self.count + 1)
         except CheckpointError as error:
-            # an average after the fact is worse without it, and the run is as good
-            self.observer.say(f"no snapshot: {error}")
+            # post-hoc averages get worse without the snapshot, but the run is unaffected
+            self.observer.say(f"cannot save a snapshot: {error}")

@@ -1,4 +1,4 @@
-"""The speed of real training beside a bare loop of the same network, in short alternating rounds.
+"""The speed of real training compared with a bare loop of the same network, in short alternating rounds.
 
 Both run in one process, so that a busy machine slows both alike.  One thread is timed in processor time, which does not
 count other programs; several threads wait for one another, which only wall-clock time shows.  Real training is ``fit``,
@@ -44,12 +44,12 @@ _FEWEST = 3
 class Speed:
     """The measured speed of one way to train.
 
-    shards: threads that share a batch (training.shards), at most ``threads``.
-    seconds, bare: time of a step of real training and of the bare loop, medians over the rounds; processor time with
-    one thread of a CPU, otherwise wall-clock time.
-    overhead: the median ratio of the two in a round.
-    gflop: GFLOP of a step, forward and backward.
-    peak: GFLOP/s of the fastest matrix product in this precision with these threads.
+    ``shards``: threads that share a batch (training.shards), at most ``threads``.
+    ``seconds``, ``bare``: time per step of real training and of the bare loop, medians over the rounds; processor time
+    with one CPU thread, otherwise wall-clock time.
+    ``overhead``: median ratio of the two in a round.
+    ``gflop``: GFLOP per step, forward and backward.
+    ``peak``: GFLOP/s of the fastest matrix product in this precision with these threads.
     If a step takes too long to be repeated, ``seconds`` and ``overhead`` are None, and ``bare`` is from one step.
     """
 
@@ -75,7 +75,7 @@ class Speed:
 
     @property
     def share(self) -> float:
-        """The share of the GEMM peak that training reaches."""
+        """The fraction of the GEMM peak that training reaches."""
         return self.gflop * self.steps / self.peak
 
 
@@ -94,7 +94,7 @@ class Subject:
 
     @cached_property
     def gflop(self) -> float:
-        """GFLOP of a step, forward and backward; the same in every precision."""
+        """GFLOP per step, forward and backward; the same in every precision."""
         bare = self.with_training(precision="32").bare(torch.device("cpu"))
         return operations(lambda: torch.autograd.backward(bare.loss())) / 1e9
 
@@ -104,10 +104,10 @@ class Subject:
 
 
 def speed(subject: Subject, precision: str, threads: int, seconds: float, device: str = "auto") -> Speed:
-    """The speed of training ``subject`` in this precision with ``threads`` CPU threads, measured in about ``seconds``.
+    """Measure the speed of training ``subject`` in this precision with ``threads`` CPU threads, in about ``seconds``.
 
-    precision: a name in PRECISIONS.  device: see ptdiff.machine.host.device.  Raises KeyboardInterrupt if a signal
-    stops it.
+    ``precision``: a name in PRECISIONS.  ``device``: see :func:`ptdiff.machine.host.device`.
+    Raises KeyboardInterrupt if a signal stops it.
     """
     keep_freed_memory()
     where = host.device(device)
@@ -119,7 +119,7 @@ def speed(subject: Subject, precision: str, threads: int, seconds: float, device
         # on a busy machine it may take much longer than the first steps suggest
         end = time.perf_counter() + 2 * seconds
         rounds = _Rounds(subject.with_training(precision=precision).bare(where), threads, where, clock, end)
-        # the first step makes tables and fills caches; a step that is long enough is not repeated
+        # the first step builds tables and fills caches; a step that is long enough is not repeated
         step = rounds.time(1)
         if step < seconds / 2:
             step = rounds.time(1)

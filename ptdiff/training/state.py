@@ -1,5 +1,7 @@
-"""What a run must keep to go on bit for bit: weights, averaged weights, optimiser moments and a few numbers; where
-there are such, the learned log-variance, the losses by noise level and the best averaged weights."""
+"""The state that a run needs to resume bit for bit: weights, averaged weights, optimiser moments and a few numbers.
+
+If the run has them, also the learned log-variance, the losses by noise level and the best averaged weights.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,7 @@ from ptdiff.training.module import DiffusionModule
 
 
 def save_state(module: DiffusionModule, optimizer: torch.optim.Optimizer, folder: Path) -> Checkpoint:
-    """Write the module's present state as a checkpoint."""
+    """Write the module's current state as a checkpoint."""
     assert module.averages
     moments = {
         f"{index}.{key}": value if isinstance(value, Tensor) else torch.tensor(value)
@@ -45,7 +47,7 @@ def save_state(module: DiffusionModule, optimizer: torch.optim.Optimizer, folder
 
 
 def load_state(module: DiffusionModule, optimizer: torch.optim.Optimizer, checkpoint: Checkpoint) -> None:
-    """Put a checkpoint's state into the module (after ``on_fit_start`` made its averages) and the optimiser."""
+    """Load a checkpoint into the module (after ``on_fit_start`` created its averages) and the optimiser."""
     assert module.averages
     module.denoiser.load_state_dict(checkpoint.tensors("model"))
     for name, average in module.averages_by_name().items():
@@ -65,7 +67,7 @@ def load_state(module: DiffusionModule, optimizer: torch.optim.Optimizer, checkp
     module.done = int(checkpoint.state["step"])
     module.elapsed = float(checkpoint.state["elapsed"])
     module.rate = float(checkpoint.state["rate"])
-    # what was measured or found out by an error then, and not now: sums of other parts differ by rounding
+    # the parts measured, or found by running out of memory, at that time: with other parts the sums differ by rounding
     module.most = checkpoint.state.get("micro_batch")
     module.skipped.fill_(checkpoint.state["skipped"])
     if "gradient_noise" in checkpoint.state:

@@ -45,7 +45,7 @@ class Steps:
         self.module.begin()
         self.optimizer = self.module.configure_optimizers()
         self.random = next(self.module.randomness(range(1)))
-        self.module.batch(0, self.random.hidden)  # made or read once, and kept by most data sets
+        self.module.batch(0, self.random.hidden)  # most data sets load or create their samples once and keep them
 
     @property
     def share(self) -> float:
@@ -60,7 +60,7 @@ class Steps:
     def explore(self, way: Way, ranks: int = 1) -> int:
         """Take the first steps, on an eighth of the batch; return the rows of the batch that fit into memory at a time.
 
-        ranks: processes that share the memory.
+        ``ranks``: processes that share the memory.
         """
         self.fitting = fitting_rows(self.module, self.config.training.batch, ranks)
         # the first step includes one-time preparation
@@ -69,7 +69,7 @@ class Steps:
         return self.fitting
 
     def lasting(self, seconds: float) -> None:
-        """From now on steps of as many rows as take about so many seconds, by what :meth:`explore` has found."""
+        """Take steps with as many rows as need about ``seconds``, by the measurement of :meth:`explore`."""
         self.build(max(self.rows, min(self.fitting, int(seconds / max(self.row, 1e-9)))))
 
     @property
@@ -99,7 +99,7 @@ class Steps:
             module.plan, module.shards = plan, None
 
     def whole(self, way: Way) -> float:
-        """Seconds of a step of the whole batch, taken in one piece or, where memory is short, in several."""
+        """Seconds of a step of the whole batch, taken in one piece or, if memory is short, in several."""
         self.build(self.fitting)
         self.time(way)
         return self.time(way) * self.share
@@ -127,6 +127,7 @@ class Steps:
         return math.isfinite(found[1]) and abs(found[1] - found[0]) <= KEPT * abs(found[0])
 
     def close(self) -> None:
+        """Release the threads."""
         for shards in self.shards.values():
             shards.close()
         self.shards = {}

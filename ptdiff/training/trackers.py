@@ -1,4 +1,4 @@
-"""Trackers beside metrics.jsonl and metrics.csv, by name; each one's package is imported only when asked for."""
+"""Trackers in addition to metrics.jsonl and metrics.csv, by name; the package of each is imported on demand."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LOGGERS: dict[str, Callable[[Path, str, str | None], Any]] = {
 
 
 def check_loggers(names: list[str]) -> None:
-    """UnknownName for a logger that there is not, Unsupported for one whose package is missing; writes nothing."""
+    """Raise UnknownName for an unknown logger, Unsupported if its package is missing; writes nothing."""
     for name in names:
         if name not in LOGGERS:
             raise unknown("logger", name, LOGGERS)
@@ -31,9 +31,12 @@ def check_loggers(names: list[str]) -> None:
 
 
 def make_loggers(names: list[str], run: Path) -> list[Any]:
-    """The trackers of these names, which write into the run's logs/ folder; raises as :func:`check_loggers`."""
+    """Create the trackers with these names, which write into the run's logs/ folder.
+
+    Raises like :func:`check_loggers`, and Unsupported if a tracker does not work.
+    """
     check_loggers(names)
-    # the trials of a set are called alike in every set
+    # trials have the same names in every set
     parent = run.resolve().parent
     group = parent.name if (parent / "sweep.yaml").is_file() else None
     made = []
@@ -41,39 +44,39 @@ def make_loggers(names: list[str], run: Path) -> list[Any]:
         try:
             made.append(LOGGERS[name](run / "logs", run.name, group))
         except ImportError as error:
-            raise Unsupported(f"--logger {name} does not work with what is installed: {error}") from error
+            raise Unsupported(f"--logger {name} does not work with the installed packages: {error}") from error
     return made
 
 
 class Trackers:
-    """Loggers, each of which is switched off when it fails: a tracker that is down must not cost a run.
+    """Loggers that are switched off when they fail: a broken tracker must not end a run.
 
-    Lightning is not told of them, because it lets an exception of theirs end the training.
+    Lightning does not know them, because it lets their exceptions end the training.
     """
 
     def __init__(self, loggers: list[Any], say: Callable[[str], None]) -> None:
         self.loggers, self.say = list(loggers), say
 
     def log(self, numbers: Mapping[str, float], step: int) -> None:
-        """The figures of a step."""
+        """Log the figures of a step."""
         self._each(lambda logger: (logger.log_metrics(dict(numbers), step=step), logger.save()))
 
     def settings(self, values: Mapping[str, Any]) -> None:
-        """The configuration, by dotted keys."""
+        """Log the configuration, by dotted keys."""
         flat = flattened(values)
         self._each(lambda logger: logger.log_hyperparams(flat))
 
     @property
     def take_pictures(self) -> bool:
-        """Whether there is a logger that pictures can be given to."""
+        """True if any logger accepts pictures."""
         return any(_pictures(logger) for logger in self.loggers)
 
     def picture(self, name: str, picture: Picture, step: int) -> None:
-        """A picture, for those that take pictures."""
+        """Log a picture with the loggers that accept pictures."""
         self._each(lambda logger: logger.log_picture(name, picture, step) if _pictures(logger) else None)
 
     def close(self, status: str) -> None:
-        """No more is to come; status: success or failed."""
+        """Close all loggers; ``status`` is "success" or "failed"."""
         self._each(lambda logger: logger.finalize(status))
 
     def _each(self, do: Callable[[Any], object]) -> None:
@@ -81,11 +84,11 @@ class Trackers:
             try:
                 do(logger)
             except Exception as error:
-                # metrics.jsonl has the figures
+                # the figures are still in metrics.jsonl
                 self.loggers.remove(logger)
-                self.say(f"{type(logger).__name__} is switched off: {type(error).__name__}: {error}")
+                self.say(f"{type(logger).__name__} failed and is switched off: {type(error).__name__}: {error}")
 
 
 def _pictures(logger: Any) -> bool:
-    # asked of the class: a logger whose attributes raise is found out when it is used
+    # check the class: a logger whose attributes raise is detected when it is used
     return hasattr(type(logger), "log_picture")

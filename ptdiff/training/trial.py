@@ -1,7 +1,7 @@
-"""A short trial before training: the precision, threads and parts of a batch that make a step fastest here.
+"""A short trial before training: the precision, threads and parts of a batch that make a step fastest on this machine.
 
-The winner depends on the processor (without bfloat16 it emulates it, at a fifth to a sixtieth of the speed), on the
-network and the batch, and on what else the machine is doing.  So every way takes optimiser steps of the real network on
+The winner depends on the processor (without native bfloat16 it is emulated, at a fifth to a sixtieth of the speed), on
+the network and the batch, and on the load of the machine.  So every way takes optimiser steps of the real network on
 the real first batch, in turns, until one leads clearly or the time is up.
 """
 
@@ -24,23 +24,24 @@ if TYPE_CHECKING:
     from ptdiff.run.config import Config
 
 SHORT, STEP = 0.15, 0.5
-"""Seconds that steps take at most while the arithmetic is decided, and after; of larger batches a part is tried."""
+"""Maximum seconds of steps while the precision is decided, and afterwards; large batches are tried in part."""
 MOST_PARTS = 4
-"""A batch is divided among at most this many threads."""
+"""Maximum number of threads that share a batch."""
 SECONDS = 1.7
-"""The approximate limit of a trial."""
+"""Approximate limit of a trial in seconds."""
 
 LONG = 600.0
-"""The shortest run, in seconds, for which compilation is tried: it takes up to a minute itself."""
+"""Shortest run, in seconds, for which compilation is tried: it takes up to a minute itself."""
 
 
 @dataclass(frozen=True)
 class Settled:
     """A configuration without "auto", and the measurements behind it.
 
-    seconds: mean time of a step of the whole batch for each way that was tried to the end.
-    rate: steps per second of the chosen way; None if nothing was measured.
-    reasons: why this way, in words.   spent: seconds that the trial took.
+    ``seconds``: mean time of a step of the whole batch for each way that was tried to the end.
+    ``rate``: steps per second of the chosen way; None if nothing was measured.
+    ``reasons``: the reasons for this way, in words.
+    ``spent``: seconds that the trial took.
     """
 
     config: Config
@@ -51,11 +52,12 @@ class Settled:
 
     @property
     def rate(self) -> float | None:
+        """Steps per second of the chosen way; None if nothing was measured."""
         return 1 / self.seconds[self.way] if self.way in self.seconds else None
 
     @property
     def steps(self) -> int | None:
-        """Steps of the whole run at this rate; None if that is unknown."""
+        """Steps of the whole run at this rate; None if unknown."""
         plan = self.config.training
         if plan.minutes is None or self.rate is None:
             return plan.steps
@@ -66,7 +68,7 @@ class Settled:
         """The choice and its reasons in one line, for people."""
         said = [*self.reasons]
         if self.rate is not None:
-            pace = f"{self.rate:.3g} steps/s" if self.rate >= 0.1 else f"{1 / self.rate:.3g} s a step"
+            pace = f"{self.rate:.3g} steps/s" if self.rate >= 0.1 else f"{1 / self.rate:.3g} s per step"
             minutes = self.config.training.minutes
             said.append(pace if minutes is None else f"{pace}, about {self.steps:,} steps in {minutes:g} minutes")
         return "; ".join(said)
@@ -87,31 +89,32 @@ class Settled:
 
 
 def settle(config: Config, kind: Modality, data: Data, device: torch.device, ranks: int = 1) -> Settled:
-    """``config`` with every "auto" settled: precision, threads, shards, micro_batch, compile.
+    """Settle every "auto" of ``config``: precision, threads, shards, micro_batch, compile.
 
-    device: where training will run.   ranks: processes that share this machine, each with its part of the cores.
+    ``device``: device of the training.
+    ``ranks``: processes that share this machine, each with its part of the cores.
     """
     began, plan = time.perf_counter(), config.training
     threads_before = torch.get_num_threads()
-    # a rank takes its part of a batch
+    # a rank processes its part of a batch
     part = config.model_copy(update={"training": plan.model_copy(update={"batch": -(-plan.batch // ranks)})})
     steps = Steps(part, kind, data, device)
     try:
         ways, reasons = _ways(config, device, ranks, steps.divisible)
         most = steps.explore(ways[0], ranks)
         if len(ways) > 1 and plan.steps is not None and plan.steps * steps.first < SECONDS:
-            # the whole run takes no longer than a trial
+            # the whole run takes no longer than the trial
             ways = [min(ways, key=lambda way: way.plainness)]
         both, seconds, chosen = _raced(ways, steps)
         if plan.precision == "auto" and chosen.precision == "bf16" and not steps.loss_is_kept(chosen):
-            reasons.append("the loss is not the same in bfloat16")
+            reasons.append("the loss differs in bfloat16")
             plain = [way for way in ways if way.precision == "32"]
             raced = race(plain, steps.time, _until())
             seconds = {way: spent * steps.share for way, spent in raced.items()}
             chosen = plainest(seconds)
         reasons = _reasons(chosen, both, seconds, reasons, device)
         if steps.rows < most:
-            # on few rows, the part of a step that does not grow with them counts for too much
+            # with few rows, the fixed cost of a step has too much weight
             seconds[chosen] = steps.whole(chosen)
         compiled = plan.compile is True
         if plan.compile == "auto" and worth_a_try(config, device, seconds[chosen]):
@@ -119,12 +122,12 @@ def settle(config: Config, kind: Modality, data: Data, device: torch.device, ran
             try:
                 took, each = steps.compiled(chosen)
             except Exception as error:
-                # no compiler on this machine, or a network that it cannot take: training does without
+                # no compiler on this machine, or a network that it cannot compile: train without it
                 reasons.append(f"not compiled: {type(error).__name__}")
             else:
                 compiled = pays(length(config, seconds[chosen]), seconds[chosen], each * steps.share, took)
                 seconds[chosen] = each * steps.share if compiled else seconds[chosen]
-                reasons.append(f"compiled in {took:.0f} s" if compiled else "not compiled: that would save nothing")
+                reasons.append(f"compiled in {took:.0f} s" if compiled else "not compiled: it would save nothing")
     finally:
         steps.close()
         torch.set_num_threads(threads_before)
@@ -139,9 +142,10 @@ def settle(config: Config, kind: Modality, data: Data, device: torch.device, ran
 
 
 def _raced(ways: list[Way], steps: Steps) -> tuple[dict[Way, float], dict[Way, float], Way]:
-    """Seconds of a step of the whole batch by each way: of both arithmetics, of the quicker one; and the way to take.
+    """Seconds of a step of the whole batch by each way, and the way to take.
 
-    First the arithmetic is decided, with the plainest threads; then threads and shards, in that arithmetic.
+    First the precision is decided with the simplest threads, then threads and shards in that precision.  The two
+    mappings hold the seconds in both precisions, and those of all ways in the faster one.
     """
     first = [way for way in ways if (way.threads, way.shards) == (ways[0].threads, ways[0].shards)]
     seconds, precision = {}, ways[0].precision
@@ -156,7 +160,7 @@ def _raced(ways: list[Way], steps: Steps) -> tuple[dict[Way, float], dict[Way, f
 
 
 def _until() -> float:
-    """The end of a race that begins now: making the network and reading data take no time from it."""
+    """Deadline of a race that begins now; building the network and reading data do not count."""
     return time.perf_counter() + SECONDS / 2
 
 
@@ -168,17 +172,23 @@ def length(config: Config, each: float) -> float:
 
 
 def worth_a_try(config: Config, device: torch.device, each: float) -> bool:
-    """True if compilation might pay: on a GPU, in a run of ten minutes or more.  On CPUs it gained nothing."""
+    """Return True if compilation might pay off: on a GPU, in a run of ten minutes or more.
+
+    On CPUs it gained nothing.
+    """
     return device.type == "cuda" and length(config, each) >= LONG
 
 
 def pays(run: float, plain: float, compiled: float, took: float) -> bool:
-    """True if compilation, in ``took`` seconds, shortens a run of ``run``: steps take ``compiled``, not ``plain``."""
+    """Return True if compilation in ``took`` seconds shortens a run of ``run`` seconds.
+
+    Steps take ``plain`` seconds without compilation and ``compiled`` seconds with it.
+    """
     return took + run * compiled / plain < run
 
 
 def _ways(config: Config, device: torch.device, ranks: int, divisible: bool) -> tuple[list[Way], list[str]]:
-    """All ways that the configuration allows and this machine can take, and why others were left out."""
+    """All ways that the configuration allows and this machine supports, and the reasons why others were left out."""
     plan, reasons = config.training, []
     precisions: list[Precision] = ["32", "bf16"] if plan.precision == "auto" else [plan.precision]
     if plan.precision == "auto" and (slower := host.emulates_bfloat16(device)) is not None:
@@ -190,7 +200,7 @@ def _ways(config: Config, device: torch.device, ranks: int, divisible: bool) -> 
     threads = [plan.threads] if plan.threads != "auto" else doubling(cores) if device.type == "cpu" else [cores]
     ways = []
     for count in threads:
-        # two threads that share a batch were always faster than two that share every operation; of many threads some
+        # two threads that share a batch were always faster than two that share every operation; with many threads, some
         # wait for the interpreter, and only a few of them can share a batch
         parts = {2} if count == 2 else {1, min(count, MOST_PARTS)}
         if not divisible or ranks > 1 or device.type != "cpu":
@@ -207,7 +217,7 @@ def _reasons(
 ) -> list[str]:
     """The reasons for this way, in words.
 
-    both: seconds in both arithmetics with the same threads.   seconds: with various threads in the chosen one.
+    ``both``: seconds in both precisions with the same threads.  ``seconds``: with various threads in the chosen one.
     """
     said, name = [*known], WORDS[chosen.precision]
     if len(both) > 1 and not known:

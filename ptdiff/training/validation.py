@@ -1,17 +1,17 @@
-"""Validation: the loss on held-out samples at fixed noise levels, and how far it is from the least possible one.
+"""Validation: the loss on held-out samples at fixed noise levels, and its distance from the lowest possible one.
 
     loss(theta) = mean over elements of (D(x) - x_0)^2 / sin^2 theta,    x = cos theta x_0 + sin theta eps
 
-is the error of the velocity, whatever the network predicts and however it is weighted.  Samples and noise are the same
-each time, so that changes are those of the weights.
+is the error of the velocity, for any prediction and weighting.  Samples and noise are the same each time, so that only
+the weights change the loss.
 
 regret(theta): the loss minus that of the optimal denoiser of the training set (ptdiff.training.regret) on the same
-noisy samples.  At much noise nobody who knows the training set alone does much better, and the regret is what the
-network has yet to learn.  At little noise that denoiser returns the nearest training sample: it is no lower bound for
-held-out data, and a regret below zero says that the network generalizes where it does not memorize.
+noisy samples.  At high noise no denoiser that knows only the training set does much better, and the regret is what the
+network has yet to learn.  At low noise that denoiser returns the nearest training sample: it is no lower bound for
+held-out data, and a regret below zero means that the network generalizes instead of memorizing.
 
-A network that is told a code (ptdiff.denoiser.latent_code) reads it from the held-out sample itself; what that is worth
-is added as in training, which makes the loss a bound, and there is no regret.
+A network with latent codes (ptdiff.denoiser.latent_code) reads the code from the held-out sample itself.  The
+information in the code is added to the loss as in training, which makes it a bound, and there is no regret.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ from ptdiff.training.observer import Observer
 from ptdiff.training.regret import is_small_and_fixed, posterior_mean
 
 ANGLES = tuple(math.pi / 2 * (k + 0.5) / 4 for k in range(4))
-"""The middles of the bands for which the training loss is reported."""
+"""Centers of the bands for which the training loss is reported."""
 COST = 0.01
-"""Validation takes about this part of the time of training."""
+"""Approximate fraction of the training time that validation takes."""
 
 
 class HeldOut:
-    """Held-out samples noised to every one of ANGLES, and the loss of the best denoiser of the training set on them."""
+    """Held-out samples noised to every one of ANGLES, and the loss of the training set's best denoiser on them."""
 
     def __init__(self, run: Run, data: Data, device: torch.device) -> None:
         assert data.val is not None
@@ -57,7 +57,7 @@ class HeldOut:
         wide, ids = self.level.like(self.x0), torch.arange(len(self.x0), device=device)
         eps = normal(run.config.seed, Stream.VALIDATION, ids, 0, data.shape)
         self.x = wide.alpha * self.x0 + wide.sigma * eps
-        # a network of its own: that in training keeps its mode, its random numbers and its compiled code
+        # a separate network: the one in training keeps its mode, its random numbers and its compiled code
         self.model = run.network().to(device).eval()
         self.likeliest = torch.zeros(len(self.x0), self.model.code, device=device)
         self.least: Tensor | None = None
@@ -65,7 +65,7 @@ class HeldOut:
             self.least = self._by_angle(posterior_mean(data, self.x, self.angle, self.cond))
 
     def _count(self, data: Data) -> int:
-        # a forward pass is a third of a step, and there are two kinds of weights
+        # a forward pass takes a third of a step, and two kinds of weights are validated
         rows = 1.5 * COST * self.plan.batch * (self.plan.steps or 1000) / self.plan.validations
         limit = min(rows, 2**24 / math.prod(data.shape)) / len(ANGLES)
         return int(min(256, max(4, limit)))
@@ -76,7 +76,7 @@ class HeldOut:
 
     @torch.no_grad()
     def loss(self, weights: Mapping[str, Tensor]) -> Tensor:
-        """loss(theta) for the angles, float64, of a network with these weights."""
+        """loss(theta) at the angles, float64, of a network with these weights."""
         self.model.load_state_dict(weights)
         half = self.plan.precision == "bf16"
         found, worth = [], []
@@ -84,7 +84,7 @@ class HeldOut:
             for rows in torch.arange(len(self.x), device=self.x.device).chunk(-(-len(self.x) // self.plan.batch)):
                 level = Level(self.level.alpha[rows], self.level.sigma[rows])
                 cond = {key: value[rows] for key, value in self.cond.items()}
-                # a code is read from the answer: what that is worth is added, as in training
+                # the code is read from the sample: its information is added to the loss, as in training
                 told, penalty = in_training(self.model, self.x0[rows], cond, self.likeliest[rows])
                 found.append(self.model(self.x[rows], level, told))
                 worth.append(torch.zeros(len(rows), device=self.x.device) + penalty)
@@ -92,9 +92,10 @@ class HeldOut:
 
 
 class Validations(pl.Callback):
-    """``training.validations`` measurements, each at the end of an equal part of the run, of raw and averaged weights.
+    """Measures raw and averaged weights ``training.validations`` times, each at the end of an equal part of the run.
 
-    With ``training.patience`` so many of them in a row that are no better than the best by ``min_delta`` end the run.
+    With ``training.patience``, the run ends after that many validations in a row that are not better than the best by
+    ``min_delta``.
     """
 
     def __init__(self, run: Run, data: Data, observer: Observer) -> None:
@@ -102,16 +103,18 @@ class Validations(pl.Callback):
         self.held_out: HeldOut | None = None
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Skip the parts of the run that are already over."""
         assert isinstance(module, DiffusionModule)
         self.passed = module.passed(module.plan.validations)
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:
+        """Validate if a part of the run is over."""
         assert isinstance(module, DiffusionModule)
         passed = module.passed(module.plan.validations)
         if passed == self.passed:
             return
         self.passed = passed
-        # one rank measures, and all of them decide by its figures
+        # one rank measures, and all ranks decide by its figures
         measured = self._measure(module) if trainer.is_global_zero else None
         if trainer.world_size > 1:
             measured = trainer.strategy.broadcast(measured)
@@ -122,7 +125,7 @@ class Validations(pl.Callback):
             if module.best.given_up:
                 module.ending = True
                 self.observer.say(
-                    f"no better for {module.best.stale} validations: the best is of step {module.best.step}"
+                    f"no improvement in {module.best.stale} validations: the best is at step {module.best.step}"
                 )
 
     def _measure(self, module: DiffusionModule) -> dict[str, Any]:
@@ -143,5 +146,5 @@ class Validations(pl.Callback):
 
 
 def _number(value: Tensor) -> float | None:
-    # JSON has no other numbers
+    # JSON has only finite numbers
     return float(value) if torch.isfinite(value) else None

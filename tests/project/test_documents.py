@@ -5,10 +5,12 @@ import re
 from collections import Counter
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+import ptdiff
 from ptdiff.denoiser.network import PREDICTIONS
 from ptdiff.run.recipes import recipes
 from ptdiff_cli import listing
@@ -27,13 +29,43 @@ def test_links_lead_to_files_that_exist() -> None:
     assert broken == []
 
 
-def test_the_code_of_the_readme_runs_and_does_what_it_says() -> None:
-    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
-    names: dict[str, torch.Tensor] = {}
+def readme_python() -> list[str]:
+    """The Python blocks of the README: the front door, then the parts used on their own."""
+    return re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+
+
+def test_the_front_door_fits_fifteen_lines() -> None:
+    front_door, _ = readme_python()
+    assert len(front_door.splitlines()) <= 15
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(ptdiff, "load"), reason="ptdiff.load is not there")
+def test_the_front_door_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code, _ = readme_python()
+    monkeypatch.chdir(tmp_path)
+    for said, quick in (("n=400", "n=16"), ("steps=2000", "steps=20")):
+        assert said in code
+        code = code.replace(said, quick)
+    names: dict[str, Any] = {}
     exec(compile(code, "README.md", "exec"), names)
-    assert names["table"].calls == 20  # type: ignore[attr-defined]
+    written = {path.name for path in tmp_path.glob("*.*") if path.stat().st_size > 1000}
+    assert set(re.findall(r"\"([\w.]+\.(?:npz|png))\"", code)) == written
+    assert names["scores"]
+
+
+def test_the_parts_in_the_readme_run_on_their_own_and_do_what_it_says() -> None:
+    _, code = readme_python()
+    names: dict[str, Any] = {}
+    exec(compile(code, "README.md", "exec"), names)
+    assert names["table"].calls == 20
     assert names["x"].shape == (5, 2)
     assert torch.cdist(names["x"], names["points"]).amin(dim=1).max() < 1e-3
+
+
+def test_the_two_commands_of_make_stand_at_the_top_of_the_readme() -> None:
+    top = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()[:40]
+    assert {"make demo", "make test"} <= {line.split("  ")[0] for line in top}
 
 
 def test_the_code_of_the_page_on_guidance_finds_the_exact_posterior() -> None:

@@ -1,11 +1,13 @@
-"""What is installed, and what the repository promises about itself."""
+"""The wheel, and what the repository promises about itself."""
 
 import re
 import shutil
 import subprocess
 import sys
 import tarfile
+import warnings
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -101,12 +103,29 @@ def _in_prose(place: str) -> bool:
     return any(text.lineno <= int(number) <= (text.end_lineno or text.lineno) for text in texts)
 
 
-def test_files_fit_one_sitting() -> None:
-    lengths = {str(p.relative_to(ROOT)): len(p.read_text(encoding="utf-8").splitlines()) for p in SOURCES}
-    long = {name: length for name, length in lengths.items() if length > 250}
-    assert long == {}
-    ordered = sorted(length for length in lengths.values() if length > 5)
-    assert ordered[len(ordered) // 2] <= 130
+LONG = 250
+
+
+def long_files(paths: Iterable[Path]) -> dict[str, int]:
+    """Files of more than LONG lines with their lengths, longest first."""
+    lengths = {str(path): len(path.read_text(encoding="utf-8").splitlines()) for path in paths}
+    return {name: length for name, length in sorted(lengths.items(), key=lambda item: -item[1]) if length > LONG}
+
+
+# a list for the next reviewer: a limit that fails is met by cutting text
+@pytest.mark.filterwarnings("default:files of more than:UserWarning")
+def test_long_files_are_listed_in_a_warning() -> None:
+    found = long_files(SOURCES)
+    if found:
+        rows = "".join(f"\n  {length:5}  {Path(name).relative_to(ROOT)}" for name, length in found.items())
+        warnings.warn(f"files of more than {LONG} lines; is there a part that stands on its own?{rows}", stacklevel=1)
+
+
+def test_a_file_counts_as_long_from_the_first_line_beyond_the_limit(tmp_path: Path) -> None:
+    files = {name: tmp_path / name for name in ("short.py", "just.py", "long.py", "longer.py")}
+    for path, lines in zip(files.values(), (1, LONG, LONG + 1, LONG + 2), strict=True):
+        path.write_text("pass\n" * lines)
+    assert list(long_files(files.values())) == [str(files["longer.py"]), str(files["long.py"])]
 
 
 def test_versions_agree() -> None:
@@ -119,12 +138,19 @@ def test_versions_agree() -> None:
     assert f"## {ptdiff.__version__}" in (ROOT / "CHANGELOG.md").read_text()
 
 
-def test_make_lists_every_target() -> None:
-    text = (ROOT / "Makefile").read_text()
-    targets = re.search(r"^\.PHONY: (.*)$", text, re.MULTILINE)
-    assert targets is not None
-    told = {match[1] for match in re.finditer(r"^([a-z-]+):.*  ## .+$", text, re.MULTILINE)}
-    assert told == set(targets[1].split()) == set(re.findall(r"^([a-z-]+):(?!=)", text, re.MULTILINE))
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+def test_make_help_lists_every_target_with_a_line_about_it() -> None:
+    targets = re.findall(r"^([a-zA-Z][\w.-]*):(?!=)", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    done = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True)
+    rows = [line.split(maxsplit=1) for line in done.stdout.splitlines()]
+    assert [row[0] for row in rows] == targets
+    assert all(len(row) == 2 for row in rows)
+
+
+def test_every_target_of_make_is_phony_for_none_is_a_file() -> None:
+    text = (ROOT / "Makefile").read_text(encoding="utf-8")
+    (phony,) = re.findall(r"^\.PHONY: (.*)$", text, re.MULTILINE)
+    assert phony.split() == re.findall(r"^([a-zA-Z][\w.-]*):(?!=)", text, re.MULTILINE)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="for the shell")
@@ -140,7 +166,7 @@ def test_a_machine_without_python_or_venv_is_told_so_in_one_line(tmp_path: Path)
         file.chmod(0o755)
     path = {"PATH": f"{tmp_path}:/usr/sbin:/usr/bin:/sbin:/bin"}
     for python, said in (
-        ("python-of-nowhere", "there is no python-of-nowhere here"),
+        ("python-of-nowhere", "python-of-nowhere was not found"),
         (str(old), f"{old} is 3.9"),
         (str(bare), f"sudo apt-get install python3.{sys.version_info.minor}-venv"),
     ):

@@ -95,13 +95,13 @@ def test_a_walk_needs_few_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(("start", "end"), [(1.0, 1.0), (2.0, 1.0), (-1.0, 1.0), (1.0, math.inf), (math.nan, 1.0)])
 def test_times_that_are_no_interval_are_refused(start: float, end: float) -> None:
-    with pytest.raises(ValueError, match="increments for SNR"):
+    with pytest.raises(ValueError, match="an increment of a Brownian path needs SNR"):
         Path(0, IDS, SHAPE).increment(start, end)
 
 
 @pytest.mark.parametrize(("start", "end"), [(1.2002, 1.2003), (1.0, 1.0 + 1e-12), (1e-300, 2e-300)])
 def test_levels_inside_one_cell_are_refused(start: float, end: float) -> None:
-    with pytest.raises(ValueError, match="too near for a Brownian path"):
+    with pytest.raises(ValueError, match="too close for a Brownian path"):
         Path(0, IDS, SHAPE).increment(start, end)
 
 

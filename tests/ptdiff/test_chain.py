@@ -170,11 +170,11 @@ def test_what_was_first_asked_for_in_inference_mode_can_still_be_differentiated(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"steps": 1}, "at least two steps"),
+        ({"steps": 1}, "steps must be at least 2"),
         ({"schedule": "linaer"}, "schedule must be one of"),
         ({"schedule": "given"}, "needs betas"),
-        ({"betas": (0.1, 0.2)}, "belong to schedule given"),
-        ({"schedule": "given", "betas": (0.1, 0.2)}, "steps is 1000, but 2 betas"),
+        ({"betas": (0.1, 0.2)}, "linear has 2 betas"),
+        ({"schedule": "given", "betas": (0.1, 0.2)}, "each of 1000 steps, not 2"),
         ({"schedule": "given", "steps": 3, "betas": (0.1, 1.0, 0.2)}, "index 1 is 1"),
         ({"schedule": "given", "steps": 2, "betas": (0.0, 0.2)}, "index 0 is 0"),
         ({"schedule": "given", "steps": 2, "betas": (0.1, float("nan"))}, "index 1 is nan"),

@@ -235,5 +235,5 @@ def test_wrong_options_are_refused() -> None:
     ):
         with pytest.raises(ValueError, match=message):
             Consistency(**options)
-    with pytest.raises(ValueError, match="no levels where sigma / alpha is below 80"):
+    with pytest.raises(ValueError, match="no levels with sigma / alpha below 80"):
         Consistency().density(LogNormal(40.0, 1.0), VE())

@@ -76,7 +76,7 @@ def test_operators_show_what_they_say() -> None:
     assert torch.allclose(gray(images), images.mean(dim=1, keepdim=True), atol=1e-12)
     cloud = Mask(torch.tensor([[True], [False]]))(_normal(3, 2, 3))
     assert torch.equal(cloud[:, 1], torch.zeros(3, 3, dtype=DTYPE)) and bool((cloud[:, 0] != 0).all())
-    with pytest.raises(ValueError, match="do not divide"):
+    with pytest.raises(ValueError, match="must divide"):
         Average(4)(images)
 
 

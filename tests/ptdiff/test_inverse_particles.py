@@ -79,7 +79,7 @@ def test_a_sample_does_not_depend_on_its_batch_and_one_particle_is_picked_by_wei
 
 
 def test_what_cannot_be_weighed_is_refused() -> None:
-    with pytest.raises(ValueError, match="noise above zero"):
+    with pytest.raises(ValueError, match="noise above 0"):
         _walk(_seen(0.0), torch.tensor([0]), 4)
     x, short = torch.zeros(1, 4, 2, dtype=DTYPE), Level(LEVELS.alpha[:-1], LEVELS.sigma[:-1])
     with pytest.raises(ValueError, match="clean"):

@@ -161,9 +161,9 @@ def test_what_mps_lacks_is_refused_by_name(pretended: torch.device) -> None:
         lambda: x * torch.ones(3, dtype=torch.float64, device=pretended),
         lambda: torch.zeros(2, dtype=torch.float64, device=pretended),
     ):
-        with pytest.raises(Refused, match=r"mps has no torch\.float64"):
+        with pytest.raises(Refused, match=r"mps does not support torch\.float64"):
             wrong()
-    with pytest.raises(Refused, match="add: tensors of mps and of the CPU"):
+    with pytest.raises(Refused, match="add: mps and CPU tensors"):
         x + torch.ones(3)
     with pytest.raises(Refused, match="geqrf: mps has no kernel"):
         torch.geqrf(torch.eye(3, device=pretended))

@@ -234,7 +234,7 @@ def test_an_interpolated_shift_goes_from_one_shift_to_the_other() -> None:
     t = torch.tensor([0.0, 0.25, 1.0], dtype=F64)
     gap = torch.log(torch.tan(Interpolated(VE(), 0.5, 8.0).level(t).angle) / VE().sigma(t))
     assert gap == pytest.approx([math.log(0.5), 0.75 * math.log(0.5) + 0.25 * math.log(8), math.log(8)], abs=1e-9)
-    with pytest.raises(ValueError, match="must not lie below"):
+    with pytest.raises(ValueError, match="must be at least data_shift"):
         Interpolated(Flow(), 2.0, 1.0)
 
 
@@ -282,9 +282,11 @@ def test_the_widest_direction_decides_and_only_what_failed_is_named() -> None:
     first = VE(sigma_max=10.1).level(torch.ones((), dtype=F64))
     check_reach(first)
     check_reach(first, 5.0)
-    with pytest.raises(ValueError, match=r"38\.55% of the variance along the data's widest direction \(deviation 8\)"):
+    with pytest.raises(
+        ValueError, match=r"38\.55% of the variance along the data's widest direction \(standard deviation 8\)"
+    ):
         check_reach(first, 8.0)
-    with pytest.raises(ValueError, match=r"3\.85% of the variance of a single number.*1000 / steps") as caught:
+    with pytest.raises(ValueError, match=r"3\.85% of the variance of a single element.*1000 / steps") as caught:
         check_reach(VE(sigma_max=5.0).level(torch.ones((), dtype=F64)), 1.5)
     assert "0.00%" not in str(caught.value)
     assert "widest" not in str(caught.value)

@@ -19,7 +19,7 @@ from ptdiff.run.checkpoint import sha256
 from ptdiff.run.folder import Run
 from ptdiff.run.start import begun, inherited
 from ptdiff.training.module import DiffusionModule
-from ptdiff.training.train import train
+from ptdiff.training.train import train_run
 
 HERE = f"{__name__}:Numbers"
 SHORT = {"steps": 40, "batch": 32, "validations": 0, "warmup": 10, "lr": 4e-3, "precision": "32"}
@@ -65,7 +65,7 @@ class Numbers(Modality):
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Run:
     values = {"modality": HERE, "options": {"shift": 5.0}, "training": SHORT, "seed": 3, "process": "vp"}
-    return train(tmp_path_factory.mktemp("runs") / "first", values)
+    return train_run(tmp_path_factory.mktemp("runs") / "first", values)
 
 
 def _weights(source: Run, **options: Any) -> tuple[dict[str, Tensor], dict[str, Any], NetworkDenoiser]:
@@ -99,7 +99,7 @@ def test_classes_go_by_name_and_a_new_one_begins_as_no_class(source: Run) -> Non
 
 
 def test_where_no_label_was_hidden_a_new_class_begins_as_the_mean_of_all(tmp_path: Path) -> None:
-    told = train(tmp_path / "told", {"modality": HERE, "training": SHORT | {"condition_dropout": 0.0}})
+    told = train_run(tmp_path / "told", {"modality": HERE, "training": SHORT | {"condition_dropout": 0.0}})
     table = told.denoiser().state_dict()["net.level.label.weight"]
     rows = _weights(told, names=("a", "z"))[0]["net.level.label.weight"]
     assert torch.equal(rows, torch.stack([table[0], table[1], table[1:].mean(dim=0)]))
@@ -113,7 +113,7 @@ def test_without_classes_the_network_is_what_it_was_when_told_none(source: Run) 
 
 
 def test_of_a_run_without_classes_every_class_begins_alike(tmp_path: Path) -> None:
-    plain = train(tmp_path / "plain", {"modality": HERE, "options": {"names": ()}, "training": SHORT})
+    plain = train_run(tmp_path / "plain", {"modality": HERE, "options": {"names": ()}, "training": SHORT})
     denoiser = _weights(plain, names=("a", "b"))[2]
     x, angle = torch.randn(2, 3), torch.rand(2)
     with torch.no_grad():
@@ -143,7 +143,7 @@ def test_the_configuration_is_taken_over_and_slowed_down(source: Run) -> None:
 def test_training_goes_on_from_the_run_with_the_scale_of_its_own_data(source: Run, tmp_path: Path) -> None:
     before = {file: file.read_bytes() for file in source.path.rglob("*") if file.is_file()}
     values = {"options": {"data": "far"}, "training": {"steps": 2}}
-    tuned = train(tmp_path / "second", values, start=source.path)
+    tuned = train_run(tmp_path / "second", values, start=source.path)
     assert tuned.data.scale == pytest.approx(100 * source.data.scale, rel=1e-5)  # type: ignore[operator]
     assert json.loads((tuned.path / "env.json").read_text())["origin"]["name"] == "first"
     # two small steps from where the other ended
@@ -166,7 +166,7 @@ def test_the_first_loss_is_lower_than_from_scratch(source: Run) -> None:
 
 
 def test_damaged_weights_to_begin_with_are_named(source: Run, tmp_path: Path) -> None:
-    tuned = train(tmp_path / "third", {"training": {"steps": 1}}, start=source.path)
+    tuned = train_run(tmp_path / "third", {"training": {"steps": 1}}, start=source.path)
     (tuned.path / "start" / "0" / "model.safetensors").write_bytes(b"")
     with pytest.raises(Exception, match="the weights that the run began with"):
         tuned.network()
@@ -174,6 +174,6 @@ def test_damaged_weights_to_begin_with_are_named(source: Run, tmp_path: Path) ->
 
 def test_another_modality_and_no_end_are_refused(source: Run, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"is a model of .*Numbers, not of images"):
-        train(tmp_path / "a", {"modality": "images", "training": {"steps": 1}}, start=source.path)
+        train_run(tmp_path / "a", {"modality": "images", "training": {"steps": 1}}, start=source.path)
     with pytest.raises(ValueError, match="the run has no end"):
-        train(tmp_path / "b", {}, start=source.path)
+        train_run(tmp_path / "b", {}, start=source.path)

@@ -22,7 +22,7 @@ SMALL = ["-o", "count=256", "-o", "width=32", "-o", "blocks=1", "--set", "traini
 
 @pytest.fixture(scope="session")
 def ptdiff() -> Call:
-    """Call the command line's own main function; a process for each call would spend its time on imports."""
+    """Call the command line's main function in this process; one process per call would spend its time on imports."""
     from ptdiff_cli.main import main
 
     def call(*arguments: object, cwd: Path | None = None, env: dict[str, str] | None = None) -> CompletedProcess[str]:

@@ -78,12 +78,12 @@ def test_pictures_are_checked_trained_on_and_drawn(ptdiff: Callable, tmp_path: P
     done = ptdiff("data", "check", "pictures", "-m", "images", cwd=tmp_path)
     assert done.returncode == 3
     assert "24 images" in done.stdout
-    assert "broken.png: no whole picture: an empty file" in done.stdout
+    assert "broken.png: not a readable image: the file is empty" in done.stdout
     options = ["-o", "size=tiny", "-o", "pixels=16", "--set", "training.batch=4"]
     train = ["train", "-m", "images", "--data", "pictures", "--steps", 2, "--out", "run", *options]
     done = ptdiff(*train, cwd=tmp_path, env=cache)
     assert done.returncode == 0, done.stderr
-    assert "1 left out: broken.png" in done.stderr
+    assert "1 skipped: broken.png" in done.stderr
     done = ptdiff("sample", "run", "-n", 3, "--steps", 2, "--format", "png", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert len(list((tmp_path / "run" / "samples" / "seed-0-png").glob("*.png"))) == 3
@@ -96,7 +96,7 @@ def test_pictures_are_checked_trained_on_and_drawn(ptdiff: Callable, tmp_path: P
         (["check", "nowhere"], 3, "-m pointcloud: nowhere does not exist"),
         (["check", "nowhere", "-m", "images"], 3, "nowhere does not exist"),
         (["import", "mine", "store", "-m", "images"], 1, "Images reads its data as it is"),
-        (["import", "mine", "mine/store"], 3, "lies inside what is imported"),
+        (["import", "mine", "mine/store"], 3, "lies inside the folder to import"),
         (["check", "mine", "-m", "points2d"], 1, "Points2D reads its data as it is"),
         (["check", "mine", "-m", "pointclod"], 2, "did you mean 'pointcloud'"),
     ],

@@ -14,7 +14,7 @@ def films(ptdiff, tmp_path_factory: pytest.TempPathFactory) -> Path:  # type: ig
     path = tmp_path_factory.mktemp("runs") / "films"
     done = ptdiff("train", "-m", "images", "--steps", 3, "--out", path, *OPTIONS)
     assert done.returncode == 0, done.stderr
-    assert "they move 2 pixels a frame through films of 3 frames of 16 x 16 pixels" in " ".join(done.stderr.split())
+    assert "they move 2 pixels per frame through videos of 3 frames of 16 x 16 pixels" in " ".join(done.stderr.split())
     return path
 
 
@@ -59,9 +59,9 @@ def test_the_gallery_shows_the_way_from_noise_to_films(ptdiff, films: Path, tmp_
 
 def test_a_wrong_film_is_one_line(ptdiff, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     for wrong, reason in (
-        (["-o", "frames=0"], "frames of a film must be from 2"),
+        (["-o", "frames=0"], "frames of a video must be from 2"),
         (["-o", "velocity=2"], "set frames too"),
-        (["-o", "frames=4", "-o", "network=dit"], "films need unet"),
+        (["-o", "frames=4", "-o", "network=dit"], "videos need unet"),
         (["-o", "frame=4"], "did you mean 'frames'"),
     ):
         done = ptdiff("train", "-m", "images", *wrong, "--dry-run")

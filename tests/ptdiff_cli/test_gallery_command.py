@@ -64,7 +64,7 @@ def test_a_run_for_consistency_has_no_pictures_of_means(ptdiff, tmp_path: Path) 
         (["guidnce", "RUN"], "did you mean 'guidance'"),
         (["RUN", "--out", "a.png"], "need a folder"),
         (["reverse", "nowhere"], "is not a run folder"),
-        (["points", "RUN", "--out", "points.png"], "only sets"),
+        (["points", "RUN", "--out", "points.png"], "only point sets"),
     ],
 )
 def test_mistakes_end_with_a_line_before_anything_is_drawn(  # type: ignore[no-untyped-def]

@@ -131,7 +131,7 @@ def test_clouds_without_a_surface_end_with_one_line(ptdiff: Call, tmp_path: Path
     np.savez(tmp_path / "few.npz", samples=np.eye(3, dtype=np.float32)[None])
     done = ptdiff("mesh", tmp_path / "few.npz")
     assert done.returncode == 3
-    assert "3 different points" in done.stderr and "Traceback" not in done.stderr
+    assert "3 distinct points" in done.stderr and "Traceback" not in done.stderr
 
 
 def test_edits_of_strength_zero_are_the_samples_and_of_one_are_new(

@@ -1,4 +1,4 @@
-"""Tiny files for the tests of what reads them, and the place of real data."""
+"""Tiny files for the tests of readers, and the location of real data."""
 
 import os
 import sys
@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # for file_examples and damage
 
 @pytest.fixture
 def box() -> Callable[..., bytes]:
-    """The bytes of a box-shaped mesh: box("stl"), box("ply", encoding="ascii"), box("obj", (1, 2, 3))."""
+    """Return the bytes of a box-shaped mesh: box("stl"), box("ply", encoding="ascii"), box("obj", (1, 2, 3))."""
     import trimesh
 
     def export(kind: str, extents: tuple[float, float, float] = (1, 1, 1), **options: str) -> bytes:
@@ -24,7 +24,7 @@ def box() -> Callable[..., bytes]:
 
 @pytest.fixture
 def real_data() -> Callable[[str], Path]:
-    """A folder of $PTDIFF_TEST_DATA; the test is skipped where it is missing."""
+    """A folder of $PTDIFF_TEST_DATA; the test is skipped if it is missing."""
 
     def find(name: str) -> Path:
         default = Path(__file__).parents[2].parent / "shared" / "data"

@@ -1,10 +1,10 @@
-"""Damaged files for every reader: mutated and cut ones, read in a process of its own with little memory and time.
+"""Damaged files for every reader: mutated and cut ones, read in a separate process with little memory and time.
 
     python tests/ptdiff_datasets/damage.py --count 20000 --seed 3 [KIND …]
 
-Prints one line of JSON for each kind of file.  Ends with an error, and keeps the file, where a reader does anything but
-return a shape or raise FormatError, takes longer than a second, or more memory than four times the file and 64 MB
-(a picture also what its pixels may take).
+Prints one line of JSON for each kind of file. Ends with an error, and keeps the file, if a reader does anything but
+return a shape or raise FormatError, takes longer than a second, or needs more memory than four times the file and 64 MB
+(for an image, also what its pixels may take).
 """
 
 import argparse
@@ -37,14 +37,14 @@ from ptdiff_datasets.images.idx import read_idx
 EXAMPLES = CLOUDS | MESHES | IMAGES
 PICTURES = ("png", "jpg", "webp", "bmp", "gif", "film")
 SECONDS, MEMORY = 1.0, 64 << 20
-STUCK = 60  # seconds by the clock, on a machine however busy
-os.environ["RUST_BACKTRACE"] = "0"  # a panic of lazrs is caught; its backtrace would need memory that is not there
+STUCK = 60  # wall-clock seconds, even on a busy machine
+os.environ["RUST_BACKTRACE"] = "0"  # a panic of lazrs is caught; its backtrace would need memory that is not available
 TEXTS = ("ply ascii", "pcd ascii", "xyz", "pts", "csv", "obj", "mesh ply ascii", "stl ascii", "off")
 TOKENS = (b"nan", b"-1", b"1e999", b"0", b"99999999999", b"\n", b" ", b"\0", b"\xff" * 4, b"4294967295", b"-inf", b"#")
 
 
 def read_whole(path: Path) -> list[np.ndarray]:
-    """All coordinates or pixels in a file, whichever its kind."""
+    """Return all coordinates or pixels in a file, whatever its kind."""
     if path.stem.startswith("image"):
         return [_pixels(path)]
     if path.suffix == ".h5":
@@ -64,7 +64,7 @@ def read_whole(path: Path) -> list[np.ndarray]:
 
 
 def _pixels(path: Path) -> np.ndarray:
-    if path.suffixes == [".film", ".gif"]:  # as the example is called, for a picture may be a GIF too
+    if path.suffixes == [".film", ".gif"]:  # the name of the example, because an image may be a GIF too
         return picture.read_film(path, 3, 16)
     if path.suffix in picture.SUFFIXES:
         return picture.read_picture(path, 16)
@@ -76,7 +76,7 @@ def _pixels(path: Path) -> np.ndarray:
 
 
 def mutated(data: bytes, random: random.Random) -> bytes:
-    """Bytes flipped, words and numbers replaced, pieces cut out, doubled and swapped, one to three times."""
+    """Damage data one to three times: flip bytes, replace words and numbers, cut out, double or swap pieces."""
     out = bytearray(data)
     # half of the damage goes where the claims are
     reach = len(out) if random.random() < 0.5 else min(len(out), 600)
@@ -99,13 +99,13 @@ def mutated(data: bytes, random: random.Random) -> bytes:
 
 
 def damaged(kind: str, data: bytes, count: int, seed: int) -> Iterator[bytes]:
-    """`count` mutated copies, addressed by kind, seed and place."""
+    """Yield ``count`` mutated copies, addressed by kind, seed and place."""
     for i in range(count):
         yield mutated(data, random.Random(f"{kind} {seed} {i}"))
 
 
 def same_beginning(read: list[np.ndarray], whole: list[np.ndarray], records: int) -> bool:
-    """Whether what was read are the first records of the whole, but for the last number of the last."""
+    """True if the records read are the first ones of the whole, except for the last number of the last."""
     return all(
         len(a) >= min(records, len(b)) and np.array_equal(a[: len(a) - 1], b[: len(a) - 1])
         for a, b in zip(read, whole, strict=True)
@@ -113,7 +113,7 @@ def same_beginning(read: list[np.ndarray], whole: list[np.ndarray], records: int
 
 
 def cut(kind: str, data: bytes, path: Path, offsets: range) -> None:
-    """Every cut is refused; a text that ends within its last number cannot be told from a whole one."""
+    """Check that every cut is refused, except in a text that ends within its last number."""
     suffix = EXAMPLES[kind][0]
     path.with_suffix(suffix).write_bytes(data)
     whole = read_whole(path.with_suffix(suffix))
@@ -126,10 +126,10 @@ def cut(kind: str, data: bytes, path: Path, offsets: range) -> None:
             read = read_whole(path.with_suffix(suffix))
         except FormatError:
             continue
-        if kind in PICTURES:  # the end of a picture may lie behind its last pixel
+        if kind in PICTURES:  # the end of an image may lie behind its last pixel
             assert np.array_equal(read[0], whole[0]), f"{kind}: other pixels, cut at {length} of {len(data)}"
             continue
-        if kind == "cifar":  # records have no count in front of them
+        if kind == "cifar":  # records have no count before them
             assert length % 3073 == 0, f"{kind}: cut at {length} of {len(data)}"
             continue
         missing = words - len(short.split())
@@ -139,7 +139,7 @@ def cut(kind: str, data: bytes, path: Path, offsets: range) -> None:
 
 
 def survive(kind: str, path: Path, files: Iterator[bytes]) -> dict[str, object]:
-    """Read every file; what went wrong is raised, with the file kept as `path`."""
+    """Read every file; a failure is raised, with the file kept as ``path``."""
     path = path.with_suffix(EXAMPLES[kind][0])
     refused = read = 0
     slowest = 0.0
@@ -163,7 +163,7 @@ def survive(kind: str, path: Path, files: Iterator[bytes]) -> dict[str, object]:
 
 @contextlib.contextmanager
 def little_memory(extra: int) -> Iterator[None]:
-    """No more address space than now and `extra` bytes, where the system is Linux."""
+    """Limit the address space to what is used now and ``extra`` bytes, on Linux."""
     if not sys.platform.startswith("linux"):
         yield
         return
@@ -179,19 +179,19 @@ def little_memory(extra: int) -> Iterator[None]:
 
 
 def main(kinds: list[str], count: int, seed: int, say: Callable[[str], None] = print) -> None:
-    """Cut and mutate `kinds`."""
+    """Cut and mutate ``kinds``."""
     folder = Path(tempfile.mkdtemp(prefix="damage-"))
     for kind in kinds:
         data = EXAMPLES[kind][1](folder)
         what = "mesh-" if kind in MESHES else "image-" if kind in IMAGES else "cloud-"
         name = what + kind.replace(" ", "-")
         cut(kind, data, folder / name, range(0, len(data), max(1, len(data) // 150)))
-        # a picture may have many pixels, and few bytes that tell them all: four bytes each, and once more for a copy
+        # an image may have many pixels in a few bytes: four bytes each, and as much again for a copy
         claimed = 8 * picture.MOST_PIXELS if kind in PICTURES else 0
         with little_memory(4 * len(data) + MEMORY + claimed):
             result = survive(kind, folder / name, damaged(kind, data, count, seed))
         say(json.dumps(result))
-    # of a failure the file stays
+    # the file of a failure stays
     shutil.rmtree(folder)
 
 

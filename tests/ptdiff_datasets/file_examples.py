@@ -1,4 +1,4 @@
-"""Small valid files of every format, for the tests that spoil them."""
+"""Small valid files of every format, for tests that damage them."""
 
 import io
 import struct
@@ -17,7 +17,7 @@ COLORS = RANDOM.integers(0, 256, (N, 3)).astype(np.uint8)
 
 
 def lzf(data: bytes) -> bytes:
-    """A greedy compressor, for the tests of the decompressor."""
+    """Compress greedily, for the tests of the decompressor."""
     out, literal, at = bytearray(), bytearray(), 0
 
     def flush() -> None:
@@ -49,7 +49,7 @@ def lzf(data: bytes) -> bytes:
 
 
 def pcd(encoding: str) -> bytes:
-    """The example as a PCD file with normals and a packed color."""
+    """Write the example as a PCD file with normals and a packed color."""
     head = (
         "# .PCD v0.7\nVERSION 0.7\nFIELDS x y z normal_x normal_y normal_z rgb\nSIZE 4 4 4 4 4 4 4\n"
         f"TYPE F F F F F F U\nCOUNT 1 1 1 1 1 1 1\nWIDTH {N}\nHEIGHT 1\nVIEWPOINT 0 0 0 1 0 0 0\nPOINTS {N}\n"
@@ -68,7 +68,7 @@ def pcd(encoding: str) -> bytes:
 
 
 def ply(encoding: str) -> bytes:
-    """The example as a PLY file with normals and colors."""
+    """Write the example as a PLY file with normals and colors."""
     names = "".join(f"property float {n}\n" for n in ("x", "y", "z", "nx", "ny", "nz"))
     names += "".join(f"property uchar {n}\n" for n in ("red", "green", "blue"))
     head = f"ply\nformat {encoding} 1.0\nelement vertex {N}\n{names}end_header\n".encode()
@@ -80,7 +80,7 @@ def ply(encoding: str) -> bytes:
 
 
 def hdf5(**options: object) -> bytes:
-    """Three clouds with labels and normals, as ModelNet40's files."""
+    """Write three clouds with labels and normals, as in ModelNet40's files."""
     import h5py
 
     stream = io.BytesIO()
@@ -92,7 +92,7 @@ def hdf5(**options: object) -> bytes:
 
 
 def written(suffix: str, folder: Path) -> bytes:
-    """The example as our own writer for a suffix puts it."""
+    """Write the example with our own writer for a suffix."""
     path = folder / f"written{suffix}"
     normals = None if suffix in (".npy", ".las", ".laz") else NORMALS
     WRITERS[suffix](path, POINTS, normals, None if suffix == ".npy" else COLORS)
@@ -100,7 +100,7 @@ def written(suffix: str, folder: Path) -> bytes:
 
 
 def layered() -> bytes:
-    """The example as LAZ of LAS 1.4, point format 7, whose streams lie in layers."""
+    """Write the example as LAZ of LAS 1.4, point format 7, whose streams lie in layers."""
     import laspy
 
     header = laspy.LasHeader(point_format=7, version="1.4")
@@ -114,7 +114,7 @@ def layered() -> bytes:
 
 
 def mesh(kind: str) -> bytes:
-    """A box-shaped mesh."""
+    """Write a box-shaped mesh."""
     import trimesh
 
     box = trimesh.creation.box(extents=(1, 2, 3))
@@ -141,7 +141,7 @@ CLOUDS: dict[str, tuple[str, Callable[[Path], bytes]]] = {
     "hdf5": (".h5", lambda _: hdf5()),
     "hdf5 packed": (".h5", lambda _: hdf5(compression="gzip", chunks=(1, N, 3))),
 }
-"""Name of an example: suffix, and its bytes (a scratch folder is given)."""
+"""Examples by name: suffix, and a function that returns the bytes, given a scratch folder."""
 
 MESHES: dict[str, tuple[str, Callable[[Path], bytes]]] = {
     "obj": (".obj", lambda _: mesh("obj")),

@@ -1,4 +1,4 @@
-"""Small files of images in every format, as their authors write them."""
+"""Small image files in every format, as their authors write them."""
 
 import gzip
 import io
@@ -12,29 +12,29 @@ COUNT = 12
 
 
 def idx(array: np.ndarray) -> bytes:
-    """An array of bytes as IDX."""
+    """Encode an array of bytes as IDX."""
     return struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape) + array.tobytes()
 
 
 def cifar_pixels(count: int = COUNT, seed: int = 0) -> np.ndarray:
-    """Bytes (count, 3072)."""
+    """Random bytes (count, 3072)."""
     return np.random.default_rng(seed).integers(0, 256, (count, 3072), dtype=np.uint8)
 
 
 def cifar_binary(count: int = COUNT, seed: int = 0, coarse: bool = False) -> bytes:
-    """Records of CIFAR-10, labels 0, 1, …; of CIFAR-100 where ``coarse``."""
+    """Records of CIFAR-10, labels 0, 1, …; of CIFAR-100 if ``coarse``."""
     label = np.arange(count, dtype=np.uint8)[:, None] % (100 if coarse else 10)
     ahead = [label // 5, label] if coarse else [label]
     return np.concatenate([*ahead, cifar_pixels(count, seed)], axis=1).tobytes()
 
 
 def text(value: bytes) -> bytes:
-    """A short byte string, as Python 2 pickles it."""
+    """Pickle a short byte string as Python 2 does."""
     return b"U" + bytes([len(value)]) + value
 
 
 def whole(value: int) -> bytes:
-    """A number, as Python 2 pickles it."""
+    """Pickle a number as Python 2 does."""
     return b"K" + bytes([value]) if value < 256 else b"M" + struct.pack("<H", value)
 
 
@@ -43,7 +43,7 @@ def listed(entries: list[bytes]) -> bytes:
 
 
 def pickled_array(values: np.ndarray) -> bytes:
-    """The program that rebuilds an array of bytes, instruction by instruction as cPickle of Python 2 wrote it."""
+    """Pickle the program that rebuilds an array of bytes, as cPickle of Python 2 wrote it."""
     made = b"cnumpy.core.multiarray\n_reconstruct\nq\x07cnumpy\nndarray\nq\x08K\x00\x85U\x01b\x87Rq\t"
     sizes = whole(values.shape[0]) + whole(values.shape[1]) + b"\x86"
     dtype = b"cnumpy\ndtype\nq\nU\x02u1K\x00K\x01\x87Rq\x0b(K\x03U\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
@@ -52,7 +52,7 @@ def pickled_array(values: np.ndarray) -> bytes:
 
 
 def cifar_pickled(count: int = COUNT, seed: int = 0, coarse: bool = False) -> bytes:
-    """A batch of the python version."""
+    """A batch of the Python version."""
     label = [whole(n % (100 if coarse else 10)) for n in range(count)]
     entries = [text(b"data") + pickled_array(cifar_pixels(count, seed))]
     if coarse:
@@ -71,7 +71,7 @@ def photo(height: int = 40, width: int = 60) -> np.ndarray:
 
 
 def encoded(pixels: np.ndarray, format: str, **options: object) -> bytes:
-    """The pixels as a file of Pillow's."""
+    """Encode the pixels as a file with Pillow."""
     from PIL import Image
 
     stream = io.BytesIO()
@@ -80,7 +80,7 @@ def encoded(pixels: np.ndarray, format: str, **options: object) -> bytes:
 
 
 def film(frames: int = 3, height: int = 20, width: int = 30) -> list[np.ndarray]:
-    """Pictures (height, width, 3) of few colors: a square that moves to the right over a gray ground."""
+    """Frames (height, width, 3) of few colors: a square that moves to the right over a gray background."""
     found = [np.full((height, width, 3), 90, np.uint8) for _ in range(frames)]
     for n, picture in enumerate(found):
         picture[6:14, 6 + 4 * n : 14 + 4 * n] = (200, 30 * n, 0)
@@ -88,7 +88,7 @@ def film(frames: int = 3, height: int = 20, width: int = 30) -> list[np.ndarray]
 
 
 def animated(frames: list[np.ndarray]) -> bytes:
-    """The frames as a GIF of Pillow's, which stores what changes."""
+    """Encode the frames as a GIF with Pillow, which stores what changes."""
     from PIL import Image
 
     stream = io.BytesIO()
@@ -109,4 +109,4 @@ IMAGES: dict[str, tuple[str, Callable[[Path], bytes]]] = {
     "gif": (".gif", lambda _: encoded(photo(), "GIF")),
     "film": (".film.gif", lambda _: animated(film())),
 }
-"""Name of an example: suffix, and its bytes, as in file_examples."""
+"""Examples by name: suffix and bytes, as in file_examples."""

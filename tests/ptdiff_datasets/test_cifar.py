@@ -73,7 +73,7 @@ def test_the_folder_of_the_archive_is_stepped_into_and_missing_batches_are_told(
 def test_numbers_of_another_length_or_label_are_refused(tmp_path: Path) -> None:
     (tmp_path / "data_batch_1.bin").write_bytes(cifar_binary()[:-1])
     layout, _ = found(tmp_path) or pytest.fail("not found")
-    with pytest.raises(FormatError, match="no records of 3073"):
+    with pytest.raises(FormatError, match="whole records of 3073"):
         cifar(tmp_path, layout)
     (tmp_path / "data_batch_1.bin").write_bytes(b"\x0a" + bytes(3072))
     with pytest.raises(FormatError, match="image 0 has label 10 of 10 classes"):

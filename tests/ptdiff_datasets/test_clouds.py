@@ -66,7 +66,7 @@ def test_a_split_shares_the_points_and_keeps_what_belongs_to_them() -> None:
     np.testing.assert_array_equal(
         cloud_set([1, 2, 3], ["train", "val", "train"]).split("train").cloud(1)[:, 0], [2] * 3
     )
-    with pytest.raises(ValueError, match="no split 'dev'"):
+    with pytest.raises(ValueError, match="unknown split 'dev'"):
         clouds.split("dev")
 
 

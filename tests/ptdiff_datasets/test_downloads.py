@@ -108,7 +108,7 @@ def test_another_sum_is_refused_and_leaves_nothing(server: Server, root: Path) -
     spoiled = bytearray(FILES["train-labels-idx1-ubyte.gz"])
     spoiled[-3] ^= 1
     server.files["train-labels-idx1-ubyte.gz"] = bytes(spoiled)
-    with pytest.raises(DataError, match=r"labels-idx1-ubyte\.gz is not the file that was published") as caught:
+    with pytest.raises(DataError, match=r"labels-idx1-ubyte\.gz is not the published file") as caught:
         fetch("some", published(server.url), root)
     assert str(root / "some") in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
@@ -120,11 +120,11 @@ def test_another_sum_is_refused_and_leaves_nothing(server: Server, root: Path) -
 
 def test_a_file_that_is_gone_and_no_line_are_told_with_what_to_do(server: Server, root: Path) -> None:
     server.files = {}
-    with pytest.raises(DataError, match=r"cannot be had \(the server says 404\): put the file into") as gone:
+    with pytest.raises(DataError, match=r"cannot be downloaded \(the server answered 404\): put the file into") as gone:
         fetch("some", published(server.url), root)
     with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as closed:
         address = f"http://127.0.0.1:{closed.server_address[1]}/"
-    with pytest.raises(DataError, match=r"cannot be had \(no connection\): put the file into") as offline:
+    with pytest.raises(DataError, match=r"cannot be downloaded \(no connection\): put the file into") as offline:
         fetch("some", published(address), root)
     for caught, url in ((gone, server.url), (offline, address)):
         message = str(caught.value)
@@ -145,7 +145,7 @@ def test_files_put_by_hand_are_used_packed_or_not_and_another_sum_is_told(root: 
     plain.with_name(plain.name + ".gz").write_bytes(other)
     plain.unlink()
     (note,) = fetch("some", nowhere, root)[1]
-    assert note == "not the published files, by their MD5 sums: train-images-idx3-ubyte.gz"
+    assert note == "MD5 sums differ from the published ones: train-images-idx3-ubyte.gz"
 
 
 def packed(files: dict[str, bytes], links: tuple[str, ...] = ()) -> bytes:

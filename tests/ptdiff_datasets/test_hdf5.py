@@ -59,7 +59,7 @@ def test_more_than_the_file_holds_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.h5"
     with h5py.File(path, "w") as file:
         file.create_dataset("data", (10**6, 2048, 3), "f4", chunks=(1, 2048, 3))  # nothing is stored
-    with pytest.raises(FormatError, match="claims 24576000000 bytes, 0 are stored"), open_hdf5(path):
+    with pytest.raises(FormatError, match="claims 24576000000 bytes, but 0 are stored"), open_hdf5(path):
         pass
     with h5py.File(path, "w") as file:
         file.create_dataset("data", (40, 2048, 3), "f4", chunks=(1, 2048, 3), compression="gzip")[:3] = 1.0

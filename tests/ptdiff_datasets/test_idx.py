@@ -82,7 +82,7 @@ def test_a_gzip_bomb_is_not_unpacked(tmp_path: Path) -> None:
     path.write_bytes(gzip.compress(header + bytes(64 << 20), compresslevel=1))
     tracemalloc.start()
     try:
-        with pytest.raises(FormatError, match=r"promises 60 bytes of .*, more follow"):
+        with pytest.raises(FormatError, match=r"promises 60 bytes of .*, but more follow"):
             read_idx(path)
         _, peak = tracemalloc.get_traced_memory()
     finally:

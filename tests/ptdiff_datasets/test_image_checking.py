@@ -45,7 +45,7 @@ def test_a_folder_of_pictures_is_counted_and_what_is_broken_is_named(pictures: P
     assert (found.gray, found.transparent, found.moving, found.small) == (2, 1, 1, 1)
     assert found.equal == (("cat/1.jpg", "cat/copy.jpg"),)
     assert [id for id, _ in found.unreadable] == ["dog/cut.png", "dog/empty.png"]
-    assert found.skipped == (("beside.png", "beside the folders of the classes"),)
+    assert found.skipped == (("beside.png", "beside the class folders"),)
     assert found.other == {".heic": 1}
     assert not found.ok
     assert json.loads(json.dumps(found.as_dict()))["total"] == 16
@@ -57,17 +57,17 @@ def test_the_text_says_all_of_it(pictures: Path) -> None:
         "16 images in 2 classes",
         "1 GIF, 13 JPEG, 2 PNG",
         "9 x 80 to 50 x 50",
-        "1 animated: the first frame is taken; -o frames=N takes N of a GIF",
+        "1 animated: first frame only; -o frames=N for N frames of a GIF",
         "2 gray",
-        "1 file of other kinds: 1 .heic",
+        "1 file of other types: 1 .heic",
         "unreadable: 2",
-        "dog/empty.png: no whole picture: an empty file",
+        "dog/empty.png: not a readable image: the file is empty",
         "2: cat/1.jpg, cat/copy.jpg",
     ):
         assert words in text
     assert text.splitlines()[-1] == "something is broken"
     # but for what a decoder says of a file
-    assert all(len(line) <= 80 for line in text.splitlines()[1:] if "no whole picture" not in line)
+    assert all(len(line) <= 80 for line in text.splitlines()[1:] if "not a readable image" not in line)
     for name in ("cut.png", "empty.png"):
         (pictures / "dog" / name).unlink()
     assert check(pictures).text().splitlines()[-1] == "nothing is broken"
@@ -76,7 +76,7 @@ def test_the_text_says_all_of_it(pictures: Path) -> None:
 def test_where_all_are_gray_the_option_is_named(tmp_path: Path) -> None:
     for n in range(3):
         (tmp_path / f"{n}.png").write_bytes(encoded(photo(40, 40 + n)[..., 0], "PNG"))
-    assert "3 gray: -o gray=true takes one channel" in check(tmp_path).text()
+    assert "3 gray: -o gray=true uses one channel" in check(tmp_path).text()
 
 
 def test_published_layouts_are_counted_and_their_copies_found(tmp_path: Path) -> None:
@@ -88,15 +88,15 @@ def test_published_layouts_are_counted_and_their_copies_found(tmp_path: Path) ->
     assert found.counts["cat"] == {"train": 2, "val": 2}
     assert found.sizes == ((32, 32),) * 3
     assert found.equal == (("train 3", "val 9"),)
-    assert "without data_batch_2.bin" in found.text()
+    assert "missing files: data_batch_2.bin" in found.text()
     (tmp_path / "data_batch_1.bin").write_bytes(batch[:-1])
-    with pytest.raises(FormatError, match="no records of 3073"):
+    with pytest.raises(FormatError, match="whole records of 3073"):
         check(tmp_path)
 
 
 def test_nothing_to_look_at_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no pictures"):
+    with pytest.raises(DataError, match="no images"):
         check(tmp_path)
     (tmp_path / "a.png").write_bytes(b"")
-    with pytest.raises(DataError, match=r"no pictures .*left out: a\.png: no whole picture: an empty file"):
+    with pytest.raises(DataError, match=r"no images .*skipped: a\.png: not a readable image: the file is empty"):
         check(tmp_path)

@@ -111,7 +111,7 @@ def test_what_does_not_fit_together_is_refused(tmp_path: Path) -> None:
         mnist(tmp_path / "nowhere")
     write(tmp_path / "train-images-idx3-ubyte", images(9))
     write(tmp_path / "train-labels-idx1-ubyte", labels(8))
-    with pytest.raises(FormatError, match="not a byte for each of 9 images"):
+    with pytest.raises(FormatError, match="not one uint8 for each of 9 images"):
         mnist(tmp_path)
     write(tmp_path / "train-labels-idx1-ubyte", labels(9))
     write(tmp_path / "t10k-images-idx3-ubyte", images(4))
@@ -121,7 +121,7 @@ def test_what_does_not_fit_together_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"images of \(7, 7\)"):
         mnist(tmp_path)
     write(tmp_path / "train-images-idx3-ubyte", labels(9))
-    with pytest.raises(FormatError, match="not bytes of"):
+    with pytest.raises(FormatError, match="not uint8 of"):
         mnist(tmp_path)
 
 
@@ -133,7 +133,7 @@ def test_padding_puts_black_around_and_refuses_to_cut(tmp_path: Path) -> None:
     assert wide.val.pixels.shape == (4, 1, 9, 9)
     assert np.array_equal(wide.train.pixels[:, :, 1:7, 2:7], data.train.pixels)
     assert wide.train.pixels.sum() == data.train.pixels.sum()
-    with pytest.raises(ValueError, match="6 x 5 pixels are padded to a size, not cut to 5"):
+    with pytest.raises(ValueError, match="6 x 5 pixels can be padded, not cropped to 5"):
         data.padded(5)
 
 

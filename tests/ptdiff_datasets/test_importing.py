@@ -150,7 +150,7 @@ def test_an_import_replaces_a_store_when_told_to_and_nothing_else_ever(source: P
         import_data(source, tmp_path / "file", replace=True)
     with pytest.raises(DataError, match="lies inside"):
         import_data(source, source / "store")
-    with pytest.raises(DataError, match="is a store already"):
+    with pytest.raises(DataError, match="is already a store"):
         import_data(target, tmp_path / "again")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "mine", "store"]
 
@@ -190,7 +190,7 @@ def test_a_check_counts_what_is_good_and_names_what_is_bad(source: Path) -> None
     assert dict(found.degenerate) == {
         "scan/line.npy": "all points on one line",
         "scan/few.npy": "only 5 points",
-        "scan/repeated.npy": "only 40 of 120 points are different",
+        "scan/repeated.npy": "only 40 of 120 points are distinct",
     }
     assert {frozenset(group) for group in found.equal} == {
         frozenset({"scan/copied.npy", "scan/reordered.npy"}),
@@ -199,7 +199,7 @@ def test_a_check_counts_what_is_good_and_names_what_is_bad(source: Path) -> None
     assert not found.ok
     assert found.summary.root == str(source)
     assert json.loads(json.dumps(found.as_dict()))["ok"] is False
-    for words in ("unreadable: 3", "degenerate: 3", "there more than once, groups: 2", "something is broken"):
+    for words in ("unreadable: 3", "degenerate: 3", "identical, groups: 2", "something is broken"):
         assert words in found.text()
 
 

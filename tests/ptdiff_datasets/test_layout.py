@@ -108,7 +108,7 @@ def test_a_class_called_train_is_no_split(tmp_path: Path) -> None:
 def test_files_beside_class_folders_are_skipped_with_the_reason(tmp_path: Path) -> None:
     layout = tree(tmp_path, "chair/a.obj", "stray.obj")
     assert list(places(layout)) == ["chair/a.obj"]
-    assert layout.skipped == (("stray.obj", "lies beside the class folders: no class"),)
+    assert layout.skipped == (("stray.obj", "lies beside the class folders, so it has no class"),)
 
 
 def test_a_few_nested_files_do_not_turn_a_flat_folder_into_classes(tmp_path: Path) -> None:
@@ -116,7 +116,7 @@ def test_a_few_nested_files_do_not_turn_a_flat_folder_into_classes(tmp_path: Pat
     assert layout.kind == "flat"
     assert places(layout) == {f"{name}.obj": ("", None) for name in "abc"}
     assert {path for path, _ in layout.skipped} == {"old/d.obj", "old/older/e.obj"}
-    assert {reason for _, reason in layout.skipped} == {"lies deeper than most: not in the flat folder"}
+    assert {reason for _, reason in layout.skipped} == {"lies in a subfolder of a flat folder"}
     # as many beside as inside: classes
     assert tree(tmp_path, "old/f.obj").kind == "classes"
 
@@ -175,7 +175,7 @@ def test_links_are_not_followed_out_of_the_folder_or_into_folders(tmp_path: Path
     assert {path for path, _ in layout.skipped} == {
         "chair/link.obj", "chair/broken.obj", "chair/itself.obj", "lamp", "chair/again",
     }  # fmt: skip
-    assert dict(layout.skipped)["chair/link.obj"] == "a link that leads out of the folder"
+    assert dict(layout.skipped)["chair/link.obj"] == "a link out of the folder"
 
 
 def test_a_pipe_is_no_shape(tmp_path: Path) -> None:
@@ -210,7 +210,7 @@ def test_classes_are_chosen_by_name_or_by_id(tmp_path: Path) -> None:
     assert [s.label for s in only(layout, ["chair", "04379243"]).shapes] == ["chair", "table"]
     with pytest.raises(DataError, match=r"no class 'chiar' .* did you mean chair\?"):
         only(layout, ["chiar"])
-    with pytest.raises(DataError, match="there are airplane, chair, table"):
+    with pytest.raises(DataError, match="choose from airplane, chair, table"):
         only(layout, ["xyz"])
     with pytest.raises(DataError, match="no class folders"):
         only(tree(tmp_path / "flat", "a.obj"), ["chair"])

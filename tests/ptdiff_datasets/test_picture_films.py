@@ -67,12 +67,12 @@ def test_short_films_and_what_is_none_are_refused_in_one_line(tmp_path: Path) ->
     path = tmp_path / "a.gif"
     whole = animated(film(3))
     for content, reason in (
-        (whole, "a film of 3 frames, not of 4 or more"),
-        (whole[: len(whole) // 2], "the file ends within a film"),
-        (whole[:-1], "the file ends within a film"),
-        (whole[:-1] + b"?" * 20, "no block of a GIF"),
-        (b"GIF89a", "no GIF"),
-        (encoded(film()[0], "PNG"), "no GIF"),
+        (whole, "a video of 3 frames, not of 4 or more"),
+        (whole[: len(whole) // 2], "the file is truncated"),
+        (whole[:-1], "the file is truncated"),
+        (whole[:-1] + b"?" * 20, "unknown GIF block"),
+        (b"GIF89a", "not a GIF"),
+        (encoded(film()[0], "PNG"), "not a GIF"),
     ):
         path.write_bytes(content)
         with pytest.raises(FormatError, match=rf"a\.gif: .*{reason}") as caught:
@@ -88,7 +88,7 @@ def test_a_film_that_takes_too_much_is_refused_before_it_is_unpacked(tmp_path: P
     # the first frame, wider than the screen
     at = whole.index(b",\0\0\0\0")
     path.write_bytes(whole[: at + 5] + struct.pack("<H", 60_000) + whole[at + 7 :])
-    with pytest.raises(FormatError, match="frame 0 reaches over the screen of 30 x 20"):
+    with pytest.raises(FormatError, match="frame 0 exceeds the screen of 30 x 20"):
         read_film(path, 3, 8)
 
 
@@ -109,7 +109,7 @@ def test_what_stands_still_is_there_for_as_long(tmp_path: Path) -> None:
     for count in (3, 5):
         found = read_film(tmp_path / "a.gif", count, 20)
         assert np.array_equal(found, np.stack(frames[:count]).transpose(3, 0, 1, 2))
-    with pytest.raises(FormatError, match="a film of 5 frames, not of 6 or more"):
+    with pytest.raises(FormatError, match="a video of 5 frames, not of 6 or more"):
         read_film(tmp_path / "a.gif", 6, 20)
 
 
@@ -124,8 +124,8 @@ def test_a_folder_of_films_has_classes_and_splits_and_is_kept(folder: Callable[.
     assert found.train.label is not None
     assert found.train.label.tolist() == [0, 0, 1]
     assert np.array_equal(found.train.pixels[1], read_film(root / "train/left/b.gif", 4, 10))
-    assert "train/left/still.png: a picture, no film" in found.notes[0]
-    assert "train/right/d.gif: a film of 3 frames, not of 4 or more" in found.notes[0]
+    assert "train/left/still.png: an image, not a video" in found.notes[0]
+    assert "train/right/d.gif: a video of 3 frames, not of 4 or more" in found.notes[0]
     again = films(root, 4, 10)
     assert again is not None
     assert np.array_equal(again.train.pixels, found.train.pixels)
@@ -143,14 +143,14 @@ def test_a_gif_is_a_picture_unless_frames_are_asked_for(folder: Callable[..., Pa
     assert sorted(picture.id for picture in pictures.pictures) == ["a.gif", "b.gif", "c.png"]
     assert sorted(picture.id for picture in moving.pictures) == ["a.gif", "b.gif"]
     assert pictures.skipped == ()
-    assert moving.skipped == (("c.png", "a picture, no film"),)
+    assert moving.skipped == (("c.png", "an image, not a video"),)
     assert pictures.other == moving.other == {".txt": 1}
     stills, found = read(root, 10), films(root, 3, 10)
     assert found is not None
     of = {p.id: pixels for p, pixels in zip(pictures.pictures, every(stills), strict=True)}
     for picture, pixels in zip(moving.pictures, every(found), strict=True):
         assert np.array_equal(pixels[:, 0], of[picture.id])
-    assert "1 file of other kinds: 1 .txt" in found.notes
+    assert "1 file of other types: 1 .txt" in found.notes
 
 
 def test_folders_with_no_film_to_be_read_are_told_from_those_without(folder: Callable[..., Path]) -> None:
@@ -158,12 +158,12 @@ def test_folders_with_no_film_to_be_read_are_told_from_those_without(folder: Cal
     (root / "c.png").write_bytes(encoded(film()[0], "PNG"))
     (root / "notes.txt").write_bytes(b"?")
     with pytest.raises(
-        DataError, match=r"no films of 9 frames \(gif\) in .*; left out: .* a film of 3 frames.*; 1 file of other kinds"
+        DataError, match=r"no videos of 9 frames \(gif\) .*; skipped: .* a video of 3 frames.*; 1 file of other types"
     ):
         films(root, 9)
     (root / "a.gif").unlink()
     (root / "b.gif").unlink()
-    with pytest.raises(DataError, match=r"no films of 3 frames \(gif\) in .*; left out: c\.png: a picture, no film"):
+    with pytest.raises(DataError, match=r"no videos of 3 frames \(gif\) in .*; skipped: c\.png: an image, not a video"):
         scan(root, 3)
     assert films(root, 3) is None
     assert films(root / "c.png", 3) is None

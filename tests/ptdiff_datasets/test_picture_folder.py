@@ -142,13 +142,13 @@ def test_what_is_no_picture_is_refused_in_one_line(tmp_path: Path) -> None:
     Image.fromarray(photo()).save(stream, "TIFF")
     whole = encoded(photo(), "PNG")
     for content, reason in (
-        (b"", "an empty file"),
+        (b"", "the file is empty"),
         (b"hello", "neither PNG"),
         (whole[: len(whole) // 2], "truncated"),
         (stream.getvalue(), "neither PNG"),
     ):
         path.write_bytes(content)
-        with pytest.raises(FormatError, match=rf"a\.png: no whole picture: .*{reason}") as caught:
+        with pytest.raises(FormatError, match=rf"a\.png: not a readable image: .*{reason}") as caught:
             read_picture(path, 8)
         assert len(str(caught.value).splitlines()) == 1
 
@@ -167,16 +167,16 @@ def test_pictures_side_by_side_have_no_class(tree: Callable[..., Path]) -> None:
 
 def test_a_picture_beside_the_classes_is_left_out_and_told(tree: Callable[..., Path]) -> None:
     layout = scan(tree("a/1.png", "a/2.png", "b/3.png", "stray.png"))
-    assert layout.skipped == (("stray.png", "beside the folders of the classes"),)
+    assert layout.skipped == (("stray.png", "beside the class folders"),)
 
 
 def test_files_of_other_kinds_are_counted_and_told(tree: Callable[..., Path], load: Callable[..., ImageSet]) -> None:
     root = tree("1.png", "2.png", "3.png", "a.heic", "b.HEIC", "notes.txt", "README", ".hidden")
     assert scan(root).other == {".heic": 2, ".txt": 1, "no suffix": 1}
-    assert load(root).notes[0] == "4 files of other kinds: 2 .heic, 1 .txt, 1 no suffix"
+    assert load(root).notes[0] == "4 files of other types: 2 .heic, 1 .txt, 1 no suffix"
     for path in root.glob("*.png"):
         path.unlink()
-    with pytest.raises(DataError, match=r"no pictures .*; 4 files of other kinds: 2 \.heic"):
+    with pytest.raises(DataError, match=r"no images .*; 4 files of other types: 2 \.heic"):
         scan(root)
 
 
@@ -187,7 +187,7 @@ def test_folders_of_splits_are_believed(tree: Callable[..., Path]) -> None:
     tree("valid/a/5.png")
     layout = scan(root)
     assert {p.id for p in layout.pictures if p.split == "val"} == {"valid/a/5.png"}
-    assert layout.skipped == (("test", "2 pictures, as there are others to validate on"),)
+    assert layout.skipped == (("test", "2 images, not used beside a validation split"),)
 
 
 def test_about_a_tenth_is_held_out_and_a_new_file_moves_no_other(tree: Callable[..., Path]) -> None:
@@ -203,10 +203,10 @@ def test_an_empty_folder_and_one_of_unreadable_files_are_refused(
     tree: Callable[..., Path], load: Callable[..., ImageSet], tmp_path: Path
 ) -> None:
     (tmp_path / "root").mkdir()
-    with pytest.raises(DataError, match="no pictures"):
+    with pytest.raises(DataError, match="no images"):
         scan(tmp_path / "root")
     (tmp_path / "root/a.png").write_bytes(b"broken")
-    with pytest.raises(DataError, match=r"no pictures .*left out: a\.png: no whole picture"):
+    with pytest.raises(DataError, match=r"no images .*skipped: a\.png: not a readable image"):
         load(tmp_path / "root")
 
 
@@ -219,7 +219,7 @@ def test_what_was_read_is_kept_as_bytes_and_mapped(
     first = load(root)
     assert first.classes == ("a", "b")
     assert len(first.train) + len(first.val) == 24
-    assert "2 left out" in first.notes[0] and "the same picture as b/1.png" in first.notes[0]
+    assert "2 skipped" in first.notes[0] and "the same image as b/1.png" in first.notes[0]
     assert isinstance(first.train.pixels.base, np.ndarray)
     assert not first.train.pixels.flags.writeable
     assert first.train.label is not None
@@ -299,10 +299,10 @@ def test_flowers_have_the_labels_and_splits_of_their_files(tmp_path: Path) -> No
     assert data.train.pixels[:, 0, 4, 4].tolist() == pytest.approx([30, 90, 120, 150, 180], abs=2)
     assert "image_00007.jpg" in data.notes[0]
     savemat(tmp_path / "imagelabels.mat", {"labels": np.array([[0.5, 77]])})
-    with pytest.raises(FormatError, match="whole numbers from 1 on"):
+    with pytest.raises(FormatError, match="positive integers"):
         flowers(tmp_path)
     (tmp_path / "imagelabels.mat").write_bytes(b"no such thing")
-    with pytest.raises(FormatError, match="no variable labels"):
+    with pytest.raises(FormatError, match="cannot read the variable labels"):
         flowers(tmp_path)
 
 

@@ -39,7 +39,7 @@ def test_long_class_lists_are_folded_to_the_largest() -> None:
 
 def test_what_was_left_out_is_named() -> None:
     text = replace(PLAIN, skipped=tuple((f"chair/{i}.obj", "no faces") for i in range(9)), other=3).text()
-    assert "9 files skipped, 3 files of other kinds" in text
+    assert "9 files skipped, 3 files of other types" in text
     assert "chair/4.obj: no faces" in text
     assert "chair/5.obj" not in text
     assert "… and 4 more" in text
@@ -56,11 +56,11 @@ def test_a_folder_that_holds_everything_is_named() -> None:
 
 
 def test_the_cache_is_told() -> None:
-    assert PLAIN.text().endswith("  read in 0.25 s from the files, not cached, as some could not be opened")
+    assert PLAIN.text().endswith("  read in 0.25 s from the files, not cached because some could not be opened")
     kept = replace(PLAIN, cache=str(Path.home() / "clouds"))
-    assert kept.text().endswith("  read in 0.25 s from the files, cached for the next time in ~/clouds")
+    assert kept.text().endswith("  read in 0.25 s from the files, cached for next time in ~/clouds")
     assert replace(kept, cached=True).text().endswith("  read in 0.25 s from the cache in ~/clouds")
-    assert replace(kept, cache="/" + "x" * 80).text().endswith("from the files, cached for the next time")
+    assert replace(kept, cache="/" + "x" * 80).text().endswith("from the files, cached for next time")
     assert "rebuilt: truncated" in replace(PLAIN, damaged="truncated").text()
 
 

@@ -55,10 +55,10 @@ def test_written_numbers_come_back_to_the_bit(
     [
         ("", "no rows"),
         ("\n \n", "no rows"),
-        ("x,y\n", "a line of names and no rows"),
+        ("x,y\n", "a header line but no rows"),
         ("x,y\n1,2\n3\n", "line 3 has 1 cells, not 2"),
         ("x,y\n1,2\n3,4,5\n", "line 3 has 3 cells, not 2"),
-        ("x,x\n1,2\n", "occurs twice"),
+        ("x,x\n1,2\n", "duplicate column names"),
         ('x,y\n1,"2\n', "line 2: unexpected end of data"),
         (b"x,y\n1,\xff\n", r"not UTF-8 text \(byte 6\)"),
         (b"\x89PNG\r\n\x1a\n", r"not UTF-8 text \(byte 0\)"),
@@ -72,10 +72,10 @@ def test_a_broken_table_is_refused(tmp_path: Path, text: str | bytes, message: s
 @pytest.mark.parametrize(
     ("cell", "message"),
     [
-        ("", "line 2, column 'y': '' is no number; correct the file, or take other columns"),
-        ("two", "line 2, column 'y': 'two' is no number"),
-        ("1_000", "line 2, column 'y': '1_000' is no number"),
-        ("nan", "line 2, column 'y': 'nan' is no number"),
+        ("", "line 2, column 'y': '' is not a number; correct the file or choose other columns"),
+        ("two", "line 2, column 'y': 'two' is not a number"),
+        ("1_000", "line 2, column 'y': '1_000' is not a number"),
+        ("nan", "line 2, column 'y': 'nan' is not a number"),
         ("-inf", "line 2, column 'y': '-inf' is not finite"),
         ("1e999", "line 2, column 'y': '1e999' is not finite"),
     ],
@@ -93,22 +93,20 @@ def test_rows_without_a_value_are_left_out_and_counted(tmp_path: Path, nothing: 
     assert found.numeric() == ("x", "y")
     whole, words = found.complete(["x", "y"])
     assert whole.numbers(["y"]).flatten().tolist() == [2, 8, 10, 12, 14]
-    assert words == "2 rows are left out for want of a value: the first in line 4, column 'y'"
+    assert words == "2 rows are skipped for lack of a value: the first in line 4, column 'y'"
     # of text only what is empty has no value: NA may be a name
     whole, words = found.complete(["x"], ["kind"])
     assert whole.column("kind") == ("a", "b", "NA", "e", "f")
-    assert words == "2 rows are left out for want of a value: the first in line 5, column 'x'"
+    assert words == "2 rows are skipped for lack of a value: the first in line 5, column 'x'"
     assert found.where("kind", "b").complete(["x"])[1] == ""
     # what is not asked for does not matter
-    assert found.complete(["x"])[1] == "1 row is left out for want of a value: line 5, column 'x'"
+    assert found.complete(["x"])[1] == "1 row is skipped for lack of a value: line 5, column 'x'"
 
 
 def test_a_column_that_is_mostly_empty_is_refused_with_its_name(tmp_path: Path) -> None:
     found = read_table(table(tmp_path, "x,y\n1,\n2,\n3,4\n"))
     assert found.numeric() == ("x", "y")
-    with pytest.raises(
-        FormatError, match="column 'y' has no value in 2 of 3 rows, the first is line 2: fill it, or take"
-    ):
+    with pytest.raises(FormatError, match="column 'y' has no value in 2 of 3 rows, first in line 2: fill it or choose"):
         found.complete(["x", "y"])
     assert found.complete(["x"]) == (found, "")
 
@@ -124,7 +122,7 @@ def test_a_column_of_numbers_but_for_a_few_cells_is_pointed_out(tmp_path: Path) 
     text = "x,y,kind\n" + "".join(f"{i},{'?' if i == 3 else 'two' if i == 7 else i},a{i % 2}\n" for i in range(20))
     found = read_table(table(tmp_path, text))
     assert found.numeric() == ("x",)
-    assert found.spoiled() == {"y": "line 9, column 'y': 'two' is no number"}
+    assert found.spoiled() == {"y": "line 9, column 'y': 'two' is not a number"}
 
 
 def test_a_wrong_name_gets_the_nearest_right_one(tmp_path: Path) -> None:
@@ -133,5 +131,5 @@ def test_a_wrong_name_gets_the_nearest_right_one(tmp_path: Path) -> None:
         found.column("lenght")
     with pytest.raises(DataError, match="no row has kind = 'dinno'; did you mean 'dino'"):
         found.where("kind", "dinno")
-    with pytest.raises(DataError, match="there are dino, star"):
+    with pytest.raises(DataError, match="choose from dino, star"):
         found.where("kind", "42")

@@ -36,7 +36,7 @@ def test_a_folder_of_pictures_is_a_data_set(pictures: Path) -> None:
     assert cond["label"].dtype == torch.int64
     assert isinstance(data.mean, tuple)
     assert np.shape(data.mean) == (3, 1, 1)
-    assert "kept in" in data.summary["text"]
+    assert "cached in" in data.summary["text"]
     assert Images(data=str(pictures)).dataset().shape == (3, 32, 32)
     assert Images(data=str(pictures), gray=True, pixels=4).dataset().shape == (1, 4, 4)
 
@@ -90,5 +90,5 @@ def test_options_that_make_no_sense_are_refused(options: dict[str, float], messa
 
 
 def test_images_are_not_cut_to_a_size() -> None:
-    with pytest.raises(ValueError, match="8 x 8 pixels are padded to a size, not cut to 5"):
+    with pytest.raises(ValueError, match="8 x 8 pixels can be padded, not cropped to 5"):
         Images(pixels=5).dataset()

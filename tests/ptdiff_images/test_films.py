@@ -56,7 +56,7 @@ def test_every_seed_has_other_ways_and_no_film_depends_on_its_batch(data: Data) 
 
 def test_the_side_of_the_ground_can_be_set_and_must_leave_room() -> None:
     assert Images(frames=2, pixels=11).dataset().shape == (1, 2, 11, 11)
-    with pytest.raises(ValueError, match="8 x 8 pixels need a larger ground to move over than 8 x 8"):
+    with pytest.raises(ValueError, match="8 x 8 pixels need a background larger than 8 x 8"):
         Images(frames=2, pixels=8).dataset()
 
 
@@ -73,17 +73,17 @@ def test_films_that_were_written_are_read_as_data(data: Data, tmp_path: Path, mo
     assert read.classes == tuple(sorted({str(int(label)) for label in cond["label"]}))
     assert read.train is not None and read.val is not None
     found = torch.cat([samples.batch(torch.arange(len(samples)), 0)[0] for samples in (read.train, read.val)])
-    assert "films of 4 frames of 16 x 16 pixels" in read.summary["text"]
+    assert "videos of 4 frames of 16 x 16 pixels" in read.summary["text"]
     # bytes of gray, in another order
     assert torch.equal(*((z * 255).round().sum(dim=(1, 2, 3, 4)).sort().values for z in (found, x)))
     shorter = Images(data=str(folder), frames=3, pixels=16, gray=True).dataset()
     assert shorter.shape == (1, 3, 16, 16)
-    with pytest.raises(ValueError, match=r"velocity has no effect on .*, which holds films"):
+    with pytest.raises(ValueError, match=r"velocity has no effect on .*, which holds videos"):
         Images(data=str(folder), frames=4, velocity=1.0).dataset()
 
 
 def test_who_asks_for_moving_mnist_is_told_how() -> None:
-    with pytest.raises(UnknownName, match="unknown image set 'moving-mnist': mnist moves where frames are asked for"):
+    with pytest.raises(UnknownName, match="unknown image set 'moving-mnist': mnist moves if frames is set"):
         Images(data="moving-mnist").dataset()
 
 
@@ -103,11 +103,11 @@ def test_films_stay_on_the_steps_of_their_stills(data: Data) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"frames": 1}, "frames of a film must be from 2"),
+        ({"frames": 1}, "frames of a video must be from 2"),
         ({"frames": 4, "velocity": -1.0}, "velocity must be from 0"),
         ({"frames": 4, "velocity": float("nan")}, "velocity must be from 0"),
         ({"velocity": 1.0}, "no effect on still images: set frames too"),
-        ({"frames": 4, "network": "dit"}, "dit draws single images; films need unet"),
+        ({"frames": 4, "network": "dit"}, "dit generates single images; videos need unet"),
     ],
 )
 def test_options_that_make_no_film_are_refused(options: dict[str, object], message: str) -> None:
@@ -193,9 +193,9 @@ def test_what_is_no_film_is_not_drawn_as_one(tmp_path: Path) -> None:
     draw = Images(frames=4).visualizer()
     for wrong in (np.zeros((2, 1, 8, 8), np.float32), np.zeros((2, 2, 4, 8, 8), np.float32)):
         for method in (lambda x: draw.sheet(x, []), lambda x: draw.tile(x, [], 99), lambda x: draw.play(x, [])):
-            with pytest.raises(ValueError, match="has shape"):
+            with pytest.raises(ValueError, match="must have shape"):
                 method(wrong)
-    with pytest.raises(ValueError, match="a film has shape"):
+    with pytest.raises(ValueError, match="a video must have shape"):
         Images(frames=4).formats()["gif"](tmp_path / "a.gif", np.zeros((1, 8, 8), np.float32))
 
 
@@ -234,4 +234,4 @@ def test_films_are_compared_by_pixels_unless_somebody_says_otherwise() -> None:
     film, image = Images(frames=4), Images()
     assert (next(iter(film.protocols())), next(iter(image.protocols()))) == ("pixels", "lenet")
     assert set(film.protocols()) == set(image.protocols())
-    assert "one frame of each film" in film.protocols()["lenet"].summary
+    assert "one frame of each video" in film.protocols()["lenet"].summary

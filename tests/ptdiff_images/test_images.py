@@ -72,7 +72,7 @@ def test_wrong_sources_are_answered_clearly(data: str, error: type[Exception], m
 
 
 def test_an_empty_folder_and_a_wrong_size_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no pictures"):
+    with pytest.raises(DataError, match="no images"):
         Images(data=str(tmp_path)).dataset()
     with pytest.raises(ValueError, match="width must be at least 1"):
         Images(width=0)

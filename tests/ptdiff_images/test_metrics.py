@@ -127,7 +127,7 @@ def test_images_without_labels_are_compared_by_pixels_and_it_is_said(data: Data,
 
 def test_images_of_another_size_are_refused(data: Data) -> None:
     x = torch.rand(8, 1, 9, 9)
-    with pytest.raises(ValueError, match="reads images of shape"):
+    with pytest.raises(ValueError, match="takes images of shape"):
         measure("lenet", data, Comparison(x, x, x))
 
 

@@ -182,7 +182,7 @@ def test_a_circular_network_has_no_edges(resample: str, encoder: str) -> None:
 
 
 def test_circular_images_must_divide_and_be_as_wide_as_half_a_kernel() -> None:
-    with pytest.raises(ValueError, match="sides that 8 divides, not 28 x 28"):
+    with pytest.raises(ValueError, match="sides divisible by 8, not 28 x 28"):
         network("unet", (1, 28, 28), circular=True)
     # 16 pixels are 4 where it is coarsest, and a kernel of 9 looks at 4 more on every side
     assert network("unet", (1, 16, 16), circular=True, kernel=9)(images(1, 16, 16), ANGLE, {}).isfinite().all()
@@ -292,7 +292,7 @@ def test_presets_grow(name: Network) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"network": "dit", "resample": "bilinear"}, "resample has no effect on dit, which knows width, layers"),
+        ({"network": "dit", "resample": "bilinear"}, "resample has no effect on dit, which has width, layers"),
         ({"network": "basic", "self_conditioning": True}, "has no effect on basic"),
         ({"heads": 2}, "heads has no effect on unet"),
         ({"width": 0}, "width must be at least 1"),
@@ -300,7 +300,7 @@ def test_presets_grow(name: Network) -> None:
         ({"multipliers": (1, 0)}, "multipliers must be at least 1"),
         ({"multipliers": ()}, "multipliers must be at least 1"),
         ({"dropout": 1.0}, "less than 1"),
-        ({"kernel": 4}, "kernel must be odd, to have a middle, not 4"),
+        ({"kernel": 4}, "kernel must be odd, not 4"),
         ({"kernel": -1}, "kernel must be at least 1"),
         ({"network": "dit", "kernel": 5}, "kernel has no effect on dit"),
         ({"network": "basic", "embedding": "fourier"}, "embedding has no effect on basic"),

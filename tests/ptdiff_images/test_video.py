@@ -121,5 +121,5 @@ def test_films_of_a_batch_do_not_see_each_other_and_every_parameter_learns() -> 
 
 @pytest.mark.parametrize("name", ["dit", "basic"])
 def test_other_networks_draw_no_films(name: str) -> None:
-    with pytest.raises(ValueError, match="films need unet"):
+    with pytest.raises(ValueError, match="videos need unet"):
         build(name, (1, 4, 8, 8), 0, 0, sized(name, "tiny", {}))  # type: ignore[arg-type]

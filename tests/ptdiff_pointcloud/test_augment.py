@@ -173,7 +173,7 @@ def test_channels_that_the_files_lack_are_named(scans: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"channels": ("normals",)}, "begin with xyz"),
+        ({"channels": ("normals",)}, "start with xyz"),
         ({"channels": ("xyz", "xyz")}, "name each once"),
         ({"rescale": -0.1}, "rescale must be finite"),
         ({"jitter": float("inf")}, "jitter must be finite"),

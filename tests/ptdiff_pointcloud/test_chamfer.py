@@ -91,7 +91,7 @@ def test_progress_counts_every_pair_once(among: bool) -> None:
 
 @pytest.mark.parametrize("bad", [torch.zeros(3, 10, 2), torch.zeros(10, 3), torch.zeros(2, 0, 3)])
 def test_what_is_no_set_of_clouds_is_refused(bad: Tensor) -> None:
-    with pytest.raises(ValueError, match="clouds are an array"):
+    with pytest.raises(ValueError, match="clouds must have shape"):
         chamfer(bad, clouds(2, 10, 0))
 
 

@@ -177,7 +177,7 @@ def test_a_mesh_is_the_same_every_time(closing: str) -> None:
 
 
 def test_what_has_no_surface_is_said_so() -> None:
-    with pytest.raises(ValueError, match="3 different points"):
+    with pytest.raises(ValueError, match="3 distinct points"):
         mesh(np.eye(3)[[0, 1, 2] * 9])
     with pytest.raises(ValueError, match="finite"):
         mesh(np.full((20, 3), np.nan))
@@ -188,7 +188,7 @@ def test_what_has_no_surface_is_said_so() -> None:
 def test_without_open3d_its_ways_say_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "open3d", None)
     for method in ("poisson", "ball-pivoting"):
-        with pytest.raises(Unsupported, match=r"pip install open3d; or take --method marching-cubes"):
+        with pytest.raises(Unsupported, match=r"pip install open3d; or use --method marching-cubes"):
             mesh(sampled(solids()["ball"], 100)[0], method)
 
 

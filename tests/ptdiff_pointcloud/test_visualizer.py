@@ -68,5 +68,5 @@ def test_beside_its_pages_a_turntable_keeps_one_picture_of_each_cloud() -> None:
 
 def test_no_clouds_are_no_picture() -> None:
     for draw in (Spheres().sheet, Spheres().turntable):
-        with pytest.raises(ValueError, match="there are no clouds to draw"):
+        with pytest.raises(ValueError, match="there are no clouds to render"):
             draw(clouds(0), [])

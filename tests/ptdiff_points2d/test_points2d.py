@@ -77,11 +77,11 @@ def test_a_table_gives_its_columns_classes_and_rows(table: Path) -> None:
         ({"data": "nowhere.csv"}, FileNotFoundError, "nowhere.csv"),
         ({"data": "no/where"}, FileNotFoundError, "no/where"),
         ({"data": "/"}, IsADirectoryError, "/"),
-        ({"label": "set"}, ValueError, "belong to tables, which moons is not"),
-        ({"data": "tree", "noise": 0.1}, ValueError, "noise belongs to distributions of blurred points or curves"),
+        ({"label": "set"}, ValueError, "apply to tables only, not to moons"),
+        ({"data": "tree", "noise": 0.1}, ValueError, "only for distributions of blurred points or curves"),
         ({"noise": 0.0}, ValueError, "noise must be positive"),
         ({"count": 0}, ValueError, "count must be at least 1"),
-        ({"seed": -1}, ValueError, "seed must not be negative"),
+        ({"seed": -1}, ValueError, "seed must be at least 0"),
     ],
 )
 def test_wrong_options_are_answered_clearly(options: dict[str, object], error: type[Exception], message: str) -> None:
@@ -93,7 +93,7 @@ def test_wrong_options_are_answered_clearly(options: dict[str, object], error: t
     ("options", "message"),
     [
         ({"columns": "x,z"}, "no column 'z'"),
-        ({"columns": "set,x"}, "is no number"),
+        ({"columns": "set,x"}, "is not a number"),
         ({"where": "set"}, "column=value"),
         ({"where": "set=c"}, "no row has"),
         ({"where": "number=7"}, "1 rows are too few"),

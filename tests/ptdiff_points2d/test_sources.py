@@ -82,7 +82,7 @@ def test_rows_with_empty_cells_are_left_out_and_it_is_said(table: Path) -> None:
     assert data.classes == ("a", "b")
     assert len(rows(data)) + len(rows(data, "val")) == 88
     assert str(data.summary["text"]).splitlines()[1:] == [
-        "  2 rows are left out for want of a value: the first in line 4, column 'p'"
+        "  2 rows are skipped for lack of a value: the first in line 4, column 'p'"
     ]
     other = Points2D(data=str(table), columns="q,r").dataset()
     assert len(rows(other)) + len(rows(other, "val")) == 90
@@ -92,11 +92,11 @@ def test_columns_that_are_passed_over_for_a_few_cells_are_named(table: Path) -> 
     lines = table.read_text().splitlines()
     lines[7] = lines[7].replace(lines[7].split(",")[2], "seven", 1)
     table.write_text("\n".join(lines))
-    said = "  not taken: line 8, column 'q': 'seven' is no number"
+    said = "  not used: line 8, column 'q': 'seven' is not a number"
     for columns, taken in (("", "p, r"), ("all", "p, r, s, t")):
         text = str(Points2D(data=str(table), columns=columns).dataset().summary["text"])
         assert text.startswith(f"table.csv: {taken} of 75 rows") and text.splitlines()[1:] == [said]
-    with pytest.raises(FormatError, match="line 8, column 'q': 'seven' is no number; correct the file, or take"):
+    with pytest.raises(FormatError, match="line 8, column 'q': 'seven' is not a number; correct the file or choose"):
         Points2D(data=str(table), columns="p,q").dataset()
     only = table.with_name("only.csv")
     only.write_text("x,y\n" + "".join(f"{i},{'two' if i == 2 else i}\n" for i in range(30)))
@@ -108,7 +108,7 @@ def test_where_may_be_a_value_that_one_column_holds(table: Path, tmp_path: Path)
     short, long = (Points2D(data=str(table), columns="p,q", where=where).dataset() for where in ("a", "kind=a"))
     assert torch.equal(rows(short), rows(long))
     assert len(rows(short)) + len(rows(short, "val")) == 45
-    with pytest.raises(DataError, match="no column of text holds 'c'; say where=column=value"):
+    with pytest.raises(DataError, match="no column of text holds 'c'; use where=column=value"):
         Points2D(data=str(table), columns="p,q", where="c").dataset()
     two = tmp_path / "two.csv"
     two.write_text("k,l,x,y\na,a,1,2\nb,a,3,4\n")
@@ -146,6 +146,6 @@ def test_the_dark_of_a_picture_is_a_distribution(tmp_path: Path) -> None:
     assert x[:, 1].abs().max() <= 0.5
     assert len(rows(kind.dataset(), "val")) == 250
     assert torch.equal(rows(Points2D(data=str(path), count=100).dataset()), x[:100])
-    with pytest.raises(ValueError, match="belong to tables"):
+    with pytest.raises(ValueError, match="apply to tables only"):
         Points2D(data=str(path), label="x").dataset()
     assert kind.visualizer().sheet(x.numpy(), []).shape == (720, 720, 3)

@@ -27,7 +27,7 @@ def test_samples_take_the_nearer_of_two_values_and_nothing_else_is_touched(table
     data = kind.dataset()
     assert data.summary["two_valued"] == [[1, 0.0, 1.0], [2, 1.0, 2.0]]
     assert str(data.summary["text"]).endswith(
-        "\n  flag, sex hold two values alone: samples take the nearer one, unless --raw"
+        "\n  flag, sex hold only two values: samples are rounded to the nearer one, unless --raw"
     )
     x = torch.randn(200, 5, generator=torch.Generator().manual_seed(0))
     before = x.clone()
@@ -55,8 +55,8 @@ def test_real_rows_stay_as_they_are(table: Path) -> None:
 
 def test_figures_say_whether_they_are_of_rounded_values() -> None:
     real = torch.tensor([[0.0, 1.0, 0.2], [1.0, 1.0, 0.3], [0.0, 2.0, 0.4], [1.0, 2.0, 0.5]])
-    assert two_valued(real, real, real) == {"measured_on": "2 columns of two values, rounded to the nearer one"}
-    assert two_valued(real + 0.1, real, real) == {"measured_on": "2 columns of two values, raw"}
+    assert two_valued(real, real, real) == {"measured_on": "2 columns with two values, rounded to the nearer one"}
+    assert two_valued(real + 0.1, real, real) == {"measured_on": "2 columns with two values, raw"}
     assert two_valued(real[:, 2:], real[:, 2:], real[:, 2:]) == {}
     # two rows always have two values
     assert two_valued(real[:1], real[:1], real[1:2]) == {}

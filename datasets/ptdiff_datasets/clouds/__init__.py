@@ -1,17 +1,17 @@
 """Point clouds: folders of files as one data set.
 
-cloud_set.py   CloudSet: clouds in memory
-folder.py      a folder of meshes or clouds, read, cached, split
-layout.py      where classes and splits are in a folder
-files.py       the files of a folder
-lists.py       split lists in files
-splits.py      splits by hash
+cloud_set.py   CloudSet: clouds in memory, or memory-mapped
+folder.py      a folder of meshes or clouds as a CloudSet, cached and split
+layout.py      classes and splits by the layout of a folder
+files.py       the files that are shapes of their own
+lists.py       lists of splits and class names
+splits.py      splits by a hash of the path
 synsets.py     the classes of ShapeNet by name
-twins.py       clouds that are there twice
-reading.py     files in parallel, bad ones skipped with a reason
+twins.py       duplicate shapes
+reading.py     the shapes of one file as dense clouds
+importing.py   import of a folder into a store
 store.py       a memory-mapped store with checksums
-importing.py   ptdiff data import
 checking.py    ptdiff data check
-summary.py     what was read, in lines
-address.py     one cloud in a file of many
+summary.py     a summary of what was read
+address.py     stable hashes of shape ids, for random numbers
 """

@@ -1,15 +1,15 @@
-"""Addresses: a shape's id as a 64-bit number, so that what is random about it depends on nothing else."""
+"""Stable 64-bit addresses of shape ids, so that a shape's random numbers depend on nothing but its id."""
 
 import hashlib
 
 
 def address(stream: str, name: str) -> int:
-    """A number in [0, 2**64), uniform over names, independent between streams."""
+    """Hash ``name`` to an integer in [0, 2**64): uniform over names, independent between streams."""
     text = name.encode("utf-8", "surrogateescape")
     digest = hashlib.blake2b(text, digest_size=8, person=stream.encode()).digest()
     return int.from_bytes(digest, "little")
 
 
 def fraction(stream: str, name: str) -> float:
-    """The same as a number in [0, 1)."""
+    """Hash ``name`` to a number in [0, 1), as :func:`address`."""
     return address(stream, name) / 2**64

@@ -1,4 +1,4 @@
-"""What is good and bad in a data set: `check` a folder, a file or a store before training on it."""
+"""Check of a data set (a folder, a file or a store) for problems before training on it."""
 
 import tempfile
 from dataclasses import asdict, dataclass, replace
@@ -14,16 +14,20 @@ from ptdiff_datasets.clouds.summary import Summary, listed
 from ptdiff_datasets.clouds.twins import twins
 from ptdiff_datasets.errors import DataError
 
-SAMPLED = 2048  # points of each mesh that are looked at
-FEW = 32  # points that make no shape
+SAMPLED = 2048  # points sampled from each mesh
+FEW = 32  # fewer points than this do not make a shape
 COPY = "a copy of "
 
 
 @dataclass(frozen=True)
 class Check:
-    """damaged: files of a store that are not as they were written; unreadable: (file, reason); degenerate: (shape,
-    reason); equal, near: groups of shapes that are there more than once; leaks: those of them in more than one split;
-    points: fewest, median and most of a shape; extents: 5 %, 50 % and 95 % of the diagonals, in units of the files."""
+    """Report on a data set.
+
+    damaged: files of a store whose checksums do not match. unreadable: (file, reason). degenerate: (shape, reason).
+    equal, near: groups of identical and of nearly identical shapes. leaks: those groups that span several splits.
+    points: minimum, median and maximum number per shape. extents: 5 %, 50 % and 95 % quantiles of the box diagonals,
+    in units of the files.
+    """
 
     kind: str
     summary: Summary
@@ -39,21 +43,21 @@ class Check:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is broken; what is there twice, or left out, does not count."""
+        """True if nothing is broken; duplicates and skipped files do not count."""
         return not (self.damaged or self.unreadable or self.degenerate)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain types, ready for JSON."""
+        """Return the report as plain types, ready for JSON."""
         return {**asdict(self), "summary": self.summary.as_dict(), "ok": self.ok}
 
     def text(self) -> str:
-        """For a terminal."""
+        """Format the report for a terminal."""
         fewest, middle, most = self.points
         low, half, high = self.extents
         lines = [
-            *self.summary.text().splitlines()[:-2],  # how long it took to read is of no interest
+            *self.summary.text().splitlines()[:-2],  # leave out how long reading took
             "",
-            f"  points of a shape {fewest:,} to {most:,}, median {middle:,}",
+            f"  points per shape {fewest:,} to {most:,}, median {middle:,}",
             f"  diagonals {low:.4g} to {high:.4g} (5 % to 95 %), median {half:.4g}: {self.units}",
             "",
         ]
@@ -61,21 +65,21 @@ class Check:
         lines += listed("unreadable", [f"{id}: {reason}" for id, reason in self.unreadable])
         lines += listed("degenerate", [f"{id}: {reason}" for id, reason in self.degenerate])
         for what, groups in (
-            ("there more than once", self.equal),
-            ("nearly the same", self.near),
-            ("of these, in more than one split", self.leaks),
+            ("identical", self.equal),
+            ("nearly identical", self.near),
+            ("of these, in several splits", self.leaks),
         ):
             lines += listed(f"{what}, groups", [f"{len(group)}: {', '.join(group)}" for group in groups])
         if self.leaks:
             lines += [
                 "",
-                "  what is validated on is trained on: ptdiff data import --together moves twins into one split",
+                "  shapes leak between splits: ptdiff data import --together moves duplicates into one split",
             ]
         return "\n".join([*lines, "nothing is broken" if self.ok else "something is broken"])
 
 
 def check(root: str | Path, progress: Progress | None = None) -> Check:
-    """Look at every shape below `root`.  DataError where nothing can be read, or a store cannot even be opened."""
+    """Check every shape below ``root``. DataError if nothing can be read or a store cannot be opened."""
     root = existing(root)
     if root.is_dir() and store.is_store(root):
         try:
@@ -125,7 +129,7 @@ def _checked(kind: str, folder: Path, damaged: tuple[str, ...], progress: Progre
 
 
 def _degenerate(points: np.ndarray[Any, np.dtype[np.float32]]) -> str | None:
-    """Why these points are no shape; None where they are."""
+    """Return the reason why the points do not make a shape, or None if they do."""
     if not np.isfinite(points).all():
         return "NaN or infinite points"
     if len(points) < FEW:
@@ -135,14 +139,14 @@ def _degenerate(points: np.ndarray[Any, np.dtype[np.float32]]) -> str | None:
     if across <= 1e-10 * along:
         return "all points on one line"
     distinct = len(np.unique(points, axis=0))
-    return f"only {distinct} of {len(points)} points are different" if distinct < len(points) / 2 else None
+    return f"only {distinct} of {len(points)} points are distinct" if distinct < len(points) / 2 else None
 
 
 def _units(diagonal: float, spread: float) -> str:
-    """What the sizes hint at; no format says its unit, but for glTF (meters)."""
+    """Guess the unit from the sizes; no format but glTF (meters) states its unit."""
     if spread < 1.2 and 0.4 < diagonal < 4:
-        return "shapes of one size, normalized already"
-    for top, words in ((0.02, "tiny: kilometers, or scaled"), (50, "meters, perhaps"), (500, "centimeters, perhaps")):
+        return "shapes of one size, already normalized"
+    for top, words in ((0.02, "tiny, maybe kilometers"), (50, "maybe meters"), (500, "maybe centimeters")):
         if diagonal < top:
             return words
-    return "millimeters, perhaps, or a large scan"
+    return "maybe millimeters, or a large scan"

@@ -1,7 +1,7 @@
-"""`CloudSet`: labelled dense point clouds of any sizes in one array, and batches re-sampled from them.
+"""``CloudSet``: labelled dense point clouds of any size in one array, and batches resampled from them.
 
-k_i is the number of points of cloud i, which are `points[starts[i]:starts[i] + counts[i]]`. A network sees n of
-them, drawn anew each time. Arrays hold what the files hold; frames (center, scale) are applied to what is drawn.
+Cloud i has k_i points, ``points[starts[i]:starts[i] + counts[i]]``. A network sees n of them, drawn again for every
+batch. The arrays hold the values of the files; the frame (center, scale) is applied to the points drawn.
 """
 
 from collections.abc import Sequence
@@ -17,17 +17,17 @@ from ptdiff_datasets.clouds.summary import Summary
 
 Floats = npt.NDArray[np.float32]
 WIDTH = {"xyz": 3, "normals": 3, "colors": 3}
-"""Channels, and the numbers each has at a point."""
+"""Channels, and the number of values each has per point."""
 
 
 @dataclass(frozen=True, eq=False)
 class CloudSet:
-    """m point clouds. What was read from a file is `cloud(i) * scales[i] + centers[i]`.
+    """A set of m point clouds; the coordinates in the file were ``cloud(i) * scales[i] + centers[i]``.
 
-    points: (total, 3) float32, memory-mapped where it comes from a store, less `origins` (m, 3), which are zero but
-    for shapes far off; starts, counts: (m,) int64; labels: (m,) int64 into `classes`, -1 throughout where there are
-    no classes; ids: unique names of the shapes; splits: "train", "val" or "test" of each; centers: (m, 3) and scales:
-    (m,) float64; normals: (total, 3) float32 and colors: (total, 3) uint8, or None.
+    points: (total, 3) float32, memory-mapped if it comes from a store, minus ``origins`` (m, 3), which are zero except
+    for shapes far from the origin. starts, counts: (m,) int64. labels: (m,) int64 into ``classes``, all -1 if there are
+    no classes. ids: unique names of the shapes. splits: "train", "val" or "test" for each. centers: (m, 3) and scales:
+    (m,) float64. normals: (total, 3) float32 and colors: (total, 3) uint8, or None.
     """
 
     points: Floats
@@ -49,7 +49,7 @@ class CloudSet:
 
     @cached_property
     def keys(self) -> npt.NDArray[np.uint64]:
-        """(m,) the addresses of the shapes' randomness: of the ids alone, so the same in every subset."""
+        """(m,) keys of the shapes' random streams; they depend on the ids alone, thus are the same in every subset."""
         return np.array([address("draw", name) for name in self.ids], np.uint64)
 
     def _rows(self, i: int) -> slice:
@@ -58,11 +58,11 @@ class CloudSet:
         return slice(int(self.starts[i]), int(self.starts[i] + self.counts[i]))
 
     def stored(self, i: int) -> Floats:
-        """All points of cloud i as they are stored, (k_i, 3): a view."""
+        """Return all points of cloud i as stored, (k_i, 3): a view. IndexError if there is no cloud i."""
         return self.points[self._rows(i)]
 
     def cloud(self, i: int) -> Floats:
-        """All points of cloud i, (k_i, 3), centered and scaled."""
+        """Return all points of cloud i, (k_i, 3), centered and scaled. IndexError if there is no cloud i."""
         return self._framed(self.stored(i), i)
 
     def _framed(self, points: Floats, i: int) -> Floats:
@@ -73,13 +73,13 @@ class CloudSet:
         return framed
 
     def split(self, name: str) -> "CloudSet":
-        """The shapes of one split; empty if it has none."""
+        """Return the shapes of one split, possibly none; ValueError for an unknown name."""
         if name not in SPLITS:
-            raise ValueError(f"no split {name!r}: train, val or test")
+            raise ValueError(f"unknown split {name!r}: choose train, val or test")
         return self.subset([i for i, split in enumerate(self.splits) if split == name])
 
     def subset(self, rows: Sequence[int]) -> "CloudSet":
-        """Some of the shapes, which share the points of this set (no copy)."""
+        """Select shapes by index; they share the points of this set (no copy)."""
         part = np.array(rows, np.int64)
         return replace(
             self,
@@ -96,12 +96,12 @@ class CloudSet:
     def draw(
         self, ids: npt.NDArray[np.int64], n: int, seed: int, channels: Sequence[str] = ("xyz",)
     ) -> npt.NDArray[np.float32]:
-        """n points of each of the clouds `ids` (b,): (b, n, c), all k_i of a cloud before any comes again.
+        """Draw n points from each of the clouds ``ids`` (b,): (b, n, c), each of the k_i points before any repeats.
 
-        channels: of xyz (centered and scaled), normals (of length 1) and colors (-1 to 1), in this order; c is three
-        for each. Of a cloud with k_i < n every point occurs floor(n / k_i) or ceil(n / k_i) times. `ids` index this
-        set, 0 to len - 1. A row is a function of (seed, name of the shape, n): whatever else is in the batch,
-        and in every split alike. Seeds are taken modulo 2**64.
+        channels: some of xyz (centered and scaled), normals (of length 1) and colors (-1 to 1), in this order; c is
+        three per channel. If k_i < n, every point occurs floor(n / k_i) or ceil(n / k_i) times. ``ids`` index this set,
+        0 to len - 1. A row is a function of (seed, name of the shape, n) alone: it does not depend on the rest of the
+        batch or on the split. Seeds are taken modulo 2**64. ValueError for a channel that the clouds lack.
         """
         out = np.empty((len(ids), n, sum(WIDTH[name] for name in channels)), np.float32)
         for row, i in zip(out, ids.tolist(), strict=True):

@@ -1,4 +1,4 @@
-"""Which of the files found are shapes of their own."""
+"""Selection of the files that are shapes of their own."""
 
 from pathlib import PurePosixPath
 
@@ -7,11 +7,11 @@ from ptdiff_datasets.walking import Stamp
 PREFERRED = (
     ".obj", ".glb", ".ply", ".off", ".stl", ".pcd", ".laz", ".las", ".npy", ".npz", ".h5", ".hdf5",
     ".xyz", ".pts", ".asc", ".txt", ".csv",
-)  # fmt: skip  # of a shape in several formats
+)  # fmt: skip  # in order of preference, for a shape in several formats
 
 
 def one_format(found: dict[str, Stamp], skipped: list[tuple[str, str]]) -> dict[str, Stamp]:
-    """Of files that differ in their suffix only, the first of `PREFERRED`: they are one shape."""
+    """Keep one of the files that differ only in their suffix, the first in ``PREFERRED``; skip the others."""
     kept: dict[PurePosixPath, str] = {}
     for id in sorted(found, key=lambda id: (PREFERRED.index(PurePosixPath(id).suffix.lower()), id)):
         first = kept.setdefault(PurePosixPath(id).with_suffix(""), id)
@@ -21,7 +21,10 @@ def one_format(found: dict[str, Stamp], skipped: list[tuple[str, str]]) -> dict[
 
 
 def whole_shapes(found: dict[str, Stamp]) -> tuple[dict[str, Stamp], int]:
-    """Without what is no whole shape beside whole ones: partial views (PCN), points in space (occupancy networks)."""
+    """Drop files beside whole shapes that are none: partial views (PCN), query points (occupancy networks).
+
+    Returns the files kept and the number of files dropped.
+    """
     paths = {id: id.split("/") for id in found}
     whole = {tuple(p[: p.index("complete")]) for p in paths.values() if "complete" in p[:-1]}
     clouds = {id.rpartition("/")[0] for id in found if id.endswith("/pointcloud.npz")}

@@ -1,7 +1,7 @@
-"""A user's folder of meshes and point clouds, or a store made of one, as a `CloudSet`.
+"""A user's folder of meshes and point clouds, or a store made from one, as a ``CloudSet``.
 
-Meshes are sampled by area once; the dense clouds are kept in a cache and re-sampled for every batch
-(`CloudSet.draw`). What a shape becomes depends on its file and its path below the root only.
+Meshes are sampled once, uniformly by area; the dense clouds are cached and resampled for every batch
+(``CloudSet.draw``). The result for a shape depends only on its file and its path below the root.
 """
 
 import hashlib
@@ -39,22 +39,23 @@ def load_folder(
     cache: str | Path | None = None,
     progress: Progress | None = None,
 ) -> CloudSet:
-    """All shapes below `root` in one of the layouts of `ptdiff_datasets.clouds.layout`, of a single file, or of a
-    store.
+    """Load all shapes below ``root``: a folder (for layouts see ``clouds.layout``), a file, or a store.
 
-    `points` are sampled from each mesh; of a larger cloud file so many are kept, of a smaller one all; a store is
-    taken as it is. `normalize`: "box" centers each shape on its bounding box and divides by the box's diagonal;
-    "per-shape" centers it on its mean and divides by the deviation of its coordinates; "global" and "none" keep the
-    coordinates of the files (for "global" the caller measures one mean and scale); "auto" is "global" for arrays in
-    train, val and test folders, else "box". `classes`: these only. `progress(done, total)` is called for each shape.
-    `cache`: see `ptdiff_datasets.cache.default_cache`. A file that cannot be read is skipped, with its reason in the
-    summary. DataError if nothing can be read, or if a store is damaged.
+    points: number sampled from each mesh, and the most kept of a cloud file; a store is used as it is.
+    normalize: "box" centers each shape on its bounding box and divides by the box diagonal; "per-shape" centers it on
+        its mean and divides by the standard deviation of its coordinates; "global" and "none" keep the coordinates of
+        the files (for "global" the caller measures one mean and scale); "auto" is "global" for arrays in train, val and
+        test folders, else "box".
+    classes: load only these.
+    cache: see ``ptdiff_datasets.cache.default_cache``.
+    progress(done, total) is called for each shape. A file that cannot be read is skipped, with the reason in the
+    summary. DataError if nothing can be read or a store is damaged; ValueError for invalid options.
     """
     started = time.perf_counter()
     if normalize not in NORMALIZE:
-        raise ValueError(f"normalize={normalize!r}: one of {', '.join(NORMALIZE)}")
+        raise ValueError(f"normalize={normalize!r}: choose one of {', '.join(NORMALIZE)}")
     if points < 1:
-        raise ValueError(f"points={points}: at least 1")
+        raise ValueError(f"points={points} must be at least 1")
     root = existing(root)
     if root.is_dir() and store.is_store(root):
         return _opened(root, normalize, classes, started)
@@ -78,7 +79,7 @@ def load_folder(
             whole = build(root, layout, folder, points, progress)
             if whole:
                 caches.keep(folder, entry)
-            # where a file could not be opened nothing is kept: the mapping outlives the files
+            # an incomplete store is not cached; its mapping outlives the temporary files
             arrays, index = store.load(entry if whole else folder)
     place = str(entry.parent) if entry.exists() else ""
     return _assembled(root, normalize, arrays, index, started, (layout.skipped, layout.other), cached, damaged, place)
@@ -104,7 +105,7 @@ def _opened(root: Path, normalize: str, classes: Sequence[str] | None, started: 
 
 
 def _entry(root: Path, layout: Layout, points: int, classes: Sequence[str] | None) -> str:
-    """The root and the options, then all files' sizes, times and modes, and what reads them, each as a hash."""
+    """Return the cache key: hashes of root and options, and of all files' sizes, times and modes and the readers."""
     asked_for = [str(root.resolve()), points, sorted(classes) if classes is not None else None]
     files = [(s.id, s.label, s.split, *s.stamp) for s in layout.shapes]
     found = [store.VERSION, RULE, version("trimesh"), files]
@@ -112,10 +113,10 @@ def _entry(root: Path, layout: Layout, points: int, classes: Sequence[str] | Non
 
 
 def nothing(layout: Layout, skipped: Sequence[tuple[str, str]]) -> str:
-    """Why there is nothing to read, for an error."""
+    """Explain why there is nothing to read, for an error message."""
     where = printable(layout.root)
     if not skipped:
-        return f"nothing in {where} is a mesh or a point cloud ({layout.other} files of other kinds)"
+        return f"no mesh or point cloud in {where} ({layout.other} files of other types)"
     reasons = "; ".join(f"{printable(path)}: {reason}" for path, reason in skipped[:3])
     more = f"; and {len(skipped) - 3} more" if len(skipped) > 3 else ""
     return f"nothing in {where} can be read: {reasons}{more}"
@@ -124,10 +125,10 @@ def nothing(layout: Layout, skipped: Sequence[tuple[str, str]]) -> str:
 def build(
     root: Path, layout: Layout, folder: Path, points: int, progress: Progress | None, joined: bool = False
 ) -> bool:
-    """Read every file once, and write a store into the empty `folder`.
+    """Read every file once and write a store into the empty ``folder``.
 
-    Twins are put into one split where no folder names a validation split, and with `joined` wherever they are.
-    False where a file could not be opened: the next time it may. DataError where nothing can be read.
+    Duplicates are put into one split if no folder names a validation split, and always if ``joined``. Returns False if
+    a file could not be opened, because the next attempt may succeed. DataError if nothing can be read.
     """
     given: list[str | None] = []
     first: dict[bytes, str] = {}
@@ -172,7 +173,7 @@ def build(
 
 
 def _no_copy(path: Path, shape: Shape, dense: Dense, first: dict[bytes, str]) -> None:
-    """FormatError for what an earlier shape is to the bit: one copy to train on, one held out would be no test."""
+    """Raise FormatError if the shape is a bitwise copy of an earlier one, which would leak between splits."""
     if shape.place is None:
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").digest()
@@ -184,7 +185,7 @@ def _no_copy(path: Path, shape: Shape, dense: Dense, first: dict[bytes, str]) ->
 
 
 def frames(index: store.Index, normalize: str) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Centers (m, 3) and scales (m,) of the shapes: what a normalization takes off and divides by."""
+    """Return the centers (m, 3) that a normalization subtracts and the scales (m,) that it divides by."""
     boxes = np.array(index.boxes, np.float64).reshape(-1, 2, 3)
     if normalize == "box":
         return boxes.mean(axis=1), np.linalg.norm(boxes[:, 1] - boxes[:, 0], axis=1)

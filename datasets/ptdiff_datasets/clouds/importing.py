@@ -1,4 +1,4 @@
-"""Import: a folder or a file of shapes becomes a store of its own, which every run then reads directly."""
+"""Import of a folder or a file of shapes into a store, which every run then reads directly."""
 
 from pathlib import Path
 
@@ -19,29 +19,30 @@ def import_data(
     together: bool = False,
     progress: Progress | None = None,
 ) -> CloudSet:
-    """Write the shapes of `source` as a store at `target`; it appears whole or not at all.
+    """Write the shapes of ``source`` as a store at ``target``, atomically.
 
-    points: sampled from each mesh, and at most kept of each cloud. replace: whether an earlier store may be replaced;
-    no other folder ever is. together: whether twins that the folders put into several splits go to one of them, train
-    before val before test; where no folder names a validation split they always do. progress(done, total) is called
-    for each shape. DataError where nothing can be read, where `target` is taken, and where a file could not even be
-    opened.
+    points: number sampled from each mesh, and the most kept of a cloud.
+    replace: replace an earlier store at ``target``; no other folder is ever replaced.
+    together: move duplicates that the folders put into several splits into one of them, train before val before test;
+        if no folder names a validation split this always happens.
+    progress(done, total) is called for each shape. DataError if nothing can be read, ``target`` is taken, or a file
+    could not be opened.
     """
     if points < 1:
-        raise ValueError(f"points={points}: at least 1")
+        raise ValueError(f"points={points} must be at least 1")
     source, target = existing(source), Path(target).expanduser().absolute()
     if source.is_dir() and store.is_store(source):
-        raise DataError(f"{printable(source)} is a store already")
+        raise DataError(f"{printable(source)} is already a store")
     if target.resolve().is_relative_to(source.resolve()):
-        raise DataError(f"{printable(target)} lies inside what is imported")
+        raise DataError(f"{printable(target)} lies inside the folder to import")
     taken = target.exists() and not (target.is_dir() and not any(target.iterdir()))
     if taken and not (replace and target.is_dir() and store.is_store(target)):
         hint = "--force replaces it" if target.is_dir() and store.is_store(target) else "choose another place"
-        raise DataError(f"{printable(target)} is there already; {hint}")
+        raise DataError(f"{printable(target)} already exists; {hint}")
     layout = scan(source)
     if not layout.shapes:
         raise DataError(nothing(layout, layout.skipped))
-    with cache.workplace(target, "choose a place with room") as folder:
+    with cache.workplace(target, "choose a place with enough space") as folder:
         if not build(source, layout, folder, points, progress, together):
             index = store.load(folder)[1]
             unread = "; ".join(f"{printable(path)}: {reason}" for path, reason in index.skipped[:3])

@@ -1,9 +1,9 @@
-"""Which files of a folder are shapes, of which class and in which split.
+"""Layouts of data folders: which files are shapes, of which class and in which split.
 
-Three layouts of folders: `flat` (`<root>/*`), `classes` (`<root>/<class>/**/*`) and `splits`: train, val and test
+Three layouts: ``flat`` (``<root>/*``), ``classes`` (``<root>/<class>/**/*``) and ``splits``: train, val and test
 folders inside the class folders (ShapeNetCore.v2.PC15k, ModelNet), or at the root, which is then one class or holds
-them. They may lie `inside` a folder that holds everything. Lists of names (`lists`) can say the splits instead, and
-files of many clouds (`containers`) classes and splits of their own.
+class folders. They may lie ``inside`` a wrapping folder. Lists of names (``lists``) can define the splits instead, and
+files of many clouds (``containers``) their own classes and splits.
 """
 
 import re
@@ -24,16 +24,15 @@ from ptdiff_datasets.walking import Stamp, existing, files, stamp
 
 __all__ = ["Layout", "Shape", "existing", "only", "scan"]
 
-PROSE = (".txt", ".csv", ".asc")  # suffixes of much that is no cloud
+PROSE = (".txt", ".csv", ".asc")  # suffixes of many files that are not clouds
 NAMED = re.compile(r"(\d{8})-")  # <synset>-<id>.npy of ShapeNet-55
 
 
 @dataclass(frozen=True)
 class Shape:
-    """A shape: a file, or cloud `place` of the data set `inside` one.
+    """A shape: a file, or cloud ``place`` of the data set ``inside`` a file.
 
-    `id`: the path of the file below the root, for a cloud inside with #data set/place; `split`: None where nothing
-    says it.
+    id: the path of the file below the root, with #data set/place for a cloud inside. split: None if unknown.
     """
 
     id: str
@@ -47,16 +46,18 @@ class Shape:
 
 @dataclass(frozen=True)
 class Layout:
+    """The shapes below a root and the layout in which they were found."""
+
     root: Path
     kind: str  # "flat", "classes", "splits", "lists" or "sets"
     shapes: tuple[Shape, ...]
     skipped: tuple[tuple[str, str], ...]  # path below the root, reason
     other: int  # files of other kinds
-    inside: str = ""  # the folder below the root that holds the class folders, where it is not the root
+    inside: str = ""  # the folder below the root that holds the class folders, if not the root itself
 
 
 def scan(root: Path) -> Layout:
-    """The shapes below `root`, sorted by id; of a file the shapes in it."""
+    """List the shapes below ``root`` in order of their paths; for a file, the shapes in it."""
     if root.is_file():
         return _scanned(root.parent, [(root.name, root)], [])
     skipped: list[tuple[str, str]] = []
@@ -75,7 +76,7 @@ def _scanned(root: Path, there: Sequence[tuple[str, Path]], skipped: list[tuple[
             except OSError as error:
                 skipped.append((id, error.strerror or str(error)))
                 continue
-            except (ValueError, RuntimeError) as error:  # RuntimeError: a loop of links
+            except (ValueError, RuntimeError) as error:  # RuntimeError: a loop of symbolic links
                 skipped.append((id, str(error)))
                 continue
             if numbers and path.suffix.lower() in SUFFIXES:
@@ -109,12 +110,12 @@ def _scanned(root: Path, there: Sequence[tuple[str, Path]], skipped: list[tuple[
 
 
 def _expanded(root: Path, shape: Shape, said: Lists, count: int) -> list[Shape]:
-    """The shapes in a file: itself, or all that it holds; the class in the name of a file of ShapeNet-55."""
+    """Return the shapes in a file: itself, or all clouds it holds. Names of ShapeNet-55 files give the class."""
     if may_hold_many(shape.file, count):
         try:
             inside = members(root / shape.file, shape.file, said)
         except FormatError:
-            return [shape]  # reading it will tell
+            return [shape]  # reading the file will raise the error
         if inside is not None:
             return [
                 replace(
@@ -134,19 +135,19 @@ def _expanded(root: Path, shape: Shape, said: Lists, count: int) -> list[Shape]:
 
 
 Parts = tuple[str, ...]
-Place = Callable[[Parts], tuple[str, str | None]]  # class and split of a path; ValueError if it has none
+Place = Callable[[Parts], tuple[str, str | None]]  # (class, split) of a path; ValueError if it has none
 
 
 def _without_complete(parts: Parts) -> Parts:
-    """PCN puts a folder between split and class."""
+    """Drop the folder that PCN puts between split and class."""
     return (parts[0], *parts[2:]) if len(parts) > 3 and parts[1] == "complete" and parts[0] in FOLDERS else parts
 
 
 def _wrapper(paths: Sequence[Parts]) -> Parts:
-    """The folders that hold all class or split folders, () where that is the root.
+    """Return the folders that wrap all class or split folders, () if there are none.
 
-    Class folders are told from the folders inside a single class by holding two shapes each, or more: ShapeNet
-    has a folder for every shape.
+    Class folders differ from the folders inside a single class by holding two or more shapes each: ShapeNet has one
+    folder per shape.
     """
     folders = [p[:-1] for p in paths]
     shared: Parts = tuple(
@@ -162,7 +163,7 @@ def _wrapper(paths: Sequence[Parts]) -> Parts:
 
 
 def _place(name: str, paths: Sequence[Parts]) -> tuple[str, Place]:
-    """`name`: of the folder that holds them."""
+    """Choose the layout of the paths; ``name`` is the folder that holds them."""
     top = {p[0] for p in paths if len(p) > 1}
     inner: dict[str, set[str]] = {folder: set() for folder in top}
     for p in paths:
@@ -178,20 +179,20 @@ def _place(name: str, paths: Sequence[Parts]) -> tuple[str, Place]:
 
 
 def _are_splits(names: set[str]) -> bool:
-    """A class may well be called train: it is a split only beside val or test, or alone."""
+    """True if the names are split folders. A class may be called train: a split only with val or test, or alone."""
     splits = {FOLDERS.get(name.lower()) for name in names}
     return "train" in splits and (bool(splits & {"val", "test"}) or None not in splits)
 
 
 def _in_flat(parts: Parts) -> tuple[str, None]:
     if len(parts) > 1:
-        raise ValueError("lies deeper than most: not in the flat folder")
+        raise ValueError("lies in a subfolder of a flat folder")
     return "", None
 
 
 def _in_class(parts: Parts) -> tuple[str, None]:
     if len(parts) == 1:
-        raise ValueError("lies beside the class folders: no class")
+        raise ValueError("lies beside the class folders, so it has no class")
     return class_name(parts[0]), None
 
 
@@ -200,18 +201,18 @@ def _in_split(parts: Parts, depth: int, label: str, named: bool, name: str) -> t
     if split is None:
         raise ValueError("not in a train, val or test folder")
     if named and not label:
-        raise ValueError("lies beside the class folders: no class")
+        raise ValueError("lies beside the class folders, so it has no class")
     return label or class_name(name), split
 
 
 def only(layout: Layout, classes: Sequence[str]) -> Layout:
-    """The shapes of these classes, named as read or by folder (a synset id). DataError for an unknown one."""
+    """Keep only the shapes of these classes, by name or by folder (a synset id). DataError for an unknown class."""
     wanted = chosen({shape.label for shape in layout.shapes}, classes, layout.root)
     return replace(layout, shapes=tuple(shape for shape in layout.shapes if shape.label in wanted))
 
 
 def chosen(labels: set[str], classes: Sequence[str], root: Path) -> set[str]:
-    """The names of `classes` as they are among `labels`; DataError, with the nearest, for one that is not."""
+    """Match ``classes`` with the names in ``labels``; DataError, naming the nearest, for an unknown class."""
     known = sorted(labels - {""})
     if not known:
         raise DataError(f"{printable(root)} has no class folders to choose {', '.join(classes)} from")
@@ -219,6 +220,6 @@ def chosen(labels: set[str], classes: Sequence[str], root: Path) -> set[str]:
     for name in sorted(wanted - set(known)):
         near = get_close_matches(name, known, 1)
         there = ", ".join(known[:12]) + (" ..." if len(known) > 12 else "")
-        hint = f"did you mean {near[0]}?" if near else f"there are {there}"
+        hint = f"did you mean {near[0]}?" if near else f"choose from {there}"
         raise DataError(f"no class {name!r} in {printable(root)}; {hint}")
     return wanted

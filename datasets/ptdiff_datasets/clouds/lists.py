@@ -1,9 +1,9 @@
-"""Lists beside the shapes: which of them train, and what classes are called.
+"""Lists beside the shapes that define their splits and class names.
 
-Split lists: `train.txt`, `modelnet40_train.txt`, `train.lst`, `shuffled_train_file_list.json`: one name a line, or a
-JSON array.  A name means the file, or the folder of a shape, whose path ends like it.
-Names of numbered classes: `shape_names.txt` (one a line), `all_object_categories.txt` and
-`synsetoffset2category.txt` (a name and a synset).  Names of single clouds: `train0_id2name.json` beside `train0.h5`.
+Split lists: ``train.txt``, ``modelnet40_train.txt``, ``train.lst``, ``shuffled_train_file_list.json``: one name per
+line, or a JSON array. A name refers to the file, or the folder of a shape, whose path ends with it. Names of numbered
+classes: ``shape_names.txt`` (one per line), ``all_object_categories.txt`` and ``synsetoffset2category.txt`` (a name and
+a synset). Names of single clouds: ``train0_id2name.json`` for ``train0.h5``.
 """
 
 import json
@@ -18,26 +18,30 @@ SPLIT = re.compile(r"(?:^|_)(train|val|valid|validation|test)(?:_files?|_list|_f
 NAMES = re.compile(r"(?:^|_)(shape_names|all_object_categories|synsetoffset2category)\.txt$", re.I)
 EACH = re.compile(r"_id2(?:name|file)\.json$", re.I)
 FOLDERS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
-LARGEST = 64 << 20  # bytes of a list
+LARGEST = 64 << 20  # maximum size of a list in bytes
 
 
 def is_list(name: str) -> bool:
-    """Whether a file is, by its name, a list and no shape."""
+    """True if a file is, by its name, a list and not a shape."""
     return any(pattern.search(name) for pattern in (SPLIT, NAMES, EACH))
 
 
 @dataclass(frozen=True)
 class Lists:
-    """`splits`: (folder it holds for, name) to split; `classes`: names by number; `each`: names by cloud of a file."""
+    """Contents of the lists.
+
+    splits: (folder that the list applies to, name) -> split. classes: names by number. each: file -> names of its
+    clouds.
+    """
 
     splits: Mapping[tuple[str, str], str] = field(default_factory=dict)
     classes: Sequence[str] = ()
     each: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def split(self, id: str) -> str | None:
-        """The split of the shape with this path, by the nearest list that names it."""
+        """Return the split of the shape with this path from the nearest list that names it, or None."""
         path = PurePosixPath(id)
-        # the file as it is called, and the folder of a shape that has several files
+        # the name of the file, and that of its folder for a shape with several files
         keys = [f"{path.parent.name}/{path.stem}", path.stem, path.parent.name]
         for folder in path.parents:
             for key in keys:
@@ -46,7 +50,7 @@ class Lists:
         return None
 
     def label(self, number: int) -> str:
-        """The name of a numbered class."""
+        """Return the name of a numbered class; the number itself if no list names it."""
         return self.classes[number] if 0 <= number < len(self.classes) else f"{number:03d}"
 
 
@@ -55,7 +59,7 @@ def _folder(path: PurePosixPath) -> str:
 
 
 def read_lists(root: Path, ids: Iterable[str], shapes: Iterable[str]) -> Lists:
-    """What the lists `ids` below `root` say of `shapes`; one that cannot be read says nothing."""
+    """Read the lists ``ids`` below ``root`` for the files ``shapes``; a list that cannot be read is ignored."""
     folders = {_folder(folder) for shape in shapes for folder in PurePosixPath(shape).parents}
     splits: dict[tuple[str, str], str] = {}
     classes: Sequence[str] = ()
@@ -70,7 +74,7 @@ def read_lists(root: Path, ids: Iterable[str], shapes: Iterable[str]) -> Lists:
             words = [line.split() for line in lines]
             classes = classes or [class_name(pair[-1]) if pair[-1].isdigit() else pair[0] for pair in words if pair]
         elif found := SPLIT.search(path.name):
-            # a list in a folder without shapes speaks of what lies beside that folder
+            # a list in a folder without shapes applies to the nearest folder above that has some
             holder = next((f for f in path.parents if _folder(f) in folders), PurePosixPath("."))
             for line in lines:
                 name = PurePosixPath(line)

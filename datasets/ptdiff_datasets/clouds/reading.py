@@ -1,4 +1,4 @@
-"""The shapes of one file, meshes and clouds, as dense clouds that depend on the file and their ids alone."""
+"""Shapes of one file, meshes and clouds, as dense clouds that depend on the file and their ids alone."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -18,14 +18,17 @@ from ptdiff_datasets.formats.hdf5 import HDF5_SUFFIXES
 from ptdiff_datasets.formats.meshes import MESH_SUFFIXES, read_mesh, sample_surface, surface_box
 from ptdiff_datasets.formats.ply_header import read_header
 
-FAR = 64  # diagonals from the zero point beyond which float32 would blur a shape
+FAR = 64  # distance from the origin, in diagonals, beyond which float32 would blur a shape
 Vector = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
 class Dense:
-    """`cloud`: float32 points less `origin`, which is zero unless they lie far off; `low`, `high`: the box, in units
-    of the file, of all that is there, as `count` points in the file (0 for a mesh)."""
+    """A dense cloud of one shape.
+
+    cloud: float32 points minus ``origin``, which is zero unless they lie far away. low, high: bounding box of the whole
+    shape in units of the file. count: number of points in the file (0 for a mesh).
+    """
 
     cloud: Cloud
     origin: Vector
@@ -35,9 +38,9 @@ class Dense:
 
 
 def read_shapes(root: Path, shapes: Iterable[Shape], points: int) -> Iterator[tuple[Shape, Dense | Exception]]:
-    """Each of the shapes of one file, or why it cannot be read: a FormatError or an OSError.
+    """Yield each shape of one file with its dense cloud, or with the FormatError or OSError that prevented reading it.
 
-    `points` are sampled from a mesh; of a larger cloud so many are kept.
+    points: number sampled from a mesh, and the most kept of a cloud.
     """
     shapes = list(shapes)
     if shapes[0].place is None:
@@ -62,7 +65,7 @@ def read_shapes(root: Path, shapes: Iterable[Shape], points: int) -> Iterator[tu
 
 
 def read_one(path: str | Path, points: int) -> Cloud:
-    """The one cloud of a file, or `points` of the surface of the one mesh in it; FormatError where it holds neither."""
+    """Read the cloud in a file, or sample ``points`` from the surface of its mesh; FormatError if it holds neither."""
     path = Path(path)
     if path.suffix.lower() in MESH_SUFFIXES and _is_mesh(path):
         return sample_surface(read_mesh(path), points, address("surface", path.name))
@@ -72,7 +75,7 @@ def read_one(path: str | Path, points: int) -> Cloud:
 def _read(path: Path, id: str, points: int) -> Dense:
     if path.suffix.lower() in HDF5_SUFFIXES:
         members(path, id, Lists())
-        raise FormatError(path, "clouds that could not be counted")
+        raise FormatError(path, "its clouds could not be counted")
     if not _is_mesh(path):
         return _dense(read_cloud(path), path, id, points)
     mesh = read_mesh(path)
@@ -93,18 +96,18 @@ def _packed(cloud: Cloud, path: Path, low: Vector, high: Vector, count: int) -> 
     with np.errstate(over="ignore", invalid="ignore"):
         center, diagonal = low / 2 + high / 2, float(np.linalg.norm(high - low))
         if not (np.isfinite(diagonal) and diagonal > 0):
-            raise FormatError(path, f"all points in one place, or too far apart (diagonal {diagonal:g})")
+            raise FormatError(path, f"all points coincide or lie too far apart (diagonal {diagonal:g})")
         origin = np.rint(center) if np.abs(center).max() > FAR * diagonal else np.zeros(3)
         points = (cloud.points - origin).astype(np.float32) if origin.any() else cloud.points.astype(np.float32)
     if not np.isfinite(points).all() or not np.isfinite(origin.astype(np.float32)).all():
         raise FormatError(path, "coordinates beyond the range of float32")
     if float(np.ptp(points, axis=0).max()) == 0 and len(points) > 1:
-        raise FormatError(path, "all points in one place in float32")
+        raise FormatError(path, "all points coincide in float32")
     return Dense(Cloud(points, cloud.normals, cloud.colors), origin, low, high, count)
 
 
 def _is_mesh(path: Path) -> bool:
-    """A .ply without faces is a point cloud."""
+    """True for a file with a mesh; a .ply file without faces is a point cloud."""
     suffix = path.suffix.lower()
     if suffix == ".ply":
         return read_header(path.read_bytes(), path).count("face") > 0

@@ -1,7 +1,7 @@
-"""Training and validation sets where the folders do not name them.
+"""Training and validation splits for folders that do not name them.
 
-A hash of the path decides, so that adding or removing a file moves (nearly) no other. The suffix does not
-count: one shape in two formats is on one side. So are twins, which would otherwise pass for a test.
+A hash of the path decides, so that adding or removing a file moves (nearly) no other. The suffix does not count: one
+shape in two formats is in one split. So are duplicates, which would otherwise leak into the validation set.
 """
 
 from collections import Counter
@@ -16,7 +16,7 @@ from ptdiff_datasets.clouds.twins import groups
 
 SPLITS = ("train", "val", "test")
 VALIDATION = 0.1
-RULE = 2  # of this file: what was split by an earlier one is split anew
+RULE = 2  # version of this rule: data sets split by an earlier one are split again
 
 
 def splits(
@@ -26,9 +26,9 @@ def splits(
     cloud: Callable[[int], npt.NDArray[np.float32]],
     joined: bool = False,
 ) -> list[str]:
-    """The split of each shape, cloud(i) its points (n, 3), with twins in one split.
+    """Choose the split of each shape, with duplicates in one split; cloud(i) returns the points (n, 3) of shape i.
 
-    Where folders name a validation split they are kept as they are, unless twins shall be `joined` there too.
+    If the folders name a validation split they are kept as they are, unless ``joined`` moves duplicates there too.
     """
     if "val" in given and not joined:
         return assign_splits(ids, labels, given)
@@ -40,12 +40,12 @@ def splits(
 def assign_splits(
     ids: Sequence[str], labels: Sequence[str], given: Sequence[str | None], twins: Sequence[Sequence[int]] = ()
 ) -> list[str]:
-    """ "train", "val" or "test" for each shape: `given` where a folder says it.
+    """Assign "train", "val" or "test" to each shape, as ``given`` by its folder if it is.
 
-    Shapes without a split become train or, about one in ten, val. Where folders name train and test but no
-    val, a tenth of train becomes val. Every class keeps a training shape; val is empty only if no class has
-    a second one that is no twin. `twins`: groups of shapes (indices, a shape in one group at most) that go
-    together, where the folders leave it open, with the first of them by its path.
+    Shapes without a split become train or, about one in ten, val. If folders name train and test but no val, a tenth of
+    train becomes val. Every class keeps a training shape; val is empty only if no class has a second shape that is not
+    a duplicate. ``twins``: groups of duplicates (indices, each shape in at most one group), which follow the first of
+    them by path unless their folders decide.
     """
     if "val" in given:
         return [split or "train" for split in given]
@@ -61,7 +61,7 @@ def assign_splits(
         if chosen and place[unit[0]] >= VALIDATION:
             break
         taken = Counter(labels[i] for i in unit)
-        # a group must not take most of its class away; a shape alone may, as long as one is left
+        # a group must not take most of its class away; a single shape may, as long as one is left
         if all(left[label] >= (count + 1 if len(unit) == 1 else 2 * count) for label, count in taken.items()):
             for i in unit:
                 splits[i] = "val"
@@ -71,7 +71,7 @@ def assign_splits(
 
 
 def together(given: Sequence[str], twins: Sequence[Sequence[int]]) -> list[str]:
-    """The splits `given` with every group of twins in one of them: train before val before test."""
+    """Move every group of twins into one of its ``given`` splits: train before val before test."""
     moved = list(given)
     for group in twins:
         first = min((given[i] for i in group), key=SPLITS.index)

@@ -1,12 +1,12 @@
-"""A store: shapes read once, as arrays to be memory-mapped, an index, and checksums.
+"""A store: shapes read once, as memory-mapped arrays, an index, and checksums.
 
-    points.npy    (total, 3) float32: all clouds, one behind the other
-    normals.npy   (total, 3) float32, where every shape has normals;  colors.npy   (total, 3) uint8, likewise
-    index.json    counts, classes, ids, splits, boxes and moments of the shapes, and where they came from
-    SHA256SUMS    of these files, as `sha256sum -c` reads it
+    points.npy    (total, 3) float32: all clouds, one after the other
+    normals.npy   (total, 3) float32, if every shape has normals;  colors.npy   (total, 3) uint8, likewise
+    index.json    counts, classes, ids, splits, boxes and moments of the shapes, and their source
+    SHA256SUMS    of these files, as read by ``sha256sum -c``
 
-A store is written beside its place and renamed into it, so that it is there whole or not at all.  Opening one compares
-sizes; `verified` compares the checksums.  Nothing in it is a pickle.
+A store is written beside its final path and renamed into place, so it appears atomically. Opening one compares sizes;
+``verified`` compares the checksums. Nothing in it is a pickle.
 """
 
 import hashlib
@@ -28,15 +28,16 @@ from ptdiff_datasets.errors import printable
 FORMAT, VERSION = "ptdiff-clouds", 1
 INDEX, SUMS = "index.json", "SHA256SUMS"
 CHANNELS: Mapping[str, str] = {"points": "<f4", "normals": "<f4", "colors": "|u1"}
-HEADER = 128  # bytes in front of the numbers of a .npy file, room for any count
+HEADER = 128  # bytes before the numbers of a .npy file, enough for any count
 
 
 @dataclass
 class Index:
-    """m shapes in the order of their points; boxes, means and deviations in units of the files.
+    """Facts about m shapes in the order of their points; boxes, means and deviations are in units of the files.
 
-    boxes: lowest and highest corner, (m, 6); means: (m, 3) and deviations: (m,) over all coordinates of the stored
-    points; origins: (m, 3), what was taken off the points.
+    boxes: lowest and highest corner, (m, 6). means: (m, 3) and deviations: (m,) over all coordinates of the stored
+    points.
+    origins: (m, 3), subtracted from the points.
     """
 
     counts: list[int] = field(default_factory=list)
@@ -61,11 +62,11 @@ Arrays = dict[str, npt.NDArray[Any]]
 
 
 class DamagedError(Exception):
-    """A store that is not what was written."""
+    """A store that differs from what was written."""
 
 
 def is_store(folder: Path) -> bool:
-    """Whether a folder is a store, whole or not."""
+    """True if a folder is a store, complete or not."""
     try:
         with (folder / INDEX).open("rb") as file:
             return FORMAT.encode() in file.read(200)
@@ -74,7 +75,7 @@ def is_store(folder: Path) -> bool:
 
 
 def load(folder: Path) -> tuple[Arrays, Index]:
-    """The arrays by channel, memory-mapped, and the index.
+    """Open a store: the memory-mapped arrays by channel, and the index.
 
     FileNotFoundError if there is none; DamagedError, with the reason, if it cannot be trusted.
     """
@@ -83,10 +84,10 @@ def load(folder: Path) -> tuple[Arrays, Index]:
     except (DamagedError, MemoryError, ImportError):
         raise
     except FileNotFoundError:
-        if folder.exists():  # but not all of it
+        if folder.exists():  # but a part of it is missing
             raise DamagedError("a file is missing") from None
         raise
-    except Exception as error:  # whatever the parsers of JSON and of arrays make of broken files
+    except Exception as error:  # the parsers may raise anything for broken files
         raise DamagedError(f"{type(error).__name__}: {printable(error)[:60]}") from None
 
 
@@ -105,14 +106,14 @@ def _checked(folder: Path) -> tuple[Arrays, Index]:
             raise DamagedError(f"{path.name} has {length} bytes of shape {array.shape}")
         arrays[name] = array.view(np.ndarray)
     if len({len(column) for column in index.columns}) != 1 or np.shape(index.boxes)[1:] != (6,):
-        raise DamagedError("columns of different lengths in the index")
+        raise DamagedError("the columns of the index differ in length")
     if min(index.counts) < 1 or sum(index.counts) != total or "points" not in arrays:
-        raise DamagedError(f"{sum(index.counts)} points in the index, {total} stored")
+        raise DamagedError(f"{sum(index.counts)} points in the index, but {total} stored")
     return arrays, index
 
 
 def verified(folder: Path, progress: Callable[[int, int], None] | None = None) -> list[str]:
-    """The names of the files that are not as they were written; FileNotFoundError without checksums."""
+    """Return the names of the files whose checksums differ; FileNotFoundError without checksums."""
     lines = [line.split("  ", 1) for line in (folder / SUMS).read_text().splitlines()]
     wrong = []
     for done, (digest, name) in enumerate(lines, 1):
@@ -131,9 +132,9 @@ def _sum(path: Path) -> str:
 
 
 class Writing:
-    """A store on its way into an empty folder: `add` shapes, then `finish`.  A context that closes its files.
+    """A store being written into an empty folder: ``add`` shapes, then ``finish``. A context that closes its files.
 
-    Not through a memory map: a full disk is an error here, there it would kill the process.
+    Writes to files, not to memory maps: a full disk is an error here, but would kill the process there.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -153,7 +154,7 @@ class Writing:
                 file.close()
 
     def add(self, id: str, label: str, dense: Dense) -> None:
-        """Another shape; its split is told by `finish`."""
+        """Append a shape; its split is set by ``finish``."""
         index, cloud = self.index, dense.cloud
         index.counts.append(len(cloud))
         index.ids.append(id)
@@ -172,7 +173,7 @@ class Writing:
                 self._files[name].write(np.ascontiguousarray(array, dtype).tobytes())
 
     def clouds(self) -> Callable[[int], npt.NDArray[np.float32]]:
-        """The points (k_i, 3) of the shapes added so far, by their number, from the disk."""
+        """Return a function from the number of a shape added so far to its points (k_i, 3), read from disk."""
         file = self._files["points"]
         file.flush()
         stops = np.cumsum(self.index.counts)
@@ -180,7 +181,7 @@ class Writing:
         return lambda i: np.asarray(points[stops[i] - self.index.counts[i] : stops[i]])
 
     def finish(self) -> None:
-        """The headers, the index with its splits, and the checksums, down to the disk."""
+        """Write headers, index (with its splits) and checksums, and flush them to disk."""
         total = sum(self.index.counts)
         kept = [name for name in CHANNELS if name not in self.index.lacking]
         for name, file in self._files.items():
@@ -198,7 +199,7 @@ class Writing:
 
 
 def _header(dtype: str, total: int) -> bytes:
-    """The header of a .npy file, format 1.0, (total, 3)."""
+    """Return the header of a ``.npy`` file of shape (total, 3), format 1.0."""
     text = str({"descr": dtype, "fortran_order": False, "shape": (total, 3)}).encode("ascii")
     return b"\x93NUMPY\x01\x00" + (HEADER - 10).to_bytes(2, "little") + text.ljust(HEADER - 11) + b"\n"
 

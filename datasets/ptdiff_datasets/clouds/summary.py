@@ -1,4 +1,4 @@
-"""What was read from a folder of shapes: `Summary`, as text of at most 80 columns and as plain types."""
+"""Summary of the shapes read from a folder, as text of at most 80 columns and as plain types."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -10,19 +10,19 @@ from ptdiff_datasets.clouds.splits import SPLITS
 from ptdiff_datasets.errors import printable
 
 WIDTH = 80
-CLASSES = 12  # rows before the rest is folded
+CLASSES = 12  # rows before the rest is folded into one
 SKIPPED = 5
-LINE = 150  # characters of one that may be wrapped
+LINE = 150  # characters of a line that may wrap
 LAYOUTS = {
     "flat": "one flat folder",
     "classes": "class folders",
     "splits": "train, val and test folders",
-    "lists": "lists of what to train and to test on",
+    "lists": "lists of training and test shapes",
     "sets": "files of many clouds",
 }
 NORMALIZED = {
-    "box": "each shape centered, its bounding box of diagonal 1",
-    "per-shape": "each shape of mean 0 and deviation 1",
+    "box": "each shape centered, its bounding box scaled to diagonal 1",
+    "per-shape": "each shape with mean 0 and standard deviation 1",
     "global": "coordinates as in the files; one scale for all",
     "none": "coordinates as in the files",
 }
@@ -30,14 +30,14 @@ NORMALIZED = {
 
 @dataclass(frozen=True)
 class Summary:
-    """Counts and sizes. Boxes and diagonals are in the units of the files."""
+    """Counts and sizes of a data set; boxes and diagonals are in units of the files."""
 
     root: str
-    layout: str  # of `LAYOUTS`
-    normalize: str  # of `NORMALIZED`
+    layout: str  # a key of ``LAYOUTS``
+    normalize: str  # a key of ``NORMALIZED``
     counts: Mapping[str, Mapping[str, int]]  # class ("" for none) -> split -> shapes
     skipped: tuple[tuple[str, str], ...]  # path below the root, reason
-    other: int  # files of other kinds
+    other: int  # files of other types
     low: tuple[float, float, float]  # bounding box of everything
     high: tuple[float, float, float]
     diagonal: float  # median over the shapes
@@ -45,22 +45,22 @@ class Summary:
     seconds: float
     cached: bool  # read from the cache
     damaged: str | None = None  # why an earlier cache entry was rebuilt
-    inside: str = ""  # the folder below the root that holds the class folders, where it is not the root
-    cache: str = ""  # the folder that keeps what was read, where anything could be kept
+    inside: str = ""  # the folder below the root that holds the class folders, if not the root itself
+    cache: str = ""  # the folder of the cache entry, if anything could be cached
     lacking: Mapping[str, int] = field(default_factory=dict)  # channel -> shapes without it
 
     def total(self, split: str | None = None) -> int:
-        """The number of shapes, in one split or in all."""
+        """Number of shapes, in one split or in all."""
         return sum(n for row in self.counts.values() for name, n in row.items() if split in (None, name))
 
     def as_dict(self) -> dict[str, Any]:
-        """The same as plain types, ready for JSON."""
+        """Return the summary as plain types, ready for JSON."""
         plain = asdict(self)
         plain["skipped"] = [{"path": printable(path), "reason": reason} for path, reason in self.skipped]
         return plain
 
     def text(self) -> str:
-        """A few lines for a terminal, none longer than 80 columns."""
+        """Format the summary for a terminal, in lines of at most 80 columns."""
         named = [name for name in self.counts if name]
         kinds = f" in {number(len(named), 'class', 'es')}" if named else ""
         lines = [_middle(printable(self.root), WIDTH), ""]
@@ -77,7 +77,7 @@ class Summary:
             lines += ["", *self._left_out()]
         if self.damaged:
             lines += ["", _end(f"  the damaged cache was rebuilt: {self.damaged}", WIDTH)]
-        kept = "cached for the next time" if self.cache else "not cached, as some could not be opened"
+        kept = "cached for next time" if self.cache else "not cached because some could not be opened"
         last = f"  read in {self.seconds:.2f} s " + ("from the cache" if self.cached else f"from the files, {kept}")
         if self.cache == self.root:
             return "\n".join([*lines, "", f"  read in {self.seconds:.2f} s from the store"])
@@ -86,12 +86,12 @@ class Summary:
 
     def _channels(self) -> str:
         there = ["xyz", *(name for name in ("normals", "colors") if name not in self.lacking)]
-        some = [f"{name} but for {n:,}" for name, n in self.lacking.items() if n < self.total()]
+        some = [f"{name} except {n:,}" for name, n in self.lacking.items() if n < self.total()]
         return ", ".join([*there, *(f"({text})" for text in some)])
 
     def _left_out(self) -> list[str]:
         parts = [f"{number(len(self.skipped), 'file')} skipped"] if self.skipped else []
-        parts += [f"{number(self.other, 'file')} of other kinds ignored"] if self.other else []
+        parts += [f"{number(self.other, 'file')} of other types ignored"] if self.other else []
         lines = ["  " + ", ".join(parts) + (":" if self.skipped else "")]
         for path, reason in self.skipped[:SKIPPED]:
             path = _middle(printable(path), 38)
@@ -102,7 +102,7 @@ class Summary:
 
 
 def table(counts: Mapping[str, Mapping[str, int]]) -> list[str]:
-    """Counts by class and split, the largest classes first."""
+    """Format counts by class and split, largest classes first."""
     splits = [name for name in SPLITS if any(row.get(name) for row in counts.values())]
     rows = sorted(counts.items(), key=lambda item: (-sum(item[1].values()), item[0]))
     shown = rows if len(rows) <= CLASSES + 1 else rows[:CLASSES]
@@ -118,7 +118,7 @@ def table(counts: Mapping[str, Mapping[str, int]]) -> list[str]:
 
 
 def listed(what: str, found: Sequence[str]) -> list[str]:
-    """How many, and the first few of them; nothing where there are none."""
+    """Format a count and the first few entries; no lines if there are none."""
     if not found:
         return []
     more = [f"    … and {len(found) - SKIPPED:,} more"] if len(found) > SKIPPED else []
@@ -126,7 +126,8 @@ def listed(what: str, found: Sequence[str]) -> list[str]:
 
 
 def number(n: int, noun: str, plural: str = "s") -> str:
-    """
+    """Format a number with its noun.
+
     >>> number(1, "class", "es"), number(1200, "class", "es")
     ('1 class', '1,200 classes')
     """
@@ -134,13 +135,13 @@ def number(n: int, noun: str, plural: str = "s") -> str:
 
 
 def _homely(path: str) -> str:
-    """With ~ for the home folder."""
+    """Shorten a path with ~ for the home folder."""
     home = str(Path.home())
     return printable("~" + path.removeprefix(home) if path.startswith(home + os.sep) else path)
 
 
 def _middle(text: str, width: int) -> str:
-    """Shortened in the middle: the end of a path tells most."""
+    """Shorten in the middle, because the end of a path says most."""
     half = (width - 1) // 3
     return text if len(text) <= width else f"{text[:half]}…{text[half + 1 - width :]}"
 

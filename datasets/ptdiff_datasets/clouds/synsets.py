@@ -1,4 +1,4 @@
-"""The WordNet ids that name the class folders of ShapeNetCore (Chang et al., 2015), and its 55 classes."""
+"""WordNet ids that name the class folders of ShapeNetCore (Chang et al. 2015), with its 55 classes."""
 
 SHAPENET = {
     "02691156": "airplane", "02747177": "trash_bin", "02773838": "bag", "02801938": "basket",
@@ -19,5 +19,5 @@ SHAPENET = {
 
 
 def class_name(folder: str) -> str:
-    """The name of the class that a folder holds: ShapeNet's for its ids, else the folder's own."""
+    """Return the class name of a folder: ShapeNet's name for its ids, else the name of the folder."""
     return SHAPENET.get(folder, folder)

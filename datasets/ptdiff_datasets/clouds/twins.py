@@ -1,9 +1,9 @@
-"""Shapes that are there twice: the same points, or other points of (nearly) the same surface.
+"""Duplicate shapes: the same points, or other points of (nearly) the same surface.
 
-Candidates by hash: a shape, moved and scaled into a cube, occupies some of 8 x 8 x 8 cells; sets of cells that overlap
-by J agree in one row of a min-hash (Broder 1997) with probability J, so in one of eight bands of four rows nearly
-surely where J > 0.8.  A candidate is a twin where its points lie as near to the shape's as the shape's own halves to
-each other: what two samples of one surface do.  What differs by less than the spacing of the points is not told apart.
+Candidates come from hashing: a shape, moved and scaled into a cube, occupies some of 8 x 8 x 8 cells. Sets of cells
+with Jaccard similarity J agree in one row of a min-hash (Broder 1997) with probability J, so in one of eight bands of
+four rows almost surely if J > 0.8. A candidate is a twin if its points lie as near to the shape's as the shape's two
+halves to each other, as two samples of one surface do. Differences below the spacing of the points are not detected.
 """
 
 import hashlib
@@ -16,23 +16,23 @@ from scipy.spatial import KDTree
 
 CELLS, BANDS, ROWS = 8, 8, 4
 POINTS = 1024  # points of each half
-NEAR = 1.08  # times the distance of the halves; between two samples it varies by 2 %
-ROOM = 0.03  # by how much the sides of the boxes of two samples differ, in sides of the cube
-MOST = 8  # candidates that a shape is compared with
-LEAST = 128  # points below which nothing but equality is told
+NEAR = 1.08  # in multiples of the distance of the halves, which varies by 2 % between two samples
+ROOM = 0.03  # difference in box sides between two samples, in sides of the cube
+MOST = 8  # candidates to compare a shape with
+LEAST = 128  # with fewer points, only equality is detected
 
 Floats = npt.NDArray[np.floating]
 
 
 def fingerprint(points: Floats) -> bytes:
-    """A hash of the points (n, 3) in any order."""
+    """Hash the points (n, 3), whatever their order."""
     rows = np.ascontiguousarray(points, np.float32)
     order = np.lexsort(rows.T)
     return hashlib.sha256(rows[order].tobytes()).digest()
 
 
 def groups(count: int, cloud: Callable[[int], Floats]) -> list[list[int]]:
-    """Groups of the shapes that are equal or nearly so, a shape in one group at most; see :func:`twins`."""
+    """Group the shapes that are equal or nearly equal, each shape in at most one group; see :func:`twins`."""
     same, near = twins(count, cloud)
     copies = {group[0]: group for group in same}
     joined = [[i for first in group for i in copies.pop(first, [first])] for group in near]
@@ -42,9 +42,9 @@ def groups(count: int, cloud: Callable[[int], Floats]) -> list[list[int]]:
 def twins(
     count: int, cloud: Callable[[int], Floats], progress: Callable[[int, int], None] | None = None
 ) -> tuple[list[list[int]], list[list[int]]]:
-    """Groups of equal shapes, and groups of nearly equal ones (which take one of each equal group), of `count`.
+    """Find groups of equal shapes, and groups of nearly equal ones (with one shape of each equal group).
 
-    cloud(i): the points (n, 3) of shape i; progress(done, count) is called for each.
+    cloud(i) returns the points (n, 3) of shape i; progress(done, count) is called for each.
     """
     equal: dict[bytes, list[int]] = defaultdict(list)
     for i in range(count):
@@ -73,12 +73,12 @@ def twins(
 
 
 def _thinned(points: Floats) -> Floats:
-    """Every so many of the points, as many as two halves take: whatever is stored of a shape, it has the same twins."""
+    """Thin the points evenly to about two halves, so that a shape has the same twins however many points are stored."""
     return points[:: max(1, len(points) // (2 * POINTS))]
 
 
 def _unit(points: Floats) -> npt.NDArray[np.float64]:
-    """In a cube of side 1 around zero."""
+    """Scale the points into a cube of side 1 around zero."""
     low, high = points.min(axis=0).astype(np.float64), points.max(axis=0).astype(np.float64)
     placed: npt.NDArray[np.float64] = (points - (low + high) / 2) / (high - low).max()
     return placed
@@ -95,13 +95,13 @@ _RANKS = np.stack([np.random.default_rng(i).permutation(CELLS**3).astype(np.int1
 
 
 def _near(one: npt.NDArray[np.float64], other: npt.NDArray[np.float64]) -> bool:
-    """Whether they lie as near to each other as their own halves, on average."""
+    """True if two shapes lie as near to each other as their own halves, on average."""
     pairs = [_distances(one, other), _distances(other, one)]
     return sum(across for _, across in pairs) <= NEAR * sum(own for own, _ in pairs)
 
 
 def _distances(one: npt.NDArray[np.float64], other: npt.NDArray[np.float64]) -> tuple[float, float]:
-    """The mean distance of half of the points of one to the nearest of its other half, and of the other shape."""
+    """Mean distances from half of ``one`` to the nearest points of its other half, and of ``other``."""
     size = min(POINTS, len(one) // 2, len(other) // 2)
     order = np.random.default_rng(0).permutation(len(one))
     mine, rest = one[order[:size]], one[order[size : 2 * size]]

@@ -1,5 +1,5 @@
-"""Readers of one file: a point cloud or a mesh in, a Cloud out.
+"""Readers and writers of single files: a point cloud or a mesh in, a Cloud out.
 
-catalog.py   suffix to reader
-cloud.py     Cloud: points with normals and colours
+catalog.py   readers and writers by suffix
+cloud.py     Cloud: points with normals and colors
 """

@@ -1,4 +1,4 @@
-"""Arrays of points in .npy and .npz files: one cloud (n, 3 or more), or many of one size (m, n, 3 or more)."""
+"""Point arrays in ``.npy`` and ``.npz`` files: one cloud (n, >= 3), or many of equal size (m, n, >= 3)."""
 
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -25,7 +25,7 @@ Array = npt.NDArray[np.generic]
 
 @dataclass(frozen=True, eq=False)
 class Arrays:
-    """What one file holds: points (n, c) or (m, n, c), normals and colors of that shape but c = 3, labels (m,)."""
+    """Contents of one file: points (n, c) or (m, n, c), normals and colors of that shape with c = 3, labels (m,)."""
 
     points: Array
     normals: Array | None = None
@@ -34,10 +34,11 @@ class Arrays:
 
     @property
     def many(self) -> bool:
+        """True if the file holds many clouds, (m, n, c)."""
         return self.points.ndim == 3
 
     def cloud(self, path: Path, place: int | None = None) -> Cloud:
-        """The only cloud of the file, or the one at `place`."""
+        """Return the only cloud of the file, or cloud number ``place``; FormatError for invalid values."""
         part, normals, colors = (
             array if array is None or place is None else array[place]
             for array in (self.points, self.normals, self.colors)
@@ -49,12 +50,12 @@ class Arrays:
 
 
 def read_points(path: str | Path) -> Cloud:
-    """The cloud of a .npy or .npz file.
+    """Read the cloud in a ``.npy`` or ``.npz`` file.
 
-    An array must have shape (n, 3 or more); what its other columns mean is told as in `from_table`. An archive must
-    hold one under the name points, pos, xyz, pc, pointcloud, samples or arr_0, or hold one array of that shape only;
-    normals and colors lie beside it. Raises FormatError for any other content, for missing bytes, and for NaN or
-    infinite numbers.
+    An array must have shape (n, >= 3); the meaning of the other columns is guessed as in ``from_table``. An archive
+    must hold an array named points, pos, xyz, pc, pointcloud, samples or arr_0, or exactly one array of that shape;
+    normals and colors are read from the same archive. Raises FormatError for any other content, missing bytes, and NaN
+    or infinite values.
     """
     path = Path(path)
     found = read_arrays(path)
@@ -64,7 +65,7 @@ def read_points(path: str | Path) -> Cloud:
 
 
 def read_arrays(path: Path) -> Arrays:
-    """The arrays of a .npy or .npz file, one cloud or many; FormatError for a broken one."""
+    """Read the arrays of a ``.npy`` or ``.npz`` file, one cloud or many; FormatError if it is broken."""
     data = path.read_bytes()
     if path.suffix.lower() == ".npy":
         return Arrays(_array(BytesIO(data), len(data), path))
@@ -72,7 +73,7 @@ def read_arrays(path: Path) -> Arrays:
 
 
 def holds_many(path: Path) -> bool:
-    """Whether a .npy or .npz file holds an array (m, n, 3 or more), by its header alone."""
+    """True if a ``.npy`` or ``.npz`` file holds an array (m, n, >= 3); only its header is read."""
     if path.suffix.lower() == ".npy":
         with path.open("rb") as file:
             shape, _ = _shape(file, path.stat().st_size, path)
@@ -84,7 +85,7 @@ def holds_many(path: Path) -> bool:
 
 
 def _claimed(file: IO[bytes], path: Path) -> tuple[tuple[int, ...], np.dtype[np.generic]]:
-    """What the header of a .npy stream claims."""
+    """Parse shape and dtype in the header of a ``.npy`` stream."""
     form = np.lib.format
     try:
         version = form.read_magic(file)
@@ -94,7 +95,7 @@ def _claimed(file: IO[bytes], path: Path) -> tuple[tuple[int, ...], np.dtype[np.
         shape, _, dtype = read(file)
     except (MemoryError, ImportError):
         raise
-    except Exception as error:  # the header is a Python literal: whatever its parser raises
+    except Exception as error:  # the header is a Python literal: its parser may raise anything
         raise FormatError(path, f"not a .npy array: {str(error)[:90]}", 0) from None
     if dtype.kind not in "fiu":
         raise FormatError(path, f"an array of {str(dtype)[:40]}, not of numbers", 0)
@@ -102,12 +103,12 @@ def _claimed(file: IO[bytes], path: Path) -> tuple[tuple[int, ...], np.dtype[np.
 
 
 def _shape(file: IO[bytes], length: int, path: Path) -> tuple[tuple[int, ...], np.dtype[np.generic]]:
-    """What the header of a .npy stream of `length` bytes claims, once it is known to be true."""
+    """Parse the header of a ``.npy`` stream of ``length`` bytes and check it against that length."""
     shape, dtype = _claimed(file, path)
     start = file.tell()
     needed, there = prod(shape) * dtype.itemsize, length - start
     if needed != there:
-        raise FormatError(path, f"the header claims {needed} bytes of shape {shape}, {there} follow", start)
+        raise FormatError(path, f"the header claims {needed} bytes of shape {shape}, but {there} follow", start)
     return shape, dtype
 
 
@@ -153,7 +154,7 @@ def _archived(data: bytes, path: Path) -> Arrays:
 
 def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> Array:
     if member.file_size > 64 * MEBIBYTE + 4 * member.compress_size:
-        raise FormatError(path, f"{member.filename} swells to {member.file_size} bytes")
+        raise FormatError(path, f"{member.filename} would decompress to {member.file_size} bytes")
     with archive.open(member) as file:
         return _array(file, member.file_size, path)
 
@@ -179,9 +180,9 @@ def write_npy(
     normals: npt.ArrayLike | None = None,
     colors: npt.ArrayLike | None = None,
 ) -> None:
-    """Write points (n, 3) as .npy, whole or not at all. ValueError for normals or colors: .npz has names for them."""
+    """Write points (n, 3) as ``.npy``, atomically. ValueError for normals or colors, which only ``.npz`` can name."""
     if normals is not None or colors is not None:
-        raise ValueError("a .npy file holds one array; write .npz, ply or pcd")
+        raise ValueError("a .npy file holds only points: write .npz, .ply or .pcd to keep normals and colors")
     with replacing(path) as file:
         np.lib.format.write_array(file, arrays(points, None, None).points, allow_pickle=False)
 
@@ -192,7 +193,7 @@ def write_npz(
     normals: npt.ArrayLike | None = None,
     colors: npt.ArrayLike | None = None,
 ) -> None:
-    """Write points (n, 3), optional normals (n, 3) and colors (n, 3) uint8 as .npz, whole or not at all."""
+    """Write points (n, 3), optional normals (n, 3) and colors (n, 3) uint8 as ``.npz``, atomically."""
     cloud = arrays(points, normals, colors)
     parts = {"points": cloud.points, "normals": cloud.normals, "colors": cloud.colors}
     named: dict[str, Any] = {name: array for name, array in parts.items() if array is not None}

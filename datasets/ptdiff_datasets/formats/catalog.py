@@ -1,4 +1,4 @@
-"""Every format by its suffix: what reads one cloud, what writes one."""
+"""File formats by suffix: readers and writers of single clouds."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +25,7 @@ READERS: dict[str, Read] = {
     **dict.fromkeys(sorted(ARRAY_SUFFIXES), read_points),
     **dict.fromkeys(sorted(LAS_SUFFIXES), read_las),
 }
-"""Readers of files that hold one cloud; meshes are `ptdiff_datasets.formats.meshes.read_mesh`'s."""
+"""Readers of files that hold one cloud; meshes are read by ``ptdiff_datasets.formats.meshes.read_mesh``."""
 
 WRITERS: dict[str, Write] = {
     ".ply": write_ply,
@@ -36,14 +36,14 @@ WRITERS: dict[str, Write] = {
     ".las": write_las,
     ".laz": write_las,
 }
-"""Writers of (path, points, normals, colors), the last two of which may be None."""
+"""Writers, called with (path, points, normals, colors); the last two may be None."""
 
 SUFFIXES = MESH_SUFFIXES | READERS.keys() | HDF5_SUFFIXES
-"""All that may hold shapes."""
+"""Suffixes of all files that may hold shapes."""
 
 
 def read_cloud(path: str | Path) -> Cloud:
-    """The cloud in a file, by its suffix; FormatError for an unknown suffix and for whatever is wrong inside."""
+    """Read the cloud in a file by its suffix; FormatError for an unknown suffix or invalid content."""
     path = Path(path)
     if (suffix := path.suffix.lower()) not in READERS:
         raise FormatError(path, f"no point cloud format has the suffix {suffix or '(none)'}")

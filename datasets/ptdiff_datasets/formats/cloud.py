@@ -1,4 +1,4 @@
-"""`Cloud`: the points of one shape with what is known at each of them, as every reader returns it."""
+"""``Cloud``: the points of one shape with their normals and colors, as returned by every reader."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +14,15 @@ COLUMNS = {
     "colors": ("red", "green", "blue"),
 }
 SAME = {"r": "red", "g": "green", "b": "blue", "normal_x": "nx", "normal_y": "ny", "normal_z": "nz"}
-"""Other names that columns go by in files."""
+"""Other names of columns in files."""
 
 
 @dataclass(frozen=True, eq=False)
 class Cloud:
-    """`points` (n, 3) float32 or float64 as in the file; `normals` (n, 3) float32, `colors` (n, 3) uint8, or None."""
+    """One point cloud.
+
+    points: (n, 3) float32 or float64, as in the file. normals: (n, 3) float32. colors: (n, 3) uint8. None if absent.
+    """
 
     points: npt.NDArray[np.floating]
     normals: npt.NDArray[np.float32] | None = None
@@ -29,7 +32,7 @@ class Cloud:
         return len(self.points)
 
     def take(self, rows: npt.NDArray[np.int64]) -> "Cloud":
-        """The points `rows`, with what belongs to them."""
+        """Select the points ``rows`` (k,), with their normals and colors."""
         normals = None if self.normals is None else self.normals[rows]
         return Cloud(self.points[rows], normals, None if self.colors is None else self.colors[rows])
 
@@ -40,10 +43,10 @@ def checked(
     normals: npt.NDArray[np.generic] | None = None,
     colors: npt.NDArray[np.generic] | None = None,
 ) -> Cloud:
-    """A cloud of arrays of numbers (n, 3) that came from the file `path`.
+    """Build a cloud from arrays (n, 3) read from the file ``path``.
 
-    Colors are bytes; floats count from 0 to 1, integers beyond 255 to 65535.  FormatError for another shape, no
-    points, and NaN or infinite numbers.
+    Colors become bytes: floats range from 0 to 1, integers beyond 255 up to 65535. Raises FormatError for wrong shapes,
+    no points, and NaN or infinite values.
     """
     if points.ndim != 2 or points.shape[1] != 3:
         raise FormatError(path, f"an array of shape {points.shape}, not (points, 3)")
@@ -81,11 +84,11 @@ def _bytes(colors: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
 
 
 def from_table(path: str | Path, table: npt.NDArray[np.generic], names: tuple[str, ...] = ()) -> Cloud:
-    """A cloud of a table (n, 3 or more) whose columns have `names`, or else are told by what they hold.
+    """Build a cloud from a table (n, >= 3), its columns recognized by ``names`` or, without names, by their values.
 
-    Without names the first three columns are the coordinates.  Of the others, three in a row are normals where
-    nine in ten have length one within 5 %, and colors where all are whole numbers from 0 to 255 and some exceed 1;
-    they begin at column 3, or 4 behind an intensity, or 6.
+    Without names the first three columns are the coordinates. Three consecutive others are normals if nine in ten have
+    length 1 within 5 %, and colors if all values are integers from 0 to 255 and some exceed 1; they start at column 3,
+    at 4 (after an intensity) or at 6. Raises FormatError as :func:`checked`.
     """
     if table.ndim != 2 or table.shape[1] < 3:
         raise FormatError(path, f"an array of shape {table.shape}, not (points, 3)")
@@ -101,7 +104,7 @@ def from_table(path: str | Path, table: npt.NDArray[np.generic], names: tuple[st
         if "points" not in found:
             raise FormatError(path, f"no columns x, y and z among {', '.join(names)[:60]}")
         if "colors" in found and found["colors"].dtype.kind == "f" and found["colors"].max() > 1:
-            # a table has one type for all its columns
+            # all columns of a table share one dtype
             found["colors"] = np.clip(np.nan_to_num(found["colors"]), 0, 65535).astype(np.int64)
         return checked(path, found["points"], found.get("normals"), found.get("colors"))
     rest = {at: table[:, at : at + 3] for at in (3, 4, 6) if table.shape[1] >= at + 3}

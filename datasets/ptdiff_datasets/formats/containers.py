@@ -1,4 +1,4 @@
-"""Files that hold many clouds: HDF5, and arrays (m, n, 3 or more) in .npy and .npz."""
+"""Files that hold many clouds: HDF5, and arrays (m, n, >= 3) in ``.npy`` and ``.npz``."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -13,13 +13,13 @@ from ptdiff_datasets.formats.arrays import ARRAY_SUFFIXES, holds_many, read_arra
 from ptdiff_datasets.formats.cloud import Cloud
 from ptdiff_datasets.formats.hdf5 import HDF5_SUFFIXES, open_hdf5
 
-FEW = 100  # arrays in a folder that are looked into: data sets of many clouds are few files
+FEW = 100  # look into at most this many arrays of a folder: data sets of many clouds come in few files
 SPLIT = re.compile(r"(?:^|[^a-z])(train|val|valid|validation|test)(?:$|[^a-z])", re.I)
 
 
 @dataclass(frozen=True)
 class Member:
-    """Cloud `place` of a data set, "" in a file that has one alone; `label` "" and `split` None where not said."""
+    """Cloud ``place`` of the data set ``set``, "" if there is only one; ``label`` "" and ``split`` None if unknown."""
 
     set: str
     place: int
@@ -28,15 +28,16 @@ class Member:
 
 
 def may_hold_many(file: str, count: int) -> bool:
-    """Whether to look into a file of a folder with `count` of them."""
+    """True if ``file``, one of ``count`` in a folder, should be searched for several clouds."""
     suffix = PurePosixPath(file).suffix.lower()
     return suffix in HDF5_SUFFIXES or (suffix in ARRAY_SUFFIXES and count <= FEW)
 
 
 def members(path: Path, id: str, said: Lists) -> list[Member] | None:
-    """The clouds in a file, with what it, its name and the lists say of each; None where it holds just one.
+    """List the clouds in a file with their classes and splits; None if it holds only one cloud.
 
-    FormatError where it is broken, or holds none.
+    Classes and splits come from the file, its name and the lists ``said``. FormatError if it is broken or holds no
+    clouds.
     """
     split = next((FOLDERS[found[1].lower()] for found in SPLIT.finditer(path.stem)), None)
     if path.suffix.lower() in ARRAY_SUFFIXES:
@@ -68,7 +69,7 @@ def members(path: Path, id: str, said: Lists) -> list[Member] | None:
 
 @contextmanager
 def opened(path: Path) -> Iterator[Callable[[str, int], Cloud]]:
-    """What reads the clouds of a file that holds many: a function of the data set and the place."""
+    """Open a file of many clouds and yield a function (data set, place) -> Cloud."""
     if path.suffix.lower() in HDF5_SUFFIXES:
         with open_hdf5(path) as file:
             yield lambda name, place: file.read(name, place).cloud(path)

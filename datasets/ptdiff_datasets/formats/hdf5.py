@@ -1,7 +1,7 @@
-"""HDF5 files of many clouds, (m, n, 3 or more) in each data set, read by h5py (`pip install ptdiff[hdf5]`).
+"""HDF5 files of many clouds, (m, n, >= 3) in each data set, read by h5py (``pip install ptdiff[hdf5]``).
 
-Only what the file itself holds is read: no links to other files, no storage outside, no virtual data sets, and no
-filters but those of the library.
+Only data in the file itself is read: no links to other files, no external storage, no virtual data sets, and only the
+built-in filters.
 """
 
 from collections.abc import Iterator
@@ -17,14 +17,14 @@ from ptdiff_datasets.errors import FormatError, needed
 from ptdiff_datasets.formats.arrays import COLORS, LABELS, NORMALS, Arrays
 
 HDF5_SUFFIXES = frozenset({".h5", ".hdf5"})
-CACHE = 64 << 20  # bytes of unpacked chunks that are kept
-SWELL = 1 << 10  # how many bytes a byte of the file may become: what zlib can do
+CACHE = 64 << 20  # bytes of decompressed chunks to cache
+SWELL = 1 << 10  # bytes that one byte of the file may decompress to: the limit of zlib
 FILTERS = frozenset({1, 2, 3, 32000})  # deflate, shuffle, fletcher32, lzf
-MANY = 10_000  # data sets in a file
+MANY = 10_000  # maximum number of data sets in a group
 
 
 class Hdf5:
-    """An open file: `sets` holds the data sets of clouds by name, "data" or "03001627/train", say."""
+    """An open file; ``sets`` maps the names of its cloud data sets ("data", "03001627/train") to shapes (m, n, c)."""
 
     def __init__(self, file: Any, path: Path) -> None:
         self._path, self._size = path, path.stat().st_size
@@ -32,14 +32,14 @@ class Hdf5:
         self.sets = {name: tuple(data.shape) for name, data in self._all.items() if self._is_clouds(name, data)}
 
     def labels(self, name: str) -> npt.NDArray[np.int64] | None:
-        """The numbers of the classes of the clouds of a data set, (m,), where they lie beside it."""
+        """Return the class numbers (m,) stored beside a data set, or None."""
         data = self._beside(name, LABELS)
         if data is None or data.dtype.kind not in "iu" or data.size != self.sets[name][0]:
             return None
         return np.asarray(data[()]).reshape(-1).astype(np.int64)
 
     def read(self, name: str, place: int) -> Arrays:
-        """The cloud at `place` of a data set, with the normals and colors that lie beside it."""
+        """Read cloud ``place`` of a data set with normals and colors stored beside it; FormatError if broken."""
         shape = (*self.sets[name][:2], 3)
         with _as_format_error(self._path):
             parts = [
@@ -67,7 +67,7 @@ class Hdf5:
             if count >= MANY:
                 raise FormatError(self._path, f"more than {MANY} data sets in one group")
             if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-                continue  # leads elsewhere
+                continue  # a link to somewhere else
             item = group[name]
             if isinstance(item, h5py.Group) and depth < 3:
                 yield from self._found(item, f"{prefix}{name}/", depth + 1)
@@ -75,17 +75,17 @@ class Hdf5:
                 yield prefix + name, item
 
     def _inside(self, data: Any, name: str) -> bool:
-        """Whether the file itself holds the data set; FormatError where it cannot hold so much."""
+        """True if the file itself holds the data set; FormatError if the file is too small for it."""
         plist = data.id.get_create_plist()
         filters = {plist.get_filter(i)[0] for i in range(plist.get_nfilters())}
         if data.external or data.is_virtual or not filters <= FILTERS or data.shape is None:
             return False
         claimed, stored = prod(data.shape) * data.dtype.itemsize, int(data.id.get_storage_size())
         if stored > self._size or claimed > (SWELL * stored if filters & {1, 32000} else stored):
-            raise FormatError(self._path, f"{name} claims {claimed} bytes, {min(stored, self._size)} are stored")
+            raise FormatError(self._path, f"{name} claims {claimed} bytes, but {min(stored, self._size)} are stored")
         chunk = prod(data.chunks or (0,)) * data.dtype.itemsize
         if chunk > max(SWELL * stored, 1 << 20):
-            raise FormatError(self._path, f"{name} has chunks of {chunk} bytes")
+            raise FormatError(self._path, f"{name} has chunks of {chunk} bytes, too many for its data")
         return True
 
 
@@ -96,14 +96,14 @@ def _as_format_error(path: Path) -> Iterator[None]:
     except (FormatError, ImportError):
         raise
     except MemoryError:
-        raise FormatError(path, "more memory is claimed than there is") from None
-    except Exception as error:  # whatever the library makes of a broken file
+        raise FormatError(path, "it claims more memory than there is") from None
+    except Exception as error:  # the library may raise anything for a broken file
         raise FormatError(path, f"{type(error).__name__}: {str(error)[:100]}") from None
 
 
 @contextmanager
 def open_hdf5(path: Path) -> Iterator[Hdf5]:
-    """An HDF5 file for reading; FormatError where it is broken, MissingPackage without h5py."""
+    """Open an HDF5 file for reading; FormatError if it is broken, MissingPackage without h5py."""
     h5py: Any = needed("h5py", "hdf5", path)
     with _as_format_error(path):
         file = h5py.File(path, "r", rdcc_nbytes=CACHE, locking=False)

@@ -1,7 +1,7 @@
-"""What the header of a mesh file claims, compared with the length of the file before a parser believes it.
+"""Header checks of mesh files: claims are compared with the length of the file before a parser trusts them.
 
-Each check takes the whole content and the path (for the message) and raises FormatError, or returns the least
-number of faces that the file must yield.
+Each check takes the whole content and the path (for the message). It raises FormatError, or returns the least number
+of faces that the file must yield.
 """
 
 import json
@@ -15,20 +15,20 @@ from ptdiff_datasets.formats.ply_header import read_header
 
 
 def check_obj(data: bytes, path: Path) -> int:
-    """No header: every `f` line must name three vertices or more (a cut line does not)."""
+    """Check an OBJ file: every ``f`` line must name three or more vertices (a truncated line does not); no header."""
     lines = data.replace(b"\\\r\n", b" ").replace(b"\\\n", b" ")  # a backslash continues the line
     if short := re.search(rb"^f(?:[ \t]+\S+){0,2}[ \t]*\r?$", lines, re.MULTILINE):
-        raise FormatError(path, f"{short[0][:40].decode('latin-1')!r} is no face")
+        raise FormatError(path, f"{short[0][:40].decode('latin-1')!r} is not a face")
     return len(re.findall(rb"^f[ \t]", lines, re.MULTILINE))
 
 
 def check_ply(data: bytes, path: Path) -> int:
-    """The smallest record that each declared element can have must fit into the file."""
+    """Check a PLY file: the smallest possible record of each declared element must fit into the file."""
     return read_header(data, path).count("face")
 
 
 def check_off(data: bytes, path: Path) -> int:
-    """`OFF`, then the counts of vertices, faces and edges, on the next line or the same (`OFF123 456 0`)."""
+    """Check an OFF file: ``OFF``, then vertex, face and edge counts, on its line (``OFF123 456 0``) or the next."""
     lines = [line for raw in data.splitlines() if (line := raw.split(b"#")[0].strip())]
     if not lines or not (found := re.match(rb"C?OFF\s*", lines[0])):
         raise FormatError(path, "not an OFF file", 0)
@@ -45,12 +45,12 @@ def check_off(data: bytes, path: Path) -> int:
     for line in lines[1 + vertices : 1 + vertices + faces]:
         words = line.split()
         if not words[0].isdigit() or len(words) <= int(words[0]):
-            raise FormatError(path, f"{line[:40].decode('latin-1')!r} is no face")
+            raise FormatError(path, f"{line[:40].decode('latin-1')!r} is not a face")
     return faces
 
 
 def check_stl(data: bytes, path: Path) -> int:
-    """Binary: 84 bytes and 50 for each triangle. Text: whole facets between `solid` and `endsolid`."""
+    """Check an STL file. Binary: 84 bytes plus 50 per triangle. Text: facets between ``solid`` and ``endsolid``."""
     if len(data) >= 84:
         (faces,) = struct.unpack_from("<I", data, 80)
         if len(data) == 84 + 50 * faces:
@@ -66,15 +66,15 @@ def check_stl(data: bytes, path: Path) -> int:
 
 
 def check_glb(data: bytes, path: Path) -> int:
-    """Version 2, chunks within the file, and no accessor with more elements than bytes."""
+    """Check a GLB file: version 2, chunks within the file, and no accessor with more elements than bytes."""
     if len(data) < 20 or data[:4] != b"glTF":
         raise FormatError(path, "not a GLB file", 0)
     version, length, chunk, kind = struct.unpack_from("<4I", data, 4)
     if version != 2 or kind != 0x4E4F534A:
-        raise FormatError(path, f"glTF version {version} without JSON in front", 4)
+        raise FormatError(path, f"not glTF 2 with JSON first: version {version}", 4)
     if length > len(data) or 20 + chunk > length:
         claim = max(length, 20 + chunk)
-        raise FormatError(path, f"the header claims {claim} bytes, the file has {len(data)}", 8)
+        raise FormatError(path, f"the header claims {claim} bytes, but the file has {len(data)}", 8)
     try:
         tree: Any = json.loads(data[20 : 20 + chunk])
         views = tree.get("bufferViews", [])
@@ -86,7 +86,7 @@ def check_glb(data: bytes, path: Path) -> int:
                 raise FormatError(path, f"{claim} in {room} bytes", 20)
         instances = sum("mesh" in node for node in tree.get("nodes", []))
         if instances > 100_000:
-            raise FormatError(path, f"{instances} instances of meshes", 20)
+            raise FormatError(path, f"{instances} mesh instances, more than 100,000", 20)
     except FormatError:
         raise
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:

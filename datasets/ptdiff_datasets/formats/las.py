@@ -1,7 +1,7 @@
 """LAS and LAZ files of laser scanners (ASPRS, versions 1.0 to 1.4), read and written by laspy.
 
-What the header claims is compared with the length of the file before laspy sees it.  Needs the packages laspy and
-lazrs (`pip install ptdiff[las]`).
+Header claims are compared with the length of the file before laspy sees it. Needs the packages laspy and lazrs
+(``pip install ptdiff[las]``).
 """
 
 import io
@@ -17,12 +17,12 @@ from ptdiff_datasets.formats.cloud import Cloud, checked
 from ptdiff_datasets.writing import arrays, replacing
 
 LAS_SUFFIXES = frozenset({".las", ".laz"})
-CHUNK = 1 << 16  # points that are unpacked at once
-RATIO = 64  # how many bytes of points a byte of a .laz may hold
+CHUNK = 1 << 16  # points decompressed at once
+RATIO = 64  # bytes of points that one byte of a .laz file may hold
 
 
 def read_las(path: str | Path) -> Cloud:
-    """The points of a LAS or LAZ file, (n, 3) float64 in its units, with colors where it has them.
+    """Read the points of a LAS or LAZ file, (n, 3) float64 in its units, with colors if it has them.
 
     FormatError for missing bytes, a broken compressed stream, no points, NaN and infinity.
     """
@@ -35,7 +35,7 @@ def read_las(path: str | Path) -> Cloud:
     colors = None
     done = 0
     try:
-        # not the parallel one, which believes the table of chunks and ends the process where memory is short
+        # not the parallel backend, which trusts the chunk table and ends the process if memory runs short
         backend = laspy.LazBackend.Lazrs
         with (
             np.errstate(over="ignore"),
@@ -53,32 +53,32 @@ def read_las(path: str | Path) -> Cloud:
                 done += len(chunk)
     except (MemoryError, ImportError, KeyboardInterrupt):
         raise
-    except BaseException as error:  # a panic of the unpacker is no Exception
+    except BaseException as error:  # a panic of the decompressor is not an Exception
         if type(error).__name__ != "PanicException" and not isinstance(error, Exception):
             raise
         raise FormatError(path, f"{type(error).__name__}: {str(error)[:100]}") from None
     if done != count:
-        raise FormatError(path, f"the header claims {count} points, {done} could be read")
+        raise FormatError(path, f"the header claims {count} points, but {done} could be read")
     return checked(path, points, None, colors)
 
 
 def _check(data: bytes, path: Path) -> int:
-    """The number of points, once header, records in front and points are known to lie within the file."""
+    """Return the number of points after checking that header, leading records and points lie within the file."""
     if len(data) < 227 or data[:4] != b"LASF":
         raise FormatError(path, "not a LAS file", 0)
     major, minor = data[24:26]
     size, start, extra, kind, record, count = struct.unpack_from("<HIIBHI", data, 94)
     if major != 1 or minor > 4 or size < (375 if minor == 4 else 227) or size > start or start > len(data):
-        raise FormatError(path, f"version {major}.{minor}, a header of {size} bytes, points from {start}", 24)
+        raise FormatError(path, f"unsupported header: version {major}.{minor}, {size} bytes, points from {start}", 24)
     if minor == 4:
         after, more, wide = struct.unpack_from("<QIQ", data, 235)
         count = wide or count
         if more and after + 60 * more > len(data):
-            raise FormatError(path, f"{more} records are claimed behind the points", 235)
+            raise FormatError(path, f"it claims {more} records after the points, beyond its end", 235)
     at, packing = size, b""
     for _ in range(extra):
         if at + 54 > start:
-            raise FormatError(path, f"the header claims {extra} records, which do not fit in front of {start}", 100)
+            raise FormatError(path, f"the header claims {extra} records, which do not fit before byte {start}", 100)
         length = int(struct.unpack_from("<H", data, at + 20)[0])
         if data[at + 2 : at + 16] == b"laszip encoded":
             packing = data[at + 54 : at + 54 + length]
@@ -96,64 +96,65 @@ def _check(data: bytes, path: Path) -> int:
             _check_number(chunks, count, int(struct.unpack_from("<I", packing, 12)[0]), path)
         there = RATIO * there + (1 << 20)
     if record < 20 or count * record > there:
-        raise FormatError(path, f"the header claims {count} points of {record} bytes, {len(data) - start} follow", 107)
+        raise FormatError(path, f"it claims {count} points of {record} bytes, but {len(data) - start} follow", 107)
     return int(count)
 
 
-VARIABLE = 0xFFFFFFFF  # chunks of any sizes
+VARIABLE = 0xFFFFFFFF  # chunks of variable size
 LAYERS = {10: 9, 11: 1, 12: 2, 13: 1}
-"""Layers of the parts of a compressed point: coordinates, color, color and infrared, waveform; extra bytes (14) have
-one each, and other parts, those of older versions, none."""
+"""Layers of each item of a compressed point: coordinates, color, color and infrared, waveform. Extra bytes (14) have
+one layer each; the items of older versions have none.
+"""
 
 
 def _layers(packing: bytes, record: int, path: Path) -> int:
-    """The number of layers of a compressed chunk; the parts of a point must have its size."""
+    """Return the number of layers of a compressed chunk; the items must add up to the size of a point."""
     parts = struct.unpack_from("<H", packing, 32)[0] if len(packing) >= 34 else 0
     if not parts or len(packing) < 34 + 6 * parts:
         raise FormatError(path, "no record says how the points are compressed", 100)
     found = [struct.unpack_from("<2H", packing, 34 + 6 * i) for i in range(parts)]
     if (total := sum(size for _, size in found)) != record:
-        raise FormatError(path, f"compressed points of {total} bytes in a file of {record}", 105)
+        raise FormatError(path, f"compressed points of {total} bytes, but the header says {record}", 105)
     layers = sum(size if kind == 14 else LAYERS.get(kind, 0) for kind, size in found)
     way = struct.unpack_from("<H", packing)[0]
     if way not in ((3,) if layers else (1, 2)):
-        raise FormatError(path, f"points of {layers} layers are said to be compressed in way {way}", 100)
+        raise FormatError(path, f"points of {layers} layers cannot have compression {way}", 100)
     return layers
 
 
 def _check_number(chunks: int, count: int, size: int, path: Path) -> None:
-    """Chunks of one size must hold so many points: beyond the last one, anything would be taken for a length."""
+    """Check that chunks of a fixed size hold ``count`` points: beyond them, any bytes would be read as a length."""
     if size != VARIABLE and (size == 0 or chunks != -(-count // size)):
-        raise FormatError(path, f"{count} points in {chunks} chunks of {size}", 107)
+        raise FormatError(path, f"{count} points do not fit {chunks} chunks of {size}", 107)
 
 
 def _chunks(data: bytes, at: int, end: int, record: int, layers: int, path: Path) -> int:
-    """The number of chunks: each (a whole point, a count, the lengths of its layers, the layers) lies in the file."""
+    """Count the chunks; each (a whole point, a count, the lengths of its layers, the layers) must lie in the file."""
     number = 0
     while at < end:
         number += 1
         sizes = at + record + 4
         if sizes + 4 * layers > end:
-            raise FormatError(path, "a chunk of points is cut off", at)
+            raise FormatError(path, "a chunk of points is truncated", at)
         after = sizes + 4 * layers + sum(struct.unpack_from(f"<{layers}I", data, sizes))
         if after > end:
-            raise FormatError(path, f"a chunk claims {after - at} bytes, {end - at} follow", at)
+            raise FormatError(path, f"a chunk claims {after - at} bytes, but {end - at} follow", at)
         at = after
     return number
 
 
 def _table(data: bytes, start: int, record: int, path: Path) -> int:
-    """Where the table of chunks begins, which lies behind the compressed points and must fit into the file."""
+    """Return the offset of the chunk table, which follows the compressed points and must fit into the file."""
     if len(data) < start + 8:
         raise FormatError(path, "the file ends before the compressed points", start)
     (table,) = struct.unpack_from("<q", data, start)
     if table == -1:
         (table,) = struct.unpack_from("<q", data, len(data) - 8)
     if not start + 8 <= table <= len(data) - 8:
-        raise FormatError(path, f"the table of chunks would lie at {table}", start)
+        raise FormatError(path, f"the chunk table would lie at byte {table}, outside the file", start)
     _, chunks = struct.unpack_from("<2I", data, table)
     if chunks * record > len(data):  # each begins with a whole point
-        raise FormatError(path, f"{chunks} chunks are claimed", table)
+        raise FormatError(path, f"it claims {chunks} chunks, more than fit into the file", table)
     return int(table)
 
 
@@ -163,13 +164,13 @@ def write_las(
     normals: npt.ArrayLike | None = None,
     colors: npt.ArrayLike | None = None,
 ) -> None:
-    """Write points (n, 3) and optional colors (n, 3) uint8 as LAS 1.2, as LAZ for a path that ends so.
+    """Write points (n, 3) and optional colors (n, 3) uint8 as LAS 1.2, or as LAZ if the path ends in ``.laz``.
 
-    Coordinates are rounded to a power of ten of about a billionth of the largest extent.  ValueError for normals,
-    which the format does not hold.
+    Coordinates are rounded to a power of ten near a billionth of the largest extent. ValueError for normals, which the
+    format cannot hold.
     """
     if normals is not None:
-        raise ValueError("a LAS file holds no normals; write ply, pcd or npz")
+        raise ValueError("a LAS file cannot hold normals: write .ply, .pcd or .npz")
     cloud = arrays(points, None, colors)
     laspy: Any = needed("laspy", "las", path)
     center = np.round(cloud.points.mean(axis=0, dtype=np.float64))

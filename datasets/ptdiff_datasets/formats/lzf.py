@@ -1,16 +1,16 @@
-"""LZF (Lehmann, 2000), the compression inside PCD files: decompression alone.
+"""LZF decompression (Lehmann 2000), the compression inside PCD files.
 
-A control byte below 32 copies so many bytes plus one from the input.  Else its upper three bits are a length (7: the
-next byte is added), its lower five and the following byte a distance, and length + 2 bytes are repeated from distance
-+ 1 bytes back, which may reach into what is being written.
+A control byte c below 32 copies the next c + 1 bytes of the input. Otherwise its upper three bits are a length (7: the
+next byte is added), its lower five bits and the following byte a distance, and length + 2 bytes are repeated from
+distance + 1 bytes back, possibly overlapping the bytes being written.
 """
 
 LONGEST = 88
-"""The most bytes that one byte can become: three bytes give at most 264."""
+"""Maximum number of bytes that one byte can become: three bytes give at most 264."""
 
 
 def decompress(data: bytes, length: int) -> bytes:
-    """The `length` bytes that `data` holds; ValueError, with the place, for anything else."""
+    """Decompress ``data`` to ``length`` bytes; ValueError, with the position, for invalid data."""
     out = bytearray()
     at, end = 0, len(data)
     while at < end:
@@ -32,11 +32,11 @@ def decompress(data: bytes, length: int) -> bytes:
             at += 1
             size += 2
             if back > len(out):
-                raise ValueError(f"a repetition from before the beginning at {at}")
+                raise ValueError(f"a repetition reaches before the beginning at {at}")
             piece = out[len(out) - back : len(out) - back + size]
             out += (piece * (size // back + 1))[:size]
         if len(out) > length:
             break
     if len(out) != length:
-        raise ValueError(f"{len(out)} bytes came out where {length} are claimed")
+        raise ValueError(f"decompressed to {len(out)} bytes, not to the {length} claimed")
     return bytes(out)

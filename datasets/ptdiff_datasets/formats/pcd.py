@@ -1,8 +1,8 @@
 """PCD files of the Point Cloud Library: ascii, binary and binary_compressed, with normals and colors.
 
 A text header (VERSION, FIELDS, SIZE, TYPE, COUNT, WIDTH, HEIGHT, VIEWPOINT, POINTS, DATA), then rows of text, packed
-records, or columns compressed by LZF behind their two lengths.  A color is 0x00RRGGBB in the bits of one float or
-integer called rgb or rgba.
+records, or LZF-compressed columns after their two lengths. A color is 0x00RRGGBB in the bits of one float or integer
+called rgb or rgba.
 """
 
 import struct
@@ -21,12 +21,12 @@ from ptdiff_datasets.writing import arrays, replacing
 
 KINDS = {"F": "f", "I": "i", "U": "u"}
 SIZES = {"F": ("4", "8"), "I": ("1", "2", "4", "8"), "U": ("1", "2", "4", "8")}
-SWELL = 64 << 20  # bytes that may come out of any file, however small
+SWELL = 64 << 20  # bytes that any file, however small, may decompress to
 
 
 @dataclass(frozen=True)
 class Header:
-    """`fields`: name, type and how many of it; `size`: bytes of the header."""
+    """A parsed header: ``fields`` are (name, type, count), ``size`` is its length in bytes."""
 
     fields: tuple[tuple[str, str, int], ...]
     points: int
@@ -35,12 +35,12 @@ class Header:
 
     @property
     def record(self) -> int:
-        """Bytes of one point."""
+        """Bytes per point."""
         return sum(np.dtype(kind).itemsize * count for _, kind, count in self.fields)
 
 
 def read_pcd(path: str | Path) -> Cloud:
-    """The points of a PCD file.  FormatError for missing or surplus bytes, no x, y and z, NaN and infinity."""
+    """Read the points of a PCD file. FormatError for missing or surplus bytes, missing x, y or z, NaN and infinity."""
     path = Path(path)
     data = path.read_bytes()
     header = _header(data, path)
@@ -73,7 +73,7 @@ def _header(data: bytes, path: Path) -> Header:
             raise FormatError(path, "the header never ends" if said else "not a PCD file", at)
         words = data[at:end].split(b"#")[0].decode("latin-1").split()
         if words and words[0] not in _KEYS:
-            raise FormatError(path, f"line {' '.join(words)[:60]!r} in the header", at)
+            raise FormatError(path, f"unknown line {' '.join(words)[:60]!r} in the header", at)
         if words:
             said[words[0]] = words[1:]
         at = end + 1
@@ -81,21 +81,21 @@ def _header(data: bytes, path: Path) -> Header:
         names, sizes, kinds = said["FIELDS"], said["SIZE"], said["TYPE"]
         counts = [_whole(c) for c in said.get("COUNT", ["1"] * len(names))]
         if any(size not in SIZES[kind] for kind, size in zip(kinds, sizes, strict=True)):
-            raise ValueError("a type of another size")
+            raise ValueError("a type with an unsupported size")
         types = [KINDS[kind] + size for kind, size in zip(kinds, sizes, strict=True)]
         fields = tuple(zip(names, types, counts, strict=True))
         width, height = (_whole(said[key][0]) for key in ("WIDTH", "HEIGHT"))
         points = _whole(said["POINTS"][0]) if "POINTS" in said else width * height
         (encoding,) = said["DATA"]
     except (KeyError, IndexError, ValueError) as error:
-        raise FormatError(path, f"the header does not fit together: {error}", 0) from None
+        raise FormatError(path, f"inconsistent header: {error}", 0) from None
     if points != width * height or encoding not in ("ascii", "binary", "binary_compressed"):
-        raise FormatError(path, f"{points} points of {width} times {height}, data {encoding[:20]!r}", 0)
+        raise FormatError(path, f"{points} points for {width} times {height}, data {encoding[:20]!r}", 0)
     header = Header(fields, points, encoding, at)
     least = 2 * sum(counts) if encoding == "ascii" else header.record
     if encoding != "binary_compressed" and points * least > len(data) - at + 1:
         there = len(data) - at
-        raise FormatError(path, f"the header claims {points} points: {points * least} bytes, {there} follow", at)
+        raise FormatError(path, f"the header claims {points} points: {points * least} bytes, but {there} follow", at)
     return header
 
 
@@ -106,7 +106,7 @@ _KEYS = frozenset(
 
 def _whole(word: str) -> int:
     if not word.isdecimal() or len(word) > 12:
-        raise ValueError(f"{word[:20]!r} is no count")
+        raise ValueError(f"{word[:20]!r} is not a count")
     return int(word)
 
 
@@ -115,7 +115,7 @@ def _text(data: bytes, header: Header, path: Path) -> Columns:
     width = sum(count for _, _, count in header.fields)
     if table.shape != (header.points, width):
         found = f"{len(table)} rows of {table.shape[1]} numbers follow"
-        raise FormatError(path, f"the header claims {header.points} rows of {width}, {found}", header.size)
+        raise FormatError(path, f"the header claims {header.points} rows of {width}, but {found}", header.size)
     columns: Columns = {}
     at = 0
     for name, kind, count in header.fields:
@@ -132,8 +132,8 @@ def _text(data: bytes, header: Header, path: Path) -> Columns:
 def _binary(data: bytes, header: Header, path: Path) -> Columns:
     there, needed = len(data) - header.size, header.points * header.record
     if not needed <= there <= needed + 2:
-        raise FormatError(path, f"the header claims {needed} bytes of points, {there} follow", header.size)
-    # Padding may be called the same many times, which numpy would refuse: number the fields.
+        raise FormatError(path, f"the header claims {needed} bytes of points, but {there} follow", header.size)
+    # Padding fields may share a name, which numpy refuses: number the fields.
     fields = [(str(i), "<" + kind, (count,)) for i, (_, kind, count) in enumerate(header.fields)]
     records = np.frombuffer(data, np.dtype(fields), header.points, header.size)
     return {name: records[str(i)][:, 0] for i, (name, _, count) in enumerate(header.fields) if count}
@@ -145,12 +145,12 @@ def _compressed(data: bytes, header: Header, path: Path) -> Columns:
         raise FormatError(path, "the file ends before the compressed data", header.size)
     packed, unpacked = struct.unpack_from("<2I", data, header.size)
     if packed > len(data) - at:
-        raise FormatError(path, f"{packed} compressed bytes are claimed, {len(data) - at} follow", header.size)
+        raise FormatError(path, f"{packed} compressed bytes are claimed, but {len(data) - at} follow", header.size)
     if unpacked != header.points * header.record:
         needed = header.points * header.record
-        raise FormatError(path, f"{unpacked} bytes are claimed for points of {needed}", header.size + 4)
+        raise FormatError(path, f"{unpacked} bytes are claimed for {needed} bytes of points", header.size + 4)
     if unpacked > min(lzf.LONGEST * packed, SWELL + 4 * packed):
-        raise FormatError(path, f"{packed} bytes swell to {unpacked}", header.size)
+        raise FormatError(path, f"{packed} bytes would decompress to {unpacked}", header.size)
     try:
         whole = lzf.decompress(data[at : at + packed], unpacked)
     except ValueError as error:
@@ -171,7 +171,7 @@ def write_pcd(
     normals: npt.ArrayLike | None = None,
     colors: npt.ArrayLike | None = None,
 ) -> None:
-    """Write points (n, 3), optional normals (n, 3) and colors (n, 3) uint8 as binary PCD, whole or not at all."""
+    """Write points (n, 3), optional normals (n, 3) and colors (n, 3) uint8 as binary PCD, atomically."""
     cloud = arrays(points, normals, colors)
     size = cloud.points.dtype.itemsize
     fields: list[tuple[str, str, npt.NDArray[np.generic]]] = [

@@ -1,7 +1,7 @@
 """PLY files: a strict reader and an atomic writer of points with normals and colors.
 
-The format (Turk, 1994): a text header (`ply_header`), then the records, as text or binary. Faces are left to
-`meshes`.
+The format (Turk 1994): a text header (``ply_header``), then the records as text or binary. Faces are read by
+``meshes``.
 """
 
 from io import BytesIO
@@ -16,13 +16,13 @@ from ptdiff_datasets.formats.cloud import Cloud, checked
 from ptdiff_datasets.formats.ply_header import Element, Header, read_header
 from ptdiff_datasets.writing import arrays, replacing
 
-LINES = 1 << 15  # records of a text file that are converted at once
+LINES = 1 << 15  # records of a text file converted at once
 
 
 def read_ply(path: str | Path) -> Cloud:
-    """The vertices of a PLY file (ascii, binary little or big endian); faces are ignored.
+    """Read the vertices of a PLY file (ascii, binary little or big endian); faces are ignored.
 
-    Raises FormatError for anything that is not entirely there: missing records, no points, NaN or infinity.
+    Raises FormatError for missing records, no points, NaN or infinity.
     """
     path = Path(path)
     data = path.read_bytes()
@@ -46,7 +46,7 @@ Columns = dict[str, npt.NDArray[np.generic]]
 def _binary(data: bytes, header: Header, before: tuple[Element, ...], vertex: Element) -> Columns:
     offset = header.size + sum(e.count * e.least(False) for e in before)
     names = [p.name for p in vertex.properties]
-    # Two properties may bear the same name, which numpy would refuse: number them.
+    # Two properties may share a name, which numpy refuses: number them.
     dtype = np.dtype([(str(i), header.order + p.dtype) for i, p in enumerate(vertex.properties)])
     records = np.frombuffer(data, dtype, vertex.count, offset)
     return {name: records[str(i)] for i, name in enumerate(names)}
@@ -75,12 +75,12 @@ def _text(data: bytes, header: Header, before: tuple[Element, ...], vertex: Elem
 
 
 def _typed(column: npt.NDArray[np.float64], dtype: str) -> npt.NDArray[np.generic]:
-    """Text is read as float64; then it becomes what the header declares (a color of uchar is 0 to 255)."""
+    """Convert a column read as float64 to the type declared in the header (a uchar color is 0 to 255)."""
     if dtype[0] == "f":
         with np.errstate(over="ignore"):
             return column.astype(dtype)
     if not np.isfinite(column).all():
-        return column  # to be counted and refused
+        return column  # counted and refused later
     limits = np.iinfo(dtype)
     return np.clip(column, limits.min, limits.max).astype(dtype)
 
@@ -101,9 +101,9 @@ def write_ply(
     normals: npt.ArrayLike | None = None,
     colors: npt.ArrayLike | None = None,
 ) -> None:
-    """Write points (n, 3), optional normals (n, 3) and colors (n, 3) uint8 as binary little-endian PLY.
+    """Write points (n, 3), optional normals (n, 3) and colors (n, 3) uint8 as binary little-endian PLY, atomically.
 
-    The file appears whole or not at all. Raises ValueError for other shapes or types.
+    Raises ValueError for other shapes or types.
     """
     cloud = arrays(points, normals, colors)
     parts: list[tuple[str, str, str, npt.NDArray[np.generic]]] = [("x y z", "float", "<f4", cloud.points)]

@@ -1,6 +1,6 @@
-"""The header of a PLY file: elements ("vertex", "face", ...), their counts and their properties.
+"""PLY headers: elements ("vertex", "face", ...), their counts and their properties.
 
-What it claims is compared with the length of the file before anybody allocates anything.
+Their claims are compared with the length of the file before anything is allocated.
 """
 
 from dataclasses import dataclass
@@ -20,23 +20,28 @@ ORDER = {"ascii": "", "binary_little_endian": "<", "binary_big_endian": ">"}
 
 @dataclass(frozen=True)
 class Property:
+    """A property of an element: a number, or a list if ``length`` is set."""
+
     name: str
     dtype: str
-    length: str | None = None  # the type of the count in front of a list
+    length: str | None = None  # type of the count before a list
 
 
 @dataclass(frozen=True)
 class Element:
+    """An element of the file, ``count`` records with the same properties."""
+
     name: str
     count: int
     properties: tuple[Property, ...]
 
     @property
     def lists(self) -> bool:
+        """True if any property is a list."""
         return any(p.length for p in self.properties)
 
     def least(self, text: bool) -> int:
-        """The fewest bytes that one record can take (the empty list for each list)."""
+        """Return the minimum number of bytes of one record, with every list empty."""
         if text:
             return 2 * len(self.properties)
         return sum(np.dtype(p.length or p.dtype).itemsize for p in self.properties)
@@ -44,16 +49,19 @@ class Element:
 
 @dataclass(frozen=True)
 class Header:
+    """A parsed header."""
+
     order: str  # "" for text, else "<" or ">"
     elements: tuple[Element, ...]
     size: int  # bytes
 
     def count(self, name: str) -> int:
+        """Return the number of records of the elements called ``name``."""
         return sum(e.count for e in self.elements if e.name == name)
 
 
 def read_header(data: bytes, path: Path) -> Header:
-    """The header of a PLY file whose content is `data`; FormatError if it claims more than the file holds."""
+    """Parse the header of a PLY file with content ``data``; FormatError if it claims more than the file holds."""
     if not data.startswith((b"ply\n", b"ply\r\n")):
         raise FormatError(path, "not a PLY file", 0)
     order: str | None = None
@@ -79,7 +87,7 @@ def read_header(data: bytes, path: Path) -> Header:
             case ["property", "list", length, dtype, name] if length in TYPES and dtype in TYPES and elements:
                 elements[-1] = _extended(elements[-1], Property(name, TYPES[dtype], TYPES[length]))
             case _:
-                raise FormatError(path, f"line {' '.join(words)[:60]!r} in the header", start)
+                raise FormatError(path, f"unknown line {' '.join(words)[:60]!r} in the header", start)
     if order is None:
         raise FormatError(path, "the header names no known format", 0)
     header = Header(order, tuple(elements), at)
@@ -96,7 +104,7 @@ def _check_length(header: Header, length: int, path: Path) -> None:
     needed, there = sum(e.count * e.least(text) for e in header.elements), length - header.size
     if needed > there + text:  # the last line of a text may lack its newline
         claim = ", ".join(f"{e.count} {e.name}" for e in header.elements)
-        raise FormatError(path, f"the header claims {claim}: at least {needed} bytes, {there} follow", header.size)
+        raise FormatError(path, f"the header claims {claim}: at least {needed} bytes, but {there} follow", header.size)
     fixed = not text and not any(e.lists for e in header.elements)
     if fixed and there > needed + 2:
         raise FormatError(path, f"{there - needed} bytes follow that the header does not declare", header.size + needed)

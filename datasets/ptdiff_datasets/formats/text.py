@@ -1,7 +1,7 @@
-"""Point clouds as plain text: .xyz, .txt, .pts, .asc and .csv, a point on each line.
+"""Point clouds as plain text: .xyz, .txt, .pts, .asc and .csv, one point per line.
 
-Numbers stand between spaces, tabs, commas or semicolons.  In front there may be a count (as in .pts), and a line of
-names, which may be a comment (`# x y z red green blue`, `//X Y Z R G B`).
+Numbers are separated by spaces, tabs, commas or semicolons. A count (as in .pts) may come first, and a line of names,
+which may be a comment (``# x y z red green blue``, ``//X Y Z R G B``).
 """
 
 from collections.abc import Sequence
@@ -17,17 +17,16 @@ from ptdiff_datasets.formats.cloud import COLUMNS, Cloud, from_table
 from ptdiff_datasets.writing import arrays, replacing
 
 TEXT_SUFFIXES = frozenset({".xyz", ".txt", ".pts", ".asc", ".csv"})
-HEADER = 100  # lines that may stand in front of the first point
-LINE = 1 << 14  # bytes of one of them
+HEADER = 100  # lines that may precede the first point
+LINE = 1 << 14  # bytes of one such line
 COMMENTS = ("#", "//")
 
 
 def read_text(path: str | Path) -> Cloud:
-    """The points of a text file; what its columns mean is told by their names or as in `from_table`.
+    """Read the points of a text file; its columns are recognized by name or as in ``from_table``.
 
-    FormatError for words among the numbers, rows of different lengths, fewer or more rows than a count in front
-    claims, no points, NaN and infinity.  A text without a count that was cut between two lines cannot be told from a
-    whole one.
+    FormatError for words among the numbers, rows of unequal length, a count in the first line that is wrong, no points,
+    NaN and infinity. Truncation between two lines goes unnoticed in a file without a count.
     """
     path = Path(path)
     with path.open("rb") as file:
@@ -35,12 +34,12 @@ def read_text(path: str | Path) -> Cloud:
         file.seek(start)
         table = parse(file, path, delimiter)
     if count is not None and len(table) != count:
-        raise FormatError(path, f"the first line claims {count} points, {len(table)} follow", start)
+        raise FormatError(path, f"the first line claims {count} points, but {len(table)} follow", start)
     return from_table(path, table, names if len(names) == table.shape[1] else ())
 
 
 def looks_like_points(path: Path) -> bool:
-    """Whether a text file begins with a row of numbers, or with a count or names and then one."""
+    """True if a text file begins with a row of numbers, possibly after a count or names."""
     try:
         with path.open("rb") as file:
             _opening(file, path)
@@ -50,7 +49,7 @@ def looks_like_points(path: Path) -> bool:
 
 
 def _opening(file: IO[bytes], path: Path) -> tuple[tuple[str, ...], int | None, str | None, int]:
-    """Names of the columns (none: ()), the count in front (or None), the delimiter, and where the points begin."""
+    """Parse the lines before the points: column names (or ()), count (or None), delimiter, and offset of the points."""
     names: tuple[str, ...] = ()
     count: int | None = None
     for _ in range(HEADER):
@@ -72,7 +71,7 @@ def _opening(file: IO[bytes], path: Path) -> tuple[tuple[str, ...], int | None, 
         elif len(words) >= 3 and all(_is_number(word) for word in words):
             return names, count, delimiter, start
         else:
-            raise FormatError(path, f"{line[:40]!r} is no point", start)
+            raise FormatError(path, f"{line[:40]!r} is not a point", start)
     raise FormatError(path, f"no points in the first {HEADER} lines", 0)
 
 
@@ -91,7 +90,7 @@ def _is_number(word: str) -> bool:
 
 
 def parse(file: IO[bytes], path: Path, delimiter: str | None) -> npt.NDArray[np.float64]:
-    """The rows of numbers from here to the end of a file, (rows, columns)."""
+    """Parse the remaining rows of numbers in a file, (rows, columns)."""
     try:
         return np.loadtxt(
             (line.decode("latin-1") for line in file), np.float64, comments=COMMENTS, delimiter=delimiter, ndmin=2
@@ -106,9 +105,10 @@ def write_xyz(
     normals: npt.ArrayLike | None = None,
     colors: npt.ArrayLike | None = None,
 ) -> None:
-    """Write points (n, 3), optional normals (n, 3) and colors (n, 3) uint8 as text, whole or not at all.
+    """Write points (n, 3), optional normals (n, 3) and colors (n, 3) uint8 as text, atomically.
 
-    With normals or colors a comment in front names the columns.  The digits give every number back as it was.
+    With normals or colors, a comment in the first line names the columns. All digits are written, so that numbers are
+    read back exactly.
     """
     cloud = arrays(points, normals, colors)
     parts: Sequence[tuple[str, npt.NDArray[np.generic] | None]] = (

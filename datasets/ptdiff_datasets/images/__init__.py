@@ -1,12 +1,12 @@
-"""Images: sets by name, folders of pictures, stores.
+"""Images: sets by name, folders of image files, stores.
 
-sets.py        ImageSet, and sets in the formats of their publishers
-by_name.py     sets by name
-file.py        one picture file
-folder.py      a folder of pictures
-store.py       a memory-mapped store
-checking.py    ptdiff data check, of pictures
+sets.py        ImageSet, and sets in the formats of their authors
+by_name.py     sets by name, or whatever a folder holds
+file.py        one image or video file
+folder.py      layouts of image folders
+store.py       a memory-mapped store of images read before
+checking.py    ptdiff data check, for images
 cifar.py, idx.py, gif.py, pickled.py   file formats
-downloads.py   archives that are fetched once, with checksums
-moving.py      films made of images
+downloads.py   published sets, downloaded once and verified by checksums
+moving.py      videos of moving stills
 """

@@ -1,4 +1,4 @@
-"""Sets of images by name, or as whatever a folder holds: IDX, CIFAR, Oxford's flowers, pictures, films."""
+"""Image sets by name, or whatever a folder holds: IDX, CIFAR, Oxford flowers, images, videos."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from ptdiff_datasets.walking import existing
 
 NAMES = ("digits", *PUBLISHED)
 SIZE = 32
-"""Side in pixels of pictures where nobody says."""
+"""Default side in pixels of images from a folder."""
 
 
 def named(name: str, size: int | None = None, *, gray: bool = False, progress: Progress | None = None) -> ImageSet:
-    """One of ``NAMES``: from scikit-learn, or from the folder of the set in :func:`data_folder`, downloaded if need be.
+    """Load one of ``NAMES``: from scikit-learn, or from its folder in :func:`data_folder`, downloaded if necessary.
 
     size, gray, progress: as for :func:`read`.
     """
@@ -34,11 +34,13 @@ def named(name: str, size: int | None = None, *, gray: bool = False, progress: P
 
 
 def read(source: Path, size: int | None = None, *, gray: bool = False, progress: Progress | None = None) -> ImageSet:
-    """The images in a folder, or one file of training images (idx3).
+    """Read the images in a folder, or in one file of training images (idx3).
 
-    size: side in pixels.  Pictures are scaled and cut to it (``SIZE`` where None); images of a fixed size are padded
-    with black.  gray: one channel.  progress(done, total) is called for each picture that is read for the first time.
-    Raises DataError or FormatError for what cannot be used, OSError for what cannot be opened.
+    size: side in pixels. Image files are scaled and cropped to it (``SIZE`` if None); images of a fixed size are padded
+        with black.
+    gray: one channel.
+    progress(done, total) is called for each image file that is read for the first time. Raises DataError or FormatError
+    for unusable data, OSError for a file that cannot be opened.
     """
     found = contents(source)
     if isinstance(found, Layout):
@@ -50,9 +52,9 @@ def read(source: Path, size: int | None = None, *, gray: bool = False, progress:
 def films(
     folder: Path, frames: int, size: int | None = None, *, gray: bool = False, progress: Progress | None = None
 ) -> ImageSet | None:
-    """The films (GIF) in a folder, pixels (n, channels, frames, size, size): of each the first frames.
+    """Read the first frames of the videos (GIF) in a folder, pixels (n, channels, frames, size, size).
 
-    None for what is no folder with films; the rest as for :func:`read`.
+    Returns None unless it is a folder with videos; the rest as for :func:`read`.
     """
     if not (folder.is_dir() and has_films(folder)):
         return None
@@ -60,7 +62,7 @@ def films(
 
 
 def contents(source: Path) -> ImageSet | Layout:
-    """Images of a fixed size as they are, or where pictures lie and what they are; errors as :func:`read`."""
+    """Return images of a fixed size as they are, or the layout of an image folder; errors as in :func:`read`."""
     source = existing(source)
     if not source.is_dir() or images.has_idx(source):
         return images.mnist(source)

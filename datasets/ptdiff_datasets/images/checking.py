@@ -1,4 +1,4 @@
-"""What is good and bad in images: `check` a folder of pictures, or of a published layout, before training on it."""
+"""Check of images, in a folder or in a published format, before training on them."""
 
 from __future__ import annotations
 
@@ -24,12 +24,15 @@ Counts = Mapping[str, Mapping[str, int]]
 
 @dataclass(frozen=True)
 class ImageCheck:
-    """counts: class ("" for none) -> split -> images, copies among them; sizes: (width, height) of the smallest, the
-    median and the largest, by their shorter sides; equal: groups of images that are there more than once.
+    """Report on a set of images.
 
-    Of a folder of pictures also: formats, how many files of each; gray, transparent, moving, small: how many pictures
-    are gray whatever their format, have transparent pixels, are animations, have a side of less than ``SIZE``;
-    unreadable, skipped: (file, reason), of broken ones and of those in the wrong place; other: files of other kinds, by
+    counts: class ("" for none) -> split -> number of images, duplicates included. sizes: (width, height) of the
+    smallest, the median and the largest image by shorter side. equal: groups of identical images.
+
+    For a folder of image files also: formats, the number of files of each. gray, transparent, moving, small: the number
+    of images that are gray whatever their format, have transparent pixels, are animations, have a side shorter than
+    ``SIZE``.
+    unreadable, skipped: (file, reason) of broken and of misplaced files. other: number of files of other types by
     suffix.
     """
 
@@ -49,20 +52,20 @@ class ImageCheck:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is broken; what is there twice, or left out, does not count."""
+        """True if nothing is broken; duplicates and skipped files do not count."""
         return not self.unreadable
 
     @property
     def total(self) -> int:
-        """How many images can be read."""
+        """Number of readable images."""
         return sum(n for row in self.counts.values() for n in row.values())
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain types, ready for JSON."""
+        """Return the report as plain types, ready for JSON."""
         return {**asdict(self), "ok": self.ok, "total": self.total}
 
     def text(self) -> str:
-        """For a terminal."""
+        """Format the report for a terminal."""
         named = [name for name in self.counts if name]
         of = f" in {number(len(named), 'class', 'es')}" if named else ""
         lines = [printable(self.root), "", f"  {number(self.total, 'image')}{of}"]
@@ -77,27 +80,27 @@ class ImageCheck:
         lines += [f"  {of_other_kinds(self.other)}"] if self.other else []
         lines += listed("unreadable", [f"{id}: {reason}" for id, reason in self.unreadable])
         lines += listed("left out", [f"{id}: {reason}" for id, reason in self.skipped])
-        first = ", and the first of each is taken" if self.formats else ""
+        first = " (only the first of each is used)" if self.formats else ""
         groups = [f"{len(group)}: {', '.join(group)}" for group in self.equal]
-        lines += listed(f"there more than once{first}, groups", groups)
+        lines += listed(f"identical{first}, groups", groups)
         return "\n".join([*lines, "nothing is broken" if self.ok else "something is broken"])
 
     def _remarks(self) -> list[str]:
-        """What pixels there are besides opaque, still, large and colored ones."""
+        """List the remarks on gray, transparent, animated and small images."""
         every = self.gray == self.total
         said = {
-            f"with a side of less than {SIZE}: enlarged, unless pixels is less": self.small,
-            "transparent: white where they are": self.transparent,
-            "animated: the first frame is taken; -o frames=N takes N of a GIF": self.moving,
-            ("gray: -o gray=true takes one channel" if every else "gray"): self.gray if self.formats else 0,
+            f"with a side below {SIZE}: enlarged, unless pixels is smaller": self.small,
+            "transparent: placed on white": self.transparent,
+            "animated: first frame only; -o frames=N for N frames of a GIF": self.moving,
+            ("gray: -o gray=true uses one channel" if every else "gray"): self.gray if self.formats else 0,
         }
         return [f"{n:,} {what}" for what, n in said.items() if n]
 
 
 def check(root: str | Path, progress: Progress | None = None) -> ImageCheck:
-    """Look at every image below ``root``, or in one file of training images (idx3).
+    """Check every image below ``root``, or in one file of training images (idx3).
 
-    DataError where there are none, FormatError where a file of a published layout is not what its name says.
+    DataError if there are none, FormatError if a file in a published format is not what its name says.
     """
     found = contents(Path(root))
     return _set(str(root), found) if isinstance(found, ImageSet) else _pictures(found, progress)
@@ -124,7 +127,7 @@ def _pictures(layout: Layout, progress: Progress | None) -> ImageCheck:
     for done, picture in enumerate(layout.pictures, 1):
         path = layout.root / picture.id
         try:
-            # as training reads them, where nobody sets pixels
+            # as training reads them if the option pixels is not set
             pixels, found = read_picture(path, SIZE), look(path)
         except FormatError as error:
             unreadable.append((picture.id, error.reason))

@@ -1,7 +1,7 @@
-"""CIFAR-10 and CIFAR-100 as their authors publish them (Krizhevsky 2009), in the binary and in the python version.
+"""CIFAR-10 and CIFAR-100 as published (Krizhevsky 2009), in the binary and the Python version.
 
-binary   records of a label (CIFAR-100: a coarse and a fine one) and 3 x 32 x 32 bytes, red, green, blue by rows
-python   pickled dictionaries of the same, read by ``pickled.py`` without unpickling
+binary   records of a label (CIFAR-100: a coarse and a fine one) and 3 x 32 x 32 bytes: red, green, blue, row by row
+python   pickled dictionaries of the same data, read by ``pickled.py`` without unpickling
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _TEN = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse",
 
 @dataclass(frozen=True)
 class Layout:
-    """A version: its folder, its files, how many classes it has, and the file and key of their names."""
+    """A published version: its folder and files, the number of classes, and the file that names them."""
 
     folder: str
     train: tuple[str, ...]
@@ -31,7 +31,7 @@ class Layout:
     pickled: bool
 
     def inside(self, folder: Path) -> Path | None:
-        """Where its training files lie: ``folder``, or the folder of the archive inside it."""
+        """Return the folder with the training files: ``folder``, or the archive's folder inside it; None if neither."""
         places = (folder, folder / self.folder)
         return next((place for place in places if any((place / name).is_file() for name in self.train)), None)
 
@@ -45,12 +45,12 @@ LAYOUTS = (
 
 
 def found(folder: Path) -> tuple[Layout, Path] | None:
-    """The first version of CIFAR in a folder, and where it lies."""
+    """Find the first version of CIFAR in ``folder``: its layout and the folder it lies in, or None."""
     return next(((layout, place) for layout in LAYOUTS if (place := layout.inside(folder)) is not None), None)
 
 
 def cifar(folder: Path, layout: Layout) -> ImageSet:
-    """The images in a folder, each (3, 32, 32); the test batch validates, else a sixth of each class.
+    """Read the images of a folder, each (3, 32, 32) uint8; validates on the test batch, or a sixth of each class.
 
     Raises FormatError for a file that is not what its name says.
     """
@@ -61,7 +61,7 @@ def cifar(folder: Path, layout: Layout) -> ImageSet:
         labels = np.concatenate([part.label for part in parts if part.label is not None])
         train = ImageSplit(np.concatenate([part.pixels for part in parts]), labels)
     missing = [name for name in layout.train if folder / name not in files]
-    notes = (f"without {', '.join(missing)}, which are not there",) if missing else ()
+    notes = (f"missing files: {', '.join(missing)}",) if missing else ()
     if (folder / layout.test).is_file():
         val = _read(folder / layout.test, layout)
     else:
@@ -77,7 +77,7 @@ def _binary(path: Path, classes: int) -> ImageSplit:
     ahead = 1 if classes == 10 else 2
     length = path.stat().st_size
     if length == 0 or length % (ahead + _PIXELS):
-        raise FormatError(path, f"{length} bytes are no records of {ahead + _PIXELS}")
+        raise FormatError(path, f"{length} bytes do not make whole records of {ahead + _PIXELS} bytes")
     records = np.memmap(path, np.uint8, mode="r").view(np.ndarray).reshape(-1, ahead + _PIXELS)
     return _checked(path, records[:, ahead:], records[:, ahead - 1].astype(np.int64), classes)
 
@@ -86,21 +86,21 @@ def _pickled(path: Path, classes: int) -> ImageSplit:
     batch = read_batch(path)
     pixels, label = batch.get(b"data"), batch.get(b"labels" if classes == 10 else b"fine_labels")
     if not isinstance(pixels, np.ndarray) or pixels.ndim != 2 or pixels.shape[1] != _PIXELS or not len(pixels):
-        raise FormatError(path, f"no array (images, {_PIXELS}) called data")
+        raise FormatError(path, f"no array of shape (images, {_PIXELS}) under the key data")
     if not isinstance(label, list) or not all(type(n) is int for n in label) or len(label) != len(pixels):
-        raise FormatError(path, f"no label for each of {len(pixels)} images")
+        raise FormatError(path, f"the labels do not match its {len(pixels)} images")
     return _checked(path, pixels, np.array(label, np.int64), classes)
 
 
 def _checked(path: Path, pixels: np.ndarray, label: np.ndarray, classes: int) -> ImageSplit:
     wrong = np.flatnonzero((label < 0) | (label >= classes))
     if len(wrong):
-        raise FormatError(path, f"image {wrong[0]} has label {label[wrong[0]]} of {classes} classes")
+        raise FormatError(path, f"image {wrong[0]} has label {label[wrong[0]]} , but there are {classes} classes")
     return ImageSplit(pixels.reshape(-1, *_SHAPE), label)
 
 
 def _names(folder: Path, layout: Layout) -> tuple[str, ...]:
-    """The names of the classes; numbers where CIFAR-100 came without them."""
+    """Return the class names; numbers if CIFAR-100 comes without names."""
     if layout.classes == 10:
         return _TEN
     path = folder / layout.names
@@ -113,5 +113,5 @@ def _names(folder: Path, layout: Layout) -> tuple[str, ...]:
         with path.open("rb") as file:
             names = file.read(10_000).split()
     if len(names) != layout.classes:
-        raise FormatError(path, f"{len(names)} names of {layout.classes} classes")
+        raise FormatError(path, f"{len(names)} names for {layout.classes} classes")
     return tuple(name.decode("ascii", "replace") for name in names)

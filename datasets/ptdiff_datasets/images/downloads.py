@@ -1,8 +1,8 @@
-"""Published sets of images: where their authors keep them, and how they come onto this machine.
+"""Published image sets: where their authors host them, and how they are downloaded.
 
-A file is taken only with the MD5 sum that goes with it in the literature; it then lies in a folder of the set's name in
-`$PTDIFF_DATA`, else in `data` in the cache, where it may be put by hand just as well.  What lies there is used as it
-is: that another sum is noticed, not refused, for the readers are strict.
+A download is accepted only with the MD5 sum published for it. It is stored in a folder named after the set in
+``$PTDIFF_DATA``, else in ``data`` inside the cache, where it may also be put by hand. Files found there are used as
+they are: a different checksum is reported, not refused, because the readers are strict.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from pathlib import Path
 from ptdiff_datasets import cache
 from ptdiff_datasets.errors import DataError, FormatError, printable
 
-_LARGEST = 2 << 30  # bytes that an archive may unpack to; the largest published one has a sixth of that
-_PATIENCE = 30.0  # seconds without an answer
+_LARGEST = 2 << 30  # bytes an archive may unpack to; the largest published one needs a sixth of that
+_PATIENCE = 30.0  # seconds to wait for an answer
 
 
 @dataclass(frozen=True)
 class Remote:
-    """A file, its MD5 sum, and what makes it unnecessary where that is there: its unpacked form first.
+    """A file, its MD5 sum, and the files or folders that make it unnecessary, its unpacked form first.
 
     members: for an archive, the pattern of the files to unpack.
     """
@@ -41,7 +41,7 @@ class Remote:
 
 @dataclass(frozen=True)
 class Published:
-    """A set of images: the address that its files lie below, and the names of its classes where they are known."""
+    """An image set: the base URL of its files, the files, and the class names if known."""
 
     url: str
     files: tuple[Remote, ...]
@@ -115,19 +115,20 @@ PUBLISHED: Mapping[str, Published] = {
         ),
     ),
 }
-"""Sums: of MNIST and its kin as torchvision and Keras compare them, of CIFAR as its page lists them, of the flowers as
-torchvision compares them."""
+"""Checksums: MNIST and its relatives as in torchvision and Keras, CIFAR as on its page, the flowers as in torchvision.
+"""
 
 
 def data_folder() -> Path:
-    """`$PTDIFF_DATA`, else `data` in the cache."""
+    """Return ``$PTDIFF_DATA``, else ``data`` in the cache."""
     return Path(os.environ.get("PTDIFF_DATA") or cache.default_cache() / "data").expanduser()
 
 
 def fetch(name: str, published: Published, root: Path) -> tuple[Path, tuple[str, ...]]:
-    """The folder of a set, its missing files downloaded, and what to know of them, a line each.
+    """Download the missing files of a set; return its folder and notes on it, one line each.
 
-    DataError, with the address and the place to put it, for a file that cannot be had or is not what was published.
+    DataError, naming the URL and the place to put the file by hand, if a file cannot be downloaded or is not the one
+    published.
     """
     folder, other = root / name, []
     for remote in published.files:
@@ -143,44 +144,44 @@ def fetch(name: str, published: Published, root: Path) -> tuple[Path, tuple[str,
             unpack(path, re.compile(remote.members), folder / remote.instead[0])
             if not here:
                 path.unlink()
-    return folder, (f"not the published files, by their MD5 sums: {', '.join(other)}",) if other else ()
+    return folder, (f"MD5 sums differ from the published ones: {', '.join(other)}",) if other else ()
 
 
 def _download(name: str, url: str, md5: str, path: Path) -> None:
     import pooch
 
-    by_hand = f"put the file into {printable(path.parent)}, or name a folder that holds the data"
+    by_hand = f"put the file into {printable(path.parent)}, or give a folder that holds the data"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         where = f"{printable(path.parent)} ({error.strerror or error})"
-        raise DataError(f"{name} cannot be kept in {where}: set PTDIFF_DATA to a folder with room") from None
+        raise DataError(f"{name} cannot be saved in {where}: set PTDIFF_DATA to a folder with enough space") from None
     try:
         pooch.retrieve(url, f"md5:{md5}", path.name, path.parent, downloader=pooch.HTTPDownloader(timeout=_PATIENCE))
-    except OSError as error:  # those of requests are, some of them ValueErrors too
+    except OSError as error:  # requests raises OSErrors, some of which are ValueErrors too
         why = _reason(error)
-        raise DataError(f"{name} is not on this machine, and {url} cannot be had ({why}): {by_hand}") from None
+        raise DataError(f"{name} is not on this machine and {url} cannot be downloaded ({why}): {by_hand}") from None
     except ValueError:
-        raise DataError(f"{url} is not the file that was published (another MD5 sum): {by_hand}") from None
+        raise DataError(f"{url} is not the published file (its MD5 sum differs): {by_hand}") from None
     finally:
-        with suppress(OSError):  # an empty folder would be all that is left
+        with suppress(OSError):  # do not leave an empty folder behind
             path.parent.rmdir()
 
 
 def _reason(error: OSError) -> str:
     response = getattr(error, "response", None)
     if response is not None:
-        return f"the server says {response.status_code}"
+        return f"the server answered {response.status_code}"
     return error.strerror or "no connection"
 
 
 def unpack(archive: Path, members: re.Pattern[str], folder: Path) -> None:
-    """Make `folder` of the regular files in a tar archive whose whole names match; it appears whole or not at all.
+    """Extract the regular files of a tar archive whose full names match into ``folder``, atomically.
 
-    FormatError for a damaged archive, one without such files, or one that is too large.
+    FormatError for an archive that is damaged, has no such files or is too large.
     """
     room = _LARGEST
-    with cache.workplace(folder, "set PTDIFF_DATA to a folder with room") as place:
+    with cache.workplace(folder, "set PTDIFF_DATA to a folder with enough space") as place:
         try:
             with gzip.open(archive) as whole, tarfile.open(fileobj=whole, mode="r:") as tar:
                 for member in tar:
@@ -193,12 +194,12 @@ def unpack(archive: Path, members: re.Pattern[str], folder: Path) -> None:
                     assert stream is not None
                     with (place / Path(member.name).name).open("wb") as out:
                         shutil.copyfileobj(stream, out)
-                while whole.read(1 << 20):  # to its checksum, which lies behind the end of the archive
+                while whole.read(1 << 20):  # read up to the checksum, which follows the end of the archive
                     pass
         except (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error) as error:
-            raise FormatError(archive, f"a damaged archive: {error}") from None
+            raise FormatError(archive, f"damaged archive: {error}") from None
         if not any(place.iterdir()):
-            raise FormatError(archive, "an archive without the files of this set")
+            raise FormatError(archive, "the archive holds none of the files of this set")
         if not folder.exists():
             place.rename(folder)
 

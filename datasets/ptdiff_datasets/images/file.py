@@ -1,5 +1,6 @@
-"""One picture from a file (PNG, JPEG, WebP, BMP, GIF), or one film (GIF), as bytes of squares: turned upright, the
-shorter side scaled to the size with antialiasing, the middle cut out."""
+"""One image (PNG, JPEG, WebP, BMP, GIF) or one video (GIF) from a file, as squares of bytes: turned upright, the
+shorter side scaled to the size with antialiasing, then center-cropped.
+"""
 
 from __future__ import annotations
 
@@ -23,15 +24,14 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif")
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
 FILMS = (".gif",)
 MOST_PIXELS = 50_000_000
-"""Of a picture, or of all the frames of a film; a small file may claim billions of them."""
+"""Maximum of an image, or of all frames of a video together; a small file may claim billions of pixels."""
 MOST_BYTES = 256 << 20
 _ORIENTATION = 0x0112  # the EXIF tag
 
 
 @dataclass(frozen=True)
 class Look:
-    """What a file says of its picture: its format, its size as it is to be seen, whether there is anything transparent,
-    and how many frames there are."""
+    """Facts about an image file: format, displayed size, whether anything is transparent, and number of frames."""
 
     format: str
     width: int
@@ -41,7 +41,7 @@ class Look:
 
 
 def look(path: Path) -> Look:
-    """What a file says of its picture, which is not decoded for that; errors as in :func:`read_picture`."""
+    """Return facts about an image file without decoding it; errors as in :func:`read_picture`."""
     with _opened(path, _content(path)) as image:
         width, height = image.size if _orientation(image) < 5 else reversed(image.size)
         frames = int(getattr(image, "n_frames", 1))
@@ -49,23 +49,23 @@ def look(path: Path) -> Look:
 
 
 def read_picture(path: Path, size: int, *, gray: bool = False) -> npt.NDArray[np.uint8]:
-    """The picture as (3, size, size), or (1, size, size) where ``gray``; what is transparent becomes white.
+    """Read an image as (3, size, size), or (1, size, size) if ``gray``; transparent pixels are placed on white.
 
-    Of an animation, the first frame.  FormatError for what is no whole picture in one of the formats, or has more than
-    ``MOST_PIXELS`` pixels; OSError where the file cannot be opened.
+    Of an animation, only the first frame is read. FormatError for a broken image, an unknown format, or more than
+    ``MOST_PIXELS`` pixels; OSError if the file cannot be opened.
     """
     with _opened(path, _content(path)) as image:
         if image.format == "JPEG":
-            # its decoder may halve, as long as twice the size is left
+            # the decoder may halve as long as twice the size is left
             image.draft(None, (2 * size, 2 * size))
         return _square(image, size, gray)
 
 
 def read_film(path: Path, frames: int, size: int, *, gray: bool = False) -> npt.NDArray[np.uint8]:
-    """The first ``frames`` moments of an animated GIF as (3, frames, size, size), or (1, …) where ``gray``.
+    """Read the first ``frames`` time steps of an animated GIF as (3, frames, size, size), or (1, …) if ``gray``.
 
-    Moments are as long as its shortest frame: what does not change is kept as one frame that is shown for longer.
-    Errors as of :func:`read_picture`, and FormatError for a shorter film.
+    A time step is as long as the shortest frame: GIF stores what does not change as one frame that is shown for longer.
+    Errors as in :func:`read_picture`, and FormatError for a shorter video.
     """
     content = _content(path)
     shown = delays(content, path)
@@ -73,10 +73,10 @@ def read_film(path: Path, frames: int, size: int, *, gray: bool = False) -> npt.
     over = np.cumsum([max(1, round(delay / moment)) for delay in shown], dtype=np.int64)
     length = int(over[-1]) if shown else 0
     if length < frames:
-        raise FormatError(path, f"a film of {length} frames, not of {frames} or more")
+        raise FormatError(path, f"a video of {length} frames, not of {frames} or more")
     turns = np.searchsorted(over, np.arange(frames), side="right")
     squares = []
-    # a decoder that puts frames together holds several at a time
+    # decoders of animations hold several frames at a time
     with _opened(path, content, ("GIF",), MOST_PIXELS // max(frames, 8)) as image:
         for frame in range(turns[-1] + 1):
             image.seek(frame)
@@ -94,7 +94,7 @@ def _content(path: Path) -> bytes:
 def _opened(
     path: Path, content: bytes, formats: tuple[str, ...] = _FORMATS, most: int = MOST_PIXELS
 ) -> Iterator[Image.Image]:
-    """A picture of at most so many pixels, to be decoded; whatever goes wrong with it is a FormatError."""
+    """Open an image of at most ``most`` pixels for decoding; whatever fails becomes a FormatError."""
     from PIL import Image, UnidentifiedImageError
 
     try:
@@ -106,10 +106,10 @@ def _opened(
     except (FormatError, MemoryError):
         raise
     except UnidentifiedImageError:
-        what = "neither PNG, JPEG, WebP, BMP nor GIF" if content else "an empty file"
-        raise FormatError(path, f"no whole picture: {what}") from None
-    except Exception as error:  # whatever the decoders make of broken files
-        raise FormatError(path, f"no whole picture: {str(error) or type(error).__name__}") from None
+        what = "neither PNG, JPEG, WebP, BMP nor GIF" if content else "the file is empty"
+        raise FormatError(path, f"not a readable image: {what}") from None
+    except Exception as error:  # decoders may raise anything for broken files
+        raise FormatError(path, f"not a readable image: {str(error) or type(error).__name__}") from None
 
 
 def _square(image: Image.Image, size: int, gray: bool) -> npt.NDArray[np.uint8]:
@@ -125,7 +125,7 @@ def _square(image: Image.Image, size: int, gray: bool) -> npt.NDArray[np.uint8]:
 
 
 def _plain(image: Image.Image, mode: str) -> Image.Image:
-    """The colors without transparency, eight bits each."""
+    """Convert to eight-bit colors without transparency."""
     from PIL import Image
 
     if image.mode.startswith("I"):  # sixteen bits of gray
@@ -140,12 +140,12 @@ def _plain(image: Image.Image, mode: str) -> Image.Image:
 def _orientation(image: Image.Image) -> int:
     try:
         return int(image.getexif().get(_ORIENTATION, 1))
-    except Exception:  # a broken note about the camera is no broken picture
+    except Exception:  # broken camera data does not make a broken image
         return 1
 
 
 def _upright(image: Image.Image, orientation: int) -> Image.Image:
-    """Turned as EXIF 2.32, tag Orientation, says how row 0 and column 0 are to be seen."""
+    """Turn an image upright by its EXIF orientation (EXIF 2.32, tag Orientation)."""
     from PIL.Image import Transpose
 
     moves = {

@@ -1,8 +1,8 @@
-"""What pictures a folder holds, of which class and split: `[split/][class/]**/picture`, or Oxford's 102 flowers.
+"""Layouts of image folders: ``[split/][class/]**/image``, or Oxford's 102 flowers.
 
-Classes are the folders on top, splits the folders `train`, `val` and `test` above them; a folder around everything is
-stepped into.  Where no folder names a split about a tenth is held out, addressed by the path.  Held out is `val`, else
-`test`; where there are both, `test` is left alone.
+Classes are the top folders, splits the folders ``train``, ``val`` and ``test`` above them; a folder around everything
+is stepped into. If no folder names a split, about a tenth is held out, chosen by a hash of the path. ``val`` is held
+out, or ``test`` if there is no ``val``; if there are both, ``test`` is not used.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ _SPLITS = {
     "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test",
 }  # fmt: skip
 FLOWER_LABELS, FLOWER_SPLITS = "imagelabels.mat", "setid.mat"
-_LARGEST = 100_000  # bytes of such a file; the published ones have 502 and 14,989
+_LARGEST = 100_000  # maximum size in bytes of such a file; the published ones have 502 and 14,989
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A file by its path below the root; label "" and split None where nobody says."""
+    """An image file by its path below the root; label "" and split None if unknown."""
 
     id: str
     label: str
@@ -36,10 +36,9 @@ class Picture:
 
 @dataclass(frozen=True)
 class Layout:
-    """Pictures to train on, then those held out, each in the order of their paths; what was left out, and why; how many
-    files there are of other kinds, by their suffix.
+    """Training images, then those held out, each sorted by path; skipped files with reasons; counts of other files.
 
-    frames: of films; None for pictures.
+    frames: length of videos; None for images.
     """
 
     root: Path
@@ -50,7 +49,7 @@ class Layout:
 
 
 def scan(root: Path, frames: int | None = None) -> Layout:
-    """The pictures below `root`, or the films, to be read as such of so many frames; DataError where there are none."""
+    """Find the images below ``root``, or the videos if ``frames`` is their length. DataError if there are none."""
     skipped: list[tuple[str, str]] = []
     found: list[Picture] = []
     other = Counter[str]()
@@ -60,7 +59,7 @@ def scan(root: Path, frames: int | None = None) -> Layout:
         if suffix in wanted:
             _add(found, skipped, root, id, "", None)
         elif suffix in SUFFIXES:
-            skipped.append((id, "a picture, no film"))
+            skipped.append((id, "an image, not a video"))
         else:
             other[suffix or "no suffix"] += 1
     parts = [PurePosixPath(picture.id).parent.parts for picture in found]
@@ -70,9 +69,9 @@ def scan(root: Path, frames: int | None = None) -> Layout:
     named = {_SPLITS[top] for top in tops if top in _SPLITS}
     split = "train" in named and (len(named) > 1 or tops <= set(_SPLITS))
     if split:
-        # a file beside the splits is of none
+        # a file beside the split folders belongs to no split
         beside = {i for i, part in enumerate(parts) if not part or part[0] not in _SPLITS}
-        skipped += [(found[i].id, "beside the folders of the splits") for i in sorted(beside)]
+        skipped += [(found[i].id, "beside the split folders") for i in sorted(beside)]
         found = [picture for i, picture in enumerate(found) if i not in beside]
         parts = [part for i, part in enumerate(parts) if i not in beside]
     inner = [part[1:] for part in parts] if split else parts
@@ -83,22 +82,22 @@ def scan(root: Path, frames: int | None = None) -> Layout:
     pictures = []
     for picture, part, label in zip(found, parts, labels, strict=True):
         if classes and not label:
-            skipped.append((picture.id, "beside the folders of the classes"))
+            skipped.append((picture.id, "beside the class folders"))
         else:
             pictures.append(replace(picture, label=label, split=_SPLITS[part[0]] if split else None))
     return _arranged(Layout(root, tuple(pictures), tuple(skipped), dict(other), frames))
 
 
 def has_films(root: Path) -> bool:
-    """Whether there are files below `root` that may be films."""
+    """True if there are files below ``root`` that may be videos."""
     return any(PurePosixPath(id).suffix.lower() in FILMS for id, _ in files(root, "", []))
 
 
 def flowers(root: Path) -> Layout:
-    """Oxford's 102 flowers (Nilsback and Zisserman 2008): `jpg/image_00001.jpg` and on, and two files of numbers.
+    """Find Oxford's 102 flowers (Nilsback and Zisserman 2008): ``jpg/image_00001.jpg`` and so on, and two .mat files.
 
-    `imagelabels.mat` has the classes, 1 to 102; by `setid.mat`, where it is there, `valid` is held out, and the other
-    two parts are trained on: the test part is six times the training part.
+    ``imagelabels.mat`` has the classes, 1 to 102. If there is a ``setid.mat``, its part ``valid`` is held out and the
+    other two are trained on: the test part is six times as large as the training part.
     """
     skipped: list[tuple[str, str]] = []
     pictures: list[Picture] = []
@@ -120,14 +119,14 @@ def _add(
 
 
 def _arranged(found: Layout) -> Layout:
-    """The same, with a split for each picture and in order; DataError where there are none."""
+    """Return the layout with a split for each image, in order; DataError if there are no images."""
     if not found.pictures:
         raise DataError(nothing(found))
     given, skipped = [picture.split for picture in found.pictures], found.skipped
     if "val" in given:
         many = given.count("test")
         if many:
-            skipped += (("test", f"{many:,} pictures, as there are others to validate on"),)
+            skipped += (("test", f"{many:,} images, not used beside a validation split"),)
     elif "test" in given:
         given = ["val" if split == "test" else split for split in given]
     splits = assign_splits([p.id for p in found.pictures], [p.label for p in found.pictures], given)
@@ -137,31 +136,31 @@ def _arranged(found: Layout) -> Layout:
 
 
 def nothing(layout: Layout, unreadable: Sequence[tuple[str, str]] = ()) -> str:
-    """Why there is nothing to read, for an error."""
-    what, suffixes = ("pictures", SUFFIXES) if layout.frames is None else (f"films of {layout.frames} frames", FILMS)
+    """Explain why there is nothing to read, for an error message."""
+    what, suffixes = ("images", SUFFIXES) if layout.frames is None else (f"videos of {layout.frames} frames", FILMS)
     known = ", ".join(suffix[1:] for suffix in suffixes)
     kinds = f"; {of_other_kinds(layout.other)}" if layout.other else ""
     return f"no {what} ({known}) in {printable(layout.root)}{left_out([*unreadable, *layout.skipped])}{kinds}"
 
 
 def of_other_kinds(other: Mapping[str, int]) -> str:
-    """How many files are ignored, and the commonest suffixes among them."""
+    """Describe the ignored files: their number and the most frequent suffixes."""
     total, kinds = sum(other.values()), sorted(other.items(), key=lambda kind: (-kind[1], kind[0]))
     named = ", ".join(f"{count:,} {printable(suffix)}" for suffix, count in kinds[:4])
-    return f"{total:,} file{'' if total == 1 else 's'} of other kinds: {named}{', …' if len(kinds) > 4 else ''}"
+    return f"{total:,} file{'' if total == 1 else 's'} of other types: {named}{', …' if len(kinds) > 4 else ''}"
 
 
 def left_out(skipped: Sequence[tuple[str, str]]) -> str:
-    """The first three files that were left out, and why; empty where there are none."""
+    """Name the first three skipped files with the reasons; empty if there are none."""
     if not skipped:
         return ""
     reasons = "; ".join(f"{printable(id)}: {printable(reason)}" for id, reason in skipped[:3])
     more = f"; and {len(skipped) - 3} more" if len(skipped) > 3 else ""
-    return f"; left out: {reasons}{more}"
+    return f"; skipped: {reasons}{more}"
 
 
 def _numbers(path: Path, name: str) -> list[int]:
-    """The whole numbers, from 1 on, of a variable in a .mat file."""
+    """Read a variable of positive integers from a ``.mat`` file."""
     import numpy as np
     from scipy.io import loadmat
 
@@ -171,8 +170,8 @@ def _numbers(path: Path, name: str) -> list[int]:
         values = np.asarray(loadmat(path, variable_names=[name])[name])
     except (MemoryError, OSError):
         raise
-    except Exception as error:  # whatever the parser makes of broken files
-        raise FormatError(path, f"no variable {name} to be read: {error}") from None
+    except Exception as error:  # the parser may raise anything for broken files
+        raise FormatError(path, f"cannot read the variable {name}: {error}") from None
     if values.dtype.kind not in "uif" or values.size == 0 or not ((values >= 1) & (values < 1e6)).all():
-        raise FormatError(path, f"{name} does not hold whole numbers from 1 on")
+        raise FormatError(path, f"{name} does not hold positive integers")
     return [int(value) for value in values.ravel()]

@@ -1,9 +1,8 @@
-"""Films of stills that move: each goes straight on at one speed over a black ground, and bounces at the edges.
+"""Videos of moving stills: each moves straight at constant speed over black and bounces off the edges.
 
 After Moving MNIST (Srivastava, Mansimov and Salakhutdinov 2015, "Unsupervised learning of video representations using
-LSTMs"), with one still a film.  The upper left corner of the still has ``room`` + 1 places along either axis and moves
-in [0, room + 1], mirrored at both ends; its pixel is the floor.  Began anywhere with equal chance, it is anywhere with
-equal chance in every frame.
+LSTMs"), with one still per video. The upper left corner of the still has ``room`` + 1 positions along each axis and
+moves in [0, room + 1], reflected at both ends; its pixel is the floor. A uniform start makes it uniform in every frame.
 """
 
 from __future__ import annotations
@@ -17,10 +16,10 @@ Floats = npt.NDArray[np.float64]
 
 
 def corners(u: Floats, frames: int, velocity: float, room: tuple[int, int]) -> npt.NDArray[np.int64]:
-    """Row and column of the upper left corner in every frame, (n, frames, 2), each from 0 to its ``room``.
+    """Return row and column of the upper left corner in every frame, (n, frames, 2), each from 0 to its ``room``.
 
-    u: (n, 3), uniform on [0, 1): where a still begins (two), and whereto it moves (an angle).
-    velocity: pixels a frame.
+    u: (n, 3), uniform on [0, 1): the starting point (two numbers) and the direction (an angle).
+    velocity: pixels per frame.
     """
     reach = np.array(room) + 1.0
     angle = 2 * np.pi * u[:, 2]
@@ -31,9 +30,9 @@ def corners(u: Floats, frames: int, velocity: float, room: tuple[int, int]) -> n
 
 
 def films(stills: npt.NDArray[Any], at: npt.NDArray[np.int64], side: int) -> npt.NDArray[Any]:
-    """Films (n, channels, frames, side, side) of stills (n, channels, height, width) with their corners ``at``.
+    """Return videos (n, channels, frames, side, side) of stills (n, channels, height, width) with their corners ``at``.
 
-    at: (n, frames, 2), such that no still reaches over an edge.  Black is zero.
+    at: (n, frames, 2), such that no still crosses an edge. Black is zero.
     """
     count, channels, height, width = stills.shape
     out = np.zeros((count, channels, at.shape[1], side, side), stills.dtype)

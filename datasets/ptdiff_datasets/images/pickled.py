@@ -1,14 +1,13 @@
-"""The pickled batches of CIFAR, read as data: nothing is imported, called or unpickled.
+"""CIFAR's pickled batches, read as data: nothing is imported, called or unpickled.
 
-A pickle is a program for a stack machine.  The batches were written by Python 2 (protocol 2), and their programs hold
-a dictionary of byte strings, whole numbers, lists of those and one array of bytes.  This machine knows the 26
-instructions for that and refuses all others.  What a pickle would import are names here, and of those only
+A pickle is a program for a stack machine. The batches were written by Python 2 (protocol 2) and hold a dictionary of
+byte strings, integers, lists of those and one array of bytes. The machine below knows the 26 instructions they need and
+refuses all others. Imports are kept as mere names, and only these two calls yield something, an array of bytes:
 
     numpy.core.multiarray._reconstruct(numpy.ndarray, (0,), b"b")  with the state (1, shape, dtype, fortran, bytes)
     numpy.dtype("u1", 0, 1)                                        with the state (3, "|", None, None, None, -1, -1, 0)
 
-become something: an array of bytes.  (Instructions: Python's pickletools; layout: Krizhevsky 2009, "CIFAR-10 and
-CIFAR-100 datasets, python version".)
+(Instructions: Python's pickletools; layout: Krizhevsky 2009, "CIFAR-10 and CIFAR-100 datasets, python version".)
 """
 
 from __future__ import annotations
@@ -24,25 +23,26 @@ import numpy.typing as npt
 from ptdiff_datasets.errors import FormatError
 
 Batch = dict[bytes, Any]
-"""Values are whole numbers, byte strings, lists of those, and arrays of bytes."""
+"""Values are integers, byte strings, lists of those, and arrays of bytes."""
 
 
 @dataclass(frozen=True)
 class _Name:
-    """What a pickle would import."""
+    """A name that the pickle would import."""
 
     name: bytes
 
 
 @dataclass
 class _Array:
-    """An array on its way: empty until its state is there."""
+    """An array under construction: empty until its state is set."""
 
     values: npt.NDArray[np.uint8] | None = None
 
 
 _MOST = 500_000
-"""Instructions; the longest batch has about half of that.  An instruction of one byte may take a hundred in memory."""
+"""Maximum number of instructions, about twice that of the longest batch. One byte of them may take a hundred in memory.
+"""
 
 _MARK = object()
 _RECONSTRUCT, _NDARRAY, _DTYPE = (
@@ -55,12 +55,12 @@ _BYTES_STATE = (3, b"|", None, None, None, -1, -1, 0)
 
 
 def read_batch(path: Path) -> Batch:
-    """The dictionary in a pickled batch.  FormatError for anything but what such batches consist of."""
+    """Read the dictionary in a pickled batch. FormatError for any other content."""
     machine = _Machine(path, path.read_bytes())
     try:
         return machine.run()
     except (struct.error, IndexError, KeyError):
-        raise FormatError(path, "the pickled batch ends too early, or asks for what is not there", machine.at) from None
+        raise FormatError(path, "the pickled batch is truncated or refers to a missing value", machine.at) from None
 
 
 @dataclass
@@ -73,7 +73,7 @@ class _Machine:
 
     def run(self) -> Batch:
         if self.data[:2] != b"\x80\x02":
-            raise FormatError(self.path, "no pickled batch of protocol 2, as CIFAR's are", 0)
+            raise FormatError(self.path, "not a pickle of protocol 2, as CIFAR's batches are", 0)
         self.at = 2
         for _ in range(_MOST):
             if (code := self.take(1)) == b".":
@@ -82,11 +82,11 @@ class _Machine:
         else:
             raise self.refusal(f"more than {_MOST:,} instructions")
         if len(self.stack) != 1 or not isinstance(self.stack[0], dict) or self.at != len(self.data):
-            raise self.refusal("no single dictionary")
+            raise self.refusal("it is not a single dictionary")
         return {key: self.finished(value) for key, value in self.stack[0].items()}
 
     def refusal(self, reason: str) -> FormatError:
-        return FormatError(self.path, f"not a batch of CIFAR: {reason}", self.at)
+        return FormatError(self.path, f"not a CIFAR batch: {reason}", self.at)
 
     def finished(self, value: Any) -> Any:
         if isinstance(value, _Array) and value.values is not None:
@@ -95,11 +95,11 @@ class _Machine:
             return value
         if isinstance(value, list) and len({type(entry) for entry in value} - {int, bytes}) == 0:
             return value
-        raise self.refusal("other than numbers, texts, lists of those and arrays of bytes")
+        raise self.refusal("a value other than numbers, byte strings, lists of those and arrays of bytes")
 
     def take(self, count: int) -> bytes:
         if not 0 <= count <= len(self.data) - self.at:
-            raise FormatError(self.path, "the pickled batch ends too early", self.at)
+            raise FormatError(self.path, "the pickled batch is truncated", self.at)
         self.at += count
         return self.data[self.at - count : self.at]
 
@@ -122,7 +122,7 @@ class _Machine:
         raise self.refusal("a list without a beginning")
 
     def step(self, code: bytes) -> None:
-        """One instruction; the letters are pickle's."""
+        """Execute one instruction; the letters are pickle's."""
         match code:
             case b"}" | b"]" | b")":
                 self.stack.append({b"}": dict, b"]": list, b")": tuple}[code]())
@@ -165,18 +165,18 @@ class _Machine:
                 state = self.stack.pop()
                 self.build(self.stack[-1], state)
             case _:
-                raise self.refusal(f"the instruction {code!r}")
+                raise self.refusal(f"unknown instruction {code!r}")
 
     def top(self, kind: type[Any]) -> Any:
         if not isinstance(self.stack[-1], kind):
-            raise self.refusal(f"no {kind.__name__} where one is filled")
+            raise self.refusal(f"expected a {kind.__name__} to fill")
         return self.stack[-1]
 
     def put(self, entries: list[Any]) -> None:
         target = self.top(dict)
         keys, values = entries[::2], entries[1::2]
         if len(keys) != len(values) or not all(isinstance(key, bytes) for key in keys):
-            raise self.refusal("keys that are no texts")
+            raise self.refusal("keys that are not byte strings")
         target.update(zip(keys, values, strict=True))
 
     def made(self, function: Any, arguments: Any) -> Any:
@@ -186,7 +186,7 @@ class _Machine:
             if _same((function, arguments), _OF_BYTES):
                 return _BYTES
             raise self.refusal(f"it calls {function.name.decode('ascii', 'replace').replace(' ', '.')}")
-        raise self.refusal("it calls what is no name")
+        raise self.refusal("it calls something that is not a name")
 
     def build(self, target: Any, state: Any) -> None:
         if target is _BYTES and _same(state, _BYTES_STATE):
@@ -206,7 +206,7 @@ class _Machine:
 
 
 def _same(value: Any, wanted: Any) -> bool:
-    """Whether they are equal, by type too, and without a look deeper into ``value`` than ``wanted`` goes."""
+    """True if both are equal, types included; looks no deeper into ``value`` than ``wanted`` does."""
     if type(value) is not type(wanted):
         return False
     if isinstance(wanted, tuple):

@@ -1,4 +1,4 @@
-"""Sets of small labelled images: scikit-learn's handwritten digits, and folders like MNIST's.
+"""Sets of small labelled images: scikit-learn's handwritten digits, and folders in MNIST's format.
 
 Pixels are bytes from 0 to the ``white`` of their set, images (n, channels, height, width), labels int64 (n,).
 """
@@ -21,8 +21,10 @@ Bytes = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True, eq=False)
 class ImageSplit:
-    """Images (n, channels, height, width), or films (n, channels, frames, height, width), maybe memory-mapped, and
-    their labels (n,), or None where there are none."""
+    """Images (n, channels, height, width) or videos (n, channels, frames, height, width), and labels (n,) or None.
+
+    The pixels may be memory-mapped.
+    """
 
     pixels: Bytes
     label: npt.NDArray[np.int64] | None
@@ -36,8 +38,7 @@ class ImageSplit:
 
 @dataclass(frozen=True, eq=False)
 class ImageSet:
-    """Images to train and to validate on; the value of white, names of the classes 0, 1, …, and what else to know of
-    the set, a line each."""
+    """Training and validation images, the value of white, the names of classes 0, 1, …, and notes, one line each."""
 
     train: ImageSplit
     val: ImageSplit
@@ -46,12 +47,12 @@ class ImageSet:
     notes: tuple[str, ...] = ()
 
     def gray(self) -> ImageSet:
-        """The same with one channel: luma Y = 0.299 R + 0.587 G + 0.114 B (ITU-R BT.601)."""
+        """Convert to one channel, luma Y = 0.299 R + 0.587 G + 0.114 B (ITU-R BT.601)."""
 
         def mixed(split: ImageSplit) -> ImageSplit:
             if split.pixels.shape[1] == 1:
                 return split
-            # a piece at a time: the products take eight times the room
+            # in pieces: the products need eight times the memory
             pieces = np.array_split(split.pixels, max(1, split.pixels.size >> 24))
             luma = [np.rint(np.tensordot(piece, _LUMA, (1, 0))).astype(np.uint8) for piece in pieces]
             return replace(split, pixels=np.concatenate(luma)[:, None])
@@ -59,10 +60,10 @@ class ImageSet:
         return replace(self, train=mixed(self.train), val=mixed(self.val))
 
     def padded(self, size: int) -> ImageSet:
-        """The same in squares of ``size`` pixels, with black around; ValueError where the images are larger."""
+        """Pad to squares of ``size`` pixels with black; ValueError if the images are larger."""
         height, width = self.train.pixels.shape[2:]
         if size < max(height, width):
-            raise ValueError(f"images of {height} x {width} pixels are padded to a size, not cut to {size}")
+            raise ValueError(f"images of {height} x {width} pixels can be padded, not cropped to {size}")
         top, left = (size - height) // 2, (size - width) // 2
         room = ((0, 0), (0, 0), (top, size - height - top), (left, size - width - left))
 
@@ -76,7 +77,7 @@ _LUMA = np.array([0.299, 0.587, 0.114])
 
 
 def digits() -> ImageSet:
-    """The 1,797 handwritten digits of 8 x 8 pixels that ship inside scikit-learn; white is 16.
+    """Load the 1,797 handwritten digits of 8 x 8 pixels that ship with scikit-learn; white is 16.
 
     (Alpaydin and Kaynak 1998, UCI "Optical recognition of handwritten digits", the test part.)
     """
@@ -89,16 +90,16 @@ def digits() -> ImageSet:
 
 
 def numbered(count: int) -> tuple[str, ...]:
-    """Names of classes that are but numbers."""
+    """Name ``count`` classes by their numbers."""
     return tuple(str(n) for n in range(count))
 
 
 def mnist(path: str | Path) -> ImageSet:
-    """IDX images to train and to validate on: a folder in MNIST's layout, or one file of training images.
+    """Read IDX images for training and validation: a folder in MNIST's format, or one file of training images.
 
-    A folder holds ``train-images-idx3-ubyte`` and, where there are any, ``train-labels-idx1-ubyte`` and the
-    same two with ``t10k`` (or ``test``) for ``train``, each plain or ``.gz``; without those, every sixth
-    image of each class is held out. Raises DataError where no training images are found.
+    A folder holds ``train-images-idx3-ubyte`` and, optionally, ``train-labels-idx1-ubyte`` and the same two with
+    ``t10k`` (or ``test``) instead of ``train``, each plain or ``.gz``. Without a test set, every sixth image of each
+    class is held out. Raises DataError if there are no training images, FormatError for a broken file.
     """
     images = _training_images(Path(path))
     train = _split(images)
@@ -122,7 +123,7 @@ def _named(train: ImageSplit, val: ImageSplit) -> ImageSet:
 
 
 def has_idx(folder: Path) -> bool:
-    """Whether a folder holds training images like MNIST's."""
+    """True if a folder holds training images in MNIST's format."""
     return any(_TRAINING.search(file.name) for file in folder.iterdir())
 
 
@@ -133,17 +134,17 @@ def _training_images(path: Path) -> Path:
     if not path.is_dir():
         return path
     found = sorted(file for file in path.iterdir() if _TRAINING.search(file.name))
-    # a folder may hold the same file plain and packed
+    # a folder may hold the same file plain and gzipped
     plain = [file for file in found if file.suffix != ".gz" or file.with_suffix("") not in found]
     if len(plain) == 1:
         return plain[0]
     if not plain:
         raise DataError(f"no train-images-idx3-ubyte or train-images-idx3-ubyte.gz in {path}")
-    raise DataError(f"several sets in {path}, name one file: {', '.join(file.name for file in plain)}")
+    raise DataError(f"several sets in {path}; choose one file: {', '.join(file.name for file in plain)}")
 
 
 def _existing(folder: Path, names: list[str]) -> Path | None:
-    """The first of ``names`` in ``folder``, packed or not whichever the name says."""
+    """Return the first of ``names`` in ``folder``, plain or gzipped, or None."""
     for name in names:
         plain = name.removesuffix(".gz")
         for file in (folder / plain, folder / f"{plain}.gz"):
@@ -156,7 +157,7 @@ def _split(images: Path) -> ImageSplit:
     pixels = read_idx(images)
     if pixels.ndim != 3 or pixels.dtype != np.uint8 or 0 in pixels.shape:
         found = f"{pixels.dtype} of shape {pixels.shape}"
-        raise FormatError(images, f"{found}, not bytes of (images, height, width)", 2)
+        raise FormatError(images, f"{found}, not uint8 of shape (images, height, width)", 2)
     name = images.name.replace("images", "labels").replace("idx3", "idx1")
     labels = _existing(images.parent, [name]) if name != images.name else None
     if labels is None:
@@ -164,11 +165,11 @@ def _split(images: Path) -> ImageSplit:
     label = read_idx(labels)
     if label.shape != pixels.shape[:1] or label.dtype != np.uint8:
         found = f"{label.dtype} of shape {label.shape}"
-        raise FormatError(labels, f"{found}, not a byte for each of {len(pixels)} images", 2)
+        raise FormatError(labels, f"{found}, not one uint8 for each of {len(pixels)} images", 2)
     return ImageSplit(pixels[:, None], label.astype(np.int64))
 
 
 def without_official_split(whole: ImageSplit) -> tuple[ImageSplit, ImageSplit]:
-    """All but every sixth image of each class, and those."""
+    """Hold out every sixth image of each class; returns (training, validation)."""
     held = held_out(np.zeros(len(whole), dtype=np.int64) if whole.label is None else whole.label)
     return whole[~held], whole[held]

@@ -1,11 +1,11 @@
-"""Pictures read once: squares of one size as bytes in a memory-mapped array, an index, and checksums.
+"""Images read once: squares of one size as bytes in a memory-mapped array, an index, and checksums.
 
-    pixels.npy    (n, channels, size, size) uint8, of films (n, channels, frames, size, size), those to train on first
-    index.json    ids, labels and splits of the pictures, and what was left out
-    SHA256SUMS    of these files, as `sha256sum -c` reads it
+    pixels.npy    (n, channels, size, size) uint8, or (n, channels, frames, size, size) for videos; training part first
+    index.json    ids, labels and splits of the images, and the files skipped
+    SHA256SUMS    of these files, as read by ``sha256sum -c``
 
-A store takes its place whole or not at all; one for another state of the files takes the place of its forerunner.
-Opening one compares sizes, and a damaged one is read anew.
+A store is put into place atomically and replaces one for an earlier state of the files. Opening one compares sizes, and
+a damaged one is rebuilt.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from ptdiff_datasets.images.sets import Bytes, ImageSet, ImageSplit
 
 FORMAT, VERSION = "ptdiff-pictures", 1
 PIXELS, INDEX, SUMS = "pixels.npy", "index.json", "SHA256SUMS"
-_HEADER = 128  # bytes in front of the numbers of a .npy file
+_HEADER = 128  # bytes before the numbers of a .npy file
 
 Progress = Callable[[int, int], None]
 
 
 @dataclass
 class Index:
-    """The pictures in the order of their pixels, and what was left out."""
+    """Images in the order of their pixels, and the files skipped with the reasons."""
 
     ids: list[str] = field(default_factory=list)
     labels: list[str] = field(default_factory=list)
@@ -53,9 +53,10 @@ def load_pictures(
     cache: Path | None = None,
     progress: Progress | None = None,
 ) -> ImageSet:
-    """The pictures or films of a layout as squares of `size` pixels, from the cache where they were read before.
+    """Load the images or videos of a layout as squares of ``size`` pixels, from the cache if they are in it.
 
-    progress(done, total) is called for each picture that is read.  DataError where none can be read or kept.
+    progress(done, total) is called for each image that is read. DataError if none can be read or the cache cannot be
+    written.
     """
     base = caches.default_cache() if cache is None else cache
     entry = base / "pictures" / _entry(layout, size, gray)
@@ -71,10 +72,10 @@ def load_pictures(
         pixels, index = load(entry)
     skipped = [*layout.skipped, *index.skipped]
     if skipped:
-        notes.append(f"{len(skipped):,} left out" + left_out(skipped).removeprefix("; left out"))
+        notes.append(f"{len(skipped):,} skipped" + left_out(skipped).removeprefix("; skipped"))
     if layout.other:
         notes.append(of_other_kinds(layout.other))
-    notes.append(f"kept in {entry.parent}")
+    notes.append(f"cached in {entry.parent}")
     classes = tuple(sorted(set(index.labels)))
     label = np.array([classes.index(name) for name in index.labels], np.int64)
     whole = ImageSplit(pixels, label if classes != ("",) else None)
@@ -85,7 +86,7 @@ def load_pictures(
 
 
 def load(folder: Path) -> tuple[Bytes, Index]:
-    """The memory-mapped pixels and the index; FileNotFoundError if there is none, DamagedError if it cannot be used."""
+    """Open a store: memory-mapped pixels and index. FileNotFoundError if missing, DamagedError if unusable."""
     try:
         raw = json.loads((folder / INDEX).read_bytes())
         kind, number = raw.pop("format"), raw.pop("version")
@@ -98,20 +99,20 @@ def load(folder: Path) -> tuple[Bytes, Index]:
         if folder.exists():
             raise DamagedError("a file is missing") from None
         raise
-    except Exception as error:  # whatever the parsers of JSON and of arrays make of broken files
+    except Exception as error:  # the parsers may raise anything for broken files
         raise DamagedError(f"{type(error).__name__}") from None
     if (kind, number) != (FORMAT, VERSION):
-        raise DamagedError(f"{INDEX} is of another kind or version")
+        raise DamagedError(f"{INDEX} has another format or version")
     counts = {len(index.ids), len(index.labels), len(index.splits), len(array)}
     if len(counts) != 1 or array.ndim not in (4, 5) or array.dtype != np.uint8 or length != array.offset + array.nbytes:
         raise DamagedError(f"{PIXELS} has {length} bytes of shape {array.shape}")
     if index.splits != sorted(index.splits) or set(index.splits) - {"train", "val"}:
-        raise DamagedError(f"splits out of order in {INDEX}")
+        raise DamagedError(f"the splits are out of order in {INDEX}")
     return array.view(np.ndarray), index
 
 
 def _entry(layout: Layout, size: int, gray: bool) -> str:
-    """The root and the options, then all files' sizes, times and modes, and what reads them, each as a hash."""
+    """Return the cache key: hashes of root and options, and of all files' sizes, times and modes and the reader."""
     asked_for = [str(layout.root.resolve()), size, gray, *([] if layout.frames is None else [layout.frames])]
     pictures = [(p.id, p.label, p.split, *p.stamp) for p in layout.pictures]
     found = [VERSION, version("Pillow"), pictures]
@@ -119,9 +120,9 @@ def _entry(layout: Layout, size: int, gray: bool) -> str:
 
 
 def _build(layout: Layout, size: int, gray: bool, folder: Path, progress: Progress | None) -> None:
-    """Read every picture once into the empty `folder`.  DataError where a file cannot be opened.
+    """Read every image once into the empty ``folder``. DataError if a file cannot be opened.
 
-    Not through a memory map: a full disk is an error here, there it would kill the process.
+    Writes to a file, not to a memory map: a full disk is an error here, but would kill the process there.
     """
     index, first, frames = Index(), dict[bytes, str](), layout.frames
 
@@ -134,11 +135,11 @@ def _build(layout: Layout, size: int, gray: bool, folder: Path, progress: Progre
             try:
                 content = read(layout.root / picture.id).tobytes()
                 same = first.setdefault(hashlib.sha256(content).digest(), picture.id)
-                if same != picture.id:  # one to train on and one held out would be no test
-                    raise FormatError(picture.id, f"the same picture as {same}")
+                if same != picture.id:  # a copy in the other split would leak
+                    raise FormatError(picture.id, f"the same image as {same}")
             except FormatError as error:
                 index.skipped.append((picture.id, error.reason))
-            except OSError as error:  # the next time it may be opened
+            except OSError as error:  # it may open the next time
                 where = printable(layout.root / picture.id)
                 raise DataError(f"{where} cannot be opened: {error.strerror or error}") from None
             else:
@@ -161,7 +162,7 @@ def _build(layout: Layout, size: int, gray: bool, folder: Path, progress: Progre
 
 
 def _header(shape: tuple[int, ...]) -> bytes:
-    """The header of a .npy file, format 1.0, of bytes."""
+    """Return the header of a ``.npy`` file of bytes, format 1.0."""
     text = str({"descr": "|u1", "fortran_order": False, "shape": shape}).encode("ascii")
     return b"\x93NUMPY\x01\x00" + (_HEADER - 10).to_bytes(2, "little") + text.ljust(_HEADER - 11) + b"\n"
 

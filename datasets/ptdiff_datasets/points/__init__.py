@@ -1,7 +1,7 @@
 """Points in the plane and rows of numbers.
 
-toys.py            distributions by name
+toys.py            toy distributions by name
 formulas.py        their formulas
-tabular.py         tables in CSV files
-image_density.py   a picture as a distribution
+tabular.py         tables in text files
+image_density.py   an image as a distribution
 """

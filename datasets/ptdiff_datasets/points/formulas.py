@@ -1,7 +1,7 @@
-"""From uniform numbers to points: what the distributions of :mod:`ptdiff_datasets.points.toys` are made of.
+"""Formulas from uniform numbers to points, the building blocks of :mod:`ptdiff_datasets.points.toys`.
 
-u is uniform on [0, 1), (n, 4) or wider.  Most distributions are points or curves blurred by Gaussian noise, and these
-have a density in closed form, or as an integral along the curve: see :class:`Blurred`.
+u is uniform on [0, 1), (n, 4) or wider. Most distributions are points or curves blurred by Gaussian noise; their
+density is known in closed form or as an integral along the curve: see :class:`Blurred`.
 """
 
 from __future__ import annotations
@@ -22,11 +22,12 @@ _BLOCK = 2**21
 
 @dataclass(frozen=True)
 class Blurred:
-    """x = s(v) + std z, v uniform on [0, 1)^2, z standard normal in the plane.
+    """x = s(v) + std z with v uniform on [0, 1)^2 and z standard normal in the plane.
 
-    skeleton: v (n, 2) to places (n, 2) and classes (n,).
-    nodes: midpoints in either v at which the density is taken.  Exact for a skeleton of points; along curves their
-        distance is a small part of ``std``, and midpoints of a Gaussian are right to many digits.
+    skeleton: s, from v (n, 2) to positions (n, 2) and classes (n,).
+    nodes: number of midpoints along each axis of v where the density is evaluated. Exact for a skeleton of points;
+        along curves their spacing is a small fraction of ``std``, and the midpoint rule for a Gaussian is right to many
+        digits.
     """
 
     skeleton: Formula
@@ -34,11 +35,12 @@ class Blurred:
     nodes: tuple[int, int]
 
     def __call__(self, u: Floats) -> tuple[Floats, Labels]:
+        """Map uniform u (n, 4) to points (n, 2) and classes (n,)."""
         places, label = self.skeleton(u[:, :2])
         return places + self.std * normal(u[:, 2:4]), label
 
     def blurred(self, std: float) -> Blurred:
-        """The same skeleton with another deviation, and as many more nodes as less noise needs."""
+        """Return the same skeleton with noise ``std``, more nodes for less noise; ValueError unless 0 < std < inf."""
         if not 0 < std < math.inf:
             raise ValueError(f"noise must be positive and finite, not {std}")
         times = max(1, math.ceil(self.std / std))
@@ -46,7 +48,7 @@ class Blurred:
         return replace(self, std=std, nodes=(first, second))
 
     def log_density(self, x: Floats) -> Floats:
-        """log p(x) in nats for x (n, 2): p is the mean of N(x; s(v), std^2) over v, (n,)."""
+        """log p(x) in nats for x (n, 2), as (n,): p is the mean of N(x; s(v), std^2) over v."""
         from scipy.special import logsumexp
 
         grid = [(np.arange(count) + 0.5) / count for count in self.nodes]
@@ -61,7 +63,7 @@ class Blurred:
 
 
 def normal(u: Floats) -> Floats:
-    """Two standard normal numbers (n, 2) from two uniform ones (Box and Muller 1958)."""
+    """Map two uniform columns u to two standard normal ones, (n, 2) (Box and Muller 1958)."""
     # u < 1, so log1p(-u) is finite
     return _polar(np.sqrt(-2 * np.log1p(-u[:, 0])), u[:, 1])
 
@@ -71,12 +73,12 @@ def _plane(x: Floats, y: Floats) -> Floats:
 
 
 def _polar(radius: Floats | float, turn: Floats) -> Floats:
-    """Points at ``radius`` and an angle in turns."""
+    """Points at ``radius`` and an angle of ``turn`` full turns."""
     return _plane(radius * np.cos(2 * math.pi * turn), radius * np.sin(2 * math.pi * turn))
 
 
 def _choose(u: Floats, count: int) -> tuple[Labels, Floats]:
-    """One of ``count`` classes, and what is left of u: again uniform on [0, 1), independent of the class."""
+    """Split u into one of ``count`` classes and a remainder, again uniform on [0, 1) and independent of the class."""
     label = np.floor(u * count).astype(np.int64)
     return label, u * count - label
 
@@ -86,56 +88,56 @@ def _unlabelled(points: Floats) -> tuple[Floats, Labels]:
 
 
 def two_places(v: Floats) -> tuple[Floats, Labels]:
-    """Two points, three apart."""
+    """Two points at distance 3."""
     label, _ = _choose(v[:, 0], 2)
     return (label[:, None] - 0.5) * [3.0, 0.0], label
 
 
 def eight_places(v: Floats) -> tuple[Floats, Labels]:
-    """Eight points on a circle of radius 2, counted from the east."""
+    """Eight points on a circle of radius 2, counterclockwise from the positive x axis."""
     label, _ = _choose(v[:, 0], 8)
     return _polar(2.0, label / 8), label
 
 
 def places_on_rings(v: Floats) -> tuple[Floats, Labels]:
-    """Six points on a circle of radius 1 and twelve on one of radius 2; each ring holds half of the data."""
+    """Six points on a circle of radius 1 and twelve on one of radius 2; each circle has half of the probability."""
     label, rest = _choose(v[:, 0], 2)
     count = 6.0 * (1 + label)
     return _polar(count / 6, np.floor(rest * count) / count), label
 
 
 def lattice(v: Floats) -> tuple[Floats, Labels]:
-    """Five rows of five points, one apart."""
+    """Five rows of five points at distance 1."""
     return _unlabelled(np.floor(5 * v) - 2)
 
 
 def moons(v: Floats) -> tuple[Floats, Labels]:
-    """Two half circles that face each other."""
+    """Two interleaved half circles."""
     label, along = _choose(v[:, 0], 2)
     upper = _polar(1.0, along / 2)
     return np.where(label[:, None] == 0, upper, np.array([1.0, 0.5]) - upper), label
 
 
 def circles(v: Floats) -> tuple[Floats, Labels]:
-    """A circle in a circle."""
+    """Two concentric circles, of radius 1 and 0.5."""
     label, turn = _choose(v[:, 0], 2)
     return _polar(np.where(label == 0, 1.0, 0.5), turn), label
 
 
 def rings(v: Floats) -> tuple[Floats, Labels]:
-    """Four circles of radius 1 to 4."""
+    """Four concentric circles of radius 1 to 4."""
     label, turn = _choose(v[:, 0], 4)
     return _polar(1 + label.astype(np.float64), turn), label
 
 
 def roll(v: Floats) -> tuple[Floats, Labels]:
-    """Three quarters of a turn to nine quarters, as in scikit-learn's make_swiss_roll, in turns."""
+    """Swiss roll from 0.75 to 2.25 turns, as scikit-learn's ``make_swiss_roll``; the radius is the angle in turns."""
     turn = 0.75 * (1 + 2 * v[:, 0])
     return _unlabelled(_polar(turn, turn))
 
 
 def spirals(v: Floats) -> tuple[Floats, Labels]:
-    """Two arms; the root makes points evenly spaced along the arm."""
+    """Two spiral arms; the square root spaces points evenly along an arm."""
     label, along = _choose(v[:, 0], 2)
     turn = 1.5 * np.sqrt(along)
     return _polar(1.5 * turn, turn + label / 2), label
@@ -149,7 +151,7 @@ def checkerboard(u: Floats) -> tuple[Floats, Labels]:
 
 
 def pinwheel(u: Floats) -> tuple[Floats, Labels]:
-    """Five twisted arms (Johnson et al. 2016, "Composing graphical models with neural networks")."""
+    """Pinwheel of five twisted arms (Johnson et al. 2016, "Composing graphical models with neural networks")."""
     label, _ = _choose(u[:, 0], 5)
     along, across = (normal(u[:, 2:4]) * [0.3, 0.08] + [1.0, 0.0]).T
     turn = label / 5 + 0.25 * np.exp(along) / (2 * math.pi)
@@ -157,16 +159,16 @@ def pinwheel(u: Floats) -> tuple[Floats, Labels]:
 
 
 def tree(u: Floats) -> tuple[Floats, Labels]:
-    """A trunk of length 1 that forks into two branches 0.7 as long, each 28 degrees aside, and so on: seven levels.
+    """Binary tree of seven levels: a trunk of length 1, then branches 0.7 times as long, 28 degrees to either side.
 
-    u_0 chooses the branch, with points in proportion to its length, and u_1 the place on it.
+    u_0 chooses the branch, in proportion to its length, and u_1 the position on it.
     """
     levels, ratio, fork = 7, 0.7, 28 / 360
     total = np.cumsum((2 * ratio) ** np.arange(levels))
     place = u[:, 0] * total[-1]
     level = np.searchsorted(total[:-1], place, side="right")
     length = np.diff(total, prepend=0.0)[level]
-    # which of the 2^level branches: its bits are the ways taken at the forks; rounding may name one too many
+    # which of the 2^level branches: its bits are the turns taken at the forks; rounding may give one too many
     branch = np.floor((place - total[level] + length) / length * 2**level).astype(np.int64)
     branch = np.minimum(branch, 2**level - 1)
     foot, turn = np.zeros((len(u), 2)), np.full(len(u), 0.25)
@@ -179,7 +181,7 @@ def tree(u: Floats) -> tuple[Floats, Labels]:
 
 
 def roll_in_space(u: Floats) -> tuple[Floats, Labels]:
-    """The roll of the plane in x and z, pulled along y as far as in scikit-learn's; eight numbers a point."""
+    """Swiss roll in 3-D: the 2-D roll in x and z, as long in y as scikit-learn's; eight uniform numbers per point."""
     flat, label = roll(u[:, :1])
     along = 21 / (2 * math.pi) * (u[:, 1] - 0.5)
     noise = 0.05 * np.concatenate([normal(u[:, 2:4]), normal(u[:, 4:6])[:, :1]], axis=1)
@@ -187,6 +189,6 @@ def roll_in_space(u: Floats) -> tuple[Floats, Labels]:
 
 
 def flips(u: Floats) -> tuple[Floats, Labels]:
-    """48 coins of which 36 show heads (1), every choice of them equally likely; 48 numbers a row."""
+    """48 coins, of which exactly 36 show heads (1), all arrangements equally likely; 48 uniform numbers per row."""
     rank = u.argsort(axis=1).argsort(axis=1)
     return _unlabelled((rank < 36).astype(np.float64))

@@ -1,7 +1,7 @@
-"""Points drawn from the dark of a picture: black is likely, white never.
+"""Points drawn from an image in proportion to its darkness: black is likely, white never.
 
-A point is a pixel, chosen with probability in proportion to its darkness, and a uniform place within it.  Coordinates
-are centered, y points up, and the longer side of the picture is two long.
+A point falls into a pixel with probability proportional to its darkness, uniformly within the pixel. Coordinates are
+centered, y points up, and the longer side of the image has length 2.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from ptdiff_datasets.errors import FormatError
 Floats = npt.NDArray[np.float64]
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".tiff")
-"""Files that are read as pictures."""
+"""Suffixes of files that are read as images."""
 
 
 def darkness(path: str | Path) -> Floats:
-    """1 minus the luminance of a picture, (height, width) in [0, 1]; what is transparent is white.
+    """Return 1 minus the luminance of an image, (height, width) in [0, 1]; transparent pixels count as white.
 
-    FormatError where it cannot be read as a picture, or has nothing dark.
+    FormatError if it cannot be read as an image or is entirely white.
     """
     from PIL import Image
 
@@ -31,23 +31,23 @@ def darkness(path: str | Path) -> Floats:
         with Image.open(path) as picture:
             ink = picture.convert("RGBA")
     except (ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
-        raise FormatError(path, f"not a picture that can be read ({error})") from None
+        raise FormatError(path, f"not a readable image ({error})") from None
     except OSError as error:
         if not path.is_file():
             raise
-        raise FormatError(path, f"not a picture that can be read ({error})") from None
+        raise FormatError(path, f"not a readable image ({error})") from None
     white = Image.new("RGBA", ink.size, "white")
     dark: Floats = 1 - np.asarray(Image.alpha_composite(white, ink).convert("L"), dtype=np.float64) / 255
     if not dark.any():
-        raise FormatError(path, "there is nothing dark in it: points are drawn where it is dark")
+        raise FormatError(path, "the image is entirely white: points are drawn where it is dark")
     return dark
 
 
 def points(dark: Floats, u: Floats) -> Floats:
-    """u (n, 3 or more), uniform on [0, 1), to points (n, 2) in the dark (height, width) of a picture."""
+    """Map uniform numbers u (n, >= 3) in [0, 1) to points (n, 2) distributed like ``dark`` (height, width)."""
     height, width = dark.shape
     total = dark.ravel().cumsum()
-    # strictly below the total, so that the pixel found is never behind the last dark one
+    # strictly below the total, so that rounding never selects a pixel after the last dark one
     place = np.minimum(u[:, 0] * total[-1], np.nextafter(total[-1], 0))
     pixel = np.searchsorted(total, place, side="right")
     row, column = np.divmod(pixel, width)

@@ -1,7 +1,6 @@
-"""Columns of numbers from text files: comma, semicolon or tab separated, with or without a line of names.
+"""Columns of numbers from text tables: comma, semicolon or tab separated, with or without a header line.
 
-A cell has no value where it is empty; in a column of numbers also where it holds what programs write for that: NA, N/A,
-NaN, null, None or ?.
+A cell has no value if it is empty or, in a column of numbers, holds a usual placeholder: NA, N/A, NaN, null, None or ?.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ _NO_VALUE = frozenset(("", "na", "n/a", "nan", "null", "none", "?"))
 
 @dataclass(frozen=True)
 class Table:
-    """Cells as text, every row as long as ``names``; ``lines`` are those of the file that the rows end in."""
+    """Cells as text, every row as long as ``names``; ``lines`` are the line numbers at which rows end."""
 
     path: Path
     names: tuple[str, ...]
@@ -33,7 +32,7 @@ class Table:
     lines: tuple[int, ...]
 
     def column(self, name: str) -> tuple[str, ...]:
-        """The cells of one column; DataError with the nearest name where there is none."""
+        """Return the cells of one column; DataError, naming the nearest, if there is none."""
         if name not in self.names:
             near = get_close_matches(name, self.names, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(self.names)}"
@@ -42,13 +41,13 @@ class Table:
         return tuple(row[place] for row in self.rows)
 
     def where(self, name: str, value: str) -> Table:
-        """The rows whose cell in column ``name`` is ``value``; DataError where there are none."""
+        """Select the rows whose cell in column ``name`` is ``value``; DataError, naming the nearest, if none is."""
         cells = self.column(name)
         rows = [row for row, cell in enumerate(cells) if cell == value]
         if not rows:
             known = sorted(set(cells))
             near = get_close_matches(value, known, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known[:12])}"
+            hint = f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(known[:12])}"
             raise DataError(f"{self.path}: no row has {name} = {value!r}; {hint}")
         return self._taken(rows)
 
@@ -56,12 +55,12 @@ class Table:
         return Table(self.path, self.names, tuple(self.rows[i] for i in rows), tuple(self.lines[i] for i in rows))
 
     def numeric(self) -> tuple[str, ...]:
-        """The names of the columns whose values are numbers, and that have some; one without a name counts rows."""
+        """Names of the columns that hold only numbers; a column without a name is a row index and left out."""
         kinds = {name: {_kind(cell) for cell in self.column(name)} for name in self.names if name}
         return tuple(name for name, found in kinds.items() if float in found and str not in found)
 
     def spoiled(self) -> dict[str, str]:
-        """Of the columns that hold numbers but for a few cells, less than a tenth: the first of these, in words."""
+        """Find columns of numbers except for a few cells, less than a tenth: name -> description of the first one."""
         found = {}
         for name in self.names:
             cells = self.column(name)
@@ -71,12 +70,12 @@ class Table:
         return found
 
     def _place(self, row: int, name: str) -> str:
-        return f"line {self.lines[row]}, column {name!r}: {self.column(name)[row]!r} is no number"
+        return f"line {self.lines[row]}, column {name!r}: {self.column(name)[row]!r} is not a number"
 
     def complete(self, numbers: Sequence[str], text: Sequence[str] = ()) -> tuple[Table, str]:
-        """The rows with a value in each of these columns, and how many were left out, in words ("": none).
+        """Select the rows with a value in each of these columns; also returns a note on the rows skipped, "" if none.
 
-        FormatError where these are more than half.
+        FormatError if more than half are skipped.
         """
         empty = {name: [row for row, cell in enumerate(self.column(name)) if not cell] for name in text}
         empty |= {name: [row for row, cell in enumerate(self.column(name)) if not _kind(cell)] for name in numbers}
@@ -87,26 +86,26 @@ class Table:
             name = max(empty, key=lambda name: len(empty[name]))
             most = f"column {name!r} has no value in {len(empty[name])} of {len(self.rows)} rows"
             raise FormatError(
-                self.path, f"{most}, the first is line {self.lines[empty[name][0]]}: fill it, or take other columns"
+                self.path, f"{most}, first in line {self.lines[empty[name][0]]}: fill it or choose other columns"
             )
         first = min(out)
         where = next(name for name, rows in empty.items() if first in rows)
         kept = self._taken([row for row in range(len(self.rows)) if row not in out])
         left = "1 row is" if len(out) == 1 else f"{len(out):,} rows are"
         start = "" if len(out) == 1 else "the first in "
-        return kept, f"{left} left out for want of a value: {start}line {self.lines[first]}, column {where!r}"
+        return kept, f"{left} skipped for lack of a value: {start}line {self.lines[first]}, column {where!r}"
 
     def numbers(self, names: Sequence[str]) -> npt.NDArray[np.float64]:
-        """The columns ``names`` as (rows, len(names)); FormatError where a cell is no finite number."""
+        """Parse the columns ``names`` into (rows, len(names)); FormatError for a cell that is not a finite number."""
         return np.array([self._parsed(name) for name in names], dtype=np.float64).T.reshape(-1, len(names))
 
     def _parsed(self, name: str) -> list[float]:
         cells = self.column(name)
         wrong = [row for row, cell in enumerate(cells) if _kind(cell) is not float]
         if wrong:
-            more = f", nor are {len(wrong) - 1} others of it" if len(wrong) > 1 else ""
+            more = f", nor are {len(wrong) - 1} other cells" if len(wrong) > 1 else ""
             raise FormatError(
-                self.path, f"{self._place(wrong[0], name)}{more}; correct the file, or take other columns"
+                self.path, f"{self._place(wrong[0], name)}{more}; correct the file or choose other columns"
             )
         values = [float(cell) for cell in cells]
         bad = [row for row, value in enumerate(values) if not math.isfinite(value)]
@@ -116,12 +115,11 @@ class Table:
 
 
 def read_table(path: str | Path) -> Table:
-    """The cells of a text table (UTF-8).
+    """Read a text table (UTF-8).
 
-    The first line decides: its separator is a tab, else a semicolon, else a comma; it is a line of names
-    unless its values are numbers, and then the columns are called c1, c2, ….  Empty lines are left out.
-    Raises FormatError for text that is not UTF-8, broken quotes, rows of another length and names that occur
-    twice.
+    The first line decides: the separator is a tab, else a semicolon, else a comma; the line is a header unless it holds
+    numbers, and then the columns are called c1, c2, …. Empty lines are skipped. Raises FormatError for text that is not
+    UTF-8, broken quotes, rows of unequal length and duplicate column names.
     """
     path = Path(path)
     content = path.read_bytes()
@@ -152,19 +150,19 @@ def read_table(path: str | Path) -> Table:
         return Table(path, tuple(f"c{n + 1}" for n in range(len(rows[0]))), tuple(rows), tuple(lines))
     names = rows[0]
     if len(set(names)) < len(names):
-        raise FormatError(path, f"a column name occurs twice: {', '.join(names)}", 0)
+        raise FormatError(path, f"duplicate column names: {', '.join(names)}", 0)
     if len(rows) == 1:
-        raise FormatError(path, "a line of names and no rows")
+        raise FormatError(path, "a header line but no rows")
     return Table(path, names, tuple(rows[1:]), tuple(lines[1:]))
 
 
 def _kind(cell: str) -> type[float] | type[str] | None:
-    """Whether a cell holds a number, some text, or no value."""
+    """Classify a cell: a number (float), some text (str), or no value (None)."""
     if cell.lower() in _NO_VALUE:
         return None
     try:
         float(cell)
     except ValueError:
         return str
-    # Python's own 1_000 is no number in a table
+    # 1_000, which Python accepts, is not a number in a table
     return str if "_" in cell else float

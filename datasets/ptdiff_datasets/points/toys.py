@@ -1,6 +1,6 @@
-"""Toy distributions: each a short formula from uniform numbers to a point in the plane, in space, or a longer row.
+"""Toy distributions: short formulas from uniform numbers to points in the plane, in space, or in more dimensions.
 
-Point i of a seed is the formula at block i of the Philox generator keyed with that seed.  Points are addressed: the
+Point i of a seed is the formula at block i of the Philox generator keyed with that seed. Points are addressable: the
 first thousand are the same however many are drawn, and a later stretch of the sequence is an independent sample of the
 same distribution.
 
@@ -22,13 +22,13 @@ from ptdiff_datasets.points.formulas import Blurred, Floats, Formula, Labels
 
 @dataclass(frozen=True)
 class Toy:
-    """A distribution by formula.
+    """A distribution given by a formula.
 
-    formula: u (n, 4 * blocks) to points (n, width) and their classes (n,).
-    classes: the names of the classes; empty where the distribution has none.
+    formula: from u (n, 4 * blocks) to points (n, width) and their classes (n,).
+    classes: the names of the classes; empty if there are none.
     center, reach: the cube with this center and half this side holds practically all points.
-    blocks: so many times four uniform numbers make a point.
-    total: what the numbers of every point add up to, where that is fixed.
+    blocks: number of blocks of four uniform numbers that make a point.
+    total: sum of the coordinates of every point, if it is fixed.
     """
 
     formula: Formula
@@ -40,28 +40,31 @@ class Toy:
 
     @property
     def width(self) -> int:
-        """How many numbers a point has."""
+        """Number of coordinates of a point."""
         return len(self.center)
 
     @property
     def density(self) -> Blurred | None:
-        """What gives the exact log density; None where there is no closed form."""
+        """The blurred skeleton, which has an exact log density; None if there is no closed form."""
         return self.formula if isinstance(self.formula, Blurred) else None
 
     def blurred(self, std: float) -> Toy:
-        """The same with noise of another deviation; ValueError where it is not made of blurred points or curves."""
+        """Return the distribution with noise ``std``; ValueError unless it consists of blurred points or curves."""
         if self.density is None:
-            raise ValueError("noise belongs to distributions of blurred points or curves")
+            raise ValueError("noise can be set only for distributions of blurred points or curves")
         return replace(self, formula=self.density.blurred(std))
 
     def draw(self, count: int, *, seed: int, start: int = 0) -> tuple[npt.NDArray[np.float32], Labels]:
-        """Points ``start`` … ``start + count - 1`` of ``seed``, (count, width), and their classes (count,)."""
+        """Draw points ``start`` … ``start + count - 1`` of ``seed``: (count, width) float32, and classes (count,)."""
         points, label = self.formula(uniform(count, seed=seed, start=start, blocks=self.blocks))
         return points.astype(np.float32), label
 
 
 def uniform(count: int, *, seed: int, start: int = 0, blocks: int = 1) -> Floats:
-    """Rows ``start`` … ``start + count - 1`` of an endless table of numbers in [0, 1), each 4 * blocks wide."""
+    """Return rows ``start`` … of an endless table of uniform numbers in [0, 1): (count, 4 * blocks).
+
+    ValueError for a negative count, start or seed.
+    """
     if count < 0 or start < 0 or seed < 0:
         raise ValueError(f"count, start and seed must not be negative: {count}, {start}, {seed}")
     # one block of the generator is four 64-bit words

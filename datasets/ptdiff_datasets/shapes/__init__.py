@@ -1,6 +1,6 @@
-"""Procedural shapes: ten labelled classes generated from (class, seed), as surface points or meshes. No download.
+"""Procedural shapes: ten labelled classes generated from (class, seed), as surface points or meshes; no download.
 
-They are stylised objects, not scans and not ShapeNet; results on them compare with nothing but each other.
+They are stylized objects, neither scans nor ShapeNet: compare results on them only with each other.
 
 >>> from ptdiff_datasets.shapes import make_shape
 >>> make_shape("mug", 7).points(2048).shape

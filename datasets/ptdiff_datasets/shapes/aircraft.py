@@ -1,4 +1,4 @@
-"""Airplane (nose towards -Z) and rocket (standing, nose up). Meters."""
+"""Airplane (nose towards -Z) and rocket (standing, nose up), in meters."""
 
 import math
 
@@ -9,7 +9,7 @@ from ptdiff_datasets.shapes.placing import BACKWARD, FORWARD, LEFT, RIGHT, block
 from ptdiff_datasets.shapes.polyhedra import Box, Loft, Outline, rectangle
 from ptdiff_datasets.shapes.revolution import Revolution
 
-# Ranges by kind of airplane, relative to its length unless said otherwise.
+# Ranges by kind of airplane, relative to its length unless noted.
 _LENGTH = {"airliner": (25, 65), "light": (6, 10), "jet": (12, 20)}  # meters
 _RADIUS = {"airliner": (0.045, 0.07), "light": (0.056, 0.088), "jet": (0.045, 0.07)}
 _NOSE = {"airliner": (1.0, 2.2), "light": (1.0, 2.2), "jet": (3.0, 5.5)}  # in radii
@@ -23,7 +23,7 @@ _TAIL_CHORD = {"airliner": (0.55, 0.75), "light": (0.55, 0.75), "jet": (0.4, 0.5
 
 
 def _ogive(radius: float, length: float, start: float, power: float, steps: int = 5) -> list[tuple[float, float]]:
-    """Points (r, y) of a nose from full `radius` at y = start to its tip at start + length; power 1 is a cone."""
+    """Points (r, y) of a nose from radius ``radius`` at y = start to a tip at start + length; power 1 is an ellipse."""
     turns = [math.pi / 2 * i / steps for i in range(steps + 1)]
     points = [(radius * math.cos(a) ** (2 - power), start + length * math.sin(a) ** power) for a in turns]
     return [*points[:-1], (0.0, start + length)]
@@ -44,7 +44,7 @@ def _wings(
     sweep: float,
     rise: float,
 ) -> list[Part]:
-    """The right and left wing from the root (y, z): tips `sweep` further back and `rise` higher."""
+    """Right and left wing from the root (y, z); the tips are ``sweep`` further back and ``rise`` higher."""
     y, z = root
     return [
         Part(f"{name} right", Loft(section, span, (taper, taper), (-rise, sweep)), (0.0, y, z), RIGHT),
@@ -117,11 +117,11 @@ def airplane(draw: Draw) -> list[Part]:
 
 
 def rocket(draw: Draw) -> list[Part]:
-    """Stages under a nose cone, nozzle, three or four fins, and boosters beside some."""
+    """Stages under a nose cone, a nozzle, three or four fins or none, and sometimes boosters."""
     height = draw.number("height", 20, 70)
     radius = height * draw.number("slenderness", 0.04, 0.085)
     nose = radius * draw.number("nose", 1.8, 4.5)
-    power = draw.choice("nose shape", (80, 100, 130)) / 100  # blunt, cone-like, concave
+    power = draw.choice("nose shape", (80, 100, 130)) / 100  # from pointed to blunt; 1 is half an ellipse
     stages = draw.choice("stages", (1, 2, 3), (3, 3, 2))
     shrink = draw.number("stage shrink", 0.62, 0.85)
     skirt = draw.number("skirt", 1.0, 1.18)
@@ -156,7 +156,7 @@ def rocket(draw: Draw) -> list[Part]:
         angle = 2 * math.pi * (i + 0.5) / fins
         blade = Loft(outline, radius * 0.5 + fin, (taper, taper), (0.0, sweep * chord * 0.6))
         place = (0.5 * radius * math.sin(angle), chord * 0.62, 0.5 * radius * math.cos(angle))
-        # The fin's span goes outward and its chord down: local y to the radius, local z to -Y.
+        # The fin's span points outward and its chord down: local y to the radius, local z to -Y.
         parts.append(Part("fin", blade, place, turn_y(angle) @ BACKWARD))
     if boosters:
         slim = radius * draw.number("booster radius", 0.45, 0.62)

@@ -1,4 +1,4 @@
-"""Car. Meters; the hood is towards -Z."""
+"""Car, in meters; the hood points towards -Z."""
 
 from ptdiff_datasets.shapes.draw import Draw
 from ptdiff_datasets.shapes.part import Part
@@ -8,7 +8,7 @@ from ptdiff_datasets.shapes.revolution import Revolution
 
 _LENGTH = {"sedan": 4.6, "hatchback": 3.9, "wagon": 4.6, "van": 4.8, "pickup": 5.2}
 _ROOF = {"sedan": 1.0, "hatchback": 1.0, "wagon": 1.15, "van": 1.9, "pickup": 1.1}
-# Where the windshield starts at the hood and the rear window ends, as shares of the length.
+# Where the windshield starts at the hood and the rear window ends, as fractions of the length.
 _CABIN = {
     "sedan": (0.3, 0.8),
     "hatchback": (0.28, 0.95),
@@ -32,7 +32,7 @@ def car(draw: Draw) -> list[Part]:
     bumper = draw.number("bumper", 0.06, 0.2)
     chin = clearance + draw.number("bumper height", 0.35, 0.6) * (hood - clearance)
     front, rear = -length / 2, length / 2
-    # The side outline as (height, along), carried from the right flank to the left.
+    # The side outline as (height, along), extruded from the right flank to the left.
     nose = (
         (clearance, front + bumper),
         (chin, front),
@@ -53,7 +53,7 @@ def car(draw: Draw) -> list[Part]:
     windshield = roof * draw.number("windshield slope", 0.7, 1.3) * (0.6 if kind == "van" else 1.0)
     back = roof * draw.number("rear slope", *((0.05, 0.3) if high else (0.5, 1.1)))
     narrow = draw.number("roof width", 0.74, 0.88)
-    sunk = 0.15  # the cabin starts this far down in the body, so that no face of theirs is shared
+    sunk = 0.15  # the cabin starts this far down in the body, so that they share no face
     run = (roof + sunk) / roof
     floor_begin, floor_end = begin - windshield * (run - 1), end + back * (run - 1)
     roof_begin, roof_end = begin + windshield, end - back

@@ -1,4 +1,4 @@
-"""Chair. Meters; the sitter looks towards -Z."""
+"""Chair, in meters; the sitter faces -Z."""
 
 import math
 
@@ -10,7 +10,7 @@ from ptdiff_datasets.shapes.revolution import frustum
 
 
 def chair(draw: Draw) -> list[Part]:
-    """Seat, a base (legs, pedestal, sled), a back (panel, slats, ladder, rail) and perhaps arms."""
+    """Seat, base (legs, pedestal, sled), back (panel, slats, ladder, rail) and sometimes arms."""
     width, depth = draw.number("width", 0.4, 0.56), draw.number("depth", 0.4, 0.52)
     height = draw.number("seat height", 0.38, 0.52)
     thick = draw.number("seat thickness", 0.025, 0.08)

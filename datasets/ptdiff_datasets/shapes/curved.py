@@ -1,4 +1,4 @@
-"""Smooth solids with samplers of their own: Ellipsoid and TorusArc."""
+"""Smooth solids with their own samplers: Ellipsoid and TorusArc."""
 
 import math
 from dataclasses import dataclass
@@ -23,12 +23,14 @@ class Ellipsoid:
 
     @cached_property
     def area(self) -> float:
+        """Surface area, 4 pi R_G(x^2 y^2, y^2 z^2, z^2 x^2) with Carlson's elliptic integral R_G."""
         from scipy.special import elliprg
 
         xy, yz, zx = self.x * self.y, self.y * self.z, self.z * self.x
         return float(4 * math.pi * elliprg(xy * xy, yz * yz, zx * zx))
 
     def sample(self, rng: np.random.Generator, count: int) -> tuple[Array, Array]:
+        """Sample ``count`` points uniformly by area; returns points and unit outward normals, (3, count) each."""
         # A uniform direction d on the sphere maps to axes * d, which stretches area by |d / axes| times a constant:
         # rejection on that factor, whose maximum is 1 / (shortest axis), leaves points exactly uniform by area.
         axes = np.array([[self.x], [self.y], [self.z]])
@@ -48,15 +50,18 @@ class Ellipsoid:
         return directions * axes, normals / np.sqrt(np.square(normals).sum(axis=0))
 
     def inside(self, points: Array) -> Mask:
+        """Return which of the points (3, k) lie strictly inside: bool (k,)."""
         axes = np.array([[self.x], [self.y], [self.z]])
         inside: Mask = np.square(points / axes).sum(axis=0) < 1
         return inside
 
     def extent(self, rotation: Array) -> tuple[Array, Array]:
+        """Return the lowest and the highest corner, (3,) each, of the solid rotated by ``rotation`` (3, 3)."""
         reach = np.sqrt(np.square(rotation * np.array([self.x, self.y, self.z])).sum(axis=1))
         return -reach, reach
 
     def mesh(self) -> "trimesh.Trimesh":
+        """Return a triangle mesh of the ellipsoid: an icosphere, subdivided four times and scaled."""
         import trimesh
 
         mesh = trimesh.creation.icosphere(subdivisions=4)
@@ -66,9 +71,10 @@ class Ellipsoid:
 
 @dataclass(frozen=True)
 class TorusArc:
-    """A bent tube with flat ends: a disc of radius `tube` swept around the z axis at distance `radius` from it.
+    """A bent tube with flat ends: a disc of radius ``tube`` swept around the z axis at distance ``radius`` from it.
 
-    The arc begins at the angle `start` from the x axis towards the y axis and covers `sweep` radians, less than 2 pi.
+    The arc starts at the angle ``start`` from the x axis towards the y axis and covers ``sweep`` radians, less than 2
+    pi.
     """
 
     radius: float
@@ -78,9 +84,11 @@ class TorusArc:
 
     @property
     def area(self) -> float:
+        """Surface area with both ends, 2 pi tube (sweep radius + tube)."""
         return 2 * math.pi * self.tube * (self.sweep * self.radius + self.tube)
 
     def sample(self, rng: np.random.Generator, count: int) -> tuple[Array, Array]:
+        """Sample ``count`` points uniformly by area; returns points and unit outward normals, (3, count) each."""
         on_ends = int(rng.binomial(count, self.tube / (self.sweep * self.radius + self.tube)))
         u = rng.random((3, count))
         around, turn = self.start + self.sweep * u[0], (2 * math.pi) * u[1]
@@ -105,6 +113,7 @@ class TorusArc:
         return points, normals
 
     def inside(self, points: Array) -> Mask:
+        """Return which of the points (3, k) lie strictly inside: bool (k,)."""
         x, y, z = points
         turned = np.mod(np.arctan2(y, x) - self.start, 2 * math.pi)
         tube = np.square(np.hypot(x, y) - self.radius) + z * z < self.tube**2
@@ -112,8 +121,9 @@ class TorusArc:
         return inside
 
     def extent(self, rotation: Array) -> tuple[Array, Array]:
-        # The tube's disc at an angle reaches radius * c + tube * hypot(c, w) along a world axis, c being the share of
-        # that axis along the disc's outward direction and w along z: it grows with c, so the largest c decides.
+        """Return the lowest and the highest corner, (3,) each, of the solid rotated by ``rotation`` (3, 3)."""
+        # The tube's disc at an angle reaches radius * c + tube * hypot(c, w) along a world axis; c is the component of
+        # that axis along the disc's outward direction and w along z. It grows with c, so the largest c decides.
         x, y, w = rotation.T
         ends = np.array([[self.start], [self.start + self.sweep]])
         at_ends = np.cos(ends) * x + np.sin(ends) * y
@@ -127,6 +137,7 @@ class TorusArc:
         return -reach(-1.0), reach(1.0)
 
     def mesh(self) -> "trimesh.Trimesh":
+        """Return a watertight triangle mesh with 32 sides and up to 64 steps along the arc."""
         import trimesh
 
         sides, steps = 32, max(8, math.ceil(64 * self.sweep / (2 * math.pi)))

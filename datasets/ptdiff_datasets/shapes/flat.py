@@ -1,4 +1,4 @@
-"""All boxes and lofts of a shape at once: drawing points on their faces, testing what lies inside them."""
+"""All boxes and lofts of a shape at once: sampling points on their faces, testing which points lie inside."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -13,8 +13,8 @@ from ptdiff_datasets.shapes.solids import Counts, Floats, Mask, across_band, fir
 class FlatParts:
     """Parts with flat faces, upright boxes first.
 
-    A band lies between a near and a far edge that are parallel: a side of a loft is one band, a cap is a fan of
-    triangles, bands whose near edge is a point. `areas` holds one value per band, `bands` the number per part.
+    A band lies between a near and a far edge that are parallel. A side of a loft is one band; a cap is a fan of
+    triangles, bands whose near edge is a point. ``areas`` holds one value per band, ``bands`` the number per part.
     """
 
     def __init__(self, parts: Sequence[Part]) -> None:
@@ -49,7 +49,7 @@ class FlatParts:
         self._planes = [(self._vectors[:, 4, some].T, offsets[some]) for some in planes]
 
     def sample(self, rng: np.random.Generator, counts: Counts, normals: bool) -> tuple[Floats, Floats | None]:
-        """counts[i] points uniform on every band i, in order: (3, sum of counts), and their normals if wanted."""
+        """Sample counts[i] points uniformly on every band i, in order: (3, sum of counts), and normals if asked."""
         u0, u1 = rng.random((2, int(counts.sum())), dtype=np.float32)
         near, near_step, far, far_step = np.repeat(self._vectors[:, :4], counts, axis=2).transpose(1, 0, 2)
         near += u1 * near_step
@@ -60,7 +60,7 @@ class FlatParts:
         return near, np.repeat(self._vectors[:, 4], counts, axis=1) if normals else None
 
     def covered(self, points: Floats, near: Mask) -> Mask:
-        """Which points lie inside a part: bool (k,), near[i] telling which lie in part i's bounding box."""
+        """Return which points (3, k) lie inside a part: bool (k,); near[i] marks those in part i's bounding box."""
         covered: Mask = np.any(near[: self._blocks], axis=0)  # an upright box is its own bounding box
         for row, (normals, offsets) in zip(near[self._blocks :], self._planes, strict=True):
             candidates = np.flatnonzero(row)
@@ -74,7 +74,7 @@ class FlatParts:
 def _edges(corners: tuple[int, ...]) -> Counts:
     """Indices (4, bands) of each band's near and far edge among all bottom corners followed by all top corners.
 
-    Of a part with c corners the first c + 2 bands lie in its c + 2 planes; the rest are the other triangles of its
+    The first c + 2 bands of a part with c corners lie in its c + 2 planes; the rest are the other triangles of its
     caps.
     """
     total, first = sum(corners), 0

@@ -1,4 +1,4 @@
-"""Table and bookshelf. Meters; the front is towards -Z."""
+"""Table and bookshelf, in meters; the front faces -Z."""
 
 from ptdiff_datasets.shapes.draw import Draw
 from ptdiff_datasets.shapes.part import Part
@@ -47,7 +47,7 @@ def table(draw: Draw) -> list[Part]:
     if base == "trestle":
         cross = z * draw.number("trestle spread", 0.85, 1.0)
         for side in _SIDES:
-            # The two legs of a trestle cross where the beam passes, set apart a little so that they share no side.
+            # The two legs of a trestle cross at the beam, slightly offset so that they share no side.
             parts += [
                 leg(
                     "trestle",
@@ -81,7 +81,7 @@ def table(draw: Draw) -> list[Part]:
 
 
 def bookshelf(draw: Draw) -> list[Part]:
-    """Two sides, three to six shelves, perhaps a back panel, a divider, and rows of books."""
+    """Two sides, three to six shelves, sometimes a back panel, a divider, and rows of books."""
     height = draw.number("height", 0.9, 2.1)
     width = height * draw.number("aspect", 0.38, 0.85)
     depth = draw.number("depth", 0.24, 0.38) * (0.6 + 0.3 * height)

@@ -1,4 +1,4 @@
-"""Bottle, lamp and mug. Meters; the mug's handle points to +X."""
+"""Bottle, lamp and mug, in meters; the mug's handle points to +X."""
 
 import math
 
@@ -74,7 +74,7 @@ def bottle(draw: Draw) -> list[Part]:
 
 
 def _handle(top: Point, bottom: Point, tube: float, bow: float) -> list[Part]:
-    """A bent tube between two points of the plane z = 0, bulging towards +X; `bow` is half its sweep over pi / 2."""
+    """A bent tube between two points of the plane z = 0, bulging towards +X; ``bow`` is half its sweep over pi / 2."""
     half = bow * math.pi / 2
     chord = math.dist(top, bottom)
     radius = chord / 2 / math.sin(half)
@@ -192,14 +192,14 @@ def lamp(draw: Draw) -> list[Part]:
     straight = height - reach
     parts.append(rod("pole", (0.0, bottom, 0.0), (0.0, straight, 0.0), 1.02 * pole))
     sweep = math.pi * draw.number("arc sweep", 0.72, 0.95)
-    # The arc lies in the plane x = 0: its own x axis points to +Z, its center half-way to the front.
+    # The arc lies in the plane x = 0: its own x axis points to +Z, its center halfway to the front.
     parts.append(Part("arc", TorusArc(reach, pole, 0.0, sweep), (0.0, straight - 0.001, -reach), turn_y(-math.pi / 2)))
     end = (0.0, straight + reach * math.sin(sweep), -reach + reach * math.cos(sweep))
     return parts + _shade(shade, wide, 0.7 * wide, narrow, (0.0, end[1] - 0.685 * wide, end[2]), (0.0, 1.0, 0.0), pole)
 
 
 def _shade(kind: str, wide: float, tall: float, narrow: float, place: Point, axis: Point, pole: float) -> list[Part]:
-    """A shade open at the bottom, its lower rim centered on `place`, its upper end along `axis`."""
+    """A shade open at the bottom, its lower rim centered on ``place``, its upper end along ``axis``."""
     turn = None if axis == (0.0, 1.0, 0.0) else towards(axis)
     wall = 0.03 * wide
     if kind == "globe":

@@ -1,4 +1,4 @@
-"""A part: a solid and where it is placed."""
+"""A part: a solid and its placement."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ UPRIGHT: Array = np.eye(3)
 
 @dataclass(frozen=True)
 class Part:
-    """A solid and its rigid placement: `position` (x, y, z) in meters, `rotation` (3, 3) or None for upright."""
+    """A solid and its rigid placement: ``position`` (x, y, z) in meters, ``rotation`` (3, 3) or None for upright."""
 
     name: str
     solid: Loft | Revolution | Ellipsoid | TorusArc
@@ -28,11 +28,11 @@ class Part:
 
     @property
     def turn(self) -> Array:
-        """The rotation (3, 3), the identity for an upright part."""
+        """Rotation (3, 3); the identity for an upright part."""
         return UPRIGHT if self.rotation is None else self.rotation
 
     def mesh(self) -> "trimesh.Trimesh":
-        """The part's watertight mesh in design space."""
+        """Return the watertight mesh of the part in design space."""
         mesh = self.solid.mesh()
         placement = np.eye(4)
         placement[:3, :3] = self.turn
@@ -42,5 +42,5 @@ class Part:
 
 
 def frames(parts: Sequence[Part]) -> tuple[Array, Array]:
-    """Positions (3, parts) and rotations (3, 3, parts)."""
+    """Stack the positions (3, parts) and the rotations (3, 3, parts) of parts."""
     return np.array([part.position for part in parts]).T, np.array([part.turn for part in parts]).transpose(1, 2, 0)

@@ -1,4 +1,4 @@
-"""Convex solids with flat faces: Loft and Box, and the outlines lofts start from."""
+"""Convex solids with flat faces: Loft and Box, and the outlines that lofts start from."""
 
 import math
 from dataclasses import dataclass
@@ -15,10 +15,10 @@ Outline = tuple[tuple[float, float], ...]
 
 @dataclass(frozen=True)
 class Loft:
-    """A convex polygon carried along y while it shrinks and shifts: wing, fin, tapered cabin, extruded outline.
+    """A convex polygon extruded along y while it shrinks and shifts: wing, fin, tapered cabin, extruded outline.
 
-    The `outline` lies at y = `base`; `height` above, it is scaled by `taper` (different in x and z only for a rectangle
-    along the axes, so that faces stay flat) and moved by `shift`.
+    The ``outline`` lies at y = ``base``; ``height`` above, it is scaled by ``taper`` (different in x and z only for an
+    axis-aligned rectangle, so that faces stay flat) and moved by ``shift``.
     """
 
     outline: Outline
@@ -28,7 +28,7 @@ class Loft:
     base: float = 0.0
 
     def mesh(self) -> "trimesh.Trimesh":
-        """A watertight mesh of exactly this solid."""
+        """Return a watertight mesh of exactly this solid."""
         import trimesh
 
         (a, b), (dx, dz), y = self.taper, self.shift, self.base
@@ -37,20 +37,20 @@ class Loft:
 
 
 class Box(Loft):
-    """A box centered on the origin; `x`, `y` and `z` are half its sides."""
+    """A box centered on the origin; ``x``, ``y`` and ``z`` are half its sides."""
 
     def __init__(self, x: float, y: float, z: float) -> None:
         super().__init__(rectangle(2 * x, 2 * z), 2 * y, base=-y)
 
 
 def rectangle(width: float, depth: float) -> Outline:
-    """The outline of a Loft: a rectangle of `width` along x and `depth` along z around the origin."""
+    """Outline of a rectangle, ``width`` along x and ``depth`` along z, centered on the origin."""
     x, z = width / 2, depth / 2
     return ((-x, -z), (x, -z), (x, z), (-x, z))
 
 
 def rounded(width: float, depth: float, corner: float) -> Outline:
-    """A rectangle whose corners are cut off at `corner` from each end of its sides."""
+    """Outline of a rectangle whose corners are cut off at ``corner`` from each end of its sides."""
     x, z, cut_x, cut_z = width / 2, depth / 2, width / 2 - corner, depth / 2 - corner
     right, left = (
         ((cut_x, -z), (x, -cut_z), (x, cut_z), (cut_x, z)),
@@ -60,6 +60,6 @@ def rounded(width: float, depth: float, corner: float) -> Outline:
 
 
 def oval(width: float, depth: float, corners: int = 20) -> Outline:
-    """A regular polygon of `corners` stretched to `width` and `depth`: a round or oval outline."""
+    """Outline of a regular polygon with ``corners`` corners, stretched to ``width`` and ``depth``: round or oval."""
     angles = [2 * math.pi * i / corners for i in range(corners)]
     return tuple((width / 2 * math.cos(a), depth / 2 * math.sin(a)) for a in angles)

@@ -13,13 +13,14 @@ if TYPE_CHECKING:
 class Revolution:
     """A profile turned around the y axis: cylinder, cone, bottle, shell.
 
-    `profile` lists (radius, y) counter-clockwise, the solid on the left hand: out along the bottom, up the outer side,
+    ``profile`` lists (radius, y) counterclockwise, with the solid to the left: out along the bottom, up the outer side,
     back along the top. It either begins and ends on the axis (radius 0) or is closed from last to first (a shell).
     """
 
     profile: tuple[tuple[float, float], ...]
 
     def mesh(self) -> "trimesh.Trimesh":
+        """Return a triangle mesh with 64 sections around the axis."""
         import trimesh
 
         sections = 64
@@ -32,5 +33,5 @@ class Revolution:
 
 
 def frustum(bottom: float, top: float, height: float) -> Revolution:
-    """A cylinder, frustum or cone on y = 0 with radii `bottom` and `top`."""
+    """A cylinder, frustum or cone standing on y = 0 with radii ``bottom`` and ``top``."""
     return Revolution(((0.0, 0.0), (bottom, 0.0), (top, height), (0.0, height)))

@@ -1,7 +1,7 @@
 """A shape: solid parts placed in space, and the union of their surfaces as points or as a mesh.
 
-Parts live in design space (meters, +Y up, front towards -Z). What a Shape returns is centered on its bounding box and
-scaled to a bounding-box diagonal of 1; both come from the parts' exact extents, not from sampled points.
+Parts live in design space (meters, +Y up, front towards -Z). The points and meshes of a Shape are centered on its
+bounding box and scaled to a box diagonal of 1; both follow from the parts' exact extents, not from sampled points.
 """
 
 import math
@@ -40,11 +40,14 @@ class Shape:
         return Surface(self.parts)
 
     def points(self, n: int, seed: int = 0) -> Cloud:
-        """Points (n, 3), independent and uniform by area on the outer surface; `seed` picks the draw."""
+        """Sample points (n, 3), independent and uniform by area on the outer surface; ``seed`` selects the draw.
+
+        Raises ValueError unless n >= 1 and seed is in [0, 2**63).
+        """
         return self._draw(n, seed, normals=False)[0]
 
     def points_and_normals(self, n: int, seed: int = 0) -> tuple[Cloud, Cloud]:
-        """The points of `points(n, seed)` and the unit outward normals (n, 3) there."""
+        """Return the points of ``points(n, seed)`` and their unit outward normals, (n, 3) each."""
         points, normals = self._draw(n, seed, normals=True)
         assert normals is not None
         return points, normals
@@ -70,9 +73,9 @@ class Shape:
         return (lower + upper) / 2, 1 / math.sqrt(float(np.square(upper - lower).sum()))
 
     def mesh(self, union: bool = False) -> "trimesh.Trimesh":
-        """A mesh in the frame of `points`: the watertight parts side by side, or their union.
+        """Return a mesh in the frame of ``points``: the watertight parts side by side, or their union.
 
-        The union needs manifold3d; without it ImportError says so.
+        The union needs manifold3d; ImportError without it.
         """
         import trimesh
 
@@ -92,5 +95,5 @@ class Shape:
 
 
 def stream(seed: int, label: int, purpose: int, draw: int) -> np.random.Generator:
-    """The random stream of (seed, label, purpose, draw): blocks of Philox that no other four numbers share."""
+    """Return the random stream of (seed, label, purpose, draw): Philox blocks shared with no other four numbers."""
     return np.random.Generator(np.random.Philox(key=seed | draw << 64, counter=(label << 1 | purpose) << 192))

@@ -1,4 +1,4 @@
-"""The ellipsoids and torus arcs of a shape: few, so one after the other."""
+"""The ellipsoids and torus arcs of a shape: few, so handled one by one."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from ptdiff_datasets.shapes.solids import Counts, Floats, Mask
 
 
 class SmoothParts:
-    """Parts whose solids draw their own points; each counts as one band."""
+    """Parts whose solids sample their own points; each counts as one band."""
 
     def __init__(self, parts: Sequence[Part]) -> None:
         self.parts = tuple(parts)
@@ -23,7 +23,7 @@ class SmoothParts:
         self.upper = np.stack(upper, axis=1) + np.concatenate(self._places, axis=1)
 
     def sample(self, rng: np.random.Generator, counts: Counts, normals: bool) -> tuple[Floats, Floats | None]:
-        """counts[i] points uniform on every part i, in order: (3, sum of counts), and their normals if wanted."""
+        """Sample counts[i] points uniformly on every part i, in order: (3, sum of counts), and normals if asked."""
         points = np.empty((3, int(counts.sum())), dtype=np.float32)
         outward = np.empty_like(points)
         end = 0
@@ -35,7 +35,7 @@ class SmoothParts:
         return points, outward if normals else None
 
     def covered(self, points: Floats, near: Mask) -> Mask:
-        """Which points lie inside a part: bool (k,), near[i] telling which lie in part i's bounding box."""
+        """Return which points (3, k) lie inside a part: bool (k,); near[i] marks those in part i's bounding box."""
         covered = np.zeros(points.shape[1], dtype=np.bool_)
         for part, solid, place, row in zip(self.parts, self._solids, self._places, near, strict=True):
             candidates = np.flatnonzero(row)

@@ -1,4 +1,4 @@
-"""Sofa. Meters; the sitter looks towards -Z."""
+"""Sofa, in meters; the sitter faces -Z."""
 
 import math
 
@@ -9,7 +9,7 @@ from ptdiff_datasets.shapes.polyhedra import Loft, rounded
 
 
 def sofa(draw: Draw) -> list[Part]:
-    """Base, seat cushions, back (with loose cushions), arms (block, round or none), feet, and a chaise on some."""
+    """Base, seat cushions, back (with loose cushions), arms (block, round or none), feet, and sometimes a chaise."""
     seats = draw.choice("seats", (1, 2, 3, 4), (1, 3, 4, 1))
     place = draw.number("seat width", 0.52, 0.7)
     depth = draw.number("depth", 0.78, 1.0)
@@ -28,11 +28,13 @@ def sofa(draw: Draw) -> list[Part]:
     # The base ends inside the arms and before the back, so that no two faces share a plane.
     parts = [block("base", (0.0, foot + base / 2, -0.01), ((inner + width) / 2, base, depth - 0.02))]
     inset = depth - behind
+    # Seat cushions, sunk into the base.
     for i in range(seats):
         x = place * (i + 0.5) - inner / 2
         parts.append(
             _cushion("cushion", place - 0.015, inset, cushion + 0.05, puff, (x, deck - 0.05, -behind / 2 - 0.015))
         )
+    # Back, leaning by ``tilt``.
     lean = turn_x(tilt)
     up = base + cushion + back
     z = depth / 2 - behind / 2 + math.sin(tilt) * up / 2
@@ -44,6 +46,7 @@ def sofa(draw: Draw) -> list[Part]:
             lean,
         )
     )
+    # Loose back cushions.
     if draw.choice("back cushions", ("no", "yes")) == "yes":
         fat = draw.number("back cushion", 0.1, 0.17)
         high = back * draw.number("back cushion height", 0.85, 1.1)
@@ -59,6 +62,7 @@ def sofa(draw: Draw) -> list[Part]:
                     lean @ FORWARD,
                 )
             )
+    # Arms: a block, or a lower block with a round roll on top.
     if arms != "none":
         top = deck + cushion + rise
         for s in (-1, 1):
@@ -82,6 +86,7 @@ def sofa(draw: Draw) -> list[Part]:
                         roll,
                     )
                 )
+    # Chaise: a base and a cushion in front of the outer seat, and two feet of its own.
     chaise = draw.choice("chaise", ("none", "left", "right"), (5, 1, 1)) if seats > 1 else "none"
     long = depth * draw.number("chaise length", 0.55, 0.85)
     feet_front = -depth / 2 + 0.08
@@ -113,6 +118,7 @@ def sofa(draw: Draw) -> list[Part]:
             )
             for s in (-1, 1)
         ]
+    # Four feet.
     parts += [
         rod("foot", (sx * (width / 2 - 0.08), 0.0, z), (sx * (width / 2 - 0.08), foot + 0.06, z), 0.022, 0.032)
         for sx in (-1, 1)

@@ -1,4 +1,4 @@
-"""The outer surface of a shape: the union of its parts, drawn in one pass of NumPy for all parts of a kind."""
+"""The outer surface of a shape: the union of its parts, sampled in one NumPy pass for all parts of a kind."""
 
 from collections.abc import Sequence
 
@@ -17,7 +17,7 @@ _KINDS = ((FlatParts, Loft), (TurnedParts, Revolution), (SmoothParts, Ellipsoid 
 
 
 class Surface:
-    """The outer surface of the union of parts. `lower` and `upper` (3,) are the exact bounding box, in meters."""
+    """The outer surface of the union of parts; ``lower`` and ``upper`` (3,) are the exact bounding box in meters."""
 
     def __init__(self, parts: Sequence[Part]) -> None:
         self._kinds: list[FlatParts | TurnedParts | SmoothParts] = []
@@ -41,9 +41,9 @@ class Surface:
         )
 
     def sample(self, rng: np.random.Generator, count: int, normals: bool) -> tuple[Floats, Floats | None]:
-        """Of `count` points uniform by area on all parts, those inside no part, in random order: (3, at most count).
+        """Sample ``count`` points uniformly by area on all parts and keep those inside no part: (3, at most count).
 
-        With `normals` also the unit outward normals there; the points are the same either way.
+        Their order is random. With ``normals`` also their unit outward normals; the points are the same either way.
         """
         counts = rng.multinomial(count, self._shares)
         drawn = []
@@ -62,11 +62,11 @@ class Surface:
         return points.take(order, axis=1), None if outward is None else outward.take(order, axis=1)
 
     def inside(self, points: Floats) -> Mask:
-        """Which of the points (3, k), in meters, lie strictly inside any part: bool (k,)."""
+        """Return which of the points (3, k), in meters, lie strictly inside any part: bool (k,)."""
         return self._covered(points, self._near(points))
 
     def _near(self, points: Floats) -> Mask:
-        """Which points lie strictly inside the bounding box of which part: bool (parts, k)."""
+        """Mark the points strictly inside the bounding box of each part: bool (parts, k)."""
         (x, y, z), low, high = points, self._low, self._high
         near: Mask = (x > low[0]) & (x < high[0])
         near &= (y > low[1]) & (y < high[1])

@@ -1,4 +1,4 @@
-"""All solids of revolution of a shape at once: drawing points on their bands, testing what lies inside them."""
+"""All solids of revolution of a shape at once: sampling points on their bands, testing which points lie inside."""
 
 import math
 from collections.abc import Sequence
@@ -11,9 +11,9 @@ from ptdiff_datasets.shapes.solids import Counts, Floats, Mask, across_band, fir
 
 
 class TurnedParts:
-    """Parts that are solids of revolution; a band runs from one point of a profile to the next, the last to the first.
+    """Parts that are solids of revolution; a band joins consecutive points of a profile, the last to the first too.
 
-    `areas` holds one value per band (0 on the axis), `bands` the number per part.
+    ``areas`` holds one value per band (0 on the axis), ``bands`` the number per part.
     """
 
     def __init__(self, parts: Sequence[Part]) -> None:
@@ -36,7 +36,7 @@ class TurnedParts:
         self.upper = np.maximum.reduceat(start + reach, first, axis=1)
         self._vectors = np.stack([start, dy * axis, x, z, (-dr / slant) * axis], axis=1).astype(np.float32)
         self._radii = np.stack([r0, r1, dr, dy / slant]).astype(np.float32)
-        # For the inside test: frames by part, and the bands that rise or fall (those at one height cross nothing).
+        # For the inside test: frames by part, and the bands that rise or fall (level ones are never crossed).
         self._places, self._axes = places.astype(np.float32), turns[:, 1].astype(np.float32)
         rising = (dy != 0) & (self.areas > 0)
         self._profile = np.stack([y0, y1, r0, dr / np.where(rising, dy, 1.0)])[:, rising].astype(np.float32)
@@ -45,7 +45,7 @@ class TurnedParts:
         self._skin = skin(self.lower, self.upper)
 
     def sample(self, rng: np.random.Generator, counts: Counts, normals: bool) -> tuple[Floats, Floats | None]:
-        """counts[i] points uniform on every band i, in order: (3, sum of counts), and their normals if wanted."""
+        """Sample counts[i] points uniformly on every band i, in order: (3, sum of counts), and normals if asked."""
         u0, u1 = rng.random((2, int(counts.sum())), dtype=np.float32)
         start, step, x, z, along = np.repeat(self._vectors, counts, axis=2).transpose(1, 0, 2)
         r0, r1, dr, radial = np.repeat(self._radii, counts, axis=1)
@@ -56,7 +56,7 @@ class TurnedParts:
         return points, radial * spoke + along if normals else None
 
     def covered(self, points: Floats, near: Mask) -> Mask:
-        """Which points lie inside a part: bool (k,), near[i] telling which lie in part i's bounding box.
+        """Return which points (3, k) lie inside a part: bool (k,); near[i] marks those in the bounding box of part i.
 
         Even-odd rule in a part's half-plane (r, y): count the bands of its profile crossed on the way outward.
         """

@@ -1,1 +1,1 @@
-"""Images as the modality reads them: sources, films, augmentation."""
+"""Data of the image modality: sources, videos, augmentation."""

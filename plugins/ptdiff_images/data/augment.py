@@ -1,20 +1,20 @@
-"""Augmented images: mirrored, turned, and the non-leaky augmentations whose parameters the network is told.
+"""Augmented images: mirrored, rotated, and non-leaky augmentations whose parameters condition the network.
 
-A network that is told how each image was changed learns to draw unchanged ones: samples are drawn with the labels at
-zero, or without them (Karras et al. 2022, appendix F.2, after Karras et al. 2020).  Each change happens with the same
-probability, whatever the others do; a ~ N(0, 1), phi ~ U(-pi, pi), content moves by
+A network that is given the change of each image learns to generate unchanged ones: samples are drawn with the labels at
+zero, or without them (Karras et al. 2022, appendix F.2, after Karras et al. 2020). Each change happens with the same
+probability, independently of the others; a ~ N(0, 1), phi ~ U(-pi, pi). The content is changed as follows:
 
-    flip     mirrored left to right, every other time          label 0 or 1
-    scale    larger by 2^(a / 5)                                label a
+    flip     mirrored left to right, half of the time           label 0 or 1
+    scale    enlarged by 2^(a / 5)                              label a
     turn     by phi                                             labels cos(phi) - 1, sin(phi)
-    stretch  by 2^(a / 5) along phi, as much shrunk across      labels a cos(2 phi), a sin(2 phi)
+    stretch  by 2^(a / 5) along phi, by its inverse across      labels a cos(2 phi), a sin(2 phi)
     shift    by a1 / 8 of the width, a2 / 8 of the height       labels a1, a2
     brightness  a / 5 added to all channels                     label a
 
-The labels of a stretch have the double angle, so that they tell one from its opposite (theirs have the single one).
-Turned and moved images are read between pixels by bicubic interpolation, cut off at [0, 1], and go on beyond their
-edges mirrored.  Row i of a batch is a function of (seed, id of the sample) alone, and the seed of a training step is a
-function of (seed of the run, step).
+The labels of a stretch use the double angle, which tells a stretch from its opposite (the paper uses the single angle).
+Rotated and moved images are resampled by bicubic interpolation, clipped to [0, 1], and mirrored beyond their edges. Row
+i of a batch is a function of (seed, id of the sample) alone, and the seed of a training step is a function of (seed of
+the run, step).
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ AUGMENT_LABELS = (
     "shift_y",
     "brightness",
 )
-"""The columns of ``cond["augment"]``, float32 (b, 9): how an image was changed; zeros are an image as it is."""
+"""The columns of ``cond["augment"]``, float32 (b, 9): how an image was changed; zeros for an unchanged image."""
 
-_CHOICE, _AMOUNT = 0x63686F69, 0x616D6F75  # what keeps these numbers apart from others of the same seed
+_CHOICE, _AMOUNT = 0x63686F69, 0x616D6F75  # separate these random numbers from others of the same seed
 _SIZE, _SHIFT, _LIGHT = math.log(2) / 5, 1 / 8, 1 / 5
 
 Matrix = tuple[float, ...]
@@ -50,8 +50,11 @@ Matrix = tuple[float, ...]
 
 @dataclass(frozen=True)
 class Augmentation:
-    """flip: mirror every other image, untold; rotate: turn by up to so many degrees either way, untold; labeled:
-    probability of each change that the network is told."""
+    """Settings of the augmentation.
+
+    flip: mirror half of the images. rotate: rotate by up to this many degrees either way. The network sees neither.
+    labeled: probability of each change that the network is conditioned on.
+    """
 
     flip: bool = False
     rotate: float = 0.0
@@ -59,16 +62,17 @@ class Augmentation:
 
     @property
     def idle(self) -> bool:
+        """True if nothing is changed."""
         return not (self.flip or self.rotate or self.labeled)
 
     def __call__(self, x: Tensor, ids: Tensor, seed: int) -> tuple[Tensor, Tensor]:
-        """Images (b, channels, height, width) in [0, 1] of the samples ``ids`` (b,), changed, and their labels (b, 9).
+        """Change images (b, channels, height, width) in [0, 1] of the samples ``ids`` (b,); also returns labels (b, 9).
 
-        Images that nothing happens to, and mirrored ones, keep their values to the bit.
+        Images that are unchanged or only mirrored keep their values bit for bit.
         """
         choices = uniform(mix(seed, _CHOICE), Stream.DATA, ids, 0, (11,)).tolist()
         amounts = normal(mix(seed, _AMOUNT), Stream.DATA, ids, 0, (5,)).tolist()
-        # one sample at a time, in Python: no rounding depends on the batch
+        # one sample at a time, in Python, so that no rounding depends on the batch
         plans = [self._plan(u, a) for u, a in zip(choices, amounts, strict=True)]
         labels = torch.tensor([plan.label for plan in plans], dtype=torch.float32).reshape(-1, len(AUGMENT_LABELS))
         x = torch.where(torch.tensor([plan.mirrored for plan in plans])[:, None, None, None], x.flip(-1), x)
@@ -85,7 +89,7 @@ class Augmentation:
         shift = (a[2], a[3]) if told[4] else (0.0, 0.0)
         light = a[4] if told[5] else 0.0
         untold = math.radians(self.rotate) * (2 * u[9] - 1)
-        # from where a pixel comes: the last change is undone first
+        # where a pixel comes from: the last change is undone first
         inverse = _product(_rotation(untold - turn), _stretch(math.exp(-_SIZE * bend), along))
         factor = math.exp(-_SIZE * scale)
         label = (
@@ -105,8 +109,10 @@ class Augmentation:
 
 @dataclass(frozen=True)
 class _Plan:
-    """What happens to one image: whether it is mirrored and moved, from where its pixels come (a matrix, for places
-    less the shift, both from the middle), and its labels."""
+    """Changes of one image: whether it is mirrored and moved, the matrix from a pixel to its source, and its labels.
+
+    The matrix applies to positions minus the shift, both relative to the center.
+    """
 
     mirrored: bool
     moved: bool
@@ -120,7 +126,7 @@ def _rotation(angle: float) -> Matrix:
 
 
 def _stretch(factor: float, along: float) -> Matrix:
-    """By ``factor`` in the direction ``along``, by its inverse across it."""
+    """Stretch by ``factor`` in the direction ``along`` and by its inverse across it."""
     return _product(_product(_rotation(along), (factor, 0.0, 0.0, 1 / factor)), _rotation(-along))
 
 
@@ -134,7 +140,7 @@ def _product(m: Matrix, n: Matrix) -> Matrix:
 
 
 def _resampled(x: Tensor, plans: list[_Plan]) -> Tensor:
-    """Images (k, channels, height, width), each read where its plan says."""
+    """Resample images (k, channels, height, width) as their plans say."""
     height, width = x.shape[-2:]
     across = torch.arange(width, dtype=torch.float32)[None, None, :] - (width - 1) / 2
     down = torch.arange(height, dtype=torch.float32)[None, :, None] - (height - 1) / 2
@@ -150,7 +156,7 @@ def _resampled(x: Tensor, plans: list[_Plan]) -> Tensor:
 
 @dataclass(frozen=True)
 class Augmented:
-    """Training samples, changed anew for every seed; ``cond["augment"]`` says how, where the network is told."""
+    """Training samples, changed differently for every seed; ``cond["augment"]`` says how, if the network sees it."""
 
     plain: Samples
     how: Augmentation
@@ -159,12 +165,12 @@ class Augmented:
         return len(self.plain)
 
     def batch(self, ids: Tensor, seed: int) -> tuple[Tensor, Condition]:
-        """Samples ``ids`` of the set, each changed by its own numbers; all frames of a film alike."""
+        """Return the samples ``ids``, each changed by its own random numbers; all frames of a video alike."""
         x, cond = self.plain.batch(ids, seed)
         changed, labels = self.how(x.flatten(1, -3), ids, seed)
         return changed.reshape(x.shape), {**cond, "augment": labels} if self.how.labeled else cond
 
 
 def augmented(data: Data, how: Augmentation) -> Data:
-    """The same data with its training samples augmented; what is held out stays as it is."""
+    """Augment the training samples of ``data``; held-out samples stay as they are."""
     return data if how.idle or data.train is None else replace(data, train=Augmented(data.train, how))

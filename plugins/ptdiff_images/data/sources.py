@@ -1,4 +1,4 @@
-"""Where images come from: a set by name, or whatever a folder holds; kept as bytes, batches are floats in [0, 1]."""
+"""Image sources: a set by name, or whatever a folder holds; stored as bytes, with batches of floats in [0, 1]."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ptdiff_images.data.films import Motion, moving
 
 @dataclass(frozen=True, eq=False)
 class PixelSamples:
-    """A split of bytes, in memory or memory-mapped; ``white`` is the byte that becomes one."""
+    """A split of bytes, in memory or memory-mapped; the byte ``white`` becomes one."""
 
     split: ImageSplit
     white: int
@@ -28,7 +28,7 @@ class PixelSamples:
         return len(self.split)
 
     def batch(self, ids: Tensor, seed: int) -> tuple[Tensor, Condition]:
-        """Images or films (b, *shape) in [0, 1], and their labels; the seed addresses nothing here."""
+        """Return images or videos (b, *shape) in [0, 1] and their labels; the seed has no effect."""
         rows = ids.numpy()
         x = torch.from_numpy(np.divide(self.split.pixels[rows], self.white, dtype=np.float32))
         label = self.split.label
@@ -36,16 +36,16 @@ class PixelSamples:
 
 
 def images(source: str, size: int | None, gray: bool, motion: Motion | None = None) -> Data:
-    """The set called ``source``, or the folder or file: not yet measured; no val where nothing is held out.
+    """Load the set called ``source``, or the folder or file, not measured; ``val`` is None if nothing is held out.
 
-    size: side in pixels, as :func:`ptdiff_datasets.images.by_name.read` has it.  motion: films, those of a folder that
-    has some, and otherwise of images that move; size is then that of the ground.
-    Raises UnknownName for what is neither, DataError or FormatError for what cannot be used.
+    size: side in pixels, as in :func:`ptdiff_datasets.images.by_name.read`.
+    motion: load videos, from a folder that has some, otherwise of moving images; size is then that of the background.
+    Raises UnknownName for what is neither, DataError or FormatError for unusable data.
     """
     films = None if motion is None else _films(source, motion, size, gray)
     found = films or _found(source, size if motion is None else None, gray)
     colors, *time, height, width = found.train.pixels.shape[1:]
-    what = f"films of {time[0]} frames" if time else "images"
+    what = f"videos of {time[0]} frames" if time else "images"
     of = f", {len(found.classes)} classes" if found.classes else ""
     shade = "gray " if colors == 1 else ""
     counted = f"{len(found.train):,} {shade}{what} of {height} x {width} pixels{of}, and {len(found.val):,} held out"
@@ -63,7 +63,7 @@ def images(source: str, size: int | None, gray: bool, motion: Motion | None = No
 
 @dataclass(frozen=True)
 class Unlabeled:
-    """Samples whose labels nobody is told."""
+    """Samples with their labels hidden."""
 
     labeled: Samples
 
@@ -71,13 +71,13 @@ class Unlabeled:
         return len(self.labeled)
 
     def batch(self, ids: Tensor, seed: int) -> tuple[Tensor, Condition]:
-        """The same without their labels."""
+        """Return the batch without its labels."""
         x, cond = self.labeled.batch(ids, seed)
         return x, {name: value for name, value in cond.items() if name != "label"}
 
 
 def unlabeled(data: Data) -> Data:
-    """The same images without their labels."""
+    """Return the same images without their labels."""
     train, val = (None if samples is None else Unlabeled(samples) for samples in (data.train, data.val))
     return replace(data, classes=(), train=train, val=val)
 
@@ -87,7 +87,7 @@ def _films(source: str, motion: Motion, size: int | None, gray: bool) -> ImageSe
         return None
     found = image_sets.films(Path(source).expanduser(), motion.frames, size, gray=gray)
     if found is not None and motion.velocity is not None:
-        raise ValueError(f"velocity has no effect on {source}, which holds films; leave it out")
+        raise ValueError(f"velocity has no effect on {source}, which holds videos; leave it out")
     return found
 
 
@@ -97,6 +97,6 @@ def _found(source: str, size: int | None, gray: bool) -> ImageSet:
     path = Path(source).expanduser()
     if not (path.exists() or path.suffix or path.name != source):
         if (still := source.removeprefix("moving-")) in image_sets.NAMES:
-            raise UnknownName(f"unknown image set {source!r}: {still} moves where frames are asked for (-o frames=4)")
+            raise UnknownName(f"unknown image set {source!r}: {still} moves if frames is set (-o frames=4)")
         raise unknown("image set, file or folder", source, image_sets.NAMES)
     return image_sets.read(path, size, gray=gray)

@@ -1,1 +1,1 @@
-"""Metrics of images: Frechet and kernel distances of features, precision and recall."""
+"""Metrics of images: Fréchet and kernel distances of features, precision and recall."""

@@ -1,11 +1,11 @@
-"""The classifier that images are measured with: trained on labelled training images of a run, and kept.
+"""The classifier that scores images: trained on the labelled training images of the data, and cached.
 
-As many training images as there are held-out ones, but half of them at most, are kept from it: features of images that
-it was fitted on differ from those of any others, so that a floor must be taken of images that it has not seen.
+As many training images as there are held-out ones, but at most half of them, are excluded from its training: features
+of images it was fitted on differ from those of all others, so a floor must be measured on images it has not seen.
 
-It is made by a fixed recipe, so that two runs on the same images are measured alike, and kept in the cache folder
-under the SHA-256 of the images, of their labels and of the recipe.  Measures that are made with it carry its name
-(``fid_lenet``): they are not those of the Inception network, and compare with nothing but each other.
+Its recipe is fixed, so that two runs on the same images are scored alike. It is stored in the cache folder under the
+SHA-256 of the images, the labels and the recipe. Scores made with it carry its name (``fid_lenet``): they differ from
+those of the Inception network and are comparable only with each other.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ _BLOCK = 1024
 
 @dataclass(frozen=True)
 class Recipe:
-    """Adam with a linear warm-up over a tenth of the run and half a cosine after it, on cross entropy.
+    """Adam on cross entropy with a linear warm-up over a tenth of the steps, then half a cosine.
 
-    seen: images shown in all, but none more than ``passes`` times.
+    seen: number of images shown in all, but none more than ``passes`` times.
     """
 
     seen: int = 200_000
@@ -42,14 +42,14 @@ class Recipe:
     batch: int = 100
     lr: float = 2e-3
     seed: int = 0
-    version: int = 2  # of the network and of what is not a number here
+    version: int = 2  # of the network and of everything that is not a number here
 
 
 @dataclass(frozen=True)
 class Classifier:
-    """A trained network and how it came about.
+    """A trained network and its origin.
 
-    accuracy: the share of ``held_out`` labelled images, not trained on, that it reads right.
+    accuracy: fraction of ``held_out`` labelled images, not trained on, that it classifies correctly.
     digest: SHA-256 of the images, labels and recipe that it was made from.
     unseen: (k,) int64, the training images that it was not fitted on.
     """
@@ -62,25 +62,25 @@ class Classifier:
 
     @torch.inference_mode()
     def features(self, x: Tensor) -> Tensor:
-        """Features (n, d), float64, of images x (n, *shape) in world units."""
+        """Return features (n, d), float64, of images x (n, *shape) in world units."""
         return torch.cat([self.net.features(part) for part in torch.split(x.float(), _BLOCK)]).double()
 
     @torch.inference_mode()
     def read(self, x: Tensor) -> Tensor:
-        """The class (n,) that images x (n, *shape) in world units are read as."""
+        """Classify images x (n, *shape) in world units; returns class indices (n,)."""
         return torch.cat([self.net(part).argmax(1) for part in torch.split(x.float(), _BLOCK)])
 
 
 def classifier(
     data: Data, folder: Path | None = None, progress: Progress | None = None, recipe: Recipe | None = None
 ) -> Classifier:
-    """The classifier of labelled images: from ``folder`` (the cache) where it was kept, else trained and kept there.
+    """Load the classifier of labelled images from ``folder`` (default: the cache), or train it and store it there.
 
-    ValueError for data without labels, without held-out images, or where the file that was kept is damaged.
+    ValueError for data without labels or without held-out images, or if the stored file is damaged.
     """
     recipe = recipe or Recipe()
     if not data.classes or data.train is None or data.val is None:
-        raise ValueError("a classifier needs labelled images, and some of them held out")
+        raise ValueError("a classifier needs labelled images, some of them held out")
     train = unaugmented(data.train)
     digest = _digest(train, data.val, recipe)
     path = (folder or default_cache() / "classifiers") / f"lenet-{digest[:20]}.safetensors"
@@ -93,7 +93,7 @@ def classifier(
 
 
 def _empty(data: Data, seed: int) -> LeNet:
-    """An untrained network; torch's own random numbers are left alone."""
+    """Build an untrained network, leaving torch's global random state alone."""
     colors, height, width = data.shape
     zero, one = data.world(torch.zeros(data.shape)), data.world(torch.ones(data.shape))
     with torch.random.fork_rng(devices=[]):
@@ -150,7 +150,7 @@ def _digest(train: Samples, val: Samples, recipe: Recipe) -> str:
 
 
 def _write(path: Path, net: LeNet, facts: dict[str, str]) -> None:
-    """Put the file in its place at once: another process may do the same."""
+    """Write the file atomically, because another process may do the same."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
@@ -167,11 +167,11 @@ def _read(path: Path, net: LeNet, digest: str, unseen: Tensor) -> Classifier:
             net.load_state_dict(
                 {
                     name: file.get_tensor(name)
-                    for name in file.keys()  # noqa: SIM118 - a file of tensors is no mapping
+                    for name in file.keys()  # noqa: SIM118 - a file of tensors is not a mapping
                 }
             )
         if facts["digest"] != digest:
             raise KeyError("digest")
         return Classifier(net.eval(), float(facts["accuracy"]), int(facts["held_out"]), digest, unseen)
     except (SafetensorError, KeyError, TypeError, RuntimeError) as error:
-        raise ValueError(f"{path} is damaged; delete it, and the classifier is trained anew") from error
+        raise ValueError(f"{path} is damaged; delete it to train the classifier again") from error

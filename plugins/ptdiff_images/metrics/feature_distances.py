@@ -1,18 +1,18 @@
-"""How like two sets of images are by the features that some network has of them.
+"""Distances between two sets of images by the features that a network extracts.
 
 x (n, d) are the features of generated images, y (m, d) those of the reference; float64.
 
 * Fréchet distance (Heusel et al. 2017): |mu_x - mu_y|^2 + tr(C_x + C_y - 2 (C_x C_y)^1/2) of the Gaussians with the
-  means and covariances of the sets.  It is biased upward, the more the fewer images there are: compare at equal n.
-* Kernel distance (Bińkowski et al. 2018): the squared maximum mean discrepancy under the kernel (x.y / d + 1)^3, by
-  its unbiased estimate, over the whole sets at once; it can be negative.
-* Precision, recall (Kynkäänniemi et al. 2019): the share of generated images within the manifold of the reference,
-  and the other way round; a manifold is the union of the balls about its images, each reaching to its k-th neighbor.
+  means and covariances of the sets. It is biased upward, more so for fewer images: compare at equal n.
+* Kernel distance (Bińkowski et al. 2018): the unbiased estimate of the squared maximum mean discrepancy with the kernel
+  (x.y / d + 1)^3, over the whole sets at once; it can be negative.
+* Precision, recall (Kynkäänniemi et al. 2019): the fraction of generated images within the manifold of the reference,
+  and vice versa; a manifold is the union of balls around its images, each reaching to the k-th nearest neighbor.
 
-Pairs are gone through in blocks, so that memory grows with n and not with its square.
+Pairs are processed in blocks, so that memory grows with n and not with its square.
 
-Intervals of the distances resample the generated images.  The shares are means of one answer per image: theirs are
-Wilson's, which stay honest where all answers are alike; that the manifold is a sample too is left out.
+Intervals of the distances resample the generated images. Precision and recall are means of one answer per image; their
+Wilson intervals remain valid if all answers agree. The sampling error of the manifold itself is not included.
 """
 
 from __future__ import annotations
@@ -28,16 +28,19 @@ from ptdiff.metrics import Score, bootstrap, interval, resampled
 NEIGHBORS = 3
 
 BLOCK = 2**22
-"""So many pairs at a time: 32 MiB."""
+"""Number of pairs processed at a time: 32 MiB."""
 
 
 def compare_features(
     samples: Tensor, reference: Tensor, training: Tensor, name: str, seed: int = 0
 ) -> dict[str, Score]:
-    """All four by name, ``fid_<name>`` …, of features (n, d); for the floor ``training`` takes the samples' place."""
+    """Compute all four scores, ``fid_<name>`` …, of features (n, d); the floor takes ``training`` for the samples.
+
+    ValueError for too few images.
+    """
     n = min(len(samples), len(reference), len(training))
     if n <= NEIGHBORS:
-        raise ValueError(f"features are compared of more than {NEIGHBORS} images of each kind, not {n}")
+        raise ValueError(f"feature distances need more than {NEIGHBORS} images of each kind, not {n}")
     x, y, z = (s[:n].double() for s in (samples, reference, training))
     frechet, kernel = Frechet(y), Kernel(y)
 
@@ -47,7 +50,7 @@ def compare_features(
     value = distance(torch.arange(n))
     low, high = bootstrap(distance, n, seed=seed)
     scores = {f"fid_{name}": Score(value, max(0.0, low), high, frechet(z))}
-    # the set itself, and resampled sets
+    # the set itself, then resampled sets
     copies = torch.cat([torch.ones(1, n), resampled(n, 100, seed)])
     value, low, high = interval(kernel(x, copies))
     scores[f"kid_{name}"] = Score(value, low, high, float(kernel(z)))
@@ -58,7 +61,7 @@ def compare_features(
 
 
 class Frechet:
-    """The Fréchet distance of sets to the reference y (m, d), whose part is done once."""
+    """Fréchet distance to the reference y (m, d), whose share of the work is done once."""
 
     def __init__(self, y: Tensor) -> None:
         self.mean, rows = _centered(y)
@@ -67,9 +70,9 @@ class Frechet:
         self.root = vectors * values.clamp(min=0).sqrt() @ vectors.T
 
     def __call__(self, x: Tensor) -> float:
-        """The distance of x (n, d), at least 0."""
+        """Return the distance of x (n, d), at least 0."""
         mean, rows = _centered(x)
-        # C_x = rows' rows: of C_x C_y, root C_x root and rows C_y rows' the eigenvalues are the same, but for zeros
+        # C_x = rows' rows: C_x C_y, root C_x root and rows C_y rows' have the same eigenvalues, except zeros
         turned = rows @ self.root
         square = turned @ turned.T if len(rows) < len(self.root) else turned.T @ turned
         cross = torch.linalg.eigvalsh(square).clamp(min=0).sqrt().sum()
@@ -78,22 +81,22 @@ class Frechet:
 
 
 def _centered(x: Tensor) -> tuple[Tensor, Tensor]:
-    """The mean of x (n, d), and rows (n, d) whose products R'R are its covariance."""
+    """Return the mean of x (n, d), and rows R (n, d) such that R'R is its covariance."""
     mean = x.mean(dim=0)
     return mean, (x - mean) / math.sqrt(len(x) - 1)
 
 
 class Kernel:
-    """The squared maximum mean discrepancy of sets to the reference y (m, d), whose part is done once."""
+    """Squared maximum mean discrepancy to the reference y (m, d), whose share of the work is done once."""
 
     def __init__(self, y: Tensor) -> None:
         self.y = y
         self.within = _within(y, torch.ones(1, len(y), dtype=y.dtype))
 
     def __call__(self, x: Tensor, copies: Tensor | None = None) -> Tensor:
-        """The estimate (rounds,) where item i of x (n, d) is there ``copies[r, i]`` times: (rounds, n); else once.
+        """Return the estimate (rounds,) with item i of x (n, d) repeated ``copies[r, i]`` times; by default once.
 
-        An item makes no pair with itself, nor with its copies.
+        copies: (rounds, n). An item is paired neither with itself nor with its copies.
         """
         times = torch.ones(1, len(x), dtype=x.dtype) if copies is None else copies.to(x.dtype)
         across = sum(times[:, rows] @ _kernel(x[rows], self.y).sum(dim=1) for rows in _blocks(x, self.y))
@@ -101,7 +104,7 @@ class Kernel:
 
 
 def _within(x: Tensor, times: Tensor) -> Tensor:
-    """The mean kernel (rounds,) of pairs of different items of x (n, d), that are there ``times`` (rounds, n)."""
+    """Mean kernel (rounds,) over pairs of different items of x (n, d), repeated ``times`` (rounds, n)."""
     total = torch.zeros(len(times), dtype=x.dtype)
     for rows in _blocks(x, x):
         kernels = _kernel(x[rows], x)
@@ -115,22 +118,22 @@ def _kernel(x: Tensor, y: Tensor) -> Tensor:
 
 
 def _blocks(x: Tensor, y: Tensor) -> Iterator[Tensor]:
-    """Rows of x, so many that their pairs with all of y are a block."""
+    """Split the rows of x so that their pairs with all of y fill a block."""
     return iter(torch.split(torch.arange(len(x)), max(1, BLOCK // len(y))))
 
 
 def frechet_distance(x: Tensor, y: Tensor) -> float:
-    """Of features x (n, d) and y (m, d), two or more each."""
+    """Fréchet distance between features x (n, d) and y (m, d), two or more of each."""
     return Frechet(y)(x)
 
 
 def kernel_distance(x: Tensor, y: Tensor) -> float:
-    """Of features x (n, d) and y (m, d), two or more each."""
+    """Kernel distance between features x (n, d) and y (m, d), two or more of each."""
     return float(Kernel(y)(x))
 
 
 def precision_recall(x: Tensor, y: Tensor, neighbors: int = NEIGHBORS) -> tuple[Tensor, Tensor]:
-    """Which of x (n, d) lie in the manifold of y (m, d), and which of y in that of x: bool (n,) and (m,)."""
+    """Mark the x (n, d) in the manifold of y (m, d) and the y in that of x: bool (n,) and (m,)."""
     reach_x, reach_y = _radii(x, neighbors), _radii(y, neighbors)
     precise, recalled = [], torch.zeros(len(y), dtype=torch.bool)
     for rows in _blocks(x, y):
@@ -141,12 +144,12 @@ def precision_recall(x: Tensor, y: Tensor, neighbors: int = NEIGHBORS) -> tuple[
 
 
 def _radii(x: Tensor, neighbors: int) -> Tensor:
-    # each is its own nearest
+    # each is its own nearest neighbor
     return torch.cat([torch.cdist(x[rows], x).kthvalue(neighbors + 1, dim=1).values for rows in _blocks(x, x)])
 
 
 def share_of(right: Tensor, floor: float) -> Score:
-    """The share of answers (n,) that are true, with Wilson's interval (1927)."""
+    """Fraction of true answers (n,), with Wilson's interval (1927)."""
     n, share, z = len(right), float(right.double().mean()), 1.959964
     middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))

@@ -1,7 +1,7 @@
-"""Features of the Inception network that other work is measured by, through torchmetrics (an extra).
+"""Features of the Inception network that publications use, through torchmetrics (an extra).
 
-torchmetrics takes network and weights from torch-fidelity, which downloads 92 MB at the first use.  The figures are
-the usual ones but for the number of images: state it, and compare only with figures of as many.
+torchmetrics takes network and weights from torch-fidelity, which downloads 92 MB at first use. The scores are the usual
+ones except for the number of images: report it, and compare only with scores of as many.
 """
 
 from __future__ import annotations
@@ -19,10 +19,9 @@ _NEEDED = "protocol inception needs the package torch-fidelity (pip install 'ptd
 
 
 def inception(device: str = "cpu") -> Callable[[Tensor, Progress | None], Tensor]:
-    """What gives features (n, 2048), float64, of images (n, 1 or 3, height, width) in [0, 1].
+    """Return a function from images (n, 1 or 3, height, width) in [0, 1] to features (n, 2048), float64.
 
-    device: by name, see ptdiff.machine.host.device.  Unsupported where the package is missing or its weights cannot be
-    downloaded.
+    device: name of a device, or auto. Unsupported if the package is missing or its weights cannot be downloaded.
     """
     from torchmetrics.image.fid import FrechetInceptionDistance
 

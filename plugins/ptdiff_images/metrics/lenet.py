@@ -1,8 +1,8 @@
-"""A small convolutional classifier after LeNet-5 (LeCun et al. 1998), whose features images are compared by.
+"""A small convolutional classifier after LeNet-5 (LeCun et al. 1998), whose features compare images.
 
-    x -> (convolution 5 x 5, ReLU, pool 2 x 2) until at most 8 pixels a side are left -> 128 -> 84 features -> classes
+    x -> (convolution 5 x 5, ReLU, pool 2 x 2) until at most 8 pixels per side are left -> 128 -> 84 features -> classes
 
-ReLU and maxima in place of LeNet's tanh and means, and a few times its channels.
+ReLU and max pooling replace LeNet's tanh and average pooling, with several times its channels.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ _SMALLEST, _CHANNELS = 8, (16, 32, 64)
 class LeNet(nn.Module):
     """Logits of the classes of images (b, *shape) in world units, shape (colors, height, width).
 
-    mean, scale: what brings world units to mean zero and unit variance; ``mean`` broadcasts against an image.
+    mean, scale: map world units to mean zero and unit variance; ``mean`` broadcasts against an image. ValueError for
+    images smaller than 4 x 4.
     """
 
     mean: Tensor
@@ -29,7 +30,7 @@ class LeNet(nn.Module):
         colors, height, width = shape
         if min(height, width) < 4:
             raise ValueError(f"a classifier needs images of at least 4 x 4 pixels, not {height} x {width}")
-        # one value a color, not one that is shown three times: files and copies want memory of its own
+        # a copy, not an expanded view of one value per color: files and clones need memory of their own
         self.register_buffer("mean", mean.float().clone(memory_format=torch.contiguous_format))
         self.register_buffer("scale", torch.tensor(scale))
         layers: list[nn.Module] = []
@@ -43,11 +44,11 @@ class LeNet(nn.Module):
         self.read = nn.Linear(FEATURES, classes)
 
     def features(self, x: Tensor) -> Tensor:
-        """The penultimate layer (b, FEATURES), not negative, of images x (b, *shape)."""
+        """Return the penultimate layer (b, FEATURES), non-negative, for images x (b, *shape)."""
         h = functional.relu(self.hidden(self.seen((x - self.mean) / self.scale)))
         return functional.relu(self.last(h))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits (b, classes) of images x (b, *shape)."""
+        """Return logits (b, classes) for images x (b, *shape)."""
         logits: Tensor = self.read(self.features(x))
         return logits

@@ -1,14 +1,14 @@
-"""Ways to compare two sets of images, by name.
+"""Protocols that compare two sets of images, by name.
 
-Images are compared by features: of the classifier that is trained on the training images of the same data, or of the
-Inception network.  The name of the features ends that of every figure.
+Images are compared by features: of a classifier trained on the training images of the same data, or of the Inception
+network. Every score ends with the name of the features.
 
-The floor of the classifier's figures is that of training images which it was not fitted on, as the samples and the
-reference are such too.
+The floor of the classifier's scores is measured on training images that it was not fitted on, because it was not fitted
+on the samples and the reference either.
 
-Of films, features are those of one frame of each: frames of one film are alike, and intervals are of independent
-images.  They know nothing of time; pixels do, and those of the changes from frame to frame several times as clearly as
-those of whole films, where frames are out of order.
+For videos, features are those of one frame each: frames of one video are alike, and intervals assume independent
+images. They know nothing of time. Pixels do; if frames are out of order, the changes from frame to frame show it
+several times as clearly as whole videos.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from ptdiff_images.metrics.classifier import classifier
 from ptdiff_images.metrics.feature_distances import NEIGHBORS, compare_features, share_of
 from ptdiff_images.metrics.inception import inception
 
-_LENET = "Fréchet and kernel distance, precision and recall by the features of a classifier of the same data"
+_LENET = "Fréchet and kernel distance, precision and recall by features of a classifier of the same data"
 _PIXELS = "sliced Wasserstein and energy distance of the pixels"
-_INCEPTION = "the same as lenet by the features of the Inception network (an extra, with a download)"
+_INCEPTION = "as lenet, by features of the Inception network (an extra, with a download)"
 
 PROTOCOLS = {
     "lenet": EvaluationProtocol(_LENET),
@@ -38,23 +38,24 @@ PROTOCOLS = {
 }
 
 FILM_PROTOCOLS = {
-    "pixels": EvaluationProtocol(f"{_PIXELS}, of whole films and of the changes from frame to frame"),
-    "lenet": EvaluationProtocol(f"{_LENET}, of one frame of each film"),
-    "inception": EvaluationProtocol(f"{_INCEPTION}, of one frame of each film", require=inception),
+    "pixels": EvaluationProtocol(f"{_PIXELS}, of whole videos and of the changes from frame to frame"),
+    "lenet": EvaluationProtocol(f"{_LENET}, of one frame of each video"),
+    "inception": EvaluationProtocol(f"{_INCEPTION}, of one frame of each video", require=inception),
 }
 
 
 def measure(protocol: str, data: Data, comparison: Comparison) -> Measurement:
-    """Scores of samples (n, *shape) against a reference, all in [0, 1], by one of the protocols.
+    """Score samples (n, *shape) against a reference, all in [0, 1], by one of the protocols.
 
-    data: the images, with labels, that the classifier of protocol lenet is trained on; without labels there is none,
-    and pixels are compared instead.  With labels in the comparison, lenet counts how many samples are read as asked.
+    data: the labelled images that the classifier of protocol lenet is trained on; without labels there is no
+        classifier, and pixels are compared instead.
+    comparison: with labels, lenet also scores the fraction classified as requested.
     """
     samples, reference, training = comparison.samples, comparison.reference, comparison.training
     labels, seed, progress = comparison.labels, comparison.seed, comparison.progress
     film, note = reference.ndim == 5, {}
     if protocol == "lenet" and not data.classes:
-        protocol, note = "pixels", {"features": "none, for the data has no labels: pixels are compared"}
+        protocol, note = "pixels", {"features": "none, because the data has no labels: pixels are compared"}
     if protocol == "pixels":
         scores = compare(samples, reference, training, seed)
         if film:
@@ -69,11 +70,11 @@ def measure(protocol: str, data: Data, comparison: Comparison) -> Measurement:
         return Measurement(compare_features(x, y, z, "inception", seed), {"neighbors": NEIGHBORS})
     data = frames_of(data)
     if reference.shape[1:] != data.shape:
-        raise ValueError(f"the classifier reads images of shape {data.shape}, not {tuple(reference.shape[1:])}")
+        raise ValueError(f"the classifier takes images of shape {data.shape}, not {tuple(reference.shape[1:])}")
     judge = classifier(data, progress=progress)
     assert data.train is not None
     unseen = _unseen(unaugmented(data.train), judge.unseen, reference, labels, seed)
-    # where those do not suffice, the others do: distances depend on how many images there are
+    # fill up with the others: distances depend on the number of images
     real = torch.cat([unseen, training[: max(0, len(training) - len(unseen))]])
     x, y, z = (judge.features(images) for images in (samples, reference, real))
     scores = compare_features(x, y, z, "lenet", seed)
@@ -92,7 +93,7 @@ def measure(protocol: str, data: Data, comparison: Comparison) -> Measurement:
 
 
 def _unseen(train: Samples, ids: Tensor, reference: Tensor, labels: Tensor | None, seed: int) -> Tensor:
-    """As many training images of ``ids`` as the reference has, but none of those; of the labels asked for, if any."""
+    """Return as many training images of ``ids`` as the reference has, not in it, with the requested labels."""
     known = {image.tobytes() for image in reference.float().numpy()}
     order = ids[torch.randperm(len(ids), generator=torch.Generator().manual_seed(seed))]
     others = [
@@ -104,5 +105,5 @@ def _unseen(train: Samples, ids: Tensor, reference: Tensor, labels: Tensor | Non
 
 
 def by_class(right: Tensor, labels: Tensor, classes: tuple[str, ...]) -> dict[str, float]:
-    """The share of answers (n,) that are true, of each class that there is one of."""
+    """Fraction of true answers (n,) for each class that occurs."""
     return {classes[i]: float(right[labels == i].double().mean()) for i in torch.unique(labels).tolist()}

@@ -1,1 +1,1 @@
-"""Networks of images: U-Nets, transformers, and the parts they are made of."""
+"""Image networks: U-Nets, transformers, and their parts."""

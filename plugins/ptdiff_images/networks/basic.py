@@ -1,8 +1,8 @@
-"""The smallest U-Net that denoises: it is told neither level nor class, and nothing but its convolutions learns.
+"""The smallest denoising U-Net: without level and class conditioning, and only its convolutions learn.
 
-Three 5 x 5 convolutions on the way down, three on the way up, between them the largest of 2 x 2 pixels and nearest
-neighbors; what passes across is added.  A first network to look at, with prediction x0: what it must undo it has to
-see in the picture.
+Three 5 x 5 convolutions on the way down and three on the way up, with 2 x 2 max pooling and nearest-neighbor upsampling
+between them; skip connections are added. A first network to look at, with prediction x0: it must see the noise level in
+the image itself.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ptdiff_images.networks.inputs import Shape, padded
 
 
 class Basic(nn.Module):
-    """``forward(x, angle, cond) -> y`` for images x (b, *shape), whatever angle and cond are."""
+    """``forward(x, angle, cond) -> y`` for images x (b, *shape); angle and cond are ignored."""
 
     def __init__(self, shape: Shape, *, width: int = 32) -> None:
         super().__init__()
@@ -27,7 +27,7 @@ class Basic(nn.Module):
         )
 
     def forward(self, x: Tensor, angle: Tensor, cond: Condition) -> Tensor:
-        """x (b, colors, height, width) to y of its shape."""
+        """Map x (b, colors, height, width) to y of the same shape."""
         height, width = x.shape[-2:]
         first, second, third = self.down
         fine = functional.silu(first(padded(x, 4)))

@@ -1,4 +1,4 @@
-"""The residual block of the U-Net, which is told the embedding, and which may halve or double on its way."""
+"""Residual block of the U-Net, modulated by the embedding, optionally halving or doubling the size."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ptdiff_images.networks.style import Style, zero
 
 
 class Block(nn.Module):
-    """Two convolutions beside the identity, the second one told the embedding and zero at the start.
+    """Two convolutions beside the identity; the second is modulated by the embedding and starts at zero.
 
     resize: a layer without weights that halves or doubles, before the first convolution and on the identity (Brock et
     al. 2019, BigGAN; Dhariwal and Nichol 2021, ADM).
@@ -24,7 +24,7 @@ class Block(nn.Module):
         self.skip = nn.Identity() if channels == out else nn.Conv2d(channels, out, 1)
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        """x (b, channels, h, w) to (b, out, h, w), or half or twice the sides."""
+        """Map x (b, channels, h, w) to (b, out, h, w), or to half or twice the sides."""
         h = self.conv1(self.resize(self.activate(self.norm1(x))))
         scale, shift = self.film(embedding)[:, :, None, None].chunk(2, dim=1)
         h = self.conv2(self.drop(self.activate(torch.addcmul(shift, self.norm2(h), 1 + scale))))

@@ -1,6 +1,6 @@
-"""The denoisers of images by name, and their sizes: four presets each, from minutes on a laptop to a large GPU.
+"""Image denoisers by name, with four presets each, from minutes on a laptop to a large GPU.
 
-Options of a network are the keys of its presets; what a user sets takes the place of the preset's.
+The keys of its presets are the options of a network; what a user sets overrides the preset.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ SIZES: dict[Network, dict[Size, dict[str, Any]]] = {
     },
     "basic": {"tiny": {"width": 16}, "small": {"width": 32}, "base": {"width": 64}, "large": {"width": 128}},
 }
-"""Network to size to options."""
+"""Options by network and size."""
 
 OPTIONS = tuple(dict.fromkeys(name for sizes in SIZES.values() for name in sizes["small"]))
 """All options that a preset sets."""
@@ -56,19 +56,22 @@ _ZERO = ("attention",)
 
 
 def sized(network: Network, size: Size, options: Mapping[str, Any]) -> dict[str, Any]:
-    """The preset with what ``options`` sets (not None); ValueError for what the network does not know or cannot be."""
+    """Return the preset, overridden by the ``options`` that are not None.
+
+    ValueError for an option that the network does not have, or a value out of range.
+    """
     preset = SIZES[network][size]
     chosen = {name: value for name, value in options.items() if value is not None}
     for name, value in chosen.items():
         if name not in preset:
-            raise ValueError(f"{name} has no effect on {network}, which knows {', '.join(preset)}; leave it out")
+            raise ValueError(f"{name} has no effect on {network}, which has {', '.join(preset)}; leave it out")
         numbers = value if isinstance(value, tuple) else (value,)
         least = 0 if name in _ZERO else 1
         if not numbers or any(type(n) is int and n < least for n in numbers):
             raise ValueError(f"{name} must be at least {least}, not {value}")
     found = {**preset, **chosen}
     if found.get("kernel", 1) % 2 == 0:
-        raise ValueError(f"kernel must be odd, to have a middle, not {found['kernel']}")
+        raise ValueError(f"kernel must be odd, not {found['kernel']}")
     if not 0 <= found.get("dropout", 0) < 1:
         raise ValueError(f"dropout must be at least 0 and less than 1, not {found['dropout']}")
     if found["width"] % found.get("heads", 1) or ("heads" in found and found["width"] % 4):
@@ -83,15 +86,15 @@ def sized(network: Network, size: Size, options: Mapping[str, Any]) -> dict[str,
 def build(
     network: Network, shape: tuple[int, ...], classes: int, augment: int, options: Mapping[str, Any]
 ) -> nn.Module:
-    """A denoiser of images, shape (colors, height, width), or of films, shape (colors, frames, height, width).
+    """Build a denoiser of images, shape (colors, height, width), or of videos, shape (colors, frames, height, width).
 
-    augment: how many numbers tell how a sample was augmented; options by :func:`sized`.
-    ValueError for films by another network than a U-Net.
+    augment: number of values that describe the augmentation of a sample. options: from :func:`sized`. ValueError for
+    videos with any network but a U-Net.
     """
     colors, *frames, height, width = shape
     image = (colors, height, width)
     if frames and network != "unet":
-        raise ValueError(f"network {network} draws single images; films need unet")
+        raise ValueError(f"network {network} generates single images; videos need unet")
     match network:
         case "unet":
             from ptdiff_images.networks.style import Style
@@ -108,7 +111,7 @@ def build(
             return DiT(image, classes, augment, **options)
         case "basic":
             if augment:
-                raise ValueError("basic is told nothing, so that augmentations would leak; choose another network")
+                raise ValueError("basic is unconditional, so augmentations would leak; choose another network")
             from ptdiff_images.networks.basic import Basic
 
             return Basic(image, **options)

@@ -1,9 +1,9 @@
-"""A transformer whose tokens are patches of an image (Dosovitskiy et al. 2021), told level and class in every layer.
+"""A transformer on image patches (Dosovitskiy et al. 2021), conditioned on level and class in every layer.
 
-Blocks as in Peebles and Xie 2023 (DiT, adaLN-zero): attention, then an MLP, each behind a norm whose shift and scale
-come from the embedding, and gated, the gates zero at first.  Positions are fixed sines and cosines of row and column.
+Blocks as in Peebles and Xie 2023 (DiT, adaLN-zero): attention, then an MLP, each after a norm with shift and scale from
+the embedding, and multiplied by a gate that starts at zero. Positions are fixed sines and cosines of row and column.
 
-z: (b, n, d) tokens; c: (b, d) noise level and class, activated.
+z: (b, n, d) tokens; c: (b, d) embedding of noise level and class, activated.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from ptdiff_images.networks.inputs import Shape, Told, padded, patch_of, with_es
 
 
 def positions(height: int, width: int, channels: int) -> Tensor:
-    """Sines and cosines of the rows and columns of a grid, (height * width, channels); channels in fours.
+    """Return sines and cosines of the rows and columns of a grid, (height * width, channels); 4 divides channels.
 
-    Wavelengths are spaced evenly in their logarithm, from 2 pi to 20,000 pi (Vaswani et al. 2017).
+    Wavelengths are spaced logarithmically from 2 pi to 20,000 pi (Vaswani et al. 2017).
     """
     frequency = torch.exp(-math.log(1e4) * torch.arange(channels // 4) / (channels // 4))
     row, column = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
@@ -33,37 +33,37 @@ def positions(height: int, width: int, channels: int) -> Tensor:
 
 
 def modulated(z: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
-    """z, each token normalized, times 1 + scale, plus shift."""
+    """Normalize each token of z, multiply by 1 + scale and add shift."""
     return torch.addcmul(shift, functional.layer_norm(z, z.shape[-1:]), 1 + scale)
 
 
 class Modulation(nn.Module):
-    """c (b, d) to ``parts`` shifts, scales or gates (b, 1, d), all zero at first."""
+    """Map c (b, d) to ``parts`` shifts, scales or gates (b, 1, d), all zero at the start."""
 
     def __init__(self, width: int, parts: int) -> None:
         super().__init__()
         self.parts, self.linear = parts, zero_linear(width, parts * width)
 
     def forward(self, c: Tensor) -> tuple[Tensor, ...]:
-        """c (b, d), already activated."""
+        """Return the parts for c (b, d), already activated."""
         parts: tuple[Tensor, ...] = self.linear(c)[:, None].chunk(self.parts, dim=-1)
         return parts
 
 
 class Layer(nn.Module):
-    """Attention of all tokens to each other, then an MLP, with dropout behind both."""
+    """Self-attention of all tokens, then an MLP, with dropout after each."""
 
     def __init__(self, width: int, heads: int, dropout: float) -> None:
         super().__init__()
         self.heads, self.modulation = heads, Modulation(width, 6)
         self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
         self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU("tanh"), nn.Linear(4 * width, width))
-        # queries and keys are normalized (Henry et al. 2020), which keeps logits small in 16 bits
+        # normalized queries and keys (Henry et al. 2020) keep logits small in 16 bits
         self.sharpness = nn.Parameter(torch.ones(heads, 1, width // heads))
         self.drop = nn.Dropout(dropout) if dropout else nn.Identity()
 
     def forward(self, z: Tensor, c: Tensor) -> Tensor:
-        """z (b, n, d) one layer further."""
+        """Map tokens z (b, n, d) to the same shape."""
         shift, scale, gate, mlp_shift, mlp_scale, mlp_gate = self.modulation(c)
         q, k, v = rearrange(self.qkv(modulated(z, shift, scale)), "b n (p h e) -> p b h n e", p=3, h=self.heads)
         q, k = (functional.layer_norm(each, each.shape[-1:]) for each in (q, k))
@@ -73,7 +73,10 @@ class Layer(nn.Module):
 
 
 class DiT(nn.Module):
-    """``forward(x, angle, cond) -> y`` for images x (b, *shape): at most ``finest`` tokens along either side."""
+    """``forward(x, angle, cond) -> y`` for images x (b, *shape): at most ``finest`` tokens along either side.
+
+    ValueError unless 4 and heads divide width.
+    """
 
     positions: Tensor
 
@@ -104,7 +107,7 @@ class DiT(nn.Module):
         self.modulation, self.head = Modulation(width, 2), zero_linear(width, folded)
 
     def forward(self, x: Tensor, angle: Tensor, cond: Condition) -> Tensor:
-        """x (b, colors, height, width), angle (b,) to y of the shape of x."""
+        """Map x (b, colors, height, width), angle (b,) to y of the shape of x."""
         height, width = x.shape[-2:]
         grid = padded(with_estimate(x, cond) if self.self_conditioning else x, self.patch)
         columns = grid.shape[-1] // self.patch
@@ -118,7 +121,7 @@ class DiT(nn.Module):
 
 
 def zero_linear(inputs: int, outputs: int) -> nn.Linear:
-    """A linear layer that begins as zero."""
+    """Return a linear layer initialized to zero."""
     linear = nn.Linear(inputs, outputs)
     nn.init.zeros_(linear.weight)
     nn.init.zeros_(linear.bias)

@@ -1,10 +1,10 @@
-"""The image beside the features, at every resolution of a U-Net (Karnewar and Wang 2020; Song et al. 2021, NCSN++).
+"""Image pyramid beside the features of a U-Net (Karnewar and Wang 2020; Song et al. 2021, NCSN++).
 
-    encoder   skip        a smaller and smaller image is added to the features, through a 1 x 1 convolution
-              residual    what was there one resolution before is added, halved by a convolution
-    decoder   skip        every resolution draws its part of the image, and the parts are enlarged and summed
+    encoder   skip        the image, halved again and again, is added to the features through a 1 x 1 convolution
+              residual    the sum at the previous resolution is added, halved by a convolution
+    decoder   skip        every resolution outputs its part of the image; the parts are upsampled and summed
 
-Halved and doubled without aliases, by the binomial filter.
+Resampling uses the binomial filter against aliasing.
 """
 
 from __future__ import annotations
@@ -19,39 +19,44 @@ from ptdiff_images.networks.style import Style, zero
 
 
 class Inlet(nn.Module):
-    """Nothing: features and image pass."""
+    """Identity inlet: features and image pass unchanged."""
 
     def forward(self, h: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Features h (b, c, y, x) and the image, or what stands for it, of twice the size; both for the next."""
+        """Take features h (b, c, y, x) and the image or its substitute, twice as large; return both for the next."""
         return h, image
 
 
 class SkipInlet(Inlet):
-    """The image, halved, is added to the features."""
+    """Inlet that adds the halved image to the features."""
 
     def __init__(self, folded: int, out: int, style: Style) -> None:
         super().__init__()
         self.halve, self.conv = Binomial(up=False, circular=style.circular), nn.Conv2d(folded, out, 1)
 
     def forward(self, h: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Take features h (b, c, y, x) and the image at twice the size; return the sum and the halved image."""
         image = self.halve(image)
         return h + self.conv(image), image
 
 
 class ResidualInlet(Inlet):
-    """What was there before is added to the features, and their sum is there next time."""
+    """Inlet that adds the previous sum to the features and passes the new sum on."""
 
     def __init__(self, before: int, out: int, style: Style) -> None:
         super().__init__()
         self.halve = nn.Sequential(Binomial(up=False, circular=style.circular), style.conv(before, out))
 
     def forward(self, h: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Take features h (b, c, y, x) and the previous sum at twice the size; return the new sum twice."""
         h = h + self.halve(image)
         return h, h
 
 
 def inlets(kind: Encoder, folded: int, sizes: Sequence[int], style: Style) -> nn.ModuleList:
-    """One for each resolution but the finest; sizes: channels at each, finest first; folded: of the image."""
+    """Return an inlet for each resolution but the finest.
+
+    sizes: channels at each resolution, finest first. folded: channels of the image.
+    """
     if kind == "skip":
         return nn.ModuleList(SkipInlet(folded, out, style) for out in sizes[1:])
     if kind == "residual":
@@ -62,15 +67,15 @@ def inlets(kind: Encoder, folded: int, sizes: Sequence[int], style: Style) -> nn
 
 
 class Outlet(nn.Module):
-    """Nothing: the image that is drawn so far passes."""
+    """Identity outlet: the image generated so far passes unchanged."""
 
     def forward(self, h: Tensor, drawn: Tensor | None) -> Tensor | None:
-        """Features h (b, c, y, x) and the image of the coarser resolutions (b, folded, y, x), None where none is."""
+        """Take features h (b, c, y, x) and the coarser image (b, folded, y, x), if any; return the image."""
         return drawn
 
 
 class SkipOutlet(Outlet):
-    """This resolution's part of the image is added, and the sum doubled in size; the part is zero at the start."""
+    """Outlet that adds this resolution's part of the image and doubles the sum in size; the part starts at zero."""
 
     def __init__(self, channels: int, folded: int, style: Style) -> None:
         super().__init__()
@@ -79,11 +84,12 @@ class SkipOutlet(Outlet):
         self.enlarge = Binomial(up=True, circular=style.circular)
 
     def forward(self, h: Tensor, drawn: Tensor | None) -> Tensor:
+        """Take features h (b, c, y, x) and the image of coarser resolutions, if any; return the sum, doubled."""
         part = self.conv(self.activate(self.norm(h)))
         larger: Tensor = self.enlarge(part if drawn is None else part + drawn)
         return larger
 
 
 def outlets(kind: Decoder, folded: int, sizes: Sequence[int], style: Style) -> nn.ModuleList:
-    """One for each resolution but the finest, finest first."""
+    """Return an outlet for each resolution but the finest, finest first."""
     return nn.ModuleList(SkipOutlet(size, folded, style) if kind == "skip" else Outlet() for size in sizes[1:])

@@ -1,13 +1,13 @@
-"""Half the size and back: ways to resample features by a factor of two, each a layer down and a layer up.
+"""Resampling of features by a factor of two; every kind is a layer down and a layer up.
 
     strided          a convolution of stride 2; nearest neighbors and a convolution
     unshuffle        2 x 2 pixels to channels and a 1 x 1 convolution; the reverse (Shi et al. 2016)
-    bilinear         the binomial filter [1, 3, 3, 1] and a convolution, either way: no aliases (Karras et al. 2022)
+    bilinear         the binomial filter [1, 3, 3, 1] and a convolution, either way: no aliasing (Karras et al. 2022)
     transpose        a convolution of stride 2; a transposed one, a pixel larger
     block            a residual block around means of 2 x 2 pixels, or nearest neighbors (Dhariwal and Nichol 2021)
     bilinear-block   the same with the binomial filter (Song et al. 2021, NCSN++)
 
-[1, 3, 3, 1] / 4 on twice the grid is bilinear interpolation; down, [1, 3, 3, 1] / 8 is its adjoint.
+[1, 3, 3, 1] / 4 on twice the grid is bilinear interpolation; downwards, [1, 3, 3, 1] / 8 is its adjoint.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ptdiff_images.networks.style import Style
 
 
 class Binomial(nn.Module):
-    """Features (b, c, h, w), h and w even, to half or twice the size by the filter [1, 3, 3, 1] along both axes."""
+    """Halve or double features (b, c, h, w), h and w even, with the filter [1, 3, 3, 1] along both axes."""
 
     taps: Tensor
 
@@ -33,7 +33,7 @@ class Binomial(nn.Module):
         self.register_buffer("taps", taps[:, None] * taps, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Two pixels of the result lie between each two of x, or the other way round."""
+        """Resample x; two pixels of the finer grid lie between any two of the coarser one."""
         channels = x.shape[1]
         weight = self.taps.to(x.dtype).expand(channels, 1, 4, 4)
         x = functional.pad(x, (1, 1, 1, 1), mode=self.mode)
@@ -43,8 +43,10 @@ class Binomial(nn.Module):
 
 
 def down(kind: Resample, channels: int, out: int, embedding: int, style: Style) -> nn.Module:
-    """A layer (b, channels, h, w) to (b, out, h / 2, w / 2), or a Block that does so and is told ``embedding``
-    channels."""
+    """Return a layer from (b, channels, h, w) to (b, out, h / 2, w / 2), or a Block that does so.
+
+    embedding: channels of the embedding that a Block takes.
+    """
     match kind:
         case "strided" | "transpose":
             return style.conv(channels, out, stride=2)
@@ -59,8 +61,10 @@ def down(kind: Resample, channels: int, out: int, embedding: int, style: Style) 
 
 
 def up(kind: Resample, channels: int, out: int, embedding: int, style: Style) -> nn.Module:
-    """A layer (b, channels, h, w) to (b, out, 2 h, 2 w), or a Block; ValueError for a transposed convolution without
-    edges."""
+    """Return a layer from (b, channels, h, w) to (b, out, 2 h, 2 w), or a Block that does so.
+
+    embedding: channels of the embedding that a Block takes. ValueError for a circular transposed convolution.
+    """
     match kind:
         case "strided":
             return nn.Sequential(nn.Upsample(scale_factor=2.0, mode="nearest"), style.conv(channels, out))

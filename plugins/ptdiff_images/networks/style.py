@@ -1,7 +1,7 @@
-"""How the layers of a U-Net are made: norm, activation, kernels, edges, dropout.
+"""Layers of a U-Net: norm, activation, kernel size, padding, dropout.
 
-Batch normalization is not among the norms: its statistics mix the samples of a batch, and with them their noise levels,
-and no sample may depend on others (ptdiff.testing checks it).
+Batch normalization is excluded: its statistics mix the samples of a batch, and with them their noise levels, but no
+sample may depend on others (ptdiff.testing checks it).
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
 
 
 class ChannelNorm(nn.Module):
-    """The channels of each pixel to a mean square of one (Zhang and Sennrich 2019), times a learned gain."""
+    """Channels of each pixel normalized to a mean square of one (Zhang and Sennrich 2019), times a learned gain."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.gain = nn.Parameter(torch.ones(channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        """x (b, channels, h, w) to the same shape."""
+        """Map x (b, channels, h, w) to the same shape."""
         with torch.autocast(x.device.type, enabled=False):
             y = functional.rms_norm(x.movedim(1, -1), self.gain.shape, self.gain.to(x.dtype))
         return y.movedim(-1, 1)
@@ -46,7 +46,7 @@ class ChannelNorm(nn.Module):
 
 @dataclass(frozen=True)
 class Style:
-    """Layers by the options of a network: ``circular`` images have no edges, ``dropout`` is that in blocks."""
+    """Layers by the options of a network; ``circular`` images have no edges, ``dropout`` is the rate in blocks."""
 
     norm: Norm = "group"
     activation: Activation = "silu"
@@ -55,7 +55,7 @@ class Style:
     dropout: float = 0.0
 
     def normalize(self, channels: int) -> nn.Module:
-        """group: at most eight groups of channels; instance: every channel by itself; none: nothing at all."""
+        """Return the norm: group has at most eight groups, instance one per channel, none is the identity."""
         if self.norm == "none":
             return nn.Identity()
         if self.norm == "rms":
@@ -64,21 +64,21 @@ class Style:
         return nn.GroupNorm(groups, channels)
 
     def activate(self, x: Tensor) -> Tensor:
-        """The activation, element by element."""
+        """Apply the activation elementwise."""
         return ACTIVATIONS[self.activation](x)
 
     def drop(self) -> nn.Module:
-        """Dropout, or nothing at all where its rate is zero."""
+        """Return dropout, or the identity if its rate is zero."""
         return nn.Dropout(self.dropout) if self.dropout else nn.Identity()
 
     def conv(self, channels: int, out: int, stride: int = 1) -> nn.Conv2d:
-        """A convolution of ``kernel`` x ``kernel``, an odd number, that keeps the size, or divides it by its stride."""
+        """Return a convolution of ``kernel`` x ``kernel`` (odd) that keeps the size, or divides it by its stride."""
         edges: Literal["circular", "zeros"] = "circular" if self.circular else "zeros"
         return nn.Conv2d(channels, out, self.kernel, stride, self.kernel // 2, padding_mode=edges)
 
 
 def zero(layer: nn.Conv2d) -> nn.Conv2d:
-    """The layer, with zeros for weights."""
+    """Set the weights of a layer to zero and return it."""
     nn.init.zeros_(layer.weight)
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)

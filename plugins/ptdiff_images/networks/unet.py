@@ -1,13 +1,13 @@
-"""A U-Net for images of any size (Ronneberger et al. 2015; Ho et al. 2020), told level, class and augmentation.
+"""A U-Net for images of any size (Ronneberger et al. 2015; Ho et al. 2020), with level, class and augmentation.
 
-A patch of pixels is folded into channels until at most ``finest`` of them a side are left; from there every resolution
-has half the side of the one before.  At each, ``layers`` blocks on the way down and as many on the way up:
+Patches of pixels are folded into channels until at most ``finest`` per side are left; from there every resolution has
+half the side of the previous one. At each, ``layers`` blocks on the way down and as many on the way up:
 
     x -> fold -> conv -> blocks -+------------------------------------------> cat -> blocks -> conv -> unfold -> y
                                  +-> down -> blocks -+-> … -> cat -> blocks -> up -+
 
-The image may be kept beside the features (ptdiff_images.networks.pyramid).  Images whose sides do not divide are padded
-right and below by repeating their edge, and cut at the end.
+The image may be carried beside the features (module ``pyramid``). Images whose sides are not divisible are padded at
+the right and the bottom by repeating their edge, and cropped at the end.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from ptdiff_images.networks.video import OverTime
 
 
 class Stage(nn.Module):
-    """``layers`` blocks at one resolution, each followed by attention where there is one, and of films by time."""
+    """``layers`` blocks at one resolution, each followed by attention and, for videos, by a convolution over time."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class Stage(nn.Module):
         )
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        """x (b, channels, h, w) to (b, out, h, w)."""
+        """Map x (b, channels, h, w) to (b, out, h, w)."""
         for block, attention, time in zip(self.blocks, self.attention, self.time, strict=True):
             x = time(attention(block(x, embedding)))
         return x
@@ -63,10 +63,11 @@ class UNet(nn.Module):
     """``forward(x, angle, cond) -> y`` for images x (b, *shape) with shape (colors, height, width).
 
     multipliers: the channels of each resolution, finest first, in units of ``width``.
-    attention: how many of the coarsest have softmax attention; linear_attention: whether the others have a linear one.
-    frames: images are the frames of films, so many in turn, and see each other (ptdiff_images.networks.video).
-    ValueError where ``circular`` images do not divide into patches as often as they are halved, or where a kernel would
-    go around them.
+    attention: number of the coarsest resolutions with softmax attention.
+    linear_attention: use linear attention at the others.
+    frames: the images are frames of videos of this length, in turn, and see each other (module ``video``).
+    ValueError if ``circular`` images do not divide into patches as often as they are halved, or are too small for the
+    kernel.
     """
 
     def __init__(
@@ -94,7 +95,7 @@ class UNet(nn.Module):
         self.patch = patch_of(shape, finest)
         self.step = self.patch * 2 ** (len(multipliers) - 1)
         if style.circular and any(side % self.step for side in shape[1:]):
-            raise ValueError(f"circular images need sides that {self.step} divides, not {shape[1]} x {shape[2]}")
+            raise ValueError(f"circular images need sides divisible by {self.step}, not {shape[1]} x {shape[2]}")
         if style.circular and min(shape[1:]) // self.step < style.kernel // 2:
             raise ValueError(f"circular images of {shape[1]} x {shape[2]} are too small for a kernel of {style.kernel}")
         self.self_conditioning, self.activate = self_conditioning, style.activate
@@ -122,7 +123,7 @@ class UNet(nn.Module):
         self.last = zero(style.conv(sizes[0], folded))
 
     def forward(self, x: Tensor, angle: Tensor, cond: Condition) -> Tensor:
-        """x (b, colors, height, width), angle (b,) to y of the shape of x."""
+        """Map x (b, colors, height, width), angle (b,) to y of the shape of x."""
         height, width = x.shape[-2:]
         seen = padded(with_estimate(x, cond) if self.self_conditioning else x, self.step)
         embedding, image = self.told(angle, cond), functional.pixel_unshuffle(seen, self.patch)
@@ -140,6 +141,6 @@ class UNet(nn.Module):
 
 
 def _resampled(layer: nn.Module, h: Tensor, embedding: Tensor) -> Tensor:
-    """h through a layer of ptdiff_images.networks.resample: blocks are told the embedding."""
+    """Apply a resampling layer to h; blocks also take the embedding."""
     out: Tensor = layer(h, embedding) if isinstance(layer, Block) else layer(h)
     return out

@@ -1,9 +1,9 @@
-"""Films through a network of images (after Ho et al. 2022, "Video Diffusion Models", and Singer et al. 2022).
+"""Videos through an image network (after Ho et al. 2022, "Video Diffusion Models", and Singer et al. 2022).
 
-A film (b, colors, t, h, w) passes as b t images through the layers of an image network, each told the level and class
-of its film.  Between them its frames meet: a convolution over time after every block, so that space and time are
-convolved one after the other (Tran et al. 2018, "(2+1)D").  Those begin as the identity, and with them the network is
-that of single images, frame by frame.
+A video (b, colors, t, h, w) passes as b t images through the layers of an image network, each with the level and class
+of its video. Between them its frames interact: a convolution over time follows every block, so that space and time are
+convolved in turn (Tran et al. 2018, "(2+1)D"). These convolutions start as the identity, where the network is that of
+single images, frame by frame.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ptdiff_images.networks.style import Style, zero
 
 
 class OverTime(nn.Module):
-    """A convolution of each pixel with itself a frame before and after, beside the identity; it starts at zero."""
+    """Residual convolution of each pixel over a frame and its two neighbors; it starts at zero."""
 
     def __init__(self, channels: int, frames: int, style: Style) -> None:
         super().__init__()
@@ -26,7 +26,7 @@ class OverTime(nn.Module):
         self.norm, self.conv = style.normalize(channels), zero(nn.Conv2d(3 * channels, channels, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        """x (b t, channels, h, w) to the same shape; before the first frame and after the last is nothing."""
+        """Map x (b t, channels, h, w) to the same shape; frames before the first and after the last are zero."""
         h = rearrange(self.activate(self.norm(x)), "(b t) c y x -> b t c y x", t=self.frames)
         h = functional.pad(h, (0, 0, 0, 0, 0, 0, 1, 1))
         near = torch.cat([h[:, :-2], h[:, 1:-1], h[:, 2:]], dim=2)
@@ -35,7 +35,7 @@ class OverTime(nn.Module):
 
 
 class Video(nn.Module):
-    """``forward(x, angle, cond) -> y`` for films x (b, colors, t, h, w) by a network of images (b t, colors, h, w)."""
+    """``forward(x, angle, cond) -> y`` for videos x (b, colors, t, h, w), by a network for images (b t, ...)."""
 
     def __init__(self, images: nn.Module) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ class Video(nn.Module):
         self.self_conditioning = bool(getattr(images, "self_conditioning", False))
 
     def forward(self, x: Tensor, angle: Tensor, cond: Condition) -> Tensor:
-        """x (b, colors, t, h, w), angle (b,) to y of the shape of x."""
+        """Map x (b, colors, t, h, w), angle (b,) to y of the shape of x."""
         frames = x.shape[2]
         each = {
             name: _images(value) if name == "estimate" else value.repeat_interleave(frames, dim=0)
@@ -56,5 +56,5 @@ class Video(nn.Module):
 
 
 def _images(x: Tensor) -> Tensor:
-    """The frames (b t, colors, h, w) of films (b, colors, t, h, w)."""
+    """Flatten videos (b, colors, t, h, w) to their frames (b t, colors, h, w)."""
     return rearrange(x, "b c t y x -> (b t) c y x")

@@ -1,1 +1,1 @@
-"""Clouds as the modality reads them: sources, channels, augmentation, conditions."""
+"""Data of the point cloud modality: sources, channels, augmentation, conditions."""

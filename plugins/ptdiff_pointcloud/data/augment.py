@@ -1,7 +1,7 @@
-"""Augmented point clouds: turned about the up axis, mirrored, scaled, jittered.
+"""Augmented point clouds: rotated about the up axis, mirrored, scaled, jittered.
 
 Row i of a batch is a function of (seed, id of the sample) alone, and the seed of a training step is a function of (seed
-of the run, step): what was stopped goes on bit for bit, and a sample is the same alone or in a batch.  +Y is up.
+of the run, step): a stopped run continues bit for bit, and a sample is the same alone or in a batch. +Y is up.
 """
 
 from __future__ import annotations
@@ -16,13 +16,16 @@ from torch import Tensor
 from ptdiff.modality.data import Condition, Samples
 from ptdiff.noise import Stream, mix, normal, uniform
 
-_TURN, _JITTER = 0x7475726E, 0x6A697474  # what keeps these numbers apart from others of the same seed
+_TURN, _JITTER = 0x7475726E, 0x6A697474  # separate these random numbers from others of the same seed
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """rotate: any angle about the up axis; mirror: x to -x for every other sample; scale: by a factor that is
-    log-uniform between 1 / (1 + scale) and 1 + scale; jitter: Gaussian noise of this deviation on the coordinates."""
+    """Settings of the augmentation.
+
+    rotate: random rotation about the up axis. mirror: x to -x for half of the samples. scale: by a factor that is
+    log-uniform between 1 / (1 + scale) and 1 + scale. jitter: standard deviation of Gaussian noise on the coordinates.
+    """
 
     rotate: bool = False
     mirror: bool = False
@@ -31,11 +34,11 @@ class Augmentation:
 
     @property
     def idle(self) -> bool:
+        """True if nothing is changed."""
         return not (self.rotate or self.mirror or self.scale or self.jitter)
 
     def __call__(self, x: Tensor, ids: Tensor, seed: int, channels: Sequence[str]) -> Tensor:
-        """Clouds (b, n, c) of ``channels`` with the samples' ``ids`` (b,), augmented; normals turn with their points,
-        colors stay."""
+        """Augment clouds (b, n, c) of ``channels``, of the samples ``ids`` (b,); normals turn with their points."""
         draws = uniform(mix(seed, _TURN), Stream.DATA, ids, 0, (3,)).tolist()
         out = x.clone()
         for at, name in enumerate(channels):
@@ -54,7 +57,7 @@ class Augmentation:
         if self.mirror and side < 0.5:
             x = -x
         if self.rotate:
-            # one sample at a time, products and sums apart: no rounding depends on the batch
+            # one sample at a time, products and sums separate, so that no rounding depends on the batch
             cos, sin = math.cos(2 * math.pi * turn), math.sin(2 * math.pi * turn)
             x, z = x * cos + z * sin, z * cos - x * sin
         factor = math.exp((2 * size - 1) * math.log1p(self.scale))
@@ -63,7 +66,7 @@ class Augmentation:
 
 @dataclass(frozen=True)
 class Augmented:
-    """Training samples, augmented anew for every seed."""
+    """Training samples, augmented differently for every seed."""
 
     plain: Samples
     how: Augmentation
@@ -73,6 +76,6 @@ class Augmented:
         return len(self.plain)
 
     def batch(self, ids: Tensor, seed: int) -> tuple[Tensor, Condition]:
-        """Samples ``ids`` of the set, each moved by its own numbers."""
+        """Return the samples ``ids``, each augmented by its own random numbers."""
         x, cond = self.plain.batch(ids, seed)
         return self.how(x, ids, seed, self.channels), cond

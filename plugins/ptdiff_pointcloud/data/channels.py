@@ -1,6 +1,6 @@
-"""What is known at a point besides its place: normals of length 1, and colors, -1 to 1.
+"""Values at a point besides its position: normals of length 1, and colors, -1 to 1.
 
-A sample of channels xyz, normals, colors has nine numbers a point, in this order.
+A sample with channels xyz, normals, colors has nine numbers per point, in this order.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ CHANNELS = ("xyz", "normals", "colors")
 
 
 def tidied(x: Tensor, channels: Sequence[str]) -> Tensor:
-    """Generated clouds (…, c) with normals of length 1 and colors within -1 to 1."""
+    """Scale the normals of generated clouds (…, c) to length 1 and clip their colors to -1 to 1."""
     import torch
 
     parts = []
@@ -35,7 +35,7 @@ def tidied(x: Tensor, channels: Sequence[str]) -> Tensor:
 
 
 def split(cloud: Array, channels: Sequence[str]) -> dict[str, npt.NDArray[np.generic]]:
-    """The arrays of one cloud (n, c) as the writers of files take them: points, normals, colors (uint8)."""
+    """Split one cloud (n, c) into the arrays that file writers take: points, normals, colors (uint8)."""
     names = {"xyz": "points", "normals": "normals", "colors": "colors"}
     parts: dict[str, npt.NDArray[np.generic]] = {}
     for at, name in enumerate(channels):
@@ -48,7 +48,7 @@ def split(cloud: Array, channels: Sequence[str]) -> dict[str, npt.NDArray[np.gen
 
 
 def joined(cloud: Cloud, channels: Sequence[str], path: Path) -> Array:
-    """One cloud (n, c) of what a reader of files found; ValueError where a channel is missing."""
+    """Join the parts that a file reader found to one cloud (n, c); ValueError if a channel is missing."""
     parts: list[npt.NDArray[np.floating]] = [cloud.points]
     for name in channels[1:]:
         part = cloud.normals if name == "normals" else cloud.colors
@@ -59,7 +59,10 @@ def joined(cloud: Cloud, channels: Sequence[str], path: Path) -> Array:
 
 
 def frame(cloud: Array, normalize: str) -> tuple[Array, float]:
-    """Center (c,) and size of a cloud (n, c) by one of the normalizations of folders; only places are moved."""
+    """Return center (c,) and size of a cloud (n, c) in a folder's normalization; only positions are centered.
+
+    ValueError if all points coincide.
+    """
     center, points = np.zeros(cloud.shape[1], np.float32), cloud[:, :3].astype(np.float64)
     if normalize == "box":
         low, high = points.min(axis=0), points.max(axis=0)
@@ -70,12 +73,12 @@ def frame(cloud: Array, normalize: str) -> tuple[Array, float]:
     else:
         return center, 1.0
     if size == 0:
-        raise ValueError("all points are in one place")
+        raise ValueError("all points coincide")
     return center, size
 
 
 def writers(channels: Sequence[str]) -> dict[str, Writer]:
-    """Every format that can hold these channels, by its suffix without the dot."""
+    """Return the writers of every format that can hold these channels, by suffix without the dot."""
     from ptdiff_datasets.formats.catalog import WRITERS
 
     lacking = {".npy": {"normals", "colors"}, ".las": {"normals"}, ".laz": {"normals"}, ".npz": set(CHANNELS)}

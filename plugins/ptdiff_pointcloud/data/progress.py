@@ -1,4 +1,4 @@
-"""A bar on the terminal while a folder is read."""
+"""A progress bar on the terminal while a folder is read."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _PATIENCE = 1.0  # seconds before it appears
 
 @contextmanager
 def bar(text: str) -> Iterator[Progress | None]:
-    """``report(done, total)`` for long work, or None where stderr is no terminal; nothing of it stays."""
+    """Yield ``report(done, total)`` for long work, or None if stderr is not a terminal; the bar vanishes at the end."""
     if not sys.stderr.isatty():
         yield None
         return

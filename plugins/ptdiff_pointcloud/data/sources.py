@@ -1,7 +1,7 @@
-"""Where the clouds come from: procedural shapes, or a folder of the user's own.
+"""Sources of clouds: procedural shapes, or a folder of the user's own.
 
-Both keep a dense cloud of every shape and draw other points of it for every batch, so that the network learns
-the surface and not one sample of it.
+Both keep a dense cloud of every shape and draw other points of it for every batch, so that the network learns the
+surface and not one sample of it.
 """
 
 from __future__ import annotations
@@ -30,23 +30,23 @@ HELD_OUT = 1 << 32
 """Training shapes have the seeds 0, 1, …; held-out shapes those from here on."""
 
 _KEPT = 1 << 30  # bytes of dense clouds in memory
-_MEASURED = 1 << 22  # points from which mean and scale are measured
+_MEASURED = 1 << 22  # points that mean and scale are measured on
 
 
 def dense_enough(points: int, dense: int) -> int:
-    """How many points to keep of a shape: with fewer than four times a batch's, batches would be much the same."""
+    """Number of points to keep per shape: with fewer than four times a batch's, batches would be much alike."""
     return max(dense, 4 * points)
 
 
 def enough_to_measure(points: int, limit: int) -> int:
-    """How many clouds tell mean and scale: ``limit``, or fewer that hold four million points together."""
+    """Number of clouds to measure mean and scale on: ``limit``, or fewer with four million points together."""
     return max(1, min(limit, _MEASURED // points))
 
 
 class ShapeSamples:
     """Procedural shapes of ``labels`` in turn, ``count`` of each, with seeds from ``first`` on.
 
-    A dense cloud is made when it is first asked for, and kept (up to a gigabyte of them).
+    A dense cloud is made when it is first needed, and kept (up to a gigabyte of them).
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class ShapeSamples:
         return len(self.labels) * self.count
 
     def batch(self, ids: Tensor, seed: int) -> tuple[Tensor, Condition]:
-        """Points (b, points, 3), or 6 with normals; the label is the place among ``labels``, id mod their number."""
+        """Return points (b, points, 3), or 6 with normals; the label indexes ``labels``: id modulo their number."""
         clouds = np.empty((len(ids), self.points, self.width), np.float32)
         for cloud, i in zip(clouds, ids.tolist(), strict=True):
             random = np.random.Generator(np.random.Philox(key=np.array([seed % 2**64, i], np.uint64)))
@@ -79,7 +79,10 @@ class ShapeSamples:
 
 
 def shapes(points: int, dense: int, count: int, classes: Sequence[str], channels: Sequence[str] = ("xyz",)) -> Data:
-    """Procedural shapes of ``classes`` (none: all ten), ``count`` each, and a tenth of that held out."""
+    """Procedural shapes of ``classes`` (none: all ten), ``count`` each, and a tenth as many held out.
+
+    Raises ValueError for the channel colors, UnknownName for an unknown class.
+    """
     if "colors" in channels:
         raise ValueError("procedural shapes have no colors; channels may be xyz and normals")
     for name in classes:
@@ -94,7 +97,7 @@ def shapes(points: int, dense: int, count: int, classes: Sequence[str], channels
     )
     lines = [
         f"procedural shapes: {len(train):,} to train on, {len(val):,} held out",
-        f"  {points:,} points each, drawn anew for every batch from {train.dense:,}",
+        f"  {points:,} points each, drawn for every batch from {train.dense:,}",
         f"  {', '.join(names)}",
     ]
     summary = {
@@ -120,7 +123,7 @@ class FolderSamples:
         return len(self.clouds)
 
     def batch(self, ids: Tensor, seed: int) -> tuple[Tensor, Condition]:
-        """Points (b, points, 3 for each channel), and labels where the folder has classes."""
+        """Return points (b, points, 3 per channel), and labels if the folder has classes."""
         rows = ids.numpy()
         label = {"label": torch.from_numpy(self.clouds.labels[rows])} if self.clouds.classes else {}
         x = torch.from_numpy(self.clouds.draw(rows, self.points, seed, self.channels))
@@ -132,7 +135,7 @@ class FolderSamples:
 
 
 def upright(x: Tensor, up: str) -> Tensor:
-    """Vectors (…, 3) turned by a quarter so that the axis ``up`` becomes +Y."""
+    """Rotate vectors (…, 3) by a quarter turn so that the axis ``up`` becomes +Y."""
     a, b, c = x.unbind(-1)
     return torch.stack({"x": (-b, a, c), "y": (a, b, c), "z": (a, c, -b)}[up], dim=-1)
 
@@ -146,7 +149,10 @@ def folder(
     up: str = "y",
     channels: tuple[str, ...] = ("xyz",),
 ) -> Data:
-    """A folder as :func:`ptdiff_datasets.clouds.folder.load_folder` reads it; no val where nothing is held out."""
+    """Load a folder with :func:`ptdiff_datasets.clouds.folder.load_folder`; ``val`` is None if nothing is held out.
+
+    Raises ValueError if shapes lack one of the channels.
+    """
     from ptdiff_datasets.clouds.folder import load_folder
 
     with bar("reading the shapes") as progress:
@@ -174,7 +180,7 @@ def folder(
 
 
 def augmented(data: Data, how: Augmentation, channels: tuple[str, ...]) -> Data:
-    """The same data with its training samples augmented; what is held out stays as it is."""
+    """Augment the training samples of ``data``; held-out samples stay as they are."""
     return data if how.idle or data.train is None else replace(data, train=Augmented(data.train, how, channels))
 
 
@@ -192,9 +198,9 @@ class _Channel:
 
 
 def measured(data: Data, channels: Sequence[str]) -> Data:
-    """The data with mean and scale: one scale for xyz, and one of their own for normals and for colors."""
+    """Measure mean and scale: one scale for xyz, and one each for normals and for colors."""
     points = data.shape[0]
-    # making shapes takes longer than measuring them: a few hundred tell mean and scale to a thousandth
+    # making shapes takes longer than measuring them: a few hundred give mean and scale to a thousandth
     limit = enough_to_measure(points, 400 if data.summary.get("source") == "shapes" else 4096)
     if len(channels) == 1:
         return data.measured(keep=(-1,), limit=limit)

@@ -19,7 +19,7 @@ _THICK = 0.8
 _SHARES = (1.0, 0.9, 0.75, 0.5)
 """Fractions of the points' depth, tried in turn until no part breaks into pieces, as thin parts do at 1."""
 _KEPT = 0.995
-"""The share of points that must lie within one reach of the surface; the others may be noise."""
+"""Fraction of the points that must lie within one reach of the surface; the others may be noise."""
 _LEAST = 0.05
 """The least distance of the surface from a node, in cells."""
 

@@ -70,10 +70,10 @@ def mesh(points: npt.ArrayLike, method: str | None = None) -> Surface:
         raise unknown("way to make a mesh", name, METHODS)
     cloud = np.asarray(points, np.float64)
     if cloud.ndim != 2 or cloud.shape[1] != 3 or not np.isfinite(cloud).all():
-        raise ValueError(f"a cloud is an array (n, 3) of finite numbers, not {cloud.shape}")
+        raise ValueError(f"a cloud must be an array (n, 3) of finite numbers, not {cloud.shape}")
     cloud = np.unique(cloud, axis=0)
     if len(cloud) < LEAST:
-        raise ValueError(f"{len(cloud)} different points have no surface; it takes {LEAST}")
+        raise ValueError(f"{len(cloud)} distinct points have no surface; at least {LEAST} are needed")
     # the parameters and grids are for shapes of about this size
     center, size = cloud.mean(0), float(np.ptp(cloud, axis=0).max())
     unit = (cloud - center) / size
@@ -94,7 +94,7 @@ def _open3d() -> Any:
         import open3d
     except (ImportError, OSError) as error:
         raise Unsupported(
-            f"{libraries.why_no_open3d(error)}; or take --method marching-cubes or alpha, which need no Open3D"
+            f"{libraries.why_no_open3d(error)}; or use --method marching-cubes or alpha, which need no Open3D"
         ) from error
     return open3d
 
@@ -122,7 +122,7 @@ def _poisson(points: Floats) -> tuple[Any, Any]:
 def _solid(open3d: Any, cloud: Any, scale: float) -> tuple[Any, npt.NDArray[np.int32]]:
     """Poisson's surface in a box of ``scale`` sides of the cloud's."""
     make = open3d.geometry.TriangleMesh.create_from_point_cloud_poisson
-    # faces along the cells of the tree leave it open where they meet its border: none is, when the cloud is turned
+    # faces along the cells of the tree leave the surface open at its border; none are, once the cloud is rotated
     turned = open3d.geometry.PointCloud(cloud).rotate(_TURN, np.zeros(3))
     # one thread: several add in any order, and the mesh would differ from call to call
     found, _ = make(turned, depth=depth_of(len(cloud.points)), scale=scale, n_threads=1)
@@ -169,7 +169,7 @@ def _alpha(points: Floats) -> tuple[Any, Any]:
     one, side = np.nonzero(_radii(points[sides]) > ALPHA * reach_of(points))
     joined = coo_array((np.ones(len(one)), (one, beside[one, side])), shape=(count + 1, count + 1))
     part = connected_components(joined, directed=False)[1]
-    # solid is what a ball of radius alpha does not get to from outside
+    # solid is what a ball of radius alpha cannot reach from outside
     solid = part != part[count]
     one, side = np.nonzero(solid[:count, None] & ~solid[beside])
     faces = sides[one, side]

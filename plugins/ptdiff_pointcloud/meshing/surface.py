@@ -1,4 +1,4 @@
-"""The surface of one cloud: what is kept of it, what it is like, how it is written."""
+"""The surface of one cloud: cleaning, properties, and mesh files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ptdiff.choices import unknown
 Floats = npt.NDArray[np.float64]
 FORMATS = ("glb", "obj", "stl", "ply")
 SMALLEST = 0.01
-"""Share of the largest component's area below which one is taken for a bubble; disjoint parts of shapes are larger."""
+"""Fraction of the largest component's area below which a component counts as a bubble; parts of shapes are larger."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +30,7 @@ class Surface:
 
     @property
     def components(self) -> int:
-        """Parts that share no edge."""
+        """Number of parts that share no edge."""
         return len(_components(self.triangles))
 
     @property
@@ -38,8 +38,9 @@ class Surface:
         """The number of triangles."""
         return len(self.triangles.faces)
 
-    def save(self, path: Path) -> None:
-        """Write glb, obj, stl or ply, as the suffix says."""
+    def save(self, path: Path | str) -> None:
+        """Write glb, obj, stl or ply, by the suffix; UnknownName for another suffix."""
+        path = Path(path)
         kind = path.suffix[1:].lower()
         if kind not in FORMATS:
             raise unknown("mesh format", kind, FORMATS)
@@ -47,13 +48,13 @@ class Surface:
 
 
 def cleaned(vertices: npt.ArrayLike, faces: npt.ArrayLike, points: Floats, reach: float) -> Surface:
-    """The surface without its bubbles, facing out.
+    """Remove the bubbles of a surface and orient it outwards.
 
-    Kept is every component with 1 % of the largest one's area or more that comes within ``reach`` of one of the points
-    (n, 3): where Poisson's density is low a whole component goes or none of it, since holes cut into it would leave it
-    open.
+    Every component is kept that has at least 1 % of the largest one's area and comes within ``reach`` of one of the
+    points (n, 3). Where Poisson's density is low, a component goes as a whole or not at all, because holes cut into it
+    would leave it open.
 
-    Raises ValueError where nothing is left.
+    Raises ValueError if nothing is left.
     """
     import trimesh
     from scipy.spatial import KDTree
@@ -73,12 +74,12 @@ def cleaned(vertices: npt.ArrayLike, faces: npt.ArrayLike, points: Floats, reach
 
 
 def parted(mesh: Any) -> Any:
-    """The mesh with sheets that touch in an edge taken apart there, so that no edge joins more than two faces.
+    """Separate sheets that touch along an edge, so that no edge joins more than two faces.
 
-    Around such an edge faces of both windings take turns; each is joined with its neighbor across the solid, or, where
-    that leaves the mesh open, across the void.  Corners that are joined by no pair of faces get vertices of their own,
-    which retreat into their sheets by a thousandth of an edge: in a file they would be taken for one.  Sheets that are
-    joined around both ends of the edge have nowhere to part; there the edge gets a corner in its middle.
+    Around such an edge, faces of both windings alternate; each is joined with its neighbor across the solid or, if that
+    leaves the mesh open, across the void. Corners that no pair of faces joins get vertices of their own, moved into
+    their sheets by a thousandth of an edge, because a file would merge coinciding ones. Sheets that are joined around
+    both ends of the edge cannot be separated; there the edge gets a corner in its middle.
     """
     found = _parted(mesh, 1)
     for whole, turn in ((mesh, 0), (halved := _halved(mesh), 1), (halved, 0)):
@@ -89,7 +90,7 @@ def parted(mesh: Any) -> Any:
 
 
 def _halved(mesh: Any) -> Any:
-    """The mesh with a corner in the middle of every edge that joins more than two faces."""
+    """Add a corner in the middle of every edge that joins more than two faces."""
     import trimesh
 
     pairs, counts = np.unique(np.sort(mesh.edges, axis=1), axis=0, return_counts=True)
@@ -111,7 +112,7 @@ def _halved(mesh: Any) -> Any:
 
 
 def _parted(mesh: Any, turn: int) -> Any:
-    """turn: 1 joins across the solid, 0 across the void."""
+    """Separate touching sheets; ``turn``: 1 joins across the solid, 0 across the void."""
     import trimesh
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
@@ -131,7 +132,7 @@ def _parted(mesh: Any, turn: int) -> Any:
         if count == 2:
             pairs.append(around)
         elif count % 2 == 0:
-            # a forward face looks on along the turn: the solid lies between it and the face before
+            # a forward face is followed along the turn by the void: the solid lies between it and the face before
             turned = np.roll(around, turn - int(forward[around].argmax()))
             pairs.extend(turned.reshape(-1, 2))
     one, two = np.array(pairs).T

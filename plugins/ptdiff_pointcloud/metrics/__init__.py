@@ -1,1 +1,1 @@
-"""Metrics of clouds: distances, matchings, protocols of papers, quality of one cloud."""
+"""Metrics of point clouds: distances, matchings, protocols of papers, quality of single clouds."""

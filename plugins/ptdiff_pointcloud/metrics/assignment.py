@@ -1,17 +1,17 @@
-"""The best assignment between two clouds of equally many points: exact, and quick by good potentials.
+"""The optimal assignment between two clouds of equally many points: exact, and fast thanks to good potentials.
 
-c_ij = |a_i - b_j|, the lengths (n, n).  Potentials u, v with u_i + v_j <= c_ij prove that no assignment has a mean
-length below mean u + mean v (Kantorovich's duality).  The reduced lengths r_ij = c_ij - u_i - v_j >= 0 have the same
-best assignment, and the better the potentials, the shorter the paths that SciPy's solver (Crouse 2016) has to search:
-it prepares nothing itself.
+c_ij = |a_i - b_j| are the lengths (n, n). Potentials u, v with u_i + v_j <= c_ij prove that no assignment has a mean
+length below mean u + mean v (Kantorovich duality). The reduced lengths r_ij = c_ij - u_i - v_j >= 0 have the same
+optimal assignment, and the better the potentials, the shorter the paths that SciPy's solver (Crouse 2016) searches: it
+computes no initial potentials itself.
 
-Potentials come from Sinkhorn's iteration on K = exp(-r / e), at two values of e one after the other,
+Potentials come from Sinkhorn's iteration on K = exp(-r / e), at two values of e in turn,
 
     q_j = 1 / sum_i p_i K_ij        p_i = 1 / sum_j K_ij q_j        u_i += e log p_i,   v_j += e log q_j,
 
 over-relaxed (Thibault et al. 2021, "Overrelaxed Sinkhorn-Knopp algorithm for regularized optimal transport"), which
-takes a tenth of the rounds.  Then the least entries of columns and rows are taken off: so any numbers at all make
-potentials, and float32 is enough to find them.
+takes a tenth of the iterations. Then the minima of columns and rows are subtracted, which turns any numbers into valid
+potentials: float32 is enough to find them.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ import numpy as np
 import numpy.typing as npt
 
 PREPARED_FROM = 128
-"""Points from which looking for potentials is quicker than not."""
+"""Number of points from which computing potentials pays."""
 
-_LEVELS = ((0.02, 20), (0.004, 30))  # e as a share of the mean length, and rounds
+_LEVELS = ((0.02, 20), (0.004, 30))  # e as a fraction of the mean length, and iterations
 _RELAXATION = np.float32(1.8)
 _LARGEST = 60  # of |log p|: beyond it float32 overflows
 
 _ROUNDING = 1e-12
-"""Far more than what the reduced lengths can be off by rounding, as a share of the longest length."""
+"""Generous bound on the rounding error of the reduced lengths, as a fraction of the longest length."""
 
 Floats = npt.NDArray[np.float64]
 
 
 class Room(threading.local):
-    """Two matrices to work in, for each thread its own: new memory for every pair costs more than the lengths."""
+    """Two work matrices per thread: allocating them for every pair costs more than the lengths."""
 
     def __init__(self, points: int) -> None:
         self.reduced = np.empty((points, points))
@@ -43,7 +43,7 @@ class Room(threading.local):
 
 
 def mean_length(a: Floats, b: Floats, room: Room, ceiling: float = np.inf) -> float:
-    """Mean length of the best assignment of a to b, (n, 3) each; infinity once it is known to exceed ``ceiling``."""
+    """Return the mean length of the optimal assignment of a to b, (n, 3) each; infinity if it exceeds ``ceiling``."""
     from scipy.optimize import linear_sum_assignment
     from scipy.spatial.distance import cdist
 
@@ -63,7 +63,7 @@ def mean_length(a: Floats, b: Floats, room: Room, ceiling: float = np.inf) -> fl
 
 
 def _ascend(room: Room, e: float, rounds: int) -> float:
-    """Better potentials, taken off the reduced lengths; by how much their sum grew."""
+    """Improve the potentials and subtract them from the reduced lengths; returns the growth of their sum."""
     reduced, kernel = room.reduced, room.kernel
     np.multiply(reduced, -1 / e, out=kernel, casting="unsafe")
     np.exp(kernel, out=kernel)
@@ -81,7 +81,7 @@ def _ascend(room: Room, e: float, rounds: int) -> float:
 
 
 def _take_least(reduced: Floats) -> float:
-    """Take the least entry off every column, then off every row; the sum of what was taken."""
+    """Subtract the minimum of every column, then of every row; returns the sum subtracted."""
     columns = reduced.min(axis=0)
     reduced -= columns
     rows = reduced.min(axis=1)

@@ -1,13 +1,13 @@
 """Lower bounds of distances between clouds, a hundred times cheaper than the distances.
 
-D_Y(g) is the distance from a node g of a grid to the nearest point of the cloud Y.  It changes no faster than g
-moves, so for a point p whose nearest node is g
+D_Y(g) is the distance from a grid node g to the nearest point of the cloud Y. It changes no faster than g moves, so for
+a point p whose nearest node is g
 
     min_j |p - y_j|  >=  D_Y(g) - |p - g|.
 
-The mean over the points of X bounds one half of the Chamfer distance (squared), and the mean of the distances
-themselves bounds the earth mover's distance: every point must travel at least to the nearest one (Kusner et al. 2015).
-That one is also at least the transport of the points' projections on a line, which is a sort, for every line.
+The mean over the points of X bounds one half of the (squared) Chamfer distance. The mean of the distances themselves
+bounds the earth mover's distance, because every point must travel at least to the nearest one (Kusner et al. 2015); so
+does the transport cost between the projections of the points on any line, which takes only sorting.
 """
 
 from __future__ import annotations
@@ -21,29 +21,29 @@ from ptdiff_pointcloud.metrics.matrix import spread
 from ptdiff_pointcloud.metrics.trees import Floats, Tree, trees_of
 
 NODES = 2.0
-"""Nodes of the grid along the longest side of all clouds together, per cube root of the points of a cloud."""
+"""Grid nodes along the longest side of all clouds together, per cube root of the points of a cloud."""
 
 DIRECTIONS = 64
-"""Lines that clouds are projected on."""
+"""Number of lines that clouds are projected on."""
 
 _ROUNDING = 1e-9
-"""Far more than what rounding can add to a bound that is met exactly, as a share of what goes into it."""
+"""Generous bound on the rounding error of a bound, as a fraction of the values it is made of."""
 
 
 def chamfer_bound(x: Tensor, y: Tensor) -> Tensor:
-    """Nowhere above the Chamfer distances of x (k, n, 3) to y (l, m, 3): float64 (k, l)."""
+    """Return lower bounds of the Chamfer distances of x (k, n, 3) to y (l, m, 3): float64 (k, l)."""
     there, back = _one_way(x, y, 2)
     return (there + back) * (1 - _ROUNDING)
 
 
 def emd_bound(x: Tensor, y: Tensor) -> Tensor:
-    """Nowhere above the exact earth mover's distances; as many points in x as in y."""
+    """Return lower bounds of the exact earth mover's distances of x (k, n, 3) to y (l, n, 3): float64 (k, l)."""
     there, back = _one_way(x, y, 1)
     return torch.maximum(torch.maximum(there, back), _projected(x, y)) * (1 - _ROUNDING)
 
 
 def _one_way(x: Tensor, y: Tensor, power: int) -> tuple[Tensor, Tensor]:
-    """Bounds of the mean powers of the distances from the points of x to the clouds y, and back, (k, l) each."""
+    """Lower bounds of the mean powers of the distances from the points of x to the clouds y, and back, (k, l) each."""
     a, b = (clouds.double().cpu().numpy() for clouds in (x, y))
     low, high = (f([f(a, axis=(0, 1)), f(b, axis=(0, 1))], axis=0) for f in (np.min, np.max))
     nodes = max(4, round(NODES * max(a.shape[1], b.shape[1]) ** (1 / 3)))
@@ -58,7 +58,7 @@ def _one_way(x: Tensor, y: Tensor, power: int) -> tuple[Tensor, Tensor]:
 
 
 Placed = tuple[npt.NDArray[np.int64], Floats]
-"""The nearest node of every point and its distance to it, (k, n) each."""
+"""The nearest node of every point and the distance to it, (k, n) each."""
 
 
 def _placed(clouds: Floats, low: Floats, step: float, count: npt.NDArray[np.int64], grid: Floats) -> Placed:
@@ -80,7 +80,7 @@ def _means(placed: Placed, clouds: Tensor, grid: Floats, power: int) -> Floats:
 
 
 def _projected(x: Tensor, y: Tensor) -> Tensor:
-    """The largest transport on any of the lines, (k, l)."""
+    """Largest transport cost on any of the lines, (k, l)."""
     generator = torch.Generator().manual_seed(0)
     lines = torch.randn(3, DIRECTIONS, generator=generator, dtype=torch.float64)
     lines = lines / lines.norm(dim=0)
@@ -89,5 +89,5 @@ def _projected(x: Tensor, y: Tensor) -> Tensor:
     found = torch.zeros(len(x), len(y), dtype=torch.float64)
     for places_x, places_y in zip(a, b, strict=True):
         found = torch.maximum(found, torch.cdist(places_x, places_y, p=1))
-    # places have rounding of their own, however near they are
+    # projections have rounding errors of their own, however near they are
     return found / x.shape[1] - 1e-12 * torch.maximum(a.abs().amax(), b.abs().amax())

@@ -2,11 +2,11 @@
 
     CD(x, y) = mean_i min_j |x_i - y_j|^2 + mean_j min_i |x_i - y_j|^2
 
-squared, the sum of the two means, without root and without a half: the definition of PointFlow (Yang et al.
+Squared distances, the sum of the two means, no root and no factor one half: the definition of PointFlow (Yang et al.
 2019) and of the papers that compare with it.
 
-Two exact ways, picked by size: one matrix product per pair, |x|^2 + |y|^2 - 2 x y, in float64 (the terms
-cancel: float32 would lose the small distances, and TensorFloat-32 all of them; what cancels even so is computed from
+Two exact methods, chosen by size: one matrix product per pair, |x|^2 + |y|^2 - 2 x y, in float64 (the terms cancel:
+float32 would lose the small distances, and TensorFloat-32 all of them; what cancels even in float64 is recomputed from
 differences), or k-d trees, one for each cloud, built once.
 """
 
@@ -22,32 +22,32 @@ from ptdiff_pointcloud.metrics.matrix import Pairs, in_threads, matrix
 from ptdiff_pointcloud.metrics.trees import trees_of
 
 TREES_FROM = 384
-"""Points per cloud from which trees are as fast as products on one core of a CPU.
+"""Points per cloud from which trees are as fast as products on one CPU core.
 
-With more cores the products lose: their threads wait for each other in every operation, those of trees never.  At 512
-points and with other programs on both cores a pair took 9 ms of processor time by products, and 0.5 ms by trees.
+With more cores products lose: their threads wait for each other in every operation, those of trees never. At 512 points
+and with other programs on both cores, a pair took 9 ms of processor time by products and 0.5 ms by trees.
 """
 
 _CANCELS = 1e-7
-"""Squared distances below this share of the squared extent come out of a product with less than seven digits."""
+"""Squared distances below this fraction of the squared extent keep fewer than seven digits in a product."""
 
 _BLOCK = {"cpu": 1 << 21, "cuda": 1 << 28}
-"""Bytes of one product: what a cache, or a card, works through fastest."""
+"""Bytes of one product that a cache, or a GPU, processes fastest."""
 
 
 def checked(*sets: Tensor) -> None:
-    """ValueError unless every set is one of clouds, (number, points, 3), and finite."""
+    """Raise ValueError unless every set holds clouds, (number, points, 3), and is finite."""
     for clouds in sets:
         if clouds.ndim != 3 or clouds.shape[-1] != 3 or clouds.shape[1] == 0:
-            raise ValueError(f"clouds are an array (number, points, 3), not {tuple(clouds.shape)}")
+            raise ValueError(f"clouds must have shape (number, points, 3), not {tuple(clouds.shape)}")
         if not torch.isfinite(clouds).all():
-            raise ValueError("a cloud holds coordinates that are not finite")
+            raise ValueError("a cloud has coordinates that are not finite")
 
 
 def chamfer(x: Tensor, y: Tensor | None = None, progress: Progress | None = None) -> Tensor:
-    """Distances of all clouds x (k, n, 3) to all clouds y (l, m, 3): float64 (k, l), in squared units.
+    """Return the distances of all clouds x (k, n, 3) to all clouds y (l, m, 3): float64 (k, l), in squared units.
 
-    Without ``y`` the clouds of x among each other: each pair once, (k, k), symmetric with a zero diagonal.
+    Without ``y``, those between the clouds of x: each pair once, (k, k), symmetric with a zero diagonal.
     ``progress(done, total)`` counts pairs.
     """
     other = x if y is None else y
@@ -55,7 +55,7 @@ def chamfer(x: Tensor, y: Tensor | None = None, progress: Progress | None = None
 
 
 def chamfer_pairs(x: Tensor, y: Tensor) -> Pairs:
-    """The distances of single pairs."""
+    """Return the function that computes the distances of single pairs."""
     checked(x, y)
     large = max(x.shape[1], y.shape[1]) >= TREES_FROM
     return _by_trees(x, y) if x.device.type == "cpu" and large else _by_products(x, y)
@@ -85,7 +85,7 @@ def _by_products(x: Tensor, y: Tensor) -> Pairs:
 
 
 def _of_products(x: Tensor, y: Tensor, center: Tensor) -> Tensor:
-    """Of pairs (b, n, 3) and (b, m, 3)."""
+    """Distances (b,) of pairs x (b, n, 3) and y (b, m, 3)."""
     p, q = x - center, (y - center).mT
     pp, qq = p.square().sum(2, keepdim=True), q.square().sum(1, keepdim=True)
     left, right = torch.cat([p, pp, torch.ones_like(pp)], 2), torch.cat([-2 * q, torch.ones_like(qq), qq], 1)
@@ -96,7 +96,7 @@ def _of_products(x: Tensor, y: Tensor, center: Tensor) -> Tensor:
 
 
 def _not_cancelled(squares: Tensor, least: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    """Squared distances (b, n) of x to the nearest of y; those below ``least`` (b,) anew, by differences."""
+    """Recompute the squared distances (b, n) of x to the nearest of y below ``least`` (b,) from differences."""
     pair, point = (squares < least[:, None]).nonzero(as_tuple=True)
     if len(pair):
         squares[pair, point] = (x[pair, point, None] - y[pair]).square().sum(-1).amin(1)

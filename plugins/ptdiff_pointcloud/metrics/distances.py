@@ -1,4 +1,4 @@
-"""The distances between clouds, by name."""
+"""Distances between clouds, by name."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from ptdiff_pointcloud.metrics.quality import density_aware_pairs
 class Distance:
     """A distance between clouds.
 
-    pairs: prepares the distances of pairs of two sets.  bound: what is nowhere above them, if anything cheap is.
-    symmetric: d(x, y) = d(y, x).  card: fast on a GPU.
+    pairs: prepares the distances of pairs of two sets. bound: cheap lower bounds, if there are any. symmetric: d(x, y)
+    = d(y, x). card: computed on the device of the samples.
     """
 
     summary: str
@@ -70,12 +70,12 @@ def all_distances(
     cache: Path | None = None,
     progress: Progress | None = None,
 ) -> Tensor:
-    """Distances of the clouds x (k, n, 3) to the clouds y (l, m, 3), or among each other: float64 (k, l) on the CPU.
+    """Compute distances of the clouds x (k, n, 3) to the clouds y (l, m, 3), or among x: float64 (k, l) on the CPU.
 
     Distances with ``card`` are computed on the device of x, all others on the CPU.
-    nearest: where there is a bound, only what can be the least of its row or (``columns``) of its column; else
-        infinity.
-    cache: a folder that keeps the matrix, finished or not.
+    nearest: given a bound, compute only entries that can be the minimum of their row or (``columns``) of their column;
+        the others are infinite.
+    cache: a folder that stores the matrix, finished or not.
     """
     distance = DISTANCES[kind]
     device = host.exact(x.device) if distance.card else torch.device("cpu")
@@ -99,9 +99,9 @@ def all_distances(
 
 
 def nearest_clouds(x: Tensor, y: Tensor, points: int = 512, progress: Progress | None = None) -> tuple[Tensor, Tensor]:
-    """The Chamfer distance of each cloud x (k, n, 3) to the nearest of y (l, m, 3), and which that is: (k,) each.
+    """Return the Chamfer distance of each cloud x (k, n, 3) to the nearest of y (l, m, 3), and its index: (k,) each.
 
-    The first ``points`` of every cloud; fewer where there are fewer, as many on both sides.
+    Uses the first ``points`` of every cloud, or fewer if a set has fewer, equally many on both sides.
     """
     points = min(points, x.shape[1], y.shape[1])
     found = all_distances("cd", x[:, :points], y[:, :points], nearest=True, columns=False, progress=progress).min(dim=1)

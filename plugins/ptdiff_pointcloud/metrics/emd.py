@@ -1,18 +1,18 @@
 """Earth mover's distances between clouds of equally many points, named by how they are computed.
 
-* exact: the mean length |x_i - y_pi(i)| of the best assignment pi (assignment.py).
-* sinkhorn: the transport cost sum_ij P_ij |x_i - y_j| of the entropic plan P (Cuturi 2013), in the log domain.  At its
-  fixed point never below the exact one, and far above it for near clouds, where the entropy blurs the plan.
-* pointflow and pytorchemd: the approximate matching of Fan et al. (2017, "A point set generation network"), on which
-  the figures of most papers rest, without end of its scale: what is matched when depends on the squared distances
-  in world units.  In rounds of falling sharpness lambda, with supplies s_i and demands r_j that begin at 1,
+* exact: the mean length |x_i - y_pi(i)| of the optimal assignment pi (module ``assignment``).
+* sinkhorn: the transport cost sum_ij P_ij |x_i - y_j| of the entropic plan P (Cuturi 2013), in the log domain. At its
+  fixed point it is never below the exact one, and far above it for near clouds, where the entropy blurs the plan.
+* pointflow and pytorchemd: the approximate matching of Fan et al. (2017, "A point set generation network"), which most
+  published scores use. They depend on the scale: what is matched when depends on the squared distances in world units.
+  In rounds of decreasing sharpness lambda, with supplies s_i and demands r_j that start at 1,
 
       K_ij = exp(-lambda |x_i - y_j|^2)            a_i = s_i / (sum_j K_ij r_j + 1e-9)
       w_j  = r_j sum_i a_i K_ij                    b_j = r_j min(1, r_j / (w_j + 1e-9))
       M   += a_i K_ij b_j                          r_j = max(0, r_j - w_j),   s_i = max(0, s_i - sum_j a_i K_ij b_j)
 
-  PointFlow's: lambda = 4^7, 4^6, …, 4^-1, and the cost (1/n) sum_ij M_ij |x_i - y_j|.
-  PyTorchEMD's, which PVD and LION use: a last round of lambda = 0 more, and the cost (1/n) sum_ij M_ij |x_i - y_j|^2.
+  PointFlow: lambda = 4^7, 4^6, …, 4^-1, and the cost (1/n) sum_ij M_ij |x_i - y_j|.
+  PyTorchEMD, used by PVD and LION: one more round of lambda = 0, and the cost (1/n) sum_ij M_ij |x_i - y_j|^2.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ from ptdiff_pointcloud.metrics.matrix import Pairs, in_threads
 
 LAMBDAS = tuple(4.0**k for k in range(7, -2, -1))
 
-_TINY = 1e-9  # of the published algorithm: part of what its figures are
+_TINY = 1e-9  # part of the published algorithm: its results depend on it
 _BLOCK = {"cpu": 1 << 26, "cuda": 1 << 30}  # bytes of one array of squared distances
 
 
 def exact(x: Tensor, y: Tensor) -> Tensor:
-    """Of pairs x, y (b, n, 3): float64 (b,), in the units of the clouds."""
+    """Exact distances of pairs x, y (b, n, 3): float64 (b,), in the units of the clouds."""
     return exact_pairs(x, y)(torch.arange(len(x)), torch.arange(len(y)))
 
 
 def exact_pairs(x: Tensor, y: Tensor) -> Pairs:
-    """The exact distances of single pairs, in threads."""
+    """Return the function that computes the exact distances of single pairs, in threads."""
     _checked(x, y)
     a, b = x.double().cpu().numpy(), y.double().cpu().numpy()
     room = Room(x.shape[1])
@@ -51,7 +51,7 @@ def exact_pairs(x: Tensor, y: Tensor) -> Pairs:
 
 
 def sinkhorn(x: Tensor, y: Tensor, blur: float = 0.01, rounds: int = 200) -> Tensor:
-    """Of pairs (b, n, 3): the cost of the plan of entropy weight ``blur`` (a length), float64 (b,)."""
+    """Transport cost of pairs (b, n, 3) by the plan of entropy weight ``blur`` (a length), float64 (b,)."""
     _checked(x, y)
     cost = torch.cdist(x.double(), y.double(), compute_mode="donot_use_mm_for_euclid_dist")
     n = cost.shape[1]
@@ -65,17 +65,17 @@ def sinkhorn(x: Tensor, y: Tensor, blur: float = 0.01, rounds: int = 200) -> Ten
 
 
 def pointflow(x: Tensor, y: Tensor) -> Tensor:
-    """Of pairs (b, n, 3): PointFlow's approximation, a length, in the precision of ``x``, (b,)."""
+    """PointFlow's approximation for pairs (b, n, 3), a length, in the precision of ``x``: (b,)."""
     return _matched(x, y, LAMBDAS, squared=False)
 
 
 def pytorchemd(x: Tensor, y: Tensor) -> Tensor:
-    """Of pairs (b, n, 3): PyTorchEMD's approximation, a squared length, in the precision of ``x``, (b,)."""
+    """PyTorchEMD's approximation for pairs (b, n, 3), a squared length, in the precision of ``x``: (b,)."""
     return _matched(x, y, (*LAMBDAS, 0.0), squared=True)
 
 
 def batched(of: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor], Pairs]:
-    """The pairs of a function of equally many clouds on both sides."""
+    """Turn a function of equally many clouds on both sides into one of pairs, computed in batches."""
 
     def prepared(x: Tensor, y: Tensor) -> Pairs:
         _checked(x, y)
@@ -92,7 +92,7 @@ def batched(of: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor]
 
 def _matched(x: Tensor, y: Tensor, lambdas: tuple[float, ...], *, squared: bool) -> Tensor:
     _checked(x, y)
-    # differences, not products: those cancel, and the sharpest round tells 1e-5 from 0
+    # differences, not products, which cancel: the sharpest round tells 1e-5 from 0
     squares = (x[:, :, None] - y[:, None]).square().sum(-1)
     cost = squares if squared else squares.sqrt()
     supply, demand = x.new_ones(x.shape[:2]), y.new_ones(y.shape[:2])
@@ -109,13 +109,11 @@ def _matched(x: Tensor, y: Tensor, lambdas: tuple[float, ...], *, squared: bool)
 
 
 def _sum(matrices: Tensor, vectors: Tensor) -> Tensor:
-    """(b, n, m) times (b, m)."""
+    """Batched product of matrices (b, n, m) and vectors (b, m)."""
     return (matrices @ vectors[:, :, None]).squeeze(2)
 
 
 def _checked(x: Tensor, y: Tensor) -> None:
     checked(x, y)
     if x.shape[1] != y.shape[1]:
-        raise ValueError(
-            f"the earth mover's distance here needs equally many points, not {x.shape[1]} and {y.shape[1]}"
-        )
+        raise ValueError(f"the earth mover's distance needs equally many points, not {x.shape[1]} and {y.shape[1]}")

@@ -1,22 +1,20 @@
-"""How like the reference a set of generated clouds is: 1-NNA, coverage and minimum matching distance.
+"""Similarity of a set of generated clouds to a reference: 1-NNA, coverage and minimum matching distance.
 
-G: n generated clouds; R: n reference clouds.  On the full set, never in groups: in groups of eight, a
-generator that repeats forty shapes passes for perfect.
+G: n generated clouds; R: n reference clouds. On the full set, never in groups: in groups of eight, a generator that
+repeats forty shapes passes for perfect.
 
-* 1-NNA (Lopez-Paz and Oquab 2017; Yang et al. 2019): how often the nearest neighbor of a cloud among the 2n -
-  1 others comes from its own set, in percent; where one of either set is equally near it counts one half (papers'
-  code takes the reference's).  50 is best: the sets cannot be told apart.  Its halves tell failures apart: too
-  high among the generated means little diversity (they cluster), too high among the reference means clouds off
-  the data.
-* Coverage: how many reference clouds are the nearest to some generated cloud, in percent.  Real samples reach
-  about 55.
-* Minimum matching distance: the mean over the reference of the distance to the nearest generated cloud.
+* 1-NNA (Lopez-Paz and Oquab 2017; Yang et al. 2019): the percentage of clouds whose nearest neighbor among the 2n - 1
+others comes from their own set; a tie between the sets counts one half (papers' code decides for the reference). 50 is
+best: the sets are indistinguishable. Its halves tell failures apart: too high among the generated clouds means little
+diversity (they cluster), too high among the reference means generated clouds off the data. * Coverage: the percentage
+of reference clouds that are nearest to some generated cloud. Real samples reach about 55. * Minimum matching distance:
+the mean over the reference of the distance to the nearest generated cloud.
 
-Each is a mean of one number per shape, and its 95 % interval resamples those numbers, not the shapes: a cloud
-drawn twice would be its own nearest neighbor, and 1-NNA would rise by itself.  Shapes that are neighbors are
-not independent (of two that are nearest to each other both are right or both are wrong): they are resampled
-together, as the components of the graph of nearest neighbors.  For coverage the interval is on the wide side.
-Fewer than five groups say nothing about how the mean varies: the interval is then the range of the numbers.
+Each is a mean of one number per shape, and its 95 % interval resamples those numbers, not the shapes: a cloud drawn
+twice would be its own nearest neighbor and raise 1-NNA. Neighboring shapes are not independent (two mutual nearest
+neighbors are both right or both wrong), so they are resampled together, as the components of the graph of nearest
+neighbors. For coverage the interval is rather wide. Fewer than five groups do not show how the mean varies: the
+interval is then the range of the numbers.
 """
 
 from __future__ import annotations
@@ -28,14 +26,14 @@ from torch import Tensor
 
 from ptdiff.metrics import bootstrap
 
-_GROUPS = 5  # the least number of groups to resample
+_GROUPS = 5  # minimum number of groups to resample
 
 
 @dataclass(frozen=True)
 class Distances:
     """Distances (n, n) among generated and among reference clouds, and between them (rows: generated).
 
-    Infinity stands for what is the nearest of nothing.
+    Infinite entries are pruned pairs, which cannot be nearest neighbors.
     """
 
     generated: Tensor
@@ -45,17 +43,18 @@ class Distances:
 
 @dataclass(frozen=True)
 class Outcomes:
-    """A score before the mean: a number per shape (m,), and the group each is resampled with, int64 (m,)."""
+    """A score before averaging: a number per shape (m,), and the group it is resampled with, int64 (m,)."""
 
     values: Tensor
     group: Tensor
 
     @property
     def mean(self) -> float:
+        """Mean of the values."""
         return float(self.values.mean())
 
     def interval(self, seed: int) -> tuple[float, float]:
-        """The mean's 95 % bootstrap interval over groups; lowest and highest value where they are few."""
+        """95 % bootstrap interval of the mean over groups; the range of the values if there are few groups."""
         lowest, highest = float(self.values.min()), float(self.values.max())
         _, group = torch.unique(self.group, return_inverse=True)
         if int(group.max()) + 1 < _GROUPS:
@@ -63,20 +62,20 @@ class Outcomes:
         total = torch.zeros(int(group.max()) + 1, dtype=torch.float64).index_add(0, group, self.values)
         count = torch.bincount(group).double()
         low, high = bootstrap(lambda i: float(total[i].sum() / count[i].sum()), len(count), rounds=1000, seed=seed)
-        # centered on the mean, an interval of few groups can reach beyond what a mean can be
+        # centered on the mean, an interval of few groups can exceed the range of the mean
         return max(low, lowest), min(high, highest)
 
 
 def each_alone(values: Tensor) -> Outcomes:
-    """Outcomes that are independent of each other."""
+    """Return outcomes that are independent of each other."""
     return Outcomes(values, torch.arange(len(values)))
 
 
 def nearest_neighbor_accuracy(distances: Distances, tie: float = 0.5) -> tuple[Outcomes, Outcomes, Outcomes]:
-    """1-NNA of all clouds, of the reference and of the generated ones, in percent.
+    """Return 1-NNA of all clouds, of the reference and of the generated ones, in percent.
 
-    tie: how much of a cloud with equally near ones in both sets counts as called the reference's; 1 in papers' code,
-    whose search meets the reference first.
+    tie: weight with which a tie between the sets counts as the reference's; 1 in papers' code, whose search meets the
+        reference first.
     """
     generated, reference, between = distances.generated, distances.reference, distances.between
     n = len(reference)
@@ -90,7 +89,7 @@ def nearest_neighbor_accuracy(distances: Distances, tie: float = 0.5) -> tuple[O
 
 
 def _components(neighbor: Tensor) -> Tensor:
-    """The connected component of each node of the graph in which node i is joined to ``neighbor[i]``."""
+    """Connected component of each node of the graph in which node i is joined to ``neighbor[i]``."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
@@ -100,19 +99,19 @@ def _components(neighbor: Tensor) -> Tensor:
 
 
 def coverage(between: Tensor) -> Outcomes:
-    """Which reference clouds (columns) are the nearest to some generated cloud (rows), in percent."""
+    """Return 100 for each reference cloud (column) that is nearest to some generated cloud (row), else 0."""
     covered = torch.zeros(between.shape[1], dtype=torch.float64)
     covered[between.argmin(1)] = 100.0
     return each_alone(covered)
 
 
 def minimum_matching_distance(between: Tensor) -> Outcomes:
-    """The distance of each reference cloud (columns) to its nearest generated cloud (rows)."""
+    """Return the distance of each reference cloud (column) to its nearest generated cloud (row)."""
     return each_alone(between.amin(0))
 
 
 def outcomes(distances: Distances, kind: str, tie: float = 0.5) -> dict[str, Outcomes]:
-    """All scores by name; ``kind`` of distance ends the names (but for the halves of 1-NNA)."""
+    """Return all scores by name; the names contain the ``kind`` of distance."""
     both, reference, generated = nearest_neighbor_accuracy(distances, tie)
     return {
         f"1nna_{kind}": both,
@@ -124,7 +123,10 @@ def outcomes(distances: Distances, kind: str, tie: float = 0.5) -> dict[str, Out
 
 
 def grouped(distances: Distances, kind: str, size: int, seed: int = 0) -> dict[str, Outcomes]:
-    """1-NNA and coverage as means over random groups of ``size`` clouds of either set: wrong, and shown to show it."""
+    """Return 1-NNA and coverage as means over random groups of ``size`` clouds per set, to show how they mislead.
+
+    ValueError for fewer than ``size`` clouds.
+    """
     generator = torch.Generator().manual_seed(seed)
     n = len(distances.between)
     if n < size:

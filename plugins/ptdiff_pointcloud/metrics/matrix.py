@@ -1,12 +1,11 @@
-"""Matrices of distances between clouds, pair by pair: in threads, pruned by bounds, and resumable.
+"""Distance matrices between clouds, computed pair by pair: in threads, pruned by bounds, and resumable.
 
-x: k clouds; y: l clouds; d(x_i, y_j) is what a :data:`Pairs` function computes for lists of indices i and j.
+x: k clouds; y: l clouds; d(x_i, y_j) is computed by a :class:`Pairs` function for lists of indices i and j.
 
-Most statistics of two sets ask for nearest neighbors alone.  A lower bound of every distance then spares most of
-them: pairs are taken from the lowest bound on, and one whose bound lies above the best distances that both of its
-clouds have so far is nearest to neither.  The others are told these best distances as a ceiling, and may stop once they
-know that they lie above.  The entry is infinity then; the minima of rows and columns, and where they are, are those of
-the full matrix.
+Most statistics of two sets need nearest neighbors only. A lower bound of every distance then saves most of the work:
+pairs are taken in the order of their bounds, and a pair whose bound exceeds the best distances of both its clouds so
+far is pruned. The others get these best distances as a ceiling, and may stop once they exceed it. Pruned entries are
+infinite; the minima of rows and columns, and their positions, are those of the full matrix.
 """
 
 from __future__ import annotations
@@ -30,40 +29,46 @@ T = TypeVar("T")
 
 
 class Pairs(Protocol):
-    """Indices i and j, int64 (p,) each, to the distances d(x_i, y_j): float64 (p,).
+    """A function from indices i and j, int64 (p,) each, to the distances d(x_i, y_j): float64 (p,).
 
-    A distance above its ``ceiling`` (p,) may come out as infinity: what is nearest to nothing need not be known.
+    A distance above its ``ceiling`` (p,) may be returned as infinity, because it cannot be a minimum.
     """
 
-    def __call__(self, i: Tensor, j: Tensor, ceiling: Tensor | None = None) -> Tensor: ...
+    def __call__(self, i: Tensor, j: Tensor, ceiling: Tensor | None = None) -> Tensor:
+        """Compute the distances of the pairs (i, j)."""
+        ...
 
 
 BLOCK = 64
-"""Pairs between two looks at the best distances so far."""
+"""Number of pairs between two updates of the best distances."""
 
-_SAVE = 20.0  # seconds between two writes of what is known
+_SAVE = 20.0  # seconds between two writes of the unfinished matrix
 
 
 class Kept(Protocol):
-    """Where an unfinished matrix is kept: NaN where a distance is not known yet."""
+    """Storage of an unfinished matrix, with NaN for distances that are not known yet."""
 
-    def read(self, shape: tuple[int, int]) -> Tensor | None: ...
+    def read(self, shape: tuple[int, int]) -> Tensor | None:
+        """Return the stored matrix, or None."""
+        ...
 
-    def write(self, distances: Tensor) -> None: ...
+    def write(self, distances: Tensor) -> None:
+        """Store the matrix."""
+        ...
 
 
 @cache
 def _openmp() -> ThreadpoolController:
-    import pykdtree.kdtree  # noqa: F401  # what is not loaded is not found
+    import pykdtree.kdtree  # noqa: F401  # only loaded libraries are found
     from threadpoolctl import ThreadpoolController
 
     return ThreadpoolController().select(user_api="openmp")
 
 
 def spread(work: Callable[..., T], *each: Iterable[Any]) -> list[T]:
-    """What ``map`` gives, of a function that lets other threads run, as searches of trees do.
+    """Map ``work`` over threads; it must let other threads run, as searches of trees do. Returns the results in order.
 
-    As many threads as torch has; in each, libraries with OpenMP take no more, but for torch, which asks for its own in
+    Uses as many threads as torch; in each, libraries with OpenMP use one, except torch, which sets its own number in
     its first operation.
     """
     with ThreadPoolExecutor(torch.get_num_threads(), initializer=lambda: _openmp().limit(limits=1)) as pool:
@@ -71,7 +76,7 @@ def spread(work: Callable[..., T], *each: Iterable[Any]) -> list[T]:
 
 
 def in_threads(one: Callable[[int, int, float], float]) -> Pairs:
-    """The pairs of a function of i, j and a ceiling, :func:`spread`."""
+    """Turn a function of i, j and a ceiling into a :class:`Pairs` function that runs in threads."""
 
     def of(i: Tensor, j: Tensor, ceiling: Tensor | None = None) -> Tensor:
         ceilings = [math.inf] * len(i) if ceiling is None else ceiling.tolist()
@@ -91,13 +96,13 @@ def matrix(
     kept: Kept | None = None,
     progress: Progress | None = None,
 ) -> Tensor:
-    """All distances, float64 (k, l) on the CPU.
+    """Compute all distances, float64 (k, l) on the CPU.
 
-    among: x and y are one set; its diagonal is 0, and of a symmetric distance each pair is computed once.
-    bound: (k, l), nowhere above the distances; entries that are the least of neither their row nor, with
+    among: x and y are one set; its diagonal is 0, and for a symmetric distance each pair is computed once.
+    bound: (k, l), lower bounds of the distances; entries that are the minimum of neither their row nor, with
         ``columns``, of their column may then be infinite (``among`` ignores the diagonal).
-    kept: takes up what an interrupted call left, and is written every few seconds and at the end.
-    progress: counts pairs, those among them that were spared.
+    kept: continues what an interrupted call left; written every few seconds and at the end.
+    progress: counts pairs, pruned ones included.
     """
     half = among and symmetric
     i, j = torch.triu_indices(*shape, offset=1) if half else torch.cartesian_prod(*map(torch.arange, shape)).T
@@ -138,11 +143,11 @@ def matrix(
 
 
 class _Best:
-    """The least distance of every row and column so far."""
+    """Minimum distance of every row and column so far."""
 
     def __init__(self, shape: tuple[int, int], among: bool, columns: bool) -> None:
         self.rows = torch.full(shape[:1], torch.inf, dtype=torch.float64)
-        # among themselves a cloud's row and column are one
+        # within one set, a cloud's row and column are the same
         self.columns = self.rows if among else torch.full(shape[1:], torch.inf, dtype=torch.float64)
         self.both = among or columns
 
@@ -151,5 +156,5 @@ class _Best:
         self.columns.scatter_reduce_(0, j, found, "amin")
 
     def needed(self, i: Tensor, j: Tensor) -> Tensor:
-        """Above this a distance is the least of nothing."""
+        """Pruning threshold of the pairs (i, j)."""
         return torch.maximum(self.rows[i], self.columns[j]) if self.both else self.rows[i]

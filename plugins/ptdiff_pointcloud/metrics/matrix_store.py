@@ -1,8 +1,8 @@
-"""Distance matrices on disk: an evaluation that was interrupted goes on, and a second one finds them finished.
+"""Distance matrices on disk: an interrupted evaluation continues, and a second one finds them finished.
 
-A file holds the SHA-256 of all that follows it as 64 digits and a line feed, then a line of JSON (what is kept), then
-the matrix as .npy.  Its name and its line name the distance and the contents of both sets of clouds by their hashes,
-so that no other matrix is ever taken for this one; one whose hash does not fit is refused.
+A file holds the SHA-256 of all that follows as 64 digits and a line feed, then a line of JSON (what is stored), then
+the matrix as ``.npy``. Its name and its JSON line contain the distance and the hashes of both sets of clouds, so that
+no other matrix is ever mistaken for it; a file whose hash does not match is refused.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def content_hash(clouds: Tensor) -> str:
 
 @dataclass(frozen=True)
 class Matrix:
-    """A matrix of the distance ``kind`` between the clouds with the hashes ``x`` and ``y``, kept in ``folder``."""
+    """A matrix of the distance ``kind`` between the clouds with the hashes ``x`` and ``y``, stored in ``folder``."""
 
     folder: Path
     kind: str
@@ -38,24 +38,24 @@ class Matrix:
 
     @property
     def path(self) -> Path:
-        """The file."""
+        """Path of the file."""
         return self.folder / f"{self.kind}-{self.x[:16]}-{self.y[:16]}.distances"
 
     def read(self, shape: tuple[int, int]) -> Tensor | None:
-        """What was kept, float64 (k, l); None where nothing was.  ValueError for a file that is damaged."""
+        """Read the stored matrix, float64 (k, l); None if there is none. ValueError for a damaged file."""
         if not self.path.exists():
             return None
         raw = self.path.read_bytes()
         digest, body = raw[:_DIGITS], raw[_DIGITS + 1 :]
         if hashlib.sha256(body).hexdigest().encode() != digest or not body.startswith(self._line()):
-            raise ValueError(f"{self.path} is damaged; delete it to compute the distances anew")
+            raise ValueError(f"{self.path} is damaged; delete it to recompute the distances")
         values = np.load(io.BytesIO(body[len(self._line()) :]), allow_pickle=False)
         if values.shape != shape or values.dtype != np.float64:
             raise ValueError(f"{self.path} is damaged: it holds {values.dtype} {values.shape}, not float64 {shape}")
         return torch.from_numpy(values)
 
     def write(self, distances: Tensor) -> None:
-        """Replace the file at once."""
+        """Write the matrix, replacing the file atomically."""
         buffer = io.BytesIO()
         np.save(buffer, distances.numpy(), allow_pickle=False)
         body = self._line() + buffer.getvalue()

@@ -1,11 +1,11 @@
-"""Where a set of clouds has its points: the Jensen-Shannon divergence of occupancy grids (Achlioptas et al. 2018).
+"""Jensen-Shannon divergence of occupancy grids: where sets of clouds have their points (Achlioptas et al. 2018).
 
-The grid has 28 nodes a side on the cube [-1/2, 1/2]^3, of which those within 1/2 of the center count; every point goes
-to the nearest.  P and Q are the shares of the points of either set at each node:
+The grid has 28 nodes per side on the cube [-1/2, 1/2]^3, of which those within 1/2 of the center count; every point is
+assigned to the nearest. P and Q are the fractions of the points of either set at each node:
 
     JSD(P, Q) = H((P + Q) / 2) - (H(P) + H(Q)) / 2,        H the entropy in bits; 0 if equal, 1 if apart.
 
-Points outside of the ball go to nodes at its rim: papers compute on as if nothing had happened.
+Points outside the ball are assigned to nodes at its rim, which papers do without notice.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ SIDE = 28
 
 
 def ball_of(clouds: Tensor) -> tuple[Tensor, float]:
-    """Center (3,) of the box of all clouds (n, m, 3), and the least radius around it that holds them."""
+    """Return center (3,) of the bounding box of all clouds (n, m, 3), and the smallest radius that contains them."""
     points = clouds.reshape(-1, 3).double()
     center = (points.amin(0) + points.amax(0)) / 2
     return center, float((points - center).norm(dim=1).max())
 
 
 def counts(clouds: Tensor) -> Tensor:
-    """Points of each cloud (n, m, 3) at each node, float32 (n, nodes)."""
+    """Count the points of each cloud (n, m, 3) at each node, float32 (n, nodes)."""
     from scipy.spatial import cKDTree
 
     line = np.linspace(-0.5, 0.5, SIDE)
@@ -42,12 +42,12 @@ def counts(clouds: Tensor) -> Tensor:
 
 
 def outside(clouds: Tensor) -> float:
-    """The share of points outside of the ball."""
+    """Fraction of the points outside the ball."""
     return float((clouds.double().norm(dim=-1) > 0.5).double().mean())
 
 
 def divergence(p: Tensor, q: Tensor) -> float:
-    """JSD in bits of two sets' counts, (nodes,) each."""
+    """JSD in bits between the counts of two sets, (nodes,) each."""
     p, q = p.double() / p.double().sum(), q.double() / q.double().sum()
     return _entropy((p + q) / 2) - (_entropy(p) + _entropy(q)) / 2
 

@@ -1,8 +1,8 @@
-"""Ways to compare two sets of clouds, by name: one that is honest, those of papers, and one that misleads.
+"""Protocols that compare two sets of clouds, by name: an honest one, those of papers, and a misleading one.
 
-A protocol fixes all that figures depend on beside the clouds: what is done to the coordinates, how many points of
-each cloud count, the distances, what ties count, the grid of the Jensen-Shannon divergence.  docs/metrics.md lists the
-sources.
+A protocol fixes everything that scores depend on besides the clouds: the normalization of coordinates, the number of
+points per cloud, the distances, the treatment of ties, and the grid of the Jensen-Shannon divergence. docs/metrics.md
+lists the sources.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from ptdiff_pointcloud.metrics.quality import matched
 
 @dataclass(frozen=True)
 class Protocol(EvaluationProtocol):
-    """A way to compare two sets of clouds.
+    """Settings of a comparison between two sets of clouds.
 
-    points: so many of each cloud, the first ones; None for as many as all have.
-    box: every cloud is brought into [-box, box]^3, its longest side filling it; None leaves the coordinates alone.
-    tie: how much of a tie between the sets counts as called the reference's.
-    unit_ball: the grid of the JSD is that of the ball of diameter 1 around 0, not of the reference's own ball.
-    group: scores of groups of so many clouds beside those of all.
+    points: number of points used of each cloud, the first ones; None for as many as all have.
+    box: half side of the box that each cloud is scaled into, its longest side filling it; None keeps the coordinates.
+    tie: weight with which a tie between the sets counts as the reference's.
+    unit_ball: the grid of the JSD covers the ball of diameter 1 around 0, not the reference's own ball.
+    group: also score groups of this many clouds.
     matched: density-aware Chamfer distance and F-score of every reference cloud with its match.
     """
 
@@ -47,7 +47,7 @@ class Protocol(EvaluationProtocol):
 
     @property
     def normalization(self) -> str:
-        """What is done to the coordinates, in words."""
+        """Normalization of the coordinates, in words."""
         return "none: world units" if self.box is None else f"each cloud into the box [-{self.box:g}, {self.box:g}]^3"
 
 
@@ -84,11 +84,12 @@ def compare(
     cache: Path | None = None,
     device: str = "auto",
 ) -> Measurement:
-    """Scores of ``samples`` against ``reference``; for the floor ``training`` takes their place.
+    """Score ``samples`` against ``reference``; for the floor ``training`` takes the place of the samples.
 
-    (n, points, 3) each, in world units.  The smallest n and the smallest number of points of the three
-    decide: the scores depend on both.  ``progress(done, total)`` counts pairs of clouds; ``cache`` is a folder for
-    distance matrices.  ``device``, by name, computes the distances that are fast on a GPU.
+    (n, points, 3) each, in world units. The smallest n and the smallest number of points of the three are used: the
+    scores depend on both. ``progress(done, total)`` counts pairs of clouds; ``cache`` is a folder for distance
+    matrices. ValueError for fewer than two clouds, or too few points for the protocol. ``device``,
+    by name, computes the distances that are fast on a GPU.
     """
     way, where = PROTOCOLS[protocol], host.device(device)
     sets = _alike(way, samples, reference, training)
@@ -126,7 +127,7 @@ def _alike(way: Protocol, *sets: Tensor) -> list[Tensor]:
         )
     if way.points is not None:
         if points < way.points:
-            raise ValueError(f"this protocol takes clouds of {way.points} points, not {points} (--points {way.points})")
+            raise ValueError(f"this protocol needs clouds of {way.points} points, not {points} (--points {way.points})")
         points = way.points
     # the points of a cloud are independent draws from its surface: the first ones are as good as any
     return [_boxed(clouds[:n, :points], way.box) for clouds in sets]
@@ -138,12 +139,12 @@ def _boxed(clouds: Tensor, box: float | None) -> Tensor:
     low, high = clouds.amin(1, keepdim=True), clouds.amax(1, keepdim=True)
     side = (high - low).amax(2, keepdim=True)
     if not (side > 0).all():
-        raise ValueError("a cloud whose points are all one cannot be brought into a box")
+        raise ValueError("a cloud whose points all coincide cannot be scaled into a box")
     return (clouds - (low + high) / 2) / (side / 2) * box
 
 
 def _matched(x: Tensor, reference: Tensor, match: Tensor) -> dict[str, Outcomes]:
-    """Every reference cloud with the nearest of x; lengths in units of the reference's mean diagonal."""
+    """Score every reference cloud with the nearest of x; lengths in units of the reference's mean diagonal."""
     unit = float((reference.amax(1) - reference.amin(1)).double().norm(dim=1).mean())
     distances, scores = matched(x.double() / unit, reference.double() / unit, match, tau=0.01)
     return {"dcd": each_alone(distances), "fscore_1%": each_alone(scores)}
@@ -180,7 +181,7 @@ def _facts(way: Protocol, sets: list[Tensor]) -> Mapping[str, object]:
 
 
 class _Count:
-    """One bar over all matrices."""
+    """One progress bar for all matrices."""
 
     def __init__(self, way: Protocol, n: int, progress: Progress | None) -> None:
         halves = [n * (n - 1) // 2 if DISTANCES[kind].symmetric else n * n for kind in way.distances]
@@ -188,7 +189,7 @@ class _Count:
         self.before, self.progress = 0, progress
 
     def part(self, pairs: int) -> Progress | None:
-        """The bar's next ``pairs``."""
+        """Return the part of the bar for the next ``pairs``."""
         progress, before = self.progress, self.before
         self.before += pairs
         if progress is None:

@@ -1,12 +1,12 @@
-"""How well single clouds match: density-aware Chamfer distance and F-score.
+"""Quality of the match between single clouds: density-aware Chamfer distance and F-score.
 
-n(y) is how many points of the other cloud have y as their nearest.
+n(y) is the number of points of the other cloud whose nearest point is y.
 
 * Density-aware Chamfer (Wu et al. 2021): 1/2 [mean_x (1 - exp(-alpha d_x^2) / n(y(x))) + mean_y (1 -
-  exp(-alpha d_y^2) / n(x(y)))], d the distance to the nearest point y(x), x(y); in [0, 1], and blind neither to holes
-  nor to clumps.  alpha = 1000 for clouds of size 1, and squared distances, as in its authors' code.
-* F-score (Knapitsch et al. 2017): the harmonic mean of the shares of points of either cloud that lie within tau of the
-  other, in percent.
+  exp(-alpha d_y^2) / n(x(y)))], d the distance to the nearest point y(x), x(y); in [0, 1], and sensitive to both holes
+  and clumps. alpha = 1000 for clouds of size 1, and squared distances, as in its authors' code.
+* F-score (Knapitsch et al. 2017): the harmonic mean of the fractions of points of either cloud within tau of the other,
+  in percent.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ ALPHA = 1000.0
 
 
 class Neighbors(NamedTuple):
-    """Of every point of two clouds the distance to the nearest one of the other, and which that is."""
+    """Distances and indices of the nearest point of the other cloud, for every point of two clouds."""
 
     there: Floats
     nearest: Places
@@ -35,12 +35,12 @@ class Neighbors(NamedTuple):
 
 
 def neighbors(a: Tree, b: Tree) -> Neighbors:
-    """Of the points of two trees."""
+    """Find the nearest neighbors between the points of two trees."""
     return Neighbors(*b.nearest(a.points), *a.nearest(b.points))
 
 
 def density_aware(found: Neighbors) -> float:
-    """The density-aware Chamfer distance."""
+    """Density-aware Chamfer distance, in [0, 1]."""
 
     def half(distance: Floats, nearest: Places) -> float:
         crowd = np.bincount(nearest)[nearest]
@@ -50,13 +50,13 @@ def density_aware(found: Neighbors) -> float:
 
 
 def f_score(found: Neighbors, tau: float) -> float:
-    """The F-score, in percent; 0 where no point of either cloud is near."""
+    """F-score in percent; 0 if no point of either cloud is near the other."""
     precision, recall = float((found.there <= tau).mean()), float((found.back <= tau).mean())
     return 200 * precision * recall / (precision + recall) if precision + recall else 0.0
 
 
 def density_aware_pairs(x: Tensor, y: Tensor) -> Pairs:
-    """Density-aware Chamfer distances of single pairs of x (k, n, 3) and y (l, m, 3)."""
+    """Return the function of density-aware Chamfer distances of single pairs of x (k, n, 3) and y (l, m, 3)."""
     checked(x, y)
     trees_x = trees_of(x)
     trees_y = trees_x if y is x else trees_of(y)
@@ -64,7 +64,7 @@ def density_aware_pairs(x: Tensor, y: Tensor) -> Pairs:
 
 
 def matched(x: Tensor, y: Tensor, match: Tensor, tau: float) -> tuple[Tensor, Tensor]:
-    """Density-aware distances and F-scores of each y_j (k, m, 3) with x_match(j): float64 (k,) each."""
+    """Return density-aware distances and F-scores of each y_j (k, m, 3) with x_match(j): float64 (k,) each."""
     checked(x, y)
     trees_x = trees_of(x)
 

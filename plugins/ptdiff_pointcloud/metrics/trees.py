@@ -1,7 +1,7 @@
-"""Nearest points by k-d trees on the CPU: a tree for each cloud, built once.
+"""Nearest points by k-d trees on the CPU: one tree per cloud, built once.
 
-A tree holds its points in the order of the leaves that SciPy's sort gives: neighbors in that order descend the same
-way, which processors are quick at.  The search is pykdtree's: exact in float64, and quicker in space than SciPy's.
+A tree holds its points in the order of leaves given by SciPy's sort: neighbors in that order descend the same way,
+which is fast on a CPU. The search is pykdtree's: exact in float64, and faster in 3-D than SciPy's.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 Floats = npt.NDArray[np.float64]
 Places = npt.NDArray[np.intp]
 
-_LEAF = 16  # points
+_LEAF = 16  # points per leaf
 
 
 class Tree:
-    """The points (n, 3) of a cloud, float64, in the order of leaves, and which of them is nearest to others."""
+    """The points (n, 3) of a cloud, float64, in the order of leaves, with nearest-neighbor search among them."""
 
     def __init__(self, cloud: Floats) -> None:
         from pykdtree.kdtree import KDTree
@@ -35,15 +35,15 @@ class Tree:
         self._tree = KDTree(self.points, leafsize=_LEAF)
 
     def squares(self, queries: Floats) -> Floats:
-        """Squared distances (m,) of the queries (m, 3) to the nearest point each."""
+        """Return squared distances (m,) of the queries (m, 3) to their nearest points."""
         return np.asarray(self._tree.query(queries, sqr_dists=True)[0])
 
     def nearest(self, queries: Floats) -> tuple[Floats, Places]:
-        """Distances (m,) and places among ``points`` (m,)."""
+        """Return distances (m,) of the queries (m, 3) to their nearest points, and indices (m,) into ``points``."""
         distances, places = self._tree.query(queries)
         return distances, places.astype(np.intp)
 
 
 def trees_of(clouds: Tensor) -> Sequence[Tree]:
-    """A tree of each cloud (k, n, 3)."""
+    """Build a tree for each cloud (k, n, 3)."""
     return spread(Tree, clouds.cpu().double().numpy())

@@ -1,1 +1,1 @@
-"""Networks of clouds: set transformers, PointNet, PVCNN, DiT, and their parts."""
+"""Point cloud networks: set transformers, PointNet, PVCNN, DiT, and their parts."""

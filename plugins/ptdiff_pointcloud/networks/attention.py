@@ -1,6 +1,6 @@
 """Multi-head attention, among tokens and from some tokens to others.
 
-Queries and keys are normalized (Henry et al. 2020), which keeps logits small where 16 bits would not hold them.
+Normalized queries and keys (Henry et al. 2020) keep logits small enough for 16 bits.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from ptdiff_pointcloud.networks.layers import Modulation, mlp, modulate, norm
 
 
 class Attention(nn.Module):
-    """What tokens q (b, n, d) read from tokens z (b, m, e): (b, n, d)."""
+    """Attention of tokens q (b, n, d) to tokens z (b, m, e): (b, n, d). ValueError unless heads divide width."""
 
     def __init__(self, width: int, heads: int, source: int | None = None) -> None:
         super().__init__()
@@ -22,11 +22,11 @@ class Attention(nn.Module):
         self.heads = heads
         self.query, self.out = nn.Linear(width, width), nn.Linear(width, width)
         self.pair = nn.Linear(source or width, 2 * width)
-        # the temperature, which normalized queries and keys have lost
+        # the temperature, lost by normalizing queries and keys
         self.sharpness = nn.Parameter(self.query.weight.new_ones(heads, 1, width // heads))
 
     def forward(self, q: Tensor, z: Tensor, present: Tensor | None = None) -> Tensor:
-        """present: bool (b, m), the tokens of z that are there; None for all."""
+        """Attend to z (b, m, e); present: bool (b, m), its tokens to attend to, None for all."""
         (b, n, d), m = q.shape, z.shape[1]
         queries = self.query(q).view(b, n, self.heads, -1).transpose(1, 2)
         keys, values = self.pair(z).view(b, m, 2, self.heads, -1).permute(2, 0, 3, 1, 4)
@@ -38,7 +38,7 @@ class Attention(nn.Module):
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
-    """Softmax attention of q (b, h, n, e) to k and v (b, h, m, e), in the type of v."""
+    """Softmax attention of q (b, h, n, e) to k and v (b, h, m, e), in the dtype of v."""
     if v.device.type != "cpu":
         return F.scaled_dot_product_attention(q.to(v.dtype), k.to(v.dtype), v, attn_mask=mask)
     # on a CPU the fused kernel is several times slower in bfloat16 than in float32
@@ -48,7 +48,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
 
 
 class TransformerLayer(nn.Module):
-    """Attention among tokens, then an MLP, both modulated by c and gated, gates zero at first (adaLN-zero)."""
+    """Self-attention, then an MLP, both modulated and gated by c, with gates that start at zero (adaLN-zero)."""
 
     def __init__(self, width: int, heads: int, embedding: int | None = None) -> None:
         super().__init__()
@@ -56,7 +56,7 @@ class TransformerLayer(nn.Module):
         self.attention, self.mlp = Attention(width, heads), mlp(width, 4)
 
     def forward(self, z: Tensor, c: Tensor, present: Tensor | None = None) -> Tensor:
-        """Tokens z (b, m, d) one layer further."""
+        """Map tokens z (b, m, d) to the same shape."""
         shift, scale, gate, mlp_shift, mlp_scale, mlp_gate = self.modulation(c)
         y = modulate(z, shift, scale)
         z = z + gate * self.attention(y, y, present)

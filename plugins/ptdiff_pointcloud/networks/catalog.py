@@ -1,6 +1,6 @@
-"""The denoisers of point clouds by name, and their sizes: four presets each, from minutes on a laptop to a large GPU.
+"""Point cloud denoisers by name, with four presets each, from minutes on a laptop to a large GPU.
 
-Options of a network are the keys of its presets; what a user sets takes the place of the preset's.
+The keys of its presets are the options of a network; what a user sets overrides the preset.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Size = Literal["tiny", "small", "base", "large"]
 Task = Literal["generate", "complete", "upsample"]
 
 GIVEN: dict[Task, tuple[str, ...]] = {"generate": (), "complete": ("partial",), "upsample": ("coarse",)}
-"""Which clouds a model of each task may be given (ptdiff_pointcloud.networks.tokens)."""
+"""Clouds that condition a model of each task (module ``tokens``)."""
 
 SIZES: dict[Network, dict[Size, dict[str, int]]] = {
     "set-transformer": {
@@ -62,7 +62,7 @@ SIZES: dict[Network, dict[Size, dict[str, int]]] = {
         "large": {"width": 768, "layers": 12, "heads": 12},
     },
 }
-"""Network to size to options."""
+"""Options by network and size."""
 
 NUMBERS = ("width", "layers", "inducers", "latents", "compute", "heads", "neighbors", "resolution", "code")
 """All options that a preset sets."""
@@ -71,17 +71,20 @@ _SMALL = {name: value for sizes in reversed(SIZES.values()) for name, value in s
 
 
 def sized(network: Network, size: Size, options: Mapping[str, int | None]) -> dict[str, int]:
-    """The preset with what ``options`` sets (not None); ValueError for what the network does not know or cannot be."""
+    """Return the preset, overridden by the ``options`` that are not None.
+
+    ValueError for an option that the network does not have, or a value out of range.
+    """
     preset = SIZES[network][size]
     chosen = {name: value for name, value in options.items() if value is not None}
     for name, value in chosen.items():
-        # runs of before there were presets hold the small one's numbers for every network
+        # runs made before there were presets hold the numbers of the small one for every network
         if name not in preset and value != _SMALL[name]:
-            raise ValueError(f"{name} has no effect on {network}, which knows {', '.join(preset)}; leave it out")
+            raise ValueError(f"{name} has no effect on {network}, which has {', '.join(preset)}; leave it out")
         if value < 1:
             raise ValueError(f"{name} must be at least 1, not {value}")
     numbers = {name: chosen.get(name, value) for name, value in preset.items()}
-    # the points of a latent transformer are half as wide, and have as many heads
+    # the points of a latent transformer have half the width and as many heads
     parts = numbers.get("heads", 1) * (2 if network == "latent" else 1)
     if numbers["width"] % parts:
         times = "twice the heads" if network == "latent" else "heads"
@@ -98,10 +101,10 @@ def build(
     self_conditioning: bool = False,
     reads: int | None = None,
 ) -> nn.Module:
-    """A denoiser of points of ``channels`` numbers; ``given``: the clouds it may be conditioned on.
+    """Build a denoiser of points of ``channels`` numbers; ``given``: names of the clouds that may condition it.
 
-    ``reads``: so many points of a larger cloud are read as a whole, by the networks that do so in one place.
-    ``self_conditioning``, of ``latent`` alone: whether it is shown its own last estimate.
+    reads: number of points of a larger cloud that are read as a whole, by the networks that do so.
+    self_conditioning: for ``latent`` only, condition it on its previous estimate.
     """
     match network:
         case "set-transformer":

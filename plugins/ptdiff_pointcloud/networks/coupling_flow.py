@@ -1,10 +1,10 @@
-"""A normalizing flow of affine couplings (Dinh et al. 2017, "Real NVP"), the prior of codes of shapes.
+"""A normalizing flow of affine couplings (Dinh et al. 2017, "Real NVP"), the prior of shape codes.
 
-u: (b, k) standard normal numbers; z: (b, k) codes.  A coupling leaves one half a of its input and moves the other b:
+u: (b, k) standard normal numbers; z: (b, k) codes. A coupling keeps one half a of its input and changes the other b:
 
     z_a = u_a,    z_b = u_b exp(s) + t,    (s, t) = mlp(u_a, class),    log |dz / du| = sum s
 
-Halves change places from one coupling to the next; all begin as the identity.
+The halves swap from one coupling to the next; all couplings start as the identity.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from ptdiff.modality.data import Condition
 from ptdiff_pointcloud.networks.layers import zero_linear
 
 STEEPEST = 2.0
-"""|s| stays below this, so that no coupling explodes early in training."""
+"""Bound of |s|, so that no coupling explodes early in training."""
 
 
 class CouplingFlow(nn.Module):
-    """u to z and back, under a class where there are such (-1 or a missing label: not given)."""
+    """Map from u to z and back, conditioned on the class, if there are classes (-1 or no label: unconditional)."""
 
     def __init__(self, size: int, classes: int = 0, *, couplings: int = 8) -> None:
         super().__init__()
         if size < 2:
-            raise ValueError(f"a code has at least 2 numbers, not {size}")
+            raise ValueError(f"a code needs at least 2 numbers, not {size}")
         self.kept = size // 2
         self.label = nn.Embedding(classes + 1, size) if classes else None
         told, hidden = size if classes else 0, 2 * size
@@ -39,7 +39,7 @@ class CouplingFlow(nn.Module):
         )
 
     def forward(self, u: Tensor, cond: Condition) -> tuple[Tensor, Tensor]:
-        """z (b, k) and log |dz / du| (b,), float32."""
+        """Return z (b, k) and log |dz / du| (b,), float32."""
         with torch.autocast(u.device.type, enabled=False):
             z, total = u.float(), u.new_zeros(len(u), dtype=torch.float32)
             for i, coupling in enumerate(self.couplings):
@@ -49,7 +49,7 @@ class CouplingFlow(nn.Module):
         return z, total
 
     def log_density(self, z: Tensor, cond: Condition) -> Tensor:
-        """log p(z) of codes z (b, k): (b,), float32."""
+        """Return log p(z) of codes z (b, k): (b,), float32."""
         with torch.autocast(z.device.type, enabled=False):
             u, total = z.float(), z.new_zeros(len(z), dtype=torch.float32)
             for i in reversed(range(len(self.couplings))):

@@ -1,7 +1,7 @@
 """A plain transformer whose tokens are the points: every point attends to every other.
 
-Point-E (Nichol et al. 2022) without its pictures, in the blocks of Peebles and Xie 2023 (DiT, adaLN-zero).  No
-positions are encoded beside the coordinates, so that it is a function of a set.  Quadratic in the number of points.
+Point-E (Nichol et al. 2022) without its images, with the blocks of Peebles and Xie 2023 (DiT, adaLN-zero). Only the
+coordinates encode positions, so that it is a function of a set. Quadratic in the number of points.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class DiT(Skeleton):
         self.blocks = nn.ModuleList(TransformerLayer(width, heads) for _ in range(layers))
 
     def body(self, f: Tensor, c: Tensor, points: Points) -> Tensor:
-        """f (b, n, d) through all layers."""
+        """Map features f (b, n, d) through all layers."""
         for block in self.blocks:
             f = block(f, c, points.present)
         return f

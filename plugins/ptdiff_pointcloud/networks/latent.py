@@ -1,14 +1,14 @@
 """A latent transformer: points are read into a few latents, which do the work, and written back.
 
-f: (b, n, d / 2) points; z: (b, m, d) the latents, learned and carried along.  One block (Jabri et al. 2022, "RIN";
-Huang et al. 2024, "PointInfinity"; where they carry z from one noise level to the next, this may be shown its last
-estimate of the points, as images are):
+f: (b, n, d / 2) points; z: (b, m, d) the latents, learned and carried from block to block. One block (Jabri et al.
+2022, "RIN"; Huang et al. 2024, "PointInfinity"; they carry z from one noise level to the next, while this one may be
+conditioned on its previous estimate of the points, as is usual for images):
 
     z <- z + read(f)                   every latent attends to all points, then an MLP
     z <- transformer(z), several times
     f <- f + write(z), f <- f + mlp(f) every point attends to all latents
 
-Linear in the number of points, most of the operations on latents: the larger it is the better it pays.
+Linear in the number of points, with most of the operations on latents: the larger the network, the better this pays.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from ptdiff_pointcloud.networks.tokens import Points
 class Latent(Skeleton):
     """Blocks of read, compute and write; ``width`` is that of the latents, points have half of it.
 
-    The latents read the first ``reads`` points, those of training, and all given ones.
+    The latents read the first ``reads`` points, as many as in training, and all given ones.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Latent(Skeleton):
         self.blocks = nn.ModuleList(Block(width, heads, compute) for _ in range(layers))
 
     def body(self, f: Tensor, c: Tensor, points: Points) -> Tensor:
-        """f (b, n, d / 2), with the latents through all blocks."""
+        """Map features f (b, n, d / 2), with the latents, through all blocks."""
         z = self.latents.to(f.dtype).expand(len(f), -1, -1)
         some = points.read(self.reads)
         present = points.present if points.present is None or some is None else points.present[:, some]
@@ -75,7 +75,7 @@ class Block(nn.Module):
     def forward(
         self, f: Tensor, z: Tensor, c: Tensor, present: Tensor | None, some: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        """f (b, n, d / 2) and z (b, m, d), each one block further; ``some``: places of the points that are read."""
+        """Map f (b, n, d / 2) and z (b, m, d) to the same shapes; ``some``: indices of the points that are read."""
         shift, scale, gate, mlp_shift, mlp_scale, mlp_gate = self.points(c)
         y = modulate(f, shift, scale)
         z = z + self.read(norm(z), y if some is None else y[:, some], present)

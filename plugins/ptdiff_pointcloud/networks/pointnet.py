@@ -1,7 +1,7 @@
-"""A PointNet from torch-geometric's parts: it looks at neighborhoods and at the whole of an unordered cloud.
+"""A PointNet from torch-geometric's parts: it sees neighborhoods and the whole of an unordered cloud.
 
-x: (b, n, 3) points; f: (b, n, d) a feature per point; c: (b, d) noise level and class.  One block, its branches
-modulated and gated by c, gates zero at first:
+x: (b, n, 3) points; f: (b, n, d) a feature per point; c: (b, d) noise level and class. One block, its branches
+modulated and gated by c, with gates that start at zero:
 
     f <- f + near(f, x) over the k nearest points
     f <- f + mlp([f, max over the cloud of f])                            PointNet (Qi et al. 2017a)
@@ -10,8 +10,8 @@ modulated and gated by c, gates zero at first:
     near, transformer:  sum over neighbors j of softmax(attend(q_i - k_j + p_ij)) (v_j + p_ij), p_ij = place(x_i - x_j),
                         a weight for every channel                        Point Transformer (Zhao et al. 2021)
 
-The neighbors are those of the noisy points: at high noise they mean little, which the gates learn from c.
-The graph is computed here, because torch-geometric's own needs a compiled extension.
+The neighbors are those of the noisy points: at high noise they mean little, which the gates learn from c. The graph is
+computed here, because torch-geometric's own needs a compiled extension.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from ptdiff_pointcloud.networks.tokens import Points
 from ptdiff_pointcloud.ops import knn
 
 Near = Callable[[int], nn.Module]
-"""Width to a convolution of torch-geometric, ``(features, places, edges) -> features``, on half the width."""
+"""From a width to a convolution of torch-geometric, ``(features, places, edges) -> features``, on half the width."""
 
 _OUT_OF_REACH = 1e4  # standard deviations
 
 
 def pointnet(width: int) -> nn.Module:
-    """A maximum over neighbors."""
-    # the neighborhood is computed for every edge, several to a point: half the channels must do
+    """Return a convolution that takes the maximum over neighbors."""
+    # computed for every edge, several per point: half the channels must suffice
     half = max(1, width // 2)
     local = MLP([half + 3, half, half], norm=None, act="relu")
     near: nn.Module = PointNetConv(local_nn=local, global_nn=nn.Linear(half, width), add_self_loops=False)
@@ -45,7 +45,7 @@ def pointnet(width: int) -> nn.Module:
 
 
 def transformer(width: int) -> nn.Module:
-    """Attention to neighbors."""
+    """Return a convolution that attends to neighbors."""
     half = max(1, width // 2)
     place = nn.Sequential(nn.Linear(3, half), nn.ReLU(), nn.Linear(half, half))
     # a bias before a softmax changes nothing
@@ -55,19 +55,20 @@ def transformer(width: int) -> nn.Module:
 
 
 class Widened(nn.Module):
-    """A convolution and a linear layer after it."""
+    """A convolution followed by a linear layer."""
 
     def __init__(self, conv: nn.Module, wide: nn.Linear) -> None:
         super().__init__()
         self.conv, self.wide = conv, wide
 
     def forward(self, f: Tensor, x: Tensor, edges: Tensor) -> Tensor:
+        """Map features f (b n, d / 2) of points x (b n, 3) along edges (2, e) to (b n, d)."""
         out: Tensor = self.wide(self.conv(f, x, edges))
         return out
 
 
 class PointNet(Skeleton):
-    """``layers`` blocks on the ``neighbors`` nearest points, of which it takes the maximum."""
+    """``layers`` blocks on the ``neighbors`` nearest points, with the maximum over them."""
 
     near: ClassVar[Near] = staticmethod(pointnet)
 
@@ -86,7 +87,7 @@ class PointNet(Skeleton):
         self.blocks = nn.ModuleList(Block(width, type(self).near) for _ in range(layers))
 
     def body(self, f: Tensor, c: Tensor, points: Points) -> Tensor:
-        """f (b, n, d) through all blocks."""
+        """Map features f (b, n, d) through all blocks."""
         places = points.x[..., :3]
         if points.present is not None:
             places = torch.where(points.present[..., None], places, _OUT_OF_REACH)
@@ -97,7 +98,7 @@ class PointNet(Skeleton):
 
 
 class PointTransformer(PointNet):
-    """``layers`` blocks on the ``neighbors`` nearest points, to which it attends."""
+    """``layers`` blocks on the ``neighbors`` nearest points, with attention to them."""
 
     near: ClassVar[Near] = staticmethod(transformer)
 
@@ -113,7 +114,7 @@ class Block(nn.Module):
         self.whole = MLP([2 * width, 2 * width, width], norm=None, act="gelu")
 
     def forward(self, f: Tensor, c: Tensor, places: Tensor, edges: Tensor, present: Tensor | None) -> Tensor:
-        """f (b, n, d) one block further; ``places`` (b n, 3) of the points, all clouds in one list."""
+        """Map f (b, n, d) to the same shape; ``places`` (b n, 3) are the points of all clouds in one list."""
         shift, scale, gate, mlp_shift, mlp_scale, mlp_gate = self.modulation(c)
         y = self.narrow(modulate(f, shift, scale)).flatten(0, 1)
         f = torch.addcmul(f, gate, self.near(y, places, edges).view(f.shape))
@@ -124,9 +125,9 @@ class Block(nn.Module):
 
 
 def nearest(x: Tensor, k: int, present: Tensor | None = None) -> Tensor:
-    """Edges (2, b n k) to each point of x (b, n, 3) from its k nearest, itself among them.
+    """Edges (2, b n k) to each point of x (b, n, 3) from its k nearest points, itself included.
 
-    Points are numbered through all clouds.  Fewer than k where a cloud has fewer points; no edge begins at a point
+    Points are numbered through all clouds. Clouds with fewer than k points have fewer edges; no edge starts at a point
     that is not ``present``.
     """
     b, n, _ = x.shape

@@ -1,11 +1,11 @@
-"""Every point on its own, given a code of the shape that has a learned prior (Luo and Hu 2021).
+"""Independent points, given a shape code with a learned prior (Luo and Hu 2021).
 
     layer    f <- (W f) sigmoid(G c) + B c      "concatsquash", width d, 2 d, 4 d, 2 d, d; f normed and activated
-    code     z ~ N(mean, variance) of a PointNet on the clean cloud in training, z = flow(u), u ~ N(0, I) in sampling
-             (ptdiff.denoiser.latent_code); it is a part of c, at every noise level the same
+    code     z ~ N(mean, variance) of a PointNet on the clean cloud in training, z = flow(u), u ~ N(0, I) in sampling;
+             it is a part of c, the same at every noise level
 
-There is no interaction between points but z, which makes it the cheapest for its width, and the coarsest.  Clouds that
-are given (ptdiff_pointcloud.networks.tokens) are told as their mean and maximum, another part of c.
+Points interact only through z, which makes it the cheapest for its width, and the coarsest. Given clouds (module
+``tokens``) enter as their mean and maximum, another part of c.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from ptdiff_pointcloud.networks.tokens import Points
 
 
 class Pointwise(Skeleton):
-    """Four layers on every point under a code of ``code`` numbers, with its posterior and its prior."""
+    """Four layers on every point given a code of ``code`` numbers, with its posterior and its prior."""
 
     def __init__(
         self, channels: int = 3, classes: int = 0, *, width: int = 64, code: int = 64, given: Sequence[str] = ()
@@ -44,33 +44,33 @@ class Pointwise(Skeleton):
         self.layers = nn.ModuleList(Squash(a, b, total) for a, b in pairwise(widths))
 
     def posterior(self, x0: Tensor, cond: Condition) -> tuple[Tensor, Tensor]:
-        """Mean and log variance (b, code) of the code of clean clouds x0 (b, n, channels)."""
+        """Return mean and log variance (b, code) of the code of clean clouds x0 (b, n, channels)."""
         with torch.autocast(x0.device.type, enabled=False):
             f = self.encoder(fourier(x0.float(), self.octaves))
             mean, log_variance = self.moments(torch.cat(pooled(f, None), dim=-1)).chunk(2, dim=-1)
         return mean, log_variance
 
     def prior(self, u: Tensor, cond: Condition) -> Tensor:
-        """Codes from standard normal numbers u (b, code)."""
+        """Return codes (b, code) from standard normal numbers u (b, code)."""
         code: Tensor = self.flow(u, cond)[0]
         return code
 
     def log_prior(self, code: Tensor, cond: Condition) -> Tensor:
-        """Log density (b,) of codes (b, code)."""
+        """Return the log density (b,) of codes (b, code)."""
         return self.flow.log_density(code, cond)
 
     def forward(self, x: Tensor, angle: Tensor, cond: Condition) -> Tensor:
-        """x (b, n, channels), angle (b,) and ``cond["code"]`` (b, code) to y of the shape of x."""
+        """Map x (b, n, channels), angle (b,) and ``cond["code"]`` (b, code) to y of the shape of x."""
         if "code" not in cond:
             cond = {**cond, "code": self.prior(torch.zeros(len(x), self.code, device=x.device), cond)}
         return super().forward(x, angle, cond)
 
     def context(self, c: Tensor, cond: Condition) -> Tensor:
-        """Noise level and class, and the code: (b, 2 d)."""
+        """Return noise level, class and code: (b, 2 d)."""
         return torch.cat([c, F.silu(self.told(cond["code"].to(c.dtype)))], dim=-1)
 
     def body(self, f: Tensor, c: Tensor, points: Points) -> Tensor:
-        """f (b, n, d), each point under the code of its cloud."""
+        """Map features f (b, n, d), each point given the code of its cloud."""
         if self.read is not None:
             c = torch.cat([c.to(f.dtype), self._given(self.read, f, points).to(f.dtype)], dim=-1)
         for layer in self.layers:
@@ -78,7 +78,7 @@ class Pointwise(Skeleton):
         return f
 
     def _given(self, read: nn.Module, f: Tensor, points: Points) -> Tensor:
-        """Mean and maximum of the given points, (b, 8 d); zeros where there are none."""
+        """Mean and maximum of the given points, (b, 8 d); zeros if there are none."""
         m = len(points.kind)
         if m == 0:
             return f.new_zeros(len(f), 8 * f.shape[-1])
@@ -91,7 +91,7 @@ class Pointwise(Skeleton):
 
 
 class Squash(nn.Module):
-    """(W f) sigmoid(G c) + B c."""
+    """Layer (W f) sigmoid(G c) + B c."""
 
     def __init__(self, inputs: int, outputs: int, condition: int) -> None:
         super().__init__()
@@ -99,5 +99,5 @@ class Squash(nn.Module):
         self.gate, self.shift = nn.Linear(condition, outputs), nn.Linear(condition, outputs, bias=False)
 
     def forward(self, f: Tensor, c: Tensor) -> Tensor:
-        """f (b, n, inputs), c (b, condition) to (b, n, outputs)."""
+        """Map f (b, n, inputs), c (b, condition) to (b, n, outputs)."""
         return torch.addcmul(self.shift(c)[:, None], self.linear(f), self.gate(c).sigmoid()[:, None])

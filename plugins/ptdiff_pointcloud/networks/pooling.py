@@ -1,4 +1,4 @@
-"""A cloud as one vector."""
+"""Pooling of a cloud to one vector."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 def pooled(f: Tensor, present: Tensor | None) -> tuple[Tensor, Tensor]:
     """Mean and maximum over the points of f (b, n, d), each (b, d); present: bool (b, n), None for all.
 
-    At least one point of every cloud must be there.
+    At least one point of every cloud must be present.
     """
     if present is None:
         return f.mean(1), f.amax(1)

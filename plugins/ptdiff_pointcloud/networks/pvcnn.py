@@ -1,13 +1,14 @@
-"""Points and voxels side by side: a convolution on a grid sees the neighborhood, an MLP keeps the points apart.
+"""Points and voxels side by side: a convolution on a grid sees the neighborhood, an MLP the single points.
 
-f: (b, n, d) a feature per point; x: (b, n, 3) their places.  One block (Liu et al. 2019, "PVCNN"; the denoiser of PVD
-and LION, here without their hierarchy of centers), its branches modulated and gated by c, gates zero at first:
+f: (b, n, d) a feature per point; x: (b, n, 3) their positions. One block (Liu et al. 2019, "PVCNN"; the denoiser of PVD
+and LION, here without their hierarchy of centers), its branches modulated and gated by c, with gates that start at
+zero:
 
     f <- f + devoxelize(convolve(voxelize(f)))       two 3^3 convolutions with group norms
     f <- f + mlp([f, mean over the cloud of f])
 
-The grid reaches EXTENT standard deviations from the center; points beyond count as on its faces.  Every other block
-has a grid half as fine, which sees twice as far.
+The grid reaches EXTENT standard deviations from the center; points beyond count as on its faces. Every other block has
+a grid half as fine, which sees twice as far.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ EXTENT = 2.5
 
 
 class PVCNN(Skeleton):
-    """``layers`` blocks on a grid of ``resolution`` nodes a side, and of half as many."""
+    """``layers`` blocks on a grid of ``resolution`` nodes per side, and of half as many."""
 
     def __init__(
         self,
@@ -45,7 +46,7 @@ class PVCNN(Skeleton):
         self.blocks = nn.ModuleList(Block(width, half if i % 2 else resolution) for i in range(layers))
 
     def body(self, f: Tensor, c: Tensor, points: Points) -> Tensor:
-        """f (b, n, d) through all blocks."""
+        """Map features f (b, n, d) through all blocks."""
         places = points.x[..., :3] / EXTENT
         for block in self.blocks:
             f = block(f, c, places, points.present)
@@ -53,7 +54,7 @@ class PVCNN(Skeleton):
 
 
 class Block(nn.Module):
-    """The voxels about every point, then the point and the whole cloud."""
+    """The voxels around every point, then the point and the whole cloud."""
 
     def __init__(self, width: int, resolution: int) -> None:
         super().__init__()
@@ -71,7 +72,7 @@ class Block(nn.Module):
         self.whole = nn.Sequential(nn.Linear(2 * width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
 
     def forward(self, f: Tensor, c: Tensor, places: Tensor, present: Tensor | None) -> Tensor:
-        """f (b, n, d) one block further; ``places`` (b, n, 3) in units of the grid."""
+        """Map f (b, n, d) to the same shape; ``places`` (b, n, 3) in units of the grid."""
         shift, scale, gate, mlp_shift, mlp_scale, mlp_gate = self.modulation(c)
         grid = voxelize(places, modulate(f, shift, scale), self.resolution, present)
         # interpolated in float32: coordinates do not survive 16 bits

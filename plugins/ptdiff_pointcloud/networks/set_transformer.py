@@ -1,19 +1,19 @@
 """A set transformer with inducing points: a denoiser of unordered points, linear in their number.
 
-x: (b, n, 3) points; f: (b, n, d) a feature per point; z: (b, m, d) the inducers, m of them, learned and
-carried along; c: (b, d) noise level and class.  One block (Lee et al. 2019, "Set Transformer", ISAB; with the
-inducers carried from block to block as in Jabri et al. 2022, "RIN", and Huang et al. 2024, "PointInfinity"):
+x: (b, n, 3) points; f: (b, n, d) a feature per point; z: (b, m, d) the m inducers, learned and carried from block to
+block; c: (b, d) noise level and class. One block (Lee et al. 2019, "Set Transformer", ISAB; with the inducers carried
+along as in Jabri et al. 2022, "RIN", and Huang et al. 2024, "PointInfinity"):
 
     z <- z + gather(f)        every inducer attends to all points
     z <- z + transformer(z)   inducers attend to each other, then an MLP
     f <- f + spread(z)        every point attends to all inducers
     f <- f + mlp(f)
 
-Norms are modulated by c and branches gated by it, with gates that begin at zero (adaLN-zero, Peebles and Xie
-2023).  Attention between points and inducers has heads of full width, all projected on the side of the few
-inducers: of the many points it takes two matrix products and a softmax.  That is the same family of functions
-as with projected points, q W_q (f W_k)^T = (q W_q W_k^T) f^T, and most of the speed on a CPU.  Softmax, norms
-and the embedding of c are computed in float32 under autocast too.
+Norms are modulated and branches gated by c, with gates that start at zero (adaLN-zero, Peebles and Xie 2023). Attention
+between points and inducers has heads of full width, all projected on the side of the few inducers, so that the many
+points take only two matrix products and a softmax. This is the same family of functions as with projected points,
+q W_q (f W_k)^T = (q W_q W_k^T) f^T, and gives most of the speed on a CPU. Softmax, norms and the embedding of c are
+computed in float32 under autocast too.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ from ptdiff_pointcloud.networks.tokens import Flags, joined
 class SetTransformer(nn.Module):
     """``forward(x, angle, cond)``: points (b, n, channels) of unit variance to a prediction of that shape.
 
-    Permuting the points permutes the prediction; n may differ from call to call.  The inducers read the first ``reads``
-    points, those of training, and all given ones: the order matters only across that border.
+    Permuting the points permutes the prediction; n may differ from call to call. The inducers read the first ``reads``
+    points, as many as in training, and all given ones: the order matters only across that border.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class SetTransformer(nn.Module):
         self.flags = Flags(given, width)
 
     def forward(self, x: Tensor, angle: Tensor, cond: Condition) -> Tensor:
-        """x (b, n, channels), angle (b,) to y of the shape of x."""
+        """Map x (b, n, channels), angle (b,) to y of the shape of x."""
         with torch.autocast(x.device.type, enabled=False):
             c = F.silu(self.embed(angle, cond))
             points = joined(x.float(), cond, self.flags.names)
@@ -95,9 +95,9 @@ class Block(nn.Module):
     def forward(
         self, f: Tensor, z: Tensor, c: Tensor, present: Tensor | None = None, some: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """f (b, n, d) and z (b, m, d), each one block further.
+        """Map f (b, n, d) and z (b, m, d) to the same shapes.
 
-        some: places of the points that are read, (k,), None for all; present: which of those there are, bool (b, k).
+        some: indices of the points that are read, (k,), None for all. present: which of those are points, bool (b, k).
         """
         shift, scale, gate, mlp_shift, mlp_scale, mlp_gate = self.points(c)
         y = modulate(f, shift, scale)
@@ -106,7 +106,7 @@ class Block(nn.Module):
         return torch.addcmul(f, mlp_gate, self.point_mlp(modulate(f, mlp_shift, mlp_scale))), z
 
     def gather(self, z: Tensor, y: Tensor, present: Tensor | None) -> Tensor:
-        """What the inducers z (b, m, d) read from the points y (b, n, d): (b, m, d)."""
+        """Return what the inducers z (b, m, d) read from the points y (b, n, d): (b, m, d)."""
         b, m, d = z.shape
         query = self.query(z).view(b, m * self.heads, d) / math.sqrt(d)
         logits = query @ y.mT
@@ -117,7 +117,7 @@ class Block(nn.Module):
         return out
 
     def transform(self, z: Tensor, c: Tensor) -> Tensor:
-        """One transformer layer on the inducers z (b, m, d)."""
+        """Apply one transformer layer to the inducers z (b, m, d)."""
         shift, scale, gate, mlp_shift, mlp_scale, mlp_gate = self.latent(c)
         qkv = self.qkv(modulate(z, shift, scale))
         q, k, v = qkv.view(*z.shape[:2], 3, self.heads, -1).permute(2, 0, 3, 1, 4)
@@ -127,7 +127,7 @@ class Block(nn.Module):
         return torch.addcmul(z, mlp_gate, self.latent_mlp(modulate(z, mlp_shift, mlp_scale)))
 
     def spread(self, y: Tensor, z: Tensor, gate: Tensor) -> Tensor:
-        """What the points y (b, n, d) read from the inducers z (b, m, d), gated: (b, n, d)."""
+        """Return what the points y (b, n, d) read from the inducers z (b, m, d), gated: (b, n, d)."""
         (b, n, d), m, heads = y.shape, z.shape[1], self.heads
         key = self.key(z).view(b, m, heads, d).transpose(1, 2).reshape(b, heads * m, d) / math.sqrt(d)
         value = self.value(z).view(b, m, heads, d).transpose(1, 2).reshape(b, heads * m, d) * gate
@@ -137,5 +137,5 @@ class Block(nn.Module):
 
 
 def softmax(logits: Tensor) -> Tensor:
-    """Over the last axis, in float32: on a CPU also three times faster than in bfloat16."""
+    """Softmax over the last axis, in float32: on a CPU also three times faster than in bfloat16."""
     return logits.softmax(-1, dtype=torch.float32).to(logits.dtype)

@@ -1,11 +1,10 @@
-"""What denoisers of points have in common: all but the middle.
+"""Common parts of the denoisers of points: all but the middle.
 
     c <- noise level and class,   f <- features of every point,   f <- body(f),   y <- head(f)
 
-x: (b, n, k) points; f: (b, n, d) a feature per point; c: (b, e) noise level and class, already activated.  The head
-begins at zero.  Where clouds are given (ptdiff_pointcloud.networks.tokens) n counts their points too, until the head.
-A network that is shown its own last estimate (ptdiff.denoiser.self_conditioning) has its places beside those of x,
-point by point.
+x: (b, n, k) points; f: (b, n, d) a feature per point; c: (b, e) noise level and class, already activated. The head
+starts at zero. If clouds are given (module ``tokens``), n includes their points, until the head. A self-conditioned
+network gets its previous estimate beside x, point by point.
 """
 
 from __future__ import annotations
@@ -27,8 +26,9 @@ class Skeleton(nn.Module, ABC):
     """``forward(x, angle, cond)``: points (b, n, channels) of unit variance to a prediction of that shape.
 
     Permuting the points permutes the prediction; n may differ from call to call.
-    width: of the features; embedding: of c, else as the features; given: names of clouds that may be given.
-    self_conditioning: whether it reads ``cond["estimate"]`` (b, n, channels).
+    width: of the features. embedding: width of c, by default that of the features. given: names of clouds that may be
+    given.
+    self_conditioning: read ``cond["estimate"]`` (b, n, channels).
     """
 
     def __init__(
@@ -53,15 +53,15 @@ class Skeleton(nn.Module, ABC):
         self.flags = Flags(given, width)
 
     def context(self, c: Tensor, cond: Condition) -> Tensor:
-        """What the body is told of the whole sample: c, and what a network has besides."""
+        """Return what the body sees of the whole sample: c, and whatever a network adds."""
         return c
 
     @abstractmethod
     def body(self, f: Tensor, c: Tensor, points: Points) -> Tensor:
-        """Features f (b, n, d) of ``points`` to those that the head reads."""
+        """Map features f (b, n, d) of ``points`` to those that the head reads."""
 
     def forward(self, x: Tensor, angle: Tensor, cond: Condition) -> Tensor:
-        """x (b, n, channels), angle (b,) to y of the shape of x."""
+        """Map x (b, n, channels), angle (b,) to y of the shape of x."""
         with torch.autocast(x.device.type, enabled=False):
             c = F.silu(self.embed(angle, cond))
             points = joined(x.float(), cond, self.flags.names)
@@ -75,10 +75,10 @@ class Skeleton(nn.Module, ABC):
         return y.to(x.dtype)
 
     def _recalled(self, layer: nn.Linear, x: Tensor, cond: Condition, total: int) -> Tensor:
-        """What the estimate adds to the features of ``total`` points, (b, total, d); zeros where there is none."""
+        """Contribution of the estimate to the features of ``total`` points, (b, total, d); zeros if there is none."""
         with torch.autocast(x.device.type, enabled=False):
             estimate = cond.get("estimate", torch.zeros_like(x)).float()
-            # less the features of zeros, which say that there is none
+            # minus the features of zeros, which stand for no estimate
             code = fourier(estimate, self.octaves) - fourier(torch.zeros_like(estimate[:1, :1]), self.octaves)
         added: Tensor = layer(F.pad(code, (0, 0, 0, total - x.shape[1])))
         return added

@@ -1,13 +1,14 @@
-"""Clouds that are given, as clean tokens beside the noisy points.
+"""Given clouds as clean tokens beside the noisy points.
 
 A condition named ``partial`` (observed points) or ``coarse`` (a cloud of lower resolution) is a cloud (b, m, k) in
-model units: the units of x, ``data.normalize`` of world units.  Its points take part in a denoiser as further points
-with a flag, a learned vector for each kind of condition; nothing is predicted at them.  PVD (Zhou et al. 2021) and
-Point-E (Nichol et al. 2022) condition so.
+model
+units: the units of x, ``data.normalize`` of world units. Its points enter a denoiser as further points with a flag, a
+learned vector for each kind of condition; nothing is predicted at them. PVD (Zhou et al. 2021) and Point-E (Nichol et
+al. 2022) condition in this way.
 
-``partial_mask`` (b, m), int64, is 1 where there is a point and 0 or -1 where there is none, so that clouds of one
-batch may hold different numbers, and a row that is hidden (all -1) is one without the condition: to the bit the same
-function as with the key missing.  A missing mask means that all points are there.
+``partial_mask`` (b, m), int64, is 1 for a point and 0 or -1 for none, so that the clouds of a batch may have different
+numbers of points. A hidden row (all -1) is unconditional: bit for bit the same function as without the key. Without a
+mask, all points are present.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ class Points:
     """The points of a batch, noisy and given.
 
     x: (b, n + m, k), the n noisy ones first.
-    present: bool (b, n + m), False for what is no point; None where all are there.
-    kind: int64 (m,), which condition each given point belongs to.
+    present: bool (b, n + m), False for padding; None if all are points.
+    kind: int64 (m,), the condition that each given point belongs to.
     """
 
     x: Tensor
@@ -35,10 +36,11 @@ class Points:
     kind: Tensor
 
     def read(self, most: int | None) -> Tensor | None:
-        """Places (k,) of the first ``most`` noisy points and of all given ones; None for all of them.
+        """Return the indices (k,) of the first ``most`` noisy points and of all given ones; None for all of them.
 
-        What reads a cloud as a whole has seen clouds of so many points in training, and takes a larger one, whose noise
-        averages out more, for a cleaner one: it reads as many as it knows, and the others are drawn given what it read.
+        A layer that reads a cloud as a whole has seen clouds of ``most`` points in training. The noise of a larger one
+        averages out more, so it would pass for a cleaner cloud. Therefore it reads as many as it knows, and the others
+        are generated given what it read.
         """
         total, given = self.x.shape[1], len(self.kind)
         noisy = total - given
@@ -49,7 +51,7 @@ class Points:
 
 
 def joined(x: Tensor, cond: Condition, names: Sequence[str]) -> Points:
-    """Noisy points x (b, n, k) with the clouds that ``cond`` holds under ``names``."""
+    """Join noisy points x (b, n, k) with the clouds in ``cond`` under ``names``; ValueError for wrong shapes."""
     found = [(i, name) for i, name in enumerate(names) if name in cond]
     clouds = [cond[name].to(x.dtype) for _, name in found]
     for (_, name), cloud in zip(found, clouds, strict=True):
@@ -74,7 +76,7 @@ def _mask(cond: Condition, name: str, cloud: Tensor) -> Tensor:
 
 
 class Flags(nn.Module):
-    """A learned vector for each kind of given cloud; no parameters where there is none."""
+    """A learned vector for each kind of given cloud; no parameters if there is none."""
 
     def __init__(self, names: Sequence[str], width: int) -> None:
         super().__init__()
@@ -82,7 +84,7 @@ class Flags(nn.Module):
         self.flag = nn.Embedding(len(self.names), width) if self.names else None
 
     def forward(self, f: Tensor, points: Points) -> Tensor:
-        """Features f (b, n + m, d), those of the given points flagged."""
+        """Add the flags to the features f (b, n + m, d) of the given points."""
         m = len(points.kind)
         if self.flag is None or m == 0:
             return f

@@ -1,4 +1,4 @@
-"""The Chamfer distance of pairs of clouds, differentiable: a loss (metrics use ptdiff_pointcloud.metrics.chamfer)."""
+"""Differentiable Chamfer distance of pairs of clouds, for use as a loss (metrics have their own)."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from ptdiff_pointcloud.ops.neighbors import check_clouds, gather, search
 def chamfer(x: Tensor, y: Tensor, *, squared: bool = True) -> Tensor:
     """mean_i min_j |x_i - y_j|^2 + mean_j min_i |x_i - y_j|^2 of each pair x (b, n, d), y (b, m, d): (b,).
 
-    squared=False takes the distances themselves, in the units of the points (their gradient at distance zero is
-    zero).  Memory is bounded however many points there are.
+    squared=False uses the distances themselves, in the units of the points (with gradient zero at distance zero).
+    Memory is bounded for any number of points.
     """
     check_clouds(x, y)
 

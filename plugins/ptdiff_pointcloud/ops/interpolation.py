@@ -1,4 +1,4 @@
-"""Features of some points carried over to others, weighted by the inverse squared distance."""
+"""Interpolation of features from some points to others, weighted by the inverse squared distance."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from ptdiff_pointcloud.ops.neighbors import gather, knn
 
 
 def three_interpolate(x: Tensor, points: Tensor, features: Tensor, k: int = 3) -> Tensor:
-    """Features at every x (b, n, d), from ``features`` (b, m, c) at the k nearest ``points`` (b, m, d): (b, n, c).
+    """Interpolate ``features`` (b, m, c) of the k nearest ``points`` (b, m, d) at every x (b, n, d): (b, n, c).
 
-    Weights 1 / distance^2, normalized (Qi et al. 2017, "PointNet++", equation 2); exact at a point itself.
-    Differentiable in all three.  With fewer than k points, of all of them.
+    Weights 1 / distance^2, normalized (Qi et al. 2017, "PointNet++", equation 2); exact at the points themselves.
+    Differentiable in all three. With fewer than k points, all are used.
     """
     squared, index = knn(x, points, min(k, points.shape[1]))
     nearest = squared.amin(-1, keepdim=True)

@@ -1,7 +1,7 @@
-"""Nearest points: k of them, or those within a radius.
+"""Nearest neighbors: k of them, or those within a radius.
 
-The search itself has no gradient.  Distances are computed anew from the differences of the points found: they
-are exact where points are close (|x|^2 + |y|^2 - 2 x y is not), and their gradient is that of the selection.
+The search itself has no gradient. Distances are recomputed from the differences of the points found: they are exact for
+close points (|x|^2 + |y|^2 - 2 x y is not), and their gradient is that of the selection.
 """
 
 from __future__ import annotations
@@ -11,19 +11,20 @@ import torch
 from torch import Tensor
 
 TREES_FROM = 256
-"""Points from which SciPy's k-d trees are faster than all distances, on a CPU and in space: 1.5 to 2 times at 256
-points, 4 to 5 times at 2048."""
+"""Number of points from which SciPy's k-d trees are faster than all distances, on a CPU and in space: 1.5 to 2 times at
+256 points, 4 to 5 times at 2048.
+"""
 
-_DISTANCES = 2**25  # held at once while searching
+_DISTANCES = 2**25  # distances held at once while searching
 
 
 def knn(x: Tensor, points: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """The k nearest of ``points`` (b, m, d) to every x (b, n, d), nearest first; of equally near ones any.
+    """Find the k nearest of ``points`` (b, m, d) to every x (b, n, d), nearest first; ties are broken arbitrarily.
 
-    Squared distances (b, n, k), and int64 indices into the points (b, n, k).
+    Returns squared distances (b, n, k), and int64 indices into the points (b, n, k).
 
-    A point that is its own neighbor counts.  Differentiable in x and ``points`` by its distances.  Memory is
-    bounded however many points there are.  ValueError for k beyond m, and for points that are not finite.
+    A point counts as its own neighbor. Differentiable in x and ``points`` through the distances. Memory is bounded for
+    any number of points. ValueError for k beyond m, and for points that are not finite.
     """
     check_clouds(x, points)
     if not 1 <= k <= points.shape[1]:
@@ -33,11 +34,11 @@ def knn(x: Tensor, points: Tensor, k: int) -> tuple[Tensor, Tensor]:
 
 
 def ball_query(x: Tensor, points: Tensor, radius: float, k: int) -> tuple[Tensor, Tensor]:
-    """The up to k nearest ``points`` (b, m, d) within ``radius`` of every x (b, n, d).
+    """Find up to k nearest ``points`` (b, m, d) within ``radius`` of every x (b, n, d).
 
-    Index (b, n, k) and inside (b, n, k), bool.  Where fewer than k are inside, the nearest point stands in for
-    those missing (Qi et al. 2017, "PointNet++", pads so), so that a maximum over k needs no mask as long as one
-    point is inside.  k may exceed m.
+    Returns the index (b, n, k) and inside (b, n, k), bool. If fewer than k are inside, the nearest point replaces the
+    missing ones (as in PointNet++, Qi et al. 2017), so that a maximum over k needs no mask as long as one point is
+    inside. k may exceed m. ValueError unless radius is positive.
     """
     if not radius > 0:
         raise ValueError(f"radius must be positive, not {radius}")
@@ -52,24 +53,24 @@ def ball_query(x: Tensor, points: Tensor, radius: float, k: int) -> tuple[Tensor
 
 
 def gather(features: Tensor, index: Tensor) -> Tensor:
-    """Rows ``index`` (b, …) of ``features`` (b, m, c): (b, …, c)."""
+    """Gather the rows ``index`` (b, …) of ``features`` (b, m, c): (b, …, c)."""
     flat = index.flatten(1)
     rows = features.gather(1, flat[..., None].expand(*flat.shape, features.shape[-1]))
     return rows.view(*index.shape, features.shape[-1])
 
 
 def check_clouds(*clouds: Tensor) -> None:
-    """ValueError unless all are batches of as many clouds, of points in the same space."""
+    """Raise ValueError unless all are batches of equally many clouds, in spaces of equal dimension."""
     for cloud in clouds:
         if cloud.ndim != 3 or 0 in cloud.shape[1:] or not cloud.is_floating_point():
-            raise ValueError(f"clouds are float tensors (b, points, d), not {cloud.dtype} {tuple(cloud.shape)}")
+            raise ValueError(f"clouds must be float tensors (b, points, d), not {cloud.dtype} {tuple(cloud.shape)}")
         if len(cloud) != len(clouds[0]) or cloud.shape[-1] != clouds[0].shape[-1]:
-            raise ValueError(f"clouds {tuple(clouds[0].shape)} and {tuple(cloud.shape)} do not belong together")
+            raise ValueError(f"clouds {tuple(clouds[0].shape)} and {tuple(cloud.shape)} do not match")
 
 
 @torch.no_grad()
 def search(x: Tensor, points: Tensor, k: int) -> Tensor:
-    """Index (b, n, k) of the k nearest ``points`` to every x."""
+    """Return indices (b, n, k) of the k nearest ``points`` to every x."""
     if x.device.type == "cpu" and points.shape[1] >= TREES_FROM and points.shape[2] <= 3:
         return _by_trees(x, points, k)
     if x.dtype in (torch.float16, torch.bfloat16):
@@ -79,7 +80,7 @@ def search(x: Tensor, points: Tensor, k: int) -> Tensor:
     clouds, rows = max(1, _DISTANCES // (n * m)), max(1, _DISTANCES // m)
     for i in range(0, b, clouds):
         for j in range(0, n, rows):
-            # differences, not matrix products: their rounding does not depend on the place of a point in its cloud
+            # differences, not matrix products: their rounding does not depend on the index of a point in its cloud
             distances = torch.cdist(
                 x[i : i + clouds, j : j + rows],
                 points[i : i + clouds],

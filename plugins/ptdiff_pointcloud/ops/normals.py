@@ -1,9 +1,9 @@
-"""Normals of a cloud: the direction in which its neighborhoods are flattest, with one consistent sign.
+"""Normals of a cloud: the direction in which its neighborhoods are flattest, with a consistent sign.
 
-The sign follows Hoppe et al. 1992, section 3.3: a spanning tree of the neighborhood graph along which normals turn
-as little as possible carries it from one point to all.  It starts where it is certain: at the point farthest from
-the center the surface faces away from the center.  Sheets that lie closer together than the points of one sheet can
-still defeat it; a mesh is better oriented by what it encloses.
+The sign follows Hoppe et al. 1992, section 3.3: a spanning tree of the neighborhood graph, along which normals turn as
+little as possible, carries it from one point to all. It starts where it is certain: at the point farthest from the
+center the surface faces away from the center. Sheets closer together than the points of one sheet can still defeat it;
+a mesh is better oriented by what it encloses.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ Array = npt.NDArray[np.float64]
 
 @torch.no_grad()
 def estimate_normals(x: Tensor, k: int = 16, orient: Literal["tree", "center"] = "tree") -> Tensor:
-    """Unit normals (b, n, 3) of x (b, n, 3), from the covariance of each point's k nearest (itself among them).
+    """Estimate unit normals (b, n, 3) of x (b, n, 3) from the covariance of each point's k nearest, itself included.
 
     orient: tree carries the sign along the surface (on the CPU, about 10 ms for 2048 points); center points every
-    normal away from the center of its cloud, right for star-shaped ones.
+        normal away from the center of its cloud, right for star-shaped ones. ValueError for fewer than three neighbors,
+        or points not in space.
     """
     check_clouds(x)
     if x.shape[-1] != 3 or min(k, x.shape[1]) < 3:
@@ -46,7 +47,7 @@ def estimate_normals(x: Tensor, k: int = 16, orient: Literal["tree", "center"] =
 
 
 def _signs(normals: Array, index: npt.NDArray[np.int64], outward: Array) -> Array:
-    """+1 or -1 for each of the normals (n, 3), given its neighbors' places (n, k) and its point's place."""
+    """Return +1 or -1 for each normal (n, 3), given neighbor indices (n, k) and offsets from the center (n, 3)."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import breadth_first_order, connected_components, minimum_spanning_tree
 
@@ -54,9 +55,9 @@ def _signs(normals: Array, index: npt.NDArray[np.int64], outward: Array) -> Arra
     rows, columns = np.repeat(np.arange(n), k), index.ravel()
     other = rows != columns
     rows, columns = rows[other], columns[other]
-    # from 1 to 2, as csgraph reads a weight of zero as no edge; float rounding must not take it there
+    # from 1 to 2, because csgraph reads a weight of zero as no edge; float rounding must not reach it
     turn = 2 - np.abs((normals[rows] * normals[columns]).sum(-1))
-    # a neighbor need not have found its finder
+    # neighborhood is not symmetric
     graph = coo_array((turn, (rows, columns)), shape=(n, n)).tocsr()
     graph = graph.maximum(graph.T)
     tree = minimum_spanning_tree(graph)

@@ -1,4 +1,4 @@
-"""Farthest point sampling: few points, spread evenly."""
+"""Farthest point sampling: a few points, spread evenly."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from ptdiff_pointcloud.ops.neighbors import check_clouds
 
 @torch.no_grad()
 def fps(x: Tensor, count: int, start: int | None = None) -> Tensor:
-    """Index (b, count) of points of x (b, n, d), each the farthest from all before it (Eldar et al. 1997).
+    """Return indices (b, count) of points of x (b, n, d), each the farthest from all before it (Eldar et al. 1997).
 
-    start: the first point; None takes the farthest from the center, so that which points are taken does not
-    depend on their order.  Of equally far points the first.  ValueError for a count beyond n.
+    start: index of the first point; None starts farthest from the center, so that the selection does not depend on the
+        order of the points. Ties go to the first point. ValueError for a count beyond n or a start that is no index.
     """
     check_clouds(x)
     b, n, d = x.shape
@@ -21,7 +21,7 @@ def fps(x: Tensor, count: int, start: int | None = None) -> Tensor:
         raise ValueError(f"count must be between 1 and the number of points, {n}, not {count}")
     if start is not None and not 0 <= start < n:
         raise ValueError(f"start must be one of the {n} points, not {start}")
-    # each coordinate apart: a sum over an axis of three is many times slower than three sums
+    # coordinates one by one: a sum over an axis of three is many times slower than three sums
     axes = [x[..., axis].contiguous() for axis in range(d)]
     index = torch.empty(b, count, dtype=torch.int64, device=x.device)
     distance = torch.full((b, n), torch.inf, dtype=x.dtype, device=x.device)
@@ -30,7 +30,7 @@ def fps(x: Tensor, count: int, start: int | None = None) -> Tensor:
     def measure(places: list[Tensor]) -> None:
         for i, (axis, place) in enumerate(zip(axes, places, strict=True)):
             torch.sub(axis, place, out=difference)
-            # product and sum apart, as a fused multiply-add would round differently on another device
+            # multiply and add separately, because a fused multiply-add would round differently on another device
             torch.mul(difference, difference, out=difference if i else new)
             if i:
                 new.add_(difference)

@@ -1,7 +1,7 @@
-"""Between points and a grid: averages of the points about each node, and trilinear interpolation back.
+"""From points to a grid and back: averages of the points near each node, and trilinear interpolation.
 
-The grid has r^3 nodes, on the corners of [-1, 1]^3 and evenly between (the outermost ones on its faces).  Points
-beyond the cube count as on its faces.  The axes of a grid (b, c, r, r, r) are the coordinates x, y, z in this order.
+The grid has r^3 nodes, evenly spaced on [-1, 1]^3 (the outermost ones on its faces). Points outside the cube count as
+on its faces. The axes of a grid (b, c, r, r, r) are the coordinates x, y, z in this order.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from ptdiff_pointcloud.ops.neighbors import check_clouds
 
 
 def voxelize(x: Tensor, features: Tensor, resolution: int, present: Tensor | None = None) -> Tensor:
-    """The mean of ``features`` (b, n, c) of the points x (b, n, 3) nearest to each node: (b, c, r, r, r).
+    """Average ``features`` (b, n, c) of the points x (b, n, 3) nearest to each node: (b, c, r, r, r).
 
-    Nodes without points hold zero.  present: bool (b, n), False for points that do not count.  Sums are taken in
-    float32 at least; differentiable in the features.  On a GPU the order of a sum, and so its last bit, is
-    fixed by torch.use_deterministic_algorithms.
+    Nodes without points are zero. present: bool (b, n), False for points that do not count. Sums are taken in float32
+    at least; differentiable in the features. On a GPU the order of a sum, and so its last bit, is fixed by
+    torch.use_deterministic_algorithms. ValueError for other shapes or a resolution below 2.
     """
     check_clouds(x)
     b, n, c = features.shape
@@ -40,7 +40,7 @@ def voxelize(x: Tensor, features: Tensor, resolution: int, present: Tensor | Non
 
 
 def devoxelize(grid: Tensor, x: Tensor) -> Tensor:
-    """The grid (b, c, r, r, r) at the points x (b, n, 3), trilinear: (b, n, c).  Differentiable in both."""
+    """Interpolate the grid (b, c, r, r, r) trilinearly at points x (b, n, 3): (b, n, c). Differentiable in both."""
     check_clouds(x)
     if grid.ndim != 5 or x.shape[-1] != 3 or len(x) != len(grid):
         raise ValueError(f"need a grid (b, c, r, r, r) and points (b, n, 3), not {tuple(grid.shape)}, {tuple(x.shape)}")

@@ -15,11 +15,11 @@ _MARGIN = 1.08
 
 @dataclass(frozen=True)
 class Camera:
-    """A square picture of `size` pixels a side, seen from `eye` (3,) along the third row of `axes` (3, 3).
+    """A square image of ``size`` pixels per side, seen from ``eye`` (3,) along the third row of ``axes`` (3, 3).
 
-    The rows of `axes` are the directions right, up and forward in scene coordinates. The pixel in row i and
-    column j looks along `right * x + up * y + forward` with x = (j + 1/2 - size/2) / focal and
-    y = -(i + 1/2 - size/2) / focal.
+    The rows of ``axes`` are the directions right, up and forward in scene coordinates. The pixel in row i and column j
+    looks along ``right * x + up * y + forward`` with x = (j + 1/2 - size/2) / focal and y = -(i + 1/2 - size/2) /
+    focal.
     """
 
     eye: Floats
@@ -28,15 +28,15 @@ class Camera:
     focal: float
 
     def pixels(self, first: int, last: int) -> Floats:
-        """The coordinate x of the pixel columns first, ..., last - 1."""
+        """Return the coordinate x of the pixel columns first, ..., last - 1."""
         return ((np.arange(first, last) + 0.5 - self.size / 2) / self.focal).astype(np.float32)
 
     def directions(self) -> Floats:
-        """Directions (size, size, 3) through the pixels in scene coordinates, with forward component 1."""
+        """Return directions (size, size, 3) through the pixels in scene coordinates, with forward component 1."""
         return self.through(*np.indices((self.size, self.size), sparse=True))
 
     def through(self, row: Ints, column: Ints) -> Floats:
-        """Directions (..., 3) through some of the pixels."""
+        """Return directions (..., 3) through some of the pixels."""
         x = self.pixels(0, self.size)
         right, up, forward = self.axes
         rays: Floats = x[column][..., None] * right - x[row][..., None] * up + forward
@@ -50,7 +50,10 @@ def direction(azimuth: float, elevation: float) -> Floats:
 
 
 def orbit(azimuth: float, elevation: float, size: int) -> Camera:
-    """The camera in `direction(azimuth, elevation)` that just sees the unit sphere whole."""
+    """Return the camera in ``direction(azimuth, elevation)`` that just sees the whole unit sphere.
+
+    Raises ValueError for an elevation outside (-90, 90).
+    """
     if not (math.isfinite(azimuth) and abs(elevation) < 90):
         raise ValueError(f"no camera at azimuth {azimuth} and elevation {elevation}, which lies in (-90, 90)")
     away = direction(azimuth, elevation)

@@ -1,4 +1,4 @@
-"""Pictures of point clouds: shaded spheres on a white ground, alone or on a turntable."""
+"""Renders of point clouds: shaded spheres on a white ground, alone or on a turntable."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ def render_cloud(
     engine: Engine = "numpy",
     supersample: int = 2,
 ) -> Picture:
-    """A picture (size, size, 3), uint8 RGB, of a cloud (n, 3) with +Y up and its front towards -Z.
+    """Render a cloud (n, 3) with +Y up and its front towards -Z as an image (size, size, 3), uint8 RGB.
 
-    The camera stands at `azimuth` degrees (0 sees the front, 90 the shape's own right side, +X) and at
-    `elevation` degrees over the horizon. `colors` (n, 3) are sRGB in [0, 1], by default from the position;
-    the `radius` of the spheres is in the units of the points, by default smaller the denser the cloud. Both
-    engines give the same picture; NumPy is quicker, from one point to 100,000, and needs nothing else. Each
-    pixel is the mean of `supersample` squared rays.
+    The camera is at ``azimuth`` degrees (0 sees the front, 90 the shape's own right side, +X) and at ``elevation``
+    degrees above the horizon. ``colors`` (n, 3) are sRGB in [0, 1], by default from the position; the ``radius`` of the
+    spheres is in the units of the points, by default smaller for denser clouds. Both engines give the same image; NumPy
+    is faster, from one point to 100,000, and needs nothing else. Each pixel is the mean of ``supersample`` squared
+    rays.
 
     Raises:
         ValueError: points of another shape or not finite (with their count), or an option out of range.
-        ImportError: engine "open3d" where Open3D cannot be imported.
+        ImportError: engine "open3d" if Open3D cannot be imported.
     """
     scene = make_scene(points, colors, radius)
     visibility = _visibility(scene, engine)
@@ -67,9 +67,9 @@ def turntable(
     engine: Engine = "numpy",
     supersample: int = 2,
 ) -> Iterator[Picture]:
-    """Pictures of a cloud, one by one, from a camera that goes around it once in `frames` steps from `azimuth`.
+    """Render a cloud, image by image, from a camera that circles it once in ``frames`` steps, starting at ``azimuth``.
 
-    Framing, colors and light stay; see `render_cloud` for the rest.
+    Framing, colors and light stay fixed; see ``render_cloud`` for the rest.
     """
     if frames < 1:
         raise ValueError(f"a turntable needs at least one frame, not {frames}")
@@ -90,11 +90,11 @@ def _visibility(scene: Scene, engine: Engine) -> Visibility:
         return NumpyVisibility(scene)
     if engine == "open3d":
         return Open3DVisibility(scene)
-    raise ValueError(f"no engine {engine!r}: choose numpy or open3d")
+    raise ValueError(f"unknown engine {engine!r}: choose numpy or open3d")
 
 
 def _cameras(azimuth: float, elevation: float, size: int, supersample: int) -> tuple[Camera, Camera]:
-    """The camera of the picture and its finer twin."""
+    """Return the camera of the image and its supersampled twin."""
     if size < 1 or supersample < 1:
         raise ValueError(f"size and supersample must be at least 1, not {size} and {supersample}")
     return orbit(azimuth, elevation, size), orbit(azimuth, elevation, size * supersample)
@@ -103,7 +103,7 @@ def _cameras(azimuth: float, elevation: float, size: int, supersample: int) -> t
 def _develop(
     scene: Scene, camera: Camera, fine: Camera, parts: Iterable[Surface], light: Light, gathered: GatheredLight
 ) -> Picture:
-    """Lay the shaded spheres over the ground, averaging fine pixels in linear light."""
+    """Composite the shaded spheres over the ground, averaging fine pixels in linear light."""
     block, area = fine.size // camera.size, camera.size**2
     # the light of the spheres in three colors, and the pixels that see the ground
     sums, covered = np.zeros((3, area)), np.zeros(area)

@@ -1,11 +1,11 @@
-"""The light: a wide lamp (key) and a glow from everywhere (ambient), and how much of them reaches what.
+"""Light: a wide lamp (key) and a glow from everywhere (ambient), and how much of them reaches each place.
 
-Light is gathered before any picture is taken: at the nodes of a coarse grid on every sphere, and at a grid of
-points on the ground. What a node stores is the share of the key and of the ambient light that other spheres
-let pass; both change slowly, so pictures interpolate them. That makes shadows soft and free of noise, makes
-them the same in all frames of an orbit, and costs less than shadows for every pixel.
+Light is gathered before any image is rendered: at the nodes of a coarse grid on every sphere, and at a grid of points
+on the ground. A node stores the fractions of the key and of the ambient light that other spheres let pass; both change
+slowly, so images interpolate them. That makes shadows soft, free of noise and the same in all frames of an orbit, and
+costs less than shadows for every pixel.
 
-A unit vector lies on the grid of its sphere by the octahedral map (Meyer et al. 2010): the octahedron
+A unit vector is mapped to the grid of its sphere by the octahedral map (Meyer et al. 2010): the octahedron
 |x| + |y| + |z| = 1 unfolded to the square [-1, 1]^2.
 """
 
@@ -23,14 +23,14 @@ from .visibility import Visibility
 
 _LAMP = 0.20  # radius of the lamp over its distance
 _GROUND_KEY, _GROUND_AMBIENT = 80, 32  # points of the ground's grids along one side
-# Nodes lie this share of a radius over their sphere, so that touching spheres do not shade them; where a
-# sphere has few nodes, those must stand clear of its neighbors.
+# Nodes lie this fraction of a radius above their sphere, so that touching spheres do not shade them; if a sphere has
+# few nodes, they must keep clear of its neighbors.
 _LIFT, _LIFT_OF_FEW = 0.12, 0.8
 
 
 @dataclass(frozen=True)
 class Light:
-    """The key light's middle direction, and directions (k, 3) that stand for all of key and ambient light."""
+    """The central direction of the key light, and directions (k, 3) that sample the key and the ambient light."""
 
     toward: Floats
     key: Floats
@@ -39,9 +39,9 @@ class Light:
 
 @dataclass(frozen=True)
 class GatheredLight:
-    """Shares in [0, 1] that pass: at sphere nodes (n, c + 1, c + 1), at ground points (g, g) [z, x].
+    """Fractions of light in [0, 1] that pass: at sphere nodes (n, c + 1, c + 1), at ground points (g, g) [z, x].
 
-    The grids of the ground reach from `low` (2,) to `high` (2,) in x and z.
+    The grids of the ground reach from ``low`` (2,) to ``high`` (2,) in x and z.
     """
 
     key: Floats
@@ -53,9 +53,9 @@ class GatheredLight:
 
 
 def studio(azimuth: float, count: int) -> Light:
-    """The light for a camera at `azimuth` degrees: a lamp high on its left, a glow from all around.
+    """Return the light for a camera at ``azimuth`` degrees: a lamp high on its left, a glow from all around.
 
-    A cloud of few spheres gets more directions: its shadows have nothing to hide their steps in.
+    A cloud of few spheres gets more directions, because nothing hides the steps in its shadows.
     """
     steps = ((64, (80, 240)), (256, (40, 96)), (30000, (20, 32)))
     keys, ambients = next((counts for limit, counts in steps if count <= limit), (12, 20))
@@ -72,12 +72,12 @@ def studio(azimuth: float, count: int) -> Light:
 
 
 def cells_per_sphere(count: int) -> int:
-    """Cells of a sphere's grid along one side: small spheres need few."""
+    """Number of cells of a sphere's grid along one side: small spheres need few."""
     return 12 if count <= 64 else 6 if count <= 1024 else 4 if count <= 30000 else 2
 
 
 def gather(scene: Scene, light: Light, visibility: Visibility, needed: npt.NDArray[np.bool_]) -> GatheredLight:
-    """Gather the light at the `needed` nodes (n, c + 1, c + 1) and on the ground."""
+    """Gather the light at the ``needed`` nodes (n, c + 1, c + 1) and on the ground."""
     cells = needed.shape[1] - 1
     line = np.linspace(-1, 1, cells + 1, dtype=np.float32)
     nodes = octahedron_to_sphere(*np.meshgrid(line, line, indexing="ij")).reshape(-1, 3)
@@ -99,7 +99,7 @@ def gather(scene: Scene, light: Light, visibility: Visibility, needed: npt.NDArr
 
 
 def sphere_to_octahedron(normals: Floats) -> tuple[Floats, Floats]:
-    """Octahedral coordinates in [-1, 1] of unit vectors (..., 3)."""
+    """Return octahedral coordinates in [-1, 1] of unit vectors (..., 3)."""
     x, y, z = np.moveaxis(normals, -1, 0)
     x, y, z = (w / (np.abs(x) + np.abs(y) + np.abs(z)) for w in (x, y, z))
     folded = y < 0
@@ -109,7 +109,7 @@ def sphere_to_octahedron(normals: Floats) -> tuple[Floats, Floats]:
 
 
 def octahedron_to_sphere(u: Floats, v: Floats) -> Floats:
-    """Unit vectors (..., 3) at octahedral coordinates."""
+    """Return unit vectors (..., 3) at octahedral coordinates."""
     y = 1 - np.abs(u) - np.abs(v)
     x = np.where(y < 0, (1 - np.abs(v)) * np.copysign(1, u), u)
     z = np.where(y < 0, (1 - np.abs(u)) * np.copysign(1, v), v)
@@ -119,7 +119,7 @@ def octahedron_to_sphere(u: Floats, v: Floats) -> Floats:
 def _passing(
     directions: Floats, points: Floats, normals: Floats, sphere: Ints, ground: Floats, visibility: Visibility
 ) -> tuple[Floats, Floats]:
-    """Cosine-weighted share of the directions that reach the points on spheres and on the ground."""
+    """Cosine-weighted fraction of the directions that reach the points on spheres and on the ground."""
     total = np.zeros(len(points), dtype=np.float32)
     passed = np.zeros(len(points), dtype=np.float32)
     ground_total, ground_passed = 0.0, np.zeros(len(ground), dtype=np.float32)
@@ -141,7 +141,7 @@ def _passing(
 
 
 def _shadow_window(scene: Scene, light: Light) -> tuple[Floats, Floats]:
-    """Corners (x, z) of a rectangle on the ground that holds all shadows of the key light, with some room."""
+    """Corners (x, z) of a rectangle on the ground that contains all shadows of the key light, with a margin."""
     height = np.maximum(scene.centers[:, 1:2] - scene.ground, 0)
     flat = scene.centers[:, [0, 2]]
     cast = np.concatenate([flat] + [flat - height * d[[0, 2]] / d[1] for d in light.key[-8:]]).clip(-2.5, 2.5)
@@ -157,7 +157,7 @@ def _ground_points(low: Floats, high: Floats, ground: float, count: int) -> Floa
 
 
 def _edge_fade(count: int) -> Floats:
-    """1 within the window, falling smoothly to 0 at its border."""
+    """Window weights: 1 inside, falling smoothly to 0 at the border."""
     index = np.arange(count)
     line = np.clip(np.minimum(index, index[::-1]) / (count * 0.12), 0, 1)
     smooth: Floats = (line * line * (3 - 2 * line)).astype(np.float32)

@@ -1,7 +1,7 @@
-"""A page with clouds to be turned with the mouse: one file that loads nothing, light or dark as its reader likes.
+"""An HTML page with clouds to turn with the mouse: one file that loads nothing, light or dark as the reader prefers.
 
-What it holds of clouds (n, points, 3) and their states on the way: positions as 16-bit numbers over [-2, 2] in the
-coordinates of a scene (.scene), little-endian, and colors as bytes, both in base64.
+It holds clouds (n, points, 3) and their states during sampling: positions as little-endian 16-bit numbers over [-2, 2]
+in the coordinates of a scene, and colors as bytes, both in base64.
 """
 
 from __future__ import annotations
@@ -21,12 +21,14 @@ from .scene import framed
 
 _REACH = 2.0
 _MOST = 25
-"""States of a trajectory on one page; more would not be told apart, and would make it large."""
+"""Maximum number of states of a trajectory on one page; more would look alike and make it large."""
 
 
 def page(states: npt.NDArray[np.floating], colors: npt.NDArray[np.floating], titles: Sequence[str]) -> str:
-    """The page of clouds: states (t, n, points, 3), the last of which is shown first, and colors (n, points, 3) in
-    [0, 1]; titles: one for each cloud, or none."""
+    """Return the page of clouds: states (t, n, points, 3), the last of which is shown first.
+
+    colors: (n, points, 3) in [0, 1]. titles: one for each cloud, or none; ValueError for another number.
+    """
     if titles and len(titles) != states.shape[1]:
         raise ValueError(f"{len(titles)} titles for {states.shape[1]} clouds")
     kept = states[np.unique(np.linspace(0, len(states) - 1, min(len(states), _MOST)).round().astype(int))]
@@ -57,7 +59,7 @@ def page(states: npt.NDArray[np.floating], colors: npt.NDArray[np.floating], tit
         f'<meta name="viewport" content="width=device-width, initial-scale=1"><title>point clouds</title>'
         f'<style>{STYLE}</style></head>\n<body tabindex="0"><header>'
         f"<p>{states.shape[1]} cloud{'s' * (states.shape[1] > 1)} of {states.shape[2]:,} points. "
-        f"Drag turns, the wheel zooms, a double click goes back; so do the arrows, + and -, and 0.</p>"
+        f"Drag to turn, scroll to zoom, double-click to reset; or use the arrow keys, + and -, and 0.</p>"
         f"{slider if len(kept) > 1 else ''}</header><main>{figures}</main>{data}"
         f"<script>{SCRIPT}</script></body></html>\n"
     )

@@ -1,7 +1,7 @@
 """Style and script of the page of clouds.
 
-The script draws spheres into the pixels of a canvas, with a depth for each pixel: a sphere is a stamp of depths and
-shades that is made once for its radius.  No WebGL, whose contexts are few and which not every machine has.
+The script draws spheres into the pixels of a canvas with a depth buffer: a sphere is a stamp of depths and shades that
+is computed once for its radius. It avoids WebGL, which limits the number of contexts and is missing on some machines.
 """
 
 STYLE = """
@@ -25,7 +25,7 @@ for (let i = 0; i < total; i++) place[i] = raw.getUint16(2 * i, true) * (2 * fac
 const canvases = [...document.querySelectorAll("canvas")], slider = document.querySelector("input");
 let azimuth = facts.azimuth, elevation = facts.elevation, zoom = 1, asked = false;
 
-// a sphere of so many pixels: offsets, how far each pixel stands out towards the eye, how much light it gets
+// a sphere with this radius in pixels: offsets, height of each pixel towards the eye, and its brightness
 function stamp(radius) {
   const found = [], reach = Math.ceil(radius), light = [-0.45, 0.65, 0.61];
   for (let y = -reach; y <= reach; y++) for (let x = -reach; x <= reach; x++) {

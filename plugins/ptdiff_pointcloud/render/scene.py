@@ -1,7 +1,7 @@
-"""The scene: a cloud as spheres standing on a ground plane, in coordinates made for looking at it.
+"""The scene: a cloud as spheres standing on a ground plane, in normalized coordinates.
 
-The coordinates of a scene have their origin in the center of the cloud's bounding sphere, whose radius
-(spheres included) is 1. +Y is up and the front of a shape faces -Z.
+The origin is the center of the cloud's bounding sphere, whose radius (spheres included) is 1. +Y is up and the front of
+a shape faces -Z.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 
-# A share of 1/200 of the points may stray without having a say in framing and ground.
+# Fraction of the points that framing and ground may ignore as outliers.
 _STRAY = 1 / 200
 _LARGEST = 0.35
 _FAR = 3.0
@@ -22,7 +22,7 @@ _FAR = 3.0
 
 @dataclass(frozen=True)
 class Scene:
-    """Spheres at `centers` (n, 3) of one `radius` with linear-light `albedo` (n, 3), above y = `ground`."""
+    """Spheres at ``centers`` (n, 3) of one ``radius`` with linear-light ``albedo`` (n, 3), above y = ``ground``."""
 
     centers: Floats
     radius: float
@@ -31,10 +31,10 @@ class Scene:
 
 
 def make_scene(points: npt.ArrayLike, colors: npt.ArrayLike | None, radius: float | None) -> Scene:
-    """A scene from points (n, 3), sRGB colors (n, 3) in [0, 1] and a radius in the units of the points.
+    """Return the scene of points (n, 3), sRGB colors (n, 3) in [0, 1] and a radius in the units of the points.
 
-    Strays three times as far from the center as the cloud reaches are left out: they lie beside the picture,
-    or so near to the camera that they would hide the cloud.
+    Outliers three times as far from the center as the cloud reaches are left out: they lie outside the image, or so
+    near the camera that they would hide the cloud.
 
     Raises:
         ValueError: wrong shapes, no points, points or colors not finite, a radius that is not positive.
@@ -60,29 +60,29 @@ def make_scene(points: npt.ArrayLike, colors: npt.ArrayLike | None, radius: floa
 def framed(
     points: npt.NDArray[np.float64], radius: float | None = None
 ) -> tuple[npt.NDArray[np.float64], float, float]:
-    """Center (3,) and scale of a scene's coordinates, and the radius of its spheres in them.
+    """Return center (3,) and scale of a scene's coordinates, and the radius of its spheres in them.
 
-    radius: of the spheres in the units of the points; by default smaller the denser the cloud.
+    radius: of the spheres in the units of the points; by default smaller for denser clouds.
     """
     center, extent = _bounding_sphere(points)
     size = default_radius(len(points)) * (extent or 1.0) if radius is None else radius
-    # One point alone, or huge spheres, do not fill the whole picture.
+    # a single point, or huge spheres, must not fill the whole image
     scale = max(extent + size, size / _LARGEST)
     return center, scale, size / scale
 
 
 def default_radius(count: int) -> float:
-    """Radius of a sphere over the radius of the cloud: denser clouds get smaller spheres."""
+    """Radius of a sphere relative to the radius of the cloud: denser clouds get smaller spheres."""
     return float(min(0.14, 0.036 * (2048 / count) ** 0.42))
 
 
 def position_colors(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """sRGB colors (n, 3) by position: x, y, z over the bounding box as red, green, blue of unit length.
+    """Return sRGB colors (n, 3) by position: x, y, z over the bounding box as red, green, blue of unit length.
 
     The look of PointFlow's figures (Yang et al. 2019).
     """
     low, high = np.quantile(points, (_STRAY, 1 - _STRAY), axis=0)
-    # A thin shape keeps calm colors across: at least this share of the longest side makes a full range.
+    # a thin shape keeps calm colors across: the full range takes at least this fraction of the longest side
     span = np.maximum(high - low, 0.4 * (high - low).max())
     place = (points - (low + high) / 2) / np.where(span > 0, span, 1) + 0.5
     rgb = (0.2 + 0.8 * np.clip(place, 0, 1)) ** 1.2
@@ -90,12 +90,12 @@ def position_colors(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def to_linear(color: npt.NDArray[np.floating]) -> Floats:
-    """sRGB in [0, 1] to linear light (IEC 61966-2-1)."""
+    """Convert sRGB in [0, 1] to linear light (IEC 61966-2-1)."""
     return np.where(color <= 0.04045, color / 12.92, ((color + 0.055) / 1.055) ** 2.4).astype(np.float32)
 
 
 def to_srgb(light: npt.NDArray[np.floating]) -> npt.NDArray[np.uint8]:
-    """Linear light, clipped to [0, 1], to sRGB bytes."""
+    """Convert linear light, clipped to [0, 1], to sRGB bytes."""
     step = np.arange(1 << 14) / ((1 << 14) - 1)
     encoded = np.where(step <= 0.0031308, step * 12.92, 1.055 * step ** (1 / 2.4) - 0.055)
     table: npt.NDArray[np.uint8] = (encoded * 255 + 0.5).astype(np.uint8)
@@ -114,10 +114,10 @@ def _checked(array: npt.ArrayLike, name: str) -> npt.NDArray[np.float64]:
 
 
 def _bounding_sphere(points: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], float]:
-    """Center and radius of a sphere around all points, or all but far strays.
+    """Center and radius of a sphere around all points, or all but distant outliers.
 
-    The center is that of the smallest sphere around the inner points (Badoiu and Clarkson 2003: step towards
-    the farthest point by 1, 1/2, 1/3, ...).
+    The center is that of the smallest sphere around the inner points (Badoiu and Clarkson 2003: step towards the
+    farthest point by 1, 1/2, 1/3, ...).
     """
     middle = np.median(points, axis=0)
     distance = np.linalg.norm(points - middle, axis=1)
@@ -132,7 +132,7 @@ def _bounding_sphere(points: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.fl
 
 
 def _floor(heights: npt.NDArray[np.float64]) -> float:
-    """Height of the lowest centers; centers far below nearly all others do not count."""
+    """Height of the lowest centers, ignoring centers far below nearly all others."""
     usual = float(np.quantile(heights, _STRAY, method="lower"))
     lowest = float(heights.min())
     return lowest if usual - lowest < 0.06 else usual

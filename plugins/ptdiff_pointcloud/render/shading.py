@@ -1,4 +1,4 @@
-"""From what every pixel sees to its color, in linear light: shaded spheres, a ground that ends in white."""
+"""Colors of pixels from what they see, in linear light: shaded spheres, and a ground that fades to white."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from .camera import Camera
 from .light import GatheredLight, Light, sphere_to_octahedron
 from .scene import Floats, Ints, Scene
 
-_CHUNK = 1 << 14  # pixels looked at together: what a cache holds
+_CHUNK = 1 << 14  # pixels processed together: as many as fit a cache
 _KEY, _AMBIENT = 1.05, 0.72  # on a surface that faces them
-_BOUNCE, _FLOOR = 1.6, 0.1  # light that meets other spheres first brightens crevices, and none is black
+_BOUNCE, _FLOOR = 1.6, 0.1  # light reflected by other spheres brightens crevices, and none is black
 _SHEEN, _GLOSS = 0.10, 24
-_SHADOW, _CONTACT = 0.50, 0.55  # how much of the white of the ground key and ambient light make
+_SHADOW, _CONTACT = 0.50, 0.55  # fraction of the ground's white due to key and ambient light
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Surface:
 
 
 def surfaces(scene: Scene, camera: Camera, hits: Ints) -> Iterator[Surface]:
-    """The exact normals where the rays of the pixels meet the spheres that an engine found, some pixels at a time."""
+    """Yield exact normals where the rays of pixels meet the spheres found by an engine, some pixels at a time."""
     found = np.flatnonzero(hits.ravel() >= 0)
     for first in range(0, len(found), _CHUNK):
         pixel = found[first : first + _CHUNK]
@@ -43,7 +43,7 @@ def _surface(scene: Scene, camera: Camera, pixel: Ints, sphere: Ints) -> Surface
     offset = camera.eye - scene.centers[sphere]
     along = np.einsum("ij,ij->i", offset, rays)
     closest = offset - along[:, None] * rays
-    # A mesh of a sphere may be met where the sphere itself is just missed: take the rim there.
+    # A sphere's mesh may be hit where the sphere itself is just missed: use its rim there.
     back = np.sqrt(np.maximum(scene.radius**2 - np.einsum("ij,ij->i", closest, closest), 0))
     normal = closest - back[:, None] * rays
     normal /= np.linalg.norm(normal, axis=1, keepdims=True)
@@ -51,7 +51,7 @@ def _surface(scene: Scene, camera: Camera, pixel: Ints, sphere: Ints) -> Surface
 
 
 def nodes_of(parts: Iterable[Surface], count: int, cells: int) -> npt.NDArray[np.bool_]:
-    """Which light nodes (count, cells + 1, cells + 1) the seen surfaces need."""
+    """Mark the light nodes (count, cells + 1, cells + 1) that the visible surfaces need."""
     needed = np.zeros((count, cells + 1, cells + 1), dtype=bool)
     for seen in parts:
         row, column, _, _ = _place(seen.normal, cells)
@@ -61,7 +61,7 @@ def nodes_of(parts: Iterable[Surface], count: int, cells: int) -> npt.NDArray[np
 
 
 def shade_spheres(scene: Scene, seen: Surface, light: Light, gathered: GatheredLight) -> Floats:
-    """Light (m, 3) that the seen surface sends to the eye."""
+    """Return the light (m, 3) that the visible surface sends to the eye."""
     place = _place(seen.normal, gathered.key.shape[1] - 1)
     key = _interpolate(gathered.key, seen.sphere, *place)
     ambient = _interpolate(gathered.ambient, seen.sphere, *place)
@@ -69,7 +69,7 @@ def shade_spheres(scene: Scene, seen: Surface, light: Light, gathered: GatheredL
     half = light.toward + seen.toward_eye
     half /= np.linalg.norm(half, axis=1, keepdims=True)
     sheen = np.maximum(np.einsum("ij,ij->i", seen.normal, half), 0) ** _GLOSS
-    # The white ground sends light back from below, a little less than comes from above.
+    # The white ground reflects light from below, a little less than comes from above.
     glow = 0.86 + 0.14 * seen.normal[:, 1]
     ambient = _FLOOR + (1 - _FLOOR) * (1 - (1 - ambient) ** _BOUNCE)
     diffuse = _KEY * key * facing + _AMBIENT * ambient * glow
@@ -78,7 +78,7 @@ def shade_spheres(scene: Scene, seen: Surface, light: Light, gathered: GatheredL
 
 
 def shade_ground(scene: Scene, camera: Camera, gathered: GatheredLight) -> Floats:
-    """Light (size, size) from the ground: exactly 1 (white) outside of shadows, and where no ground is."""
+    """Return the light (size, size) from the ground: exactly 1 (white) outside shadows, and beyond the ground."""
     drop = camera.eye[1] - scene.ground
     brightness = np.ones((camera.size, camera.size), dtype=np.float32)
     if drop <= 0:
@@ -103,7 +103,7 @@ def _ground(rays: Floats, drop: float, camera: Camera, gathered: GatheredLight) 
 
 
 def _fade(size: int) -> Floats:
-    """1 in the middle of the picture, falling smoothly to 0 at its border."""
+    """Fade weights: 1 in the middle of the image, falling smoothly to 0 at its border."""
     line = np.abs(np.arange(size) + 0.5 - size / 2) / (size / 2)
     room = np.clip((1 - np.maximum(line[:, None], line)) / 0.3, 0, 1)
     smooth: Floats = (room * room * (3 - 2 * room)).astype(np.float32)
@@ -118,7 +118,7 @@ def _on_ground(grid: Floats, within: Floats) -> Floats:
 
 
 def _place(normals: Floats, cells: int) -> tuple[Ints, Ints, Floats, Floats]:
-    """Row and column of the grid cell of a normal, and where in that cell it lies."""
+    """Row and column of the grid cell of a normal, and its position in that cell."""
     u, v = ((coordinate + 1) / 2 * cells for coordinate in sphere_to_octahedron(normals))
     row, column = (np.clip(w.astype(np.int64), 0, cells - 1) for w in (u, v))
     return row, column, (u - row).astype(np.float32), (v - column).astype(np.float32)

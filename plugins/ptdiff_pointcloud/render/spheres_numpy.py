@@ -1,4 +1,4 @@
-"""Visibility in NumPy alone: depth buffers into which spheres are drawn pixel by pixel, without any mesh."""
+"""Visibility in NumPy alone: spheres are drawn into depth buffers pixel by pixel, without any mesh."""
 
 from __future__ import annotations
 
@@ -12,17 +12,20 @@ import numpy.typing as npt
 from .camera import Camera
 from .scene import Floats, Ints, Scene
 
-_CHUNK = 1 << 16  # candidate pixels looked at together: what a cache holds, which is twice as fast
+_CHUNK = 1 << 16  # candidate pixels processed together: as many as fit a cache, which is twice as fast
 _NOTHING = np.iinfo(np.int64).max
 _ID_BITS = 24
-_MAP_CELLS, _COARSEST = 3.0, 0.02  # cells of a shadow map a radius, largest cell
+_MAP_CELLS, _COARSEST = 3.0, 0.02  # cells of a shadow map per radius, and the largest cell
 
 
 @dataclass(frozen=True)
 class NumpyVisibility:
+    """Spheres drawn into depth buffers, for the camera and for each direction of light."""
+
     scene: Scene
 
     def first_hit(self, camera: Camera) -> Ints:
+        """Return the index of the nearest sphere at every pixel, (size, size), or -1 if there is none."""
         centers: Floats = ((self.scene.centers - camera.eye) @ camera.axes.T).astype(np.float32)
         nearest = np.full(camera.size * camera.size, _NOTHING, dtype=np.int64)
         left, width = _span(centers[:, 0], centers[:, 2], self.scene.radius, camera)
@@ -33,6 +36,7 @@ class NumpyVisibility:
         return np.where(hit, nearest & ((1 << 32) - 1), -1).reshape(camera.size, camera.size)
 
     def reached(self, points: Floats, owner: Ints, light: Floats) -> npt.NDArray[np.bool_]:
+        """Return which of the points (m, 3) parallel light from the unit vector ``light`` reaches: bool (m,)."""
         centers, radius = self.scene.centers, self.scene.radius
         frame = _frame(light)
         flat, height = centers @ frame.T, centers @ light
@@ -41,7 +45,7 @@ class NumpyVisibility:
         cell = max(min(radius / _MAP_CELLS, _COARSEST), float(size.max()) / 4096)
         width, depth = (int(n) for n in np.ceil(size / cell))
 
-        # All spheres are equal, so one stencil of offsets with their heights over the center draws each.
+        # All spheres are equal, so one stencil of offsets, with heights above the center, draws each.
         reach = math.ceil(radius / cell)
         offset = np.arange(-reach, reach + 1)
         across, along = (o.ravel() for o in np.meshgrid(offset, offset))
@@ -50,7 +54,7 @@ class NumpyVisibility:
         base = ((flat - low) / cell).astype(np.int64)
         pixel = (base[:, 1] * width + base[:, 0])[:, None] + (along * width + across)[inside]
         top = height[:, None] + np.sqrt(cap[inside], dtype=np.float32)
-        # Height and index in one integer: the largest one says what the light meets first.
+        # Height and index in one integer: the largest one tells what the light meets first.
         key = (((top + 4) * (1 << 20)).astype(np.int64) << _ID_BITS) | np.arange(len(centers))[:, None]
         highest = np.full(width * depth, -1, dtype=np.int64)
         np.maximum.at(highest, pixel.ravel(), key.ravel())
@@ -65,7 +69,7 @@ class NumpyVisibility:
 
 
 def _span(x: Floats, z: Floats, radius: float, camera: Camera) -> tuple[Ints, Ints]:
-    """First pixel and number of pixels that spheres cover along one axis: tangents from the eye."""
+    """First pixel and number of pixels that spheres cover along one axis, by tangents from the eye."""
     middle = np.arctan2(x, z)
     half = np.arcsin(np.minimum(radius / np.hypot(x, z), 1))
     first = np.floor(np.tan(middle - half) * camera.focal + camera.size / 2).astype(np.int64)
@@ -74,7 +78,7 @@ def _span(x: Floats, z: Floats, radius: float, camera: Camera) -> tuple[Ints, In
 
 
 def _by_side(side: Ints) -> Iterator[tuple[Ints, int]]:
-    """Groups of spheres that cover squares of about equal side, small enough for the memory."""
+    """Group spheres that cover squares of about equal side, in groups small enough for the memory."""
     for value in np.unique(side):
         members = np.flatnonzero(side == value)
         step = max(1, _CHUNK // int(value) ** 2)
@@ -92,7 +96,7 @@ def _draw(
     side: int,
     camera: Camera,
 ) -> None:
-    """Draw spheres, each into its square of the buffer `nearest` of depth and index."""
+    """Draw spheres, each into its square of the buffer ``nearest`` of depth and index."""
     columns, rows = left[:, None] + np.arange(side), top[:, None] + np.arange(side)
     x = ((columns + 0.5 - camera.size / 2) / camera.focal).astype(np.float32)
     y = (-(rows + 0.5 - camera.size / 2) / camera.focal).astype(np.float32)
@@ -117,7 +121,7 @@ def _draw(
 
 
 def _frame(light: Floats) -> Floats:
-    """Two unit vectors (2, 3) that span the plane across `light`."""
+    """Two unit vectors (2, 3) that span the plane perpendicular to ``light``."""
     axis = np.eye(3, dtype=np.float32)[np.abs(light).argmin()]
     first = np.cross(light, axis)
     first /= np.linalg.norm(first)

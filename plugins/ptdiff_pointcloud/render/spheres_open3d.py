@@ -1,4 +1,4 @@
-"""Visibility by ray casting: Open3D's `RaycastingScene` (Embree), which needs no GL, Vulkan or display."""
+"""Visibility by ray casting with Open3D's ``RaycastingScene`` (Embree), which needs no GL, Vulkan or display."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from .scene import Floats, Ints, Scene
 
 
 class Open3DVisibility:
-    """Spheres as one triangle mesh. Raises ImportError where Open3D or one of its libraries is missing."""
+    """Spheres as one triangle mesh. Raises ImportError if Open3D or one of its libraries is missing."""
 
     def __init__(self, scene: Scene) -> None:
         import open3d
 
         count = len(scene.centers)
-        # Many spheres are small in the picture: fewer faces do.
+        # Many spheres are small in the image: fewer faces suffice.
         vertices, triangles = _ball(0 if count > 20000 else 1 if count > 1024 else 2 if count > 64 else 4)
         mesh = (scene.centers[:, None, :] + vertices * np.float32(scene.radius)).reshape(-1, 3)
         index = (np.arange(count)[:, None, None] * len(vertices) + triangles).reshape(-1, 3)
@@ -30,10 +30,11 @@ class Open3DVisibility:
         self._radius = scene.radius
 
     def first_hit(self, camera: Camera) -> Ints:
+        """Return the index of the nearest sphere at every pixel, (size, size), or -1 if there is none."""
         directions = camera.directions()
         if self._radius * camera.focal < 4 * np.linalg.norm(camera.eye):
             return self._cast(camera.eye, directions)
-        # Spheres are several pixels wide: where the four rays around see the same, so does the one between.
+        # Spheres are several pixels wide: if four neighboring rays see the same one, so does the ray between them.
         lattice = self._cast(camera.eye, directions[::2, ::2])
         ahead = np.pad(lattice, ((0, 1), (0, 1)), mode="edge")
         same = (lattice == ahead[1:, 1:]) & (lattice == ahead[1:, :-1]) & (lattice == ahead[:-1, 1:])
@@ -45,6 +46,7 @@ class Open3DVisibility:
         return hits
 
     def reached(self, points: Floats, owner: Ints, light: Floats) -> npt.NDArray[np.bool_]:
+        """Return which of the points (m, 3) parallel light from the unit vector ``light`` reaches: bool (m,)."""
         rays = self._tensor(_rays(points, np.broadcast_to(light, points.shape)))
         return ~self._scene.test_occlusions(rays).numpy()  # type: ignore[no-any-return]
 

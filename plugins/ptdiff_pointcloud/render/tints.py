@@ -33,18 +33,19 @@ PALETTE = np.array(
         (23, 190, 207),
     ]
 )
-"""Colors of the classes 0, 1, …, and again from the start; the ten of Tableau."""
+"""Colors of the classes 0, 1, …, repeating: the ten of Tableau."""
 
 _GRAY = 0.6
 
 
 def tints(cloud: Array, by: Tint, channels: Sequence[str], label: int = -1) -> Colors:
-    """sRGB colors (n, 3) in [0, 1] of a cloud (n, c).
+    """Return sRGB colors (n, 3) in [0, 1] of a cloud (n, c).
 
-    position: x, y, z as red, green, blue.  normal: its direction, of the channel or, where there is none, estimated
-    and turned outwards.  label: one color for the class ``label``, gray for -1.  rgb: the channel of colors.
+    position: x, y, z as red, green, blue. normal: its direction, from the channel or else estimated and oriented
+    outwards.
+    label: one color for the class ``label``, gray for -1. rgb: the channel of colors.
 
-    ValueError for rgb where there are no colors.
+    ValueError for rgb if there are no colors.
     """
     points = cloud[:, :3].astype(np.float64)
     if by == "position":

@@ -1,4 +1,4 @@
-"""What a visibility engine answers: which sphere a pixel sees, and which points a light reaches."""
+"""Interface of the visibility engines: which sphere a pixel sees, and which points a light reaches."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from .scene import Floats, Ints
 
 
 class Visibility(Protocol):
-    """Two questions about the spheres of one scene. Everything else of a picture is shared by all engines."""
+    """Visibility in one scene of spheres; everything else in an image is shared by all engines."""
 
     def first_hit(self, camera: Camera) -> Ints:
-        """Index of the nearest sphere at every pixel, (size, size), or -1 where there is none."""
+        """Return the index of the nearest sphere at every pixel, (size, size), or -1 if there is none."""
 
     def reached(self, points: Floats, owner: Ints, light: Floats) -> npt.NDArray[np.bool_]:
-        """Whether parallel light from the unit vector `light` reaches each of the points (m, 3).
+        """Return which of the points (m, 3) parallel light from the unit vector ``light`` reaches: bool (m,).
 
-        The points lie just outside of the sphere `owner` (m,), on the side of the light, so that it does not
-        shade them; owner -1 is the ground.
+        The points lie just outside the sphere ``owner`` (m,), on the side of the light, so that it does not shade them;
+        owner -1 is the ground.
         """

@@ -1,4 +1,4 @@
-"""Clouds as pictures: contact sheets, turntables of a whole sheet, a page to turn them on, and Open3D's window."""
+"""Renders of clouds: contact sheets, turntables of a whole sheet, an HTML page to turn them, and Open3D's window."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from ptdiff_pointcloud.render.tints import TINTS, Colors, Tint, tints
 if TYPE_CHECKING:
     from ptdiff.modality import Array, Image
 
-_LARGEST, _SMALLEST, _SHEET = 512, 192, 1536  # pixels: of one picture, and the width of a sheet of many
+_LARGEST, _SMALLEST, _SHEET = 512, 192, 1536  # pixels: of one image, and the width of a sheet of many
 
 
 def _size(count: int) -> int:
-    """Pixels a side of each picture on a sheet of ``count``; ValueError for none."""
+    """Return the pixels per side of each image on a sheet of ``count``; ValueError for none."""
     if count < 1:
-        raise ValueError("there are no clouds to draw")
+        raise ValueError("there are no clouds to render")
     return max(_SMALLEST, min(_LARGEST, _SHEET // sheet_columns(count)))
 
 
 @dataclass(frozen=True)
 class Spheres(Visualizer):
-    """Every point a shaded sphere, +Y up, seen from the front, the right and a little above.
+    """Shaded spheres for the points, +Y up, seen from the front, the right and slightly above.
 
-    channels: what a point has.  by: what gives it its color; by default its own, where it has one, else its position.
+    channels: of a point. by: what determines its color; by default its own color, if it has one, else its position.
     labels: the class of each cloud, for colors by label.
     """
 
@@ -42,15 +42,15 @@ class Spheres(Visualizer):
 
     @property
     def tints(self) -> tuple[str, ...]:
-        """What may give the points their colors."""
+        """Names of the available color schemes."""
         return tuple(by for by in TINTS if by != "rgb" or "colors" in self.channels)
 
     def tinted(self, by: Tint, labels: Sequence[int]) -> Spheres:
-        """The same in other colors; labels: the class of each of the samples that are drawn, -1 for none."""
+        """Return the visualizer with other colors; labels: the class of each rendered sample, -1 for none."""
         return replace(self, by=by, labels=tuple(labels))
 
     def sheet(self, samples: Array, titles: Sequence[str]) -> Image:
-        """Clouds (n, points, c) side by side, each under its title."""
+        """Render clouds (n, points, c) side by side, each under its title."""
         size = _size(len(samples))
 
         def picture(cloud: Array, colors: Colors | None) -> Image:
@@ -60,9 +60,9 @@ class Spheres(Visualizer):
             return contact_sheet(list(pool.map(picture, samples, self._colors(samples))), titles or None)
 
     def turntable(self, samples: Array, titles: Sequence[str], frames: int = 36) -> list[Image]:
-        """The same sheet ``frames`` times, all clouds turning together."""
+        """Render the sheet ``frames`` times, with all clouds turning together."""
         size = _size(len(samples))
-        # frame by frame, so that beside the pages no more than one picture of each cloud is there
+        # frame by frame, so that besides the sheets only one image of each cloud is in memory
         turning = [
             turntable(cloud[:, :3], frames=frames, size=size, colors=colors)
             for cloud, colors in zip(samples, self._colors(samples), strict=True)
@@ -71,9 +71,9 @@ class Spheres(Visualizer):
             return [contact_sheet(list(pool.map(next, turning)), titles or None) for _ in range(frames)]
 
     def page(self, samples: Array, titles: Sequence[str], trajectory: Array | None = None) -> str:
-        """An HTML page that loads nothing, on which the mouse turns the clouds.
+        """Return an HTML page that loads nothing, on which the mouse turns the clouds.
 
-        trajectory: states (t, n, points, c) on the way to the samples, which a slider goes through.
+        trajectory: states (t, n, points, c) on the way to the samples, which a slider steps through.
         """
         _size(len(samples))
         states = samples[None] if trajectory is None else trajectory
@@ -84,7 +84,7 @@ class Spheres(Visualizer):
         return page(states[..., :3], np.stack(colors), titles)
 
     def show(self, samples: Array, titles: Sequence[str]) -> None:
-        """All clouds side by side in a window that the mouse turns."""
+        """Show all clouds side by side in a window where the mouse turns them."""
         try:
             show([cloud[:, :3] for cloud in samples], titles or None)
         except RuntimeError as error:

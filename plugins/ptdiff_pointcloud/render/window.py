@@ -1,4 +1,4 @@
-"""Clouds in Open3D's window, to be turned with the mouse."""
+"""Clouds in Open3D's window, to turn with the mouse."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def show(clouds: Sequence[npt.ArrayLike], titles: Sequence[str] | None = None) -
     """Open a window with the clouds (each (n, 3)) side by side; returns when it is closed.
 
     Raises:
-        Unsupported: without a display, or where Open3D cannot be imported.
-        ValueError: no clouds, or clouds that cannot be drawn.
+        Unsupported: without a display, or if Open3D cannot be imported.
+        ValueError: no clouds, or clouds that cannot be rendered.
     """
     if not clouds:
         raise ValueError("there is no cloud to show")
@@ -34,7 +34,7 @@ def show(clouds: Sequence[npt.ArrayLike], titles: Sequence[str] | None = None) -
         import open3d
     except (ImportError, OSError) as error:
         raise Unsupported(why_no_open3d(error)) from error
-    # Open3D must not be asked: without a display it draws into the void for ever or ends the process.
+    # Do not ask Open3D: without a display it renders to nowhere for ever, or ends the process.
     if sys.platform.startswith("linux") and not _display_answers():
         display = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
         reason = f"display {display} does not answer" if display else "DISPLAY is not set"
@@ -60,7 +60,7 @@ def show(clouds: Sequence[npt.ArrayLike], titles: Sequence[str] | None = None) -
 
 
 def _display_answers() -> bool:
-    """Whether an X server or a Wayland compositor is there; a missing X library counts as no display."""
+    """True if an X server or a Wayland compositor answers; a missing X library counts as no display."""
     wayland = os.environ.get("WAYLAND_DISPLAY")
     if wayland and (Path(os.environ.get("XDG_RUNTIME_DIR", "/")) / wayland).is_socket():
         return True

@@ -1,9 +1,9 @@
-"""Other libraries' samplers behind one signature, imported when they are run.
+"""Samplers of other libraries behind one signature, imported when they are run.
 
     run(denoiser, x, levels, noise) -> states of x after the steps, the last one at the last level
 
-denoiser, x and levels are ptdiff's; noise() returns the numbers of the next draw.  A state that a library does not show
-is left out; the end is always there.
+``denoiser``, ``x`` and ``levels`` are ptdiff's; ``noise()`` returns the numbers of the next draw.  States that a
+library does not expose are left out; the end is always present.
 """
 
 from __future__ import annotations

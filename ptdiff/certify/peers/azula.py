@@ -1,4 +1,4 @@
-"""azula (Rozet 2024): samplers with a schedule of their own over t from 1 to 0."""
+"""azula (Rozet 2024): samplers with their own schedule over t from 1 to 0."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def sampler(name: str, **options: Any) -> Sampler:
         steps = len(levels.alpha) - 1
 
         def schedule(t: Tensor) -> tuple[Tensor, Tensor]:
-            # t of the grid's points is 1, 1 - 1/n, …, 0: any levels can stand there
+            # the grid points have t = 1, 1 - 1/n, …, 0 and can be mapped to any levels
             index = torch.round((1 - t) * steps).long()
             return levels.alpha[index], levels.sigma[index]
 
         class Posterior:
-            """What azula calls a denoiser."""
+            """A denoiser in azula's terms."""
 
             def __init__(self) -> None:
                 self.schedule = schedule

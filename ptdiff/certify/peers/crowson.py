@@ -24,7 +24,7 @@ def sampling() -> Any:
 
 
 def _increments(noise: Noise) -> Callable[[Tensor, Tensor], Tensor]:
-    """Increments of a Brownian path over SNR = 1 / sigma^2: of an interval, or of one that begins with the last."""
+    """Increments of a Brownian path over SNR = 1 / sigma^2, for whole intervals or for two that divide one."""
     last: list[tuple[Tensor, Tensor, Tensor]] = []
 
     def increment(start: Tensor, end: Tensor) -> Tensor:
@@ -40,7 +40,7 @@ def _increments(noise: Noise) -> Callable[[Tensor, Tensor], Tensor]:
 
 
 def independent(name: str, **options: Any) -> Sampler:
-    """``sample_<name>`` with new numbers for every interval, as when it is given no path."""
+    """``sample_<name>`` with new numbers for every interval, as if it were given no path."""
     return sampler(name, path=False, **options)
 
 
@@ -60,7 +60,7 @@ def sampler(name: str, path: bool = True, **options: Any) -> Sampler:
             end = function(
                 model, x, levels.sigma, disable=True, callback=lambda seen: visited.append(seen["x"]), **given
             )
-        # with churn the states that are shown hold its noise already
+        # with churn the exposed states already contain its noise
         return [end] if options.get("s_churn") else [*visited[1:], end]
 
     return run

@@ -1,4 +1,4 @@
-"""diffusers (von Platen et al. 2022): schedulers, which are given the same levels by setting their tables.
+"""diffusers (von Platen et al. 2022): schedulers that receive the same levels through their tables.
 
 Their tables are float32, and some cast the sample to float32 within a step.
 """
@@ -24,7 +24,7 @@ PACKAGE = "diffusers"
 def scheduler(name: str, **options: Any) -> Any:
     """``<name>Scheduler`` with these options."""
     with warnings.catch_warnings():
-        # what it plans to rename is nothing to whoever reads certificates
+        # readers of certificates do not care about planned renamings
         warnings.simplefilter("ignore", FutureWarning)
         return getattr(import_module(PACKAGE), f"{name}Scheduler")(**options)
 
@@ -63,13 +63,13 @@ def _walk(
 
 
 def _each(levels: Level, repeats: int = 1) -> list[Level]:
-    """The levels without the last, as single ones; the inner ones repeated, where each is called at again."""
+    """The levels without the last, as single levels; inner ones repeated if called repeatedly."""
     found = [Level(alpha, sigma) for alpha, sigma in zip(levels.alpha, levels.sigma, strict=True)]
     return [found[0], *(level for level in found[1:-1] for _ in range(repeats))]
 
 
 def by_sigma(name: str, **options: Any) -> Sampler:
-    """Schedulers with a table of sigma / alpha, in the space alpha^2 + sigma^2 = 1, that are told x_0."""
+    """Schedulers with a table of sigma / alpha, in the space alpha^2 + sigma^2 = 1, that receive x_0."""
 
     def run(denoiser: Denoiser, x: Tensor, levels: Level, noise: Noise) -> list[Tensor]:
         made = scheduler(name, prediction_type="sample", **options)
@@ -81,7 +81,7 @@ def by_sigma(name: str, **options: Any) -> Sampler:
 
 
 def by_chain(name: str, **options: Any) -> Sampler:
-    """Schedulers with a table of alpha^2 over the steps of a chain: here a chain of as many steps as are taken."""
+    """Schedulers with a table of alpha^2 over the steps of a chain: here a chain with one step per sampling step."""
 
     def run(denoiser: Denoiser, x: Tensor, levels: Level, noise: Noise) -> list[Tensor]:
         steps, eta = len(levels.alpha) - 1, options.get("eta")
@@ -93,7 +93,7 @@ def by_chain(name: str, **options: Any) -> Sampler:
         given = {} if eta is None else {"eta": eta}
         called = _each(levels)
         if name == "PNDM":
-            # it starts with a trial step, and calls once more where that has led
+            # it starts with a trial step and calls again at its end
             return _walk(made, denoiser, x, [*called[:2], *called[1:]], _eps, noise)[1:]
         return _walk(made, denoiser, x, called, _eps, noise, **given)
 
@@ -101,8 +101,10 @@ def by_chain(name: str, **options: Any) -> Sampler:
 
 
 def exploding(name: str, **options: Any) -> Sampler:
-    """Schedulers with a table of sigma and alpha = 1, or of flow matching; some call twice a step, the second time at
-    the next level or at the geometric mean."""
+    """Schedulers with a table of sigma and alpha = 1, or of flow matching.
+
+    Some call twice per step, the second time at the next level or at the geometric mean.
+    """
 
     def run(denoiser: Denoiser, x: Tensor, levels: Level, noise: Noise) -> list[Tensor]:
         made = scheduler(name, **options)

@@ -1,4 +1,4 @@
-"""Importing parts of libraries whose packages drag in more than they need."""
+"""Import of single modules from libraries whose packages import more than is needed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ptdiff.certify.peers import Noise
 
 
 class _Nothing(ModuleType):
-    """An empty module from which everything can be imported."""
+    """An empty module from which any name can be imported."""
 
     def __getattr__(self, name: str) -> None:
         if name.startswith("__"):
@@ -25,15 +25,15 @@ class _Nothing(ModuleType):
 
 
 def installed(package: str) -> bool:
-    """Whether the package can be found; it is not imported."""
+    """Return True if the package is installed; does not import it."""
     return find_spec(package) is not None
 
 
 def part(package: str, name: str, unused: tuple[str, ...] = ()) -> Any:
-    """The module ``package.name`` without running the package's own ``__init__``.
+    """Import the module ``package.name`` without running the package's own ``__init__``.
 
-    unused: libraries that the module imports but that nothing here calls; where they are missing, empty modules stand
-    in for them during the import.
+    ``unused``: libraries that the module imports but that nothing here calls; if missing, they are replaced by empty
+    modules during the import.  Raises ImportError if the package is not installed.
     """
     full = f"{package}.{name}"
     if full in sys.modules:
@@ -48,7 +48,7 @@ def part(package: str, name: str, unused: tuple[str, ...] = ()) -> Any:
         if find_spec(missing.partition(".")[0]) is None:
             stand_ins[missing] = _Nothing(missing)
             stand_ins[missing].__path__ = []
-    # what the import itself loads has to stay: mock.patch.dict would throw it out again
+    # modules loaded by the import itself must stay, which mock.patch.dict would remove
     stand_ins = {key: module for key, module in stand_ins.items() if key not in sys.modules}
     sys.modules.update(stand_ins)
     try:
@@ -60,7 +60,7 @@ def part(package: str, name: str, unused: tuple[str, ...] = ()) -> Any:
 
 @contextmanager
 def drawing(noise: Noise) -> Iterator[None]:
-    """Inside, ``torch.randn_like`` and ``torch.randn`` give the numbers of ``noise``."""
+    """Make ``torch.randn_like`` and ``torch.randn`` return the numbers of ``noise`` within the context."""
     with (
         mock.patch.object(torch, "randn_like", side_effect=lambda *_, **__: noise()),
         mock.patch.object(torch, "randn", side_effect=lambda *_, **__: noise()),

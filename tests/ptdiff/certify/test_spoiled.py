@@ -172,7 +172,7 @@ def worth_testing(what: str) -> Any:
     return what if any(word in what for word in quick) else pytest.param(what, marks=pytest.mark.slow)
 
 
-@pytest.mark.parametrize("what", map(worth_testing, SPOILS))
+@pytest.mark.parametrize("what", list(map(worth_testing, SPOILS)))
 def test_a_spoiled_formula_fails_and_the_right_one_holds(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
     where, how, section, solver = SPOILS[what]
     assert failing(section, solver) == []

@@ -209,7 +209,7 @@ def test_an_estimate_that_is_not_finite_names_its_sample(solver: Adaptive) -> No
     def spoiled(x: Tensor, level: Level, cond: Condition) -> Tensor:
         return torch.where((cond["label"] == 5)[:, None] & (level.like(x).sigma < 0.5), torch.nan, 0 * x)
 
-    with pytest.raises(ValueError, match="sample 5 of the batch: an estimate is not finite"):
+    with pytest.raises(ValueError, match="sample 5 of the batch: the estimate is not finite"):
         _end(solver, spoiled, X, _angles(1), {"label": torch.arange(17)})
 
 

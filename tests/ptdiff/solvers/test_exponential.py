@@ -80,5 +80,5 @@ def test_without_noise_ddpm_is_not_the_flow_but_the_mean() -> None:
 
 
 def test_a_negative_scale_is_refused() -> None:
-    with pytest.raises(ValueError, match="scale must be finite and not negative"):
+    with pytest.raises(ValueError, match="scale must be finite and at least 0"):
         DDPM(scale=-1)

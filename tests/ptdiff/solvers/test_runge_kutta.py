@@ -69,7 +69,7 @@ def test_a_spoiled_inner_coefficient_lowers_the_order() -> None:
     [
         (((0.5, 0.5),), (0.5, 0.5), "rows of 1"),
         (((1.0,), (1.0,)), (0.5, 0.5), "rows of 1"),
-        (((1.0,),), (0.5, 0.6), "sum to one"),
+        (((1.0,),), (0.5, 0.6), "sum to 1"),
         (((math.nan,),), (0.5, 0.5), "finite"),
         (((2.0,),), (0.75, 0.25), "must lie in"),
     ],

@@ -416,8 +416,8 @@ def test_runs_with_more_steps_approach_one_sample_along_a_path_and_only_there(so
     ("cls", "options", "words"),
     [
         (EulerAncestral, {"eta": 1.5}, "eta must lie"),
-        (DPMppSDE, {"eta": -1.0}, "not negative"),
-        (DPMppSDE, {"r": 1.0}, "between 0 and 1"),
+        (DPMppSDE, {"eta": -1.0}, "at least 0"),
+        (DPMppSDE, {"r": 1.0}, r"must lie in \(0, 1\)"),
         (DPMpp2MSDE, {"eta": math.inf}, "finite"),
         (SASolver, {"predictor": 0}, "predictor must lie"),
         (EulerMaruyama, {"eta": math.nan}, "finite"),

@@ -202,13 +202,13 @@ def test_what_needs_a_whole_grid_is_refused_by_name_within_what_hands_out_parts(
     wrap: Callable[..., Solver], base: Solver
 ) -> None:
     name = "restart" if base == Restart() else "resample"
-    with pytest.raises(ValueError, match=f"{wrap.__name__.lower()} cannot have {name} within"):  # type: ignore[attr-defined]
+    with pytest.raises(ValueError, match=f"{wrap.__name__.lower()} cannot wrap {name}"):  # type: ignore[attr-defined]
         wrap(base)
     wrap(Churn())
 
 
 def test_a_grid_without_the_interval_is_refused() -> None:
-    with pytest.raises(ValueError, match="no two levels"):
+    with pytest.raises(ValueError, match="fewer than two levels"):
         Restart(intervals=((0.5, 0.6),)).table(VE_LEVELS)
 
 
@@ -346,8 +346,8 @@ def test_samples_are_finite_and_bit_equal_alone_or_in_any_order(name: str, proce
         (lambda: Restart(intervals=((0.0, 1.0),)), "0 < low < high"),
         (lambda: Restart(repeats=0), "repeats must be"),
         (lambda: Resample(jump=0), "jump must be"),
-        (lambda: Langevin(size=2.5), "between 0 and 2"),
-        (lambda: Corrector(snr=0.9), "between 0 and 2"),
+        (lambda: Langevin(size=2.5), r"must lie in \(0, 2\)"),
+        (lambda: Corrector(snr=0.9), r"must lie in \(0, 2\)"),
         (lambda: Tempered(temperature=-0.1), "temperature must be"),
     ],
 )

@@ -12,7 +12,7 @@ import torch
 
 HERE = str(Path(__file__).parent)
 if HERE not in sys.path:
-    # trial.py and tiny_modality.py lie beside the tests
+    # trial.py and tiny_modality.py are in the folder of the tests
     sys.path.insert(0, HERE)
 
 from trial import Start, Trial  # noqa: E402
@@ -33,7 +33,7 @@ def _one_thread() -> Iterator[None]:
 
 @pytest.fixture
 def start(tmp_path: Path) -> Start:
-    """start(name, options, **training) makes a run of the tiny modality."""
+    """Make a run of the tiny modality by start(name, options, **training)."""
 
     def make(name: str = "run", options: dict[str, Any] | None = None, **training: Any) -> Trial:
         plain = {

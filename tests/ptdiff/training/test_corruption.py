@@ -50,5 +50,5 @@ def test_impossible_offsets_are_refused(choice: dict[str, Any]) -> None:
 
 
 def test_axes_that_the_data_do_not_have_are_refused() -> None:
-    with pytest.raises(ValueError, match="needs data with as many axes"):
+    with pytest.raises(ValueError, match="needs data with these axes"):
         Offset(axes=(2,)).draw(0, IDS, AT, (6, 3))

@@ -135,7 +135,7 @@ def test_a_loss_that_never_recovers_is_given_up_and_the_last_good_checkpoint_sta
         trial.fit(recorder)
     assert samples.seen[25] == ROLLBACKS + 1
     assert [line.rsplit(" at ")[1] for line in recorder.lines] == [
-        f"{rate} of the learning rate" for rate in ("0.5", "0.25", "0.125")
+        f"{rate} times the learning rate" for rate in ("0.5", "0.25", "0.125")
     ]
     assert trial.state()["step"] == 20
     assert_bit_equal(saved, trial.tensors())
@@ -296,7 +296,7 @@ def test_metrics_that_cannot_be_written_do_not_end_a_run(start: Start) -> None:
     trial, recorder = start(steps=5), Recorder()
     (trial.run.path / "metrics.jsonl").mkdir()
     assert trial.fit(recorder).steps == 5
-    assert any("metrics.jsonl is not written" in line for line in recorder.lines)
+    assert any("cannot write metrics.jsonl" in line for line in recorder.lines)
     assert recorder.reports[-1]["step"] == 5
 
 

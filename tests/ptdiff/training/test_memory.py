@@ -102,7 +102,7 @@ def test_out_of_memory_halves_the_parts_says_so_once_and_changes_no_number(
     made, recorder = limited(trial, 2, monkeypatch), Recorder()
     trial.fit(recorder)
     assert [line for line in recorder.lines if "memory" in line] == [
-        "out of memory at step 0: from here on 2 samples at a time, same batch"
+        "out of memory at step 0: continuing with 2 samples at a time, same batch"
     ]
     assert [size for network in made for size in network.seen].count(8) == 1
     given.run.config.training.__dict__["micro_batch"] = 2

@@ -117,7 +117,7 @@ def module_loss(trial: Any, coupling: str) -> float:
 
 
 def test_a_pairing_within_sets_needs_sets(start: Start) -> None:
-    with pytest.raises(ValueError, match="this data has an order"):
+    with pytest.raises(ValueError, match="the elements of this data are ordered"):
         module_of(with_choices(start(), {"coupling": "within-sets"}))
     with pytest.raises(ValueError, match="did you mean 'sinkhorn'"):
         module_of(with_choices(start("other"), {"coupling": "sinkhron"}))

@@ -83,7 +83,7 @@ def test_a_second_signal_ends_at_once_and_saves_nothing(start: Start) -> None:
     with process(trial) as child:
         wait_for(child, "step 2")
         child.send_signal(signal.SIGINT)
-        wait_for(child, "once more to stop at once")
+        wait_for(child, "repeat to stop immediately")
         child.send_signal(signal.SIGINT)
         child.wait(timeout=30)
     assert child.returncode == 130
@@ -156,7 +156,7 @@ def test_the_command_line_stops_on_a_signal_and_resumes_to_the_end(tmp_path: Pat
 def test_the_command_line_gives_up_a_divergence_with_exit_code_4(tmp_path: Path) -> None:
     code, out = end(command(*TRAIN, "-o", "broken=true", "--out", tmp_path / "run"))
     assert code == 4, out
-    assert out.count("of the learning rate") == 3
+    assert out.count("times the learning rate") == 3
     assert "training diverged" in out
     assert "Traceback" not in out
     assert latest(tmp_path / "run" / "checkpoints") is None

@@ -179,7 +179,7 @@ def test_early_stopping_keeps_the_best_weights_and_stays_stopped(start: Start) -
     trial = held_out(start(validations=20, patience=3, min_delta=100.0, inner_steps=3))
     recorder = Recorder()
     assert trial.fit(recorder).steps == 8
-    assert any("the best is of step 2" in line for line in recorder.lines)
+    assert any("the best is at step 2" in line for line in recorder.lines)
     state = trial.state()
     assert (state["best"]["step"], state["best"]["stale"]) == (2, 3)
     assert not torch.equal(trial.tensors()["best.net.out.weight"], trial.tensors()["ema.net.out.weight"])

@@ -1,4 +1,4 @@
-"""A Gaussian in the plane with a small network: the modality that the training tests train, also in other processes."""
+"""A Gaussian in the plane with a small network: the modality of the training tests, also in other processes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Samples(TensorSamples):
-    """Samples that may be slow or, but for the seed 0 that measures them, not finite."""
+    """Samples that may be slow or not finite, except for seed 0, which measures them."""
 
     def __init__(self, x: Tensor, label: Tensor | None, delay: float, broken: bool) -> None:
         super().__init__(x, label)

@@ -24,7 +24,7 @@ HERE = str(Path(__file__).parent)
 
 
 class Recorder(Observer):
-    """Keeps what a run says."""
+    """Observer that keeps the reports of a run."""
 
     def __init__(self, act: Callable[[int], None] | None = None) -> None:
         self.lines: list[str] = []
@@ -46,7 +46,7 @@ class Recorder(Observer):
 
 @dataclass
 class Trial:
-    """A run with its data at hand."""
+    """A run with its data."""
 
     run: Run
     modality: Modality
@@ -56,7 +56,7 @@ class Trial:
         return fit(self.run, self.modality, self.data, observer=observer, **options)
 
     def tensors(self) -> dict[str, Tensor]:
-        """Weights, averaged weights, moments and all else of the newest checkpoint under one name each."""
+        """Return weights, averaged weights, moments and all else of the newest checkpoint, each under one name."""
         found = latest(self.run.checkpoints)
         assert found is not None
         return {
@@ -90,7 +90,7 @@ def environment(**more: str) -> dict[str, str]:
 
 
 def command(*arguments: str | Path) -> subprocess.Popen[str]:
-    """``ptdiff`` with these arguments, in a process of its own."""
+    """Start ``ptdiff`` with these arguments in a process of its own."""
     return subprocess.Popen(
         [sys.executable, "-m", "ptdiff_cli.main", *map(str, arguments)],
         stdout=subprocess.PIPE,

@@ -190,7 +190,7 @@ def test_wrong_seeds_labels_and_sizes_are_refused() -> None:
         make_shape("car", 0).points(0)
     with pytest.raises(ValueError, match=r"0\.\.9"):
         dense_clouds([10], [0], 16)
-    with pytest.raises(ValueError, match="one length"):
+    with pytest.raises(ValueError, match="equal length"):
         dense_clouds([1, 2], [0], 16)
     with pytest.raises(ValueError, match="integers"):
         dense_clouds([1.0], [0], 16)

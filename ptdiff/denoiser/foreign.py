@@ -1,0 +1,39 @@
+"""Networks of other libraries as denoisers: a network that was trained on the levels of a discrete chain.
+
+Such a network takes x with alpha^2 + sigma^2 = 1 and a timestep 0 ... T - 1, and predicts eps, v or x_0.  A level
+between two timesteps gets a number between them; a network that takes whole numbers alone rounds it itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from ptdiff.denoiser.convert import convert
+from ptdiff.modality.data import Condition
+from ptdiff.process import Chain, Level
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """``network(x, timestep) -> y`` as a denoiser for any solver under any process.
+
+    network: x (b, ...) with alpha^2 + sigma^2 = 1, timestep (b,), float32; y has the shape of x.
+    chain: the levels it was trained on; the default is DDPM's linear schedule of 1,000 steps (Ho et al. 2020).
+    predicts: "eps", "velocity" (v-prediction; Salimans and Ho 2022) or "x0".
+    """
+
+    network: Callable[[Tensor, Tensor], Tensor]
+    chain: Chain = field(default_factory=Chain)
+    predicts: str = "eps"
+
+    def __call__(self, x: Tensor, level: Level, cond: Condition) -> Tensor:
+        """E[x_0 | x], (b, ...); ``level`` of shape () or (b,)."""
+        scale = level.scale
+        unit = Level(level.alpha / scale, level.sigma / scale).like(x)
+        z = x / level.like(x).scale
+        timestep = self.chain.time(level.angle) * (self.chain.steps - 1)
+        y = self.network(z, timestep.to(x.dtype).expand(len(x)))
+        return convert(y, z, unit, self.predicts, "x0")
