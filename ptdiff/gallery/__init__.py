@@ -1,6 +1,6 @@
 """The gallery: pictures of the theory and of trained runs, each a function that returns pixels.
 
-``THEORY`` needs no run.  ``OF_RUN`` draws a :class:`ptdiff.gallery.subject.Subject`; a list of pictures is an
+``THEORY`` needs no run.  ``OF_RUN`` draws a :class:`ptdiff.gallery.scene.Scene`; a list of pictures is an
 animation.  A modality adds pictures of its own (:meth:`ptdiff.modality.contract.Modality.gallery`).  ``ptdiff gallery``
 prints the first line of each function's docstring.
 """
@@ -23,7 +23,7 @@ from ptdiff.gallery import (
     strips,
     variance_study,
 )
-from ptdiff.gallery.subject import Subject
+from ptdiff.gallery.scene import Scene
 from ptdiff.pictures.files import Picture
 
 THEORY: dict[str, Callable[[], Picture]] = {
@@ -41,7 +41,7 @@ THEORY: dict[str, Callable[[], Picture]] = {
     "paths": diffusion_2d.paths,
 }
 
-OF_RUN: dict[str, Callable[[Subject], Picture | list[Picture]]] = {
+OF_RUN: dict[str, Callable[[Scene], Picture | list[Picture]]] = {
     "data": strips.data,
     "samples": strips.samples,
     "forward": strips.forward,
