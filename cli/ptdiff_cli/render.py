@@ -205,7 +205,8 @@ def _from_file(path: Path, count: int | None, modality: str) -> _Shown:
         kind = registry.load(modality)
         return _Shown(read_given(path, kind).samples, [], kind, [-1])
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # opened here, because NumPy leaves the file of a damaged archive open
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             if not hasattr(file, "files") or "samples" not in file.files:
                 raise Failure(f"{path} holds no array 'samples'; 'ptdiff sample' writes such files", BAD_DATA)
             arrays = {name: file[name] for name in file.files}

@@ -77,7 +77,9 @@ def read(path: Path, kind: Modality | None = None) -> Stored:
 
 def _arrays(path: Path) -> dict[str, Any]:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # opened here, because NumPy leaves the file of a damaged archive open
+        with path.open("rb") as opened:
+            file = np.load(opened, allow_pickle=False)
             if not hasattr(file, "files"):
                 raise ValueError("it is a single array, not an archive of them")
             return {name: file[name] for name in file.files}

@@ -54,7 +54,8 @@ def _npz(path: Path) -> Given:
     import numpy as np
 
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # opened here, because NumPy leaves the file of a damaged archive open
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
     except (EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(str(error)) from error
