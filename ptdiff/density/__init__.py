@@ -1,5 +1,6 @@
 """Densities: the distribution of noise levels in training."""
 
+from ptdiff.choices import Catalog
 from ptdiff.density.form import LEAST, MOST, Density, stratified
 from ptdiff.density.loss_aware import LossAware
 from ptdiff.density.of_ratio import Cosine, CosineInterpolated, LogLogistic, LogNormal, LogUniform, SplitLogNormal
@@ -25,15 +26,18 @@ __all__ = [
     "stratified",
 ]
 
-DENSITIES: dict[str, type[Density]] = {
-    "uniform": Uniform,
-    "logit-normal": LogitNormal,
-    "mode": Mode,
-    "log-normal": LogNormal,
-    "split-log-normal": SplitLogNormal,
-    "log-uniform": LogUniform,
-    "log-logistic": LogLogistic,
-    "cosine": Cosine,
-    "cosine-interpolated": CosineInterpolated,
-    "loss-aware": LossAware,
-}
+DENSITIES: Catalog[type[Density]] = Catalog(
+    "density",
+    {
+        "uniform": Uniform,
+        "logit-normal": LogitNormal,
+        "mode": Mode,
+        "log-normal": LogNormal,
+        "split-log-normal": SplitLogNormal,
+        "log-uniform": LogUniform,
+        "log-logistic": LogLogistic,
+        "cosine": Cosine,
+        "cosine-interpolated": CosineInterpolated,
+        "loss-aware": LossAware,
+    },
+)

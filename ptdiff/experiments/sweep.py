@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from ptdiff.choices import build, choose
+from ptdiff.choices import Catalog, build, choose
 from ptdiff.experiments.axes import Axis, Range, Settings
 from ptdiff.experiments.optuna import Optuna
 from ptdiff.run import config
@@ -92,7 +92,7 @@ class _Drawn:
     def tell(self, trial: int, value: float | None) -> None: ...
 
 
-SEARCHES: dict[str, type[Search]] = {"grid": Grid, "random": Random, "optuna": Optuna}
+SEARCHES: Catalog[type[Search]] = Catalog("search", {"grid": Grid, "random": Random, "optuna": Optuna})
 
 
 @dataclass(frozen=True)
