@@ -1,4 +1,11 @@
-"""Densities: the distribution of noise levels in training."""
+"""Densities: the distribution of noise levels in training.
+
+form.py         Density, and stratified draws from one
+of_time.py      densities in the time of a process
+of_ratio.py     densities in the noise-to-signal ratio
+truncated.py    a density without its noisiest levels
+loss_aware.py   a density that follows the loss
+"""
 
 from ptdiff.choices import Catalog
 from ptdiff.density.form import LEAST, MOST, Density, stratified

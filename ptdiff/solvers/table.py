@@ -276,7 +276,10 @@ def solve(
     *,
     gradients: bool = False,
 ) -> Tensor:
-    """Integrate ``x`` (b, …) through the table and return x at its last level; no autograd graph unless ``gradients``."""
+    """Integrate ``x`` (b, …) through the table and return x at its last level.
+
+    No autograd graph is kept unless ``gradients``.
+    """
     for state in trajectory(denoiser, x, table, cond, noise, gradients=gradients):
         x = state.x
     return x
