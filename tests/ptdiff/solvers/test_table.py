@@ -212,7 +212,8 @@ def test_no_graph_is_kept_unless_asked_for(name: str) -> None:
     with torch.no_grad():
         denoiser.factor += 1e-6
     # an adaptive solver's steps move with the factor, which its derivative does not see
-    assert float((states()[-1].x - end.detach()).sum() / 1e-6) == pytest.approx(float(slope), rel=1e-2)
+    close = 0.1 if name in ADAPTIVE else 1e-3
+    assert float((states()[-1].x - end.detach()).sum() / 1e-6) == pytest.approx(float(slope), rel=close)
     with torch.no_grad():
         assert not states(gradients=True)[-1].x.requires_grad
 
