@@ -5,8 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 
-class UnknownName(ValueError):
+class UnknownName(ValueError, KeyError):
     """A name that is not in its catalog; the message contains the nearest right one."""
+
+    def __str__(self) -> str:
+        # a KeyError would show its message in quotation marks
+        return str(self.args[0])
 
 
 class Unsupported(RuntimeError):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, cast
 
 import torch
 from torch import Tensor
@@ -30,8 +30,6 @@ from ptdiff_points2d.source import toy_of
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-    from ptdiff_points2d import Points2D
 
 RATIOS = (2.0, 0.7, 0.25, 0.08)
 """Noise-to-signal ratios of the fields."""
@@ -147,9 +145,16 @@ def nll(subject: Subject, x: Tensor, steps: int = 16) -> Tensor:
     return -nats.cpu() + torch.as_tensor(subject.data.scale, dtype=torch.float64).expand(2).log().sum()
 
 
+class _Named(Protocol):
+    """The options of points that name their distribution."""
+
+    data: str
+    noise: float | None
+
+
 def exact_nll(subject: Subject) -> Callable[[Tensor], Tensor] | None:
     """Return a function from x (n, 2) in world units to the exact -log p, float64 (n,); None without a closed form."""
-    kind: Points2D = subject.kind  # type: ignore[assignment]
+    kind = cast(_Named, subject.kind)
     density = toy_of(kind.data, kind.noise).density if kind.data in TOYS else None
     return None if density is None else lambda x: -torch.from_numpy(density.log_density(x.cpu().double().numpy()))
 

@@ -4,6 +4,7 @@ contract.py     Modality: one kind of data, its backbone, metrics and files
 visualizer.py   Visualizer: samples to images
 data.py         Data and Samples: a data set with its splits
 types.py        arrays, writers, meshes, scores, options
+tensors.py      plain tensors and a network of your own as a modality
 registry.py     installed modalities by name
 """
 
