@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 from ptdiff.machine.host import facts
-from ptdiff.modality import registry
+from ptdiff.modality import Comparison, registry
 from ptdiff.modality.data import unaugmented
 from ptdiff.run.folder import Run
 from ptdiff.run.models import located
@@ -105,7 +105,7 @@ def compared(way: str, seed: int, few: Path, asked: argparse.Namespace) -> dict[
     reference, _ = data.val.batch(torch.arange(n), seed)
     # shapes that neither run has trained on
     others, _ = unaugmented(data.train).batch(torch.arange(asked.shapes, asked.shapes + n), seed)
-    score = kind.measure(kind.protocol, drawn, reference, others, seed).scores[FIGURE]
+    score = kind.compare(Comparison(drawn, reference, others, seed=seed)).scores[FIGURE]
     steps = Run.open(run).checkpoint().step
     print(
         f"{way}, seed {seed}: {steps} steps, 1-NNA-CD {score.value:.1f} "

@@ -25,9 +25,10 @@ from typing import Any
 import torch
 
 from ptdiff.atomic import write_atomic
-from ptdiff.evaluation import comparison
+from ptdiff.evaluation import reference_sets
 from ptdiff.machine.host import keep_freed_memory
 from ptdiff.machine.yardstick import yardstick
+from ptdiff.modality import Comparison
 from ptdiff.pictures.files import save_image
 from ptdiff.run.checkpoint import latest
 from ptdiff.run.config import merged, sampling
@@ -127,21 +128,21 @@ def measured(run: Run, over: dict[str, Any], arguments: argparse.Namespace, *, a
     data = kind.dataset()
     assert data.train is not None
     assert data.val is not None
-    sets = comparison(data.train, data.val, arguments.n)
+    sets = reference_sets(data.train, data.val, arguments.n)
     labels = sets.labels if asked else None
     own = run.config.sampling.model_dump()
     plan = Plan.chosen(run.config.process, sampling(merged(own, over)))
     began, drawn = time.perf_counter(), []
     for ids in torch.split(torch.arange(arguments.n), 250):
         cond = {} if labels is None else {"label": labels[ids]}
-        drawn.append(kind.postprocess(draw(model, run.data, plan, ids, cond, run.data.shape)))
+        drawn.append(kind.postprocess(draw(model, run.data, plan, ids, cond, run.data.shape), run.data))
         print(f"  {sum(map(len, drawn))} of {arguments.n} samples", flush=True)
     seconds = time.perf_counter() - began
     samples = torch.cat(drawn)
     guided = [] if labels is None else [f"{value:g}" for value in over.get("guidance", {}).values()]
     picture = "-".join([run.path.name, plan_name(plan), *(guided or ["unguided"])])
     save_image(run.path.parent / f"{picture}.png", kind.visualizer().sheet(samples[:64].numpy(), []))
-    found = kind.measure(kind.protocol, samples, sets.reference, sets.training, labels=labels)
+    found = kind.compare(Comparison(samples, sets.reference, sets.training, labels))
     return {
         "n": arguments.n,
         "sampler": plan_name(plan),

@@ -16,10 +16,10 @@ from pathlib import Path
 
 import torch
 
-from ptdiff.evaluation import comparison, largest
+from ptdiff.evaluation import largest, reference_sets
 from ptdiff.machine.host import keep_freed_memory
 from ptdiff.machine.yardstick import yardstick
-from ptdiff.modality import registry
+from ptdiff.modality import Comparison, registry
 from ptdiff.process import PROCESSES
 from ptdiff.run.folder import Run
 from ptdiff.sampling.walk import Plan, draw
@@ -46,7 +46,7 @@ def main() -> None:
     data = kind.dataset()
     assert data.val is not None and data.train is not None
     n = largest(data.train, data.val, arguments.n)
-    sets = comparison(data.train, data.val, n)
+    sets = reference_sets(data.train, data.val, n)
     cond = {} if sets.labels is None else {"label": sets.labels}
     rows, machine = [], yardstick()
     for process in COMPARED:
@@ -61,7 +61,8 @@ def main() -> None:
                     for ids in torch.arange(n).split(100)
                 ]
             )
-            scores = kind.metrics(kind.postprocess(samples), sets.reference, sets.training)
+            samples = kind.postprocess(samples, run.data)
+            scores = kind.compare(Comparison(samples, sets.reference, sets.training)).scores
             row = {"process": process, "solver": solver, "steps": steps, "calls": plan.table().calls}
             row |= {"seconds": round(time.perf_counter() - began, 1)}
             rows.append(row | {name: dataclasses.asdict(score) for name, score in scores.items()})

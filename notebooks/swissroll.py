@@ -30,7 +30,7 @@ from ptdiff.gallery import OF_RUN
 from ptdiff.gallery.subject import Subject
 from ptdiff.likelihood.flow import Path as FlowPath
 from ptdiff.likelihood.flow import log_likelihood
-from ptdiff.modality import registry
+from ptdiff.modality import Comparison, registry
 from ptdiff.process import VE
 from ptdiff.sampling.walk import Plan
 from ptdiff.solvers import SOLVERS
@@ -92,10 +92,11 @@ ids = torch.arange(count)
 samples = subject.samples(ids, {})
 reference, _ = data.val.batch(torch.arange(count), 0)
 training, _ = data.train.batch(torch.arange(count), 0)
-scores = kind.metrics(samples, reference, training)
+scores = kind.compare(Comparison(samples, reference, training)).scores
 for name, score in scores.items():
     print(f"{name:22s} {score.value:8.4f}   95 % {score.low:.4f} to {score.high:.4f}   floor {score.floor:.4f}")
-noise_score = kind.metrics(torch.randn_like(samples) * float(x.std()), reference, training)["sliced_wasserstein"]
+noise = Comparison(torch.randn_like(samples) * float(x.std()), reference, training)
+noise_score = kind.compare(noise).scores["sliced_wasserstein"]
 assert scores["sliced_wasserstein"].value < 0.7 * noise_score.value
 
 # %% [markdown]

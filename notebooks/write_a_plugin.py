@@ -105,7 +105,7 @@ class Melodies(Modality):
     def recipe(self):
         return {"training": {"batch": 128, "steps": 1500, "inner_steps": 25}, "sampling": {"steps": 20}}
 
-    def postprocess(self, samples):
+    def postprocess(self, samples, data):
         return samples.round()
 
 

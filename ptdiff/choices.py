@@ -59,6 +59,14 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UnknownName:
     return UnknownName(f"unknown {kind} {name!r}: {hint}(there are: {', '.join(shown)})")
 
 
+def one_of(kind: str, name: str | None, known: Iterable[str]) -> str:
+    """``name``, or the first of ``known`` for None; UnknownName for a name that is not among them."""
+    known = list(known)
+    if name is not None and name not in known:
+        raise unknown(kind, name, known)
+    return known[0] if name is None else name
+
+
 def build(kind: str, cls: type[T], options: Mapping[str, Any]) -> T:
     """An instance of the dataclass ``cls`` from options that came from outside, checked against its types.
 

@@ -18,7 +18,7 @@ from ptdiff.noise import mix
 
 
 @dataclass(frozen=True)
-class Comparison:
+class ReferenceSets:
     """n reference samples with their labels (None without classes), and n training samples, in world units."""
 
     reference: Tensor
@@ -26,7 +26,7 @@ class Comparison:
     training: Tensor
 
 
-def comparison(training: Samples, target: Samples, n: int, seed: int = 0, *, match: bool = True) -> Comparison:
+def reference_sets(training: Samples, target: Samples, n: int, seed: int = 0, *, match: bool = True) -> ReferenceSets:
     """n samples of ``target``, and n of ``training`` with the same labels as far as there are enough of them.
 
     Where ``target`` is the training split itself, the two share no sample.  ``match`` is False where the two do not
@@ -43,11 +43,11 @@ def comparison(training: Samples, target: Samples, n: int, seed: int = 0, *, mat
     labels = cond.get("label")
     rest = order[n:] if same else _shuffled(len(training), seed + 1)
     wanted = Counter(labels.tolist()) if match and labels is not None else None
-    return Comparison(reference, labels, with_labels(training, rest, n, wanted, mix(seed, 1)))
+    return ReferenceSets(reference, labels, with_labels(training, rest, n, wanted, mix(seed, 1)))
 
 
 def largest(training: Samples, target: Samples, limit: int) -> int:
-    """The most samples that :func:`comparison` can take, at most ``limit``."""
+    """The most samples that :func:`reference_sets` can take, at most ``limit``."""
     return min(limit, len(target) // 2 if training is target else len(target), len(training))
 
 

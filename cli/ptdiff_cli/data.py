@@ -2,41 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ptdiff_cli.shared.terminal import BAD_DATA, Failure, bad_data, counter, progress, say, show_json
 
+if TYPE_CHECKING:
+    from ptdiff.modality.contract import Modality
+
 app = typer.Typer(help="Bring your own data: import it once, check it before training.", no_args_is_help=True)
 
 Kind = Annotated[str, typer.Option("-m", "--modality", help="Kind of data.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-
-
-@runtime_checkable
-class Importer(Protocol):
-    """A modality that makes stores of its users' files.  Returns JSON values, with a ``text`` for people."""
-
-    def import_data(
-        self,
-        source: Path,
-        target: Path,
-        *,
-        points: int,
-        replace: bool,
-        together: bool,
-        progress: Callable[[int, int], None] | None = None,
-    ) -> Mapping[str, Any]: ...
-
-
-@runtime_checkable
-class Checker(Protocol):
-    """A modality that looks at its users' files.  Returns JSON values, with a ``text`` for people, and ``ok``."""
-
-    def check_data(self, source: Path, *, progress: Callable[[int, int], None] | None = None) -> Mapping[str, Any]: ...
 
 
 @app.command("import")
@@ -55,8 +34,6 @@ def import_(
 ) -> None:
     """Turn any folder or file of shapes into a store that every run reads directly: --data TARGET."""
     kind = _loaded(modality)
-    if not isinstance(kind, Importer):
-        raise _as_it_is(modality)
     with bad_data(f"-m {modality}"), progress("shapes") as bar:
         found = kind.import_data(
             source,
@@ -81,8 +58,6 @@ def check(
 ) -> None:
     """Look at every shape or picture: counts, sizes, copies, what is broken.  Exit code 3 where something is."""
     kind = _loaded(modality)
-    if not isinstance(kind, Checker):
-        raise _as_it_is(modality)
     with bad_data(f"-m {modality}"), progress("files") as bar:
         found = kind.check_data(path, progress=counter(bar, f"checking {path.name}"))
     if as_json:
@@ -93,13 +68,7 @@ def check(
         raise Failure(f"{path}: something is broken", BAD_DATA)
 
 
-def _loaded(name: str) -> object:
+def _loaded(name: str) -> Modality:
     from ptdiff.modality import registry
 
     return registry.load(name)
-
-
-def _as_it_is(name: str) -> Exception:
-    from ptdiff.errors import Unsupported
-
-    return Unsupported(f"the modality {name} reads its data as it is: give it to --data directly")

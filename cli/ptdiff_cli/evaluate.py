@@ -14,10 +14,8 @@ from ptdiff_cli.shared.terminal import BAD_DATA, Failure, bad_data, counter, pro
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ptdiff.evaluation import Comparison
-    from ptdiff.modality.contract import Modality
+    from ptdiff.evaluation import ReferenceSets
     from ptdiff.modality.data import Samples
-    from ptdiff.modality.types import Measurement, Progress
 
 MOST = 500
 """So many reference samples at most, unless -n or another protocol than the modality's own says otherwise."""
@@ -73,12 +71,13 @@ def evaluate(
     import torch
 
     from ptdiff.atomic import write_atomic
-    from ptdiff.choices import unknown
-    from ptdiff.evaluation import comparison, largest
+    from ptdiff.choices import one_of, unknown
+    from ptdiff.evaluation import largest, reference_sets
     from ptdiff.machine import host
     from ptdiff.metrics import memorization
     from ptdiff.modality import registry
     from ptdiff.modality.data import unaugmented
+    from ptdiff.modality.types import Comparison
     from ptdiff.run.folder import Run
     from ptdiff.sampling.walk import spread_labels
     from ptdiff_cli.shared.report import Near, write_report
@@ -95,10 +94,9 @@ def evaluate(
     if report is not None and report.suffix != ".html":
         raise ValueError(f"--report {report}: a report is an .html file")
     own = registry.load(found.config.modality, options)
-    ways, way = own.protocols(), protocol or own.protocol
-    if way not in ways:
-        raise unknown("protocol", way, list(ways))
-    own.require(way)
+    ways = own.protocols()
+    way = one_of("protocol", protocol, ways)
+    ways[way].require()
     other = own
     if reference is not None:
         place = Path(reference).expanduser()
@@ -116,7 +114,7 @@ def evaluate(
         raise Failure(f"the reference has no {split} split", BAD_DATA)
     training = unaugmented(ours.train)
     # others' figures are of whole splits
-    most = count or (MOST if way == own.protocol else len(target))
+    most = count or (MOST if way == one_of("protocol", None, ways) else len(target))
     n = largest(training, target, most)
     if count is not None and n < count:
         say(f"there are {n} samples to compare with: that many are compared")
@@ -124,16 +122,25 @@ def evaluate(
     if not same_classes:
         say("the reference has other classes than the run: samples are drawn with the run's classes in turn")
     with bad_data("data"):
-        sets = comparison(training, target, n, seed, match=same_classes)
+        sets = reference_sets(training, target, n, seed, match=same_classes)
     labels = sets.labels if same_classes else spread_labels(torch.arange(n), len(found.data.classes)).get("label")
     asked = labels if found.data.classes else None
     drawn = draw_samples(found, plan, asked, n, shape, device=device, batch=batch, weights=weights, raw=raw)
     say(f"comparing {n} samples with {n} of the {split} split")
     generated = torch.from_numpy(drawn.samples)
     with progress("pairs") as bar:
-        cache = found.outputs / "distances"
-        pairs = counter(bar, "compare")
-        measured = measure(own, way, generated, sets, asked, seed, pairs, cache)
+        measured = own.compare(
+            Comparison(
+                generated,
+                sets.reference,
+                sets.training,
+                labels=asked,
+                seed=seed,
+                progress=counter(bar, "compare"),
+                cache=found.outputs / "distances",
+            ),
+            way,
+        )
     scores = dict(measured.scores)
     seen = _some(training, seed)
     with progress("neighbors") as bar:
@@ -146,7 +153,7 @@ def evaluate(
         "n": n,
         "note": few(n),
         "protocol": way,
-        "measures": ways[way],
+        "measures": ways[way].summary,
         "metrics": {name: dataclasses.asdict(score) for name, score in scores.items()},
         "sets": {**_hashes(generated, sets), "memorization_training": len(seen), **measured.facts},
         "reference": {"data": str(options.get("data") if reference is None else reference), "split": split},
@@ -184,7 +191,7 @@ def evaluate(
         say(result["note"])
     show_table([f"{way}, {'raw, ' * raw}n = {n}", "value", "95 % interval", "floor"], rows)
     digests = ", ".join(f"{k} {v[:12]}" for k, v in result["sets"]["sha256_drawn"].items())
-    say("; ".join([ways[way], *(f"{k} {v}" for k, v in measured.facts.items() if isinstance(v, (str, int)))]))
+    say("; ".join([ways[way].summary, *(f"{k} {v}" for k, v in measured.facts.items() if isinstance(v, (str, int)))]))
     say(f"seed {seed}; sha256 of {digests}; written to {found.outputs / 'eval.json'}")
 
 
@@ -197,23 +204,6 @@ def few(n: int) -> str | None:
     )
 
 
-def measure(
-    kind: Modality,
-    protocol: str,
-    samples: Tensor,
-    sets: Comparison,
-    labels: Tensor | None,
-    seed: int = 0,
-    progress: Progress | None = None,
-    cache: Path | None = None,
-) -> Measurement:
-    """:meth:`ptdiff.modality.contract.Modality.measure`, also of plugins of before it was told labels."""
-    from inspect import signature
-
-    told = {"labels": labels} if "labels" in signature(kind.measure).parameters else {}
-    return kind.measure(protocol, samples, sets.reference, sets.training, seed, progress, cache, **told)
-
-
 def _some(training: Samples, seed: int) -> Tensor:
     """At most TRAINING training samples at random, in world units: those that samples may be copies of."""
     import torch
@@ -224,7 +214,7 @@ def _some(training: Samples, seed: int) -> Tensor:
     return training.batch(order[:TRAINING].sort().values, mix(seed, 3))[0]
 
 
-def _hashes(generated: Tensor, sets: Comparison) -> dict[str, Any]:
+def _hashes(generated: Tensor, sets: ReferenceSets) -> dict[str, Any]:
     """SHA-256 of the float32 values that were compared."""
     from hashlib import sha256
 

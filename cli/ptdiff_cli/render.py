@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from ptdiff.modality.contract import Modality
-    from ptdiff.modality.types import Array, Image
     from ptdiff.modality.visualizer import Visualizer
 
 ANIMATIONS = (".gif", ".mp4")
@@ -90,7 +88,7 @@ def render(
     elif not moving:
         target.parent.mkdir(parents=True, exist_ok=True)
         save_image(target, draw.sheet(shown.samples, shown.titles))
-    elif isinstance(draw, Played) and not turntable:
+    elif draw.plays and not turntable:
         save_animation(target, draw.play(shown.samples, shown.titles), fps)
     elif shown.trajectory is not None and not turntable:
         pictures = [draw.sheet(state, shown.titles) for state in shown.trajectory]
@@ -99,30 +97,6 @@ def render(
     else:
         save_animation(target, draw.turntable(shown.samples, shown.titles, frames), fps)
     say(str(target))
-
-
-@runtime_checkable
-class Tinted(Protocol):
-    """A visualizer that can color its samples in several ways."""
-
-    @property
-    def tints(self) -> tuple[str, ...]: ...
-
-    def tinted(self, by: Any, labels: Sequence[int], /) -> Visualizer: ...
-
-
-@runtime_checkable
-class Paged(Protocol):
-    """A visualizer that makes an HTML page of samples (n, *shape) and, maybe, the states (t, n, *shape) before."""
-
-    def page(self, samples: Array, titles: Sequence[str], trajectory: Array | None = None) -> str: ...
-
-
-@runtime_checkable
-class Played(Protocol):
-    """A visualizer of samples (n, *shape) that move: one picture of them all for every moment."""
-
-    def play(self, samples: Array, titles: Sequence[str]) -> list[Image]: ...
 
 
 @dataclass(frozen=True)
@@ -138,26 +112,21 @@ class _Shown:
 
 def _tinted(shown: _Shown, color: str | None) -> Visualizer:
     from ptdiff.choices import unknown
-    from ptdiff.errors import Unsupported
 
     draw = shown.kind.visualizer()
     if color is None:
         return draw
-    if not isinstance(draw, Tinted):
-        raise Unsupported(f"{type(shown.kind).__name__} has one way to color its samples: leave out --color")
-    if color not in draw.tints:
+    if draw.tints and color not in draw.tints:
         raise unknown("color for these samples", color, draw.tints)
     return draw.tinted(color, shown.labels)
 
 
 def _save_page(target: Path, draw: Visualizer, shown: _Shown) -> None:
     from ptdiff.atomic import write_atomic
-    from ptdiff.errors import Unsupported
 
-    if not isinstance(draw, Paged):
-        raise Unsupported(f"{type(shown.kind).__name__} has no page: choose .png, or .gif where it moves")
+    page = draw.page(shown.samples, shown.titles, shown.trajectory)
     target.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(target, draw.page(shown.samples, shown.titles, shown.trajectory))
+    write_atomic(target, page)
 
 
 def _from_run(
@@ -179,7 +148,7 @@ def _from_run(
     run = Run.open(path)
     kind = run.modality()
     draw = kind.visualizer()
-    count, states = count or draw.many, states and not isinstance(draw, Played)
+    count, states = count or draw.many, states and not draw.plays
     labels = spread_labels(torch.arange(count), len(run.data.classes)).get("label")
     plan, shape = make_plan(run, given, None, seed), shape_of(run, points)
     keep = (lambda step: True) if states else None

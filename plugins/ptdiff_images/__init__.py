@@ -7,15 +7,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from ptdiff.modality import Data, Measurement, Modality, Progress, Visualizer, Writer, option
+from ptdiff.modality import (
+    Comparison,
+    Data,
+    EvaluationProtocol,
+    Measurement,
+    Modality,
+    Progress,
+    Visualizer,
+    Writer,
+    option,
+)
 from ptdiff_images.networks.catalog import OPTIONS, build, sized
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from torch import Tensor, nn
-
-    from ptdiff.metrics import Score
 
 __all__ = ["Images"]
 
@@ -144,7 +152,7 @@ class Images(Modality):
         """Spacing of the pixel values: 1 / 255 for bytes, 1 / 16 for scikit-learn's digits."""
         return 1 / 16 if self.data == "digits" else 1 / 255
 
-    def postprocess(self, samples: Tensor, data: Data | None = None) -> Tensor:
+    def postprocess(self, samples: Tensor, data: Data) -> Tensor:
         """Clip the values to [0, 1]."""
         return samples.clamp(0, 1)
 
@@ -164,45 +172,18 @@ class Images(Modality):
             "sampling": {"steps": 30, "guidance": 1.5},
         }
 
-    def metrics(
-        self, samples: Tensor, reference: Tensor, training: Tensor, seed: int = 0, progress: Progress | None = None
-    ) -> dict[str, Score]:
-        """Score ``samples`` with the default protocol; see :meth:`measure`."""
-        return self.measure(self.protocol, samples, reference, training, seed, progress).scores
-
-    @property
-    def protocol(self) -> str:
-        """Default protocol: features of a classifier trained on the same images, or pixels for videos."""
-        return next(iter(self.protocols()))
-
-    def protocols(self) -> Mapping[str, str]:
-        """Return the protocols by name with a description, the default first."""
+    def protocols(self) -> Mapping[str, EvaluationProtocol]:
+        """Return the protocols by name, the default first: features of a classifier, or pixels for videos."""
         from ptdiff_images.metrics.protocols import FILM_PROTOCOLS, PROTOCOLS
 
         return PROTOCOLS if self.frames is None else FILM_PROTOCOLS
 
-    def require(self, protocol: str) -> None:
-        """Raise Unsupported if the package of a protocol is missing: the Inception network is an extra."""
-        if protocol == "inception":
-            from ptdiff_images.metrics.inception import inception
-
-            inception()
-
-    def measure(
-        self,
-        protocol: str,
-        samples: Tensor,
-        reference: Tensor,
-        training: Tensor,
-        seed: int = 0,
-        progress: Progress | None = None,
-        cache: Path | None = None,
-        labels: Tensor | None = None,
-    ) -> Measurement:
-        """Score ``samples`` with any protocol; the classifier is trained at first use and stored in the cache."""
+    def compare(self, comparison: Comparison, protocol: str | None = None) -> Measurement:
+        """Score samples with any protocol; the classifier is trained at first use and stored in the cache."""
+        from ptdiff.choices import one_of
         from ptdiff_images.metrics.protocols import measure
 
-        return measure(protocol, self._images(), samples, reference, training, seed, progress, labels)
+        return measure(one_of("protocol", protocol, self.protocols()), self._images(), comparison)
 
     def check_data(self, source: Path, *, progress: Progress | None = None) -> Mapping[str, Any]:
         """Check a folder or file for problems; see :func:`ptdiff_datasets.images.checking.check`."""

@@ -7,7 +7,17 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal
 
 from ptdiff.choices import unknown
-from ptdiff.modality import Data, Measurement, Modality, Progress, Visualizer, Writer, option
+from ptdiff.modality import (
+    Comparison,
+    Data,
+    EvaluationProtocol,
+    Measurement,
+    Modality,
+    Progress,
+    Visualizer,
+    Writer,
+    option,
+)
 from ptdiff_pointcloud.networks.catalog import GIVEN, NUMBERS, build, sized
 
 if TYPE_CHECKING:
@@ -15,7 +25,6 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-    from ptdiff.metrics import Score
     from ptdiff.modality import Array, Mesh
     from ptdiff.modality.data import Condition
 
@@ -131,39 +140,22 @@ class PointCloud(Modality):
 
         return Spheres(self.channels)
 
-    def metrics(
-        self, samples: Tensor, reference: Tensor, training: Tensor, seed: int = 0, progress: Progress | None = None
-    ) -> dict[str, Score]:
-        """Score ``samples`` with the default protocol: 1-NNA and its halves, coverage, matching distance, occupancy."""
-        return self.measure(self.protocol, samples, reference, training, seed, progress).scores
-
-    @property
-    def protocol(self) -> str:
-        """Default protocol: full set, squared Chamfer distance as in PointFlow, world units; ties count one half."""
-        return "full-set"
-
-    def protocols(self) -> Mapping[str, str]:
+    def protocols(self) -> Mapping[str, EvaluationProtocol]:
         """Return the protocols by name: the full set, the conventions of papers, and groups of eight."""
         from ptdiff_pointcloud.metrics.protocols import PROTOCOLS
 
-        return {name: way.summary for name, way in PROTOCOLS.items()}
+        return PROTOCOLS
 
-    def measure(
-        self,
-        protocol: str,
-        samples: Tensor,
-        reference: Tensor,
-        training: Tensor,
-        seed: int = 0,
-        progress: Progress | None = None,
-        cache: Path | None = None,
-        labels: Tensor | None = None,
-    ) -> Measurement:
-        """Score ``samples`` with any of the protocols; ``cache`` keeps the distance matrices."""
+    def compare(self, comparison: Comparison, protocol: str | None = None) -> Measurement:
+        """Score 1-NNA and its halves, coverage, matching distance, occupancy; the cache keeps the distance matrices."""
+        from ptdiff.choices import one_of
         from ptdiff_pointcloud.metrics.protocols import compare
 
-        samples, reference, training = (clouds[..., :3] for clouds in (samples, reference, training))
-        return compare(samples, reference, training, protocol, seed, progress, cache)
+        samples, reference, training = (
+            clouds[..., :3] for clouds in (comparison.samples, comparison.reference, comparison.training)
+        )
+        way = one_of("protocol", protocol, self.protocols())
+        return compare(samples, reference, training, way, comparison.seed, comparison.progress, comparison.cache)
 
     def nearest(self, samples: Tensor, others: Tensor, progress: Progress | None = None) -> tuple[Tensor, Tensor]:
         """Return Chamfer distance and index of the nearest of the others, on the first 512 points of each cloud."""
@@ -181,7 +173,7 @@ class PointCloud(Modality):
             "sampling": {"solver": "heun", "steps": 20, "guidance": 1.0},
         }
 
-    def postprocess(self, samples: Tensor, data: Data | None = None) -> Tensor:
+    def postprocess(self, samples: Tensor, data: Data) -> Tensor:
         """Scale normals to length 1 and clip colors to their range."""
         from ptdiff_pointcloud.data.channels import tidied
 

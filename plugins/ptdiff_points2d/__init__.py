@@ -20,14 +20,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ptdiff.modality import Data, Measurement, Modality, Progress, TableWriter, TensorSamples, Visualizer, option
+from ptdiff.modality import Comparison, Data, Measurement, Modality, TableWriter, TensorSamples, Visualizer, option
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from ptdiff.gallery.subject import Subject
-    from ptdiff.metrics import Score
-    from ptdiff.modality import Image
+    from ptdiff.modality import Image, TrainedModel
     from ptdiff_points2d.source import Points
 
 __all__ = ["Points2D"]
@@ -139,45 +137,26 @@ class Points2D(Modality):
             "sampling": {"steps": 40},
         }
 
-    def metrics(
-        self, samples: Tensor, reference: Tensor, training: Tensor, seed: int = 0, progress: Progress | None = None
-    ) -> dict[str, Score]:
-        """Return distances between the sets and, if known, exact density of the samples or errors of their sums."""
-        from ptdiff.metrics import compare
+    def compare(self, comparison: Comparison, protocol: str | None = None) -> Measurement:
+        """Score distances between the sets and, if known, exact density of the samples or errors of their sums."""
         from ptdiff_datasets.points.toys import TOYS
         from ptdiff_points2d import source
-        from ptdiff_points2d.scores import constraint, density
+        from ptdiff_points2d.scores import constraint, density, facts, two_valued
 
-        scores = compare(samples, reference, training, seed)
+        samples, training = comparison.samples, comparison.training
+        scores = super().compare(comparison, protocol).scores
         toy = source.toy_of(self.data, self.noise) if self.data in TOYS else None
         if toy is not None and toy.density is not None:
-            scores["nll"] = density(toy.density, samples, training, seed)
+            scores["nll"] = density(toy.density, samples, training, comparison.seed)
         if toy is not None and toy.total is not None:
-            scores |= constraint(toy.total, samples, training, seed)
-        return scores
+            scores |= constraint(toy.total, samples, training, comparison.seed)
+        return Measurement(scores, facts(self.data) | two_valued(samples, comparison.reference, training))
 
-    def measure(
-        self,
-        protocol: str,
-        samples: Tensor,
-        reference: Tensor,
-        training: Tensor,
-        seed: int = 0,
-        progress: Progress | None = None,
-        cache: Path | None = None,
-        labels: Tensor | None = None,
-    ) -> Measurement:
-        """Return the scores with the facts needed to compare them."""
-        from ptdiff_points2d.scores import facts, two_valued
-
-        scores = self.metrics(samples, reference, training, seed, progress)
-        return Measurement(scores, facts(self.data) | two_valued(samples, reference, training))
-
-    def postprocess(self, samples: Tensor, data: Data | None = None) -> Tensor:
+    def postprocess(self, samples: Tensor, data: Data) -> Tensor:
         """Round columns whose data holds only two values to the nearer of the two."""
         import torch
 
-        found = data.summary.get("two_valued", ()) if data is not None else ()
+        found = data.summary.get("two_valued", ())
         if not found:
             return samples
         rounded = samples.clone()
@@ -186,7 +165,7 @@ class Points2D(Modality):
             rounded[..., column] = torch.where(nearer, samples.new_tensor(high), samples.new_tensor(low))
         return rounded
 
-    def gallery(self) -> Mapping[str, Callable[[Subject], Image | list[Image]]]:
+    def gallery(self) -> Mapping[str, Callable[[TrainedModel], Image | list[Image]]]:
         """Return plots of the plane: fields, histograms, densities and guidance."""
         from ptdiff_points2d import gallery
 

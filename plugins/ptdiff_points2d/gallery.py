@@ -15,11 +15,10 @@ from typing import TYPE_CHECKING, Protocol, cast
 import torch
 from torch import Tensor
 
-from ptdiff.gallery.subject import Subject
 from ptdiff.guidance import CFG
 from ptdiff.likelihood.divergence import Exact
 from ptdiff.likelihood.flow import Path, log_likelihood
-from ptdiff.modality import Unsupported
+from ptdiff.modality import TrainedModel, Unsupported
 from ptdiff.noise import Stream, normal
 from ptdiff.pictures.plot import COLORS, INK, density_map, picture, plane
 from ptdiff.process import Level
@@ -46,14 +45,14 @@ def unit_level(ratio: float) -> Level:
     return Level(torch.cos(angle), torch.sin(angle))
 
 
-def score(subject: Subject, y: Tensor, level: Level) -> Tensor:
+def score(subject: TrainedModel, y: Tensor, level: Level) -> Tensor:
     """Return sigma times the score at y (n, 2), which is minus the expected noise."""
     with torch.inference_mode():
         found: Tensor = (level.alpha * subject.denoiser(y, level, {}) - y) / level.sigma
     return found
 
 
-def flow(subject: Subject, y: Tensor, level: Level) -> Tensor:
+def flow(subject: TrainedModel, y: Tensor, level: Level) -> Tensor:
     """Return the velocity of the probability flow at y (n, 2), towards the data: -dy/du."""
     with torch.inference_mode():
         found: Tensor = (subject.denoiser(y, level, {}) - level.alpha * y) / level.sigma
@@ -67,7 +66,7 @@ def _lattice(count: int, reach: float) -> tuple[Tensor, Tensor]:
     return along, torch.stack([columns, rows], dim=-1).reshape(-1, 2)
 
 
-def _in_plane(subject: Subject) -> None:
+def _in_plane(subject: TrainedModel) -> None:
     if subject.data.shape != (2,):
         raise Unsupported(f"this plot needs points in the plane, not {subject.data.shape[0]} columns")
 
@@ -80,13 +79,13 @@ def _histogram(axes: Axes, points: Tensor, reach: float, bins: int = 80, alpha: 
     axes.collections[-1].set_clim(0, float(filled.quantile(0.98)) if len(filled) else 1.0)
 
 
-def _noisy(subject: Subject, level: Level, count: int = 20_000) -> Tensor:
+def _noisy(subject: TrainedModel, level: Level, count: int = 20_000) -> Tensor:
     z, _ = subject.training(count)
     eps = normal(subject.seed, Stream.TRAIN_NOISE, torch.arange(len(z)), 0, (2,)).to(z)
     return level.alpha * z + level.sigma * eps
 
 
-def _fields(figure: Figure, subject: Subject) -> list[tuple[Axes, Level]]:
+def _fields(figure: Figure, subject: TrainedModel) -> list[tuple[Axes, Level]]:
     """Add a panel for each ratio, showing the noisy data."""
     _in_plane(subject)
     subject.needs_means()
@@ -101,7 +100,7 @@ def _fields(figure: Figure, subject: Subject) -> list[tuple[Axes, Level]]:
 
 
 @picture(8.3)
-def score_field(figure: Figure, subject: Subject) -> None:
+def score_field(figure: Figure, subject: TrainedModel) -> None:
     """Plot the score over the noisy data: arrows point to where the data is expected."""
     _, y = _lattice(23, 0.95 * REACH)
     for axes, level in _fields(figure, subject):
@@ -110,7 +109,7 @@ def score_field(figure: Figure, subject: Subject) -> None:
 
 
 @picture(8.3)
-def flow_lines(figure: Figure, subject: Subject) -> None:
+def flow_lines(figure: Figure, subject: TrainedModel) -> None:
     """Plot streamlines of the probability flow over the noisy data, from noise to data."""
     along, y = _lattice(61, REACH)
     for axes, level in _fields(figure, subject):
@@ -120,7 +119,7 @@ def flow_lines(figure: Figure, subject: Subject) -> None:
 
 
 @picture(4.5)
-def histograms(figure: Figure, subject: Subject) -> None:
+def histograms(figure: Figure, subject: TrainedModel) -> None:
     """Plot histograms of all samples at eight steps of sampling, from noise to data."""
     _in_plane(subject)
     ids = subject.ids(subject.count or 10_000)
@@ -138,7 +137,7 @@ def histograms(figure: Figure, subject: Subject) -> None:
         axes.set_xlabel(f"α = {alpha:.2f},  σ = {sigma:.2f}", fontsize=8.5)
 
 
-def nll(subject: Subject, x: Tensor, steps: int = 16) -> Tensor:
+def nll(subject: TrainedModel, x: Tensor, steps: int = 16) -> Tensor:
     """Return -log p of the model at x (n, 2) in world units, nats, float64 (n,), by the flow's change of variables."""
     z = subject.data.normalize(x.float()).to(subject.device)
     nats = log_likelihood(subject.denoiser, z, path=Path(steps=steps), divergence=Exact()).nats
@@ -152,15 +151,15 @@ class _Named(Protocol):
     noise: float | None
 
 
-def exact_nll(subject: Subject) -> Callable[[Tensor], Tensor] | None:
+def exact_nll(subject: TrainedModel) -> Callable[[Tensor], Tensor] | None:
     """Return a function from x (n, 2) in world units to the exact -log p, float64 (n,); None without a closed form."""
-    kind = cast(_Named, subject.kind)
+    kind = cast(_Named, subject.modality)
     density = toy_of(kind.data, kind.noise).density if kind.data in TOYS else None
     return None if density is None else lambda x: -torch.from_numpy(density.log_density(x.cpu().double().numpy()))
 
 
 @picture(3.9)
-def nll_map(figure: Figure, subject: Subject) -> None:
+def nll_map(figure: Figure, subject: TrainedModel) -> None:
     """Plot the negative log-likelihood over the plane, beside the exact one or, if unknown, beside the data."""
     _in_plane(subject)
     subject.needs_means()
@@ -195,7 +194,7 @@ def spread(x: Tensor, label: Tensor) -> float:
 
 
 @picture(2.5)
-def guided(figure: Figure, subject: Subject) -> None:
+def guided(figure: Figure, subject: TrainedModel) -> None:
     """Plot guidance: it narrows each class and separates it from the others (0 ignores the class, 1 is none)."""
     _in_plane(subject)
     if not subject.data.classes:

@@ -81,7 +81,7 @@ def _picture(subject: Subject, x: Tensor, cond: Condition) -> Picture:
     """A picture of all points, or of the first sample."""
     shown = len(x) if subject.together else 1
     first = {key: value[:shown] for key, value in cond.items()}
-    world = postprocessed(subject.kind, subject.data.world(x[:shown]), subject.data)
+    world = postprocessed(subject.modality, subject.data.world(x[:shown]), subject.data)
     return subject.cells(world, first)[0]
 
 
@@ -111,4 +111,4 @@ def variance(subject: Subject) -> Picture:
 
 def _apart(subject: Subject, x: Tensor, y: Tensor) -> float:
     """Mean distance of ``x`` from the nearest of ``y``, in the metric of the modality."""
-    return float(subject.kind.nearest(x, y)[0].double().mean())
+    return float(subject.modality.nearest(x, y)[0].double().mean())

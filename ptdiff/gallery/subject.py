@@ -46,7 +46,7 @@ SMALL, LARGE = 128, 200
 class Subject:
     """A trained run, ready to be drawn.
 
-    ``kind``: the modality with the options of the run.
+    ``modality``: the modality with the options of the run.
     ``data``: the data as the model knows it, with samples if they could be read.
     ``denoiser``: trained, in evaluation mode.
     ``process``, ``plan``: the way samples are drawn, unless a picture varies it; ``plan.process`` is ``process``.
@@ -57,7 +57,7 @@ class Subject:
     """
 
     run: Run
-    kind: Modality
+    modality: Modality
     data: Data
     denoiser: NetworkDenoiser
     process: Process
@@ -103,7 +103,7 @@ class Subject:
     @cached_property
     def visualizer(self) -> Visualizer:
         """The visualizer of the modality."""
-        return self.kind.visualizer()
+        return self.modality.visualizer()
 
     @property
     def together(self) -> bool:
@@ -163,7 +163,7 @@ class Subject:
     ) -> Tensor:
         """Samples ``ids`` (b, *shape) in world units."""
         *_, last = self.states(ids, cond, plan, shape)
-        return postprocessed(self.kind, finished(last, self.data), self.data)
+        return postprocessed(self.modality, finished(last, self.data), self.data)
 
     def titles(self, cond: Condition) -> list[str]:
         """Class of each sample; empty without classes."""

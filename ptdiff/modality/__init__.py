@@ -3,8 +3,9 @@
 contract.py     Modality: one kind of data, its backbone, metrics and files
 visualizer.py   Visualizer: samples to images
 data.py         Data and Samples: a data set with its splits
-types.py        arrays, writers, meshes, scores, options
-tensors.py      plain tensors and a network of your own as a modality
+types.py        arrays, writers, meshes, comparisons, options
+overrides.py    refuses a plugin whose methods are not those that ptdiff calls
+tensors.py      Tensors: plain tensors and a network of the caller's own
 registry.py     installed modalities by name
 """
 
@@ -13,7 +14,17 @@ from typing import TYPE_CHECKING
 from ptdiff.errors import Unsupported
 from ptdiff.modality.contract import Modality
 from ptdiff.modality.data import Condition, Data, Samples, TensorSamples
-from ptdiff.modality.types import Measurement, Mesh, Progress, TableWriter, Writer, option
+from ptdiff.modality.types import (
+    Comparison,
+    EvaluationProtocol,
+    Measurement,
+    Mesh,
+    Progress,
+    TableWriter,
+    TrainedModel,
+    Writer,
+    option,
+)
 from ptdiff.modality.visualizer import Visualizer
 
 if TYPE_CHECKING:
@@ -21,8 +32,10 @@ if TYPE_CHECKING:
     from ptdiff.modality.types import Image as Image
 
 __all__ = [
+    "Comparison",
     "Condition",
     "Data",
+    "EvaluationProtocol",
     "Measurement",
     "Mesh",
     "Modality",
@@ -30,6 +43,7 @@ __all__ = [
     "Samples",
     "TableWriter",
     "TensorSamples",
+    "TrainedModel",
     "Unsupported",
     "Visualizer",
     "Writer",

@@ -1,9 +1,9 @@
-"""The plugin contract: a Modality brings one kind of data, its backbone and its pictures.
+"""The plugin contract: a Modality brings one kind of data, its backbone and its visualizer.
 
 A modality is a frozen dataclass: its fields are its options (``-o key=value`` on the command line, validated by
 pydantic), its methods build the parts.  It is found through the entry-point group ``ptdiff.modalities.v1``; first-party
-plugins use the same door.  Keep the module that holds the class free of heavy imports: torch, torch-geometric, Open3D
-and matplotlib belong inside the methods.
+plugins use the same group.  Keep the module that holds the class free of heavy imports: torch, torch-geometric, Open3D
+and matplotlib belong inside the methods.  docs/write-a-modality.md lists everything on one page.
 """
 
 from __future__ import annotations
@@ -17,26 +17,52 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from ptdiff.errors import Unsupported
 from ptdiff.modality.data import Condition, Data
-from ptdiff.modality.types import Measurement, Mesh, Progress, TableWriter, Writer
+from ptdiff.modality.overrides import check_overrides
+from ptdiff.modality.types import (
+    Comparison,
+    EvaluationProtocol,
+    Measurement,
+    Mesh,
+    Progress,
+    TableWriter,
+    TrainedModel,
+    Writer,
+)
 from ptdiff.modality.visualizer import Visualizer
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from ptdiff.metrics import Score
     from ptdiff.modality.types import Array, Image
+
+_COMPARE = "since ptdiff 0.2.0 that is compare(comparison, protocol)"
+RENAMED: Mapping[str, str] = {
+    "measure": _COMPARE,
+    "metrics": _COMPARE,
+    "require": "since ptdiff 0.2.0 that is EvaluationProtocol(summary, require=...) in protocols()",
+    "protocol": "since ptdiff 0.2.0 the default is the first entry of protocols()",
+}
+"""Names of the contract of ptdiff 0.1.0, refused until 0.3.0, and what to write instead."""
 
 
 @dataclass(frozen=True)
 class Modality(ABC):
-    """One kind of data.  Subclass as a frozen dataclass; its fields are the options, its docstring the help text."""
+    """One kind of data.  Subclass it as a frozen dataclass: fields are the options, the docstring is the help text.
+
+    :meth:`dataset`, :meth:`backbone` and :meth:`visualizer` are required, everything else has a default.  A subclass
+    with methods of an older version, or with other parameters than here, is refused with a PluginError.
+    """
 
     of_data: ClassVar[tuple[str, ...]] = ("data",)
-    """Options that say what the data is; fine-tuning on other data takes all others from the run it begins with."""
+    """The options that describe the data; fine-tuning on other data inherits all others from the first run."""
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        check_overrides(cls, Modality, RENAMED)
 
     @abstractmethod
     def dataset(self) -> Data:
-        """The data with its splits; raises OSError or ValueError when it cannot be read."""
+        """The data with its splits; OSError or ValueError if it cannot be read."""
 
     @abstractmethod
     def backbone(self, data: Data) -> nn.Module:
@@ -45,12 +71,12 @@ class Modality(ABC):
         x: (b, *data.shape), unit variance at every noise level.
         angle: (b,), the noise level as atan2(sigma, alpha) in [0, pi/2].
         cond: see :data:`ptdiff.modality.data.Condition`; a missing key and -1 both mean "not given".  A network that
-        reads ``cond["estimate"]``, its own last estimate, says so by an attribute ``self_conditioning = True``.
+        reads ``cond["estimate"]``, its own last estimate, has an attribute ``self_conditioning = True``.
         y: the shape of x, the raw prediction (:mod:`ptdiff.denoiser.network` turns it into E[x0|x])."""
 
     @abstractmethod
     def visualizer(self) -> Visualizer:
-        """What draws samples."""
+        """The object that turns samples into images."""
 
     def recipe(self) -> Mapping[str, Any]:
         """Defaults of the run configuration that suit this modality (nested as in config.yaml)."""
@@ -58,57 +84,32 @@ class Modality(ABC):
 
     @classmethod
     def recipes(cls) -> Mapping[str, Path]:
-        """Configurations by name, for ``ptdiff train -c NAME``: files recipes/*.yaml beside the module of the class."""
+        """Configurations by name, for ``ptdiff train -c NAME``: recipes/*.yaml next to the module of the class."""
         module = getattr(sys.modules[cls.__module__], "__file__", None)
         return {} if module is None else {path.stem: path for path in Path(module).parent.glob("recipes/*.yaml")}
 
-    def metrics(
-        self, samples: Tensor, reference: Tensor, training: Tensor, seed: int = 0, progress: Progress | None = None
-    ) -> dict[str, Score]:
-        """Compare ``samples`` with ``reference``, both (n, *shape) in world units, with intervals and floors.
+    def protocols(self) -> Mapping[str, EvaluationProtocol]:
+        """The ways to compare samples, by name, for ``ptdiff eval --protocol``; the first is the default."""
+        return {"full-set": EvaluationProtocol("held-out samples, all at once")}
 
-        training: as many training samples as there are samples; their own distance to ``reference`` is the floor.
-        progress: called with (done, total) by metrics that take long.
-        The default suits any data: sliced Wasserstein and energy distances of the flattened samples.
+    def compare(self, comparison: Comparison, protocol: str | None = None) -> Measurement:
+        """Compare generated samples with held-out ones: scores with intervals and floors.
+
+        protocol: one of :meth:`protocols`, the first if None; UnknownName for any other.
+        ValueError if the protocol does not apply to these samples, such as too few of them.
+        The default suits any data: sliced Wasserstein, energy and kernel distances of the flattened samples.
         """
+        from ptdiff.choices import one_of
         from ptdiff.metrics import compare
 
-        return compare(samples, reference, training, seed)
-
-    @property
-    def protocol(self) -> str:
-        """The name of the way :meth:`metrics` measures, printed with every figure."""
-        return "full-set"
-
-    def protocols(self) -> Mapping[str, str]:
-        """All ways to measure by name, a line about each; the first is the default, and :attr:`protocol` its name."""
-        return {self.protocol: "held-out samples, all at once"}
-
-    def require(self, protocol: str) -> None:  # noqa: B027 - most need nothing
-        """Unsupported where this machine lacks what one of :meth:`protocols` needs: asked before samples are drawn."""
-
-    def measure(
-        self,
-        protocol: str,
-        samples: Tensor,
-        reference: Tensor,
-        training: Tensor,
-        seed: int = 0,
-        progress: Progress | None = None,
-        cache: Path | None = None,
-        labels: Tensor | None = None,
-    ) -> Measurement:
-        """:meth:`metrics` by one of :meth:`protocols`; ``cache`` is a folder for what an interrupted call has found.
-
-        labels: (n,) int64, the class that each sample was asked to be of, -1 for none; None without classes.
-        ValueError where the sets are not what the protocol asks for.
-        """
-        return Measurement(self.metrics(samples, reference, training, seed, progress))
+        one_of("protocol", protocol, self.protocols())
+        sets = comparison
+        return Measurement(compare(sets.samples, sets.reference, sets.training, sets.seed))
 
     def nearest(self, samples: Tensor, others: Tensor, progress: Progress | None = None) -> tuple[Tensor, Tensor]:
-        """The distance of each sample (n, *shape) to the nearest of ``others`` (m, *shape), and which that is: (n,).
+        """The distance of each sample (n, *shape) to the nearest of ``others`` (m, *shape), and its index: (n,) each.
 
-        In world units, and in the distance that suits the data; the default is the Euclidean one of flattened samples.
+        In world units, by the distance that suits the data; the default is the Euclidean one of flattened samples.
         """
         from ptdiff.metrics import nearest
 
@@ -116,18 +117,21 @@ class Modality(ABC):
 
     @property
     def bin_width(self) -> float | None:
-        """The step between values of quantised data in world units, 1 / 255 for bytes in [0, 1]; else None.
+        """The step between values of quantized data in world units (1 / 255 for bytes in [0, 1]), or None.
 
-        Where there is one, likelihoods are those of values, not of densities.
+        With a bin width, likelihoods are probabilities of values, not densities.
         """
         return None
 
-    def postprocess(self, samples: Tensor, data: Data | None = None) -> Tensor:
-        """Last touch on generated samples in world units (clip to a pixel's range, say); ``data`` is the run's."""
+    def postprocess(self, samples: Tensor, data: Data) -> Tensor:
+        """Generated samples (n, *shape) in world units, clipped or rounded to what the data can be.
+
+        data: the run's facts, usually without the samples themselves.
+        """
         return samples
 
     def formats(self) -> Mapping[str, Writer]:
-        """File formats for single samples beside npz: suffix without the dot to writer."""
+        """File formats for single samples in addition to npz: suffix without the dot to writer."""
         return {}
 
     def tables(self) -> Mapping[str, TableWriter]:
@@ -135,26 +139,57 @@ class Modality(ABC):
         return {}
 
     def read(self, path: Path) -> Array:
-        """One sample of world units from a file, as :meth:`formats` write them; OSError or ValueError for a bad one."""
+        """One sample in world units from a file in one of :meth:`formats`; OSError or ValueError for a bad file."""
         raise Unsupported(f"samples of {type(self).__name__} are read from .npz files alone, as 'ptdiff sample' writes")
 
+    def frame(self, data: Data, sample: Array) -> tuple[Array | float, float]:
+        """The center and the size that the run's normalization takes off a complete sample of a user's file.
+
+        data: the run's.  sample: as :meth:`read` returns it.  center: broadcasts against one element.  size: divides
+        its first three numbers, the coordinates.  The default (0, 1) suits files in the run's units.
+        """
+        return 0.0, 1.0
+
     def meshing(self) -> Mapping[str, str]:
-        """Ways to make surfaces of samples by name, a line about each; the first is the default of :meth:`mesh`."""
+        """The methods of :meth:`mesh` by name, with a line about each; the first is the default."""
         return {}
 
     def mesh(self, sample: Array, method: str | None = None) -> Mesh:
-        """The surface of one sample (world units) by one of :meth:`meshing`; ValueError where it has none."""
+        """The surface of one sample (world units) by one of :meth:`meshing`; ValueError if it has none."""
         raise Unsupported(f"{type(self).__name__} makes no surfaces of its samples")
 
-    def gallery(self) -> Mapping[str, Callable[[Any], Image | list[Image]]]:
-        """Pictures of a trained run that only this modality can draw, by name; a list of them is an animation.
-
-        Each is called with a :class:`ptdiff.gallery.subject.Subject`.
+    def gallery(self) -> Mapping[str, Callable[[TrainedModel], Image | list[Image]]]:
+        """Functions by name that plot a trained run, for ``ptdiff gallery``; a list of images is an animation.
 
         The first line of a function's docstring is what ``ptdiff gallery`` prints.
         """
         return {}
 
     def given(self, data: Data, part: Tensor, count: int) -> Condition | None:
-        """The condition of ``count`` samples that complete ``part`` (m, …), world units; None where there is none."""
+        """The condition for ``count`` samples that complete ``part`` (m, …), world units; None if there is none."""
         return None
+
+    def import_data(
+        self,
+        source: Path,
+        target: Path,
+        *,
+        points: int,
+        replace: bool,
+        together: bool = False,
+        progress: Progress | None = None,
+    ) -> Mapping[str, Any]:
+        """Convert a user's files to a folder ``target`` that is quick to read, for ``ptdiff data import``.
+
+        points: sampled from each mesh, and at most kept of each cloud.  replace: overwrite an earlier target.
+        together: move duplicates in several splits into one of them.
+        Returns JSON values, with a summary for people under ``text``.
+        """
+        raise Unsupported(f"{type(self).__name__} reads its data as it is: give it to --data directly")
+
+    def check_data(self, source: Path, *, progress: Progress | None = None) -> Mapping[str, Any]:
+        """Look for faults in a user's files, for ``ptdiff data check``.
+
+        Returns JSON values, with a summary for people under ``text``, and ``ok``, False if anything is broken.
+        """
+        raise Unsupported(f"{type(self).__name__} reads its data as it is: give it to --data directly")

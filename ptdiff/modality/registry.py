@@ -90,6 +90,9 @@ def modality_class(name: str) -> type[Modality]:
     importlib.invalidate_caches()
     try:
         found = entry.load()
+    except PluginError as error:
+        # the class does not fit the contract
+        raise PluginError(f"{origin}: {error}") from error
     except (Exception, SystemExit) as error:
         # a stranger's module may fail in any way while it is imported
         raise PluginError(f"{origin} cannot be imported: {type(error).__name__}: {error}") from error

@@ -1,8 +1,8 @@
-"""Small types of the plugin contract: arrays, writers, meshes, scores, options."""
+"""Small types of the plugin contract: arrays, writers, meshes, comparisons, options."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+    import torch
+    from torch import Tensor
 
     from ptdiff.metrics import Score
+    from ptdiff.modality.data import Condition, Data
 
     Array = npt.NDArray[np.float32]
     Image = npt.NDArray[np.uint8]
@@ -27,30 +30,124 @@ class Mesh(Protocol):
 
     @property
     def watertight(self) -> bool:
-        """Whether every edge joins two faces."""
+        """True if every edge joins two faces."""
 
     @property
     def components(self) -> int:
-        """Parts that share no edge."""
+        """The number of parts that share no edge."""
 
     @property
     def faces(self) -> int:
-        """How many triangles."""
+        """The number of triangles."""
 
     def save(self, path: Path) -> None:
-        """Write it, as the suffix says: .glb, .obj, .stl or .ply."""
+        """Write it in the format of the suffix: .glb, .obj, .stl or .ply."""
 
 
 Progress = Callable[[int, int], None]
 """Called with (done, total) during long work."""
 
 
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Generated samples and what they are compared with, all in world units.
+
+    samples: (n, *shape), generated; their number of elements may differ from the others' if the data is unordered.
+    reference: (m, *shape), samples of the held-out data.
+    training: (k, *shape), training samples; their own distance to ``reference`` is the floor of every score.
+    labels: (n,) int64, the class that each sample was generated for, -1 for none; None without classes.
+    seed: of the bootstrap intervals and of whatever else the metrics draw.
+    progress: called with (done, total) by metrics that take long.
+    cache: a folder in which metrics may keep what an interrupted comparison has computed; None for no such folder.
+    """
+
+    samples: Tensor
+    reference: Tensor
+    training: Tensor
+    labels: Tensor | None = None
+    seed: int = 0
+    progress: Progress | None = None
+    cache: Path | None = None
+
+
+def _nothing() -> None:
+    """Require nothing."""
+
+
+@dataclass(frozen=True)
+class EvaluationProtocol:
+    """One of the ways in which a modality compares samples.
+
+    summary: one line about it, printed with the scores.
+    require: called before anything is sampled; raises Unsupported if this machine lacks something that it needs.
+    """
+
+    summary: str
+    require: Callable[[], object] = field(default=_nothing, kw_only=True)
+
+
 @dataclass(frozen=True)
 class Measurement:
-    """Scores by name, and what must be known to compare them with others': normalization, points, hashes, …"""
+    """Scores by name, and the facts one must know to compare them with others': normalization, points, hashes, …"""
 
     scores: dict[str, Score]
     facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+class TrainedModel(Protocol):
+    """A trained run as the functions of :meth:`ptdiff.modality.contract.Modality.gallery` see it.
+
+    Samples are addressed by ids, as everywhere: sample i depends on the plan's seed and on i alone.
+    """
+
+    @property
+    def modality(self) -> Any:
+        """The modality itself, with the options of the run."""
+
+    @property
+    def data(self) -> Data:
+        """The data; its splits are None if the files could not be read."""
+
+    @property
+    def denoiser(self) -> Any:
+        """A :class:`ptdiff.denoiser.network.Denoiser` in evaluation mode, on :attr:`device`: (x, level, cond) to x0."""
+
+    @property
+    def plan(self) -> Any:
+        """The :class:`ptdiff.sampling.walk.Plan` (process, solver, steps, guidance, …); vary it with ``replace``."""
+
+    @property
+    def device(self) -> torch.device:
+        """The device of the denoiser."""
+
+    @property
+    def seed(self) -> int:
+        """The seed of samples and noise."""
+
+    @property
+    def count(self) -> int | None:
+        """The number of samples that the user asked for; None leaves it to the function."""
+
+    def ids(self, count: int) -> Tensor:
+        """The ids of the first ``count`` samples, (count,) int64."""
+
+    def labels(self, ids: Tensor) -> Condition:
+        """Each class in turn; the empty mapping for data without classes."""
+
+    def training(self, count: int) -> tuple[Tensor, Condition]:
+        """Up to ``count`` random training samples in model units, (n, *shape), and their conditions.
+
+        Unsupported if the training data could not be read.
+        """
+
+    def states(self, ids: Tensor, cond: Condition, plan: Any = None, /) -> Iterator[Any]:
+        """The :class:`ptdiff.solvers.State` of samples ``ids`` at every step, from noise to data, in model units."""
+
+    def samples(self, ids: Tensor, cond: Condition, plan: Any = None, /) -> Tensor:
+        """Samples ``ids`` in world units, (b, *shape)."""
+
+    def needs_means(self) -> None:
+        """Raise Unsupported if the denoiser's estimates are samples (consistency models), not means E[x0 | x]."""
 
 
 def option(default: Any, text: str) -> Any:

@@ -9,15 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING
 
 from ptdiff.atomic import write_atomic
 from ptdiff.choices import unknown
-from ptdiff.errors import Unsupported
 from ptdiff.pictures.files import ANIMATION_SUFFIXES, IMAGE_SUFFIXES, save_animation, save_image
 
 if TYPE_CHECKING:
-    from ptdiff.modality.types import Array, Image
     from ptdiff.modality.visualizer import Visualizer
     from ptdiff.sampling.files import Stored
 
@@ -25,37 +23,11 @@ MOVING = (".gif", ".mp4")
 """Suffixes that always mean an animation; a .webp is one where it is asked for."""
 
 
-@runtime_checkable
-class Tinted(Protocol):
-    """A visualizer that can color its samples in several ways."""
-
-    @property
-    def tints(self) -> tuple[str, ...]: ...
-
-    def tinted(self, color: str, labels: Sequence[int]) -> Visualizer: ...
-
-
-@runtime_checkable
-class Paged(Protocol):
-    """A visualizer that makes an HTML page of samples (n, *shape) and, maybe, the states (t, n, *shape) before."""
-
-    def page(self, samples: Array, titles: Sequence[str], trajectory: Array | None = None) -> str: ...
-
-
-@runtime_checkable
-class Played(Protocol):
-    """A visualizer of samples (n, *shape) that move: one picture of them all for every moment."""
-
-    def play(self, samples: Array, titles: Sequence[str]) -> list[Image]: ...
-
-
 def colored(draw: Visualizer, color: str | None, labels: Sequence[int]) -> Visualizer:
     """The visualizer that colors samples by position, normal, label …; Unsupported if it has one way only."""
     if color is None:
         return draw
-    if not isinstance(draw, Tinted):
-        raise Unsupported(f"{type(draw).__name__} has one way to color its samples: leave out the color")
-    if color not in draw.tints:
+    if draw.tints and color not in draw.tints:
         raise unknown("color for these samples", color, draw.tints)
     return draw.tinted(color, labels)
 
@@ -80,12 +52,10 @@ def save(
     samples, titles = stored.samples, stored.titles
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix.lower() == ".html":
-        if not isinstance(draw, Paged):
-            raise Unsupported(f"{type(draw).__name__} has no page: choose .png, or .gif where it moves")
         write_atomic(path, draw.page(samples, titles, stored.trajectory))
     elif not moving:
         save_image(path, draw.sheet(samples, titles))
-    elif isinstance(draw, Played) and not turntable:
+    elif draw.plays and not turntable:
         save_animation(path, draw.play(samples, titles), fps)
     elif stored.trajectory is not None and not turntable:
         pictures = [draw.sheet(state, titles) for state in stored.trajectory]

@@ -9,7 +9,6 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from inspect import signature
 from typing import Any, Literal
 
 import torch
@@ -172,9 +171,8 @@ def finished(state: State, data: Data) -> Tensor:
 
 
 def postprocessed(kind: Modality, samples: Tensor, data: Data) -> Tensor:
-    """The modality's last touch on samples in world units, also of plugins whose method takes the samples alone."""
-    told = {"data": data} if "data" in signature(kind.postprocess).parameters else {}
-    return kind.postprocess(samples, **told)
+    """The modality's last touch on samples in world units."""
+    return kind.postprocess(samples, data)
 
 
 def draw(model: Denoiser, data: Data, plan: Plan, ids: Tensor, cond: Condition, shape: tuple[int, ...]) -> Tensor:

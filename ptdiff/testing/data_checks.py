@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 from ptdiff.choices import build
+from ptdiff.modality.types import Comparison, EvaluationProtocol
 from ptdiff.modality.visualizer import Visualizer
 from ptdiff.testing.subject import BATCH, Subject
 
@@ -94,7 +95,7 @@ def pictures_are_pictures(subject: Subject) -> None:
     import numpy as np
 
     visualizer = subject.modality.visualizer()
-    assert isinstance(visualizer, Visualizer), "visualizer() must return a ptdiff.modality.contract.Visualizer"
+    assert isinstance(visualizer, Visualizer), "visualizer() must return a ptdiff.modality.Visualizer"
     x = subject.batch()[0].numpy()
     for titles in ([], ["one", "two", "three", "four"]):
         image = visualizer.sheet(x, titles)
@@ -138,9 +139,13 @@ def metrics_know_a_good_set_from_a_bad_one(subject: Subject) -> None:
     # interleaved, because data may be sorted by class
     sets = [train.batch(torch.arange(i, 3 * count, 3), 0)[0] for i in range(3)]
     noise = subject.data.world(torch.randn(sets[0].shape, generator=torch.Generator().manual_seed(0)) * 3)
-    good = subject.modality.metrics(sets[0], sets[1], sets[2])
-    bad = subject.modality.metrics(noise, sets[1], sets[2])
-    assert good, "metrics() returned nothing"
+    protocols = subject.modality.protocols()
+    assert protocols, "protocols() is empty: the first one is the default"
+    for name, protocol in protocols.items():
+        assert isinstance(protocol, EvaluationProtocol), f"protocols() holds no EvaluationProtocol under {name!r}"
+    good = subject.modality.compare(Comparison(sets[0], sets[1], sets[2])).scores
+    bad = subject.modality.compare(Comparison(noise, sets[1], sets[2])).scores
+    assert good, "compare() returned no scores"
     for name, score in good.items():
         assert score.low <= score.high, f"{name}: the interval has low {score.low} above high {score.high}"
     told = [abs(good[name].value - good[name].floor) < abs(bad[name].value - bad[name].floor) for name in good]

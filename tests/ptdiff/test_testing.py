@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ptdiff.denoiser.embedding import LevelEmbedding
 from ptdiff.metrics import Score
-from ptdiff.modality import Data, Modality, TensorSamples, Visualizer, Writer
+from ptdiff.modality import Data, Measurement, Modality, TensorSamples, Visualizer, Writer
 from ptdiff.testing import CHECKS, Subject, check_modality
 
 
@@ -164,7 +164,7 @@ def picture(image: Any) -> type[Modality]:
 
 
 def scores(value: Callable[[Tensor], Score]) -> type[Modality]:
-    return method_with(metrics=lambda self, samples, reference, training, seed=0: {"it": value(samples)})
+    return method_with(compare=lambda self, sets, protocol=None: Measurement({"it": value(sets.samples)}))
 
 
 def normalized(net: Any, x: Tensor, angle: Tensor, cond: Any) -> Tensor:
@@ -295,7 +295,11 @@ SPOILED: dict[str, tuple[type[Modality], str]] = {
         "the_recipe_fits_the_configuration",
     ),
     "no metrics": (
-        method_with(metrics=lambda self, *a, **k: {}),
+        method_with(compare=lambda self, *a, **k: Measurement({})),
+        "metrics_know_a_good_set_from_a_bad_one",
+    ),
+    "protocols by a line alone": (
+        method_with(protocols=lambda self: {"mine": "all at once"}),
         "metrics_know_a_good_set_from_a_bad_one",
     ),
     "metrics that always say the same": (

@@ -138,14 +138,14 @@ def test_a_metric_whose_names_cannot_be_known_beforehand_costs_no_set(
 ) -> None:  # type: ignore[no-untyped-def]
     from ptdiff_points2d import Points2D
 
-    whole = Points2D.metrics
+    whole = Points2D.compare
 
-    def metrics(self, samples, *others):  # type: ignore[no-untyped-def]
-        if len(samples) < 50:
+    def compare(self, comparison, protocol=None):  # type: ignore[no-untyped-def]
+        if len(comparison.samples) < 50:
             raise ValueError("50 samples at least")
-        return whole(self, samples, *others)
+        return whole(self, comparison, protocol)
 
-    monkeypatch.setattr(Points2D, "metrics", metrics)
+    monkeypatch.setattr(Points2D, "compare", compare)
     file = write(tmp_path, "seed: [0]\nmetric: energy\n")
     done = ptdiff("train", *SMALL, *FAST, "--set", "sampling.steps=2", "--sweep", file, cwd=tmp_path)
     assert done.returncode == 0, done.stderr

@@ -9,6 +9,7 @@ from PIL import Image as PillowImage
 from PIL import ImageSequence
 
 from ptdiff.errors import UnknownName
+from ptdiff.modality import Comparison
 from ptdiff.modality.data import Data
 from ptdiff.testing import CHECKS, Subject
 from ptdiff_images import Images
@@ -167,7 +168,7 @@ def test_long_films_and_many_of_them_stay_moderate() -> None:
 
 def test_played_films_show_all_frames_in_turn() -> None:
     films = some(3, 20)
-    played = Images(frames=20).visualizer().play(films, ["a", "b", "c"])  # type: ignore[attr-defined]
+    played = Images(frames=20).visualizer().play(films, ["a", "b", "c"])
     still = Images().visualizer()
     assert len(played) == 20
     for frame, picture in enumerate(played):
@@ -191,7 +192,7 @@ def test_files_hold_all_frames_in_their_own_size(tmp_path: Path) -> None:
 def test_what_is_no_film_is_not_drawn_as_one(tmp_path: Path) -> None:
     draw = Images(frames=4).visualizer()
     for wrong in (np.zeros((2, 1, 8, 8), np.float32), np.zeros((2, 2, 4, 8, 8), np.float32)):
-        for method in (lambda x: draw.sheet(x, []), lambda x: draw.tile(x, [], 99), lambda x: draw.play(x, [])):  # type: ignore[attr-defined]
+        for method in (lambda x: draw.sheet(x, []), lambda x: draw.tile(x, [], 99), lambda x: draw.play(x, [])):
             with pytest.raises(ValueError, match="must have shape"):
                 method(wrong)
     with pytest.raises(ValueError, match="a video must have shape"):
@@ -202,8 +203,8 @@ def test_films_with_their_frames_shuffled_are_told_best_by_the_changes(data: Dat
     assert data.train is not None
     reference, training, films = (data.train.batch(torch.arange(i, 1500, 3)[:150], 0)[0] for i in range(3))
     shuffled = films[:, :, torch.tensor([2, 0, 3, 1])]
-    good = measure("pixels", data, films, reference, training).scores
-    bad = measure("pixels", data, shuffled, reference, training).scores
+    good = measure("pixels", data, Comparison(films, reference, training)).scores
+    bad = measure("pixels", data, Comparison(shuffled, reference, training)).scores
     names = ("sliced_wasserstein", "energy", "mmd_squared")
     assert list(good) == [f"{of}{name}" for of in ("", "changes_") for name in names]
     for name in names:
@@ -218,19 +219,19 @@ def test_features_are_those_of_single_frames(data: Data, tmp_path: Path, monkeyp
     assert data.train is not None and data.val is not None
     reference, cond = data.val.batch(torch.arange(200), 0)
     training, films = (data.train.batch(torch.arange(i, 1500, 7)[:200], 0)[0] for i in range(2))
-    found = measure("lenet", data, reference, films, training, labels=cond["label"])
+    found = measure("lenet", data, Comparison(reference, films, training, labels=cond["label"]))
     score = found.scores["read_as_asked"]
     assert score.value == pytest.approx(score.floor, abs=0.1)
     assert score.value > 0.5
     # single frames have no order
-    backwards = measure("lenet", data, films.flip(2), reference, training).scores["fid_lenet"]
+    backwards = measure("lenet", data, Comparison(films.flip(2), reference, training)).scores["fid_lenet"]
     assert backwards.low < backwards.floor < backwards.high
-    noise = measure("lenet", data, torch.rand_like(films), reference, training).scores["fid_lenet"]
+    noise = measure("lenet", data, Comparison(torch.rand_like(films), reference, training)).scores["fid_lenet"]
     assert noise.low > 3 * backwards.high
 
 
 def test_films_are_compared_by_pixels_unless_somebody_says_otherwise() -> None:
     film, image = Images(frames=4), Images()
-    assert (film.protocol, image.protocol) == ("pixels", "lenet")
+    assert (next(iter(film.protocols())), next(iter(image.protocols()))) == ("pixels", "lenet")
     assert set(film.protocols()) == set(image.protocols())
-    assert "one frame of each video" in film.protocols()["lenet"]
+    assert "one frame of each video" in film.protocols()["lenet"].summary

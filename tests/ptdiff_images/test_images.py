@@ -13,6 +13,7 @@ import torch
 from PIL import Image as PillowImage
 
 from ptdiff.errors import UnknownName
+from ptdiff.modality import Data
 from ptdiff_datasets.errors import DataError
 from ptdiff_images import Images
 from ptdiff_images.picture import to_bytes
@@ -111,7 +112,7 @@ def test_a_png_holds_the_image_in_its_own_size(tmp_path: Path) -> None:
 
 
 def test_samples_are_cut_off_at_black_and_white() -> None:
-    cut = Images().postprocess(torch.tensor([-1.0, 0.25, 1.5]))
+    cut = Images().postprocess(torch.tensor([-1.0, 0.25, 1.5]), Data((3,)))
     assert cut.tolist() == [0, 0.25, 1]
 
 

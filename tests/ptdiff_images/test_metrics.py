@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from ptdiff.modality import Unsupported
+from ptdiff.modality import Comparison, Unsupported
 from ptdiff.modality.data import Data
 from ptdiff_images import Images
 from ptdiff_images.metrics.classifier import Recipe, classifier
@@ -44,8 +44,8 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> object:
 
 def test_real_images_are_at_the_floor_and_noise_is_far_off(data: Data, sets: Sets) -> None:
     reference, _, training, others = sets
-    good = measure("lenet", data, others, reference, training).scores
-    bad = measure("lenet", data, torch.rand_like(others), reference, training).scores
+    good = measure("lenet", data, Comparison(others, reference, training)).scores
+    bad = measure("lenet", data, Comparison(torch.rand_like(others), reference, training)).scores
     assert list(good) == ["fid_lenet", "kid_lenet", "precision_lenet", "recall_lenet"]
     for name in ("fid_lenet", "kid_lenet"):
         assert good[name].low <= good[name].floor <= good[name].high
@@ -60,10 +60,11 @@ def test_the_floor_is_of_images_that_the_classifier_was_not_fitted_on(data: Data
     judge = classifier(data)
     assert data.train is not None
     x, cond = data.train.batch(judge.unseen, 0)
-    found = measure("lenet", data, others, reference, training, labels=labels)
+    found = measure("lenet", data, Comparison(others, reference, training, labels=labels))
     assert found.facts["floor"] == "of 200 training images that the classifier was not fitted on"
     # what training images are given plays no part
-    assert measure("lenet", data, others, reference, torch.rand_like(training), labels=labels).scores == found.scores
+    noise = Comparison(others, reference, torch.rand_like(training), labels=labels)
+    assert measure("lenet", data, noise).scores == found.scores
     # of 296 there are 200 with the labels of the reference, but for a few
     image = {one.numpy().tobytes(): int(label) for one, label in zip(x, cond["label"], strict=True)}
     real = _unseen(data.train, judge.unseen, reference, labels, 0)
@@ -83,21 +84,21 @@ def test_the_floor_holds_no_image_of_the_reference_and_is_filled_up_where_there_
     assert len(real) == 46
     known = {one.numpy().tobytes() for one in reference}
     assert not [one for one in real if one.numpy().tobytes() in known]
-    found = measure("lenet", data, torch.rand_like(reference), reference, torch.rand_like(reference))
+    found = measure("lenet", data, Comparison(torch.rand_like(reference), reference, torch.rand_like(reference)))
     assert "of 46 training images" in found.facts["floor"] and "of 204 that it was" in found.facts["floor"]
     assert len(_unseen(data.train, judge.unseen[:250], reference, None, 0)) == 0
 
 
 def test_images_are_read_as_asked_or_not(data: Data, sets: Sets) -> None:
     reference, labels, training, _ = sets
-    right = measure("lenet", data, reference, reference, training, labels=labels)
+    right = measure("lenet", data, Comparison(reference, reference, training, labels=labels))
     score = right.scores["read_as_asked"]
     assert score.value > 0.9
     assert score.low <= score.value <= score.high
     assert 0.9 < score.floor < 1
     assert set(right.facts["read_as_asked_by_class"]) == set("0123456789")
     assert "held-out images" in right.facts["classifier"]
-    wrong = measure("lenet", data, reference, reference, training, labels=(labels + 1) % 10)
+    wrong = measure("lenet", data, Comparison(reference, reference, training, labels=(labels + 1) % 10))
     assert wrong.scores["read_as_asked"].value < 0.05
 
 
@@ -105,21 +106,21 @@ def test_samples_that_were_asked_for_nothing_do_not_count(data: Data, sets: Sets
     reference, labels, training, _ = sets
     half = torch.where(torch.arange(200) % 2 == 0, labels, (labels + 1) % 10)
     hidden = torch.where(torch.arange(200) % 2 == 0, labels, -1)
-    scores = [measure("lenet", data, reference, reference, training, labels=given).scores for given in (half, hidden)]
+    scores = [measure("lenet", data, Comparison(reference, reference, training, x)).scores for x in (half, hidden)]
     assert scores[0]["read_as_asked"].value < 0.55
     assert scores[1]["read_as_asked"].value > 0.9
-    none = measure("lenet", data, reference, reference, training, labels=torch.full((200,), -1))
+    none = measure("lenet", data, Comparison(reference, reference, training, labels=torch.full((200,), -1)))
     assert "read_as_asked" not in none.scores
 
 
 def test_images_without_labels_are_compared_by_pixels_and_it_is_said(data: Data, sets: Sets) -> None:
     reference, _, training, others = sets
     bare = Data(data.shape, train=data.train, val=data.val)
-    found = measure("lenet", bare, others, reference, training)
+    found = measure("lenet", bare, Comparison(others, reference, training))
     assert "sliced_wasserstein" in found.scores
     assert not [name for name in found.scores if "lenet" in name]
     assert "no labels" in found.facts["features"]
-    pixels = measure("pixels", data, others, reference, training)
+    pixels = measure("pixels", data, Comparison(others, reference, training))
     assert pixels.scores == found.scores
     assert not pixels.facts
 
@@ -127,29 +128,29 @@ def test_images_without_labels_are_compared_by_pixels_and_it_is_said(data: Data,
 def test_images_of_another_size_are_refused(data: Data) -> None:
     x = torch.rand(8, 1, 9, 9)
     with pytest.raises(ValueError, match="takes images of shape"):
-        measure("lenet", data, x, x, x)
+        measure("lenet", data, Comparison(x, x, x))
 
 
 @pytest.mark.skipif(importlib.util.find_spec("torch_fidelity") is not None, reason="torch-fidelity is installed")
 def test_inception_without_its_package_names_the_extra(data: Data, sets: Sets) -> None:
     reference, _, training, others = sets
     with pytest.raises(Unsupported, match=r"ptdiff\[inception\].*protocol lenet needs neither"):
-        measure("inception", data, others, reference, training)
+        measure("inception", data, Comparison(others, reference, training))
 
 
 def test_inception_features_give_the_same_four_figures(data: Data, sets: Sets, monkeypatch: pytest.MonkeyPatch) -> None:
     reference, _, training, others = sets
     monkeypatch.setattr("ptdiff_images.metrics.protocols.inception", lambda: lambda x, progress: x.flatten(1).double())
-    scores = measure("inception", data, others, reference, training).scores
+    scores = measure("inception", data, Comparison(others, reference, training)).scores
     assert list(scores) == ["fid_inception", "kid_inception", "precision_inception", "recall_inception"]
 
 
 def test_the_first_protocol_is_the_default_and_an_unconditional_model_is_measured_by_labels_too(sets: Sets) -> None:
     kind = Images(labels=False)
     assert kind.dataset().classes == ()
-    assert next(iter(kind.protocols())) == kind.protocol == next(iter(PROTOCOLS))
+    assert next(iter(kind.protocols())) == next(iter(PROTOCOLS))
     reference, _, training, others = sets
-    assert "fid_lenet" in kind.metrics(others, reference, training)
+    assert "fid_lenet" in kind.compare(Comparison(others, reference, training)).scores
 
 
 def test_eval_says_how_many_samples_are_read_as_asked(tmp_path: Path) -> None:

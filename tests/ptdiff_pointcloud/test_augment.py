@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from ptdiff.modality.data import TensorSamples, unaugmented
+from ptdiff.modality.data import Data, TensorSamples, unaugmented
 from ptdiff_datasets.formats.catalog import WRITERS, read_cloud
 from ptdiff_pointcloud import PointCloud
 from ptdiff_pointcloud.data.augment import Augmentation, Augmented
@@ -137,7 +137,7 @@ def test_channels_come_in_their_order_with_a_scale_each(scans: Path) -> None:
 
 def test_samples_with_channels_are_tidied_and_written(scans: Path, tmp_path: Path) -> None:
     kind = PointCloud(data=str(scans), points=64, channels=("xyz", "normals", "colors"))
-    drawn = kind.postprocess(2 * torch.randn(2, 64, 9))
+    drawn = kind.postprocess(2 * torch.randn(2, 64, 9), Data((64, 9)))
     assert torch.allclose(drawn[..., 3:6].norm(dim=-1), torch.ones(2, 64), atol=1e-5)
     assert float(drawn[..., 6:].abs().max()) <= 1
     formats = kind.formats()

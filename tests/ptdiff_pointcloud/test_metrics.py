@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ptdiff.errors import UnknownName
+from ptdiff.modality import Comparison
 from ptdiff_datasets.shapes import CLASSES, dense_clouds
 from ptdiff_pointcloud import PointCloud
 from ptdiff_pointcloud.metrics import emd
@@ -153,7 +154,8 @@ def test_noise_on_the_clouds_is_seen() -> None:
 
 
 def test_the_modality_gives_percentages_in_intervals_with_floors() -> None:
-    scores = PointCloud().metrics(shapes(30, 64, 0), shapes(40, 96, 100), shapes(35, 64, 200), seed=3)
+    samples, reference, training = shapes(30, 64, 0), shapes(40, 96, 100), shapes(35, 64, 200)
+    scores = PointCloud().compare(Comparison(samples, reference, training, seed=3)).scores
     assert list(scores) == ["1nna_cd", "1nna_cd_ref", "1nna_cd_gen", "cov_cd", "mmd_cd", "dcd", "fscore_1%", "jsd"]
     for name, score in scores.items():
         assert score.low <= score.value <= score.high, name
@@ -162,9 +164,8 @@ def test_the_modality_gives_percentages_in_intervals_with_floors() -> None:
     halves = scores["1nna_cd_ref"].value + scores["1nna_cd_gen"].value
     assert scores["1nna_cd"].value == pytest.approx(halves / 2)
     # the smallest set and the sparsest cloud decide
-    assert scores == PointCloud().metrics(
-        shapes(30, 64, 0), shapes(40, 96, 100)[:30, :64], shapes(35, 64, 200)[:30], seed=3
-    )
+    smaller = Comparison(samples, reference[:30, :64], training[:30], seed=3)
+    assert scores == PointCloud().compare(smaller).scores
 
 
 def test_arrays_of_numpy_are_clouds_and_no_training_set_is_needed() -> None:

@@ -9,6 +9,8 @@ import torch
 from scipy.spatial.distance import cdist, jensenshannon
 from torch import Tensor
 
+from ptdiff.errors import UnknownName
+from ptdiff.modality import Comparison
 from ptdiff_datasets.shapes import CLASSES, dense_clouds
 from ptdiff_pointcloud import PointCloud
 from ptdiff_pointcloud.metrics import occupancy
@@ -58,17 +60,20 @@ def test_a_generator_of_forty_shapes_shows_on_the_full_set_and_hides_in_groups_o
 
 
 def test_every_protocol_measures_and_says_what_it_did(tmp_path: Path) -> None:
-    sets = [shapes(8, 64, first) for first in (0, 100, 200)]
+    clouds = [shapes(8, 64, first) for first in (0, 100, 200)]
     kind = PointCloud()
     assert list(kind.protocols()) == list(PROTOCOLS)
-    assert next(iter(PROTOCOLS)) == kind.protocol
+    sets = Comparison(*clouds, cache=tmp_path)
+    assert kind.compare(sets) == kind.compare(sets, "full-set")
+    with pytest.raises(UnknownName, match="did you mean 'pointflow'"):
+        kind.compare(sets, "point-flow")
     for name, way in PROTOCOLS.items():
         if way.points is not None:
             with pytest.raises(ValueError, match=f"--points {way.points}"):
-                kind.measure(name, *sets)
+                kind.compare(sets, name)
             continue
-        measured = kind.measure(name, *sets, cache=tmp_path)
-        again = kind.measure(name, *sets, cache=tmp_path)
+        measured = kind.compare(sets, name)
+        again = kind.compare(sets, name)
         assert measured == again
         assert measured.facts["points"] == 64 and measured.facts["clouds"] == 8
         assert len({*measured.facts["sha256"].values()}) == 3

@@ -47,13 +47,13 @@ def made(kind: Points2D, data: Data, denoiser: nn.Module) -> Subject:
 
 def drawn(name: str, subject: Subject) -> Figure:
     figure = Figure()
-    subject.kind.gallery()[name].__wrapped__(figure, subject)
+    subject.modality.gallery()[name].__wrapped__(figure, subject)
     return figure
 
 
 @pytest.mark.parametrize("name", Points2D().gallery())
 def test_every_picture_is_a_page_with_something_on_it(name: str, subject: Subject) -> None:
-    picture = subject.kind.gallery()[name]
+    picture = subject.modality.gallery()[name]
     page = picture(subject)
     assert page.dtype == np.uint8 and page.shape[1:] == (8 * DPI, 3)
     assert (page == 255).all(axis=2).mean() > 0.1
@@ -163,7 +163,7 @@ def test_guidance_narrows_the_classes_and_needs_some(subject: Subject) -> None:
     assert ratios[0] > 1.5 and ratios[1] == pytest.approx(1, abs=0.1) and ratios[1] > ratios[2] > ratios[3]
     unlabelled = Data(shape=(2,), train=TensorSamples(torch.randn(100, 2)))
     with pytest.raises(Unsupported, match="no"):
-        drawn("guided", made(subject.kind, unlabelled, subject.denoiser))
+        drawn("guided", made(subject.modality, unlabelled, subject.denoiser))
 
 
 def test_the_spread_is_that_around_the_means_of_the_classes() -> None:
@@ -175,10 +175,10 @@ def test_the_spread_is_that_around_the_means_of_the_classes() -> None:
 def test_points_outside_of_the_plane_are_refused(name: str, subject: Subject) -> None:
     space = Data(shape=(3,), classes=("a",), train=TensorSamples(torch.randn(100, 3), torch.zeros(100).long()))
     with pytest.raises(Unsupported, match="plane"):
-        subject.kind.gallery()[name](made(subject.kind, space, subject.denoiser))
+        subject.modality.gallery()[name](made(subject.modality, space, subject.denoiser))
 
 
 @pytest.mark.parametrize("name", ["score-field", "flow-lines", "nll-map"])
 def test_fields_of_a_network_trained_for_consistency_are_not_drawn(name: str, subject: Subject) -> None:
     with pytest.raises(Unsupported, match="consistency"):
-        subject.kind.gallery()[name](replace(subject, means=False))
+        subject.modality.gallery()[name](replace(subject, means=False))

@@ -9,7 +9,6 @@ import torch
 
 from ptdiff.experiments.scores import measured
 from ptdiff.modality.data import Data
-from ptdiff.sampling.walk import postprocessed
 from ptdiff_points2d import Points2D
 from ptdiff_points2d.scores import two_valued
 
@@ -43,7 +42,6 @@ def test_samples_take_the_nearer_of_two_values_and_nothing_else_is_touched(table
     assert torch.equal(kind.postprocess(found, data), found)
     # runs of before know nothing of it
     assert torch.equal(kind.postprocess(x, Data((5,))), x)
-    assert torch.equal(kind.postprocess(x), x)
 
 
 def test_real_rows_stay_as_they_are(table: Path) -> None:
@@ -53,17 +51,6 @@ def test_real_rows_stay_as_they_are(table: Path) -> None:
         x = data.train.batch(torch.arange(len(data.train)), 0)[0]
         assert torch.equal(kind.postprocess(x, data), x)
     assert "two_valued" not in Points2D(data="moons", count=50).dataset().summary
-
-
-def test_a_plugin_whose_last_touch_takes_the_samples_alone_is_as_good() -> None:
-    class Old(Points2D):
-        def postprocess(self, samples):  # type: ignore[no-untyped-def, override]
-            return samples.clamp(0, 1)
-
-    data = Points2D(data="coins", count=100).dataset()
-    x = torch.tensor([[-1.0, 0.4, 3.0] * 16])
-    assert torch.equal(postprocessed(Old(data="coins"), x, data), x.clamp(0, 1))
-    assert set(postprocessed(Points2D(data="coins"), x, data).unique().tolist()) == {0.0, 1.0}
 
 
 def test_figures_say_whether_they_are_of_rounded_values() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any
 
 from ptdiff_cli.shared.terminal import BAD_DATA, Failure, bad_data, progress, say
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from ptdiff.denoiser.network import Denoiser
     from ptdiff.modality.contract import Modality
-    from ptdiff.modality.data import Data
     from ptdiff.run.folder import Run
     from ptdiff.sampling.walk import Plan
 
@@ -71,26 +70,14 @@ def _npz(path: Path) -> Given:
     return Given(samples.astype(np.float32), classes, str(arrays.get("modality", "")), options)
 
 
-@runtime_checkable
-class Framed(Protocol):
-    """A modality whose data takes a center and a size off every sample of the files."""
-
-    def frame(self, data: Data, sample: Any, /) -> tuple[Any, float]:
-        """Both for a whole sample in units of its file: center, broadcast against an element, and size of its places.
-
-        Zero and one where the run's units are those of the files.
-        """
-        ...
-
-
 Frame = tuple[Any, float]
-"""A center and a size that are taken off samples, see :class:`Framed`."""
+"""A center and a size that are taken off samples, see :meth:`ptdiff.modality.contract.Modality.frame`."""
 
 
 def frame_of(run: Run, given: Given, path: Path) -> Frame | None:
     """What must be taken off the one whole sample of a user's file; None for samples in the run's units already."""
     kind = run.modality()
-    if given.modality or path.suffix.lower() == ".npz" or not isinstance(kind, Framed):
+    if given.modality or path.suffix.lower() == ".npz":
         return None
     with bad_data(str(path)):
         center, size = kind.frame(run.data, given.samples[0])

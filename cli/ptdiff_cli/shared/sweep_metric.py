@@ -57,14 +57,15 @@ def check_metric(metric: str, config: Config, kind: Modality, data: Data) -> Non
 
 def _figures(kind: Modality, data: Data, n: int = 8) -> list[str]:
     """The names of what 'ptdiff eval' measures: it is measured of ``n`` training samples."""
-    from ptdiff.evaluation import comparison, largest
+    from ptdiff.evaluation import largest, reference_sets
     from ptdiff.modality.data import unaugmented
-    from ptdiff_cli.evaluate import measure
+    from ptdiff.modality.types import Comparison
     from ptdiff_cli.shared.terminal import counter, progress
 
     assert data.train is not None and data.val is not None
     training = unaugmented(data.train)
-    sets = comparison(training, data.val, largest(training, data.val, n))
+    sets = reference_sets(training, data.val, largest(training, data.val, n))
     with progress("pairs") as bar:
-        found = measure(kind, kind.protocol, sets.training, sets, sets.labels, progress=counter(bar, "the metric"))
+        report = counter(bar, "the metric")
+        found = kind.compare(Comparison(sets.training, sets.reference, sets.training, sets.labels, progress=report))
     return [*found.scores, "memorization"]

@@ -20,43 +20,39 @@ from torch import Tensor
 
 from ptdiff.evaluation import with_labels
 from ptdiff.metrics import compare
-from ptdiff.modality import Measurement, Progress
+from ptdiff.modality import Comparison, EvaluationProtocol, Measurement
 from ptdiff.modality.data import Data, Samples, unaugmented
 from ptdiff_images.data.films import frame_each, frames_of
 from ptdiff_images.metrics.classifier import classifier
 from ptdiff_images.metrics.feature_distances import NEIGHBORS, compare_features, share_of
 from ptdiff_images.metrics.inception import inception
 
+_LENET = "Fréchet and kernel distance, precision and recall by features of a classifier of the same data"
+_PIXELS = "sliced Wasserstein and energy distance of the pixels"
+_INCEPTION = "as lenet, by features of the Inception network (an extra, with a download)"
+
 PROTOCOLS = {
-    "lenet": "Fréchet and kernel distance, precision and recall by features of a classifier of the same data",
-    "pixels": "sliced Wasserstein and energy distance of the pixels",
-    "inception": "as lenet, by features of the Inception network (an extra, with a download)",
+    "lenet": EvaluationProtocol(_LENET),
+    "pixels": EvaluationProtocol(_PIXELS),
+    "inception": EvaluationProtocol(_INCEPTION, require=inception),
 }
 
 FILM_PROTOCOLS = {
-    "pixels": f"{PROTOCOLS['pixels']}, of whole videos and of the changes from frame to frame",
-    "lenet": f"{PROTOCOLS['lenet']}, of one frame of each video",
-    "inception": f"{PROTOCOLS['inception']}, of one frame of each video",
+    "pixels": EvaluationProtocol(f"{_PIXELS}, of whole videos and of the changes from frame to frame"),
+    "lenet": EvaluationProtocol(f"{_LENET}, of one frame of each video"),
+    "inception": EvaluationProtocol(f"{_INCEPTION}, of one frame of each video", require=inception),
 }
 
 
-def measure(
-    protocol: str,
-    data: Data,
-    samples: Tensor,
-    reference: Tensor,
-    training: Tensor,
-    seed: int = 0,
-    progress: Progress | None = None,
-    labels: Tensor | None = None,
-) -> Measurement:
-    """Score ``samples`` (n, *shape) against ``reference``, all in [0, 1]; the floor takes ``training`` for the samples.
+def measure(protocol: str, data: Data, comparison: Comparison) -> Measurement:
+    """Score samples (n, *shape) against a reference, all in [0, 1], by one of the protocols.
 
     data: the labelled images that the classifier of protocol lenet is trained on; without labels there is no
         classifier, and pixels are compared instead.
-    labels: (n,), the class requested for each sample, -1 for none; with them, lenet also scores the fraction classified
-        as requested.
+    comparison: with labels, lenet also scores the fraction classified as requested.
     """
+    samples, reference, training = comparison.samples, comparison.reference, comparison.training
+    labels, seed, progress = comparison.labels, comparison.seed, comparison.progress
     film, note = reference.ndim == 5, {}
     if protocol == "lenet" and not data.classes:
         protocol, note = "pixels", {"features": "none, because the data has no labels: pixels are compared"}

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ptdiff.choices import Catalog
 from ptdiff.metrics import Array, Score, bootstrap, tensors
-from ptdiff.modality import Measurement, Progress
+from ptdiff.modality import EvaluationProtocol, Measurement, Progress
 from ptdiff_pointcloud.metrics import occupancy
 from ptdiff_pointcloud.metrics.chamfer import checked
 from ptdiff_pointcloud.metrics.distances import DISTANCES, all_distances
@@ -27,7 +27,7 @@ from ptdiff_pointcloud.metrics.quality import matched
 
 
 @dataclass(frozen=True)
-class Protocol:
+class Protocol(EvaluationProtocol):
     """Settings of a comparison between two sets of clouds.
 
     points: number of points used of each cloud, the first ones; None for as many as all have.
@@ -38,7 +38,6 @@ class Protocol:
     matched: density-aware Chamfer distance and F-score of every reference cloud with its match.
     """
 
-    summary: str
     distances: tuple[str, ...] = ("cd",)
     points: int | None = None
     box: float | None = None
