@@ -74,10 +74,11 @@ def read(path: Path, kind: Modality | None = None) -> Stored:
 
 def _arrays(path: Path) -> dict[str, Any]:
     try:
-        file = np.load(path, allow_pickle=False)
-        if not isinstance(file, np.lib.npyio.NpzFile):
-            raise ValueError("it is a single array, not an archive of them")
-        with file:
+        # opened here, because NumPy leaves the file of a damaged archive open
+        with path.open("rb") as opened:
+            file = np.load(opened, allow_pickle=False)
+            if not isinstance(file, np.lib.npyio.NpzFile):
+                raise ValueError("it is a single array, not an archive of them")
             return {name: file[name] for name in file.files}
     except (EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, MemoryError, KeyError) as error:
         raise ValueError(f"it cannot be read as npz: {error}") from error
