@@ -29,7 +29,7 @@ import matplotlib.pyplot as plt
 import torch
 from PIL.Image import fromarray
 
-from ptdiff.experiments.side_by_side import curves
+from ptdiff.experiments.loss_curves import curves
 from ptdiff.gallery import OF_RUN
 from ptdiff.gallery.subject import Subject
 from ptdiff.modality import registry

@@ -25,7 +25,8 @@ import matplotlib.pyplot as plt
 import torch
 from PIL.Image import fromarray
 
-from ptdiff.experiments.side_by_side import curves, history
+from ptdiff.experiments.loss_curves import curves
+from ptdiff.experiments.side_by_side import history
 from ptdiff.gallery import OF_RUN
 from ptdiff.gallery.subject import Subject
 from ptdiff.likelihood.flow import Path as FlowPath

@@ -1,4 +1,4 @@
-"""Runs side by side: what sets them apart, how far they came, and their curves.
+"""Runs side by side: the settings that differ, how far each one came, its losses and scores.
 
 Everything is read from the run folders; no data, network or checkpoint is touched.
 """
@@ -6,18 +6,14 @@ Everything is read from the run folders; no data, network or checkpoint is touch
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ptdiff.errors import RunError
 from ptdiff.experiments.scores import Measured, measured
-from ptdiff.pictures.files import Picture
-from ptdiff.run.config import read
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from ptdiff.run.config import flattened, read
 
 
 @dataclass(frozen=True)
@@ -87,75 +83,6 @@ def differing(summaries: Sequence[Summary]) -> list[str]:
     """The settings that are not the same in all runs, by dotted keys, in the order of the configuration."""
     keys = dict.fromkeys(key for run in summaries for key in run.settings)
     return [key for key in keys if any(run.settings.get(key) != summaries[0].settings.get(key) for run in summaries)]
-
-
-def flattened(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested values by dotted keys.
-
-    >>> flattened({"seed": 3, "process": {"name": "ve", "sigma_max": 80}})
-    {'seed': 3, 'process.name': 've', 'process.sigma_max': 80}
-    """
-    found: dict[str, Any] = {}
-    for key, value in values.items():
-        found |= flattened(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
-    return found
-
-
-def curves(runs: Sequence[Path]) -> Picture:
-    """Training and validation loss of runs against their steps, a color a run; ValueError where nothing is recorded."""
-    # the gallery imports much that the figures of runs do not need
-    from ptdiff.pictures.plot import picture
-
-    lines = {name: history(run) for name, run in zip(names(runs), runs, strict=True)}
-    if not any(lines.values()):
-        raise ValueError("the runs have recorded no losses yet")
-    height = 3.4 + 0.16 * max(0, len(runs) - 12)
-    return picture(height)(_curves)(lines)
-
-
-def _curves(figure: Figure, lines: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
-    from ptdiff.pictures.plot import COLORS
-
-    validated = any("validation_loss" in line for run in lines.values() for line in run)
-    panels = figure.subplots(1, 1 + validated, squeeze=False)[0]
-    kinds = [("loss", "training loss"), ("validation_loss", "validation loss")]
-    for axes, (key, title) in zip(panels, kinds, strict=False):
-        for number, (name, run) in enumerate(lines.items()):
-            drawn = list(_points(run, key))
-            style = ("-", "--", ":")[number // len(COLORS) % 3]
-            marker = "o" if len(drawn) < 25 else None
-            axes.plot(
-                *zip(*drawn, strict=True) if drawn else ([], []),
-                style,
-                color=COLORS[number % len(COLORS)],
-                marker=marker,
-                markersize=3,
-                linewidth=1.4,
-                label=name,
-            )
-        axes.set(title=title, xlabel="step")
-        values = [value for run in lines.values() for _, value in _points(run, key)]
-        if values and max(values) > 2 * min(values):
-            axes.set_yscale("log")
-            _plain(axes)
-    if len(lines) > 1:
-        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right upper")
-
-
-def _plain(axes: Any) -> None:
-    """Numbers of a short logarithmic axis as people write them."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
-    low, high = axes.get_ylim()
-    some = (1, 2, 3, 5, 7) if high / low < 10 else (1, 2, 5)
-    axes.yaxis.set_major_locator(LogLocator(subs=some if high / low < 300 else (1,)))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.yaxis.set_minor_formatter(NullFormatter())
-
-
-def _points(run: Sequence[Mapping[str, Any]], key: str) -> Iterator[tuple[int, float]]:
-    # a loss of zero has no place on a logarithmic axis
-    return ((line["step"], line[key]) for line in run if line.get(key) is not None and line[key] > 0)
 
 
 def names(runs: Sequence[Path]) -> list[str]:

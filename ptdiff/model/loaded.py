@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from operator import index
 from pathlib import Path
@@ -21,7 +21,7 @@ from ptdiff.machine import host
 from ptdiff.machine.race import WORDS, threads
 from ptdiff.modality.contract import Modality
 from ptdiff.modality.data import Condition, Data
-from ptdiff.modality.tensors import Tensors
+from ptdiff.modality.tensors import NAME, Tensors
 from ptdiff.modality.types import Progress
 from ptdiff.objective.consistency import check_solver
 from ptdiff.run.folder import Run
@@ -36,6 +36,11 @@ from ptdiff.solvers import Adaptive, State
 if TYPE_CHECKING:
     import numpy.typing as npt
     from torch import nn
+
+    from ptdiff.evaluation import Evaluation
+    from ptdiff.likelihood.divergence import Divergence
+    from ptdiff.likelihood.flow import Path as FlowPath
+    from ptdiff.likelihood.world import WorldLogLikelihood
 
 Label = str | int | Sequence[str | int] | Tensor
 """A class by name or number, or one for each sample; "none" (or -1 among others) samples without a class."""
@@ -67,6 +72,8 @@ def load(
     """
     found = Run.open(run, warn, modality)
     if network is not None:
+        if found.config.modality != NAME:
+            raise ValueError(f"network is for runs trained on tensors; {found.path} is one of {found.config.modality}")
         found = replace(found, kind=Tensors(found.data, network))
     return Model.of(found, device=device, weights=weights, warn=warn)
 
@@ -77,7 +84,8 @@ class Model:
 
     modality: with the options of the run.  data: its shape, classes and scale; its samples only where they were read.
     denoiser: in evaluation mode, ``denoiser(x, level, cond)`` is E[x_0 | x] in model units, for any solver.
-    plan: the way it samples unless options say otherwise.
+    plan: the way it samples unless options say otherwise.  weights: as asked for, see
+    :meth:`ptdiff.run.folder.Run.denoiser`; None for the best ones of the run.
     """
 
     run: Run
@@ -85,6 +93,7 @@ class Model:
     data: Data
     denoiser: NetworkDenoiser
     plan: Plan
+    weights: str | float | None = None
 
     @staticmethod
     def of(
@@ -106,7 +115,7 @@ class Model:
                 raise ValueError(f"the data has the shape {data.shape} now, and had {known.shape} in training")
             known = replace(known, train=data.train, val=data.val)
         denoiser = run.denoiser(warn, weights=weights).to(host.device(device)).requires_grad_(False)
-        return Model(run, run.modality(), known, denoiser, planned(run) if plan is None else plan)
+        return Model(run, run.modality(), known, denoiser, planned(run) if plan is None else plan, weights)
 
     @property
     def device(self) -> torch.device:
@@ -121,9 +130,7 @@ class Model:
     def planned(self, seed: int = 0, **options: Unpack[Options]) -> Plan:
         """The model's plan with ``options`` in place of its own; UnknownName and ValueError name what is wrong."""
         given = {name: value for name, value in options.items() if value is not None}
-        plan = replace(changed(self.plan, given), seed=seed)
-        check_solver(self.run.config, plan.solver)
-        return plan
+        return _checked(self.run, changed(self.plan, given), seed)
 
     def shape(self, points: int | None = None) -> tuple[int, ...]:
         """The shape of one sample, with another number of points where the data is a set; ValueError elsewhere."""
@@ -206,6 +213,90 @@ class Model:
         stored = self.stored(torch.cat(out), labels, torch.stack(way_there) if way_there else None)
         return Samples(stored, self.modality, plan, spent / n, way.threads)
 
+    def evaluate(
+        self,
+        *,
+        n: int | None = None,
+        protocol: str | None = None,
+        reference: Path | str | None = None,
+        split: str = "val",
+        points: int | None = None,
+        seed: int = 0,
+        batch: int | None = None,
+        raw: bool = False,
+        progress: Progress | None = None,
+        say: Say | None = None,
+        **options: Unpack[Options],
+    ) -> Evaluation:
+        """Scores of ``n`` samples against held-out data, with intervals: see :func:`ptdiff.evaluation.evaluate`."""
+        from ptdiff.evaluation import evaluate
+
+        return evaluate(
+            self,
+            n=n,
+            protocol=protocol,
+            reference=reference,
+            split=split,
+            points=points,
+            seed=seed,
+            batch=batch,
+            raw=raw,
+            progress=progress,
+            say=say,
+            **options,
+        )
+
+    def likelihood(
+        self,
+        x: Samples | Tensor | npt.NDArray[Any],
+        *,
+        label: Label | None = None,
+        path: FlowPath | None = None,
+        divergence: Divergence | None = None,
+        seed: int = 0,
+        batch: int | None = None,
+        progress: Progress | None = None,
+        say: Say | None = None,
+    ) -> WorldLogLikelihood:
+        """log p(x) of x (n, *shape) in world units, by the probability flow.
+
+        label: the class that x is given, see :data:`Label`; by default Samples keep theirs, and arrays have none.
+        path: the levels and steps, by default under the process of the plan.  The others: see
+        :func:`ptdiff.likelihood.world.world_log_likelihood`.
+
+        Raises ValueError for a model trained for consistency, for another shape, and if the likelihoods are not finite.
+        """
+        from ptdiff.likelihood.flow import Path as FlowPath
+        from ptdiff.likelihood.world import world_log_likelihood
+
+        if not self.means:
+            raise ValueError("a network trained for consistency estimates no E[x0 | x], and so has no likelihood")
+        values = torch.as_tensor(x.samples if isinstance(x, Samples) else x).float()
+        if values.ndim != len(self.data.shape) + 1 or not self.takes(tuple(values.shape[1:])):
+            raise ValueError(f"x should have the shape (n, *{self.data.shape}), not {tuple(values.shape)}")
+        labels = x.labels if label is None and isinstance(x, Samples) else None
+        if label is not None:
+            labels = self.labels(len(values), label)
+        cond: Condition = {} if labels is None or not self.data.classes else {"label": labels}
+        return world_log_likelihood(
+            self.denoiser,
+            self.data,
+            values,
+            cond,
+            bin_width=self.modality.bin_width,
+            path=path or FlowPath(self.plan.process),
+            divergence=divergence,
+            seed=seed,
+            batch=batch,
+            progress=progress,
+            say=say,
+        )
+
+    def takes(self, shape: tuple[int, ...]) -> bool:
+        """Whether the network takes samples of this shape: the first axis of sets is free."""
+        own = self.data.shape
+        return shape[1:] == own[1:] if self.data.unordered else shape == own
+
     def stored(self, samples: Tensor, labels: Tensor | None, trajectory: Tensor | None = None) -> Stored:
         """Samples (n, *shape) in world units with what their files say of this model; ValueError unless finite."""
         array = _array(samples)
@@ -246,9 +337,18 @@ class Model:
         return postprocessed(self.modality, finished(state, self.data), self.data)
 
 
-def planned(run: Run) -> Plan:
-    """The way that a run samples by its configuration."""
-    return Plan.chosen(run.config.process, run.config.sampling)
+def planned(run: Run, options: Mapping[str, Any] = {}, seed: int = 0) -> Plan:
+    """The way that a run samples by its configuration, with ``options`` laid over it.
+
+    options: see :func:`ptdiff.sampling.options.changed`, whose errors are raised before the weights are read.
+    """
+    own = Plan.chosen(run.config.process, run.config.sampling)
+    return _checked(run, changed(own, options), seed)
+
+
+def _checked(run: Run, plan: Plan, seed: int) -> Plan:
+    check_solver(run.config, plan.solver)
+    return replace(plan, seed=seed)
 
 
 def shape_of(run: Run, points: int | None) -> tuple[int, ...]:

@@ -238,6 +238,18 @@ def settings(pairs: list[str], what: str = "key=value") -> dict[str, Any]:
     return result
 
 
+def flattened(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested values by dotted keys.
+
+    >>> flattened({"seed": 3, "process": {"name": "ve", "sigma_max": 80}})
+    {'seed': 3, 'process.name': 've', 'process.sigma_max': 80}
+    """
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        found |= flattened(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return found
+
+
 def _scalar(text: str) -> Any:
     # YAML 1.1 reads 1e-3 as a string, which nobody means
     try:

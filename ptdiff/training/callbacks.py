@@ -13,7 +13,7 @@ import pytorch_lightning as pl
 import torch
 
 from ptdiff.errors import CheckpointError
-from ptdiff.experiments.side_by_side import curves
+from ptdiff.experiments.loss_curves import curves
 from ptdiff.modality.contract import Modality
 from ptdiff.pictures.files import Picture, save_image
 from ptdiff.run.folder import Run
