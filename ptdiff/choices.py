@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, NoReturn, TypeVar, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -21,6 +21,29 @@ T = TypeVar("T")
 
 MANY = 16
 """So many names at most stand in an error."""
+
+
+class Catalog(dict[str, T]):
+    """Named entries of one kind; ``catalog[name]`` with a wrong name raises UnknownName, which says the nearest one.
+
+    >>> Catalog("color", {"red": 1, "green": 2})["gren"]
+    Traceback (most recent call last):
+    ptdiff.errors.UnknownName: unknown color 'gren': did you mean 'green'? (there are: red, green)
+    """
+
+    def __init__(self, kind: str, entries: Mapping[str, T]) -> None:
+        super().__init__(entries)
+        self.kind = kind
+
+    def __missing__(self, name: object) -> NoReturn:
+        raise unknown(self.kind, str(name), self)
+
+    def copy(self) -> Catalog[T]:
+        """A catalog of the same entries."""
+        return Catalog(self.kind, self)
+
+    def __or__(self, other: Mapping[str, T]) -> Catalog[T]:  # type: ignore[override]
+        return Catalog(self.kind, {**self, **other})
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> UnknownName:

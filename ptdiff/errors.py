@@ -7,8 +7,12 @@ from contextlib import contextmanager
 from typing import Any
 
 
-class UnknownName(ValueError):
+class UnknownName(ValueError, KeyError):
     """A name that is not in its catalog; the message contains the nearest right one."""
+
+    def __str__(self) -> str:
+        # a KeyError would show its message in quotation marks
+        return str(self.args[0])
 
 
 class DataError(ValueError):

@@ -16,11 +16,18 @@ reach.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
+import numpy.typing as npt
 import torch
 from torch import Tensor
+
+Array = Tensor | npt.NDArray[Any]
+"""Samples: a tensor, or an array of NumPy."""
 
 Kernel = Callable[[Tensor], Tensor]
 """Values of a kernel at distances of any shape."""
@@ -28,12 +35,15 @@ Kernel = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Score:
-    """A figure with its 95 % bootstrap interval and the floor that real samples reach."""
+    """A figure with its 95 % bootstrap interval and the floor that real samples reach.
+
+    The floor is NaN where no real samples were given.
+    """
 
     value: float
     low: float
     high: float
-    floor: float
+    floor: float = math.nan
 
 
 def bootstrap(
@@ -52,8 +62,14 @@ def bootstrap(
     return value + float(low), value + float(high)
 
 
-def sliced_wasserstein(x: Tensor, y: Tensor, *, directions: int = 256, seed: int = 0) -> float:
+def tensors(*sets: Array) -> list[Tensor]:
+    """The sets as tensors; memory is shared where that is possible."""
+    return [torch.as_tensor(one) for one in sets]
+
+
+def sliced_wasserstein(x: Array, y: Array, *, directions: int = 256, seed: int = 0) -> float:
     """Sliced W2 between two sets of equal size, (n, *shape) each, in the units of the data."""
+    x, y = tensors(x, y)
     return float(_sliced(x, y, torch.ones(1, len(x)), directions, seed))
 
 
@@ -75,13 +91,15 @@ def _sliced(x: Tensor, y: Tensor, copies: Tensor, directions: int = 256, seed: i
     return torch.stack(found)
 
 
-def energy_distance(x: Tensor, y: Tensor) -> float:
+def energy_distance(x: Array, y: Array) -> float:
     """Energy distance between two sets (n, *shape) and (m, *shape); the unbiased estimate, cut off below at 0."""
+    x, y = tensors(x, y)
     return float(_discrepancy(x, y, torch.neg).clamp(min=0).sqrt())
 
 
-def mmd_squared(x: Tensor, y: Tensor) -> float:
+def mmd_squared(x: Array, y: Array) -> float:
     """Squared maximum mean discrepancy of two sets (n, *shape) and (m, *shape), unbiased; kernel as above."""
+    x, y = tensors(x, y)
     return float(_discrepancy(x, y, gaussians(y)))
 
 
@@ -106,12 +124,13 @@ def gaussians(y: Tensor) -> Kernel:
 
 
 def nearest(
-    x: Tensor, y: Tensor, progress: Callable[[int, int], None] | None = None, *, block: int = 2**24
+    x: Array, y: Array, progress: Callable[[int, int], None] | None = None, *, block: int = 2**24
 ) -> tuple[Tensor, Tensor]:
     """Euclidean distance of each x (n, *shape) to the nearest of y (m, *shape), and which that is: (n,) each.
 
     ``block``: the most distances at a time.
     """
+    x, y = tensors(x, y)
     if x.shape[1:] != y.shape[1:] or len(y) == 0:
         raise ValueError(f"there is no nearest of {tuple(y.shape)} to samples {tuple(x.shape)}")
     x, y = x.flatten(1).double(), y.flatten(1).double()
@@ -157,30 +176,34 @@ def _centered(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     return x - middle, y - middle
 
 
-def compare(samples: Tensor, reference: Tensor, training: Tensor, seed: int = 0) -> dict[str, Score]:
+def compare(samples: Array, reference: Array, training: Array | None = None, seed: int = 0) -> dict[str, Score]:
     """Sliced Wasserstein, energy and kernel distances of ``samples`` to ``reference``, with intervals and floors.
 
-    The intervals resample the generated samples; that the reference is a sample too is what the floor shows.
+    The intervals resample the generated samples; that the reference is a sample too is what the floor shows.  Without
+    ``training`` there is no floor (NaN).
     """
-    n = min(len(samples), len(reference), len(training))
+    given = [samples, reference] if training is None else [samples, reference, training]
+    n = min(map(len, given))
     if n < 4:
         raise ValueError(f"samples are compared four against four at least: there are {n} of some set")
-    samples, reference, training = (s[:n].flatten(1).double() for s in (samples, reference, training))
+    samples, reference, *real = (s[:n].flatten(1).double() for s in tensors(*given))
+
+    def floor(distance: Callable[[Tensor, Tensor], float]) -> float:
+        return distance(real[0], reference) if real else math.nan
 
     # the set itself, and resampled sets
     copies = torch.cat([torch.ones(1, n), resampled(n, 100, seed)])
     value, low, high = interval(_sliced(samples, reference, copies, seed=seed))
-    floor = sliced_wasserstein(training, reference, seed=seed)
     # no distance is negative, and one that was cut off at 0 may lie outside the moved quantiles
-    scores = {"sliced_wasserstein": Score(value, max(0.0, min(low, value)), max(high, value), floor)}
+    least = floor(partial(sliced_wasserstein, seed=seed))
+    scores = {"sliced_wasserstein": Score(value, max(0.0, min(low, value)), max(high, value), least)}
     value, low, high = interval(_discrepancy(samples, reference, torch.neg, copies).clamp(min=0).sqrt())
-    floor = energy_distance(training, reference)
-    scores["energy"] = Score(value, max(0.0, min(low, value)), max(high, value), floor)
+    scores["energy"] = Score(value, max(0.0, min(low, value)), max(high, value), floor(energy_distance))
     # a single value has no width, and no kernel
     if bool((reference != reference[0]).any()):
         kernel = gaussians(reference)
         value, low, high = interval(_discrepancy(samples, reference, kernel, copies))
-        scores["mmd_squared"] = Score(value, low, high, float(_discrepancy(training, reference, kernel)))
+        scores["mmd_squared"] = Score(value, low, high, floor(lambda x, y: float(_discrepancy(x, y, kernel))))
     return scores
 
 
@@ -199,13 +222,13 @@ def interval(values: Tensor) -> tuple[float, float, float]:
     return value, value + low, value + high
 
 
-def memorization(samples: Tensor, held_out: Tensor, seed: int = 0) -> Score:
+def memorization(samples: Array, held_out: Array, seed: int = 0) -> Score:
     """How near samples lie to the training set, relative to held-out data: the ratio of mean nearest distances.
 
     samples, held_out: (n,) and (m,), the distance of each to its nearest training sample.  1 is what data that was
     never seen reaches, which is the floor; far below it, training samples are repeated.  The interval resamples both.
     """
-    x, y = samples.double(), held_out.double()
+    x, y = (one.double() for one in tensors(samples, held_out))
     if len(x) < 2 or len(y) < 2 or not y.mean() > 0:
         raise ValueError("a ratio of distances needs two samples of each set, and held-out ones off the training set")
     generator = torch.Generator().manual_seed(seed)

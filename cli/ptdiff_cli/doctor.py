@@ -6,27 +6,15 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
-from typing import Annotated, Any
+from dataclasses import asdict
+from typing import Annotated
 
 import typer
 
 from ptdiff.machine.libraries import advice, missing
 from ptdiff_cli.shared.device import Device
+from ptdiff_cli.shared.finding import Finding
 from ptdiff_cli.shared.terminal import Failure, show_json
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was checked; state is ok, missing (something works less well) or broken (something needed fails).
-
-    facts: the content of the detail, and more, as plain values.
-    """
-
-    what: str
-    state: str
-    detail: str
-    facts: dict[str, Any] = field(default_factory=dict)
 
 
 def doctor(

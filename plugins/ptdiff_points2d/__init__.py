@@ -1,5 +1,15 @@
 """Points in the plane: the smallest modality, and the quickest way to watch a model learn.
 
+source.py     where points come from
+backbone.py   a residual perceptron
+scores.py     scores by the exact density, and by a known sum
+picture.py    Pictures: the visualizer, and tables of points
+plane.py      pictures of the plane
+space.py      pictures of points in space
+wide.py       pictures of rows
+paint.py      colors, dots and axes of all these pictures
+gallery.py    fields, histograms and densities in the plane
+
 Points in space and rows of wider tables are the same with more columns.
 """
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, cast
 
 import torch
 from torch import Tensor
@@ -29,8 +29,6 @@ from ptdiff_points2d.source import toy_of
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-    from ptdiff_points2d import Points2D
 
 RATIOS = (2.0, 0.7, 0.25, 0.08)
 """Noise-to-signal ratios of the fields."""
@@ -146,9 +144,16 @@ def nll(subject: TrainedModel, x: Tensor, steps: int = 16) -> Tensor:
     return -nats.cpu() + torch.as_tensor(subject.data.scale, dtype=torch.float64).expand(2).log().sum()
 
 
+class _Named(Protocol):
+    """The options of points that name their distribution."""
+
+    data: str
+    noise: float | None
+
+
 def exact_nll(subject: TrainedModel) -> Callable[[Tensor], Tensor] | None:
     """Return a function from x (n, 2) in world units to the exact -log p, float64 (n,); None without a closed form."""
-    kind: Points2D = subject.modality
+    kind = cast(_Named, subject.modality)
     density = toy_of(kind.data, kind.noise).density if kind.data in TOYS else None
     return None if density is None else lambda x: -torch.from_numpy(density.log_density(x.cpu().double().numpy()))
 

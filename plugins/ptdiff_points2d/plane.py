@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ptdiff_points2d.picture import COLORS, Colors, clean, dots, empty_figure, pixels
+from ptdiff.pictures.plot import COLORS, pixels
+from ptdiff_points2d.paint import Colors, clean, dots, empty_figure
 from ptdiff_points2d.source import Frame
 
 if TYPE_CHECKING:

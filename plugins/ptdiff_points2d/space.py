@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ptdiff_points2d.picture import Colors, dots, empty_figure, pixels
+from ptdiff.pictures.plot import pixels
+from ptdiff_points2d.paint import Colors, dots, empty_figure
 from ptdiff_points2d.source import Frame
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ptdiff_points2d.picture import COLORS, Colors, clean, dots, empty_figure, pixels
+from ptdiff.pictures.plot import COLORS, pixels
+from ptdiff_points2d.paint import Colors, clean, dots, empty_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

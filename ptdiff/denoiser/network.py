@@ -27,6 +27,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from ptdiff.choices import Catalog
 from ptdiff.modality.data import Condition
 from ptdiff.process import Level
 
@@ -67,12 +68,15 @@ def _flow(level: Level) -> Coefficients:
     return Coefficients(skip=1 / total, out=-level.sigma / total, data=-one, noise=one)
 
 
-PREDICTIONS: dict[str, Callable[[Level], Coefficients]] = {
-    "velocity": _velocity,
-    "flow": _flow,
-    "x0": _x0,
-    "eps": _eps,
-}
+PREDICTIONS: Catalog[Callable[[Level], Coefficients]] = Catalog(
+    "prediction",
+    {
+        "velocity": _velocity,
+        "flow": _flow,
+        "x0": _x0,
+        "eps": _eps,
+    },
+)
 
 
 class NetworkDenoiser(nn.Module):

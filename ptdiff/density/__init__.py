@@ -1,5 +1,13 @@
-"""Densities: the distribution of noise levels in training."""
+"""Densities: the distribution of noise levels in training.
 
+form.py         Density, and stratified draws from one
+of_time.py      densities in the time of a process
+of_ratio.py     densities in the noise-to-signal ratio
+truncated.py    a density without its noisiest levels
+loss_aware.py   a density that follows the loss
+"""
+
+from ptdiff.choices import Catalog
 from ptdiff.density.form import LEAST, MOST, Density, stratified
 from ptdiff.density.loss_aware import LossAware
 from ptdiff.density.of_ratio import Cosine, CosineInterpolated, LogLogistic, LogNormal, LogUniform, SplitLogNormal
@@ -25,15 +33,18 @@ __all__ = [
     "stratified",
 ]
 
-DENSITIES: dict[str, type[Density]] = {
-    "uniform": Uniform,
-    "logit-normal": LogitNormal,
-    "mode": Mode,
-    "log-normal": LogNormal,
-    "split-log-normal": SplitLogNormal,
-    "log-uniform": LogUniform,
-    "log-logistic": LogLogistic,
-    "cosine": Cosine,
-    "cosine-interpolated": CosineInterpolated,
-    "loss-aware": LossAware,
-}
+DENSITIES: Catalog[type[Density]] = Catalog(
+    "density",
+    {
+        "uniform": Uniform,
+        "logit-normal": LogitNormal,
+        "mode": Mode,
+        "log-normal": LogNormal,
+        "split-log-normal": SplitLogNormal,
+        "log-uniform": LogUniform,
+        "log-logistic": LogLogistic,
+        "cosine": Cosine,
+        "cosine-interpolated": CosineInterpolated,
+        "loss-aware": LossAware,
+    },
+)

@@ -1,5 +1,6 @@
 """Several runs at once: sweeps, and runs side by side.
 
+axes.py           the settings that vary: lists of values and ranges
 sweep.py          grid and random search over a configuration
 optuna.py         search by Optuna
 side_by_side.py   configurations, losses and scores of several runs

@@ -6,12 +6,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from ptdiff.errors import Unsupported
-
-if TYPE_CHECKING:
-    from ptdiff.experiments.sweep import Axis, Settings
+from ptdiff.experiments.axes import Axis, Settings
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,19 @@
 """The gallery: pictures of the theory and of trained runs, each a function that returns pixels.
 
+scene.py              a model, and the way its pictures are drawn
+schedules.py          chains, processes and shifts
+densities.py          densities of the noise levels in training
+preconditioning.py    what surrounds the network
+embedding.py          how a network reads the noise level
+diffusion_2d.py       points in the plane, and paths on the line
+resolution.py         the effect of resolution on noise
+solver_panel.py       solvers against steps, on an exact denoiser
+variance_study.py     the noise of a reverse chain
+curves.py             curves of a run
+conditions.py         samples by class, guidance and number of points
+solvers_of_run.py     solvers of a run
+strips.py             samples at several times
+
 ``THEORY`` needs no run.  ``OF_RUN`` draws a :class:`ptdiff.gallery.scene.Scene`; a list of pictures is an
 animation.  A modality adds pictures of its own (:meth:`ptdiff.modality.contract.Modality.gallery`).  ``ptdiff gallery``
 prints the first line of each function's docstring.

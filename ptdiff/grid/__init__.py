@@ -1,4 +1,10 @@
-"""Time grids: the noise levels that a solver visits."""
+"""Time grids: the noise levels that a solver visits.
+
+levels.py      grid: the levels that a solver visits
+catalog.py     SPACINGS, by name
+spacing.py     Spacing, and spacings by a formula
+published.py   published grids, and levels given by hand
+"""
 
 from ptdiff.grid.catalog import SPACINGS
 from ptdiff.grid.levels import End, grid

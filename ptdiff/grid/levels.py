@@ -14,12 +14,12 @@ import torch
 from ptdiff.choices import choose
 from ptdiff.grid.catalog import SPACINGS
 from ptdiff.grid.spacing import Spacing
-from ptdiff.process import Level, Process
+from ptdiff.process import PROCESSES, Level, Process
 
 End = Literal["zero", "sigma-min"]
 
 
-def grid(process: Process, steps: int, spacing: Spacing | str = "uniform", end: End = "zero") -> Level:
+def grid(process: Process | str, steps: int, spacing: Spacing | str = "uniform", end: End = "zero") -> Level:
     """The ``steps + 1`` levels of a grid, float64, noisiest first: sigma / alpha falls strictly.
 
     ``spacing``: a spacing, or its name.
@@ -28,7 +28,9 @@ def grid(process: Process, steps: int, spacing: Spacing | str = "uniform", end: 
     sigma = 0 uses a point of its spacing for the clean level; for one that stops at sigma_min (VE, a chain) the clean
     level is an additional one, as in EDM.
 
-    Raises UnknownName for an unknown spacing, and ValueError if the spacing does not have enough distinct levels.
+    ``process`` and ``spacing`` may be names from their catalogs, which stand for the default options.
+
+    Raises UnknownName for an unknown name, and ValueError if the spacing does not have enough distinct levels.
 
     >>> from ptdiff.process import Flow
     >>> grid(Flow(), 4).sigma.tolist()
@@ -38,6 +40,8 @@ def grid(process: Process, steps: int, spacing: Spacing | str = "uniform", end: 
         raise ValueError(f"steps must be at least 1, not {steps}")
     if end not in ("zero", "sigma-min"):
         raise ValueError(f"end must be zero or sigma-min, not {end!r}")
+    if isinstance(process, str):
+        process = choose("process", PROCESSES, {"name": process})
     rule: Spacing = choose("spacing", SPACINGS, {"name": spacing}) if isinstance(spacing, str) else spacing
     count = steps if end == "zero" else steps + 1
     points = rule.times(process, count)

@@ -1,4 +1,11 @@
-"""Guidance: rules that strengthen a denoiser, each a map Denoiser -> Denoiser."""
+"""Guidance: rules that strengthen a denoiser, each a map Denoiser -> Denoiser.
+
+guided.py       Guidance and Guided
+rules.py        CFG, APG and others; GUIDANCE, by name
+scheduled.py    scales that depend on the level; CFG++
+classifier.py   classifier guidance
+threshold.py    thresholds; THRESHOLDS, by name
+"""
 
 from ptdiff.guidance.classifier import Classifier, ClassifierGuided
 from ptdiff.guidance.guided import Guidance, Guided

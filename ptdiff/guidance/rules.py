@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ptdiff.choices import Catalog
 from ptdiff.denoiser.cost import calls
 from ptdiff.denoiser.network import Denoiser
 from ptdiff.denoiser.posterior import dot, total
@@ -185,4 +186,6 @@ class Mambo(Guidance):
         return given + (given - free) * ((self.scale - 1) * torch.exp(-self.damping * size))
 
 
-GUIDANCE: dict[str, type[Guidance]] = {"cfg": CFG, "apg": APG, "cfg-zero": CFGZero, "tcfg": TCFG, "mambo": Mambo}
+GUIDANCE: Catalog[type[Guidance]] = Catalog(
+    "guidance", {"cfg": CFG, "apg": APG, "cfg-zero": CFGZero, "tcfg": TCFG, "mambo": Mambo}
+)

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ptdiff.choices import Catalog
 from ptdiff.denoiser.cost import calls
 from ptdiff.denoiser.network import Denoiser
 from ptdiff.modality.data import Condition, Data
@@ -107,4 +108,4 @@ class Dynamic(Threshold):
         return middle + torch.minimum(torch.maximum(apart, -reach), reach) / reach * half
 
 
-THRESHOLDS: dict[str, type[Threshold]] = {"static": Static, "dynamic": Dynamic}
+THRESHOLDS: Catalog[type[Threshold]] = Catalog("threshold", {"static": Static, "dynamic": Dynamic})

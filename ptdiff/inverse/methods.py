@@ -34,6 +34,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ptdiff.choices import Catalog
 from ptdiff.denoiser.cost import calls
 from ptdiff.denoiser.network import Denoiser
 from ptdiff.denoiser.posterior import dot, ordinary, posterior
@@ -226,10 +227,13 @@ class DPS(Method):
         return belief.mean + belief.covariance(seen.operator.adjoint(unit)) * self.scale
 
 
-METHODS: dict[str, type[Method]] = {
-    "replacement": Replacement,
-    "pigdm": PiGDM,
-    "tmpd": TMPD,
-    "mmps": MMPS,
-    "dps": DPS,
-}
+METHODS: Catalog[type[Method]] = Catalog(
+    "inverse method",
+    {
+        "replacement": Replacement,
+        "pigdm": PiGDM,
+        "tmpd": TMPD,
+        "mmps": MMPS,
+        "dps": DPS,
+    },
+)

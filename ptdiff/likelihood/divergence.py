@@ -18,6 +18,7 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
+from ptdiff.choices import Catalog
 from ptdiff.machine.host import double, exact
 from ptdiff.noise import Stream, mix, normal, uniform
 
@@ -134,11 +135,14 @@ class HutchPlusPlus:
         return leading + _quadratic(product, rest, self.chunk)
 
 
-DIVERGENCES: dict[str, type[Exact] | type[Hutchinson] | type[HutchPlusPlus]] = {
-    "exact": Exact,
-    "hutchinson": Hutchinson,
-    "hutch++": HutchPlusPlus,
-}
+DIVERGENCES: Catalog[type[Exact] | type[Hutchinson] | type[HutchPlusPlus]] = Catalog(
+    "divergence",
+    {
+        "exact": Exact,
+        "hutchinson": Hutchinson,
+        "hutch++": HutchPlusPlus,
+    },
+)
 
 
 def value_and_divergence(field: Field, y: Tensor, kind: Divergence, directions: Tensor) -> tuple[Tensor, Tensor]:

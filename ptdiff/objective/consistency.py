@@ -23,7 +23,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from ptdiff.choices import choose
+from ptdiff.choices import Catalog, choose
 from ptdiff.denoiser.network import PREDICTIONS, NetworkDenoiser
 from ptdiff.denoiser.oracle import clean
 from ptdiff.denoiser.self_conditioning import first_estimate
@@ -124,7 +124,7 @@ class ConsistencyObjective(Objective):
         return self.loss(residual, torch.ones_like(length)) / length
 
 
-OBJECTIVES: dict[str, type[Denoise]] = {"denoise": Denoise, "consistency": Consistency}
+OBJECTIVES: Catalog[type[Denoise]] = Catalog("objective", {"denoise": Denoise, "consistency": Consistency})
 
 
 def check_solver(config: Config, chosen: Solver | Adaptive) -> None:

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from torch import Tensor
 
+from ptdiff.choices import Catalog
 from ptdiff.noise import Stream, normal
 
 
@@ -58,4 +59,4 @@ class Offset:
         return both[:, :count].reshape(-1, *shape) + self.strength * both[:, count:].reshape(-1, *small)
 
 
-NOISES: dict[str, type[Noise]] = {"gaussian": Gaussian, "offset": Offset}
+NOISES: Catalog[type[Noise]] = Catalog("noise", {"gaussian": Gaussian, "offset": Offset})

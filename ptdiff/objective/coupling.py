@@ -16,6 +16,7 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
+from ptdiff.choices import Catalog
 from ptdiff.modality.data import Condition
 
 
@@ -121,12 +122,15 @@ class WithinSets:
         return made
 
 
-COUPLINGS: dict[str, type[Coupling]] = {
-    "independent": Independent,
-    "ot": OptimalTransport,
-    "sinkhorn": Sinkhorn,
-    "within-sets": WithinSets,
-}
+COUPLINGS: Catalog[type[Coupling]] = Catalog(
+    "coupling",
+    {
+        "independent": Independent,
+        "ot": OptimalTransport,
+        "sinkhorn": Sinkhorn,
+        "within-sets": WithinSets,
+    },
+)
 
 
 def _cost(a: Tensor, b: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Self
 import torch
 from torch import Tensor, nn
 
-from ptdiff.choices import choose, described
+from ptdiff.choices import Catalog, choose, described
 from ptdiff.denoiser.network import NetworkDenoiser
 from ptdiff.density import Density
 from ptdiff.modality.data import Condition
@@ -108,7 +108,7 @@ class PseudoHuber(Loss):
         return each.flatten(1).mean(dim=1)
 
 
-LOSSES: dict[str, type[Loss]] = {"l2": L2, "l1": L1, "huber": Huber, "pseudo-huber": PseudoHuber}
+LOSSES: Catalog[type[Loss]] = Catalog("loss", {"l2": L2, "l1": L1, "huber": Huber, "pseudo-huber": PseudoHuber})
 
 
 class LogVariance(nn.Module):

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from ptdiff.choices import Catalog
 from ptdiff.objective.factors import Factors, Setting, Weighting, cos_sin, out_squared
 from ptdiff.process import Level
 
@@ -217,20 +218,23 @@ def _positive(**values: float) -> None:
             raise ValueError(f"{name} must be positive and finite, not {value}")
 
 
-WEIGHTINGS: dict[str, type[Weighting]] = {
-    "prediction": Prediction,
-    "uniform": Uniform,
-    "snr": SNR,
-    "min-snr": MinSNR,
-    "soft-min-snr": SoftMinSNR,
-    "truncated": TruncatedSNR,
-    "snr+1": SNRPlusOne,
-    "p2": P2,
-    "edm": EDM,
-    "sigmoid": Sigmoid,
-    "sigma-sqrt": SigmaSqrt,
-    "cosmap": CosMap,
-    "likelihood": Likelihood,
-    "over-log-snr": OverLogSNR,
-    "uncertainty": Uncertainty,
-}
+WEIGHTINGS: Catalog[type[Weighting]] = Catalog(
+    "weighting",
+    {
+        "prediction": Prediction,
+        "uniform": Uniform,
+        "snr": SNR,
+        "min-snr": MinSNR,
+        "soft-min-snr": SoftMinSNR,
+        "truncated": TruncatedSNR,
+        "snr+1": SNRPlusOne,
+        "p2": P2,
+        "edm": EDM,
+        "sigmoid": Sigmoid,
+        "sigma-sqrt": SigmaSqrt,
+        "cosmap": CosMap,
+        "likelihood": Likelihood,
+        "over-log-snr": OverLogSNR,
+        "uncertainty": Uncertainty,
+    },
+)

@@ -23,7 +23,21 @@ P = ParamSpec("P")
 Drawing = Callable[Concatenate["Figure", P], None]
 
 # distinguishable with red-green color blindness and in gray (after Okabe and Ito 2008)
-COLORS = ("#2a6fb0", "#e08a1e", "#2f9e74", "#c8452f", "#8d6cc4", "#56b0de", "#c66a9f", "#8a7a3c")
+COLORS = (
+    "#2a6fb0",
+    "#e08a1e",
+    "#2f9e74",
+    "#c8452f",
+    "#8d6cc4",
+    "#56b0de",
+    "#c66a9f",
+    "#8a7a3c",
+    "#5c6670",
+    "#b3b32f",
+    "#7a3b2e",
+    "#1f4f4f",
+    "#d9a6c9",
+)
 INK, FAINT = "#333333", "#8a8a8a"
 DPI = 150
 
@@ -77,14 +91,15 @@ def picture(height: float, width: float = 8.0) -> Callable[[Drawing[P]], Callabl
             with style.context(STYLE, after_reset=True):
                 figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
                 drawing(figure, *args, **kwargs)
-                return _pixels(figure)
+                return pixels(figure)
 
         return drawn
 
     return made
 
 
-def _pixels(figure: Figure) -> Picture:
+def pixels(figure: Figure) -> Picture:
+    """The figure as uint8 RGB (height, width, 3)."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     canvas = FigureCanvasAgg(figure)

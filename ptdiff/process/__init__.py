@@ -6,6 +6,7 @@ chain.py        the discrete chains of DDPM
 shift.py        processes with a scaled noise-to-signal ratio
 """
 
+from ptdiff.choices import Catalog
 from ptdiff.process.chain import Chain
 from ptdiff.process.continuous import EDM, VE, Flow, SubVP, TrigFlow, VEGeometric, VPCosine, VPLinear
 from ptdiff.process.level import Level, Process, check_reach, prior_error
@@ -31,16 +32,19 @@ __all__ = [
     "shift_for",
 ]
 
-PROCESSES: dict[str, type[Process]] = {
-    "flow": Flow,
-    "vp": VPLinear,
-    "sub-vp": SubVP,
-    "vp-cosine": VPCosine,
-    "trigflow": TrigFlow,
-    "ve": VE,
-    "ve-geometric": VEGeometric,
-    "edm": EDM,
-    "chain": Chain,
-    "shifted": Shifted,
-    "interpolated": Interpolated,
-}
+PROCESSES: Catalog[type[Process]] = Catalog(
+    "process",
+    {
+        "flow": Flow,
+        "vp": VPLinear,
+        "sub-vp": SubVP,
+        "vp-cosine": VPCosine,
+        "trigflow": TrigFlow,
+        "ve": VE,
+        "ve-geometric": VEGeometric,
+        "edm": EDM,
+        "chain": Chain,
+        "shifted": Shifted,
+        "interpolated": Interpolated,
+    },
+)

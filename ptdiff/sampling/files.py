@@ -77,7 +77,7 @@ def _arrays(path: Path) -> dict[str, Any]:
         # opened here, because NumPy leaves the file of a damaged archive open
         with path.open("rb") as opened:
             file = np.load(opened, allow_pickle=False)
-            if not hasattr(file, "files"):
+            if not isinstance(file, np.lib.npyio.NpzFile):
                 raise ValueError("it is a single array, not an archive of them")
             return {name: file[name] for name in file.files}
     except (EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, MemoryError, KeyError) as error:

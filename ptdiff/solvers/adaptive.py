@@ -28,7 +28,7 @@ from ptdiff.denoiser.network import Denoiser
 from ptdiff.grid import RATIO_MIN
 from ptdiff.modality.data import Condition
 from ptdiff.process import Level
-from ptdiff.solvers.table import Pair, State, pairs
+from ptdiff.solvers.table import Pair, State, differentiable, pairs
 
 Estimate = Callable[[Tensor, Tensor], Tensor]
 """One denoiser call: maps y (b, …) and u (b,) to E[x_0 | y]."""
@@ -83,7 +83,13 @@ class Adaptive(ABC):
         """
 
     def trajectory(
-        self, denoiser: Denoiser, x: Tensor, levels: Level, cond: Condition | None = None
+        self,
+        denoiser: Denoiser,
+        x: Tensor,
+        levels: Level,
+        cond: Condition | None = None,
+        *,
+        gradients: bool = False,
     ) -> Iterator[State]:
         """Integrate ``x`` (b, …) from the first of ``levels`` to the last; the levels in between are ignored.
 
@@ -92,26 +98,34 @@ class Adaptive(ABC):
         the level of the least advanced sample, and all samples have unit variance.  Use these states for pictures, not
         for computation.
 
+        gradients: keep the autograd graph, whose memory grows with every call of the denoiser.
+
         Raises ValueError, naming the sample, if an estimate is not finite or ``limit`` calls do not suffice.
         """
         found = pairs(levels)
         start, last = found[0], found[-1]
         yield State(0, start, x, None)
-        batch = _Batch(self, denoiser, x / math.hypot(*start), {} if cond is None else cond)
         goal = (1.0, RATIO_MIN) if last[1] == 0 else last
         if start[1] * goal[0] <= goal[1] * start[0]:
             goal = start
-        batch.enter(start, self.position(goal))
+        with differentiable(gradients):
+            batch = _Batch(self, denoiser, x / math.hypot(*start), {} if cond is None else cond)
+            batch.enter(start, self.position(goal))
         rounds = 0
         while batch.moving():
-            batch.attempt()
+            with differentiable(gradients):
+                batch.attempt()
             rounds += 1
             yield State(rounds, batch.least_advanced(), batch.y, batch.x0)
         if last[1] == 0:
-            x0 = batch.estimates()
-            yield State(rounds + 1, last, x0 * last[0], x0)
+            with differentiable(gradients):
+                x0 = batch.estimates()
+                x = x0 * last[0]
+            yield State(rounds + 1, last, x, x0)
         else:
-            yield State(rounds + 1, last, batch.y * math.hypot(*last), batch.x0)
+            with differentiable(gradients):
+                x = batch.y * math.hypot(*last)
+            yield State(rounds + 1, last, x, batch.x0)
 
 
 @dataclass

@@ -198,12 +198,24 @@ def closed(stages: list[Stage], levels: tuple[Pair, ...]) -> Table:
     return Table((*stages[:-1], replace(stages[-1], level=None)), levels)
 
 
+def differentiable(wanted: bool) -> torch.set_grad_enabled:
+    """Return a context that keeps the autograd graph if ``wanted`` and if the caller's mode keeps it."""
+    return torch.set_grad_enabled(wanted and torch.is_grad_enabled())
+
+
 def trajectory(
-    denoiser: Denoiser, x: Tensor, table: Table, cond: Condition | None = None, noise: Numbers | None = None
+    denoiser: Denoiser,
+    x: Tensor,
+    table: Table,
+    cond: Condition | None = None,
+    noise: Numbers | None = None,
+    *,
+    gradients: bool = False,
 ) -> Iterator[State]:
     """Integrate ``x`` (b, …) through the table, yielding the state at every level, the first included.
 
     ``noise`` is required by tables that add noise; ValueError without it.
+    ``gradients``: keep the autograd graph, whose memory grows with every call of the denoiser.
     """
     if table.stochastic and noise is None:
         raise ValueError(
@@ -215,43 +227,59 @@ def trajectory(
     newest: list[Tensor] = []
     held: dict[int, Tensor] = {}
     step = -1
-    for products, draws, level, advance in table.rows(x.dtype, x.device):
-        point, owned = None, False
-        # products and sums are rounded separately: a fused multiply-add rounds differently in the vectorized body of a
-        # kernel and in its tail, so that a sample would depend on its place in the batch
-        for source, weight in products:
-            term = newest[source] if source >= 0 else x if source == -1 else past[-2 - source]
-            if weight is not None:
-                term = term * weight
-            if point is None:
-                point, owned = term, weight is not None
-            elif owned:
-                point.add_(term)
-            else:
-                point, owned = point + term, True
-        if point is None:
-            point = torch.zeros_like(x)
-        if noise is not None:
-            for k, weight in draws:
-                if k not in held:
-                    held[k] = noise(k).to(x)
-                point = point + held[k] * weight
-        if advance:
+    for row in table.rows(x.dtype, x.device):
+        with differentiable(gradients):
+            point = _point(row, x, past, newest)
+            if noise is not None:
+                for k, weight in row.noise:
+                    if k not in held:
+                        held[k] = noise(k).to(x)
+                    point = point + held[k] * weight
+        if row.advance:
             if memory:
                 past.insert(0, x)
                 del past[memory:]
             x, step = point, step + 1
             held.clear()
+            # outside of any context, which would reach into the caller's loop
             yield State(step, table.levels[step], x, newest[0] if newest else None)
-        if level is not None:
-            newest.insert(0, denoiser(point, level, cond))
+        if row.level is not None:
+            with differentiable(gradients):
+                newest.insert(0, denoiser(point, row.level, cond))
             del newest[history:]
 
 
+def _point(row: _Row, x: Tensor, past: list[Tensor], newest: list[Tensor]) -> Tensor:
+    """The weighted sum of a stage: of x, earlier points and estimates."""
+    point, owned = None, False
+    # products and sums are rounded separately: a fused multiply-add rounds differently in the vectorized body of a
+    # kernel and in its tail, so that a sample would depend on its place in the batch
+    for source, weight in row.products:
+        term = newest[source] if source >= 0 else x if source == -1 else past[-2 - source]
+        if weight is not None:
+            term = term * weight
+        if point is None:
+            point, owned = term, weight is not None
+        elif owned:
+            point.add_(term)
+        else:
+            point, owned = point + term, True
+    return torch.zeros_like(x) if point is None else point
+
+
 def solve(
-    denoiser: Denoiser, x: Tensor, table: Table, cond: Condition | None = None, noise: Numbers | None = None
+    denoiser: Denoiser,
+    x: Tensor,
+    table: Table,
+    cond: Condition | None = None,
+    noise: Numbers | None = None,
+    *,
+    gradients: bool = False,
 ) -> Tensor:
-    """Integrate ``x`` (b, …) through the table and return x at its last level."""
-    for state in trajectory(denoiser, x, table, cond, noise):
+    """Integrate ``x`` (b, …) through the table and return x at its last level.
+
+    No autograd graph is kept unless ``gradients``.
+    """
+    for state in trajectory(denoiser, x, table, cond, noise, gradients=gradients):
         x = state.x
     return x

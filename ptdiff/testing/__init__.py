@@ -1,5 +1,10 @@
 """The conformance kit: checks that every modality must pass.
 
+backbone_checks.py   checks of the network
+data_checks.py       checks of data, pictures, files and metrics
+subject.py           the modality under test, with its data and backbone
+mps.py               Apple's GPU, pretended on a machine without one
+
 ``ptdiff modalities NAME --check`` runs them on the command line; in your own test suite::
 
     from ptdiff.testing import CHECKS, Subject

@@ -19,7 +19,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from ptdiff.choices import choose
+from ptdiff.choices import Catalog, choose
 from ptdiff.run.config import Training
 from ptdiff.run.posthoc import exponent
 
@@ -112,7 +112,9 @@ class Uniform:
         return passed / (passed + 1)
 
 
-AVERAGES: dict[str, type[Average]] = {"fixed": Fixed, "warm-up": WarmUp, "power": Power, "uniform": Uniform}
+AVERAGES: Catalog[type[Average]] = Catalog(
+    "average", {"fixed": Fixed, "warm-up": WarmUp, "power": Power, "uniform": Uniform}
+)
 
 
 class EMA:

@@ -179,30 +179,20 @@ def _fit(
     # the error of the estimate is lowest at the posterior mean and meaningless for other objectives
     measured = data.val is not None and len(data.val) > 0 and run.config.objective["name"] == "denoise"
     validations = plan.validations if measured else 0
-    callbacks: list[pl.Callback] = [
-        _Restore(run, observer),
-        *([Validations(run, data, observer)] if validations else []),
-        Reports(run, observer, trackers),
-        Slowness(observer, run.expected_rate),
-        *([Snapshots(run, observer, plan.snapshots)] if plan.snapshots else []),
-        # a slow picture, or a second signal during it, must not lose the last checkpoint
-        Checkpoints(run, observer, plan.save_minutes),
-        Previews(run, modality, observer, trackers, plan.preview_minutes),
-        stop,
-    ]
-    with _quiet():
-        trainer = pl.Trainer(
-            max_epochs=1,
-            **hardware.trainer(),
-            logger=False,
-            callbacks=callbacks,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            use_distributed_sampler=False,
-            num_sanity_val_steps=0,
-            log_every_n_steps=10**9,
-        )
+    trainer = _trainer(
+        hardware,
+        [
+            _Restore(run, observer),
+            *([Validations(run, data, observer)] if validations else []),
+            Reports(run, observer, trackers),
+            Slowness(observer, run.expected_rate),
+            *([Snapshots(run, observer, plan.snapshots)] if plan.snapshots else []),
+            # a slow picture, or a second signal during it, must not lose the last checkpoint
+            Checkpoints(run, observer, plan.save_minutes),
+            Previews(run, modality, observer, trackers, plan.preview_minutes),
+            stop,
+        ],
+    )
     ranks = trainer.num_devices * trainer.num_nodes
     if ranks > plan.batch:
         raise ValueError(f"training.batch must be at least the number of devices, {ranks}, not {plan.batch}")
@@ -229,6 +219,22 @@ def _fit(
         # Lightning skips this if a step raises
         module.teardown("fit")
     return Outcome(module.done, module.elapsed, stop.signal)
+
+
+def _trainer(hardware: Hardware, callbacks: list[pl.Callback]) -> pl.Trainer:
+    with _quiet():
+        return pl.Trainer(
+            max_epochs=1,
+            **hardware.trainer(),
+            logger=False,
+            callbacks=callbacks,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            use_distributed_sampler=False,
+            num_sanity_val_steps=0,
+            log_every_n_steps=10**9,
+        )
 
 
 @contextmanager

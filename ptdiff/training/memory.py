@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ptdiff.machine import host
-
-if TYPE_CHECKING:
-    from ptdiff.training.module import DiffusionModule
 
 SHARE = 0.5
 """Fraction of free memory that activations may use; backward and other programs need the rest."""
@@ -19,19 +15,21 @@ FEW = 4
 """The number of samples measured."""
 
 
-def fitting_rows(module: DiffusionModule, batch: int, ranks: int = 1) -> int:
+def fitting_rows(network: nn.Module, losses_of: Callable[[int], Tensor], batch: int, ranks: int = 1) -> int:
     """Number of samples out of ``batch`` that a step can process at a time, 1 to ``batch``.
 
-    ``module`` is on its device and is not changed.  Two and four samples of the first batch go through the network and
-    the loss, without backward; the memory kept for backward, beyond weights and data, grows linearly with the samples.
-    ``ranks``: processes that share the memory of a CPU.
+    ``network`` is on its device and is not changed.  Two and four samples go through the network and the loss, without
+    backward; the memory kept for backward, beyond weights and data, grows linearly with the samples.
+    losses_of: a number of samples to their losses, (n,).
+    ranks: processes that share the memory of a CPU.
     """
-    free, few = available(module.device), min(batch, FEW)
+    device, few = next(network.parameters()).device, min(batch, FEW)
+    free = available(device)
     if free is None or few < 2:
         return batch
-    if module.device.type == "cpu":
+    if device.type == "cpu":
         free //= ranks
-    less, more = (kept_bytes(module, rows) for rows in (few // 2, few))
+    less, more = (kept_bytes(network, losses_of, rows) for rows in (few // 2, few))
     each = max(1.0, (more - less) / (few - few // 2))
     shared = max(0.0, more - few * each)
     most = max(1, min(batch, int((SHARE * free - shared) / each)))
@@ -39,9 +37,9 @@ def fitting_rows(module: DiffusionModule, batch: int, ranks: int = 1) -> int:
     return -(-batch // -(-batch // most))
 
 
-def kept_bytes(module: DiffusionModule, rows: int) -> int:
-    """Bytes kept for backward of the loss of the first ``rows`` samples of the first batch, without the weights."""
-    seen = _storages([*module.parameters(), *module.buffers()])
+def kept_bytes(network: nn.Module, losses_of: Callable[[int], Tensor], rows: int) -> int:
+    """Bytes kept for backward of the losses of ``rows`` samples, without the weights."""
+    seen = _storages([*network.parameters(), *network.buffers()])
     kept: dict[int, Tensor] = {}
 
     def pack(tensor: Tensor) -> Tensor:
@@ -50,12 +48,10 @@ def kept_bytes(module: DiffusionModule, rows: int) -> int:
             kept[place] = tensor
         return tensor
 
-    devices = [module.device] if module.device.type == "cuda" else []
+    device = next(network.parameters()).device
+    devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices), torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        random = next(module.randomness(range(1)))
-        x, cond = module.batch(0, random.hidden)
-        some = slice(0, rows)
-        losses = module.losses_of(x[some], {key: value[some] for key, value in cond.items()}, random.part(some))
+        losses = losses_of(rows)
     del losses
     return sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
 

@@ -25,6 +25,7 @@ from ptdiff.density import DENSITIES, LossAware
 from ptdiff.errors import Diverged
 from ptdiff.machine import host
 from ptdiff.modality.data import Condition, Data
+from ptdiff.noise import Stream, mix
 from ptdiff.objective.consistency import OBJECTIVES
 from ptdiff.objective.corruption import NOISES
 from ptdiff.objective.coupling import COUPLINGS
@@ -34,10 +35,9 @@ from ptdiff.training.bands import Bands
 from ptdiff.training.best import best_of
 from ptdiff.training.draws import Draws, Randomness
 from ptdiff.training.ema import EMA, averages_of, part_name
-from ptdiff.training.gradients import gradients
+from ptdiff.training.gradients import Gradients
 from ptdiff.training.loss_history import LossHistory
 from ptdiff.training.memory import fitting_rows
-from ptdiff.training.noise_scale import NoiseScale
 from ptdiff.training.observer import Observer
 from ptdiff.training.optimizer import OPTIMIZERS
 from ptdiff.training.ranks import Ranks
@@ -79,10 +79,7 @@ class DiffusionModule(pl.LightningModule):
         self.done, self.elapsed, self.rate = 0, 0.0, 1.0
         self.stop_requested, self.ending = False, False
         self.observer, self.pace = Observer(), math.inf  # seconds per step in the last block
-        self.most: int | None = None  # rows processed at a time; None is all of them
-        self.shards: Shards | None = None
-        self.ranks: Ranks | None = None
-        self.noise_scale = NoiseScale()
+        self.gradients = Gradients(self)
         # counters of this rank; not buffers, because the first rank's buffers overwrite those of the others
         self.skipped, self.in_a_row, self.norm = torch.zeros(()), torch.zeros(()), torch.zeros(())
         self.bands = Bands()
@@ -95,14 +92,15 @@ class DiffusionModule(pl.LightningModule):
         """Create the state of training, and settle how the batch is divided."""
         self.begin()
         rows = len(self.rows())
-        self.most = fitting_rows(self, rows) if self.plan.micro_batch == "auto" else self.plan.micro_batch
+        most = self.plan.micro_batch
+        self.gradients.most = fitting_rows(self, self.first_losses, rows) if most == "auto" else most
         # an unsettled configuration (ptdiff.training.trial) processes the batch in one piece
         shards = 1 if self.plan.shards == "auto" else self.plan.shards
         model, threads = self.trainer.strategy.model, min(shards, torch.get_num_threads(), rows)
         if isinstance(model, DistributedDataParallel) and self.trainer.world_size > 1:
-            self.ranks = Ranks(model, self.plan.batch)
+            self.gradients.ranks = Ranks(model, self.plan.batch, self.manual_backward)
         else:
-            self.shards = Shards(threads if self.device.type == "cpu" else 1, self)
+            self.gradients.shards = Shards(threads if self.device.type == "cpu" else 1, self)
 
     def begin(self) -> None:
         """Create the state that steps change, once the module is on its device."""
@@ -116,9 +114,7 @@ class DiffusionModule(pl.LightningModule):
 
     def teardown(self, stage: str) -> None:
         """Release the threads."""
-        if self.shards is not None:
-            self.shards.close()
-            self.shards = None
+        self.gradients.close()
 
     def transfer_batch_to_device(self, batch: range, device: torch.device, dataloader_idx: int) -> range:
         """Return the batch unchanged."""
@@ -190,6 +186,13 @@ class DiffusionModule(pl.LightningModule):
             losses = objective(self.denoiser, x, random.eps, random.level, told) + penalty
         return losses if random.importance is None else losses * random.importance
 
+    def first_losses(self, rows: int) -> Tensor:
+        """The losses of the first ``rows`` samples of the first batch, (rows,)."""
+        random = next(self.randomness(range(1)))
+        x, cond = self.batch(0, random.hidden)
+        some = slice(0, rows)
+        return self.losses_of(x[some], {key: value[some] for key, value in cond.items()}, random.part(some))
+
     def training_step(self, steps: range) -> None:
         """Take optimiser steps ``steps``; ends early if the run was asked to stop or its time is over."""
         optimizer = self.optimizers(use_pl_optimizer=False)
@@ -222,19 +225,35 @@ class DiffusionModule(pl.LightningModule):
         """Take one optimiser step: gradients, clipping, update of the weights and their averages."""
         for group in optimizer.param_groups:
             group["lr"] = self.learning_rate()
-        losses = gradients(self, step, random)
+        losses = self._gradients_of(step, random)
         self.norm = torch.nn.utils.clip_grad_norm_(self.parameters(), self.plan.clip)
         # the fused optimiser changes nothing if found_inf is set, so nothing waits for the device to decide
         optimizer.found_inf = bad = (~torch.isfinite(self.norm)).float()  # type: ignore[attr-defined]
         # the fused optimiser of mps ignores found_inf
         if self.device.type != "mps" or not bool(bad):
-            with self.shards.together() if self.shards else nullcontext():
+            with self.gradients.together():
                 optimizer.step()
         self.skipped += bad
         self.in_a_row = (self.in_a_row + bad) * bad
         for average in self.averages:
             average.update()
         self._note(losses.float(), random)
+
+    def _gradients_of(self, step: int, random: Randomness) -> Tensor:
+        """Store the gradients of a step in the parameters; return the losses of this rank's samples."""
+        x, cond, random = self.paired(step, random)
+
+        def losses_of(rows: slice) -> Tensor:
+            told = {key: value[rows].contiguous() for key, value in cond.items()}
+            return self.losses_of(x[rows].contiguous(), told, random.part(rows))
+
+        most = self.gradients.most
+        seed = mix(self.config.seed, int(Stream.TRAIN_NOISE), step, self.rank)
+        losses = self.gradients.compute(losses_of, len(x), step, seed)
+        if self.gradients.most != most:
+            fewer = self.gradients.most
+            self.observer.say(f"out of memory at step {step}: continuing with {fewer} samples at a time, same batch")
+        return losses
 
     def _note(self, losses: Tensor, random: Randomness) -> None:
         """Add the losses of a step to the report, and to the density if it learns from them."""

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from ptdiff.choices import Catalog
 from ptdiff.run.config import Training
 
 NARROWEST = 16
@@ -60,7 +61,7 @@ class Muon:
         return Orthogonal(matrices, others, self.momentum, _numbers(plan))
 
 
-OPTIMIZERS: Mapping[str, type[Choice]] = {"adamw": AdamW, "muon": Muon}
+OPTIMIZERS: Catalog[type[Choice]] = Catalog("optimizer", {"adamw": AdamW, "muon": Muon})
 """Optimisers by name."""
 
 

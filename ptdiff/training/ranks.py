@@ -25,10 +25,13 @@ if TYPE_CHECKING:
 
 
 class Ranks:
-    """The ranks that share batches of ``batch`` samples in strided rows; one instance on every rank."""
+    """The ranks that share batches of ``batch`` samples in strided rows; one instance on every rank.
 
-    def __init__(self, model: DistributedDataParallel, batch: int) -> None:
-        world, self.batch = dist.get_world_size(), batch
+    backward: the backward pass of the strategy, which takes the mean over the ranks.
+    """
+
+    def __init__(self, model: DistributedDataParallel, batch: int, backward: Callable[[Tensor], None]) -> None:
+        world, self.batch, self.backward = dist.get_world_size(), batch, backward
         self.sizes = [len(range(rank, batch, world)) for rank in range(world)]
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         # |g|^2 of this rank's gradient so far; None if not requested
@@ -40,14 +43,13 @@ class Ranks:
         self,
         losses_of: Callable[[slice], Tensor],
         rows: int,
-        backward: Callable[[Tensor], None],
-        scale: NoiseScale | None,
-        most: int | None,
+        noise_scale: NoiseScale | None = None,
+        most: int | None = None,
     ) -> Tensor:
         """Store the gradient of the mean loss of all ranks in the parameters; return the losses of this rank (rows,).
 
-        ``rows``: rows of this rank.  ``most``: rows processed at a time.
-        ``backward``: backward pass of the strategy, which reduces over the ranks.
+        most: rows of this rank processed at a time.
+        noise_scale: is given the gradients of the ranks and their mean.
         """
         # ranks average their gradients, but one may have a row more than another
         share, each = len(self.sizes) / self.batch, []
@@ -58,8 +60,8 @@ class Ranks:
             torch.autograd.backward(losses.sum() * share)
             each.append(losses.detach())
         losses = losses_of(last)
-        with self.measured(scale) if scale is not None else nullcontext():
-            backward(losses.sum() * share)
+        with self.measured(noise_scale) if noise_scale is not None else nullcontext():
+            self.backward(losses.sum() * share)
         return joined([*each, losses.detach()], chosen, rows)
 
     @contextmanager

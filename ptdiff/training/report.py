@@ -6,7 +6,6 @@ import math
 from typing import Any
 
 from ptdiff.training.module import DiffusionModule
-from ptdiff.training.shards import parts
 
 
 def report(module: DiffusionModule) -> dict[str, Any]:
@@ -29,14 +28,8 @@ def report(module: DiffusionModule) -> dict[str, Any]:
         "learning_rate": module.learning_rate(),
         "skipped_steps": int(module.skipped),
     }
-    if _in_parts(module):
-        values["gradient_noise_scale"] = module.noise_scale.value
+    if module.gradients.compares_parts(len(module.rows())):
+        values["gradient_noise_scale"] = module.gradients.noise_scale.value
     values["gradient_norm"] = norm if math.isfinite(norm) else None
     values["ema_decay"] = module.averages[0].decay
     return values
-
-
-def _in_parts(module: DiffusionModule) -> bool:
-    """Return True if gradients of several parts of a batch are compared."""
-    count = module.shards.count if module.shards else 1
-    return module.ranks is not None or len(parts(len(module.rows()), module.most, count)) > 1

@@ -9,6 +9,8 @@ import math
 from dataclasses import dataclass
 from typing import Protocol
 
+from ptdiff.choices import Catalog
+
 
 class Schedule(Protocol):
     """A learning-rate schedule."""
@@ -69,9 +71,12 @@ class Exponential:
         return float(self.final ** min(1.0, progress))
 
 
-SCHEDULES: dict[str, type[Schedule]] = {
-    "cosine": Cosine,
-    "constant": Constant,
-    "inverse-sqrt": InverseSqrt,
-    "exponential": Exponential,
-}
+SCHEDULES: Catalog[type[Schedule]] = Catalog(
+    "schedule",
+    {
+        "cosine": Cosine,
+        "constant": Constant,
+        "inverse-sqrt": InverseSqrt,
+        "exponential": Exponential,
+    },
+)

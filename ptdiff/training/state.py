@@ -30,8 +30,8 @@ def save_state(module: DiffusionModule, optimizer: torch.optim.Optimizer, folder
         "ema_updates": module.averages[0].updates,
         "profiles": profiles(module.averages),
         "skipped": float(module.skipped),
-        "micro_batch": module.most,
-        "gradient_noise": module.noise_scale.sums.tolist(),
+        "micro_batch": module.gradients.most,
+        "gradient_noise": module.gradients.noise_scale.sums.tolist(),
     }
     parts = {"model": module.denoiser.state_dict(), "optimizer": moments}
     parts |= {name: average.average for name, average in module.averages_by_name().items()}
@@ -68,8 +68,8 @@ def load_state(module: DiffusionModule, optimizer: torch.optim.Optimizer, checkp
     module.elapsed = float(checkpoint.state["elapsed"])
     module.rate = float(checkpoint.state["rate"])
     # the parts measured, or found by running out of memory, at that time: with other parts the sums differ by rounding
-    module.most = checkpoint.state.get("micro_batch")
+    module.gradients.most = checkpoint.state.get("micro_batch")
     module.skipped.fill_(checkpoint.state["skipped"])
     if "gradient_noise" in checkpoint.state:
-        module.noise_scale.sums = torch.tensor(checkpoint.state["gradient_noise"], dtype=torch.float64)
+        module.gradients.noise_scale.sums = torch.tensor(checkpoint.state["gradient_noise"], dtype=torch.float64)
     module.in_a_row.zero_()

@@ -62,7 +62,7 @@ class Steps:
 
         ``ranks``: processes that share the memory.
         """
-        self.fitting = fitting_rows(self.module, self.config.training.batch, ranks)
+        self.fitting = fitting_rows(self.module, self.module.first_losses, self.config.training.batch, ranks)
         # the first step includes one-time preparation
         self.time(way)
         self.row = self.time(way) / self.rows
@@ -84,8 +84,8 @@ class Steps:
         if way.shards > 1 and way not in self.shards:
             self.shards[way] = Shards(way.shards, module)
         module.plan = plan.model_copy(update={"precision": way.precision})
-        module.shards = self.shards.get(way)
-        if module.shards is not None:
+        module.gradients.shards = self.shards.get(way)
+        if module.gradients.shards is not None:
             torch.set_num_threads(max(1, way.threads // way.shards))
         try:
             began, count = time.perf_counter(), 0
@@ -96,7 +96,7 @@ class Steps:
                     host.synchronize(self.device)
                     return (time.perf_counter() - began) / count
         finally:
-            module.plan, module.shards = plan, None
+            module.plan, module.gradients.shards = plan, None
 
     def whole(self, way: Way) -> float:
         """Seconds of a step of the whole batch, taken in one piece or, if memory is short, in several."""

@@ -7,18 +7,21 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from ptdiff.choices import unknown
+from ptdiff.choices import Catalog, unknown
 from ptdiff.errors import Unsupported
 from ptdiff.pictures.files import Picture
 from ptdiff.run.config import flattened
 from ptdiff.training.backends import Aim, MLflow, TensorBoard, Wandb
 
-LOGGERS: dict[str, Callable[[Path, str, str | None], Any]] = {
-    "tensorboard": TensorBoard,
-    "mlflow": MLflow,
-    "wandb": Wandb,
-    "aim": Aim,
-}
+LOGGERS: Catalog[Callable[[Path, str, str | None], Any]] = Catalog(
+    "logger",
+    {
+        "tensorboard": TensorBoard,
+        "mlflow": MLflow,
+        "wandb": Wandb,
+        "aim": Aim,
+    },
+)
 
 
 def check_loggers(names: list[str]) -> None:

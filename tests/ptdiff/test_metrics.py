@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from ptdiff.metrics import bootstrap, compare, energy_distance, mmd_squared, sliced_wasserstein
+from ptdiff.metrics import bootstrap, compare, energy_distance, mmd_squared, nearest, sliced_wasserstein
 
 
 def normal(n: int, *shape: int, seed: int = 0) -> Tensor:
@@ -236,3 +236,17 @@ def test_large_sets_are_taken_in_blocks() -> None:
     x, y = normal(3000, 2, seed=1), normal(3000, 2, seed=2)
     exact = 2 * torch.cdist(x, y).mean() - (torch.cdist(x, x).sum() + torch.cdist(y, y).sum()) / (3000 * 2999)
     assert energy_distance(x, y) == pytest.approx(float(exact.clamp(min=0).sqrt()), abs=1e-7)
+
+
+def test_arrays_of_numpy_have_the_scores_of_tensors_and_need_no_training_set() -> None:
+    generator = torch.Generator().manual_seed(5)
+    x, y, training = (torch.randn(40, 2, generator=generator) for _ in range(3))
+    a, b = x.numpy(), y.numpy()
+    assert sliced_wasserstein(a, b) == sliced_wasserstein(x, y)
+    assert energy_distance(a, b) == energy_distance(x, y)
+    assert mmd_squared(a, b) == mmd_squared(x, y)
+    assert torch.equal(nearest(a, b)[0], nearest(x, y)[0])
+    floored, plain = compare(x, y, training), compare(a, b)
+    for name, score in floored.items():
+        assert (plain[name].value, plain[name].low, plain[name].high) == (score.value, score.low, score.high)
+        assert math.isnan(plain[name].floor) and math.isfinite(score.floor)

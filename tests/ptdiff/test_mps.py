@@ -173,14 +173,17 @@ def test_what_mps_lacks_is_refused_by_name(pretended: torch.device) -> None:
 
 def test_a_step_without_a_finite_gradient_changes_nothing_on_mps(tmp_path: Path, pretended: torch.device) -> None:
     """The fused optimiser of mps does not look at found_inf: the step is left out."""
-    from ptdiff.training.module import DiffusionModule
+    from ptdiff.training.gradients import Gradients
 
-    def spoiled(self: DiffusionModule, step: int, random: Any) -> torch.Tensor:
-        for p in self.parameters():
+    def spoiled(self: Gradients, losses_of: Any, rows: int, step: int, seed: int) -> torch.Tensor:
+        for p in self.network.parameters():
             p.grad = torch.full_like(p, torch.nan)
-        return torch.ones(4, device=self.device)
+        return torch.ones(4, device=next(self.network.parameters()).device)
 
-    with mock.patch("ptdiff.training.module.gradients", spoiled), mock.patch("torch.optim.AdamW.step") as step:
+    with (
+        mock.patch("ptdiff.training.gradients.Gradients.compute", spoiled),
+        mock.patch("torch.optim.AdamW.step") as step,
+    ):
         trained(tmp_path / "run", "points2d", {}, "mps")
     assert step.call_count == 0
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
@@ -9,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ptdiff.choices import build, choose, unknown
+from ptdiff.choices import Catalog, build, choose, unknown
 from ptdiff.errors import UnknownName
+from ptdiff.grid import grid
 from ptdiff.process import PROCESSES, VE, Flow
 from ptdiff.solvers import SOLVERS
 
@@ -112,3 +115,50 @@ def test_a_wrong_choice_says_what_is_wrong(choice: dict[str, object], message: s
     with pytest.raises(ValueError, match="process") as caught:
         choose("process", PROCESSES, choice)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("catalog", "wrong", "message"),
+    [
+        (SOLVERS, "dpmpp2m", "unknown solver 'dpmpp2m': did you mean 'dpm++2m'?"),
+        (PROCESSES, "vee", "unknown process 'vee': did you mean 've'?"),
+    ],
+    ids=["solvers", "processes"],
+)
+def test_a_wrong_key_of_a_catalog_is_an_unknown_name_and_a_key_error(
+    catalog: Catalog[type], wrong: str, message: str
+) -> None:
+    for error in (UnknownName, KeyError, ValueError):
+        with pytest.raises(error) as caught:
+            catalog[wrong]
+        assert str(caught.value).startswith(message)
+    assert wrong not in catalog and catalog.get(wrong) is None
+
+
+def test_all_catalogs_of_choices_name_their_kind() -> None:
+    from ptdiff.density import DENSITIES
+    from ptdiff.grid import SPACINGS
+    from ptdiff.guidance import GUIDANCE
+    from ptdiff.solvers import ADAPTIVE
+
+    for catalog in (SOLVERS, ADAPTIVE, PROCESSES, SPACINGS, DENSITIES, GUIDANCE):
+        with pytest.raises(UnknownName, match=f"unknown {catalog.kind} 'zzzzz': "):
+            catalog["zzzzz"]
+
+
+def test_copies_and_unions_of_a_catalog_are_catalogs() -> None:
+    plain = Catalog("color", {"red": 1, "green": 2})
+    for made in (pickle.loads(pickle.dumps(plain)), copy.copy(plain), copy.deepcopy(plain), plain.copy()):  # noqa: S301
+        assert made == plain and made.kind == "color" and type(made) is Catalog
+    more = plain | {"blue": 3}
+    assert more == {"red": 1, "green": 2, "blue": 3} and plain == {"red": 1, "green": 2}
+    with pytest.raises(UnknownName, match="unknown color 'bleu': did you mean 'blue'"):
+        more["bleu"]
+
+
+def test_a_grid_takes_names_as_well_as_objects() -> None:
+    assert grid("ve", 5, "karras").sigma.tolist() == grid(VE(), 5, "karras").sigma.tolist()
+    with pytest.raises(UnknownName, match="unknown process 'fow': did you mean 'flow'"):
+        grid("fow", 5)
+    with pytest.raises(UnknownName, match="unknown spacing 'karas': did you mean 'karras'"):
+        grid("ve", 5, "karas")

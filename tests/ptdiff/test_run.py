@@ -61,6 +61,7 @@ def trained(run: Run, step: int = 1) -> tuple[dict[str, torch.Tensor], dict[str,
 
 def test_a_run_that_is_opened_is_the_one_that_was_made(run: Run) -> None:
     again = Run.open(run.path)
+    assert Run.open(str(run.path)).path == again.path
     assert again.config == run.config
     # an opened run knows its data, but has no samples to count
     mine, theirs = run.data.facts(), again.data.facts()

@@ -184,3 +184,20 @@ def test_samples_of_a_file_are_what_was_saved(tmp_path: Path) -> None:
     assert after.first(2).trajectory.shape == (4, 2, 5, 3)  # type: ignore[union-attr]
     with pytest.raises(DataError, match="there is no such file"):
         Samples.read(tmp_path / "b.npz")
+
+
+def test_a_single_array_called_npz_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "array.npz"
+    with path.open("wb") as file:
+        np.save(file, np.zeros((3, 2)))
+    with pytest.raises(ValueError, match=r"array\.npz: it is a single array"):
+        files.read(path)
+
+
+@pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
+def test_an_archive_that_was_cut_is_refused_and_closed(tmp_path: Path) -> None:
+    path = tmp_path / "cut.npz"
+    np.savez(path, samples=np.zeros((3, 2)))
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(ValueError, match=r"cut\.npz: it cannot be read as npz"):
+        files.read(path)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ptdiff.experiments.sweep import Grid, Random, Range, nested, read
+from ptdiff.experiments.axes import Range
+from ptdiff.experiments.sweep import Grid, Random, nested, read
 
 
 def write(folder: Path, text: str) -> Path:

@@ -76,7 +76,7 @@ def test_numbers_of_another_length_or_label_are_refused(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match="whole records of 3073"):
         cifar(tmp_path, layout)
     (tmp_path / "data_batch_1.bin").write_bytes(b"\x0a" + bytes(3072))
-    with pytest.raises(FormatError, match="image 0 has label 10 of 10 classes"):
+    with pytest.raises(FormatError, match="image 0 has label 10, but there are 10 classes"):
         cifar(tmp_path, layout)
 
 

@@ -17,8 +17,9 @@ from ptdiff.modality.data import Data
 from ptdiff_images import Images
 from ptdiff_images.networks.attention import Attention, LinearAttention
 from ptdiff_images.networks.block import Block
-from ptdiff_images.networks.catalog import OPTIONS, SIZES, Activation, Network, Norm, Resample, build, sized
+from ptdiff_images.networks.catalog import OPTIONS, SIZES, build, sized
 from ptdiff_images.networks.dit import DiT, positions
+from ptdiff_images.networks.options import Activation, Network, Norm, Resample
 from ptdiff_images.networks.resample import Binomial, down, up
 from ptdiff_images.networks.style import ACTIVATIONS, ChannelNorm, Style
 from ptdiff_images.networks.unet import UNet

@@ -1,19 +1,25 @@
 """1-NNA, coverage and minimum matching distance on cases with known answers, and on what they must catch."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from ptdiff.errors import UnknownName
 from ptdiff.modality import Comparison
 from ptdiff_datasets.shapes import CLASSES, dense_clouds
 from ptdiff_pointcloud import PointCloud
+from ptdiff_pointcloud.metrics import emd
+from ptdiff_pointcloud.metrics.chamfer import chamfer
 from ptdiff_pointcloud.metrics.matching import (
     Distances,
     Outcomes,
     coverage,
     minimum_matching_distance,
     nearest_neighbor_accuracy,
+    nna,
 )
 from ptdiff_pointcloud.metrics.protocols import compare
 
@@ -160,3 +166,29 @@ def test_the_modality_gives_percentages_in_intervals_with_floors() -> None:
     # the smallest set and the sparsest cloud decide
     smaller = Comparison(samples, reference[:30, :64], training[:30], seed=3)
     assert scores == PointCloud().compare(smaller).scores
+
+
+def test_arrays_of_numpy_are_clouds_and_no_training_set_is_needed() -> None:
+    generator = torch.Generator().manual_seed(5)
+    x, y, training = (torch.rand(12, 32, 3, generator=generator) for _ in range(3))
+    a, b = x.numpy(), y.numpy()
+    assert torch.equal(chamfer(a, b), chamfer(x, y))
+    for distance in (emd.exact, emd.sinkhorn, emd.pointflow, emd.pytorchemd):
+        assert torch.equal(distance(a, b), distance(x, y))
+    floored, plain = compare(x, y, training), compare(a, b)
+    assert nna(a, b) == plain.scores["1nna_cd"].value == floored.scores["1nna_cd"].value
+    for name, score in plain.scores.items():
+        assert score.value == floored.scores[name].value
+        assert math.isnan(score.floor) and math.isfinite(floored.scores[name].floor)
+    assert set(plain.facts["sha256"]) == {"samples", "reference"}  # type: ignore[call-overload]
+
+
+def test_1nna_counts_sets_apart_and_refuses_unequal_ones() -> None:
+    x = torch.rand(6, 16, 3, generator=torch.Generator().manual_seed(1))
+    assert nna(x, x + 5) == 100
+    with pytest.raises(ValueError, match="equally many clouds"):
+        nna(x, x[:4])
+    with pytest.raises(UnknownName, match="unknown distance 'emd': did you mean 'emd_"):
+        nna(x, x, "emd")
+    with pytest.raises(UnknownName, match="unknown protocol 'fullset': did you mean 'full-set'"):
+        compare(x, x, protocol="fullset")

@@ -13,10 +13,11 @@ import torch
 from ptdiff.errors import UnknownName
 from ptdiff.modality import Unsupported
 from ptdiff.modality.data import Data
+from ptdiff.pictures.plot import COLORS
 from ptdiff_datasets.errors import DataError
 from ptdiff_datasets.points.toys import TOYS
 from ptdiff_points2d import Points2D
-from ptdiff_points2d.picture import COLORS, Pictures
+from ptdiff_points2d.picture import Pictures
 
 
 def samples(data: Data, split: str = "train") -> torch.Tensor:

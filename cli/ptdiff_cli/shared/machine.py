@@ -10,7 +10,7 @@ import torch
 
 from ptdiff.machine import host
 from ptdiff.machine.yardstick import had
-from ptdiff_cli.doctor import Finding
+from ptdiff_cli.shared.finding import Finding
 
 if TYPE_CHECKING:
     from ptdiff.training.trial import Settled

@@ -1,5 +1,16 @@
 """Readers and writers of single files: a point cloud or a mesh in, a Cloud out.
 
-catalog.py   readers and writers by suffix
-cloud.py     Cloud: points with normals and colors
+catalog.py      suffix to reader and writer
+cloud.py        Cloud: points with normals and colors
+ply.py          PLY
+ply_header.py   its header
+pcd.py          PCD
+lzf.py          its compression
+las.py          LAS and LAZ
+text.py         plain text
+arrays.py       NumPy arrays
+hdf5.py         HDF5
+meshes.py       meshes, and points on them
+headers.py      claims of mesh headers, checked
+containers.py   files of many clouds
 """

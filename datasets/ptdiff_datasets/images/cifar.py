@@ -95,7 +95,7 @@ def _pickled(path: Path, classes: int) -> ImageSplit:
 def _checked(path: Path, pixels: np.ndarray, label: np.ndarray, classes: int) -> ImageSplit:
     wrong = np.flatnonzero((label < 0) | (label >= classes))
     if len(wrong):
-        raise FormatError(path, f"image {wrong[0]} has label {label[wrong[0]]} , but there are {classes} classes")
+        raise FormatError(path, f"image {wrong[0]} has label {label[wrong[0]]}, but there are {classes} classes")
     return ImageSplit(pixels.reshape(-1, *_SHAPE), label)
 
 

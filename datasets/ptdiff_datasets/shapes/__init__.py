@@ -1,5 +1,25 @@
 """Procedural shapes: ten labelled classes generated from (class, seed), as surface points or meshes; no download.
 
+catalog.py      the ten classes by name, and batches of clouds
+shape.py        Shape: parts, and the union of their surfaces
+part.py         Part: a solid and its place
+surface.py      points on the surface of a union
+draw.py         named random parameters
+placing.py      rotations, and parts placed by what they touch
+solids.py       the interface of solids
+polyhedra.py    boxes and lofts
+flat.py         all of those of a shape at once
+revolution.py   solids of revolution
+turned.py       all of those of a shape at once
+curved.py       ellipsoids and torus arcs
+smooth.py       all of those of a shape at once
+aircraft.py     airplane and rocket
+car.py          car
+chair.py        chair
+sofa.py         sofa
+furniture.py    table and bookshelf
+household.py    bottle, lamp and mug
+
 They are stylized objects, neither scans nor ShapeNet: compare results on them only with each other.
 
 >>> from ptdiff_datasets.shapes import make_shape

@@ -6,18 +6,12 @@ The keys of its presets are the options of a network; what a user sets overrides
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
+
+from ptdiff_images.networks.options import Network, Size
 
 if TYPE_CHECKING:
     from torch import nn
-
-Network = Literal["unet", "dit", "basic"]
-Size = Literal["tiny", "small", "base", "large"]
-Resample = Literal["strided", "unshuffle", "bilinear", "transpose", "block", "bilinear-block"]
-Encoder = Literal["standard", "skip", "residual"]
-Decoder = Literal["standard", "skip"]
-Norm = Literal["group", "rms", "instance", "none"]
-Activation = Literal["silu", "gelu", "mish", "relu", "leaky-relu", "elu", "softplus", "tanh", "sigmoid", "none"]
 
 _STYLE: dict[str, Any] = {"norm": "group", "activation": "silu", "kernel": 3, "circular": False, "dropout": 0.0}
 _UNET: dict[str, Any] = {

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from ptdiff_images.networks.catalog import Decoder, Encoder
+from ptdiff_images.networks.options import Decoder, Encoder
 from ptdiff_images.networks.resample import Binomial
 from ptdiff_images.networks.style import Style, zero
 

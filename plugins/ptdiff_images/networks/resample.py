@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ptdiff_images.networks.block import Block
-from ptdiff_images.networks.catalog import Resample
+from ptdiff_images.networks.options import Resample
 from ptdiff_images.networks.style import Style
 
 

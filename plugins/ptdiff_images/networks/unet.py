@@ -23,8 +23,8 @@ from ptdiff.modality.data import Condition
 from ptdiff_images.networks import resample as resampling
 from ptdiff_images.networks.attention import Attention, LinearAttention
 from ptdiff_images.networks.block import Block
-from ptdiff_images.networks.catalog import Decoder, Encoder, Resample
 from ptdiff_images.networks.inputs import Shape, Told, padded, patch_of, with_estimate
+from ptdiff_images.networks.options import Decoder, Encoder, Resample
 from ptdiff_images.networks.pyramid import inlets, outlets
 from ptdiff_images.networks.style import Style, zero
 from ptdiff_images.networks.video import OverTime

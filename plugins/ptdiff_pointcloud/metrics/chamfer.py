@@ -17,6 +17,7 @@ import math
 import torch
 from torch import Tensor
 
+from ptdiff.metrics import Array, tensors
 from ptdiff.modality import Progress
 from ptdiff_pointcloud.metrics.matrix import Pairs, in_threads, matrix
 from ptdiff_pointcloud.metrics.trees import trees_of
@@ -44,13 +45,13 @@ def checked(*sets: Tensor) -> None:
             raise ValueError("a cloud has coordinates that are not finite")
 
 
-def chamfer(x: Tensor, y: Tensor | None = None, progress: Progress | None = None) -> Tensor:
+def chamfer(x: Array, y: Array | None = None, progress: Progress | None = None) -> Tensor:
     """Return the distances of all clouds x (k, n, 3) to all clouds y (l, m, 3): float64 (k, l), in squared units.
 
     Without ``y``, those between the clouds of x: each pair once, (k, k), symmetric with a zero diagonal.
     ``progress(done, total)`` counts pairs.
     """
-    other = x if y is None else y
+    x, other = tensors(x, x if y is None else y)
     return matrix(chamfer_pairs(x, other), (len(x), len(other)), among=y is None, progress=progress)
 
 

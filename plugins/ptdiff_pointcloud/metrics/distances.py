@@ -9,7 +9,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ptdiff.choices import Catalog
 from ptdiff.machine import host
+from ptdiff.metrics import Array, tensors
 from ptdiff.modality import Progress
 from ptdiff_pointcloud.metrics import bounds, emd
 from ptdiff_pointcloud.metrics.chamfer import chamfer_pairs
@@ -33,37 +35,40 @@ class Distance:
     card: bool = False
 
 
-DISTANCES = {
-    "cd": Distance("Chamfer: sum of the two means of squared distances", chamfer_pairs, bounds.chamfer_bound),
-    "dcd": Distance("density-aware Chamfer, alpha = 1000", density_aware_pairs),
-    "emd_exact": Distance(
-        "earth mover's distance, exact: the mean length of the best assignment", emd.exact_pairs, bounds.emd_bound
-    ),
-    "emd_sinkhorn": Distance(
-        "earth mover's distance, sinkhorn: entropic plan of blur 0.01; far too high for near clouds",
-        emd.batched(emd.sinkhorn),
-        symmetric=False,
-        card=True,
-    ),
-    "emd_pointflow": Distance(
-        "earth mover's distance, PointFlow's approximation: matching in 9 rounds, mean length",
-        emd.batched(emd.pointflow),
-        symmetric=False,
-        card=True,
-    ),
-    "emd_pytorchemd": Distance(
-        "earth mover's distance, PyTorchEMD's approximation: matching in 10 rounds, mean squared length",
-        emd.batched(emd.pytorchemd),
-        symmetric=False,
-        card=True,
-    ),
-}
+DISTANCES: Catalog[Distance] = Catalog(
+    "distance",
+    {
+        "cd": Distance("Chamfer: sum of the two means of squared distances", chamfer_pairs, bounds.chamfer_bound),
+        "dcd": Distance("density-aware Chamfer, alpha = 1000", density_aware_pairs),
+        "emd_exact": Distance(
+            "earth mover's distance, exact: the mean length of the best assignment", emd.exact_pairs, bounds.emd_bound
+        ),
+        "emd_sinkhorn": Distance(
+            "earth mover's distance, sinkhorn: entropic plan of blur 0.01; far too high for near clouds",
+            emd.batched(emd.sinkhorn),
+            symmetric=False,
+            card=True,
+        ),
+        "emd_pointflow": Distance(
+            "earth mover's distance, PointFlow's approximation: matching in 9 rounds, mean length",
+            emd.batched(emd.pointflow),
+            symmetric=False,
+            card=True,
+        ),
+        "emd_pytorchemd": Distance(
+            "earth mover's distance, PyTorchEMD's approximation: matching in 10 rounds, mean squared length",
+            emd.batched(emd.pytorchemd),
+            symmetric=False,
+            card=True,
+        ),
+    },
+)
 
 
 def all_distances(
     kind: str,
-    x: Tensor,
-    y: Tensor | None = None,
+    x: Array,
+    y: Array | None = None,
     *,
     nearest: bool = False,
     columns: bool = True,
@@ -77,10 +82,11 @@ def all_distances(
         the others are infinite.
     cache: a folder that stores the matrix, finished or not.
     """
-    distance = DISTANCES[kind]
+    distance, among = DISTANCES[kind], y is None
+    x, other = tensors(x, x if y is None else y)
     device = host.exact(x.device) if distance.card else torch.device("cpu")
     left = x.to(device)
-    right = left if y is None else y.to(device)
+    right = left if among else other.to(device)
     bound = distance.bound(left, right) if nearest and distance.bound is not None else None
     kept = None
     if cache is not None:
@@ -89,7 +95,7 @@ def all_distances(
     return matrix(
         distance.pairs(left, right),
         (len(left), len(right)),
-        among=y is None,
+        among=among,
         symmetric=distance.symmetric,
         bound=bound,
         columns=columns,
@@ -98,11 +104,12 @@ def all_distances(
     )
 
 
-def nearest_clouds(x: Tensor, y: Tensor, points: int = 512, progress: Progress | None = None) -> tuple[Tensor, Tensor]:
+def nearest_clouds(x: Array, y: Array, points: int = 512, progress: Progress | None = None) -> tuple[Tensor, Tensor]:
     """Return the Chamfer distance of each cloud x (k, n, 3) to the nearest of y (l, m, 3), and its index: (k,) each.
 
     Uses the first ``points`` of every cloud, or fewer if a set has fewer, equally many on both sides.
     """
+    x, y = tensors(x, y)
     points = min(points, x.shape[1], y.shape[1])
     found = all_distances("cd", x[:, :points], y[:, :points], nearest=True, columns=False, progress=progress).min(dim=1)
     return found.values, found.indices

@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ptdiff.metrics import Array, tensors
 from ptdiff_pointcloud.metrics.assignment import Room, mean_length
 from ptdiff_pointcloud.metrics.chamfer import checked
 from ptdiff_pointcloud.metrics.matrix import Pairs, in_threads
@@ -33,8 +34,9 @@ _TINY = 1e-9  # part of the published algorithm: its results depend on it
 _BLOCK = {"cpu": 1 << 26, "cuda": 1 << 30}  # bytes of one array of squared distances
 
 
-def exact(x: Tensor, y: Tensor) -> Tensor:
+def exact(x: Array, y: Array) -> Tensor:
     """Exact distances of pairs x, y (b, n, 3): float64 (b,), in the units of the clouds."""
+    x, y = tensors(x, y)
     return exact_pairs(x, y)(torch.arange(len(x)), torch.arange(len(y)))
 
 
@@ -50,8 +52,9 @@ def exact_pairs(x: Tensor, y: Tensor) -> Pairs:
     return in_threads(one)
 
 
-def sinkhorn(x: Tensor, y: Tensor, blur: float = 0.01, rounds: int = 200) -> Tensor:
+def sinkhorn(x: Array, y: Array, blur: float = 0.01, rounds: int = 200) -> Tensor:
     """Transport cost of pairs (b, n, 3) by the plan of entropy weight ``blur`` (a length), float64 (b,)."""
+    x, y = tensors(x, y)
     _checked(x, y)
     cost = torch.cdist(x.double(), y.double(), compute_mode="donot_use_mm_for_euclid_dist")
     n = cost.shape[1]
@@ -64,13 +67,15 @@ def sinkhorn(x: Tensor, y: Tensor, blur: float = 0.01, rounds: int = 200) -> Ten
     return (plan * cost).sum((1, 2))
 
 
-def pointflow(x: Tensor, y: Tensor) -> Tensor:
+def pointflow(x: Array, y: Array) -> Tensor:
     """PointFlow's approximation for pairs (b, n, 3), a length, in the precision of ``x``: (b,)."""
+    x, y = tensors(x, y)
     return _matched(x, y, LAMBDAS, squared=False)
 
 
-def pytorchemd(x: Tensor, y: Tensor) -> Tensor:
+def pytorchemd(x: Array, y: Array) -> Tensor:
     """PyTorchEMD's approximation for pairs (b, n, 3), a squared length, in the precision of ``x``: (b,)."""
+    x, y = tensors(x, y)
     return _matched(x, y, (*LAMBDAS, 0.0), squared=True)
 
 

@@ -24,7 +24,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ptdiff.metrics import bootstrap
+from ptdiff.metrics import Array, bootstrap, tensors
+from ptdiff_pointcloud.metrics.distances import all_distances
 
 _GROUPS = 5  # minimum number of groups to resample
 
@@ -96,6 +97,18 @@ def _components(neighbor: Tensor) -> Tensor:
     count = len(neighbor)
     edges = coo_array(([True] * count, (range(count), neighbor.numpy())), shape=(count, count))
     return torch.from_numpy(connected_components(edges, directed=False)[1]).long()
+
+
+def nna(samples: Array, reference: Array, distance: str = "cd") -> float:
+    """1-NNA of two sets of equally many clouds, (n, points, 3) each, in percent: 50 is best, 100 is worst.
+
+    distance: a name in DISTANCES.  Raises UnknownName for another one.
+    """
+    x, y = tensors(samples, reference)
+    if len(x) != len(y) or len(x) < 2:
+        raise ValueError(f"1-NNA compares equally many clouds, two of each set at least, not {len(x)} with {len(y)}")
+    found = Distances(all_distances(distance, x), all_distances(distance, y), all_distances(distance, x, y))
+    return nearest_neighbor_accuracy(found)[0].mean
 
 
 def coverage(between: Tensor) -> Outcomes:

@@ -7,6 +7,7 @@ lists the sources.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +15,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ptdiff.choices import Catalog
 from ptdiff.machine import host
-from ptdiff.metrics import Score, bootstrap
+from ptdiff.metrics import Array, Score, bootstrap, tensors
 from ptdiff.modality import EvaluationProtocol, Measurement, Progress
 from ptdiff_pointcloud.metrics import occupancy
 from ptdiff_pointcloud.metrics.chamfer import checked
@@ -51,33 +53,38 @@ class Protocol(EvaluationProtocol):
         return "none: world units" if self.box is None else f"each cloud into the box [-{self.box:g}, {self.box:g}]^3"
 
 
-PROTOCOLS = {
-    "full-set": Protocol("full set, squared Chamfer (sum of two means), world units", matched=True),
-    "exact-emd": Protocol("full set, exact EMD (mean length of the best assignment), 512 points", ("emd_exact",), 512),
-    "pointflow": Protocol(
-        "PointFlow's: CD and its approximate EMD, 2,048 points", ("cd", "emd_pointflow"), 2048, None, 1.0, True
-    ),
-    "pvd": Protocol("PVD's: CD and PyTorchEMD, 2,048 points", ("cd", "emd_pytorchemd"), 2048, None, 1.0, True),
-    "lion": Protocol(
-        "LION's for one class: CD and PyTorchEMD, 2,048 points", ("cd", "emd_pytorchemd"), 2048, None, 1.0, True
-    ),
-    "lion-box": Protocol(
-        "LION's for many classes: as lion, clouds in boxes of side 1",
-        ("cd", "emd_pytorchemd"),
-        2048,
-        0.5,
-        1.0,
-        True,
-    ),
-    "luo": Protocol("Luo and Hu's: CD, 2,048 points, each cloud in a box of side 2", ("cd",), 2048, 1.0, 1.0, True),
-    "grouped": Protocol("to see how groups of eight mislead: the same as full-set, also in groups", group=8),
-}
+PROTOCOLS: Catalog[Protocol] = Catalog(
+    "protocol",
+    {
+        "full-set": Protocol("full set, squared Chamfer (sum of two means), world units", matched=True),
+        "exact-emd": Protocol(
+            "full set, exact EMD (mean length of the best assignment), 512 points", ("emd_exact",), 512
+        ),
+        "pointflow": Protocol(
+            "PointFlow's: CD and its approximate EMD, 2,048 points", ("cd", "emd_pointflow"), 2048, None, 1.0, True
+        ),
+        "pvd": Protocol("PVD's: CD and PyTorchEMD, 2,048 points", ("cd", "emd_pytorchemd"), 2048, None, 1.0, True),
+        "lion": Protocol(
+            "LION's for one class: CD and PyTorchEMD, 2,048 points", ("cd", "emd_pytorchemd"), 2048, None, 1.0, True
+        ),
+        "lion-box": Protocol(
+            "LION's for many classes: as lion, clouds in boxes of side 1",
+            ("cd", "emd_pytorchemd"),
+            2048,
+            0.5,
+            1.0,
+            True,
+        ),
+        "luo": Protocol("Luo and Hu's: CD, 2,048 points, each cloud in a box of side 2", ("cd",), 2048, 1.0, 1.0, True),
+        "grouped": Protocol("to see how groups of eight mislead: the same as full-set, also in groups", group=8),
+    },
+)
 
 
 def compare(
-    samples: Tensor,
-    reference: Tensor,
-    training: Tensor,
+    samples: Array,
+    reference: Array,
+    training: Array | None = None,
     protocol: str = "full-set",
     seed: int = 0,
     progress: Progress | None = None,
@@ -86,16 +93,17 @@ def compare(
 ) -> Measurement:
     """Score ``samples`` against ``reference``; for the floor ``training`` takes the place of the samples.
 
-    (n, points, 3) each, in world units. The smallest n and the smallest number of points of the three are used: the
-    scores depend on both. ``progress(done, total)`` counts pairs of clouds; ``cache`` is a folder for distance
-    matrices. ValueError for fewer than two clouds, or too few points for the protocol. ``device``,
-    by name, computes the distances that are fast on a GPU.
+    (n, points, 3) each, in world units. The smallest n and the smallest number of points of the sets are used: the
+    scores depend on both. Without ``training`` the floors are NaN. ``progress(done, total)`` counts pairs of clouds;
+    ``cache`` is a folder for distance matrices. ``device``, by name, computes the distances that are fast on a GPU.
+    ValueError for fewer than two clouds, or too few points for the protocol.
     """
     way, where = PROTOCOLS[protocol], host.device(device)
-    sets = _alike(way, samples, reference, training)
+    sets = _alike(way, *tensors(samples, reference, *([] if training is None else [training])))
     reference, n = sets[1], len(sets[1])
-    count = _Count(way, n, progress)
-    found: list[dict[str, Outcomes]] = [{}, {}]
+    compared = [sets[0], *sets[2:]]
+    count = _Count(way, n, len(compared), progress)
+    found: list[dict[str, Outcomes]] = [{} for _ in compared]
     for kind in way.distances:
 
         def distances(x: Tensor, y: Tensor | None = None, kind: str = kind) -> Tensor:
@@ -103,16 +111,18 @@ def compare(
             report = count.part(n * (n - 1) // 2 if y is None and DISTANCES[kind].symmetric else n * n)
             return all_distances(kind, x, y, nearest=way.group is None, cache=cache, progress=report)
 
-        real = distances(reference)
-        for scores, x in zip(found, (sets[0], sets[2]), strict=True):
+        among = distances(reference)
+        for scores, x in zip(found, compared, strict=True):
             # the reference comes first, as in papers' code: approximations are not quite symmetric
-            between = Distances(distances(x), real, distances(reference, x).T)
+            between = Distances(distances(x), among, distances(reference, x).T)
             scores |= outcomes(between, kind, way.tie)
             if way.group is not None:
                 scores |= grouped(between, kind, way.group, seed)
             if way.matched:
                 scores |= _matched(x, reference, between.between.argmin(0))
-    result = {k: Score(o.mean, *o.interval(seed), found[1][k].mean) for k, o in found[0].items()}
+    generated, *real = found
+    floors = {name: real[0][name].mean if real else math.nan for name in generated}
+    result = {name: Score(o.mean, *o.interval(seed), floors[name]) for name, o in generated.items()}
     result["jsd"] = _occupancy(way, sets, seed)
     return Measurement(result, _facts(way, sets))
 
@@ -123,7 +133,7 @@ def _alike(way: Protocol, *sets: Tensor) -> list[Tensor]:
     if n < 2:
         raise ValueError(
             "at least two clouds of each kind are needed to compare them, not "
-            + ", ".join(f"{len(s)} {w}" for s, w in zip(sets, ("generated", "reference", "training"), strict=True))
+            + ", ".join(f"{len(s)} {w}" for s, w in zip(sets, ("generated", "reference", "training"), strict=False))
         )
     if way.points is not None:
         if points < way.points:
@@ -151,10 +161,10 @@ def _matched(x: Tensor, reference: Tensor, match: Tensor) -> dict[str, Outcomes]
 
 
 def _occupancy(way: Protocol, sets: list[Tensor], seed: int) -> Score:
-    samples, reference, training = sets
     if not way.unit_ball:
-        center, radius = occupancy.ball_of(reference)
-        samples, reference, training = ((s.double() - center) / (2 * radius) for s in sets)
+        center, radius = occupancy.ball_of(sets[1])
+        sets = [(s.double() - center) / (2 * radius) for s in sets]
+    samples, reference, *training = sets
     each, real = occupancy.counts(samples), occupancy.counts(reference).sum(0)
 
     def of(rows: Tensor) -> float:
@@ -162,7 +172,8 @@ def _occupancy(way: Protocol, sets: list[Tensor], seed: int) -> Score:
 
     low, high = bootstrap(of, len(each), seed=seed)
     value = of(torch.arange(len(each)))
-    return Score(value, max(0.0, low), min(1.0, high), occupancy.divergence(occupancy.counts(training).sum(0), real))
+    floor = occupancy.divergence(occupancy.counts(training[0]).sum(0), real) if training else math.nan
+    return Score(value, max(0.0, low), min(1.0, high), floor)
 
 
 def _facts(way: Protocol, sets: list[Tensor]) -> Mapping[str, object]:
@@ -176,16 +187,17 @@ def _facts(way: Protocol, sets: list[Tensor]) -> Mapping[str, object]:
             "grid": "28^3, ball of diameter 1 around 0" if way.unit_ball else "28^3, the reference's own ball",
             **({"points_outside": occupancy.outside(sets[0])} if way.unit_ball else {}),
         },
-        "sha256": {name: content_hash(s) for name, s in zip(("samples", "reference", "training"), sets, strict=True)},
+        "sha256": {name: content_hash(s) for name, s in zip(("samples", "reference", "training"), sets, strict=False)},
     }
 
 
 class _Count:
     """One progress bar for all matrices."""
 
-    def __init__(self, way: Protocol, n: int, progress: Progress | None) -> None:
+    def __init__(self, way: Protocol, n: int, sets: int, progress: Progress | None) -> None:
         halves = [n * (n - 1) // 2 if DISTANCES[kind].symmetric else n * n for kind in way.distances]
-        self.total = sum(3 * half + 2 * n * n for half in halves)
+        # among the reference and every compared set, and between it and each of them, both ways
+        self.total = sum((1 + sets) * half + 2 * sets * n * n for half in halves)
         self.before, self.progress = 0, progress
 
     def part(self, pairs: int) -> Progress | None:

@@ -1,5 +1,13 @@
 """Operations on batches of point clouds, in plain torch: no compiler, the same on CPU and GPU.
 
+neighbors.py       nearest points
+sampling.py        farthest point sampling
+interpolation.py   features carried from some points to others
+voxels.py          points to a grid and back
+normals.py         normals of a cloud
+distances.py       the Chamfer distance, differentiable
+transport.py       the earth mover's distance
+
 x: (b, n, d), b clouds of n points each; every operation treats the clouds of a batch one by one.
 """
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .scene import Floats, Ints
+from ptdiff_pointcloud.render.scene import Floats, Ints
 
 _FIELD = math.radians(24)
 _MARGIN = 1.08

@@ -8,13 +8,13 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from .camera import Camera, orbit
-from .light import GatheredLight, Light, cells_per_sphere, gather, studio
-from .scene import Scene, make_scene, to_srgb
-from .shading import Surface, nodes_of, shade_ground, shade_spheres, surfaces
-from .spheres_numpy import NumpyVisibility
-from .spheres_open3d import Open3DVisibility
-from .visibility import Visibility
+from ptdiff_pointcloud.render.camera import Camera, orbit
+from ptdiff_pointcloud.render.light import GatheredLight, Light, cells_per_sphere, gather, studio
+from ptdiff_pointcloud.render.scene import Scene, make_scene, to_srgb
+from ptdiff_pointcloud.render.shading import Surface, nodes_of, shade_ground, shade_spheres, surfaces
+from ptdiff_pointcloud.render.spheres_numpy import NumpyVisibility
+from ptdiff_pointcloud.render.spheres_open3d import Open3DVisibility
+from ptdiff_pointcloud.render.visibility import Visibility
 
 Engine = Literal["numpy", "open3d"]
 Picture = npt.NDArray[np.uint8]

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from .camera import direction
-from .scene import Floats, Ints, Scene
-from .visibility import Visibility
+from ptdiff_pointcloud.render.camera import direction
+from ptdiff_pointcloud.render.scene import Floats, Ints, Scene
+from ptdiff_pointcloud.render.visibility import Visibility
 
 _LAMP = 0.20  # radius of the lamp over its distance
 _GROUND_KEY, _GROUND_AMBIENT = 80, 32  # points of the ground's grids along one side

@@ -15,9 +15,9 @@ from html import escape
 import numpy as np
 import numpy.typing as npt
 
-from .cloud_pictures import AZIMUTH, ELEVATION
-from .page_parts import SCRIPT, STYLE
-from .scene import framed
+from ptdiff_pointcloud.render.cloud_pictures import AZIMUTH, ELEVATION
+from ptdiff_pointcloud.render.page_parts import SCRIPT, STYLE
+from ptdiff_pointcloud.render.scene import framed
 
 _REACH = 2.0
 _MOST = 25

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from .camera import Camera
-from .light import GatheredLight, Light, sphere_to_octahedron
-from .scene import Floats, Ints, Scene
+from ptdiff_pointcloud.render.camera import Camera
+from ptdiff_pointcloud.render.light import GatheredLight, Light, sphere_to_octahedron
+from ptdiff_pointcloud.render.scene import Floats, Ints, Scene
 
 _CHUNK = 1 << 14  # pixels processed together: as many as fit a cache
 _KEY, _AMBIENT = 1.05, 0.72  # on a surface that faces them

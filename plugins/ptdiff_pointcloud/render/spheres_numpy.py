@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from .camera import Camera
-from .scene import Floats, Ints, Scene
+from ptdiff_pointcloud.render.camera import Camera
+from ptdiff_pointcloud.render.scene import Floats, Ints, Scene
 
 _CHUNK = 1 << 16  # candidate pixels processed together: as many as fit a cache, which is twice as fast
 _NOTHING = np.iinfo(np.int64).max

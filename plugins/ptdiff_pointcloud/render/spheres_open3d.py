@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .camera import Camera
-from .scene import Floats, Ints, Scene
+from ptdiff_pointcloud.render.camera import Camera
+from ptdiff_pointcloud.render.scene import Floats, Ints, Scene
 
 
 class Open3DVisibility:

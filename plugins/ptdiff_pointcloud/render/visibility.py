@@ -7,8 +7,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from .camera import Camera
-from .scene import Floats, Ints
+from ptdiff_pointcloud.render.camera import Camera
+from ptdiff_pointcloud.render.scene import Floats, Ints
 
 
 class Visibility(Protocol):

@@ -14,8 +14,7 @@ import numpy.typing as npt
 
 from ptdiff.machine.libraries import why_no_open3d
 from ptdiff.modality import Unsupported
-
-from .scene import make_scene, to_srgb
+from ptdiff_pointcloud.render.scene import make_scene, to_srgb
 
 _STEP = 2.4
 

@@ -1,5 +1,10 @@
 """Samplers of other libraries behind one signature, imported when they are run.
 
+azula.py       azula's samplers
+crowson.py     those of k-diffusion
+diffusers.py   those of diffusers
+loading.py     importing parts of libraries
+
     run(denoiser, x, levels, noise) -> states of x after the steps, the last one at the last level
 
 ``denoiser``, ``x`` and ``levels`` are ptdiff's; ``noise()`` returns the numbers of the next draw.  States that a

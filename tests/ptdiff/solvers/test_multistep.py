@@ -158,5 +158,5 @@ def test_weights_keep_their_digits_for_very_short_steps() -> None:
 
 @pytest.mark.parametrize("points", [0, 5])
 def test_other_numbers_of_points_are_refused(points: int) -> None:
-    with pytest.raises(ValueError, match="points must lie in 1 … 4"):
+    with pytest.raises(ValueError, match=r"points must lie in \[1, 4\]"):
         ExpAB(points=points)

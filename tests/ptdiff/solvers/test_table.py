@@ -2,12 +2,13 @@
 
 import pytest
 import torch
+from torch import Tensor
 
 from ptdiff.denoiser.oracle import Gaussian, Mixture
 from ptdiff.grid import grid
 from ptdiff.noise import Stream, normal
 from ptdiff.process import PROCESSES, Flow, Level
-from ptdiff.solvers import SOLVERS, Stage, Table, solve, trajectory
+from ptdiff.solvers import ADAPTIVE, SOLVERS, Stage, State, Table, solve, trajectory
 from ptdiff.solvers.exponential import DDIM, DDPM
 from ptdiff.solvers.multistep import DPMpp2M
 from ptdiff.solvers.runge_kutta import Euler, Heun
@@ -180,3 +181,45 @@ def test_the_loop_compiles_into_one_graph() -> None:
     compiled = torch.compile(lambda x: solve(oracle, x, table), fullgraph=True, backend="eager")
     x = torch.randn(2, 5)
     assert torch.allclose(compiled(x), solve(oracle, x, table))
+
+
+class Scaled(torch.nn.Module):
+    """A denoiser with a parameter."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.factor = torch.nn.Parameter(torch.tensor(0.5, dtype=torch.float64))
+
+    def forward(self, x: Tensor, level: Level, cond: object) -> Tensor:
+        return self.factor * x
+
+
+@pytest.mark.parametrize("name", ["heun", "dpm++2m", "dopri5"])
+def test_no_graph_is_kept_unless_asked_for(name: str) -> None:
+    denoiser, x, levels = Scaled(), torch.ones(2, 3, dtype=torch.float64), grid(Flow(), 4)
+
+    def states(**options: bool) -> list[State]:
+        if name in ADAPTIVE:
+            return list(ADAPTIVE[name]().trajectory(denoiser, x, levels, **options))
+        return list(trajectory(denoiser, x, SOLVERS[name]().table(levels), **options))
+
+    seen = [torch.is_grad_enabled() for state in states() if not state.x.requires_grad]
+    assert seen == [True] * len(states()), "a state has a graph, or the caller's mode was changed"
+    end = states(gradients=True)[-1].x
+    end.sum().backward()
+    slope = denoiser.factor.grad
+    assert slope is not None
+    with torch.no_grad():
+        denoiser.factor += 1e-6
+    # an adaptive solver's steps move with the factor, which its derivative does not see
+    close = 0.1 if name in ADAPTIVE else 1e-3
+    assert float((states()[-1].x - end.detach()).sum() / 1e-6) == pytest.approx(float(slope), rel=close)
+    with torch.no_grad():
+        assert not states(gradients=True)[-1].x.requires_grad
+
+
+def test_a_run_may_be_left_in_the_middle_without_touching_the_mode_of_autograd() -> None:
+    for _ in trajectory(Scaled(), torch.ones(1, 3, dtype=torch.float64), SOLVERS["heun"]().table(grid(Flow(), 4))):
+        assert torch.is_grad_enabled()
+        break
+    assert torch.is_grad_enabled()

@@ -113,5 +113,5 @@ def test_declared_orders_know_the_start_and_the_end() -> None:
 
 
 def test_other_numbers_of_points_are_refused() -> None:
-    with pytest.raises(ValueError, match="points must lie in 1 … 3"):
+    with pytest.raises(ValueError, match=r"points must lie in \[1, 3\]"):
         UniPC(points=4)

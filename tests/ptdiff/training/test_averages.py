@@ -149,7 +149,7 @@ def test_a_snapshot_that_cannot_be_written_costs_no_run(start: Start) -> None:
     trial, recorder = start(**POWERS), Recorder()
     Path(trial.run.averages).write_text("in the way")
     assert trial.fit(recorder).steps == 40
-    assert sum(line.startswith("no snapshot: ") for line in recorder.lines) == 8
+    assert sum(line.startswith("cannot save a snapshot: ") for line in recorder.lines) == 8
     assert latest(trial.run.checkpoints) is not None
 
 

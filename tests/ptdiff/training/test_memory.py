@@ -133,26 +133,27 @@ def module_of(start: Start, **training: Any) -> DiffusionModule:
 
 def test_what_fits_follows_the_memory_at_hand(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     module = module_of(start, batch=64)
-    each = (kept_bytes(module, 4) - kept_bytes(module, 2)) / 2
+    measured = (module, module.first_losses)
+    each = (kept_bytes(*measured, 4) - kept_bytes(*measured, 2)) / 2
     # at least the inputs of both activations of a row, and no more than some tens of such
     assert 2 * 256 * 4 <= each <= 40 * 256 * 4
     # what is measured on few holds for many
-    assert kept_bytes(module, 64) == pytest.approx(kept_bytes(module, 4) + 60 * each, rel=0.02)
+    assert kept_bytes(*measured, 64) == pytest.approx(kept_bytes(*measured, 4) + 60 * each, rel=0.02)
     monkeypatch.setattr(host, "memory", lambda: 2**40)
-    assert fitting_rows(module, 64) == 64
-    monkeypatch.setattr(host, "memory", lambda: int(2 * (kept_bytes(module, 4) + 17 * each)))
+    assert fitting_rows(*measured, 64) == 64
+    monkeypatch.setattr(host, "memory", lambda: int(2 * (kept_bytes(*measured, 4) + 17 * each)))
     # 21 would fit: four parts of 16 are of one size
-    assert fitting_rows(module, 64) == 16
+    assert fitting_rows(*measured, 64) == 16
     monkeypatch.setattr(host, "memory", lambda: 1)
-    assert fitting_rows(module, 64) == 1
+    assert fitting_rows(*measured, 64) == 1
     monkeypatch.setattr(host, "memory", lambda: None)
-    assert fitting_rows(module, 64) == 64
+    assert fitting_rows(*measured, 64) == 64
 
 
 def test_measuring_moves_no_random_number_and_leaves_no_gradient(start: Start) -> None:
     module = module_of(start)
     before = torch.get_rng_state()
-    fitting_rows(module, 8)
+    fitting_rows(module, module.first_losses, 8)
     assert torch.equal(before, torch.get_rng_state())
     assert all(p.grad is None for p in module.parameters())
 
