@@ -6,7 +6,7 @@ batches.py        samples a batch at a time, by their ids
 samples.py        Samples: save, render, mesh
 files.py          the reader and the writer of sample files
 frame.py          samples in the units of a user's file
-meshes.py         surfaces of samples
+meshes.py         surfaces of samples, and files of them
 pictures.py       images, animations and pages of samples
 trial.py          threads and precision, measured
 editing.py        variations, interpolation, completion
