@@ -20,7 +20,8 @@ from ptdiff.denoiser.network import Denoiser
 from ptdiff.inverse import METHODS
 from ptdiff.modality.data import Condition, Data
 from ptdiff.modality.types import Progress
-from ptdiff.model.loaded import Label, Model, Say
+from ptdiff.model.arguments import Label
+from ptdiff.model.loaded import Model, Say
 from ptdiff.noise import Stream, uniform
 from ptdiff.sampling import editing
 from ptdiff.sampling.batches import batch_size, in_batches

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from operator import index
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -14,7 +13,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ptdiff.choices import unknown
 from ptdiff.denoiser.cost import Counted
 from ptdiff.denoiser.network import NetworkDenoiser
 from ptdiff.machine import host
@@ -23,14 +21,14 @@ from ptdiff.modality.contract import Modality
 from ptdiff.modality.data import Condition, Data
 from ptdiff.modality.tensors import NAME, Tensors
 from ptdiff.modality.types import Progress
-from ptdiff.objective.consistency import check_solver
+from ptdiff.model.arguments import Label, checked, labels_of, planned, shape_of
 from ptdiff.run.folder import Run
 from ptdiff.sampling.batches import batch_size, batches
 from ptdiff.sampling.files import Stored
 from ptdiff.sampling.options import Options, changed
 from ptdiff.sampling.samples import Samples
 from ptdiff.sampling.trial import quickest
-from ptdiff.sampling.walk import Plan, finished, postprocessed, prepared, shown, spread_labels, walk
+from ptdiff.sampling.walk import Plan, finished, postprocessed, prepared, shown, walk
 from ptdiff.solvers import Adaptive, State
 
 if TYPE_CHECKING:
@@ -41,9 +39,6 @@ if TYPE_CHECKING:
     from ptdiff.likelihood.divergence import Divergence
     from ptdiff.likelihood.flow import Path as FlowPath
     from ptdiff.likelihood.world import WorldLogLikelihood
-
-Label = str | int | Sequence[str | int] | Tensor
-"""A class by name or number, or one for each sample; "none" (or -1 among others) samples without a class."""
 
 Say = Callable[[str], None]
 """Called with a line about the work, such as its cost."""
@@ -130,7 +125,7 @@ class Model:
     def planned(self, seed: int = 0, **options: Unpack[Options]) -> Plan:
         """The model's plan with ``options`` in place of its own; UnknownName and ValueError name what is wrong."""
         given = {name: value for name, value in options.items() if value is not None}
-        return _checked(self.run, changed(self.plan, given), seed)
+        return checked(self.run, changed(self.plan, given), seed)
 
     def shape(self, points: int | None = None) -> tuple[int, ...]:
         """The shape of one sample, with another number of points where the data is a set; ValueError elsewhere."""
@@ -335,59 +330,6 @@ class Model:
     def finish(self, state: State) -> Tensor:
         """A state as samples (b, *shape) in world units, postprocessed; one before the end keeps its noise."""
         return postprocessed(self.modality, finished(state, self.data), self.data)
-
-
-def planned(run: Run, options: Mapping[str, Any] = {}, seed: int = 0) -> Plan:
-    """The way that a run samples by its configuration, with ``options`` laid over it.
-
-    options: see :func:`ptdiff.sampling.options.changed`, whose errors are raised before the weights are read.
-    """
-    own = Plan.chosen(run.config.process, run.config.sampling)
-    return _checked(run, changed(own, options), seed)
-
-
-def _checked(run: Run, plan: Plan, seed: int) -> Plan:
-    check_solver(run.config, plan.solver)
-    return replace(plan, seed=seed)
-
-
-def shape_of(run: Run, points: int | None) -> tuple[int, ...]:
-    """The shape of one sample of a run, with another number of points where the data is a set."""
-    if points is None:
-        return run.data.shape
-    if not run.data.unordered:
-        raise ValueError(f"points is for sets; samples of {run.config.modality} have the shape {run.data.shape}")
-    if points < 1:
-        raise ValueError(f"points must be at least 1, not {points}")
-    return (points, *run.data.shape[1:])
-
-
-def label_of(run: Run, label: str | int) -> int:
-    """The number of a class, given by name or number; -1 for "none"."""
-    if label in ("none", -1):
-        return -1
-    classes = run.data.classes
-    if not classes:
-        raise ValueError("label: this run was trained without classes")
-    if label in classes:
-        return classes.index(str(label))
-    number = int(label) if isinstance(label, str) and label.isdecimal() else label
-    if isinstance(number, str) or not 0 <= index(number) < len(classes):
-        raise unknown("class", str(label), classes)
-    return index(number)
-
-
-def labels_of(run: Run, count: int, label: Label | None) -> Tensor | None:
-    """See :meth:`Model.labels`."""
-    if label is None:
-        return spread_labels(torch.arange(count), len(run.data.classes)).get("label")
-    if isinstance(label, (str, int)):
-        number = label_of(run, label)
-        return None if number < 0 else torch.full((count,), number)
-    chosen = label.tolist() if hasattr(label, "tolist") else list(label)
-    if len(chosen) != count:
-        raise ValueError(f"label: {len(chosen)} classes for {count} samples; give one, or one for each sample")
-    return torch.tensor([label_of(run, one) for one in chosen])
 
 
 def _array(x: Tensor) -> npt.NDArray[np.float32]:

@@ -140,7 +140,11 @@ def test_labels_are_names_numbers_or_one_for_each_sample(clouds: Model) -> None:
     mixed = ["table", 0, "none", -1]
     assert clouds.labels(4, mixed).tolist() == [1, 0, -1, -1]  # type: ignore[arg-type, union-attr]
     assert clouds.labels(2, torch.tensor([1, 0])).tolist() == [1, 0]  # type: ignore[union-attr]
+    assert clouds.labels(2, [np.int64(1), torch.tensor(0)]).tolist() == [1, 0]  # type: ignore[list-item, union-attr]
+    assert clouds.labels(2, np.int64(1)).tolist() == [1, 1]  # type: ignore[arg-type, union-attr]
     assert clouds.labels(2, "none") is None
+    with pytest.raises(ValueError, match=r"a class by name or number, not 1\.5"):
+        clouds.labels(2, 1.5)  # type: ignore[arg-type]
     for wrong, message in (("chiar", "did you mean 'chair'"), (2, "unknown class '2'"), (-2, "unknown class '-2'")):
         with pytest.raises(UnknownName, match=message):
             clouds.labels(2, wrong)  # type: ignore[arg-type]

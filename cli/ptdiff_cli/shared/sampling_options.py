@@ -22,7 +22,7 @@ def make_plan(run: Run, over: Mapping[str, Any], settings: list[str] | None = No
 
     over: option to value, None where it was not given; "process" beside the keys of the section ``sampling``.
     """
-    from ptdiff.model.loaded import planned
+    from ptdiff.model.arguments import planned
     from ptdiff.run.config import merged
     from ptdiff.run.config import settings as parse
 
