@@ -19,7 +19,7 @@ USAGE = [
     (["train", "-m", "points2d", "--logger", "wanb"], "did you mean 'wandb'?"),
     (["train", "-m", "points2d", "-c", "none.yaml"], "none.yaml"),
     (["train", "-m", "points2d", "--set", "objective=consistent"], "did you mean 'consistency'?"),
-    (["train", "-m", "points2d", "--set", "objective=consistency"], "goes with solver consistency"),
+    (["train", "-m", "points2d", "--set", "objective=consistency"], "needs solver consistency"),
     (["sample", "nowhere"], "not a run folder"),
     (["modalities", "imges"], "did you mean 'images'?"),
 ]
