@@ -86,7 +86,7 @@ def test_an_existing_run_is_not_overwritten(ptdiff, run: Path) -> None:  # type:
     before = (run / "config.yaml").read_text()
     done = ptdiff("train", "-m", "points2d", "--steps", 1, "--out", run)
     assert done.returncode == 2
-    assert "holds a run already" in done.stderr
+    assert "already contains a run" in done.stderr
     assert (run / "config.yaml").read_text() == before
 
 
