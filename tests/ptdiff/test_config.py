@@ -112,7 +112,7 @@ def test_an_unknown_key_is_answered_with_the_nearest_right_one(values: dict[str,
 
 
 def test_a_key_like_none_is_answered_with_the_list_alone() -> None:
-    with pytest.raises(UnknownName, match=r"in training 'qqq': \(there are: steps, minutes"):
+    with pytest.raises(UnknownName, match=r"in training 'qqq'; choose from: steps, minutes"):
         validate({"modality": "m", "training": {"qqq": 1}})
 
 

@@ -71,7 +71,7 @@ def test_a_name_in_two_modalities_asks_which() -> None:
 def test_a_wrong_name_is_answered_with_the_nearest() -> None:
     with pytest.raises(UnknownName, match="did you mean 'spiral'"):
         recipe("spirall")
-    with pytest.raises(UnknownName, match=r"recipe of zz 'spiral'.*there are: both, wild"):
+    with pytest.raises(UnknownName, match=r"recipe of zz 'spiral'.*choose from: both, wild"):
         recipe("spiral", "zz")
 
 
