@@ -152,7 +152,7 @@ def nearest(
     """
     x, y = tensors(x, y)
     if x.shape[1:] != y.shape[1:] or len(y) == 0:
-        raise ValueError(f"samples {tuple(x.shape)} need a nonempty set of the same shape, not {tuple(y.shape)}")
+        raise ValueError(f"nearest needs a nonempty set of samples of shape {tuple(x.shape[1:])}, not {tuple(y.shape)}")
     x, y = x.flatten(1).double(), y.flatten(1).double()
     middle = y.mean(dim=0)
     found = []
@@ -164,7 +164,7 @@ def nearest(
 
 
 def _discrepancy(x: Tensor, y: Tensor, kernel: Kernel, copies: Tensor | None = None) -> Tensor:
-    """Kernel discrepancy of resampled x, float64 (rounds,): ``copies`` (rounds, n) is the number of copies of each x."""
+    """Kernel discrepancy of resampled x, float64 (rounds,); ``copies`` (rounds, n) counts the copies of each x."""
     if len(x) < 2 or len(y) < 2:
         raise ValueError(f"a distance over pairs needs at least 2 samples of each set, not {len(x)} and {len(y)}")
     x, y = _centered(x, y)

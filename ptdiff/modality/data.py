@@ -6,7 +6,7 @@ and unit variance (``sigma_data`` = 1 by contract):
     z = (x - mean) / scale
 
 ``mean`` and ``scale`` are measured once on the training samples and stored with the run, so that samples, images and
-metrics are in world units.  A sample source returns a batch as a pure function of (ids, seed).  It never uses the global
+metrics are in world units.  A sample source returns a batch as a pure function of (ids, seed).  It never uses global
 random state, so a resumed run is the same, bit for bit.
 """
 
@@ -210,7 +210,7 @@ def _widest(rows: Tensor, iterations: int = 30) -> float:
 
 
 def unaugmented(samples: Samples) -> Samples:
-    """Samples without augmentation, for comparisons: the ``plain`` attribute of an augmenting source, or ``samples``."""
+    """Samples without augmentation, for comparisons: ``samples.plain`` of an augmenting source, else ``samples``."""
     plain: Samples = getattr(samples, "plain", samples)
     return plain
 

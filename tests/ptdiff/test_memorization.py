@@ -23,9 +23,9 @@ def test_the_nearest_is_that_of_all_distances_in_blocks_of_any_size() -> None:
 
 
 def test_samples_of_another_shape_have_no_neighbors() -> None:
-    with pytest.raises(ValueError, match="need a nonempty set"):
+    with pytest.raises(ValueError, match="needs a nonempty set"):
         nearest(drawn(3, 0, 2), drawn(3, 1, 3))
-    with pytest.raises(ValueError, match="need a nonempty set"):
+    with pytest.raises(ValueError, match="needs a nonempty set"):
         nearest(drawn(3, 0, 2), drawn(0, 1, 2))
 
 
