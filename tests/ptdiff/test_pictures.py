@@ -173,7 +173,7 @@ def test_an_mp4_without_its_library_names_the_extra(tmp_path, monkeypatch):
     ("frames", "fps", "message"),
     [
         ([], 20, "at least one"),
-        ([flat(0), flat(0, 41)], 20, "differ in size"),
+        ([flat(0), flat(0, 41)], 20, "must have the same size"),
         ([flat(0)], 0, "0 fps in a .gif file is out of range"),
     ],
 )
