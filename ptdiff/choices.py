@@ -63,7 +63,7 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UnknownName:
 
 
 def one_of(kind: str, name: str | None, known: Iterable[str]) -> str:
-    """``name``, or the first of ``known`` for None; UnknownName for a name that is not among them."""
+    """``name``, or the first of ``known`` for None; raises UnknownName for a name that is not among them."""
     known = list(known)
     if name is not None and name not in known:
         raise unknown(kind, name, known)

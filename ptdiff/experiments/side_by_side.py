@@ -1,6 +1,6 @@
-"""Runs side by side: the settings that differ, how far each one came, its losses and scores.
+"""Runs side by side: the settings that differ, progress, losses and scores.
 
-Everything is read from the run folders; no data, network or checkpoint is touched.
+Everything is read from small files in the run folders; no data, network or checkpoint is loaded.
 """
 
 from __future__ import annotations

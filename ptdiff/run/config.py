@@ -248,7 +248,7 @@ def settings(pairs: list[str], what: str = "key=value") -> dict[str, Any]:
 
 
 def flattened(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested values by dotted keys.
+    """Flatten nested values to a mapping with dotted keys.
 
     >>> flattened({"seed": 3, "process": {"name": "ve", "sigma_max": 80}})
     {'seed': 3, 'process.name': 've', 'process.sigma_max': 80}
