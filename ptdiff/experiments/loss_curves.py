@@ -15,10 +15,13 @@ if TYPE_CHECKING:
 
 
 def curves(runs: Sequence[Path]) -> Picture:
-    """Training and validation loss of runs against their steps, a color a run; ValueError where nothing is recorded."""
+    """Plot training and validation loss against the step, with one color per run.
+
+    Raises ValueError if no run has recorded a loss yet.
+    """
     lines = {name: history(run) for name, run in zip(names(runs), runs, strict=True)}
     if not any(lines.values()):
-        raise ValueError("the runs have recorded no losses yet")
+        raise ValueError("there are no losses to plot: the runs have not recorded any yet")
     height = 3.4 + 0.16 * max(0, len(runs) - 12)
     return picture(height)(_curves)(lines)
 
@@ -51,7 +54,7 @@ def _curves(figure: Figure, lines: Mapping[str, Sequence[Mapping[str, Any]]]) ->
 
 
 def _plain(axes: Any) -> None:
-    """Numbers of a short logarithmic axis as people write them."""
+    """Label a short logarithmic axis with plain numbers."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     low, high = axes.get_ylim()
@@ -62,5 +65,5 @@ def _plain(axes: Any) -> None:
 
 
 def _points(run: Sequence[Mapping[str, Any]], key: str) -> Iterator[tuple[int, float]]:
-    # a loss of zero has no place on a logarithmic axis
+    # a loss of zero cannot be shown on a logarithmic axis
     return ((line["step"], line[key]) for line in run if line.get(key) is not None and line[key] > 0)

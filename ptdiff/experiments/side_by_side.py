@@ -1,6 +1,6 @@
-"""Runs side by side: the settings that differ, how far each one came, its losses and scores.
+"""Runs side by side: the settings that differ, progress, losses and scores.
 
-Everything is read from the run folders; no data, network or checkpoint is touched.
+Everything is read from small files in the run folders; no data, network or checkpoint is loaded.
 """
 
 from __future__ import annotations
@@ -18,7 +18,13 @@ from ptdiff.run.config import flattened, read
 
 @dataclass(frozen=True)
 class Summary:
-    """A run in figures; None for what it does not have (yet)."""
+    """A run in numbers; None for numbers that it does not have (yet).
+
+    ``settings``: the configuration by dotted keys.
+    ``steps``, ``minutes``: length of the training so far.
+    ``loss``: last training loss.  ``validation``: lowest validation loss.
+    ``measured``: the scores in eval.json.
+    """
 
     path: Path
     settings: Mapping[str, Any]
@@ -30,29 +36,29 @@ class Summary:
 
     @property
     def figures(self) -> Mapping[str, float]:
-        """Those of 'ptdiff eval' by name; none where it was not measured."""
+        """Scores from 'ptdiff eval' by name; empty if there are none."""
         return {} if self.measured is None else self.measured.figures
 
     @property
     def name(self) -> str:
-        """What the run is called."""
+        """Name of the run: that of its folder."""
         return self.path.name
 
 
 def runs_in(folder: Path) -> list[Path]:
-    """The run folders in a folder, at any depth, by name."""
+    """Find the run folders in a folder, at any depth, sorted by path."""
     return sorted(path.parent for path in folder.rglob("config.yaml") if path.with_name("data.json").exists())
 
 
 def history(run: Path) -> list[dict[str, Any]]:
-    """The lines of metrics.jsonl; of steps that were done twice, after a kill, those that the run went on from."""
+    """Read metrics.jsonl; if steps were repeated after a crash, only the later lines are kept."""
     lines: list[dict[str, Any]] = []
     path = run / "metrics.jsonl"
     for text in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
         try:
             line = json.loads(text)
         except ValueError:
-            # a kill may cut a line in two
+            # a crash may leave a partial line
             continue
         while lines and lines[-1]["step"] >= line["step"]:
             lines.pop()
@@ -61,7 +67,7 @@ def history(run: Path) -> list[dict[str, Any]]:
 
 
 def summary(run: Path) -> Summary:
-    """The figures of a run folder; RunError where it is none."""
+    """Summarize a run folder; raises RunError if it is not one."""
     if not (run / "config.yaml").is_file():
         raise RunError(f"{run} is not a run folder: it has no config.yaml")
     lines = history(run)
@@ -80,13 +86,13 @@ def summary(run: Path) -> Summary:
 
 
 def differing(summaries: Sequence[Summary]) -> list[str]:
-    """The settings that are not the same in all runs, by dotted keys, in the order of the configuration."""
+    """Dotted keys of the settings that differ between runs, in the order of the configuration."""
     keys = dict.fromkeys(key for run in summaries for key in run.settings)
     return [key for key in keys if any(run.settings.get(key) != summaries[0].settings.get(key) for run in summaries)]
 
 
 def names(runs: Sequence[Path]) -> list[str]:
-    """The shortest ends of the paths that tell the runs apart."""
+    """Names that distinguish the runs: the shortest ends of their paths that differ."""
     paths = [run.resolve().parts for run in runs]
     depth = next((d for d in range(1, 9) if len({p[-d:] for p in paths}) == len(paths)), 9)
     return ["/".join(p[-depth:]) for p in paths]
