@@ -25,7 +25,6 @@ from ptdiff.guidance import CFG
 from ptdiff.modality.data import Condition
 from ptdiff.pictures.files import Picture
 from ptdiff.pictures.page import page
-from ptdiff.sampling.walk import postprocessed
 from ptdiff.solvers import SOLVERS, Solver
 from ptdiff.solvers.exponential import DDPM
 from ptdiff.solvers.runge_kutta import RK4
@@ -81,7 +80,7 @@ def _picture(scene: Scene, x: Tensor, cond: Condition) -> Picture:
     """A picture of all points, or of the first sample."""
     shown = len(x) if scene.together else 1
     first = {key: value[:shown] for key, value in cond.items()}
-    world = postprocessed(scene.modality, scene.data.world(x[:shown]), scene.data)
+    world = scene.modality.postprocess(scene.data.world(x[:shown]), scene.data)
     return scene.cells(world, first)[0]
 
 

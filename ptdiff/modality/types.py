@@ -99,7 +99,7 @@ class Measurement:
 class TrainedModel(Protocol):
     """A trained run as the functions of :meth:`ptdiff.modality.contract.Modality.gallery` see it.
 
-    Samples are addressed by ids, as everywhere: sample i depends on the plan's seed and on i alone.
+    The core's :class:`ptdiff.gallery.scene.Scene` is one.  Sample i depends on the plan's seed and on i alone.
     """
 
     @property

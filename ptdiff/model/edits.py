@@ -29,7 +29,7 @@ from ptdiff.sampling.files import Stored
 from ptdiff.sampling.frame import Frame, fitting, frame_of, returned
 from ptdiff.sampling.options import Options
 from ptdiff.sampling.samples import Samples
-from ptdiff.sampling.walk import Plan, postprocessed, prepared, start
+from ptdiff.sampling.walk import Plan, prepared, start
 from ptdiff.solvers import Adaptive
 
 Given = str | Path | Samples | Tensor | Any
@@ -337,6 +337,6 @@ def _made(
 
 def _samples(model: Model, plan: Plan, x: Tensor, labels: Tensor | None, frame: Frame | None) -> Samples:
     """Samples of x (n, *shape) in model units, postprocessed, with the frame given back."""
-    world = postprocessed(model.modality, model.data.world(x), model.data)
+    world = model.modality.postprocess(model.data.world(x), model.data)
     stored = model.stored(torch.from_numpy(returned(world.numpy().astype(np.float32), frame)), labels)
     return Samples(stored, model.modality, plan)

@@ -28,7 +28,7 @@ from ptdiff.sampling.files import Stored
 from ptdiff.sampling.options import Options, changed
 from ptdiff.sampling.samples import Samples
 from ptdiff.sampling.trial import quickest
-from ptdiff.sampling.walk import Plan, finished, postprocessed, prepared, shown, walk
+from ptdiff.sampling.walk import Plan, finished, prepared, shown, walk
 from ptdiff.solvers import Adaptive, State
 
 if TYPE_CHECKING:
@@ -197,7 +197,7 @@ class Model:
                     if progress is not None:
                         progress(int(ids[0]) + int((1 - angle / noisiest) * len(ids)), n)
                 x = finished(state, self.data)
-                out.append((x if raw else postprocessed(self.modality, x, self.data)).cpu())
+                out.append((x if raw else self.modality.postprocess(x, self.data)).cpu())
                 kept.append(states)
         if progress is not None:
             progress(n, n)
@@ -329,7 +329,7 @@ class Model:
 
     def finish(self, state: State) -> Tensor:
         """A state as samples (b, *shape) in world units, postprocessed; one before the end keeps its noise."""
-        return postprocessed(self.modality, finished(state, self.data), self.data)
+        return self.modality.postprocess(finished(state, self.data), self.data)
 
 
 def _array(x: Tensor) -> npt.NDArray[np.float32]:

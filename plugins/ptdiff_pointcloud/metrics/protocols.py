@@ -196,8 +196,8 @@ class _Count:
 
     def __init__(self, way: Protocol, n: int, sets: int, progress: Progress | None) -> None:
         halves = [n * (n - 1) // 2 if DISTANCES[kind].symmetric else n * n for kind in way.distances]
-        # among the reference and every compared set, and between it and each of them, both ways
-        self.total = sum((1 + sets) * half + 2 * sets * n * n for half in halves)
+        # among the reference and every compared set, and between it and each of them
+        self.total = sum((1 + sets) * half + sets * n * n for half in halves)
         self.before, self.progress = 0, progress
 
     def part(self, pairs: int) -> Progress | None:
