@@ -35,7 +35,7 @@ from ptdiff.noise import mix
 from ptdiff.run.folder import Run
 from ptdiff.sampling import samples as sampled
 from ptdiff.sampling.options import Options, facts
-from ptdiff.sampling.walk import spread_labels
+from ptdiff.sampling.sampler import spread_labels
 
 MOST = 500
 """The most reference samples that the default protocol takes, unless a number is asked for."""

@@ -1,7 +1,7 @@
 """The scene of the pictures of a run: its model, and the way they are drawn.
 
 x_t = alpha x_0 + sigma eps in model units; pictures show world units, with noisy states scaled to unit variance first
-(:func:`ptdiff.sampling.walk.shown`), so that every process gives the same picture.
+(:func:`ptdiff.sampling.sampler.shown`), so that every process gives the same picture.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ptdiff.modality.data import Condition, Data, Samples
 from ptdiff.modality.visualizer import Visualizer
 from ptdiff.model import Model
 from ptdiff.noise import mix
-from ptdiff.sampling.walk import Plan, spread_labels
+from ptdiff.sampling.sampler import Plan, spread_labels
 from ptdiff.solvers import State
 
 if TYPE_CHECKING:

@@ -25,8 +25,8 @@ from ptdiff.objective.corruption import Noise
 from ptdiff.objective.coupling import Coupling, Independent, WithinSets
 from ptdiff.process import Level, Process
 from ptdiff.run.config import Config
+from ptdiff.training.data_order import sample_ids
 from ptdiff.training.loss_history import LossHistory
-from ptdiff.training.order import sample_ids
 
 RARE = 1e-9
 

@@ -16,8 +16,8 @@ from ptdiff.denoiser.network import NetworkDenoiser
 from ptdiff.modality import Modality, Visualizer, option
 from ptdiff.modality.data import Data, TensorSamples
 from ptdiff.run.checkpoint import sha256
+from ptdiff.run.fine_tuning import begun, inherited
 from ptdiff.run.folder import Run
-from ptdiff.run.start import begun, inherited
 from ptdiff.training.module import DiffusionModule
 from ptdiff.training.train import train_run
 

@@ -12,7 +12,7 @@ from ptdiff.modality.data import Data, TensorSamples
 from ptdiff.objective.weighting import WEIGHTINGS
 from ptdiff.run.config import defaults, merged, validate
 from ptdiff.run.recipes import recipe, recipes
-from ptdiff.sampling.walk import Plan
+from ptdiff.sampling.sampler import Plan
 from ptdiff.training.module import DiffusionModule
 from ptdiff_images import Images
 

@@ -17,7 +17,7 @@ from ptdiff.modality.data import Data, TensorSamples
 from ptdiff.model import Model
 from ptdiff.pictures.plot import DPI
 from ptdiff.process import Flow
-from ptdiff.sampling.walk import Plan
+from ptdiff.sampling.sampler import Plan
 from ptdiff_points2d import Points2D, gallery
 
 

@@ -21,7 +21,7 @@ from ptdiff.modality import Modality, Unsupported, Visualizer
 from ptdiff.modality.data import Data, TensorSamples
 from ptdiff.model import Model
 from ptdiff.process import VE, Chain, Flow, Process
-from ptdiff.sampling.walk import Plan
+from ptdiff.sampling.sampler import Plan
 from ptdiff.solvers import ADAPTIVE
 
 

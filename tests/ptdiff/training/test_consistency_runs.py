@@ -17,7 +17,7 @@ from ptdiff.modality.data import Condition
 from ptdiff.objective.consistency import ConsistencyObjective, check_solver
 from ptdiff.run.config import merged, validate
 from ptdiff.run.folder import Run
-from ptdiff.sampling.walk import Plan, draw, solver
+from ptdiff.sampling.sampler import Plan, draw, solver
 from ptdiff.training.module import DiffusionModule
 
 CHOICES: dict[str, Any] = {
