@@ -17,7 +17,7 @@ from torch import Tensor
 from ptdiff.denoiser.network import NetworkDenoiser
 from ptdiff.errors import Unsupported
 from ptdiff.modality.contract import Modality
-from ptdiff.modality.data import Condition, Data, Samples
+from ptdiff.modality.data import Condition, Data, Split
 from ptdiff.modality.visualizer import Visualizer
 from ptdiff.model import Model
 from ptdiff.noise import mix
@@ -126,7 +126,7 @@ class Scene:
         """Up to ``count`` held-out samples in model units, and their conditions; see :meth:`training`."""
         return self._drawn(self.data.val, count)
 
-    def _drawn(self, samples: Samples | None, count: int) -> tuple[Tensor, Condition]:
+    def _drawn(self, samples: Split | None, count: int) -> tuple[Tensor, Condition]:
         if samples is None:
             raise Unsupported(f"this picture needs the data of {self.model.run.path}, which could not be read")
         generator = torch.Generator().manual_seed(mix(self.seed, 1))

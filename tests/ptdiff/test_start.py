@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ptdiff.denoiser.embedding import LevelEmbedding
 from ptdiff.denoiser.network import NetworkDenoiser
 from ptdiff.modality import Modality, Visualizer, option
-from ptdiff.modality.data import Data, TensorSamples
+from ptdiff.modality.data import Data, TensorSplit
 from ptdiff.run.checkpoint import sha256
 from ptdiff.run.fine_tuning import begun, inherited
 from ptdiff.run.folder import Run
@@ -53,7 +53,7 @@ class Numbers(Modality):
             96, 3, generator=drawn
         )
         x = x * (100 if self.data == "far" else 1) + self.shift
-        return Data((3,), classes=self.names, train=TensorSamples(x, labels)).measured(keep=(-1,))
+        return Data((3,), classes=self.names, train=TensorSplit(x, labels)).measured(keep=(-1,))
 
     def backbone(self, data: Data) -> nn.Module:
         return Network(len(data.classes), self.width)

@@ -16,7 +16,7 @@ from trial import Recorder, Start, assert_bit_equal
 from ptdiff.machine import host
 from ptdiff.machine.timing import CLOSE, Way, plainest, race
 from ptdiff.modality import Modality, Visualizer
-from ptdiff.modality.data import Data, TensorSamples
+from ptdiff.modality.data import Data, TensorSplit
 from ptdiff.run.config import merged, read, validate
 from ptdiff.training.autotune import SECONDS, Settled, pays, settle, worth_a_try
 from ptdiff.training.autotuned import comes_of
@@ -95,7 +95,7 @@ class Paced(Modality):
 
     def dataset(self) -> Data:
         points = torch.randn(64, 2, generator=torch.Generator().manual_seed(0))
-        return Data((2,), train=TensorSamples(points), val=TensorSamples(points[:8])).measured()
+        return Data((2,), train=TensorSplit(points), val=TensorSplit(points[:8])).measured()
 
     def backbone(self, data: Data) -> nn.Module:
         return Slow(self)
