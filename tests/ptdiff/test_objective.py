@@ -151,7 +151,7 @@ def test_the_log_variance_learns_the_logarithm_of_the_mean_loss() -> None:
         return loss.detach()
 
     optimizer.step(closure)
-    assert float((u(level) - torch.log(mean)).abs().max()) < 0.01
+    assert float((u(level).detach() - torch.log(mean)).abs().max()) < 0.01
 
 
 def test_the_learned_log_variance_weighs_the_loss_and_is_added() -> None:
