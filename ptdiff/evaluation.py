@@ -78,7 +78,7 @@ class EvaluatedModel(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Nearest:
-    """For each generated sample, the ``distance`` (n,) to the nearest of a set of ``samples``, and that one (n, *shape)."""
+    """For each generated sample, the distance (n,) to the nearest sample of a set, and that sample (n, *shape)."""
 
     distance: Tensor
     samples: Tensor
@@ -232,7 +232,7 @@ def evaluate(
     most = n or (MOST if way == one_of("protocol", None, ways) else len(target))
     count = largest(training, target, most)
     if n is not None and count < n:
-        tell(f"only {count} samples are available for comparison: using n = {count}")
+        tell(f"only {count} samples are available, so all of them are compared")
     classes = model.data.classes
     same_classes = held.classes == classes
     if not same_classes:
@@ -296,7 +296,7 @@ def _some(training: Samples, seed: int) -> Tensor:
 
 @dataclass(frozen=True)
 class ReferenceSets:
-    """n reference samples (n, *shape) with labels (n,) (None without classes), and n training samples, in world units."""
+    """n reference samples with their labels (n,) (None without classes), and n training samples, in world units."""
 
     reference: Tensor
     labels: Tensor | None

@@ -18,16 +18,15 @@ MODALITIES = ("pointcloud", "images", "points2d")
 
 def train(
     modality: Annotated[
-        list[str] | None, typer.Option("-m", "--modality", help="Kind of data, repeatable; default: all that come with ptdiff.")
+        list[str] | None,
+        typer.Option("-m", "--modality", help="Kind of data, repeatable; default: all that come with ptdiff."),
     ] = None,
     seconds: Annotated[float, typer.Option(min=0.05, help="Length of each measurement in seconds.")] = 4.0,
     threads: Annotated[
         list[int] | None, typer.Option(min=1, help="CPU threads, repeatable; default: 1 and all cores.")
     ] = None,
     device: Device = "auto",
-    profile: Annotated[
-        bool, typer.Option("--profile", help="Show the time of a step by kind of operation.")
-    ] = False,
+    profile: Annotated[bool, typer.Option("--profile", help="Show the time of a step by kind of operation.")] = False,
     out: Annotated[Path | None, typer.Option(help="Output file (.json) for the results.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -66,9 +65,7 @@ def train(
     )
     flops = ", ".join(f"{name} {subject.gflop:.3g}" for name, subject in subjects.items())
     say(f"GFLOP per step, forward and backward: {flops}")
-    say(
-        f"goals: {PEAK_GOAL:.0%} of peak for pointcloud in float32; at most {OVERHEAD_GOAL}x the time of the bare loop"
-    )
+    say(f"goals: {PEAK_GOAL:.0%} of peak for pointcloud in float32; at most {OVERHEAD_GOAL}x the time of the bare loop")
     if any(speed.seconds is None for speeds in found.values() for speed in speeds):
         say("*: too slow to repeat; one step of the bare loop was timed, not training")
     for name, shares in profiles.items():

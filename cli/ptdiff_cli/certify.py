@@ -20,7 +20,9 @@ SHOWN = 20
 def certify(
     only: Annotated[
         list[str] | None,
-        typer.Option(help="Parts to check: orders, weak, calls, objectives, likelihoods, agreement; repeatable; default: all."),
+        typer.Option(
+            help="Parts to check: orders, weak, calls, objectives, likelihoods, agreement; repeatable; default: all."
+        ),
     ] = None,
     solver: Annotated[list[str] | None, typer.Option(help="Solver name, repeatable; default: all.")] = None,
     workers: Annotated[int, typer.Option(min=1, help="Number of parallel processes.")] = 2,

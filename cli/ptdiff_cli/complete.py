@@ -15,7 +15,9 @@ def complete(
     run: Annotated[Path, typer.Argument(help="Run folder or model name.")],
     file: Annotated[Path, typer.Argument(help="Partial cloud: .npz (first sample), .ply …")],
     count: Annotated[int, typer.Option("-n", "--count", min=1, help="Number of samples.")] = 4,
-    points: Annotated[int | None, typer.Option(help="Points per cloud, with the given ones; default: the run's.")] = None,
+    points: Annotated[
+        int | None, typer.Option(help="Points per cloud, with the given ones; default: the run's.")
+    ] = None,
     held: Annotated[
         int | None, typer.Option(min=1, help="Random given points to keep fixed; default: at most half of --points.")
     ] = None,
@@ -31,13 +33,25 @@ def complete(
     solver: Annotated[str | None, typer.Option(help="Solver (see 'ptdiff solvers'); default: the run's.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Number of solver steps; default: the run's.")] = None,
     process: Annotated[str | None, typer.Option(help="Process (see 'ptdiff processes'); default: the run's.")] = None,
-    spacing: Annotated[str | None, typer.Option(help="Time grid (see 'ptdiff list spacing') or .yaml file; default: the run's.")] = None,
-    guidance: Annotated[float | None, typer.Option(min=0, help="Guidance scale, 1 for none; default: the run's.")] = None,
-    weights: Annotated[str | None, typer.Option(help="Weights: raw, ema, ema-1, best or a relative width; default: best, else ema.")] = None,
+    spacing: Annotated[
+        str | None, typer.Option(help="Time grid (see 'ptdiff list spacing') or .yaml file; default: the run's.")
+    ] = None,
+    guidance: Annotated[
+        float | None, typer.Option(min=0, help="Guidance scale, 1 for none; default: the run's.")
+    ] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="Weights: raw, ema, ema-1, best or a relative width; default: best, else ema.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="Sampling setting, section.key=value; repeatable.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Output file (.npz or a format of the data); default: in the run folder.")] = None,
-    batch: Annotated[int | None, typer.Option(min=1, help="Samples per batch; default: chosen from their size.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="Sampling setting, section.key=value; repeatable.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Output file (.npz or a format of the data); default: in the run folder.")
+    ] = None,
+    batch: Annotated[
+        int | None, typer.Option(min=1, help="Samples per batch; default: chosen from their size.")
+    ] = None,
     device: Device = "auto",
 ) -> None:
     """Complete part of a cloud: ptdiff complete RUN part.ply -n 4.

@@ -19,21 +19,31 @@ def edit(
     ] = 0.5,
     count: Annotated[int | None, typer.Option("-n", "--count", min=1, help="Number of samples; default: all.")] = None,
     variants: Annotated[int, typer.Option(min=1, help="Number of variations of each sample.")] = 1,
-    label: Annotated[
-        str | None, typer.Option(help="Class name or number, or none; default: the sample's.")
-    ] = None,
+    label: Annotated[str | None, typer.Option(help="Class name or number, or none; default: the sample's.")] = None,
     solver: Annotated[str | None, typer.Option(help="Solver (see 'ptdiff solvers'); default: the run's.")] = None,
     steps: Annotated[
         int | None, typer.Option(min=1, help="Number of solver steps for the full noise range; default: the run's.")
     ] = None,
     process: Annotated[str | None, typer.Option(help="Process (see 'ptdiff processes'); default: the run's.")] = None,
-    spacing: Annotated[str | None, typer.Option(help="Time grid (see 'ptdiff list spacing') or .yaml file; default: the run's.")] = None,
-    guidance: Annotated[float | None, typer.Option(min=0, help="Guidance scale, 1 for none; default: the run's.")] = None,
-    weights: Annotated[str | None, typer.Option(help="Weights: raw, ema, ema-1, best or a relative width; default: best, else ema.")] = None,
+    spacing: Annotated[
+        str | None, typer.Option(help="Time grid (see 'ptdiff list spacing') or .yaml file; default: the run's.")
+    ] = None,
+    guidance: Annotated[
+        float | None, typer.Option(min=0, help="Guidance scale, 1 for none; default: the run's.")
+    ] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="Weights: raw, ema, ema-1, best or a relative width; default: best, else ema.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="Sampling setting, section.key=value; repeatable.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Output file (.npz or a format of the data); default: in the run folder.")] = None,
-    batch: Annotated[int | None, typer.Option(min=1, help="Samples per batch; default: chosen from their size.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="Sampling setting, section.key=value; repeatable.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Output file (.npz or a format of the data); default: in the run folder.")
+    ] = None,
+    batch: Annotated[
+        int | None, typer.Option(min=1, help="Samples per batch; default: chosen from their size.")
+    ] = None,
     device: Device = "auto",
 ) -> None:
     """Make variations of samples: ptdiff edit RUN samples.npz --strength 0.5."""

@@ -24,20 +24,28 @@ def evaluate(
         str | None, typer.Option(help="Evaluation protocol of the modality; default: its first.")
     ] = None,
     count: Annotated[
-        int | None, typer.Option("-n", "--count", min=2, help="Number of samples; default: the whole split, at most 500.")
+        int | None,
+        typer.Option("-n", "--count", min=2, help="Number of samples; default: the whole split, at most 500."),
     ] = None,
     solver: Annotated[str | None, typer.Option(help="Solver (see 'ptdiff solvers'); default: the run's.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Number of solver steps; default: the run's.")] = None,
     process: Annotated[str | None, typer.Option(help="Process (see 'ptdiff processes'); default: the run's.")] = None,
-    spacing: Annotated[str | None, typer.Option(help="Time grid (see 'ptdiff list spacing') or .yaml file; default: the run's.")] = None,
-    guidance: Annotated[float | None, typer.Option(min=0, help="Guidance scale, 1 for none; default: the run's.")] = None,
+    spacing: Annotated[
+        str | None, typer.Option(help="Time grid (see 'ptdiff list spacing') or .yaml file; default: the run's.")
+    ] = None,
+    guidance: Annotated[
+        float | None, typer.Option(min=0, help="Guidance scale, 1 for none; default: the run's.")
+    ] = None,
     weights: Annotated[
         str | None, typer.Option(help="Weights: raw, ema, ema-1, best or a relative width; default: best, else ema.")
     ] = None,
     precision: Annotated[
-        Literal["auto", "32", "bf16"] | None, typer.Option(help="Network precision; auto: the faster one here; default: the run's.")
+        Literal["auto", "32", "bf16"] | None,
+        typer.Option(help="Network precision; auto: the faster one here; default: the run's."),
     ] = None,
-    points: Annotated[int | None, typer.Option(help="Points per cloud, generated and reference; default: the run's.")] = None,
+    points: Annotated[
+        int | None, typer.Option(help="Points per cloud, generated and reference; default: the run's.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
     raw: Annotated[
         bool, typer.Option("--raw", help="Keep the raw values; do not round or clip them to those of the data.")
@@ -45,7 +53,9 @@ def evaluate(
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="Sampling setting, section.key=value; repeatable.")
     ] = None,
-    batch: Annotated[int | None, typer.Option(min=1, help="Samples per batch; default: chosen from their size.")] = None,
+    batch: Annotated[
+        int | None, typer.Option(min=1, help="Samples per batch; default: chosen from their size.")
+    ] = None,
     device: Device = "auto",
     report: Annotated[Path | None, typer.Option(help="Also write an HTML report to this file.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,

@@ -25,16 +25,29 @@ def gallery(
     name: Annotated[str | None, typer.Argument(help="Image name; or a run or model, for all its images.")] = None,
     run: Annotated[Path | None, typer.Argument(help="Run folder or model name, for images of a run.")] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Output file (.png, .jpg, .webp, .gif, .mp4), or folder for all; default: in the run folder.")
+        Path | None,
+        typer.Option(
+            help="Output file (.png, .jpg, .webp, .gif, .mp4), or folder for all; default: in the run folder."
+        ),
     ] = None,
     at: Annotated[str | None, typer.Option(help="Times of a strip in [0, 1], such as 0,0.1,0.5,1; 0 is data.")] = None,
-    count: Annotated[int | None, typer.Option("-n", "--count", min=1, help="Number of samples; default: depends on the image.")] = None,
+    count: Annotated[
+        int | None, typer.Option("-n", "--count", min=1, help="Number of samples; default: depends on the image.")
+    ] = None,
     solver: Annotated[str | None, typer.Option(help="Solver (see 'ptdiff solvers'); default: the run's.")] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Number of solver steps, or of frames; default: the run's.")] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Number of solver steps, or of frames; default: the run's.")
+    ] = None,
     process: Annotated[str | None, typer.Option(help="Process (see 'ptdiff processes'); default: the run's.")] = None,
-    guidance: Annotated[float | None, typer.Option(min=0, help="Guidance scale, 1 for none; default: the run's.")] = None,
-    weights: Annotated[str | None, typer.Option(help="Weights: raw, ema, ema-1, best or a relative width; default: best, else ema.")] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="Sampling setting, section.key=value; repeatable.")] = None,
+    guidance: Annotated[
+        float | None, typer.Option(min=0, help="Guidance scale, 1 for none; default: the run's.")
+    ] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="Weights: raw, ema, ema-1, best or a relative width; default: best, else ema.")
+    ] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="Sampling setting, section.key=value; repeatable.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
     fps: Annotated[float, typer.Option(min=1, max=50, help="Frames per second of an animation.")] = 15.0,
     device: Device = "auto",
@@ -55,7 +68,7 @@ def gallery(
         return
     if name in THEORY:
         if run is not None:
-            raise ValueError(f"{name} shows the theory and takes no run: ptdiff gallery {name}")
+            raise ValueError(f"{name} shows the theory: leave out the run")
         target = out or Path(f"{name}.png")
         _check(target, animated=False)
         _save(target, THEORY[name](), fps)
@@ -133,7 +146,9 @@ def _check(path: Path, *, animated: bool) -> None:
 
     allowed = ANIMATION_SUFFIXES if animated else IMAGE_SUFFIXES
     if path.suffix.lower() not in allowed:
-        raise ValueError(f"--out {path}: {'an animation' if animated else 'an image'} must end in one of {', '.join(allowed)}")
+        raise ValueError(
+            f"--out {path}: {'an animation' if animated else 'an image'} must end in one of {', '.join(allowed)}"
+        )
 
 
 def _save(path: Path, picture: Drawn, fps: float) -> None:

@@ -14,23 +14,42 @@ from ptdiff_cli.shared.terminal import counted, say
 def interpolate(
     run: Annotated[Path, typer.Argument(help="Run folder or model name.")],
     files: Annotated[list[Path] | None, typer.Argument(help="Two files; the first sample of each is an end.")] = None,
-    from_: Annotated[int, typer.Option("--from", min=0, help="Without files: number of the first sample, as in 'ptdiff sample'.")] = 0,
+    from_: Annotated[
+        int, typer.Option("--from", min=0, help="Without files: number of the first sample, as in 'ptdiff sample'.")
+    ] = 0,
     to: Annotated[int, typer.Option(min=0, help="Without files: number of the last sample.")] = 1,
     frames: Annotated[int, typer.Option(min=2, help="Number of samples, with both ends.")] = 8,
-    label: Annotated[
-        str | None, typer.Option(help="Class name or number, or none; default: the nearer end's.")
-    ] = None,
+    label: Annotated[str | None, typer.Option(help="Class name or number, or none; default: the nearer end's.")] = None,
     points: Annotated[int | None, typer.Option(help="Without files: points per cloud; default: the run's.")] = None,
-    solver: Annotated[str | None, typer.Option(help="Solver without noise (see 'ptdiff solvers'); default: the run's.")] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Number of solver steps; default: the run's, or 50 with files.")] = None,
+    solver: Annotated[
+        str | None, typer.Option(help="Solver without noise (see 'ptdiff solvers'); default: the run's.")
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Number of solver steps; default: the run's, or 50 with files.")
+    ] = None,
     process: Annotated[str | None, typer.Option(help="Process (see 'ptdiff processes'); default: the run's.")] = None,
-    spacing: Annotated[str | None, typer.Option(help="Time grid (see 'ptdiff list spacing') or .yaml file; default: the run's, or log-snr with files.")] = None,
-    guidance: Annotated[float | None, typer.Option(min=0, help="Guidance scale, 1 for none; default: the run's.")] = None,
-    weights: Annotated[str | None, typer.Option(help="Weights: raw, ema, ema-1, best or a relative width; default: best, else ema.")] = None,
+    spacing: Annotated[
+        str | None,
+        typer.Option(
+            help="Time grid (see 'ptdiff list spacing') or .yaml file; default: the run's, or log-snr with files."
+        ),
+    ] = None,
+    guidance: Annotated[
+        float | None, typer.Option(min=0, help="Guidance scale, 1 for none; default: the run's.")
+    ] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="Weights: raw, ema, ema-1, best or a relative width; default: best, else ema.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="Sampling setting, section.key=value; repeatable.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Output file (.npz or a format of the data); default: in the run folder.")] = None,
-    batch: Annotated[int | None, typer.Option(min=1, help="Samples per batch; default: chosen from their size.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="Sampling setting, section.key=value; repeatable.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Output file (.npz or a format of the data); default: in the run folder.")
+    ] = None,
+    batch: Annotated[
+        int | None, typer.Option(min=1, help="Samples per batch; default: chosen from their size.")
+    ] = None,
     device: Device = "auto",
 ) -> None:
     """Interpolate between two samples: ptdiff interpolate RUN --from 0 --to 5.

@@ -18,9 +18,15 @@ def likelihood(
     run: Annotated[Path, typer.Argument(help="Run folder or model name.")],
     count: Annotated[int, typer.Option("-n", "--count", min=2, help="Number of samples.")] = 64,
     split: Annotated[str, typer.Option(help="Split of the data: val or train.")] = "val",
-    probes: Annotated[int | None, typer.Option(min=2, help="Number of random probes of the divergence; default: 8.")] = None,
-    exact: Annotated[bool, typer.Option("--exact", help="Compute the divergence exactly; slow for many dimensions.")] = False,
-    steps: Annotated[int, typer.Option(min=2, help="Number of steps along the flow, even; four network calls each.")] = 48,
+    probes: Annotated[
+        int | None, typer.Option(min=2, help="Number of random probes of the divergence; default: 8.")
+    ] = None,
+    exact: Annotated[
+        bool, typer.Option("--exact", help="Compute the divergence exactly; slow for many dimensions.")
+    ] = False,
+    steps: Annotated[
+        int, typer.Option(min=2, help="Number of steps along the flow, even; four network calls each.")
+    ] = 48,
     sigma_min: Annotated[float, typer.Option(min=0, help="Lowest noise level, for data of unit variance.")] = 1e-3,
     process: Annotated[str | None, typer.Option(help="Process (see 'ptdiff processes'); default: the run's.")] = None,
     weights: Annotated[
@@ -28,7 +34,9 @@ def likelihood(
     ] = None,
     unconditional: Annotated[bool, typer.Option("--unconditional", help="Ignore the classes.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
-    batch: Annotated[int | None, typer.Option(min=1, help="Samples per batch; default: chosen from their size.")] = None,
+    batch: Annotated[
+        int | None, typer.Option(min=1, help="Samples per batch; default: chosen from their size.")
+    ] = None,
     device: Device = "auto",
     out: Annotated[Path | None, typer.Option(help="Output file (.npz) for the values of each sample.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,

@@ -116,7 +116,7 @@ def options(
 
 def main() -> None:
     """Run the command line."""
-    # importing torch creates a million permanent objects; scanning them repeatedly takes a tenth of the import time
+    # importing torch makes a million permanent objects; scanning them repeatedly takes a tenth of the time
     gc.set_threshold(100_000, 50, 100)
     debug = "--debug" in sys.argv
     sys.argv = [argument for argument in sys.argv if argument != "--debug"]

@@ -20,14 +20,14 @@ def mesh(
     format_: Annotated[str, typer.Option("--format", help="File format: glb, obj, stl or ply.")] = "glb",
     method: Annotated[
         str | None,
-        typer.Option(help="poisson, ball-pivoting, alpha or marching-cubes; default: poisson, or marching-cubes without Open3D."),
+        typer.Option(
+            help="poisson, ball-pivoting, alpha or marching-cubes; default: poisson, or marching-cubes without Open3D."
+        ),
     ] = None,
     count: Annotated[
         int | None, typer.Option("-n", "--count", min=1, help="Number of samples; default: all of a file, 4 of a run.")
     ] = None,
-    points: Annotated[
-        int | None, typer.Option(help="Runs only: points per cloud; default: the run's.")
-    ] = None,
+    points: Annotated[int | None, typer.Option(help="Runs only: points per cloud; default: the run's.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Runs only: random seed.")] = 0,
     device: Device = "auto",
     modality: Annotated[

@@ -14,16 +14,18 @@ from ptdiff_cli.shared.terminal import say, show_table
 def optimize(
     run: Annotated[Path, typer.Argument(help="Run folder or model name.")],
     steps: Annotated[int, typer.Option(min=2, help="Number of solver steps; meant for few, 4 to 12.")] = 8,
-    solver: Annotated[str | None, typer.Option(help="Solver without noise (see 'ptdiff solvers'); default: the run's.")] = None,
+    solver: Annotated[
+        str | None, typer.Option(help="Solver without noise (see 'ptdiff solvers'); default: the run's.")
+    ] = None,
     process: Annotated[str | None, typer.Option(help="Process (see 'ptdiff processes'); default: the run's.")] = None,
-    count: Annotated[
-        int, typer.Option("-n", "--count", min=2, help="Number of samples to fit; too few overfit.")
-    ] = 64,
+    count: Annotated[int, typer.Option("-n", "--count", min=2, help="Number of samples to fit; too few overfit.")] = 64,
     points: Annotated[int | None, typer.Option(help="Points per cloud; default: the run's.")] = None,
     candidates: Annotated[int, typer.Option(min=8, help="Number of noise levels to choose from.")] = 24,
     rounds: Annotated[int, typer.Option(min=0, help="Maximum number of rounds of descent; 0 is fast.")] = 5,
     seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="Sampling setting, section.key=value; repeatable.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="Sampling setting, section.key=value; repeatable.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Output file (.yaml); default: in the run folder.")] = None,
     device: Device = "auto",
 ) -> None:
@@ -44,7 +46,9 @@ def optimize(
     found = Run.open(run, say)
     plan = make_plan(found, {"solver": solver, "process": process, "steps": steps}, set_, seed)
     if isinstance(plan.solver, Adaptive):
-        raise ValueError("an adaptive solver chooses its own steps and has no grid to optimize: choose another --solver")
+        raise ValueError(
+            "an adaptive solver chooses its own steps and has no grid to optimize: choose another --solver"
+        )
     model = Model.of(found, plan, device=device, warn=say)
     with named_as_options():
         best = optimized(
@@ -58,5 +62,5 @@ def optimize(
     write_atomic(target, yaml.safe_dump(values, sort_keys=False))
     rows = [[spacing, f"{gap:.4g}"] for spacing, gap in best.gaps.items()]
     show_table([f"{name}, {steps} steps", "distance from the exact end, rms"], rows)
-    say(f"{best.calls:,} evaluations of the network; written to {target}")
+    say(f"{best.calls:,} network evaluations; written to {target}")
     say(f"next: ptdiff sample {run} --steps {steps} --spacing {target}")

@@ -26,7 +26,8 @@ def render(
         typer.Option("-n", "--count", min=1, help="Number of samples; default: as many as fill an image."),
     ] = None,
     color: Annotated[
-        str | None, typer.Option(help="Color by position, normal, label or rgb; default: rgb if available, else position.")
+        str | None,
+        typer.Option(help="Color by position, normal, label or rgb; default: rgb if available, else position."),
     ] = None,
     modality: Annotated[
         str, typer.Option("-m", "--modality", help="Kind of data, if the file does not say.")
@@ -34,12 +35,26 @@ def render(
     frames: Annotated[int, typer.Option(min=2, help="Number of frames of a turntable.")] = 36,
     fps: Annotated[float, typer.Option(min=1, help="Frames per second of an animation.")] = 12.0,
     points: Annotated[int | None, typer.Option(help="Runs only: points per cloud; default: the run's.")] = None,
-    solver: Annotated[str | None, typer.Option(help="Runs only: solver (see 'ptdiff solvers'); default: the run's.")] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Runs only: number of solver steps; default: the run's.")] = None,
-    process: Annotated[str | None, typer.Option(help="Runs only: process (see 'ptdiff processes'); default: the run's.")] = None,
-    spacing: Annotated[str | None, typer.Option(help="Runs only: time grid (see 'ptdiff list spacing') or .yaml file; default: the run's.")] = None,
-    guidance: Annotated[float | None, typer.Option(min=0, help="Runs only: guidance scale, 1 for none; default: the run's.")] = None,
-    weights: Annotated[str | None, typer.Option(help="Runs only: weights: raw, ema, ema-1, best or a relative width; default: best, else ema.")] = None,
+    solver: Annotated[
+        str | None, typer.Option(help="Runs only: solver (see 'ptdiff solvers'); default: the run's.")
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Runs only: number of solver steps; default: the run's.")
+    ] = None,
+    process: Annotated[
+        str | None, typer.Option(help="Runs only: process (see 'ptdiff processes'); default: the run's.")
+    ] = None,
+    spacing: Annotated[
+        str | None,
+        typer.Option(help="Runs only: time grid (see 'ptdiff list spacing') or .yaml file; default: the run's."),
+    ] = None,
+    guidance: Annotated[
+        float | None, typer.Option(min=0, help="Runs only: guidance scale, 1 for none; default: the run's.")
+    ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(help="Runs only: weights: raw, ema, ema-1, best or a relative width; default: best, else ema."),
+    ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Runs only: random seed; default: 0.")] = None,
     device: Device = "auto",
 ) -> None:

@@ -17,15 +17,22 @@ def sample(
     solver: Annotated[str | None, typer.Option(help="Solver (see 'ptdiff solvers'); default: the run's.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Number of solver steps; default: the run's.")] = None,
     process: Annotated[str | None, typer.Option(help="Process (see 'ptdiff processes'); default: the run's.")] = None,
-    spacing: Annotated[str | None, typer.Option(help="Time grid (see 'ptdiff list spacing') or .yaml file; default: the run's.")] = None,
-    label: Annotated[str | None, typer.Option(help="Class name or number, or none; default: all classes in turn.")] = None,
-    guidance: Annotated[float | None, typer.Option(min=0, help="Guidance scale, 1 for none; default: the run's.")] = None,
+    spacing: Annotated[
+        str | None, typer.Option(help="Time grid (see 'ptdiff list spacing') or .yaml file; default: the run's.")
+    ] = None,
+    label: Annotated[
+        str | None, typer.Option(help="Class name or number, or none; default: all classes in turn.")
+    ] = None,
+    guidance: Annotated[
+        float | None, typer.Option(min=0, help="Guidance scale, 1 for none; default: the run's.")
+    ] = None,
     weak: Annotated[Path | None, typer.Option(help="Weaker run or model to guide away from (autoguidance).")] = None,
     weights: Annotated[
         str | None, typer.Option(help="Weights: raw, ema, ema-1, best or a relative width; default: best, else ema.")
     ] = None,
     precision: Annotated[
-        Literal["auto", "32", "bf16"] | None, typer.Option(help="Network precision; auto: the faster one here; default: the run's.")
+        Literal["auto", "32", "bf16"] | None,
+        typer.Option(help="Network precision; auto: the faster one here; default: the run's."),
     ] = None,
     points: Annotated[int | None, typer.Option(help="Points per cloud; default: the run's.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
@@ -36,11 +43,16 @@ def sample(
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="Sampling setting, section.key=value; repeatable.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Output file (.npz, .csv …) or folder for one file per sample; default: in the run folder.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Output file (.npz, .csv …) or folder for one file per sample; default: in the run folder."),
+    ] = None,
     format_: Annotated[
         str | None, typer.Option("--format", help="npz, csv …, or one file per sample: ply, png …; default: by suffix.")
     ] = None,
-    batch: Annotated[int | None, typer.Option(min=1, help="Samples per batch; default: chosen from their size.")] = None,
+    batch: Annotated[
+        int | None, typer.Option(min=1, help="Samples per batch; default: chosen from their size.")
+    ] = None,
     device: Device = "auto",
 ) -> None:
     """Generate samples: ptdiff sample RUN -n 16 --out samples.npz.

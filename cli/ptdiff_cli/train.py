@@ -30,9 +30,7 @@ def train(
     modality: Annotated[
         str | None, typer.Option("-m", "--modality", help="Kind of data (see 'ptdiff modalities').")
     ] = None,
-    data: Annotated[
-        str | None, typer.Option(help="Folder, file or built-in data set; short for -o data=…")
-    ] = None,
+    data: Annotated[str | None, typer.Option(help="Folder, file or built-in data set; short for -o data=…")] = None,
     config: Annotated[
         list[str] | None,
         typer.Option("-c", "--config", help="YAML file or recipe name, repeatable; later ones win."),
@@ -41,19 +39,30 @@ def train(
         str | None,
         typer.Option("--from", help="Run or model to fine-tune (see 'ptdiff list model')."),
     ] = None,
-    option: Annotated[list[str] | None, typer.Option("-o", "--option", help="Modality option, key=value; repeatable.")] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="Configuration setting, section.key=value; repeatable.")] = None,
-    sweep: Annotated[
-        Path | None, typer.Option(help="YAML file of a sweep: train or resume its set of runs.")
+    option: Annotated[
+        list[str] | None, typer.Option("-o", "--option", help="Modality option, key=value; repeatable.")
     ] = None,
-    steps: Annotated[int | None, typer.Option(help="Number of training steps; default: from the configuration.")] = None,
-    minutes: Annotated[float | None, typer.Option(help="Training time in minutes; with --steps, whichever ends first.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="Configuration setting, section.key=value; repeatable.")
+    ] = None,
+    sweep: Annotated[Path | None, typer.Option(help="YAML file of a sweep: train or resume its set of runs.")] = None,
+    steps: Annotated[
+        int | None, typer.Option(help="Number of training steps; default: from the configuration.")
+    ] = None,
+    minutes: Annotated[
+        float | None, typer.Option(help="Training time in minutes; with --steps, whichever ends first.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Run folder; default: runs/<modality>-<number>.")] = None,
     seed: Annotated[int | None, typer.Option(help="Random seed; default: from the configuration.")] = None,
-    process: Annotated[str | None, typer.Option(help="Process (see 'ptdiff processes'); default: from the configuration.")] = None,
-    prediction: Annotated[str | None, typer.Option(help="Network prediction: velocity, flow, x0 or eps; default: from the configuration.")] = None,
+    process: Annotated[
+        str | None, typer.Option(help="Process (see 'ptdiff processes'); default: from the configuration.")
+    ] = None,
+    prediction: Annotated[
+        str | None, typer.Option(help="Network prediction: velocity, flow, x0 or eps; default: from the configuration.")
+    ] = None,
     precision: Annotated[
-        Literal["auto", "32", "bf16"] | None, typer.Option(help="Network precision; auto: the faster one here; default: from the configuration.")
+        Literal["auto", "32", "bf16"] | None,
+        typer.Option(help="Network precision; auto: the faster one here; default: from the configuration."),
     ] = None,
     devices: Devices = 1,
     nodes: Nodes = 1,

@@ -218,7 +218,9 @@ def interpolate(
     after = _made(model, frames, tuple(path.shape[1:]), batch, make, progress)
     if say is not None and given:
         gaps = [_gap(model, x[0], end) for x, end in zip(given, (after[0], after[-1]), strict=True)]
-        say(f"the ends differ from the files by {gaps[0]:.2g} and {gaps[1]:.2g} (rms; the data has rms 1); more steps reduce this")
+        say(
+            f"the ends differ from the files by {gaps[0]:.2g} and {gaps[1]:.2g} (rms, data has 1); more steps reduce it"
+        )
     return _samples(model, plan, after, known, None)
 
 

@@ -97,9 +97,7 @@ def split_likelihood(
     read or has fewer than two samples.
     """
     if not model.means:
-        raise ValueError(
-            "a network trained for consistency does not estimate E[x0 | x], so it has no likelihood"
-        )
+        raise ValueError("a network trained for consistency does not estimate E[x0 | x], so it has no likelihood")
     one_of("split", split, ("val", "train"))
     with reading("data"):
         data = model.data if model.data.train is not None else model.modality.dataset()
@@ -108,7 +106,7 @@ def split_likelihood(
         raise DataError(f"the data has no {split} split with at least two samples")
     count = min(n, len(target))
     if count < n and say is not None:
-        say(f"the {split} split has only {count} samples: using all of them")
+        say(f"using all {count} samples of the {split} split")
     # random, because many data sets cycle through their classes
     ids = torch.randperm(len(target), generator=torch.Generator().manual_seed(seed))[:count].sort().values
     with reading("data"):

@@ -69,7 +69,9 @@ def load(
     found = Run.open(run, warn, modality)
     if network is not None:
         if found.config.modality != NAME:
-            raise ValueError(f"network is only for runs trained on tensors; {found.path} was trained on {found.config.modality}")
+            raise ValueError(
+                f"network is only for runs trained on tensors; {found.path} was trained on {found.config.modality}"
+            )
         found = replace(found, kind=Tensors(found.data, network))
     return Model.of(found, device=device, weights=weights, warn=warn)
 
@@ -174,7 +176,9 @@ class Model:
         """
         plan, shape, labels = self.planned(seed, **options), self.shape(points), self.labels(n, label)
         if trajectory and isinstance(plan.solver, Adaptive):
-            raise ValueError("an adaptive solver takes different steps for each sample: use another solver to keep a trajectory")
+            raise ValueError(
+                "an adaptive solver takes different steps for each sample: use another solver to keep a trajectory"
+            )
         if weak is not None and weak.data.shape[-1:] != self.data.shape[-1:]:
             raise ValueError(f"weak: the weaker model has data of another shape, {weak.data.shape}")
         say = say or _silent
@@ -334,7 +338,7 @@ class Model:
     def walk(
         self, ids: Tensor, cond: Condition, plan: Plan | None = None, shape: tuple[int, ...] | None = None
     ) -> Iterator[State]:
-        """Iterate over the states of samples ``ids`` (b,) with condition ``cond``, from noise to data, in model units."""
+        """Iterate over the states of samples ``ids`` (b,) under ``cond``, in model units, from noise to data."""
         plan = self.plan if plan is None else plan
         return walk(prepared(self.denoiser, plan, self.data), plan, ids, shape or self.data.shape, cond)
 

@@ -15,8 +15,8 @@ _WIDTH, _HEIGHT, _LEFT, _BOTTOM = 640, 260, 64, 40
 def lines(series: Mapping[str, Sequence[float | None]], across: str, ends: tuple[str, str]) -> str:
     """An SVG figure with one line for each name, over bands of equal width.
 
-    ``across``: label of the horizontal axis.  ``ends``: labels of its two ends.  The vertical axis is logarithmic if all
-    values are positive.  None and non-finite values leave gaps.
+    ``across``: label of the horizontal axis.  ``ends``: labels of its two ends.  The vertical axis is logarithmic if
+    all values are positive.  None and non-finite values leave gaps.
     """
     values = [v for line in series.values() for v in line if v is not None and math.isfinite(v)]
     if not values:

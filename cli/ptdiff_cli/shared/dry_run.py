@@ -42,7 +42,9 @@ def dry_run(config: Config, kind: Modality, data: Data, device: str = "auto") ->
     print(f"batch            {plan.batch}")
     print(f"parameters       {parameters:,}")
     print(f"operations       {flop / 1e9:.2f} GFLOP per step, forward and backward")
-    print(f"memory           {state / 2**20:.1f} MiB for weights, gradients, moments, averages; {_peak(where)} in total")
+    print(
+        f"memory           {state / 2**20:.1f} MiB for weights, gradients, moments, averages; {_peak(where)} in total"
+    )
     print(f"chosen           {found.line()}")
     each = found.seconds[found.way]
     print(f"one step         {each * 1e3:.0f} ms on {_where(where, found.way.threads)}")

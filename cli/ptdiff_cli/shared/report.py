@@ -66,11 +66,11 @@ def write_report(path: Path, evaluation: Evaluation, call: str) -> None:
         f"<p>{escape(run.config.modality)}, step {result['step']:,}; {result['n']} samples against "
         f"{result['n']} of the {escape(result['reference']['split'])} split, by the protocol "
         f"{escape(result['protocol'])}: {escape(result['measures'])}.</p>",
-        _section("Scores", _figures(result), "Dot and bar: value and 95 % interval. Tick: floor, the score of real samples."),
-        *_pictures(visualizer, samples, titles, evaluation.copies, evaluation.misses),
         _section(
-            "Loss by noise level", _losses(run.path / "metrics.jsonl"), "The last recorded loss of each kind."
+            "Scores", _figures(result), "Dot and bar: value and 95 % interval. Tick: floor, the score of real samples."
         ),
+        *_pictures(visualizer, samples, titles, evaluation.copies, evaluation.misses),
+        _section("Loss by noise level", _losses(run.path / "metrics.jsonl"), "The last recorded loss of each kind."),
         _section("How it was made", _pre(call) + _pre(_json({k: v for k, v in result.items() if k != "metrics"}))),
         _section("Configuration", _pre(run.config.to_yaml()) + _pre(_text(run.path / "env.json"))),
     ]

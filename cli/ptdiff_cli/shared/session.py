@@ -93,7 +93,9 @@ def make_hardware(device: str, devices: int, nodes: int, strategy: str, batch: i
     if there is not None and devices > there:
         raise ValueError(f"--devices {devices}: --device {device} has only {there} here")
     if devices * nodes > batch:
-        raise ValueError(f"a batch of {batch} cannot be shared by {devices * nodes} devices: use fewer, or a larger training.batch")
+        raise ValueError(
+            f"a batch of {batch} cannot be shared by {devices * nodes} devices: use fewer, or a larger training.batch"
+        )
     return Hardware(devices, nodes, strategy, device)
 
 
