@@ -34,7 +34,7 @@ def certify(
 ) -> None:
     """Check solvers, losses and likelihoods: ptdiff certify --only orders.
 
-    Compares measured orders, minima, likelihoods and costs with the declared ones.
+    Compares measured orders, minima, likelihoods and costs with declared ones.
     Exit code 1 if a check fails.
     """
     import time

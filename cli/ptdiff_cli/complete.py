@@ -56,10 +56,10 @@ def complete(
 ) -> None:
     """Complete part of a cloud: ptdiff complete RUN part.ply -n 4.
 
-    The given points come first in every completion.  If the run was trained on
-    shapes that were each centered and scaled, a part in other units needs --frame:
-    0,1.2,0,3.5 subtracts (0, 1.2, 0) and divides by 3.5.  The completions are in
-    the units of the file.
+    The given points come first in every completion.  The completions are in the
+    units of the file.  If the run was trained on shapes that were each centered
+    and scaled, a part in other units needs --frame: 0,1.2,0,3.5 subtracts
+    (0, 1.2, 0) and divides by 3.5.
     """
     from ptdiff.model.edits import check_sets
     from ptdiff.model.edits import complete as completed

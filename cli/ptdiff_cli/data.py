@@ -61,8 +61,8 @@ def check(
 ) -> None:
     """Check data for faults: ptdiff data check FOLDER.
 
-    Reports counts, sizes, duplicates and broken files.  Exit code 3 if anything is
-    broken.
+    Reports counts, sizes, duplicates and broken files.  Exit code 3 if anything
+    is broken.
     """
     kind = _loaded(modality)
     with bad_data(f"-m {modality}"), progress("files") as bar:

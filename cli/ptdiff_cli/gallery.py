@@ -53,7 +53,7 @@ def gallery(
     device: Device = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Plot the theory or a trained run: ptdiff gallery reverse RUN --out reverse.png.
+    """Plot the theory or a run: ptdiff gallery reverse RUN --out reverse.png.
 
     Without a name: list the images.
     """

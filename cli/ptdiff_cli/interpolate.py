@@ -55,7 +55,7 @@ def interpolate(
     """Interpolate between two samples: ptdiff interpolate RUN --from 0 --to 5.
 
     Interpolates the noise along a great circle.  The noise of a file is found by
-    following the probability flow backwards.  The points of clouds are matched first.
+    following the probability flow backwards.  Points of clouds are matched first.
     """
     from ptdiff.model.edits import check_way_back
     from ptdiff.model.edits import interpolate as interpolated

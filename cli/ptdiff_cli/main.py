@@ -79,7 +79,7 @@ def app(only: Collection[str] = COMMANDS) -> typer.Typer:
         name="ptdiff",
         cls=Overview,
         help="Diffusion models on 3-D point clouds and every other kind of data.",
-        epilog="Run 'ptdiff COMMAND --help' for the options of a command. Add --debug to see the traceback of an error.",
+        epilog="Run 'ptdiff COMMAND --help' for the options of a command. Add --debug for the traceback of an error.",
         no_args_is_help=True,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
@@ -116,7 +116,7 @@ def options(
 
 def main() -> None:
     """Run the command line."""
-    # importing torch makes a million permanent objects; scanning them repeatedly takes a tenth of the time
+    # importing torch makes a million permanent objects; scanning them again takes a tenth of its time
     gc.set_threshold(100_000, 50, 100)
     debug = "--debug" in sys.argv
     sys.argv = [argument for argument in sys.argv if argument != "--debug"]

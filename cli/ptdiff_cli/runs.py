@@ -58,7 +58,7 @@ def compare(
 ) -> None:
     """Compare runs: ptdiff runs compare RUN RUN --plot curves.png.
 
-    Shows the settings that differ, steps, losses, and the scores of 'ptdiff eval'.
+    Shows settings that differ, steps, losses, and the scores of 'ptdiff eval'.
     """
     from ptdiff.experiments.loss_curves import curves
     from ptdiff.experiments.side_by_side import differing, runs_in, summary

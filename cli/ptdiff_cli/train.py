@@ -46,23 +46,21 @@ def train(
         list[str] | None, typer.Option("--set", help="Configuration setting, section.key=value; repeatable.")
     ] = None,
     sweep: Annotated[Path | None, typer.Option(help="YAML file of a sweep: train or resume its set of runs.")] = None,
-    steps: Annotated[
-        int | None, typer.Option(help="Number of training steps; default: from the configuration.")
-    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Number of training steps; default: from the recipe.")] = None,
     minutes: Annotated[
         float | None, typer.Option(help="Training time in minutes; with --steps, whichever ends first.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Run folder; default: runs/<modality>-<number>.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Random seed; default: from the configuration.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Random seed; default: 0.")] = None,
     process: Annotated[
-        str | None, typer.Option(help="Process (see 'ptdiff processes'); default: from the configuration.")
+        str | None, typer.Option(help="Process (see 'ptdiff processes'); default: from the recipe.")
     ] = None,
     prediction: Annotated[
-        str | None, typer.Option(help="Network prediction: velocity, flow, x0 or eps; default: from the configuration.")
+        str | None, typer.Option(help="Network prediction: velocity, flow, x0 or eps; default: from the recipe.")
     ] = None,
     precision: Annotated[
         Literal["auto", "32", "bf16"] | None,
-        typer.Option(help="Network precision; auto: the faster one here; default: from the configuration."),
+        typer.Option(help="Network precision; auto: the faster one here; default: from the recipe."),
     ] = None,
     devices: Devices = 1,
     nodes: Nodes = 1,

@@ -43,8 +43,8 @@ def upsample(
 ) -> None:
     """Add points to a cloud: ptdiff upsample RUN scan.ply --points 4096.
 
-    The given points come first and stay the same.  The result is in the units of the
-    file.  Any run works; one trained with -o task=upsample works best.
+    The given points come first and stay the same.  The result is in the units of
+    the file.  Any run works; one trained with -o task=upsample works best.
     """
     from ptdiff.model.edits import check_sets
     from ptdiff.model.edits import upsample as upsampled

@@ -96,7 +96,7 @@ def test_one_file_a_sample(ptdiff, run: Path, tmp_path: Path, monkeypatch: pytes
     assert done.returncode == 0, done.stderr
     assert len(list((tmp_path / "txt").glob("000?-*.txt"))) == 3
     done = ptdiff("sample", run, "-n", 3, "--out", tmp_path / "one.txt")
-    assert (done.returncode, "need a folder" in done.stderr) == (2, True)
+    assert (done.returncode, "must be a folder" in done.stderr) == (2, True)
 
 
 def test_evaluation_prints_json_with_intervals_and_floors(ptdiff, run: Path) -> None:  # type: ignore[no-untyped-def]

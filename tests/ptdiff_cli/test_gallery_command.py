@@ -47,7 +47,7 @@ def test_a_run_for_consistency_has_no_pictures_of_means(ptdiff, tmp_path: Path) 
     done = ptdiff("train", "-m", "points2d", "-c", "swissroll-consistency", "--steps", 2, "--threads", 1, "--out", made)
     assert done.returncode == 0, done.stderr
     done = ptdiff("gallery", "losses", made, cwd=tmp_path)
-    assert done.returncode == 1 and "estimates no E[x0 | x]" in done.stderr
+    assert done.returncode == 1 and "does not estimate E[x0 | x]" in done.stderr
     assert not (made / "gallery").exists()
 
 
@@ -58,11 +58,11 @@ def test_a_run_for_consistency_has_no_pictures_of_means(ptdiff, tmp_path: Path) 
         (["reverse"], "ptdiff gallery reverse RUN"),
         (["reverse", "RUN", "--out", "a.gif"], "one of .png"),
         (["film", "RUN", "--out", "a.png"], "one of .gif"),
-        (["schedules", "RUN"], "takes no run"),
-        (["reverse", "RUN", "--at", "0;1"], "commas between"),
+        (["schedules", "RUN"], "leave out the run"),
+        (["reverse", "RUN", "--at", "0;1"], "separated by commas"),
         (["reverse", "RUN", "--at", "0,3"], "lie in [0, 1]"),
         (["guidnce", "RUN"], "did you mean 'guidance'"),
-        (["RUN", "--out", "a.png"], "need a folder"),
+        (["RUN", "--out", "a.png"], "must be a folder"),
         (["reverse", "nowhere"], "is not a run folder"),
         (["points", "RUN", "--out", "points.png"], "only point sets"),
     ],

@@ -157,7 +157,7 @@ def test_what_figures_depend_on_is_said(ptdiff, clouds: Path) -> None:  # type: 
 def test_a_report_is_an_html_file(ptdiff, run: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     done = ptdiff("eval", run, "--report", tmp_path / "report.pdf")
     assert done.returncode == 2
-    assert "is an .html file" in done.stderr
+    assert "must end in .html" in done.stderr
 
 
 def test_a_line_has_gaps_where_values_are_missing() -> None:
