@@ -119,7 +119,7 @@ def _draw_all(scene: Scene, pictures: OfRun, folder: Path, fps: float) -> None:
     if folder.suffix:
         raise ValueError(f"--out {folder}: must be a folder, for {len(pictures)} images")
     with progress("images") as bar:
-        task = bar.add_task("draw", total=len(pictures), note="")
+        task = bar.add_task("plot", total=len(pictures), note="")
         for name, draw in pictures.items():
             bar.update(task, note=name)
             try:

@@ -62,12 +62,15 @@ class Exact:
         _at_least(1, chunk=self.chunk)
 
     def products(self, size: int) -> int:
+        """``size``, one product per dimension."""
         return size
 
     def directions(self, like: Tensor, seed: int, ids: Tensor) -> Tensor:
+        """No directions (0, b, d)."""
         return like.new_zeros(0, len(like), like[0].numel())
 
     def draws(self, product: Product, directions: Tensor) -> Tensor:
+        """The exact trace, float64 (b, 1)."""
         _, b, d = directions.shape
         total = torch.zeros(b, dtype=torch.float64, device=exact(directions.device))
         for first in range(0, d, self.chunk):
@@ -96,13 +99,16 @@ class Hutchinson:
             raise ValueError(f"law must be rademacher or gaussian, not {self.law!r}")
 
     def products(self, size: int) -> int:
+        """``probes``, for any size."""
         return self.probes
 
     def directions(self, like: Tensor, seed: int, ids: Tensor) -> Tensor:
+        """Random probes (probes, b, d) for samples ``ids`` (b,)."""
         draw = _signs if self.law == "rademacher" else _normals
         return draw(like, seed, ids, range(self.probes))
 
     def draws(self, product: Product, directions: Tensor) -> Tensor:
+        """z^T J z for each probe, float64 (b, probes)."""
         return _quadratic(product, directions, self.chunk)
 
 
@@ -123,12 +129,15 @@ class HutchPlusPlus:
         _at_least(2, probes=self.probes)
 
     def products(self, size: int) -> int:
+        """Two products per sketched direction, and one per probe."""
         return self.sketch + min(self.sketch, size) + self.probes
 
     def directions(self, like: Tensor, seed: int, ids: Tensor) -> Tensor:
+        """Random signs (sketch + probes, b, d) for samples ``ids`` (b,)."""
         return _signs(like, seed, ids, range(self.sketch + self.probes))
 
     def draws(self, product: Product, directions: Tensor) -> Tensor:
+        """Unbiased draws of tr J, float64 (b, probes)."""
         seen = _chunked(product, directions[: self.sketch], self.chunk)
         # (b, d, sketch): an orthonormal basis even if products vanish
         q = torch.linalg.qr(seen.permute(1, 2, 0))[0]

@@ -113,6 +113,7 @@ class _Teacher:
     def of(
         denoiser: Denoiser, noise: Tensor, process: Process, steps: int, candidates: int, cond: Condition
     ) -> _Teacher:
+        """Follow the flow from ``noise`` through all candidate levels."""
         angles = torch.cat([grid(process, steps, name).angle[:-1] for name in COMMON])
         low, high = process.level(process.time(torch.stack([angles.min(), angles.max()]))).angle.tolist()
         even = torch.linspace(math.sqrt(high), math.sqrt(low), candidates, dtype=torch.float64).square()
@@ -134,6 +135,7 @@ class _Teacher:
         return _Teacher(denoiser, cond, levels, x, torch.stack(x0))
 
     def grid(self, path: list[int]) -> Level:
+        """The candidate levels with these indices."""
         return Level(self.levels.alpha[path], self.levels.sigma[path])
 
     def nearest(self, grid: Level) -> list[int]:
