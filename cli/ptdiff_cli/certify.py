@@ -39,7 +39,7 @@ def certify(
     """
     import time
 
-    from ptdiff.certify.pairs import missing
+    from ptdiff.certify.counterparts import missing
     from ptdiff.certify.suite import parts, run, worst
 
     began, wanted = time.perf_counter(), list(dict.fromkeys(name for part in only or () for name in part.split(",")))

@@ -13,8 +13,8 @@ import typer
 from ptdiff_cli.shared.terminal import say, show_json, show_side_by_side, show_table
 
 if TYPE_CHECKING:
+    from ptdiff.experiments.compare_runs import Summary
     from ptdiff.experiments.scores import Measured
-    from ptdiff.experiments.side_by_side import Summary
 
 app = typer.Typer(help="List runs, and compare them.", no_args_is_help=True)
 
@@ -31,7 +31,7 @@ def list_(
 
     Shows their data, steps, time and losses.
     """
-    from ptdiff.experiments.side_by_side import runs_in, summary
+    from ptdiff.experiments.compare_runs import runs_in, summary
 
     found = [summary(path) for path in runs_in(folder)]
     if as_json:
@@ -60,8 +60,8 @@ def compare(
 
     Shows settings that differ, steps, losses, and the scores of 'ptdiff eval'.
     """
+    from ptdiff.experiments.compare_runs import differing, runs_in, summary
     from ptdiff.experiments.loss_curves import curves
-    from ptdiff.experiments.side_by_side import differing, runs_in, summary
     from ptdiff.pictures.files import IMAGE_SUFFIXES, save_image
     from ptdiff.run.models import located, near
 
@@ -91,8 +91,8 @@ def compare(
 
 def _write_scores(found: Sequence[Summary]) -> None:
     """Print one line for each run: its main score with interval and floor."""
+    from ptdiff.experiments.compare_runs import names
     from ptdiff.experiments.scores import main_score
-    from ptdiff.experiments.side_by_side import names
 
     rows = []
     for run, name in zip(found, names([run.path for run in found]), strict=True):
@@ -135,7 +135,7 @@ def _write_csv(found: Sequence[Summary], keys: Sequence[str]) -> None:
 
 def _write_tables(found: Sequence[Summary], keys: Sequence[str]) -> None:
     """Print settings that differ and progress; then the scores, in one table for each way they were measured."""
-    from ptdiff.experiments.side_by_side import names
+    from ptdiff.experiments.compare_runs import names
 
     called = dict(zip(map(str, (run.path for run in found)), names([run.path for run in found]), strict=True))
     settings = {_short(key, keys): [_word(run.settings.get(key)) for run in found] for key in keys}

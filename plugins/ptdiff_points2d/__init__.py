@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ptdiff.modality import Comparison, Data, Measurement, Modality, TableWriter, TensorSamples, Visualizer, option
+from ptdiff.modality import Comparison, Data, Measurement, Modality, TableWriter, TensorSplit, Visualizer, option
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -70,8 +70,8 @@ class Points2D(Modality):
 
         points = self._points()
 
-        def samples(x: Any, label: Any) -> TensorSamples:
-            return TensorSamples(torch.from_numpy(x), torch.from_numpy(label) if points.classes else None)
+        def samples(x: Any, label: Any) -> TensorSplit:
+            return TensorSplit(torch.from_numpy(x), torch.from_numpy(label) if points.classes else None)
 
         data = Data(
             shape=(points.train.shape[1],),
@@ -197,6 +197,6 @@ def _each_measured(data: Data, points: Points) -> Data:
     if not bool((scale > 0).all()):
         name = points.columns[int((scale > 0).int().argmin())]
         raise ValueError(f"column {name!r} is constant: leave it out, because there is nothing to learn")
-    standard = TensorSamples(((x - mean) / scale).float())
+    standard = TensorSplit(((x - mean) / scale).float())
     spread = replace(data, train=standard).measured(limit=1 << 20).spread
     return replace(data, mean=tuple(mean.tolist()), scale=tuple(scale.tolist()), spread=spread)

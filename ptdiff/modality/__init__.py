@@ -2,7 +2,7 @@
 
 contract.py     Modality: one kind of data, its backbone, metrics and files
 visualizer.py   Visualizer: samples to images
-data.py         Data and Samples: a data set with its splits
+data.py         Data and Split: a data set with its splits
 types.py        arrays, writers, meshes, comparisons, options
 overrides.py    refuses plugins whose methods do not match the contract
 tensors.py      Tensors: plain tensors and a network, given by the caller
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from ptdiff.errors import Unsupported
 from ptdiff.modality.contract import Modality
-from ptdiff.modality.data import Condition, Data, Samples, TensorSamples
+from ptdiff.modality.data import Condition, Data, Split, TensorSplit
 from ptdiff.modality.types import (
     Comparison,
     EvaluationProtocol,
@@ -40,9 +40,9 @@ __all__ = [
     "Mesh",
     "Modality",
     "Progress",
-    "Samples",
+    "Split",
     "TableWriter",
-    "TensorSamples",
+    "TensorSplit",
     "TrainedModel",
     "Unsupported",
     "Visualizer",

@@ -13,7 +13,7 @@ from ptdiff.choices import unknown
 from ptdiff.objective.consistency import check_solver
 from ptdiff.run.folder import Run
 from ptdiff.sampling.options import changed
-from ptdiff.sampling.walk import Plan, spread_labels
+from ptdiff.sampling.sampler import Plan, spread_labels
 
 Label = str | int | Sequence[str | int] | Tensor
 """A class by name or number, or a sequence with one for each sample; "none" or -1 means no class."""

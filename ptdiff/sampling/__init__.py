@@ -1,6 +1,6 @@
 """Sampling: from noise to samples in world units.
 
-walk.py           Plan: process, solver, grid, guidance; the sampling loop
+sampler.py        Plan: process, solver, grid, guidance; the sampling loop
 options.py        a Plan from names, mappings and objects
 batches.py        samples in batches, by their ids
 samples.py        Samples: save, render, mesh
@@ -8,7 +8,7 @@ files.py          reading and writing sample files
 frame.py          the units of a user's file
 meshes.py         surfaces of samples, and mesh files
 pictures.py       images, animations and pages of samples
-trial.py          the fastest threads and precision, by measurement
+autotune.py       the fastest threads and precision, by measurement
 editing.py        variations, interpolation, completion
 optimal_grid.py   time grids fitted to a model
 """

@@ -19,7 +19,7 @@ from ptdiff.model.edits import complete, edit, interpolate, upsample
 from ptdiff.process import VE
 from ptdiff.run.config import validate
 from ptdiff.run.folder import Run
-from ptdiff.sampling.walk import Plan
+from ptdiff.sampling.sampler import Plan
 from ptdiff.solvers.exponential import DDIM
 
 TINY = {"points": 24, "dense": 96, "shapes_per_class": 3, "classes": ["chair", "table"], "width": 8, "layers": 1}

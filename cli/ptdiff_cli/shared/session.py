@@ -38,7 +38,7 @@ def check_trainable(
     Returns the initial weights from ``source``, None without it.  Raises ValueError for a wrong combination.
     """
     from ptdiff.denoiser.network import NetworkDenoiser
-    from ptdiff.run.start import begun
+    from ptdiff.run.fine_tuning import begun
     from ptdiff.training.module import DiffusionModule
     from ptdiff.training.trackers import check_loggers
 

@@ -22,7 +22,7 @@ def measure_trial(path: Path, metric: str | None, device: str = "auto") -> tuple
     metric, and ValueError if the trial does not have it.
     """
     from ptdiff.choices import unknown
-    from ptdiff.experiments.side_by_side import summary
+    from ptdiff.experiments.compare_runs import summary
     from ptdiff_cli.evaluate import evaluate
 
     found = summary(path)

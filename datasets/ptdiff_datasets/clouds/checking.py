@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from ptdiff_datasets.clouds import store
+from ptdiff_datasets.clouds.duplicates import twins
 from ptdiff_datasets.clouds.folder import Progress, build, load_folder, nothing
 from ptdiff_datasets.clouds.layout import existing, scan
 from ptdiff_datasets.clouds.summary import Summary, listed
-from ptdiff_datasets.clouds.twins import twins
 from ptdiff_datasets.errors import DataError
 
 SAMPLED = 2048  # points sampled from each mesh

@@ -38,7 +38,7 @@ class Plan:
 
     ``steps``: of the solver, at least 1.  ``spacing``, ``end``: see :func:`ptdiff.grid.grid`.
     ``noise``: of stochastic solvers; "path" uses one Brownian path per sample, the same for any number of steps.
-    ``precision``: of the network; "auto" lets :mod:`ptdiff.sampling.trial` decide.
+    ``precision``: of the network; "auto" lets :mod:`ptdiff.sampling.autotune` decide.
     """
 
     process: Process
