@@ -194,7 +194,7 @@ class Model:
         denoiser = prepared(network, plan, self.data, against)
         # without a condition, only a weaker model can guide
         cost = plan.cost(denoiser if labels is not None or weak is not None else network)
-        say(f"{n} samples, {'as many as the solver needs' if cost is None else cost} network calls each")
+        say(f"{n} samples, {'an adaptive number of' if cost is None else cost} network calls each")
         out: list[Tensor] = []
         kept: list[list[Tensor]] = []
         with threads(way.threads):

@@ -80,7 +80,7 @@ def test_samples_that_fit_a_table_are_one_file(ptdiff, run: Path, tmp_path: Path
         found = np.array([line.split(",")[:2] for line in lines[1:]], dtype=np.float32)
         assert np.array_equal(found, stored["samples"])
     done = ptdiff("sample", run, "--format", "csv", "--out", tmp_path / "all.txt")
-    assert (done.returncode, "ends in .csv" in done.stderr) == (2, True)
+    assert (done.returncode, "must end in .csv" in done.stderr) == (2, True)
     # what is made of samples is written likewise
     done = ptdiff("edit", run, tmp_path / "all.npz", "--out", tmp_path / "edited.tsv")
     assert done.returncode == 0, done.stderr

@@ -24,7 +24,7 @@ def test_the_likelihood_of_held_out_data_in_json_and_a_file(ptdiff, run: Path, t
     scale = json.loads((run / "data.json").read_text())["scale"]
     assert result["nats"]["value"] == pytest.approx(result["nats_in_model_units"]["value"] + 2 * math.log(scale))
     assert result["bits_per_dimension"]["value"] == pytest.approx(result["nats"]["value"] / 2 / math.log(2))
-    assert f"{result['calls']} evaluations" in done.stderr
+    assert f"{result['calls']} network evaluations" in done.stderr
     with np.load(out, allow_pickle=False) as file:
         assert file["nats"].shape == file["standard_error"].shape == file["id"].shape == file["label"].shape == (12,)
         assert -file["nats"].mean() == pytest.approx(result["nats"]["value"])

@@ -192,7 +192,7 @@ def test_a_way_between_two_files_comes_back_to_them(ptdiff: Call, clouds: Path, 
 def test_solvers_with_noise_have_no_way_back(ptdiff: Call, clouds: Path) -> None:
     done = ptdiff("interpolate", clouds, "--solver", "ddpm")
     assert done.returncode == 2 and "adds noise" in done.stderr
-    assert "two ends" in ptdiff("interpolate", clouds, "one.ply").stderr
+    assert "give two files or none" in ptdiff("interpolate", clouds, "one.ply").stderr
 
 
 @pytest.mark.parametrize("method", [None, "mmps", "pigdm"])
@@ -204,7 +204,7 @@ def test_completions_hold_the_given_points_in_world_units(
     out = tmp_path / "whole.npz"
     options = ["-n", 2, "--points", 80, "--steps", 4, "--out", out, *(["--method", method] if method else [])]
     done = ok(ptdiff("complete", clouds, tmp_path / "part.ply", *options))
-    assert f"by {method or 'replacement'}" in done.stderr
+    assert f"method: {method or 'replacement'}" in done.stderr
     whole, _ = stored(out)
     assert whole.shape == (2, 80, 3)
     for cloud in whole:
@@ -264,7 +264,7 @@ def test_completed_shapes_are_nearer_to_the_truth_than_their_parts(method: str) 
 def test_clouds_get_more_points_and_keep_those_they_had(ptdiff: Call, clouds: Path, tmp_path: Path) -> None:
     few = make_shape("chair", 4).points(40)
     PointCloud().formats()["ply"](tmp_path / "few.ply", few)
-    for options, how in (([], "by replacement"), (["--method", "mmps"], "by mmps")):
+    for options, how in (([], "method: replacement"), (["--method", "mmps"], "method: mmps")):
         done = ok(ptdiff("upsample", clouds, tmp_path / "few.ply", "--points", 90, "--steps", 3, "-n", 2, *options))
         assert how in done.stderr
         (many,) = [stored(path)[0] for path in (clouds / "samples").glob("upsample-few-*.npz")]
@@ -321,7 +321,7 @@ def test_samples_become_a_page_in_colors_of_choice(ptdiff: Call, clouds: Path, d
     done = ptdiff("render", drawn, "--color", "rgb")
     assert done.returncode == 2 and "position, normal" in done.stderr
     done = ptdiff("render", drawn, "--steps", 3)
-    assert done.returncode == 2 and "--steps: for samples that are drawn from a run" in done.stderr
+    assert done.returncode == 2 and "--steps: for runs only" in done.stderr
     PointCloud().formats()["ply"](tmp_path / "one.ply", make_shape("chair", 4).points(40))
     ok(ptdiff("render", tmp_path / "one.ply", "--out", tmp_path / "one.html", "--color", "normal"))
 
