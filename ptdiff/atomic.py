@@ -1,9 +1,14 @@
-"""Atomic writes: a file is written next to its target, flushed to the disk, then renamed."""
+"""Atomic writes: a file is written next to its target, flushed to the disk, then renamed.
+
+Only regular files are replaced: links are followed, and devices, pipes and folders are refused.
+"""
 
 from __future__ import annotations
 
 import os
+import shutil
 import sys
+import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +21,7 @@ def whole(path: Path) -> Iterator[Path]:
 
     Readers see the old file or the new one, never a part of it.  After an error, only the old file is left.
     """
+    path = regular(path)
     part = temporary(path.parent).with_suffix(path.suffix.lower())
     try:
         yield part
@@ -25,6 +31,43 @@ def whole(path: Path) -> Iterator[Path]:
         flush(path.parent)
     finally:
         part.unlink(missing_ok=True)
+
+
+def regular(path: Path) -> Path:
+    """The file that writing to ``path`` replaces, with links followed; it may not exist yet.
+
+    Raises OSError, without an error number, for a folder, a device, a pipe or a socket.
+    """
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder, not a file")
+    # checked on the path itself, because /dev/stdout links to a pipe without a path
+    if path.exists() and not path.is_file():
+        raise OSError(f"{path} is a device or a pipe, not a file")
+    return path.resolve()
+
+
+def check_writable(path: Path, size: int = 0) -> None:
+    """Check before long work that ``path`` can be written, without leaving anything behind.
+
+    ``path``: a file, or a folder if it exists as one or has no suffix; parent folders may be missing.
+    ``size``: its expected size in bytes, if known.
+
+    Raises OSError, without an error number, if it is not a regular file, cannot be written, or needs more space than
+    the disk has.
+    """
+    folder = path if path.is_dir() or (not path.suffix and not path.exists()) else regular(path).parent
+    while not folder.exists():
+        folder = folder.parent
+    if not folder.is_dir():
+        raise NotADirectoryError(f"{path} cannot be written: {folder} is not a folder")
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OSError(f"{path} cannot be written: {error.strerror or error}") from None
+    free = shutil.disk_usage(folder).free
+    if free < size:
+        raise OSError(f"{path} needs {size:,} bytes, and {folder} has {free:,} bytes free")
 
 
 def write_atomic(path: Path, text: str) -> None:
