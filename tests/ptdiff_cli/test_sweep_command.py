@@ -65,7 +65,7 @@ def test_the_same_command_goes_on_and_trains_only_what_is_missing(ptdiff, grid: 
 def test_another_set_or_other_settings_do_not_go_into_the_same_folder(ptdiff, grid: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     other = write(tmp_path, "training.lr: [2e-3]\n")
     done = ptdiff("train", *SMALL, *FAST, "--sweep", other, "--out", grid / "out")
-    assert (done.returncode, "holds another set" in done.stderr) == (2, True)
+    assert (done.returncode, "holds another sweep" in done.stderr) == (2, True)
 
 
 @pytest.mark.parametrize("rehearsed", [[], ["--dry-run"]])
