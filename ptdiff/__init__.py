@@ -58,9 +58,11 @@ def _first_use(name: str) -> object:
     elif name in PUBLIC:
         found = getattr(import_module(PUBLIC[name]), name)
     else:
-        import sys
+        import difflib
 
-        raise AttributeError(f"module 'ptdiff' has no attribute {name!r}", name=name, obj=sys.modules[__name__])
+        near = difflib.get_close_matches(name, __dir__(), n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise AttributeError(f"module 'ptdiff' has no attribute {name!r}{hint}")
     globals()[name] = found
     return found
 

@@ -19,8 +19,10 @@ def batch_size(count: int, shape: tuple[int, ...], batch: int | None = None) -> 
 
     Raises ValueError for a count or batch below 1.
     """
-    if count < 1 or (batch is not None and batch < 1):
-        raise ValueError(f"n and batch must be at least 1, not {min(count, batch or 1)}")
+    if count < 1:
+        raise ValueError(f"the number of samples must be at least 1, not {count}")
+    if batch is not None and batch < 1:
+        raise ValueError(f"batch must be at least 1, not {batch}")
     return batch or max(1, min(count, NUMBERS // max(1, math.prod(shape))))
 
 
