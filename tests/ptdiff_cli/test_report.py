@@ -76,7 +76,7 @@ def test_points_in_the_plane_have_a_report(ptdiff, run: Path, tmp_path: Path) ->
     assert done.returncode == 0, done.stderr
     page = checked(path)
     text = " ".join(page.text)
-    for words in ("Figures", "Samples", "Nearest training samples", "Failures", "Loss by noise level", "Configuration"):
+    for words in ("Scores", "Samples", "Nearest training samples", "Failures", "Loss by noise level", "Configuration"):
         assert words in text
     result = json.loads((run / "eval.json").read_text())
     for name, score in result["metrics"].items():
