@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from ptdiff_cli.bench_train import train
+from ptdiff_cli.shared.target import writable
 from ptdiff_cli.shared.terminal import say, show_json, show_table
 
 YARDSTICK = "k-diffusion sample_dpmpp_2m"
@@ -27,7 +28,7 @@ bench.command("train")(train)
 def solvers(
     peers: Annotated[bool, typer.Option(help="Also time other installed libraries.")] = True,
     rounds: Annotated[int, typer.Option(min=1, help="Number of runs, of which the median is reported.")] = 15,
-    out: Annotated[Path | None, typer.Option(help="Output file (.json) for the results.")] = None,
+    out: Annotated[Path | None, typer.Option(callback=writable, help="Output file (.json) for the results.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Time the overhead of solvers: ptdiff bench solvers.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ptdiff_cli.shared.device import Device
+from ptdiff_cli.shared.target import writable
 from ptdiff_cli.shared.terminal import say, show_json, show_table
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def train(
     ] = None,
     device: Device = "auto",
     profile: Annotated[bool, typer.Option("--profile", help="Show the time of a step by kind of operation.")] = False,
-    out: Annotated[Path | None, typer.Option(help="Output file (.json) for the results.")] = None,
+    out: Annotated[Path | None, typer.Option(callback=writable, help="Output file (.json) for the results.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Time training and a bare training loop: ptdiff bench train -m images.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ptdiff_cli.shared.target import writable
 from ptdiff_cli.shared.terminal import Failure, counter, progress, say, show_json, show_table
 
 if TYPE_CHECKING:
@@ -28,7 +29,9 @@ def certify(
     workers: Annotated[int, typer.Option(min=1, help="Number of parallel processes.")] = 2,
     out: Annotated[
         Path | None,
-        typer.Option(help="Output file (.json) for the worst results and the errors by number of calls."),
+        typer.Option(
+            callback=writable, help="Output file (.json) for the worst results and the errors by number of calls."
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ptdiff_cli.shared.device import Device
+from ptdiff_cli.shared.target import save, writable
 from ptdiff_cli.shared.terminal import counted, say
 
 
@@ -47,7 +48,8 @@ def complete(
         list[str] | None, typer.Option("--set", help="Sampling setting, section.key=value; repeatable.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Output file (.npz or a format of the data); default: in the run folder.")
+        Path | None,
+        typer.Option(callback=writable, help="Output file (.npz or a format of the data); default: in the run folder."),
     ] = None,
     batch: Annotated[
         int | None, typer.Option(min=1, help="Samples per batch; default: chosen from their size.")
@@ -91,7 +93,7 @@ def complete(
             say=say,
         )
     target = out or found.outputs / "samples" / f"complete-{file.stem}-seed-{seed}.npz"
-    after.save(target)
+    save(after, target)
     say(f"{count} completions of {after.samples.shape[1]} points: {target}")
     say(f"next: ptdiff render {target}")
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from ptdiff_cli.shared.device import Device
+from ptdiff_cli.shared.target import writable
 from ptdiff_cli.shared.terminal import counted, say, show_json, show_table
 
 if TYPE_CHECKING:
@@ -57,7 +58,9 @@ def evaluate(
         int | None, typer.Option(min=1, help="Samples per batch; default: chosen from their size.")
     ] = None,
     device: Device = "auto",
-    report: Annotated[Path | None, typer.Option(help="Also write an HTML report to this file.")] = None,
+    report: Annotated[
+        Path | None, typer.Option(callback=writable, help="Also write an HTML report to this file.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Score a run on held-out data: ptdiff eval RUN."""

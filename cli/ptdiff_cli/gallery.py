@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ptdiff_cli.shared.device import Device
+from ptdiff_cli.shared.target import writable
 from ptdiff_cli.shared.terminal import progress, say, show_json, show_table
 
 if TYPE_CHECKING:
@@ -27,7 +28,8 @@ def gallery(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="Output file (.png, .jpg, .webp, .gif, .mp4), or folder for all; default: in the run folder."
+            callback=writable,
+            help="Output file (.png, .jpg, .webp, .gif, .mp4), or folder for all; default: in the run folder.",
         ),
     ] = None,
     at: Annotated[str | None, typer.Option(help="Times of a strip in [0, 1], such as 0,0.1,0.5,1; 0 is data.")] = None,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ptdiff_cli.shared.device import Device
+from ptdiff_cli.shared.target import writable
 from ptdiff_cli.shared.terminal import counted, say, show_json, show_table
 
 if TYPE_CHECKING:
@@ -38,7 +39,9 @@ def likelihood(
         int | None, typer.Option(min=1, help="Samples per batch; default: chosen from their size.")
     ] = None,
     device: Device = "auto",
-    out: Annotated[Path | None, typer.Option(help="Output file (.npz) for the values of each sample.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(callback=writable, help="Output file (.npz) for the values of each sample.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Compute the negative log-likelihood of held-out data: ptdiff likelihood RUN."""

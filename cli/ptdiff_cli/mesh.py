@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ptdiff_cli.shared.device import Device
+from ptdiff_cli.shared.target import writable
 from ptdiff_cli.shared.terminal import BAD_DATA, Failure, counted, say, show_json
 
 if TYPE_CHECKING:
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
 
 def mesh(
     path: Annotated[Path, typer.Argument(help="Samples (.npz), a cloud (.ply …), a run folder or model name.")],
-    out: Annotated[Path | None, typer.Option(help="Output folder; default: next to the samples.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(callback=writable, help="Output folder; default: next to the samples.")
+    ] = None,
     format_: Annotated[str, typer.Option("--format", help="File format: glb, obj, stl or ply.")] = "glb",
     method: Annotated[
         str | None,

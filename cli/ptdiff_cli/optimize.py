@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ptdiff_cli.shared.device import Device
+from ptdiff_cli.shared.target import writable
 from ptdiff_cli.shared.terminal import say, show_table
 
 
@@ -26,7 +27,9 @@ def optimize(
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="Sampling setting, section.key=value; repeatable.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Output file (.yaml); default: in the run folder.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(callback=writable, help="Output file (.yaml); default: in the run folder.")
+    ] = None,
     device: Device = "auto",
 ) -> None:
     """Find the best time grid for few steps: ptdiff optimize RUN --steps 8.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ptdiff_cli.shared.device import Device
+from ptdiff_cli.shared.target import writable
 from ptdiff_cli.shared.terminal import counted, say
 
 if TYPE_CHECKING:
@@ -17,7 +18,10 @@ if TYPE_CHECKING:
 def render(
     path: Annotated[Path, typer.Argument(help="Samples (.npz), one sample (.ply …), a run folder or model name.")],
     out: Annotated[
-        Path | None, typer.Option(help="Output file (.png, .gif, .mp4 or .html); default: a .png next to the samples.")
+        Path | None,
+        typer.Option(
+            callback=writable, help="Output file (.png, .gif, .mp4 or .html); default: a .png next to the samples."
+        ),
     ] = None,
     turntable: Annotated[bool, typer.Option("--turntable", help="Rotate the samples once around.")] = False,
     show: Annotated[bool, typer.Option("--show", help="Show the samples in a window.")] = False,

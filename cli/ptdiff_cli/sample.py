@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from ptdiff_cli.shared.device import Device
+from ptdiff_cli.shared.target import save, writable
 from ptdiff_cli.shared.terminal import counted, say
 
 
@@ -45,7 +46,10 @@ def sample(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="Output file (.npz, .csv …) or folder for one file per sample; default: in the run folder."),
+        typer.Option(
+            callback=writable,
+            help="Output file (.npz, .csv …) or folder for one file per sample; default: in the run folder.",
+        ),
     ] = None,
     format_: Annotated[
         str | None, typer.Option("--format", help="npz, csv …, or one file per sample: ply, png …; default: by suffix.")
@@ -90,7 +94,7 @@ def sample(
     tables = {} if kind == "npz" else model.modality.tables()
     single = kind != "npz" and kind not in tables
     target = out or found.outputs / "samples" / (f"seed-{seed}-{kind}" if single else f"seed-{seed}.{kind}")
-    target = samples.save(target, kind)
+    target = save(samples, target, kind)
     say(f"{count} samples of shape {tuple(samples.samples.shape[1:])}: {target}")
     if kind == "npz":
         say(f"next: ptdiff render {target}" + (f" · ptdiff mesh {target}" if model.modality.meshing() else ""))

@@ -23,6 +23,7 @@ from ptdiff_cli.shared.session import (
     read_data,
     run_path,
 )
+from ptdiff_cli.shared.target import writable
 from ptdiff_cli.shared.terminal import say
 
 
@@ -50,7 +51,9 @@ def train(
     minutes: Annotated[
         float | None, typer.Option(help="Training time in minutes; with --steps, whichever ends first.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Run folder; default: runs/<modality>-<number>.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(callback=writable, help="Run folder; default: runs/<modality>-<number>.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Random seed; default: 0.")] = None,
     process: Annotated[
         str | None, typer.Option(help="Process (see 'ptdiff processes'); default: from the recipe.")

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ptdiff_cli.shared.device import Device
+from ptdiff_cli.shared.target import save, writable
 from ptdiff_cli.shared.terminal import counted, say
 
 
@@ -34,7 +35,8 @@ def upsample(
         list[str] | None, typer.Option("--set", help="Sampling setting, section.key=value; repeatable.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Output file (.npz or a format of the data); default: in the run folder.")
+        Path | None,
+        typer.Option(callback=writable, help="Output file (.npz or a format of the data); default: in the run folder."),
     ] = None,
     batch: Annotated[
         int | None, typer.Option(min=1, help="Samples per batch; default: chosen from their size.")
@@ -63,6 +65,6 @@ def upsample(
             model, before, points, count, method=method, label=label, seed=seed, batch=batch, progress=move, say=say
         )
     target = out or found.outputs / "samples" / f"upsample-{file.stem}-seed-{seed}.npz"
-    after.save(target)
+    save(after, target)
     given = before.samples.shape[1]
     say(f"{count} cloud{'s' * (count > 1)} of {points} points, the first {given} given: {target}")
