@@ -22,11 +22,13 @@ class Cloud:
     """One point cloud.
 
     points: (n, 3) float32 or float64, as in the file. normals: (n, 3) float32. colors: (n, 3) uint8. None if absent.
+    remarks: short sentences about what the reader left out, for the summary.
     """
 
     points: npt.NDArray[np.floating]
     normals: npt.NDArray[np.float32] | None = None
     colors: npt.NDArray[np.uint8] | None = None
+    remarks: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.points)
@@ -34,7 +36,8 @@ class Cloud:
     def take(self, rows: npt.NDArray[np.int64]) -> "Cloud":
         """Select the points ``rows`` (k,), with their normals and colors."""
         normals = None if self.normals is None else self.normals[rows]
-        return Cloud(self.points[rows], normals, None if self.colors is None else self.colors[rows])
+        colors = None if self.colors is None else self.colors[rows]
+        return Cloud(self.points[rows], normals, colors, self.remarks)
 
 
 def checked(

@@ -1,12 +1,10 @@
 """Meshes in files, and points sampled on their surfaces.
 
-Trimesh parses. Its input and its output are checked, and whatever it raises becomes a FormatError, except for a lack of
-memory or of a package. Only the named file is read: no materials, textures or buffers beside it.
+Each format has a reader of its own; what it returns is compared with what the file declares (``headers``). Only the
+named file is read: no materials, textures or buffers beside it.
 """
 
-import logging
-import warnings
-from io import BytesIO
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,73 +12,83 @@ import numpy as np
 import numpy.typing as npt
 
 from ptdiff_datasets.errors import FormatError
-from ptdiff_datasets.formats.cloud import Cloud
-from ptdiff_datasets.formats.headers import CHECKS
+from ptdiff_datasets.formats.cloud import Cloud, checked
+from ptdiff_datasets.formats.geometry import Geometry
+from ptdiff_datasets.formats.gltf import read_glb
+from ptdiff_datasets.formats.headers import check_claims
+from ptdiff_datasets.formats.obj import read_obj
+from ptdiff_datasets.formats.off import read_off
+from ptdiff_datasets.formats.ply import read_surface
+from ptdiff_datasets.formats.stl import read_stl
 
 if TYPE_CHECKING:
     import trimesh
 
-MESH_SUFFIXES = frozenset({".obj", ".ply", ".stl", ".off", ".glb"})
-QUIET = logging.NullHandler()  # trimesh logs parse problems; here they become a FormatError
-logging.getLogger("trimesh").addHandler(QUIET)
+READERS = {
+    ".obj": read_obj,
+    ".ply": read_surface,
+    ".stl": read_stl,
+    ".off": read_off,
+    ".glb": read_glb,
+    ".gltf": read_glb,
+}
+MESH_SUFFIXES = frozenset(READERS)
+REMARKS = "remarks"  # in the metadata of a mesh: what its reader left out
 THINNEST = 1e-12  # smallest area of a surface, relative to the squared diagonal of its box
 
 
 def read_mesh(path: str | Path) -> "trimesh.Trimesh":
-    """Read the mesh in an .obj, .ply, .stl, .off or .glb file: vertices (v, 3) float64 and triangles (f, 3).
+    """Read the mesh in an .obj, .ply, .stl, .off, .glb or .gltf file: vertices (v, 3) float64 and triangles (f, 3).
 
-    A scene is flattened into one mesh, with all transforms applied. Raises FormatError for a broken or truncated file,
-    no faces, NaN or infinite vertices, indices out of range, and a surface without area.
+    A scene is flattened into one mesh, with all transforms applied. What was left out is in ``metadata["remarks"]``.
+    Raises FormatError for a broken or truncated file, no faces, NaN or infinite vertices, indices out of range, a
+    surface without area, and everything that is not understood.
     """
     path = Path(path)
+    return _mesh(_geometry(path), path)
+
+
+def read_mesh_or_points(path: str | Path) -> "trimesh.Trimesh | Cloud":
+    """Read the mesh in a file, or, if it has vertices but no faces, its vertices as a cloud."""
+    path = Path(path)
+    geometry = _geometry(path)
+    if len(geometry.faces) or geometry.polygons or path.suffix.lower() == ".stl":
+        return _mesh(geometry, path)
+    remarks = (*geometry.remarks, f"no faces, read as a cloud of {len(geometry.vertices)} points")
+    cloud = checked(path, geometry.vertices, geometry.normals, geometry.colors)
+    return replace(cloud, remarks=remarks)
+
+
+def _geometry(path: Path) -> Geometry:
     suffix = path.suffix.lower()
-    if suffix not in MESH_SUFFIXES:
+    if suffix not in READERS:
         raise FormatError(path, f"no mesh format has the suffix {suffix or '(none)'}")
     data = path.read_bytes()
     if not data:
         raise FormatError(path, "the file is empty", 0)
-    least = CHECKS[suffix](data, path)
-    mesh = _parsed(data, suffix, path)
-    _check(mesh, least, path)
-    return mesh
+    with np.errstate(all="ignore"):  # overflows are found in what they lead to
+        geometry = READERS[suffix](data, path)
+    check_claims(data, geometry, path)
+    return geometry
 
 
-def _parsed(data: bytes, suffix: str, path: Path) -> "trimesh.Trimesh":
+def _mesh(geometry: Geometry, path: Path) -> "trimesh.Trimesh":
     import trimesh
 
-    try:
-        with warnings.catch_warnings(), np.errstate(all="ignore"):
-            # numpy merely deprecates stopping at the first word that is not a number: make it an error.
-            warnings.filterwarnings("error", category=DeprecationWarning, module="trimesh")
-            options = {"process": False, "skip_materials": True}
-            parsed = trimesh.load_scene(BytesIO(data), file_type=suffix[1:], **options).to_mesh()
-            colors = parsed.visual.vertex_colors if parsed.visual.kind == "vertex" else None
-            return trimesh.Trimesh(parsed.vertices, parsed.faces, vertex_colors=colors, process=False)
-    except (MemoryError, ImportError):  # not the fault of the file
-        raise
-    except Exception as error:  # trimesh's parsers may raise anything
-        raise FormatError(path, f"{type(error).__name__}: {str(error)[:100]}") from None
-
-
-def _check(mesh: "trimesh.Trimesh", least: int, path: Path) -> None:
-    vertices, faces = np.asarray(mesh.vertices), np.asarray(mesh.faces)
+    vertices, faces = geometry.vertices, geometry.faces
     if len(faces) == 0:
         raise FormatError(path, "no faces")
-    if len(faces) < least:
-        raise FormatError(path, f"the header claims {least} faces, but only {len(faces)} could be read")
-    if vertices.ndim != 2 or vertices.shape[1] != 3 or faces.ndim != 2 or faces.shape[1] != 3:
-        raise FormatError(path, f"vertices of shape {vertices.shape} and faces of shape {faces.shape}")
     if faces.min() < 0 or faces.max() >= len(vertices):
         raise FormatError(path, f"a face refers to a missing vertex (there are {len(vertices)})")
-    bad = int((~np.isfinite(vertices).all(axis=1)).sum())
-    if bad:
-        raise FormatError(path, f"{bad} of {len(vertices)} vertices are NaN or infinite")
+    mesh = trimesh.Trimesh(vertices, faces, vertex_colors=geometry.colors, process=False)
+    mesh.metadata[REMARKS] = tuple(geometry.remarks)
     # Written so that an overflow to infinity or NaN fails the test too.
     with np.errstate(all="ignore"):
         diagonal = float(np.linalg.norm(np.ptp(vertices[faces.ravel()], axis=0)))
         area = float(_areas(mesh).sum())
     if not (np.isfinite(area) and area > THINNEST * diagonal**2):
         raise FormatError(path, f"the surface has no area ({len(faces)} faces)")
+    return mesh
 
 
 def _areas(mesh: "trimesh.Trimesh") -> npt.NDArray[np.float64]:
@@ -116,7 +124,7 @@ def sample_surface(mesh: "trimesh.Trimesh", count: int, seed: int) -> Cloud:
         weights = _between(np.asarray(points), corners)[..., None]
         mixed = (weights * np.asarray(mesh.visual.vertex_colors)[np.asarray(mesh.faces)[faces], :3]).sum(axis=1)
         colors = np.clip(np.rint(mixed), 0, 255).astype(np.uint8)
-    return Cloud(np.asarray(points), normals.astype(np.float32), colors)
+    return Cloud(np.asarray(points), normals.astype(np.float32), colors, mesh.metadata.get(REMARKS, ()))
 
 
 def _between(points: npt.NDArray[np.float64], corners: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -1,22 +1,27 @@
 """PLY files: a strict reader and an atomic writer of points with normals and colors.
 
-The format (Turk 1994): a text header (``ply_header``), then the records as text or binary. Faces are read by
-``meshes``.
+The format (Turk 1994): a text header (``ply_header``), then the records as text or binary (``ply_records``). The vertices
+are a cloud, and with faces or triangle strips a surface.
 """
 
-from io import BytesIO
-from itertools import islice
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from ptdiff_datasets.errors import FormatError
-from ptdiff_datasets.formats.cloud import Cloud, checked
+from ptdiff_datasets.formats.cloud import SAME, Cloud, checked
+from ptdiff_datasets.formats.geometry import Geometry, check_vertices, crossing
 from ptdiff_datasets.formats.ply_header import Element, Header, read_header
+from ptdiff_datasets.formats.ply_records import Column, Records, read_records
+from ptdiff_datasets.formats.polygons import triangles
 from ptdiff_datasets.writing import arrays, replacing
 
-LINES = 1 << 15  # records of a text file converted at once
+NORMALS, COLORS = ("nx", "ny", "nz"), ("red", "green", "blue")
+CORNERS = ("vertex_indices", "vertex_index")
+SURFACES = ("face", "tristrips")
+PRESENT = "vertex_ind"  # an element with such a list holds a part of the surface
 
 
 def read_ply(path: str | Path) -> Cloud:
@@ -27,72 +32,107 @@ def read_ply(path: str | Path) -> Cloud:
     path = Path(path)
     data = path.read_bytes()
     header = read_header(data, path)
-    names = [e.name for e in header.elements]
-    if "vertex" not in names:
+    records, behind = read_records(data, header, path, "vertex")
+    columns = _named(records.get("vertex", Records()).columns)
+    if "vertex" not in [e.name for e in header.elements]:
         raise FormatError(path, "no vertex element", header.size)
-    before, vertex = header.elements[: names.index("vertex")], header.elements[names.index("vertex")]
-    if vertex.lists or any(e.lists for e in before):
-        raise FormatError(path, "lists before or inside the vertices", header.size)
-    if vertex.count == 0:
+    if not header.count("vertex"):
         raise FormatError(path, "no points", header.size)
-    binary = header.order != ""
-    columns = _binary(data, header, before, vertex) if binary else _text(data, header, before, vertex, path)
-    return _assembled(columns, path)
+    points = _stacked(columns, ("x", "y", "z"))
+    if points is None:
+        raise FormatError(path, "the vertices have no x, y and z (as numbers, not as lists)")
+    cloud = checked(path, points, _stacked(columns, NORMALS), _stacked(columns, COLORS))
+    return replace(cloud, remarks=(f"{behind} bytes behind the points left out",)) if behind else cloud
 
 
-Columns = dict[str, npt.NDArray[np.generic]]
+def has_surface(header: Header) -> bool:
+    """True for a file with faces or strips; the vertices of any other are a point cloud."""
+    return any(e.count and (e.name in SURFACES or _unread(e)) for e in header.elements)
 
 
-def _binary(data: bytes, header: Header, before: tuple[Element, ...], vertex: Element) -> Columns:
-    offset = header.size + sum(e.count * e.least(False) for e in before)
-    names = [p.name for p in vertex.properties]
-    # Two properties may share a name, which numpy refuses: number them.
-    dtype = np.dtype([(str(i), header.order + p.dtype) for i, p in enumerate(vertex.properties)])
-    records = np.frombuffer(data, dtype, vertex.count, offset)
-    return {name: records[str(i)] for i, name in enumerate(names)}
+def read_surface(data: bytes, path: Path) -> Geometry:
+    """Read the content of a PLY file with faces or triangle strips; FormatError for other parts of a surface."""
+    header = read_header(data, path)
+    for element in header.elements:
+        if element.count and element.name not in SURFACES and _unread(element):
+            raise FormatError(path, f"surfaces made of {element.name!r} are not read; save faces")
+    records, behind = read_records(data, header, path, "vertex", *SURFACES)
+    columns = _named(records.get("vertex", Records()).columns)
+    points = _stacked(columns, ("x", "y", "z"))
+    if points is None:
+        raise FormatError(path, "the vertices have no x, y and z (as numbers, not as lists)")
+    vertices = points.astype(np.float64)
+    check_vertices(vertices, path)
+    colors = _stacked(columns, COLORS)
+    tints = None if colors is None else checked(path, vertices, None, colors).colors
+    remarks = [f"{behind} bytes behind the records left out"] if behind else []
+    faces, polygons = [np.empty((0, 3), np.int64)], 0
+    if header.count("face"):
+        corners, sizes = _corners(records["face"], "face", len(vertices), path)
+        if (sizes < 3).any():
+            raise FormatError(path, f"a face of {int(sizes.min())} corners")
+        cut, crossed = triangles(vertices, corners, sizes)
+        faces.append(cut)
+        polygons += len(sizes)
+        remarks += crossing(crossed)
+        if "red" in _named(records["face"].columns):
+            remarks.append("colors of faces left out")
+    if header.count("tristrips"):
+        corners, sizes = _corners(records["tristrips"], "tristrips", len(vertices), path, restart=True)
+        faces.append(strips(corners, sizes))
+        polygons += len(sizes)
+    return Geometry(vertices, np.concatenate(faces), tints, None, polygons, remarks)
 
 
-def _text(data: bytes, header: Header, before: tuple[Element, ...], vertex: Element, path: Path) -> Columns:
-    stream = BytesIO(data)
-    stream.seek(header.size)
-    for _ in islice(stream, sum(e.count for e in before)):
-        pass
-    width, pieces, left = len(vertex.properties), [], vertex.count
-    while left:
-        start = stream.tell()
-        lines = list(islice(stream, min(left, LINES)))
-        rows = [line.split() for line in lines]
-        if not rows or any(len(row) != width for row in rows):
-            reason = f"expected {left} more vertices of {width} numbers"
-            raise FormatError(path, reason, start)
-        try:
-            pieces.append(np.array([[float(word) for word in row] for row in rows]))
-        except ValueError as error:
-            raise FormatError(path, str(error), start) from None
-        left -= len(rows)
-    table = np.concatenate(pieces)
-    return {p.name: _typed(table[:, i], p.dtype) for i, p in enumerate(vertex.properties)}
+def strips(corners: npt.NDArray[np.int64], sizes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Triangles (f, 3) of strips; -1 starts a new strip, and every other triangle of a strip is turned."""
+    pieces = [np.empty((0, 3), np.int64)]
+    for strip in np.split(corners, np.cumsum(sizes)[:-1]):
+        for part in np.split(strip, np.flatnonzero(strip == -1)):
+            run = part[part != -1]
+            if len(run) >= 3:
+                cut = np.stack([run[:-2], run[1:-1], run[2:]], axis=1)
+                cut[1::2] = cut[1::2, [1, 0, 2]]
+                pieces.append(cut)
+    every = np.concatenate(pieces)
+    a, b, c = every.T
+    # a strip is led to its next place by triangles with a corner twice
+    kept: npt.NDArray[np.int64] = every[(a != b) & (b != c) & (c != a)]
+    return kept
 
 
-def _typed(column: npt.NDArray[np.float64], dtype: str) -> npt.NDArray[np.generic]:
-    """Convert a column read as float64 to the type declared in the header (a uchar color is 0 to 255)."""
-    if dtype[0] == "f":
-        with np.errstate(over="ignore"):
-            return column.astype(dtype)
-    if not np.isfinite(column).all():
-        return column  # counted and refused later
-    limits = np.iinfo(dtype)
-    return np.clip(column, limits.min, limits.max).astype(dtype)
+def _unread(element: Element) -> bool:
+    return any(p.length and p.name.lower().startswith(PRESENT) for p in element.properties)
 
 
-def _assembled(columns: Columns, path: Path) -> Cloud:
-    if not {"x", "y", "z"} <= columns.keys():
-        raise FormatError(path, "the vertices have no x, y and z")
-    parts = [
-        np.stack([columns[name] for name in names], axis=1) if set(names) <= columns.keys() else None
-        for names in (("nx", "ny", "nz"), ("red", "green", "blue"))
-    ]
-    return checked(path, np.stack([columns[name] for name in "xyz"], axis=1), *parts)
+def _corners(
+    records: Records, name: str, vertices: int, path: Path, restart: bool = False
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    found = next((records.lists[key] for key in records.lists if key.lower() in CORNERS), None)
+    if found is None:
+        there = ", ".join([*records.lists, *records.columns])[:60] or "nothing"
+        raise FormatError(path, f"{name} has no list vertex_indices, only {there}")
+    sizes, values = found
+    if values.dtype.kind == "f" and not (np.isfinite(values) & (values == np.rint(values))).all():
+        raise FormatError(path, f"{name} has indices that are not whole numbers")
+    corners = values.astype(np.int64)
+    if len(corners) and (corners.min() < -restart or corners.max() >= vertices):
+        wrong = corners[(corners < -restart) | (corners >= vertices)][0]
+        raise FormatError(path, f"{name} has the index {wrong}, but there are {vertices} vertices")
+    return corners, sizes
+
+
+def _named(columns: dict[str, Column]) -> dict[str, Column]:
+    """Return the columns under their usual names: ``diffuse_red`` and ``R`` are ``red``."""
+    usual = {}
+    for name, column in columns.items():
+        known = name.lower().removeprefix("diffuse_")
+        usual.setdefault(SAME.get(known, known), column)
+    return usual
+
+
+def _stacked(columns: dict[str, Column], names: tuple[str, ...]) -> Column | None:
+    return np.stack([columns[name] for name in names], axis=1) if set(names) <= columns.keys() else None
 
 
 def write_ply(

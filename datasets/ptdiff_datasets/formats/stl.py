@@ -1,0 +1,71 @@
+"""STL, binary and text: triangles with corners of their own."""
+
+import re
+import struct
+from pathlib import Path
+
+import numpy as np
+
+from ptdiff_datasets.errors import FormatError
+from ptdiff_datasets.formats.geometry import Geometry, check_vertices, numbers
+
+HEADER, RECORD = 84, 50  # bytes before the triangles, and of each
+FACET = b"facet normal 0 0 0 outer loop vertex 0 0 0 vertex 0 0 0 vertex 0 0 0 endloop endfacet".split()
+WORDS = [i for i, word in enumerate(FACET) if word != b"0"]
+CORNERS = [i + j for i, word in enumerate(FACET) if word == b"vertex" for j in (1, 2, 3)]
+
+
+def read_stl(data: bytes, path: Path) -> Geometry:
+    """Read the content of an STL file; FormatError if its length does not fit the number of triangles."""
+    if len(data) >= HEADER:
+        (count,) = struct.unpack_from("<I", data, 80)
+        behind = len(data) - HEADER - RECORD * count
+        # a tail shorter than a record, or of zeros, holds no triangle
+        if 0 <= behind < RECORD or (behind > 0 and count > 0 and not data[-behind:].strip(b"\0")):
+            return _binary(data, count, behind, path)
+    if data.lstrip()[:5].lower() != b"solid" or b"\0" in data:
+        if len(data) < HEADER:
+            raise FormatError(path, "too short for an STL file", len(data))
+        raise FormatError(path, f"the header claims {count} triangles, {len(data) - HEADER} bytes follow", 80)
+    return _text(data, path)
+
+
+def _binary(data: bytes, count: int, behind: int, path: Path) -> Geometry:
+    record = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
+    corners = np.frombuffer(data, record, count, HEADER)["corners"].astype(np.float64)
+    remarks = [f"{behind} bytes behind the triangles left out"] if behind else []
+    return _soup(corners.reshape(-1, 3), remarks, path)
+
+
+def _text(data: bytes, path: Path) -> Geometry:
+    text = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    # names of solids may hold any word
+    text, ends = re.subn(rb"^[ \t]*endsolid\b[^\n]*$", b"", text, flags=re.MULTILINE | re.IGNORECASE)
+    text, starts = re.subn(rb"^[ \t]*solid\b[^\n]*$", b"", text, flags=re.MULTILINE | re.IGNORECASE)
+    if starts != ends:
+        raise FormatError(path, f"the text ends before endsolid ({starts} solids, {ends} ends)", len(data))
+    words = text.split()
+    size = len(FACET)
+    whole = len(words) - len(words) % size
+    for i in WORDS:
+        named = [word.lower() for word in words[i:whole:size]]
+        if named.count(FACET[i]) != len(named):
+            raise _not_a_facet(words, next(j for j, word in enumerate(named) if word != FACET[i]), path)
+    if whole != len(words):
+        raise _not_a_facet(words, whole // size, path)
+    try:
+        corners = numbers([word for i in CORNERS for word in words[i::size]]) if words else np.empty(0)
+    except ValueError:
+        raise FormatError(path, "a corner of a facet is not a number") from None
+    return _soup(corners.reshape(9, -1).T.reshape(-1, 3), [], path)
+
+
+def _not_a_facet(words: list[bytes], place: int, path: Path) -> FormatError:
+    start = b" ".join(words[place * len(FACET) :][:6])[:40].decode("latin-1")
+    return FormatError(path, f"facet {place + 1} ({start!r} ...) is not a triangle")
+
+
+def _soup(vertices: np.ndarray, remarks: list[str], path: Path) -> Geometry:
+    vertices = np.ascontiguousarray(vertices, np.float64)
+    check_vertices(vertices, path)
+    return Geometry(vertices, np.arange(len(vertices)).reshape(-1, 3), polygons=len(vertices) // 3, remarks=remarks)
