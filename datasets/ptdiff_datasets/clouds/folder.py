@@ -229,6 +229,7 @@ def _assembled(
         inside=index.source["inside"],
         cache=place,
         lacking=dict(index.lacking),
+        remarks=tuple((id, remark) for id, remark in index.remarks),
     )
     return CloudSet(
         points=arrays["points"],

@@ -1,8 +1,9 @@
 """Shapes of one file, meshes and clouds, as dense clouds that depend on the file and their ids alone."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -15,8 +16,12 @@ from ptdiff_datasets.formats.catalog import read_cloud
 from ptdiff_datasets.formats.cloud import Cloud
 from ptdiff_datasets.formats.containers import members, opened
 from ptdiff_datasets.formats.hdf5 import HDF5_SUFFIXES
-from ptdiff_datasets.formats.meshes import MESH_SUFFIXES, read_mesh, sample_surface, surface_box
+from ptdiff_datasets.formats.meshes import MESH_SUFFIXES, read_mesh_or_points, sample_surface, surface_box
+from ptdiff_datasets.formats.ply import has_surface
 from ptdiff_datasets.formats.ply_header import read_header
+
+if TYPE_CHECKING:
+    import trimesh
 
 FAR = 64  # distance from the origin, in diagonals, beyond which float32 would blur a shape
 Vector = npt.NDArray[np.float64]
@@ -67,18 +72,19 @@ def read_shapes(root: Path, shapes: Iterable[Shape], points: int) -> Iterator[tu
 def read_one(path: str | Path, points: int) -> Cloud:
     """Read the cloud in a file, or sample ``points`` from the surface of its mesh; FormatError if it holds neither."""
     path = Path(path)
-    if path.suffix.lower() in MESH_SUFFIXES and _is_mesh(path):
-        return sample_surface(read_mesh(path), points, address("surface", path.name))
-    return read_cloud(path)
+    found = _mesh_or_cloud(path)
+    if isinstance(found, Cloud):
+        return found.with_true_normals()
+    return sample_surface(found, points, address("surface", path.name))
 
 
 def _read(path: Path, id: str, points: int) -> Dense:
     if path.suffix.lower() in HDF5_SUFFIXES:
         members(path, id, Lists())
         raise FormatError(path, "its clouds could not be counted")
-    if not _is_mesh(path):
-        return _dense(read_cloud(path), path, id, points)
-    mesh = read_mesh(path)
+    mesh = _mesh_or_cloud(path)
+    if isinstance(mesh, Cloud):
+        return _dense(mesh, path, id, points)
     low, high = surface_box(mesh)
     return _packed(sample_surface(mesh, points, address("surface", id)), path, low, high, 0)
 
@@ -103,12 +109,12 @@ def _packed(cloud: Cloud, path: Path, low: Vector, high: Vector, count: int) -> 
         raise FormatError(path, "coordinates beyond the range of float32")
     if float(np.ptp(points, axis=0).max()) == 0 and len(points) > 1:
         raise FormatError(path, "all points coincide in float32")
-    return Dense(Cloud(points, cloud.normals, cloud.colors), origin, low, high, count)
+    return Dense(replace(cloud, points=points).with_true_normals(), origin, low, high, count)
 
 
-def _is_mesh(path: Path) -> bool:
-    """True for a file with a mesh; a .ply file without faces is a point cloud."""
+def _mesh_or_cloud(path: Path) -> "trimesh.Trimesh | Cloud":
+    """Read the mesh in a file, or its cloud; a .ply file without faces or strips is a cloud."""
     suffix = path.suffix.lower()
-    if suffix == ".ply":
-        return read_header(path.read_bytes(), path).count("face") > 0
-    return suffix in MESH_SUFFIXES
+    if suffix not in MESH_SUFFIXES or (suffix == ".ply" and not has_surface(read_header(path.read_bytes(), path))):
+        return read_cloud(path)
+    return read_mesh_or_points(path)

@@ -49,13 +49,16 @@ class Index:
     deviations: list[float] = field(default_factory=list)
     origins: list[list[float]] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)
+    remarks: list[tuple[str, str]] = field(default_factory=list)  # id of a shape, what its reader left out
     lacking: dict[str, int] = field(default_factory=dict)
     source: dict[str, Any] = field(default_factory=dict)
 
     @property
     def columns(self) -> list[list[Any]]:
         """The lists that have an entry for each shape."""
-        return [getattr(self, f.name) for f in fields(self) if f.name not in ("skipped", "lacking", "source")]
+        return [
+            getattr(self, f.name) for f in fields(self) if f.name not in ("skipped", "remarks", "lacking", "source")
+        ]
 
 
 Arrays = dict[str, npt.NDArray[Any]]
@@ -161,6 +164,7 @@ class Writing:
         index.labels.append(label)
         index.boxes.append([*dense.low.tolist(), *dense.high.tolist()])
         index.origins.append(dense.origin.tolist())
+        index.remarks += [(id, remark) for remark in cloud.remarks]
         exact = cloud.points.astype(np.float64)
         mean = exact.mean(axis=0)
         index.means.append((mean + dense.origin).tolist())

@@ -48,6 +48,7 @@ class Summary:
     inside: str = ""  # the folder below the root that holds the class folders, if not the root itself
     cache: str = ""  # the folder of the cache entry, if anything could be cached
     lacking: Mapping[str, int] = field(default_factory=dict)  # channel -> shapes without it
+    remarks: tuple[tuple[str, str], ...] = ()  # shape, what its reader left out
 
     def total(self, split: str | None = None) -> int:
         """Number of shapes, in one split or in all."""
@@ -57,6 +58,7 @@ class Summary:
         """Return the summary as plain types, ready for JSON."""
         plain = asdict(self)
         plain["skipped"] = [{"path": printable(path), "reason": reason} for path, reason in self.skipped]
+        plain["remarks"] = [{"shape": printable(id), "remark": remark} for id, remark in self.remarks]
         return plain
 
     def text(self) -> str:
@@ -75,6 +77,8 @@ class Summary:
         lines += ["", *table(self.counts)]
         if self.skipped or self.other:
             lines += ["", *self._left_out()]
+        if self.remarks:
+            lines += ["", *self._remarked()]
         if self.damaged:
             lines += ["", _end(f"  the damaged cache was rebuilt: {self.damaged}", WIDTH)]
         kept = "cached for next time" if self.cache else "not cached because some could not be opened"
@@ -88,6 +92,17 @@ class Summary:
         there = ["xyz", *(name for name in ("normals", "colors") if name not in self.lacking)]
         some = [f"{name} except {n:,}" for name, n in self.lacking.items() if n < self.total()]
         return ", ".join([*there, *(f"({text})" for text in some)])
+
+    def _remarked(self) -> list[str]:
+        """Lines with each remark once, with the first shape that it is about."""
+        about: dict[str, list[str]] = {}
+        for id, remark in self.remarks:
+            about.setdefault(remark, []).append(id)
+        lines = [f"  {number(len({id for id, _ in self.remarks}), 'shape')} read with remarks:"]
+        for remark, ids in list(about.items())[:SKIPPED]:
+            more = f" and {len(ids) - 1:,} more" if len(ids) > 1 else ""
+            lines.append(_end(f"    {_middle(printable(ids[0]), 38)}{more}: {remark}", LINE))
+        return [*lines, f"    … and {len(about) - SKIPPED:,} more"] if len(about) > SKIPPED else lines
 
     def _left_out(self) -> list[str]:
         parts = [f"{number(len(self.skipped), 'file')} skipped"] if self.skipped else []

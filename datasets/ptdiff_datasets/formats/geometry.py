@@ -11,7 +11,6 @@ import numpy.typing as npt
 
 from ptdiff_datasets.errors import FormatError
 
-DARK = 16  # floats above 1 whose maximum is below this may be of either scale
 NO_FACES = np.empty((0, 3), np.int64)
 
 
@@ -47,22 +46,6 @@ def numbers(words: Sequence[bytes], dtype: str = "f8") -> npt.NDArray[Any]:
     return table
 
 
-def color_bytes(colors: npt.NDArray[np.float64], path: Path) -> npt.NDArray[np.uint8]:
-    """Convert colors of a text format to bytes: (v, 3) from 0 to 1, or from 0 to 255 if any exceeds 1.
-
-    Fractions that all lie below ``DARK`` while some exceed 1 fit neither scale well: FormatError, as for colors below
-    0, above 255 and NaN.
-    """
-    most = float(colors.max(initial=0))
-    if not (colors.min(initial=0) >= 0 and most <= 255):
-        raise FormatError(path, "colors outside 0 to 255; write them from 0 to 1")
-    if most > 1 and most < DARK and (colors != np.rint(colors)).any():
-        raise FormatError(
-            path, f"colors up to {most:g} are neither from 0 to 1 nor from 0 to 255; write them from 0 to 1"
-        )
-    return np.rint(colors * (255 if most <= 1 else 1)).astype(np.uint8)
-
-
 def check_vertices(vertices: npt.NDArray[np.float64], path: Path) -> None:
     """Raise FormatError if coordinates are NaN or infinite."""
     if not np.isfinite(vertices).all():
@@ -72,4 +55,4 @@ def check_vertices(vertices: npt.NDArray[np.float64], path: Path) -> None:
 
 def crossing(count: int) -> list[str]:
     """Remark on polygons that cross themselves, for which an area is not defined."""
-    return [f"{count} polygons cross themselves and were cut as fans"] if count else []
+    return [f"polygons that cross themselves, cut as fans: {count}"] if count else []

@@ -1,6 +1,7 @@
-"""glTF 2.0 as one file: ``.glb``, and ``.gltf`` whose buffers are data URIs. Nodes are placed, primitives made triangles.
+"""glTF 2.0 as one file: ``.glb``, and ``.gltf`` whose buffers are data URIs.
 
-Read: all component types, normalized and sparse accessors, KHR_mesh_quantization, EXT_mesh_gpu_instancing, strips, fans,
+Nodes are placed and primitives made triangles. Read: all component types, normalized and sparse accessors,
+KHR_mesh_quantization, EXT_mesh_gpu_instancing, strips, fans,
 vertex colors, and clouds of points. Extensions that the file requires and that are not read here are refused by name.
 Materials and textures are passed over; skins and animations leave the mesh as it was modeled.
 
@@ -65,7 +66,7 @@ def _chunks(data: bytes, path: Path) -> tuple[bytes, memoryview | None, list[str
         if kind == BINARY_CHUNK:
             binary = memoryview(data)[at + 8 : at + 8 + size]
     behind = len(data) - length
-    return data[20 : 20 + chunk], binary, [f"{behind} bytes behind the chunks left out"] if behind else []
+    return data[20 : 20 + chunk], binary, [f"bytes left out behind the chunks: {behind}"] if behind else []
 
 
 def _buffers(tree: dict[str, Any], binary: memoryview | None, path: Path) -> list[memoryview | None]:
@@ -113,10 +114,10 @@ def _read(accessors: Accessors, remarks: list[str]) -> Geometry:
             if max(total, made) > MOST:
                 raise accessors.refused(f"its instances have more than {MOST:,} vertices or triangles")
             parts += [part.moved(matrix) for matrix in node.matrices]
-    remarks += [f"{count} primitives of {name} left out" for name, count in left.items()]
+    remarks += [f"primitives of {name} left out: {count}" for name, count in left.items()]
     hidden = len(tree.get("meshes", [])) - len(meshes)
     if hidden and meshes:
-        remarks.append(f"{hidden} meshes that no node of the scene shows left out")
+        remarks.append(f"meshes left out that no node of the scene shows: {hidden}")
     if not parts:
         shown = f"{sum(left.values())} primitives of {', '.join(left)}, " if left else ""
         raise accessors.refused(
@@ -143,7 +144,7 @@ class Part:
 def _joined(parts: list[Part], remarks: list[str], path: Path) -> Geometry:
     surfaces = [part for part in parts if len(part.faces)]
     if surfaces and len(surfaces) < len(parts):
-        remarks.append(f"{len(parts) - len(surfaces)} primitives of points left out")
+        remarks.append(f"primitives of points left out: {len(parts) - len(surfaces)}")
     parts = surfaces or parts
     starts = np.cumsum([0, *(len(part.vertices) for part in parts)])
     vertices = np.concatenate([part.vertices for part in parts])

@@ -1,4 +1,4 @@
-"""glTF accessors: numbers in buffers, strided, normalized or sparse, compared with the bounds that the file declares."""
+"""glTF accessors: numbers in buffers, strided, normalized or sparse, compared with the bounds that are declared."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,7 +71,7 @@ class Accessors:
         piece = self._item("bufferViews", view)
         for name in piece.get("extensions", {}):
             raise self.refused(f"buffers packed with {name} are not read; export without compression")
-        number = piece.get("buffer")
+        number = piece["buffer"]
         self._item("buffers", number)
         data = self.buffers[number]
         if data is None:

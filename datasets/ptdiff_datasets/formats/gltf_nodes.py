@@ -33,7 +33,7 @@ def placed(accessors: Accessors) -> tuple[list[Placed], list[str]]:
         raise accessors.refused(f"{shown} mesh instances, more than 100,000")
     scenes, remarks = tree.get("scenes", []), []
     if len(scenes) > 1:
-        remarks.append(f"{len(scenes) - 1} of {len(scenes)} scenes left out")
+        remarks.append(f"scenes left out besides the shown one: {len(scenes) - 1}")
     if scenes:
         roots = scenes[_place(accessors, tree.get("scene", 0), len(scenes), "scene")].get("nodes", [])
     else:
@@ -74,14 +74,15 @@ def _place(accessors: Accessors, place: Any, count: int, what: str) -> int:
 def _local(accessors: Accessors, node: dict[str, Any]) -> Matrices:
     """The matrix (4, 4) of a node: its matrix, or translation, rotation (x, y, z, w) and scale."""
     if "matrix" in node:
-        matrix = np.array(node["matrix"], np.float64).reshape(4, 4).T  # stored by columns
+        matrix: Matrices = np.array(node["matrix"], np.float64).reshape(4, 4).T  # stored by columns
         if not np.isfinite(matrix).all() or (np.abs(matrix[3] - [0, 0, 0, 1]) > 1e-6).any():
             raise accessors.refused(f"a node matrix whose last row is {matrix[3].tolist()}")
         return matrix
     moves = np.array([node.get("translation", (0, 0, 0))], np.float64).reshape(1, 3)
     turns = np.array([node.get("rotation", (0, 0, 0, 1))], np.float64).reshape(1, 4)
     sizes = np.array([node.get("scale", (1, 1, 1))], np.float64).reshape(1, 3)
-    return _composed(accessors, moves, turns, sizes)[0]
+    local: Matrices = _composed(accessors, moves, turns, sizes)[0]
+    return local
 
 
 def _instances(accessors: Accessors, node: dict[str, Any], matrix: Matrices) -> Matrices:

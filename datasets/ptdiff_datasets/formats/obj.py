@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ptdiff_datasets.errors import FormatError
-from ptdiff_datasets.formats.geometry import Geometry, check_vertices, color_bytes, crossing, numbers
+from ptdiff_datasets.formats.cloud import byte_colors
+from ptdiff_datasets.formats.geometry import Geometry, check_vertices, crossing, numbers
 from ptdiff_datasets.formats.polygons import triangles
 
 PASSED_OVER = frozenset(
@@ -51,7 +52,7 @@ def read_obj(data: bytes, path: Path) -> Geometry:
     if not faces and strokes:
         raise FormatError(path, f"no faces, but {strokes} lines; only surfaces and points are read")
     if strokes:
-        remarks.append(f"{strokes} lines ('l') left out")
+        remarks.append(f"lines ('l') left out: {strokes}")
     if not faces:
         return Geometry(vertices, colors=colors, remarks=remarks)
     corners, sizes = _corners(faces, face_lines, before, len(vertices), path)
@@ -108,7 +109,7 @@ def _vertices(
         raise FormatError(path, f"line {at[int((table[:, 3] != 1).argmax())]}: a vertex with a weight other than 1")
     if width in (5, 7):
         return points, None, [f"{width - 3} more numbers on each vertex line left out"]
-    return points, color_bytes(table[:, 3:], path) if width == 6 else None, []
+    return points, byte_colors(path, table[:, 3:]) if width == 6 else None, []
 
 
 def _no_number(rows: list[bytes], at: list[int], path: Path) -> FormatError:

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ptdiff_datasets.errors import FormatError
-from ptdiff_datasets.formats.geometry import Geometry, check_vertices, color_bytes, crossing, numbers
+from ptdiff_datasets.formats.cloud import byte_colors
+from ptdiff_datasets.formats.geometry import Geometry, check_vertices, crossing, numbers
 from ptdiff_datasets.formats.polygons import triangles
 
 PREFIXES = re.compile(rb"(ST)?(C)?(N)?(4)?(n)?OFF *", re.IGNORECASE)
@@ -81,7 +82,7 @@ def _vertices(
         remarks.append(f"{width - 3} more numbers on each vertex line left out; COFF or NOFF would name them")
     normals = table[:, 3:6] if "N" in kind else None
     at = 6 if "N" in kind else 3
-    return points, color_bytes(table[:, at : at + 3], path) if "C" in kind else None, normals, remarks
+    return points, byte_colors(path, table[:, at : at + 3]) if "C" in kind else None, normals, remarks
 
 
 def _no_number(lines: list[bytes], path: Path) -> FormatError:

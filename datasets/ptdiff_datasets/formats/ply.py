@@ -1,7 +1,7 @@
 """PLY files: a strict reader and an atomic writer of points with normals and colors.
 
-The format (Turk 1994): a text header (``ply_header``), then the records as text or binary (``ply_records``). The vertices
-are a cloud, and with faces or triangle strips a surface.
+The format (Turk 1994): a text header (``ply_header``), then the records as text or binary (``ply_records``). The
+vertices are a cloud, and with faces or triangle strips a surface.
 """
 
 from dataclasses import replace
@@ -11,14 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from ptdiff_datasets.errors import FormatError
-from ptdiff_datasets.formats.cloud import SAME, Cloud, checked
+from ptdiff_datasets.formats.cloud import COLUMNS, Cloud, byte_colors, from_columns, known_name
 from ptdiff_datasets.formats.geometry import Geometry, check_vertices, crossing
 from ptdiff_datasets.formats.ply_header import Element, Header, read_header
 from ptdiff_datasets.formats.ply_records import Column, Records, read_records
 from ptdiff_datasets.formats.polygons import triangles
 from ptdiff_datasets.writing import arrays, replacing
 
-NORMALS, COLORS = ("nx", "ny", "nz"), ("red", "green", "blue")
 CORNERS = ("vertex_indices", "vertex_index")
 SURFACES = ("face", "tristrips")
 PRESENT = "vertex_ind"  # an element with such a list holds a part of the surface
@@ -33,16 +32,25 @@ def read_ply(path: str | Path) -> Cloud:
     data = path.read_bytes()
     header = read_header(data, path)
     records, behind = read_records(data, header, path, "vertex")
-    columns = _named(records.get("vertex", Records()).columns)
     if "vertex" not in [e.name for e in header.elements]:
         raise FormatError(path, "no vertex element", header.size)
     if not header.count("vertex"):
         raise FormatError(path, "no points", header.size)
-    points = _stacked(columns, ("x", "y", "z"))
-    if points is None:
-        raise FormatError(path, "the vertices have no x, y and z (as numbers, not as lists)")
-    cloud = checked(path, points, _stacked(columns, NORMALS), _stacked(columns, COLORS))
-    return replace(cloud, remarks=(f"{behind} bytes behind the points left out",)) if behind else cloud
+    columns = records["vertex"].columns
+    if records["vertex"].lists and not {"x", "y", "z"} <= columns.keys():
+        raise FormatError(path, "the vertices have no x, y and z as numbers, only lists")
+    cloud = from_columns(path, columns)
+    return (
+        replace(
+            cloud,
+            remarks=(
+                *cloud.remarks,
+                f"bytes left out behind the points: {behind}",
+            ),
+        )
+        if behind
+        else cloud
+    )
 
 
 def has_surface(header: Header) -> bool:
@@ -56,16 +64,18 @@ def read_surface(data: bytes, path: Path) -> Geometry:
     for element in header.elements:
         if element.count and element.name not in SURFACES and _unread(element):
             raise FormatError(path, f"surfaces made of {element.name!r} are not read; save faces")
+    if not header.count("vertex"):
+        raise FormatError(path, "no vertices", header.size)
     records, behind = read_records(data, header, path, "vertex", *SURFACES)
-    columns = _named(records.get("vertex", Records()).columns)
-    points = _stacked(columns, ("x", "y", "z"))
+    columns = {known_name(name): column for name, column in records["vertex"].columns.items()}
+    points = _stacked(columns, COLUMNS["points"])
     if points is None:
         raise FormatError(path, "the vertices have no x, y and z (as numbers, not as lists)")
     vertices = points.astype(np.float64)
     check_vertices(vertices, path)
-    colors = _stacked(columns, COLORS)
-    tints = None if colors is None else checked(path, vertices, None, colors).colors
-    remarks = [f"{behind} bytes behind the records left out"] if behind else []
+    colors = _stacked(columns, COLUMNS["colors"])
+    tints = None if colors is None else byte_colors(path, colors)
+    remarks = [f"bytes left out behind the records: {behind}"] if behind else []
     faces, polygons = [np.empty((0, 3), np.int64)], 0
     if header.count("face"):
         corners, sizes = _corners(records["face"], "face", len(vertices), path)
@@ -75,7 +85,7 @@ def read_surface(data: bytes, path: Path) -> Geometry:
         faces.append(cut)
         polygons += len(sizes)
         remarks += crossing(crossed)
-        if "red" in _named(records["face"].columns):
+        if any(known_name(name) == "red" for name in records["face"].columns):
             remarks.append("colors of faces left out")
     if header.count("tristrips"):
         corners, sizes = _corners(records["tristrips"], "tristrips", len(vertices), path, restart=True)
@@ -120,15 +130,6 @@ def _corners(
         wrong = corners[(corners < -restart) | (corners >= vertices)][0]
         raise FormatError(path, f"{name} has the index {wrong}, but there are {vertices} vertices")
     return corners, sizes
-
-
-def _named(columns: dict[str, Column]) -> dict[str, Column]:
-    """Return the columns under their usual names: ``diffuse_red`` and ``R`` are ``red``."""
-    usual = {}
-    for name, column in columns.items():
-        known = name.lower().removeprefix("diffuse_")
-        usual.setdefault(SAME.get(known, known), column)
-    return usual
 
 
 def _stacked(columns: dict[str, Column], names: tuple[str, ...]) -> Column | None:
