@@ -35,11 +35,12 @@ from ptdiff_datasets.images.cifar import LAYOUTS, cifar
 from ptdiff_datasets.images.idx import read_idx
 
 EXAMPLES = CLOUDS | MESHES | IMAGES
+OBJ = ("obj", "obj varied")
 PICTURES = ("png", "jpg", "webp", "bmp", "gif", "film")
 SECONDS, MEMORY = 1.0, 64 << 20
 STUCK = 60  # wall-clock seconds, even on a busy machine
 os.environ["RUST_BACKTRACE"] = "0"  # a panic of lazrs is caught; its backtrace would need memory that is not available
-TEXTS = ("ply ascii", "pcd ascii", "xyz", "pts", "csv", "obj", "mesh ply ascii", "stl ascii", "off")
+TEXTS = ("ply ascii", "pcd ascii", "xyz", "pts", "csv", "mesh ply ascii", "stl ascii", *OBJ, "off", "off varied")
 TOKENS = (b"nan", b"-1", b"1e999", b"0", b"99999999999", b"\n", b" ", b"\0", b"\xff" * 4, b"4294967295", b"-inf", b"#")
 
 
@@ -117,7 +118,7 @@ def cut(kind: str, data: bytes, path: Path, offsets: range) -> None:
     suffix = EXAMPLES[kind][0]
     path.with_suffix(suffix).write_bytes(data)
     whole = read_whole(path.with_suffix(suffix))
-    counted = kind not in ("xyz", "csv", "obj")
+    counted = kind not in ("xyz", "csv", *OBJ)
     words = len(data.split())
     for length in offsets:
         short = data[:length]

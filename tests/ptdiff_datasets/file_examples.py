@@ -1,11 +1,13 @@
 """Small valid files of every format, for tests that damage them."""
 
 import io
+import random
 import struct
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from mesh_writers import WRITERS as WRITTEN
 
 from ptdiff_datasets.formats.catalog import WRITERS
 
@@ -143,6 +145,12 @@ CLOUDS: dict[str, tuple[str, Callable[[Path], bytes]]] = {
 }
 """Examples by name: suffix, and a function that returns the bytes, given a scratch folder."""
 
+
+def varied(kind: str, seed: int) -> bytes:
+    """Write a mesh with the rarer parts of a format."""
+    return WRITTEN[kind](random.Random(f"{kind} {seed}")).data
+
+
 MESHES: dict[str, tuple[str, Callable[[Path], bytes]]] = {
     "obj": (".obj", lambda _: mesh("obj")),
     "mesh ply": (".ply", lambda _: mesh("ply")),
@@ -151,4 +159,9 @@ MESHES: dict[str, tuple[str, Callable[[Path], bytes]]] = {
     "stl ascii": (".stl", lambda _: mesh("stl_ascii")),
     "off": (".off", lambda _: mesh("off")),
     "glb": (".glb", lambda _: mesh("glb")),
+    "obj varied": (".obj", lambda _: varied("obj", 2)),
+    "off varied": (".off", lambda _: varied("off", 12)),
+    "mesh ply varied": (".ply", lambda _: varied("ply", 18)),
+    "mesh ply strips": (".ply", lambda _: varied("ply", 25)),
+    "glb varied": (".glb", lambda _: varied("glb", 55)),
 }

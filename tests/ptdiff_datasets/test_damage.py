@@ -19,7 +19,7 @@ GROUPS = {
     "las": ["las", "laz", "laz layered"],
     "hdf5": ["hdf5", "hdf5 packed"],
     "stl": ["stl", "stl ascii"],
-    "meshes": ["obj", "off", "glb"],
+    "meshes": ["obj", "off", "glb", "obj varied", "off varied", "glb varied"],
     "images": ["idx", "idx packed", "cifar", "cifar pickled"],
     "pictures": ["png", "jpg", "webp", "bmp", "gif", "film"],
 }

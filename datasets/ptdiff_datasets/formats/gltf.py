@@ -30,7 +30,7 @@ READ = {"KHR_mesh_quantization", "EXT_mesh_gpu_instancing"}
 # extensions of materials, textures, lights and remarks, which do not move a vertex
 HARMLESS = ("KHR_materials_", "KHR_texture_", "KHR_lights_", "KHR_xmp", "EXT_texture_", "MSFT_texture_", "EXT_lights_")
 MODES = ("points", "lines", "line loops", "line strips", "triangles", "strips", "fans")
-MOST = 50_000_000  # vertices of all instances together
+MOST = 20_000_000  # vertices of all instances together
 
 
 def read_glb(data: bytes, path: Path) -> Geometry:
@@ -202,6 +202,9 @@ def _primitive(accessors: Accessors, primitive: dict[str, Any], mode: int, weigh
         return Part(vertices[rows], np.empty((0, 3), np.int64), None if colors is None else colors[rows])
     if len(corners) < 3 or (mode == 4 and len(corners) % 3):
         raise accessors.refused(f"{len(corners)} indices do not make {MODES[mode]}")
+    if len(vertices) > 2 * len(corners):  # primitives may share one table of vertices
+        used, corners = np.unique(corners, return_inverse=True)
+        vertices, colors = vertices[used], None if colors is None else colors[used]
     return Part(vertices, _triangles(corners, mode), colors)
 
 

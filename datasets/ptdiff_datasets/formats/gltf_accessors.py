@@ -69,12 +69,12 @@ class Accessors:
 
     def _stored(self, view: Any, offset: int, count: int, dtype: np.dtype[Any], columns: int) -> npt.NDArray[Any]:
         piece = self._item("bufferViews", view)
-        for name in piece.get("extensions", {}):
-            raise self.refused(f"buffers packed with {name} are not read; export without compression")
         number = piece["buffer"]
         self._item("buffers", number)
         data = self.buffers[number]
         if data is None:
+            for name in piece.get("extensions", {}):
+                raise self.refused(f"buffers packed with {name} are not read; export without compression")
             raise self.refused(f"buffer {number} is not in the file; export as one .glb file")
         start, length = piece.get("byteOffset", 0), piece.get("byteLength")
         size = columns * dtype.itemsize

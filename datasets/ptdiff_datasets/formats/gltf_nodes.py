@@ -42,7 +42,7 @@ def placed(accessors: Accessors) -> tuple[list[Placed], list[str]]:
     out: list[Placed] = []
     seen: set[int] = set()
     waiting = [(root, np.eye(4)) for root in reversed(roots)]
-    instances = 0
+    instances = skinned = 0
     while waiting:
         place, above = waiting.pop()
         node = nodes[_place(accessors, place, len(nodes), "node")]
@@ -60,8 +60,11 @@ def placed(accessors: Accessors) -> tuple[list[Placed], list[str]]:
                 raise accessors.refused(
                     "a node with morph weights of its own is not read; export the shape as it stands"
                 )
+            skinned += "skin" in node
             out.append(Placed(mesh, matrices))
         waiting += [(child, matrix) for child in reversed(node.get("children", []))]
+    if skinned:
+        remarks.append(f"meshes with a skin, as modeled and not posed: {skinned}")
     return out, remarks
 
 

@@ -1,6 +1,7 @@
 """Claims of mesh files, counted without the readers: what arrives must be what the file declares."""
 
 import json
+import re
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,13 @@ class Claim:
 
 def check_claims(data: bytes, geometry: Geometry, path: Path) -> None:
     """Raise FormatError unless the vertices and polygons that were read are those that the file declares."""
-    claim = CLAIMS[path.suffix.lower()](data, path)
+    try:
+        claim = CLAIMS[path.suffix.lower()](data, path)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        if isinstance(error, FormatError):
+            raise
+        reason = f"its parts cannot be counted: {type(error).__name__}: {str(error)[:60]}"
+        raise FormatError(path, reason) from None
     arrived = geometry.polygons
     if arrived < claim.polygons or (claim.exact and arrived > claim.polygons):
         raise FormatError(path, f"the file declares {claim.polygons} faces, but {arrived} could be read")
@@ -45,17 +52,19 @@ def _ply(data: bytes, path: Path) -> Claim:
 
 
 def _off(data: bytes, path: Path) -> Claim:
-    words = b" ".join(line.partition(b"#")[0] for line in data[:4096].splitlines()).upper()
-    counts = words.partition(b"OFF")[2].split()
-    return Claim(int(counts[0]), int(counts[1]))
+    counts = re.search(rb"OFF\s*(\d+)\s+(\d+)", re.sub(rb"#[^\r\n]*", b"", data), re.IGNORECASE)
+    if counts is None:
+        raise FormatError(path, "no counts of vertices and faces")
+    return Claim(int(counts[1]), int(counts[2]))
 
 
 def _stl(data: bytes, path: Path) -> Claim:
     if b"\0" in data:
         (faces,) = struct.unpack_from("<I", data, 80)
         return Claim(3 * faces, int(faces))
-    words = data.lower().split()
-    return Claim(None, words.count(b"endloop"), exact=False) if b"outer" in words else Claim(None, 0, exact=False)
+    # a name of a solid may be any word, but it does not begin a line
+    loops = re.findall(rb"^[ \t]*endloop\b", data.replace(b"\r", b"\n"), re.MULTILINE | re.IGNORECASE)
+    return Claim(None, len(loops), exact=False)
 
 
 def _glb(data: bytes, path: Path) -> Claim:

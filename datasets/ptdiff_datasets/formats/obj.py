@@ -116,7 +116,7 @@ def _no_number(rows: list[bytes], at: list[int], path: Path) -> FormatError:
     for row, number in zip(rows, at, strict=True):
         for word in row.split():
             try:
-                float(word)
+                numbers([word])
             except ValueError:
                 hint = "; write decimal points, not commas" if b"," in word else ""
                 return FormatError(path, f"line {number}: {word[:20].decode('latin-1')!r} is not a number{hint}")

@@ -52,10 +52,14 @@ def read_records(data: bytes, header: Header, path: Path, *names: str) -> tuple[
     if last < len(header.elements):
         return out, 0
     behind = len(data) - at
-    record = max((e.least(False) for e in header.elements[-1:]), default=1)
-    if behind >= max(record, 3):
+    if behind >= _smallest(header.elements[-1]):
         raise FormatError(path, f"{behind} bytes follow that the header does not declare", at)
     return out, behind
+
+
+def _smallest(element: Element) -> int:
+    """Bytes of the smallest record, with three values in each list; a shorter tail holds none."""
+    return max(3, element.least(False) + sum(3 * np.dtype(p.dtype).itemsize for p in element.properties if p.length))
 
 
 def _numbers(data: bytes, at: int, element: Element, order: str, path: Path) -> tuple[Records, int]:

@@ -23,11 +23,12 @@ def read_stl(data: bytes, path: Path) -> Geometry:
         # a tail shorter than a record, or of zeros, holds no triangle
         if 0 <= behind < RECORD or (behind > 0 and count > 0 and not data[-behind:].strip(b"\0")):
             return _binary(data, count, behind, path)
-    if data.lstrip()[:5].lower() != b"solid" or b"\0" in data:
+    text = data.removeprefix(b"\xef\xbb\xbf")
+    if text.lstrip()[:5].lower() != b"solid" or b"\0" in data:
         if len(data) < HEADER:
             raise FormatError(path, "too short for an STL file", len(data))
         raise FormatError(path, f"the header claims {count} triangles, {len(data) - HEADER} bytes follow", 80)
-    return _text(data, path)
+    return _text(text, path)
 
 
 def _binary(data: bytes, count: int, behind: int, path: Path) -> Geometry:
@@ -47,10 +48,13 @@ def _text(data: bytes, path: Path) -> Geometry:
     words = text.split()
     size = len(FACET)
     whole = len(words) - len(words) % size
+    wrong = []
     for i in WORDS:
         named = [word.lower() for word in words[i:whole:size]]
         if named.count(FACET[i]) != len(named):
-            raise _not_a_facet(words, next(j for j, word in enumerate(named) if word != FACET[i]), path)
+            wrong.append(next(j for j, word in enumerate(named) if word != FACET[i]))
+    if wrong:
+        raise _not_a_facet(words, min(wrong), path)
     if whole != len(words):
         raise _not_a_facet(words, whole // size, path)
     try:
