@@ -1,6 +1,6 @@
 """``Cloud``: the points of one shape with their normals and colors, as returned by every reader."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -80,7 +80,8 @@ def checked(
     single = points.dtype.kind == "f" and points.dtype.itemsize <= 4
     coordinates: npt.NDArray[np.floating] = points.astype(np.float32 if single else np.float64)
     remarks = []
-    lost = np.isnan(coordinates).all(axis=1)
+    finite = bool(np.isfinite(coordinates).all())
+    lost = np.zeros(len(coordinates), np.bool_) if finite else np.isnan(coordinates).all(axis=1)
     if count := int(lost.sum()):
         if count > UNRETURNED * len(lost):
             raise FormatError(path, f"{count} of {len(lost)} points are NaN, more than {UNRETURNED:.0%}")
@@ -140,7 +141,7 @@ def from_columns(path: str | Path, columns: Mapping[str, npt.NDArray[np.generic]
     if not {"x", "y", "z"} <= named.keys():
         raise FormatError(path, "the points have no x, y and z")
     points, normals, colors = (
-        np.stack([named[name] for name in wanted], axis=1) if set(wanted) <= named.keys() else None
+        side_by_side([named[name] for name in wanted]) if set(wanted) <= named.keys() else None
         for wanted in COLUMNS.values()
     )
     packed = next((named[name] for name in ("rgb", "rgba") if name in named), None)
@@ -149,6 +150,17 @@ def from_columns(path: str | Path, columns: Mapping[str, npt.NDArray[np.generic]
         colors = np.stack([whole >> 16 & 255, whole >> 8 & 255, whole & 255], axis=1).astype(np.uint8)
     assert points is not None
     return checked(path, points, normals, colors)
+
+
+def side_by_side(columns: Sequence[npt.NDArray[np.generic]]) -> npt.NDArray[np.generic]:
+    """Join columns (n,) to a table (n, k); neighbors in the records of a file are not copied."""
+    first = columns[0]
+    places = [column.__array_interface__["data"][0] for column in columns]
+    like = {(column.dtype, column.strides, column.shape) for column in columns}
+    if len(like) == 1 and places == [places[0] + i * first.itemsize for i in range(len(columns))]:
+        shape, strides = (len(first), len(columns)), (*first.strides, first.itemsize)
+        return np.lib.stride_tricks.as_strided(first, shape, strides, writeable=False)
+    return np.stack(list(columns), axis=1)
 
 
 def from_table(path: str | Path, table: npt.NDArray[np.generic], names: tuple[str, ...] = ()) -> Cloud:

@@ -104,7 +104,10 @@ class Accessors:
 
     def _bounded(self, accessor: dict[str, Any], table: npt.NDArray[Any], place: int) -> None:
         """Compare the smallest and largest values with ``min`` and ``max``, which hold the numbers as stored."""
-        least, most = table.min(axis=0).astype(np.float64), table.max(axis=0).astype(np.float64)
+        if "min" not in accessor and "max" not in accessor:
+            return
+        columns = [table[:, i] for i in range(table.shape[1])]
+        least, most = (np.array([f(c) for c in columns], np.float64) for f in (np.min, np.max))
         for name, found in (("min", least), ("max", most)):
             if name not in accessor:
                 continue

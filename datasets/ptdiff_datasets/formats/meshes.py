@@ -84,7 +84,8 @@ def _mesh(geometry: Geometry, path: Path) -> "trimesh.Trimesh":
     mesh.metadata[REMARKS] = tuple(geometry.remarks)
     # Written so that an overflow to infinity or NaN fails the test too.
     with np.errstate(all="ignore"):
-        diagonal = float(np.linalg.norm(np.ptp(vertices[faces.ravel()], axis=0)))
+        used = vertices[faces.ravel()]
+        diagonal = float(np.linalg.norm([np.ptp(used[:, axis]) for axis in range(3)]))
         area = float(_areas(mesh).sum())
     if not (np.isfinite(area) and area > THINNEST * diagonal**2):
         raise FormatError(path, f"the surface has no area ({len(faces)} faces)")

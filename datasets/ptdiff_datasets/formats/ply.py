@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ptdiff_datasets.errors import FormatError
-from ptdiff_datasets.formats.cloud import COLUMNS, Cloud, byte_colors, from_columns, known_name
+from ptdiff_datasets.formats.cloud import COLUMNS, Cloud, byte_colors, from_columns, known_name, side_by_side
 from ptdiff_datasets.formats.geometry import Geometry, check_vertices, crossing
 from ptdiff_datasets.formats.ply_header import Element, Header, read_header
 from ptdiff_datasets.formats.ply_records import Column, Records, read_records
@@ -133,7 +133,7 @@ def _corners(
 
 
 def _stacked(columns: dict[str, Column], names: tuple[str, ...]) -> Column | None:
-    return np.stack([columns[name] for name in names], axis=1) if set(names) <= columns.keys() else None
+    return side_by_side([columns[name] for name in names]) if set(names) <= columns.keys() else None
 
 
 def write_ply(

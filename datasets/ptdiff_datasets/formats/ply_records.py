@@ -4,6 +4,7 @@ Numbers of one element without lists are read at once, and so are lists of equal
 one, because only the length of each tells where the next record starts.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
@@ -14,8 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ptdiff_datasets.errors import FormatError
+from ptdiff_datasets.formats.geometry import numbers
 from ptdiff_datasets.formats.ply_header import Element, Header
 
+NUMBER = re.compile(rb"[-+]?(\d+\.?\d*([eE][-+]?\d+)?|\.\d+([eE][-+]?\d+)?|nan|inf(inity)?)", re.IGNORECASE)
 CHUNK = 1 << 15  # records of a text file converted at once
 Column = npt.NDArray[Any]
 
@@ -187,19 +190,29 @@ def _table(lines: Iterator[bytes], element: Element, path: Path) -> Records:
         if not rows or any(len(row) != width for row in rows):
             what = "vertices" if element.name == "vertex" else f"{element.name} records"
             raise FormatError(path, f"expected {left} more {what} of {width} numbers")
-        try:
-            pieces.append(np.array([[float(word) for word in row] for row in rows]))
-        except ValueError as error:
-            raise FormatError(path, str(error)) from None
+        pieces.append(_converted([word for row in rows for word in row], path).reshape(-1, width))
         left -= len(rows)
     table = np.concatenate(pieces)
     return Records({p.name: _typed(table[:, i], p.dtype, path) for i, p in enumerate(element.properties)})
+
+
+def _converted(words: list[bytes], path: Path) -> npt.NDArray[np.float64]:
+    try:
+        return numbers(words)
+    except ValueError as error:
+        wrong = next((word for word in words if not NUMBER.fullmatch(word)), b"?")[:20].decode("latin-1")
+        raise FormatError(path, f"could not convert {wrong!r} to a number") from error
 
 
 def _listed(lines: Iterator[bytes], element: Element, path: Path) -> Records:
     rows = [line.split() for line in islice(lines, element.count)]
     if len(rows) < element.count:
         raise FormatError(path, f"expected {element.count - len(rows)} more lines of {element.name}")
+    if len(element.properties) == 1 and len({len(row) for row in rows}) == 1:
+        table = _converted([word for row in rows for word in row], path).reshape(len(rows), -1)
+        (p,) = element.properties
+        if (table[:, 0] == table.shape[1] - 1).all():
+            return Records({}, {p.name: (table[:, 0].astype(np.int64), _typed(table[:, 1:].ravel(), p.dtype, path))})
     values: list[list[float]] = [[] for _ in element.properties]
     lengths: list[list[int]] = [[] for _ in element.properties]
     for row in rows:

@@ -45,12 +45,12 @@ def _text(data: bytes, path: Path) -> Geometry:
     text, starts = re.subn(rb"^[ \t]*solid\b[^\n]*$", b"", text, flags=re.MULTILINE | re.IGNORECASE)
     if starts != ends:
         raise FormatError(path, f"the text ends before endsolid ({starts} solids, {ends} ends)", len(data))
-    words = text.split()
+    words = text.lower().split()
     size = len(FACET)
     whole = len(words) - len(words) % size
     wrong = []
     for i in WORDS:
-        named = [word.lower() for word in words[i:whole:size]]
+        named = words[i:whole:size]
         if named.count(FACET[i]) != len(named):
             wrong.append(next(j for j, word in enumerate(named) if word != FACET[i]))
     if wrong:
