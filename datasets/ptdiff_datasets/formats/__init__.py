@@ -2,8 +2,9 @@
 
 catalog.py      suffix to reader and writer
 cloud.py        Cloud: points with normals and colors
-ply.py          PLY
+ply.py          PLY: clouds and surfaces
 ply_header.py   its header
+ply_records.py  its records: numbers and lists, text and binary
 pcd.py          PCD
 lzf.py          its compression
 las.py          LAS and LAZ
@@ -11,6 +12,12 @@ text.py         plain text
 arrays.py       NumPy arrays
 hdf5.py         HDF5
 meshes.py       meshes, and points on them
-headers.py      claims of mesh headers, checked
+geometry.py     Geometry: what a mesh file holds
+polygons.py     polygons cut into triangles
+obj.py off.py stl.py  OBJ, OFF, STL
+gltf.py         glTF as one file
+gltf_nodes.py   its nodes and instances
+gltf_accessors.py  its numbers
+headers.py      claims of mesh files, compared with what was read
 containers.py   files of many clouds
 """

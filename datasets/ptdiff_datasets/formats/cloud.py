@@ -153,12 +153,12 @@ def from_columns(path: str | Path, columns: Mapping[str, npt.NDArray[np.generic]
 
 
 def side_by_side(columns: Sequence[npt.NDArray[np.generic]]) -> npt.NDArray[np.generic]:
-    """Join columns (n,) to a table (n, k); neighbors in the records of a file are not copied."""
-    first = columns[0]
+    """Join columns (n,) to a table (n, k), without a copy if they are the whole records of a file."""
+    first, size = columns[0], columns[0].itemsize
     places = [column.__array_interface__["data"][0] for column in columns]
-    like = {(column.dtype, column.strides, column.shape) for column in columns}
-    if len(like) == 1 and places == [places[0] + i * first.itemsize for i in range(len(columns))]:
-        shape, strides = (len(first), len(columns)), (*first.strides, first.itemsize)
+    alike = all(column.dtype == first.dtype and column.strides == (len(columns) * size,) for column in columns)
+    if alike and places == [places[0] + i * size for i in range(len(columns))]:
+        shape, strides = (len(first), len(columns)), (*first.strides, size)
         return np.lib.stride_tricks.as_strided(first, shape, strides, writeable=False)
     return np.stack(list(columns), axis=1)
 

@@ -63,7 +63,7 @@ def _stl(data: bytes, path: Path) -> Claim:
         (faces,) = struct.unpack_from("<I", data, 80)
         return Claim(3 * faces, int(faces))
     # a name of a solid may be any word, but it does not begin a line
-    loops = re.findall(rb"^[ \t]*endloop\b", data.replace(b"\r", b"\n"), re.MULTILINE | re.IGNORECASE)
+    loops = re.findall(rb"\n[ \t]*endloop\b", data.replace(b"\r", b"\n").lower())
     return Claim(None, len(loops), exact=False)
 
 

@@ -1,6 +1,5 @@
 """STL, binary and text: triangles with corners of their own."""
 
-import re
 import struct
 from pathlib import Path
 
@@ -40,12 +39,10 @@ def _binary(data: bytes, count: int, behind: int, path: Path) -> Geometry:
 
 def _text(data: bytes, path: Path) -> Geometry:
     text = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-    # names of solids may hold any word
-    text, ends = re.subn(rb"^[ \t]*endsolid\b[^\n]*$", b"", text, flags=re.MULTILINE | re.IGNORECASE)
-    text, starts = re.subn(rb"^[ \t]*solid\b[^\n]*$", b"", text, flags=re.MULTILINE | re.IGNORECASE)
+    text, starts, ends = _without_names(text.lower())
     if starts != ends:
         raise FormatError(path, f"the text ends before endsolid ({starts} solids, {ends} ends)", len(data))
-    words = text.lower().split()
+    words = text.split()
     size = len(FACET)
     whole = len(words) - len(words) % size
     wrong = []
@@ -62,6 +59,21 @@ def _text(data: bytes, path: Path) -> Geometry:
     except ValueError:
         raise FormatError(path, "a corner of a facet is not a number") from None
     return _soup(corners.reshape(9, -1).T.reshape(-1, 3), [], path)
+
+
+def _without_names(text: bytes) -> tuple[bytes, int, int]:
+    """Remove the lines that begin and end solids, whose names may be any words, and count both."""
+    pieces, counts = [], {b"solid": 0, b"endsolid": 0}
+    done = at = 0
+    while (found := text.find(b"solid", at)) >= 0:
+        start, end = text.rfind(b"\n", 0, found) + 1, text.find(b"\n", found)
+        at = end if end >= 0 else len(text)
+        word = text[start:at].split(None, 1)[0]
+        if word in counts:
+            counts[word] += 1
+            pieces.append(text[done:start])
+            done = at
+    return b"".join([*pieces, text[done:]]), counts[b"solid"], counts[b"endsolid"]
 
 
 def _not_a_facet(words: list[bytes], place: int, path: Path) -> FormatError:
