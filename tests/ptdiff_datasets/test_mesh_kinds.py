@@ -471,6 +471,22 @@ def test_what_a_glb_shows_in_part_is_remarked(tmp_path: Path) -> None:
     )
 
 
+def test_strips_and_fans_turn_as_their_triangles_would(tmp_path: Path) -> None:
+    strip = np.array([*STRIP, *[0] * 22], "<u2")
+    data = glb(put(meshes__0__primitives__0__mode=5, accessors__1__count=len(STRIP)))
+    (tmp_path / "a.glb").write_bytes(data.replace(np.array(TRIANGLES, "<u2").tobytes(), strip.tobytes()))
+    mesh = read_mesh(tmp_path / "a.glb")
+    assert (mesh.area, abs(mesh.volume)) == (pytest.approx(6), pytest.approx(1))
+    a, b, c = np.asarray(mesh.vertices)[mesh.faces[0]]
+    np.testing.assert_array_equal([a, b, c], np.array(CORNERS)[STRIP[:3]])
+    fan = np.array([*QUADS[0], *[0] * 32], "<u2")
+    data = glb(put(meshes__0__primitives__0__mode=6, accessors__1__count=4))
+    (tmp_path / "a.glb").write_bytes(data.replace(np.array(TRIANGLES, "<u2").tobytes(), fan.tobytes()))
+    mesh = read_mesh(tmp_path / "a.glb")
+    assert mesh.area == pytest.approx(1)
+    np.testing.assert_allclose(np.asarray(mesh.triangles_cross), [[-1, 0, 0]] * 2)
+
+
 def test_a_mirrored_node_keeps_the_outside_outside(tmp_path: Path) -> None:
     (tmp_path / "a.glb").write_bytes(glb(put(nodes__0__scale=[-1, 1, 1])))
     assert read_mesh(tmp_path / "a.glb").volume == pytest.approx(1)
