@@ -16,7 +16,7 @@ from ptdiff.choices import unknown
 from ptdiff_datasets.errors import DataError
 from ptdiff_datasets.holdout import held_out
 from ptdiff_datasets.points import image_density as dark
-from ptdiff_datasets.points.tabular import Table, read_table
+from ptdiff_datasets.formats.tables import Table, read_table
 from ptdiff_datasets.points.toys import TOYS, Toy, uniform
 
 Frame = tuple[float, ...]

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ptdiff_datasets.errors import DataError, FormatError
-from ptdiff_datasets.points.tabular import read_table
+from ptdiff_datasets.formats.tables import read_table
 
 
 def table(tmp_path: Path, text: str | bytes) -> Path:
