@@ -1,7 +1,7 @@
 """Shapes of one file, meshes and clouds, as dense clouds that depend on the file and their ids alone."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -69,7 +69,7 @@ def read_one(path: str | Path, points: int) -> Cloud:
     path = Path(path)
     if path.suffix.lower() in MESH_SUFFIXES and _is_mesh(path):
         return sample_surface(read_mesh(path), points, address("surface", path.name))
-    return read_cloud(path)
+    return read_cloud(path).with_true_normals()
 
 
 def _read(path: Path, id: str, points: int) -> Dense:
@@ -103,7 +103,7 @@ def _packed(cloud: Cloud, path: Path, low: Vector, high: Vector, count: int) -> 
         raise FormatError(path, "coordinates beyond the range of float32")
     if float(np.ptp(points, axis=0).max()) == 0 and len(points) > 1:
         raise FormatError(path, "all points coincide in float32")
-    return Dense(Cloud(points, cloud.normals, cloud.colors), origin, low, high, count)
+    return Dense(replace(cloud, points=points).with_true_normals(), origin, low, high, count)
 
 
 def _is_mesh(path: Path) -> bool:

@@ -1,6 +1,7 @@
 """``Cloud``: the points of one shape with their normals and colors, as returned by every reader."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,19 @@ COLUMNS = {
     "normals": ("nx", "ny", "nz"),
     "colors": ("red", "green", "blue"),
 }
-SAME = {"r": "red", "g": "green", "b": "blue", "normal_x": "nx", "normal_y": "ny", "normal_z": "nz"}
-"""Other names of columns in files."""
+_PARTS = {"red": ("red", "r"), "green": ("green", "g"), "blue": ("blue", "b")}
+_PREFIXES = ("", "diffuse_", "vertex_", "color_", "colour_", "col_", "rgb_", "scalar_", "color", "diffuse")
+SAME = {
+    **{prefix + short: name for name, shorts in _PARTS.items() for short in shorts for prefix in _PREFIXES},
+    **{f"{short}{end}": name for name, shorts in _PARTS.items() for short in shorts for end in ("f", "_f", "8", "_u8")},
+    **{f"{prefix}{axis}": f"n{axis}" for axis in "xyz" for prefix in ("normal_", "normal", "normals_", "n_", "norm_")},
+    **{f"{prefix}{axis}": axis for axis in "xyz" for prefix in ("point_", "pos_", "position_", "coord_")},
+}
+"""Other names of columns in files: r, diffuse_red and Rf are all red."""
+
+ZERO_NORMALS = "the normals are all zero and are left out"
+UNRETURNED = 0.9
+"""Largest share of points without coordinates in a file that is still read."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,11 +34,13 @@ class Cloud:
     """One point cloud.
 
     points: (n, 3) float32 or float64, as in the file. normals: (n, 3) float32. colors: (n, 3) uint8. None if absent.
+    remarks: what the reader left out or understood in a way that is not plain, one line each.
     """
 
     points: npt.NDArray[np.floating]
     normals: npt.NDArray[np.float32] | None = None
     colors: npt.NDArray[np.uint8] | None = None
+    remarks: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.points)
@@ -34,7 +48,14 @@ class Cloud:
     def take(self, rows: npt.NDArray[np.int64]) -> "Cloud":
         """Select the points ``rows`` (k,), with their normals and colors."""
         normals = None if self.normals is None else self.normals[rows]
-        return Cloud(self.points[rows], normals, None if self.colors is None else self.colors[rows])
+        colors = None if self.colors is None else self.colors[rows]
+        return replace(self, points=self.points[rows], normals=normals, colors=colors)
+
+    def with_true_normals(self) -> "Cloud":
+        """Leave out normals that are all zero, with a remark: they say that there are none."""
+        if self.normals is None or self.normals.any():
+            return self
+        return replace(self, normals=None, remarks=(*self.remarks, ZERO_NORMALS))
 
 
 def checked(
@@ -45,8 +66,9 @@ def checked(
 ) -> Cloud:
     """Build a cloud from arrays (n, 3) read from the file ``path``.
 
-    Colors become bytes: floats range from 0 to 1, integers beyond 255 up to 65535. Raises FormatError for wrong shapes,
-    no points, and NaN or infinite values.
+    Colors become bytes, see :func:`byte_colors`. A point whose three coordinates are NaN is a ray without a return, as
+    depth cameras and scanners write them: it is left out and counted. Raises FormatError for wrong shapes, no points,
+    more than ``UNRETURNED`` of them without a return, and other NaN or infinite values.
     """
     if points.ndim != 2 or points.shape[1] != 3:
         raise FormatError(path, f"an array of shape {points.shape}, not (points, 3)")
@@ -57,13 +79,22 @@ def checked(
             raise FormatError(path, f"{name} of shape {array.shape} for points of shape {points.shape}")
     single = points.dtype.kind == "f" and points.dtype.itemsize <= 4
     coordinates: npt.NDArray[np.floating] = points.astype(np.float32 if single else np.float64)
+    remarks = []
+    lost = np.isnan(coordinates).all(axis=1)
+    if count := int(lost.sum()):
+        if count > UNRETURNED * len(lost):
+            raise FormatError(path, f"{count} of {len(lost)} points are NaN, more than {UNRETURNED:.0%}")
+        coordinates = coordinates[~lost]
+        normals, colors = (None if array is None else array[~lost] for array in (normals, colors))
+        remarks.append(f"{count:,} of {len(lost):,} points have no coordinates (NaN) and are left out")
     _all_finite(path, coordinates, "points")
     directions = None
     if normals is not None:
         with np.errstate(over="ignore"):
             directions = normals.astype(np.float32)
         _all_finite(path, directions, "normals")
-    return Cloud(coordinates, directions, None if colors is None else _bytes(colors))
+    paint = None if colors is None else byte_colors(path, colors)
+    return Cloud(coordinates, directions, paint, tuple(remarks))
 
 
 def _all_finite(path: str | Path, array: npt.NDArray[np.floating], name: str) -> None:
@@ -72,15 +103,52 @@ def _all_finite(path: str | Path, array: npt.NDArray[np.floating], name: str) ->
         raise FormatError(path, f"{bad} of {len(array)} {name} are NaN or infinite")
 
 
-def _bytes(colors: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
+def byte_colors(path: str | Path, colors: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
+    """Convert the colors (n, 3) of a file to bytes, by the range that all of them share.
+
+    Numbers up to 1 that are not whole numbers by type are fractions of white; numbers up to 255 are bytes, whatever
+    their type; whole numbers up to 65535 are 16-bit, of which 65535 is white. FormatError for NaN, numbers below 0 and
+    any other range.
+    """
     if colors.dtype == np.uint8:
         return np.array(colors, np.uint8)
-    values = np.nan_to_num(colors.astype(np.float64))
-    if colors.dtype.kind == "f":
-        values = np.rint(np.clip(values, 0, 1) * 255)
-    elif values.max() > 255:
+    values = colors.astype(np.float64)
+    if not np.isfinite(values).all():
+        raise FormatError(path, f"{int((~np.isfinite(values).all(axis=1)).sum())} of {len(values)} colors are NaN")
+    low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
+    real = colors.dtype.kind == "f"
+    whole = not real or bool((values == np.rint(values)).all())
+    if real and -_ROUNDED <= low and high <= 1 + _ROUNDED:
+        values = values * 255
+    elif low < 0 or high > 65535 or not whole and (high > 255 + _ROUNDED or high < 2):
+        raise FormatError(path, f"colors from {low:g} to {high:g}, neither 0 to 1, 0 to 255 nor 0 to 65535")
+    elif high > 255 + _ROUNDED:
         values = np.floor(values / 256)
-    return np.clip(values, 0, 255).astype(np.uint8)
+    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+
+
+_ROUNDED = 1e-3  # fractions may be rounded beyond their range
+
+
+def from_columns(path: str | Path, columns: Mapping[str, npt.NDArray[np.generic]]) -> Cloud:
+    """Build a cloud from named columns (n,) of a file, whatever the names of its colors and normals.
+
+    A column rgb or rgba of four bytes holds 0x00RRGGBB, as an integer or in the bits of a float. Raises FormatError if
+    there are no x, y and z, and as :func:`checked`.
+    """
+    named = {known_name(name): column for name, column in columns.items()}
+    if not {"x", "y", "z"} <= named.keys():
+        raise FormatError(path, "the points have no x, y and z")
+    points, normals, colors = (
+        np.stack([named[name] for name in wanted], axis=1) if set(wanted) <= named.keys() else None
+        for wanted in COLUMNS.values()
+    )
+    packed = next((named[name] for name in ("rgb", "rgba") if name in named), None)
+    if colors is None and packed is not None and (packed.dtype.kind in "iu" or packed.dtype.itemsize == 4):
+        whole = packed.astype(np.int64) if packed.dtype.kind in "iu" else np.ascontiguousarray(packed).view(np.uint32)
+        colors = np.stack([whole >> 16 & 255, whole >> 8 & 255, whole & 255], axis=1).astype(np.uint8)
+    assert points is not None
+    return checked(path, points, normals, colors)
 
 
 def from_table(path: str | Path, table: npt.NDArray[np.generic], names: tuple[str, ...] = ()) -> Cloud:
@@ -95,7 +163,10 @@ def from_table(path: str | Path, table: npt.NDArray[np.generic], names: tuple[st
     if len(table) == 0:
         raise FormatError(path, "no points")
     if names:
-        known = [SAME.get(name.lower(), name.lower()) for name in names]
+        known = [known_name(name) for name in names]
+        for part in COLUMNS.values():
+            if twice := [name for name in part if known.count(name) > 1]:
+                raise FormatError(path, f"several columns are called {twice[0]}: {', '.join(names)[:60]}")
         found = {
             part: table[:, [known.index(name) for name in wanted]]
             for part, wanted in COLUMNS.items()
@@ -103,14 +174,21 @@ def from_table(path: str | Path, table: npt.NDArray[np.generic], names: tuple[st
         }
         if "points" not in found:
             raise FormatError(path, f"no columns x, y and z among {', '.join(names)[:60]}")
-        if "colors" in found and found["colors"].dtype.kind == "f" and found["colors"].max() > 1:
-            # all columns of a table share one dtype
-            found["colors"] = np.clip(np.nan_to_num(found["colors"]), 0, 65535).astype(np.int64)
         return checked(path, found["points"], found.get("normals"), found.get("colors"))
     rest = {at: table[:, at : at + 3] for at in (3, 4, 6) if table.shape[1] >= at + 3}
     normals = next((part for part in rest.values() if _unit(part)), None)
     colors = next((part.astype(np.int64) for part in rest.values() if part is not normals and _whole(part)), None)
     return checked(path, table[:, :3], normals, colors)
+
+
+def known_name(name: str) -> str:
+    """Return the usual name of a column, without a unit in brackets: ``"X [m]"`` is x.
+
+    >>> known_name("Diffuse_Red"), known_name("Z (m)")
+    ('red', 'z')
+    """
+    plain = name.strip().strip("\"'").partition("[")[0].partition("(")[0].strip().lower()
+    return SAME.get(plain, plain)
 
 
 def _unit(part: npt.NDArray[np.generic]) -> bool:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ptdiff_datasets.errors import FormatError
-from ptdiff_datasets.formats.cloud import Cloud, checked
+from ptdiff_datasets.formats.cloud import Cloud, from_columns
 from ptdiff_datasets.formats.ply_header import Element, Header, read_header
 from ptdiff_datasets.writing import arrays, replacing
 
@@ -86,13 +86,7 @@ def _typed(column: npt.NDArray[np.float64], dtype: str) -> npt.NDArray[np.generi
 
 
 def _assembled(columns: Columns, path: Path) -> Cloud:
-    if not {"x", "y", "z"} <= columns.keys():
-        raise FormatError(path, "the vertices have no x, y and z")
-    parts = [
-        np.stack([columns[name] for name in names], axis=1) if set(names) <= columns.keys() else None
-        for names in (("nx", "ny", "nz"), ("red", "green", "blue"))
-    ]
-    return checked(path, np.stack([columns[name] for name in "xyz"], axis=1), *parts)
+    return from_columns(path, columns)
 
 
 def write_ply(

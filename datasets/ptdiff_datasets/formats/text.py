@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ptdiff_datasets.errors import FormatError
-from ptdiff_datasets.formats.cloud import COLUMNS, SAME, Cloud, from_table
+from ptdiff_datasets.formats.cloud import COLUMNS, Cloud, from_table, known_name
 from ptdiff_datasets.formats.dialect import COMMENTS, Lines, open_lines
 from ptdiff_datasets.formats.numerals import looks_numeric
 from ptdiff_datasets.formats.tables import Row, Table, fitted
@@ -73,12 +73,7 @@ def _names(lines: Lines) -> tuple[Row, int]:
 
 
 def _has_points(names: Sequence[str]) -> bool:
-    return {"x", "y", "z"} <= {known(name) for name in names}
-
-
-def known(name: str) -> str:
-    """Return the usual name of a column."""
-    return SAME.get(name.strip().lower(), name.strip().lower())
+    return {"x", "y", "z"} <= {known_name(name) for name in names}
 
 
 def _quickly(lines: Lines, start: int, names: Row) -> npt.NDArray[np.float64] | None:
@@ -101,7 +96,7 @@ def _carefully(lines: Lines, start: int, names: Row) -> tuple[Row, npt.NDArray[n
     wide, body = fitted(path, wide, body, places)
     table = Table(path, tuple(name or f" {i}" for i, name in enumerate(wide)), tuple(body), tuple(places))
     wanted = {name for columns in COLUMNS.values() for name in columns}
-    used = [name for name in table.names if not names or known(name) in wanted]
+    used = [name for name in table.names if not names or known_name(name) in wanted]
     if len(set(used)) < len(used):
         raise FormatError(path, f"duplicate column names: {', '.join(used)}")
     return (tuple(used) if names else ()), table.values(used)
