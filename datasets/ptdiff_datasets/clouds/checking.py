@@ -13,6 +13,7 @@ from ptdiff_datasets.clouds.layout import existing, scan
 from ptdiff_datasets.clouds.summary import Summary, listed
 from ptdiff_datasets.clouds.twins import twins
 from ptdiff_datasets.errors import DataError
+from ptdiff_datasets.formats.arrays import AxisOrder
 
 SAMPLED = 2048  # points sampled from each mesh
 FEW = 32  # fewer points than this do not make a shape
@@ -78,7 +79,7 @@ class Check:
         return "\n".join([*lines, "nothing is broken" if self.ok else "something is broken"])
 
 
-def check(root: str | Path, progress: Progress | None = None) -> Check:
+def check(root: str | Path, progress: Progress | None = None, order: AxisOrder = "auto") -> Check:
     """Check every shape below ``root``. DataError if nothing can be read or a store cannot be opened."""
     root = existing(root)
     if root.is_dir() and store.is_store(root):
@@ -87,7 +88,7 @@ def check(root: str | Path, progress: Progress | None = None) -> Check:
         except FileNotFoundError:
             damaged = (store.SUMS,)
         return _checked("store", root, damaged, progress)
-    layout = scan(root)
+    layout = scan(root, order)
     if not layout.shapes:
         raise DataError(nothing(layout, layout.skipped))
     with tempfile.TemporaryDirectory(prefix="ptdiff-check-") as folder:

@@ -25,6 +25,7 @@ from ptdiff_datasets.clouds.reading import Dense, read_shapes
 from ptdiff_datasets.clouds.splits import RULE, SPLITS, splits
 from ptdiff_datasets.clouds.summary import Summary
 from ptdiff_datasets.errors import DataError, FormatError, printable
+from ptdiff_datasets.formats.arrays import AxisOrder
 
 NORMALIZE = ("auto", "box", "per-shape", "global", "none")
 Progress = Callable[[int, int], None]
@@ -38,6 +39,7 @@ def load_folder(
     classes: Sequence[str] | None = None,
     cache: str | Path | None = None,
     progress: Progress | None = None,
+    order: AxisOrder = "auto",
 ) -> CloudSet:
     """Load all shapes below ``root``: a folder (for layouts see ``clouds.layout``), a file, or a store.
 
@@ -48,6 +50,8 @@ def load_folder(
         test folders, else "box".
     classes: load only these.
     cache: see ``ptdiff_datasets.cache.default_cache``.
+    order: the axes of arrays, channels-last (…, points, 3) or channels-first (…, 3, points); "auto" is the first of them
+        and refuses arrays that may be either.
     progress(done, total) is called for each shape. A file that cannot be read is skipped, with the reason in the
     summary. DataError if nothing can be read or a store is damaged; ValueError for invalid options.
     """
@@ -59,7 +63,7 @@ def load_folder(
     root = existing(root)
     if root.is_dir() and store.is_store(root):
         return _opened(root, normalize, classes, started)
-    layout = scan(root)
+    layout = scan(root, order)
     if classes is not None:
         layout = only(layout, classes)
     if not layout.shapes:
@@ -107,7 +111,9 @@ def _opened(root: Path, normalize: str, classes: Sequence[str] | None, started: 
 def _entry(root: Path, layout: Layout, points: int, classes: Sequence[str] | None) -> str:
     """Return the cache key: hashes of root and options, and of all files' sizes, times and modes and the readers."""
     asked_for = [str(root.resolve()), points, sorted(classes) if classes is not None else None]
-    files = [(s.id, s.label, s.split, *s.stamp) for s in layout.shapes]
+    if layout.order != "auto":
+        asked_for.append(layout.order)
+    files = [(s.id, s.label, s.split, *s.stamp, *(o.stamp for o in s.instead)) for s in layout.shapes]
     found = [store.VERSION, RULE, version("trimesh"), files]
     return "-".join(hashlib.sha256(json.dumps(part).encode()).hexdigest()[:32] for part in (asked_for, found))
 
@@ -136,7 +142,7 @@ def build(
     closed, done = False, 0
     with store.Writing(folder) as out:
         for _, group in groupby(layout.shapes, lambda shape: shape.file):
-            for shape, dense in read_shapes(layout.root, group, points):
+            for shape, dense in read_shapes(layout.root, group, points, layout.order):
                 done += 1
                 try:
                     if isinstance(dense, Exception):
@@ -212,12 +218,13 @@ def _assembled(
     centers, scales = frames(index, normalize)
     pairs = Counter(zip(index.labels, index.splits, strict=True))
     counts = np.array(index.counts, np.int64)
+    there = set(index.ids)  # some of which are read because their twins cannot be
     summary = Summary(
         root=str(root),
         layout=index.source["layout"],
         normalize=normalize,
         counts={c: {s: pairs[c, s] for s in SPLITS if pairs[c, s]} for c in sorted(set(index.labels))},
-        skipped=tuple(sorted((*left_out[0], *((path, reason) for path, reason in index.skipped)))),
+        skipped=tuple(sorted(each for each in (*left_out[0], *map(tuple, index.skipped)) if each[0] not in there)),
         other=left_out[1],
         low=_triple(boxes[:, 0].min(axis=0)),
         high=_triple(boxes[:, 1].max(axis=0)),

@@ -40,14 +40,14 @@ def read_text(path: str | Path) -> Cloud:
     return from_table(path, table, names)
 
 
-def looks_like_points(path: Path) -> bool:
-    """True if a text file begins with a row of numbers, possibly after a count or names."""
+def why_no_points(path: Path) -> str | None:
+    """Return None if a text file begins with a row of numbers, possibly after a count or names; else the reason."""
     try:
         lines = _opened(path, head=True)
         _names(lines)
-    except FormatError:
-        return False
-    return True
+    except FormatError as error:
+        return error.reason
+    return None
 
 
 def _opened(path: Path, *, head: bool = False) -> Lines:

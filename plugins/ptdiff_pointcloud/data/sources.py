@@ -25,6 +25,7 @@ from ptdiff_pointcloud.data.progress import bar
 
 if TYPE_CHECKING:
     from ptdiff_datasets.clouds.cloud_set import CloudSet
+    from ptdiff_datasets.formats.arrays import AxisOrder
 
 HELD_OUT = 1 << 32
 """Training shapes have the seeds 0, 1, …; held-out shapes those from here on."""
@@ -148,6 +149,7 @@ def folder(
     normalize: str,
     up: str = "y",
     channels: tuple[str, ...] = ("xyz",),
+    order: AxisOrder = "auto",
 ) -> Data:
     """Load a folder with :func:`ptdiff_datasets.clouds.folder.load_folder`; ``val`` is None if nothing is held out.
 
@@ -162,6 +164,7 @@ def folder(
             normalize=normalize,
             classes=classes or None,
             progress=progress,
+            order=order,
         )
     for name in channels[1:]:
         if getattr(clouds, name) is None:
