@@ -236,6 +236,7 @@ def _assembled(
         inside=index.source["inside"],
         cache=place,
         lacking=dict(index.lacking),
+        remarks=tuple((id, text) for id, text in index.remarks),
     )
     return CloudSet(
         points=arrays["points"],

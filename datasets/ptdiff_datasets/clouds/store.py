@@ -37,7 +37,7 @@ class Index:
 
     boxes: lowest and highest corner, (m, 6). means: (m, 3) and deviations: (m,) over all coordinates of the stored
     points.
-    origins: (m, 3), subtracted from the points.
+    origins: (m, 3), subtracted from the points. remarks: (id, text) of what was left out of shapes that were read.
     """
 
     counts: list[int] = field(default_factory=list)
@@ -51,11 +51,12 @@ class Index:
     skipped: list[tuple[str, str]] = field(default_factory=list)
     lacking: dict[str, int] = field(default_factory=dict)
     source: dict[str, Any] = field(default_factory=dict)
+    remarks: list[tuple[str, str]] = field(default_factory=list)
 
     @property
     def columns(self) -> list[list[Any]]:
         """The lists that have an entry for each shape."""
-        return [getattr(self, f.name) for f in fields(self) if f.name not in ("skipped", "lacking", "source")]
+        return [getattr(self, f.name) for f in fields(self) if f.name not in ("skipped", "lacking", "source", "remarks")]
 
 
 Arrays = dict[str, npt.NDArray[Any]]
@@ -159,6 +160,7 @@ class Writing:
         index.counts.append(len(cloud))
         index.ids.append(id)
         index.labels.append(label)
+        index.remarks += [(id, text) for text in cloud.remarks]
         index.boxes.append([*dense.low.tolist(), *dense.high.tolist()])
         index.origins.append(dense.origin.tolist())
         exact = cloud.points.astype(np.float64)
@@ -193,7 +195,10 @@ class Writing:
             if name not in kept:
                 (self._folder / f"{name}.npy").unlink()
         about = {"format": FORMAT, "version": VERSION, "total": total, "channels": kept}
-        _write(self._folder / INDEX, json.dumps({**about, **asdict(self.index)}))
+        facts = asdict(self.index)
+        if not self.index.remarks:
+            del facts["remarks"]  # as in stores that know of none
+        _write(self._folder / INDEX, json.dumps({**about, **facts}))
         names = [INDEX, *(f"{name}.npy" for name in kept)]
         _write(self._folder / SUMS, "".join(f"{_sum(self._folder / name)}  {name}\n" for name in names))
 

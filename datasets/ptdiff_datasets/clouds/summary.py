@@ -48,6 +48,7 @@ class Summary:
     inside: str = ""  # the folder below the root that holds the class folders, if not the root itself
     cache: str = ""  # the folder of the cache entry, if anything could be cached
     lacking: Mapping[str, int] = field(default_factory=dict)  # channel -> shapes without it
+    remarks: tuple[tuple[str, str], ...] = ()  # shape, what was left out of it
 
     def total(self, split: str | None = None) -> int:
         """Number of shapes, in one split or in all."""
@@ -75,6 +76,8 @@ class Summary:
         lines += ["", *table(self.counts)]
         if self.skipped or self.other:
             lines += ["", *self._left_out()]
+        if self.remarks:
+            lines += ["", *self._remarks()]
         if self.damaged:
             lines += ["", _end(f"  the damaged cache was rebuilt: {self.damaged}", WIDTH)]
         kept = "cached for next time" if self.cache else "not cached because some could not be opened"
@@ -88,6 +91,17 @@ class Summary:
         there = ["xyz", *(name for name in ("normals", "colors") if name not in self.lacking)]
         some = [f"{name} except {n:,}" for name, n in self.lacking.items() if n < self.total()]
         return ", ".join([*there, *(f"({text})" for text in some)])
+
+    def _remarks(self) -> list[str]:
+        """Name each remark once, with the first shape and the number of others."""
+        shapes: dict[str, list[str]] = {}
+        for id, text in self.remarks:
+            shapes.setdefault(text, []).append(id)
+        lines = []
+        for text, ids in list(shapes.items())[:SKIPPED]:
+            more = f" and {number(len(ids) - 1, 'more', '')}" if len(ids) > 1 else ""
+            lines.append(_end(f"  {_middle(printable(ids[0]), 38)}{more}: {text}", LINE))
+        return lines + ([f"  … and {len(shapes) - SKIPPED:,} more remarks"] if len(shapes) > SKIPPED else [])
 
     def _left_out(self) -> list[str]:
         parts = [f"{number(len(self.skipped), 'file')} skipped"] if self.skipped else []

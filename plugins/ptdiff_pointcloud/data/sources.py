@@ -153,9 +153,11 @@ def folder(
 ) -> Data:
     """Load a folder with :func:`ptdiff_datasets.clouds.folder.load_folder`; ``val`` is None if nothing is held out.
 
-    Raises ValueError if shapes lack one of the channels.
+    Raises DataError if shapes lack one of the channels.
     """
     from ptdiff_datasets.clouds.folder import load_folder
+    from ptdiff_datasets.errors import DataError
+    from ptdiff_datasets.formats.cloud import ZERO_NORMALS
 
     with bar("reading the shapes") as progress:
         clouds = load_folder(
@@ -169,7 +171,11 @@ def folder(
     for name in channels[1:]:
         if getattr(clouds, name) is None:
             lacking, count = clouds.summary.lacking.get(name, 0), clouds.summary.total()
-            raise ValueError(f"{root} has no {name} for {lacking:,} of {count:,} shapes; leave it out of channels")
+            zero = [id for id, text in clouds.summary.remarks if name == "normals" and text == ZERO_NORMALS]
+            reason = f" (in {len(zero):,} they are all zero, in {zero[0]} first)" if zero else ""
+            raise DataError(
+                f"{root} has no {name} for {lacking:,} of {count:,} shapes{reason}; leave {name} out of channels"
+            )
     train, val = (FolderSamples(clouds.split(name), points, up, channels) for name in ("train", "val"))
     summary = {"source": str(root), **clouds.summary.as_dict(), "text": clouds.summary.text()}
     return Data(
