@@ -15,6 +15,7 @@ import numpy.typing as npt
 from ptdiff.choices import unknown
 from ptdiff_datasets.errors import DataError
 from ptdiff_datasets.holdout import held_out
+from ptdiff_datasets.images.file import SUFFIXES
 from ptdiff_datasets.points import image_density as dark
 from ptdiff_datasets.formats.tables import Table, read_table
 from ptdiff_datasets.points.toys import TOYS, Toy, uniform
@@ -64,7 +65,7 @@ def found(data: str) -> Path | None:
 
 def is_picture(path: Path) -> bool:
     """True if the file is an image, from whose darkness points are drawn."""
-    return path.suffix.lower() in dark.SUFFIXES
+    return path.suffix.lower() in SUFFIXES
 
 
 def toy_of(name: str, noise: float | None) -> Toy:

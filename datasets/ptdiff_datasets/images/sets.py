@@ -117,9 +117,22 @@ def mnist(path: str | Path) -> ImageSet:
 
 
 def _named(train: ImageSplit, val: ImageSplit) -> ImageSet:
+    """Number the classes that occur in the training images 0, 1, …, and name them by the labels of the file.
+
+    A class that occurs in the validation images only cannot be learned: these images are left out.
+    """
     if train.label is None or val.label is None:
         return ImageSet(train, val)
-    return ImageSet(train, val, classes=numbered(int(max(train.label.max(), val.label.max(initial=0))) + 1))
+    there = np.unique(train.label)
+    known = np.isin(val.label, there)
+    notes = []
+    if not known.all():
+        never = ", ".join(map(str, np.unique(val.label[~known]).tolist()))
+        notes.append(f"{(~known).sum():,} validation images left out: no training image has label {never}")
+        val = val[known]
+    assert val.label is not None
+    splits = (replace(split, label=np.searchsorted(there, split.label)) for split in (train, val))
+    return ImageSet(*splits, classes=tuple(map(str, there.tolist())), notes=tuple(notes))
 
 
 def has_idx(folder: Path) -> bool:
