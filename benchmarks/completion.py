@@ -36,8 +36,7 @@ from ptdiff.machine.host import keep_freed_memory
 from ptdiff.machine.yardstick import yardstick
 from ptdiff.run.folder import Run
 from ptdiff.sampling.editing import complete, denoised
-from ptdiff.sampling.walk import start
-from ptdiff_cli.shared.given import model_of
+from ptdiff.sampling.walk import prepared, start
 from ptdiff_cli.shared.sampling_options import make_plan, scale
 
 RESULTS = Path(__file__).parent / "results" / "completion.json"
@@ -83,7 +82,7 @@ class Shapes:
 def completions(run: Run, part: Cloud, points: int, asked: argparse.Namespace) -> dict[str, list[Cloud]]:
     """Sample answers of ``points`` points in the run's units, ``draws`` of each."""
     plan = make_plan(run, {"solver": asked.solver, "steps": asked.steps, "guidance": scale(asked.guidance)})
-    model = model_of(run, plan, asked.weights, torch.device("cpu"))
+    model = prepared(run.denoiser(weights=asked.weights), plan, run.data)
     world = torch.from_numpy(part.astype(np.float32))
     condition = run.modality().given(run.data, world, asked.draws)
     if condition is None:

@@ -18,14 +18,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 import trimesh
 
 from ptdiff.machine.yardstick import yardstick
 from ptdiff.modality import Modality
+from ptdiff.model import Model
 from ptdiff.run.folder import Run
-from ptdiff.sampling.walk import spread_labels
-from ptdiff_cli.shared.sampling_options import draw_samples, make_plan, shape_of
+from ptdiff.sampling.samples import Samples
 
 RESULTS = Path(__file__).parent / "results" / "meshes.json"
 
@@ -76,12 +75,10 @@ def main() -> None:
     run = Run.open(asked.run)
     kind = run.modality()
     if asked.samples is None:
-        plan = make_plan(run, {"steps": asked.steps}, None, asked.seed)
-        labels = spread_labels(torch.arange(count), len(run.data.classes)).get("label")
-        samples = draw_samples(run, plan, labels, count, shape_of(run, asked.points)).samples
+        model = Model.of(run)
+        samples = model.sample(count, points=asked.points, seed=asked.seed, steps=asked.steps).numpy()
     else:
-        with np.load(asked.samples, allow_pickle=False) as file:
-            samples = file["samples"][:count]
+        samples = Samples.read(asked.samples, kind).first(count).numpy()
     with tempfile.TemporaryDirectory() as folder:
         ways = asked.method or list(kind.meshing())
         found = {way: meshed(kind, samples, way, Path(folder)) for way in ways}

@@ -29,10 +29,11 @@ import matplotlib.pyplot as plt
 import torch
 from PIL.Image import fromarray
 
-from ptdiff.experiments.side_by_side import curves
+from ptdiff.experiments.loss_curves import curves
 from ptdiff.gallery import OF_RUN
-from ptdiff.gallery.subject import Subject
+from ptdiff.gallery.scene import Scene
 from ptdiff.modality import registry
+from ptdiff.model import Model
 from ptdiff.training.train import train_run
 
 SMALL = os.environ.get("PTDIFF_NOTEBOOK_SIZE") == "small"
@@ -59,15 +60,15 @@ plain = train_run(
     folder / "plain",
     {"modality": "images", "options": options | {"labels": False}, "training": budget, "sampling": {"steps": 12}},
 )
-subject = Subject.of(plain, data=data)
-fromarray(OF_RUN["samples"](subject))
+scene = Scene(Model.of(plain, data=data))
+fromarray(OF_RUN["samples"](scene))
 
 # %% [markdown]
 # The input of the network and its output after one call, by noise level. At high noise the output is the mean of
 # everything, at low noise it is the digit.
 
 # %%
-fromarray(OF_RUN["denoiser"](subject))
+fromarray(OF_RUN["denoiser"](scene))
 
 # %% [markdown]
 # ## Conditional
@@ -85,15 +86,15 @@ told = train_run(
         "sampling": {"steps": 12, "guidance": 2.0},
     },
 )
-subject = Subject.of(told, data=data)
-fromarray(OF_RUN["classes"](subject))
+scene = Scene(Model.of(told, data=data))
+fromarray(OF_RUN["classes"](scene))
 
 # %% [markdown]
 # Guidance makes the classes clearer and the digits more alike. From left to right: without a class, without guidance,
 # and with increasing guidance.
 
 # %%
-fromarray(OF_RUN["guidance"](subject))
+fromarray(OF_RUN["guidance"](scene))
 
 # %% [markdown]
 # ## Comparing the runs
@@ -112,7 +113,7 @@ fromarray(curves([folder / "plain", folder / "told"]))
 # %%
 count = 40 if SMALL else 200
 labels = torch.arange(count) % 10
-samples = subject.samples(torch.arange(count), {"label": labels})
+samples = scene.samples(torch.arange(count), {"label": labels})
 real, real_cond = data.train.batch(torch.arange(min(len(data.train), 5000)), 0)
 _, twin = kind.nearest(samples, real)
 read = real_cond["label"][twin]

@@ -28,9 +28,10 @@ import torch
 from PIL.Image import fromarray
 
 from ptdiff.gallery import OF_RUN
-from ptdiff.gallery.subject import Subject
+from ptdiff.gallery.scene import Scene
 from ptdiff.metrics import compare
 from ptdiff.modality import registry
+from ptdiff.model import Model
 from ptdiff.training.train import train_run
 
 SMALL = os.environ.get("PTDIFF_NOTEBOOK_SIZE") == "small"
@@ -75,8 +76,8 @@ place = Path(mkdtemp()) / "clouds"
 run = train_run(
     place, {"modality": "pointcloud", "options": options, "training": budget, "sampling": {"steps": 8 if SMALL else 20}}
 )
-subject = Subject.of(run, data=data)
-samples = subject.samples(torch.arange(6), subject.labels(torch.arange(6)))
+scene = Scene(Model.of(run, data=data))
+samples = scene.samples(torch.arange(6), scene.labels(torch.arange(6)))
 fromarray(kind.visualizer().sheet(samples.numpy(), ["chair", "table"] * 3))
 
 # %% [markdown]
@@ -87,7 +88,7 @@ fromarray(kind.visualizer().sheet(samples.numpy(), ["chair", "table"] * 3))
 
 # %%
 many = torch.arange(16)
-drawn = subject.samples(many, subject.labels(many))
+drawn = scene.samples(many, scene.labels(many))
 reference, _ = data.train.batch(torch.arange(16), 2)
 training, _ = data.train.batch(torch.arange(16) + 16, 2)
 noise = torch.randn_like(drawn) * float(x.std())
@@ -98,7 +99,7 @@ for title, some in {"samples": drawn, "noise": noise}.items():
 # ## From noise to a shape
 
 # %%
-fromarray(OF_RUN["reverse"](subject))
+fromarray(OF_RUN["reverse"](scene))
 
 # %% [markdown]
 # ## From a cloud to a mesh

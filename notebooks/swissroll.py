@@ -25,12 +25,14 @@ import matplotlib.pyplot as plt
 import torch
 from PIL.Image import fromarray
 
-from ptdiff.experiments.side_by_side import curves, history
+from ptdiff.experiments.loss_curves import curves
+from ptdiff.experiments.side_by_side import history
 from ptdiff.gallery import OF_RUN
-from ptdiff.gallery.subject import Subject
+from ptdiff.gallery.scene import Scene
 from ptdiff.likelihood.flow import Path as FlowPath
 from ptdiff.likelihood.flow import log_likelihood
 from ptdiff.modality import Comparison, registry
+from ptdiff.model import Model
 from ptdiff.process import VE
 from ptdiff.sampling.walk import Plan
 from ptdiff.solvers import SOLVERS
@@ -74,11 +76,11 @@ fromarray(curves([place]))
 # The plots of a run are functions of it, the same that `ptdiff gallery NAME RUN` uses.
 
 # %%
-subject = Subject.of(run, data=data)
-fromarray(OF_RUN["samples"](subject))
+scene = Scene(Model.of(run, data=data))
+fromarray(OF_RUN["samples"](scene))
 
 # %%
-fromarray(OF_RUN["reverse"](subject))
+fromarray(OF_RUN["reverse"](scene))
 
 # %% [markdown]
 # ## Measuring quality
@@ -89,7 +91,7 @@ fromarray(OF_RUN["reverse"](subject))
 # %%
 count = 400
 ids = torch.arange(count)
-samples = subject.samples(ids, {})
+samples = scene.samples(ids, {})
 reference, _ = data.val.batch(torch.arange(count), 0)
 training, _ = data.train.batch(torch.arange(count), 0)
 scores = kind.compare(Comparison(samples, reference, training)).scores
@@ -109,12 +111,12 @@ assert scores["sliced_wasserstein"].value < 0.7 * noise_score.value
 plans = {
     "flow, Heun, 40 steps": None,
     "ve, Heun, 40 steps": Plan(VE(), SOLVERS["heun"](), 40),
-    "flow, DPM-Solver++ 2M, 8 steps": Plan(subject.process, SOLVERS["dpm++2m"](), 8),
-    "flow, Euler-Maruyama, 200 steps": Plan(subject.process, SOLVERS["euler-maruyama"](), 200),
+    "flow, DPM-Solver++ 2M, 8 steps": Plan(scene.plan.process, SOLVERS["dpm++2m"](), 8),
+    "flow, Euler-Maruyama, 200 steps": Plan(scene.plan.process, SOLVERS["euler-maruyama"](), 200),
 }
 figure, axes = plt.subplots(1, 4, figsize=(13, 3.4), layout="constrained")
 for axis, (title, plan) in zip(axes, plans.items(), strict=True):
-    axis.scatter(*Subject.of(run, plan).samples(ids, {}).T, s=2)
+    axis.scatter(*Scene(Model.of(run, plan)).samples(ids, {}).T, s=2)
     axis.set(xticks=[], yticks=[], aspect="equal", title=title)
     axis.title.set_fontsize(9)
 
@@ -127,7 +129,7 @@ for axis, (title, plan) in zip(axes, plans.items(), strict=True):
 side = 16 if SMALL else 60
 reach = 1.9 * float(data.scale)
 lattice = torch.cartesian_prod(*[torch.linspace(-reach, reach, side)] * 2) + torch.as_tensor(data.mean)
-nats = log_likelihood(subject.denoiser, data.normalize(lattice), path=FlowPath(steps=8 if SMALL else 40)).nats
+nats = log_likelihood(scene.denoiser, data.normalize(lattice), path=FlowPath(steps=8 if SMALL else 40)).nats
 figure, axis = plt.subplots(figsize=(4.4, 4), layout="constrained")
 shown = axis.imshow(nats.reshape(side, side).T.clamp(min=-8), origin="lower", cmap="viridis")
 axis.set(xticks=[], yticks=[], title="log-likelihood, nats")

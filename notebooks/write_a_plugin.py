@@ -164,20 +164,21 @@ assert all(finding.problem is None for finding in findings)
 
 # %%
 from ptdiff.gallery import OF_RUN
-from ptdiff.gallery.subject import Subject
+from ptdiff.gallery.scene import Scene
+from ptdiff.model import Model
 from ptdiff.training.train import train_run
 
 options = {"count": 500 if SMALL else 2000}
 training = {"steps": 300} if SMALL else {}
 run = train_run(folder / "run", {"modality": "melodies:Melodies", "options": options, "training": training})
-subject = Subject.of(run, data=data)
-fromarray(OF_RUN["classes"](subject))
+scene = Scene(Model.of(run, data=data))
+fromarray(OF_RUN["classes"](scene))
 
 # %%
 import torch
 
 labels = torch.arange(60) % 3
-melodies = subject.samples(torch.arange(60), {"label": labels})
+melodies = scene.samples(torch.arange(60), {"label": labels})
 rise = melodies[:, -1] - melodies[:, 0]
 print("mean rise by class:", {name: round(float(rise[labels == i].mean()), 1) for i, name in enumerate(data.classes)})
 assert rise[labels == 0].mean() > 1 > -1 > rise[labels == 1].mean()

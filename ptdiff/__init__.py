@@ -12,6 +12,7 @@ heavy: each name of ``PUBLIC`` is imported when it is first used.  docs/python.m
 
 TYPE_CHECKING = False  # that of typing, whose import would take longer than all the rest
 if TYPE_CHECKING:
+    from ptdiff import metrics as metrics
     from ptdiff import process as _process
     from ptdiff import solvers as solvers
     from ptdiff.modality.contract import Modality as Modality
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from ptdiff.sampling.samples import Samples as Samples
     from ptdiff.sampling.walk import Plan as Plan
     from ptdiff.training.train import train as train
+    from ptdiff_pointcloud.metrics.chamfer import chamfer as chamfer
+    from ptdiff_pointcloud.metrics.matching import nna as nna
 
     processes = _process
 
@@ -36,11 +39,14 @@ PUBLIC = {
     "Plan": "ptdiff.sampling.walk",
     "Modality": "ptdiff.modality.contract",
     "Data": "ptdiff.modality.data",
+    # of point clouds, from the plugin that is installed with ptdiff
+    "chamfer": "ptdiff_pointcloud.metrics.chamfer",
+    "nna": "ptdiff_pointcloud.metrics.matching",
 }
 """The names that ``import ptdiff`` offers, and the module of each; the imports above say the same to type checkers."""
 
-MODULES = {"solvers": "ptdiff.solvers", "processes": "ptdiff.process"}
-"""Packages with all solvers and all processes: classes, and SOLVERS and PROCESSES, the classes by name."""
+MODULES = {"solvers": "ptdiff.solvers", "processes": "ptdiff.process", "metrics": "ptdiff.metrics"}
+"""Modules with all solvers, all processes (classes, and SOLVERS and PROCESSES by name), and metrics of any arrays."""
 
 
 def _first_use(name: str) -> object:

@@ -1,7 +1,7 @@
-"""Names people type: the nearest right one for a wrong one, and named choices with options.
+"""Catalogs of named choices with options, and errors that suggest the nearest name.
 
 A choice is a name in a catalog (processes, solvers, densities) with options for the dataclass behind it.  In YAML it
-is a string, or a mapping whose ``name`` picks the entry: ``process: {name: ve, sigma_max: 40}``.  An option called
+is a string, or a mapping whose ``name`` selects the entry: ``process: {name: ve, sigma_max: 40}``.  An option called
 ``base`` is itself a choice from the same catalog: ``solver: {name: churn, amount: 40, base: heun}``.
 """
 
@@ -20,15 +20,15 @@ T = TypeVar("T")
 
 
 MANY = 16
-"""So many names at most stand in an error."""
+"""Maximum number of names listed in an error message."""
 
 
 class Catalog(dict[str, T]):
-    """Named entries of one kind; ``catalog[name]`` with a wrong name raises UnknownName, which says the nearest one.
+    """Named entries of one kind; ``catalog[name]`` with an unknown name raises UnknownName with the nearest name.
 
     >>> Catalog("color", {"red": 1, "green": 2})["gren"]
     Traceback (most recent call last):
-    ptdiff.errors.UnknownName: unknown color 'gren': did you mean 'green'? (there are: red, green)
+    ptdiff.errors.UnknownName: unknown color 'gren': did you mean 'green'? (choose from: red, green)
     """
 
     def __init__(self, kind: str, entries: Mapping[str, T]) -> None:
@@ -39,7 +39,7 @@ class Catalog(dict[str, T]):
         raise unknown(self.kind, str(name), self)
 
     def copy(self) -> Catalog[T]:
-        """A catalog of the same entries."""
+        """A new catalog with the same entries."""
         return Catalog(self.kind, self)
 
     def __or__(self, other: Mapping[str, T]) -> Catalog[T]:  # type: ignore[override]
@@ -47,20 +47,23 @@ class Catalog(dict[str, T]):
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> UnknownName:
-    """The error for a wrong name.
+    """The error for a name that is not among ``known``, with the nearest one and up to MANY others.
 
     >>> print(unknown("solver", "huen", ["heun", "ddim"]))
-    unknown solver 'huen': did you mean 'heun'? (there are: heun, ddim)
+    unknown solver 'huen': did you mean 'heun'? (choose from: heun, ddim)
+    >>> print(unknown("solver", "x", ["heun", "ddim"]))
+    unknown solver 'x'; choose from: heun, ddim
     """
     known = list(known)
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f"did you mean {close[0]!r}? " if close else ""
     shown = known if len(known) <= MANY else [*known[: MANY - 1], f"and {len(known) - MANY + 1} more"]
-    return UnknownName(f"unknown {kind} {name!r}: {hint}(there are: {', '.join(shown)})")
+    listed = f"choose from: {', '.join(shown)}"
+    advice = f": did you mean {close[0]!r}? ({listed})" if close else f"; {listed}"
+    return UnknownName(f"unknown {kind} {name!r}{advice}")
 
 
 def one_of(kind: str, name: str | None, known: Iterable[str]) -> str:
-    """``name``, or the first of ``known`` for None; UnknownName for a name that is not among them."""
+    """``name``, or the first of ``known`` for None; raises UnknownName for a name that is not among them."""
     known = list(known)
     if name is not None and name not in known:
         raise unknown(kind, name, known)
@@ -68,9 +71,11 @@ def one_of(kind: str, name: str | None, known: Iterable[str]) -> str:
 
 
 def build(kind: str, cls: type[T], options: Mapping[str, Any]) -> T:
-    """An instance of the dataclass ``cls`` from options that came from outside, checked against its types.
+    """Build an instance of the dataclass ``cls`` from options of a user, checked against its types.
 
-    Raises UnknownName for an unknown option and ValueError, in one line, for a value that does not fit.
+    ``kind``: what the instance is called in errors.
+
+    Raises UnknownName for an unknown option, and ValueError, in one line, for a value that is not allowed.
     """
     names = [f.name for f in dataclasses.fields(cls)]  # type: ignore[arg-type]
     types, checked, found = get_type_hints(cls), {}, []
@@ -78,7 +83,7 @@ def build(kind: str, cls: type[T], options: Mapping[str, Any]) -> T:
         if key not in names:
             raise unknown(f"option of {kind}", key, names)
         if dataclasses.is_dataclass(value):
-            checked[key] = value  # a choice that was made already
+            checked[key] = value  # already an instance
             continue
         try:
             checked[key] = TypeAdapter(types[key]).validate_python(value)
@@ -93,10 +98,10 @@ def build(kind: str, cls: type[T], options: Mapping[str, Any]) -> T:
 
 
 def one_line(error: ValidationError) -> str:
-    """Pydantic's findings in one line."""
+    """The findings of a pydantic error, in one line."""
     found: dict[str, list[str]] = {}
     for item in error.errors():
-        # of a value that may be of several kinds, pydantic names each kind after the key
+        # for a union, pydantic appends each of its types to the key
         where = ".".join(str(part) for part in item["loc"] if not _is_kind(str(part)))
         message = item["msg"].removeprefix("Value error, ").replace("Input should be", "should be")
         found.setdefault(where, []).append(message)
@@ -109,7 +114,7 @@ def _is_kind(part: str) -> bool:
 
 
 def described(catalog: Mapping[str, type[Any]], made: Any) -> dict[str, Any]:
-    """The choice that :func:`choose` makes ``made`` from: its name in the catalog and all its options."""
+    """The choice from which :func:`choose` builds ``made``: its name in the catalog and all its options."""
     name = next(name for name, cls in catalog.items() if cls is type(made))
     options = {f.name: getattr(made, f.name) for f in dataclasses.fields(made)}
     if "base" in options:
@@ -118,10 +123,13 @@ def described(catalog: Mapping[str, type[Any]], made: Any) -> dict[str, Any]:
 
 
 def choose(kind: str, catalog: Mapping[str, type[T]], choice: Mapping[str, Any]) -> T:
-    """The catalog entry ``choice["name"]``, built with the other keys as its options."""
+    """Build the catalog entry ``choice["name"]`` with the other keys as its options.
+
+    Raises UnknownName for an unknown name or option, and ValueError, in one line, for a value that is not allowed.
+    """
     options = dict(choice)
     if "name" not in options:
-        raise ValueError(f"{kind}: a choice needs a name, one of {', '.join(catalog)}")
+        raise ValueError(f"{kind} needs a name; choose from: {', '.join(catalog)}")
     name = str(options.pop("name"))
     if name not in catalog:
         raise unknown(kind, name, catalog)

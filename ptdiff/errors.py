@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 
@@ -11,6 +13,19 @@ class UnknownName(ValueError, KeyError):
     def __str__(self) -> str:
         # a KeyError would show its message in quotation marks
         return str(self.args[0])
+
+
+class DataError(ValueError):
+    """Data that cannot be read, or that lacks something; the command line has an exit code of its own for it."""
+
+
+@contextmanager
+def reading(what: str) -> Iterator[None]:
+    """Turn errors of reading data, OSError and ValueError, into DataError; the message begins with ``what``."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        raise DataError(f"{what}: {error}") from error
 
 
 class Unsupported(RuntimeError):

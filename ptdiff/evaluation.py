@@ -1,20 +1,290 @@
-"""What generated samples are compared with: reference samples, and training samples for the floor.
+"""The evaluation of a model: scores against held-out data, with intervals and floors.
 
-Both are drawn at random, addressed by a seed: many data sets hold their classes in turn, and taking every k-th sample
-of those takes some classes only.  The floor has the same number of samples of every class as the reference, as
-generated samples that are asked for the reference's labels have.
+Generated samples are compared with reference samples; training samples in their place give the floor of every score.
+Reference and training samples are random, addressed by a seed: many data sets hold their classes in turn, and every
+k-th sample of those has some classes only.  The floor has the same number of samples of every class as the reference,
+as generated samples for the reference's labels have.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Protocol, Unpack
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from ptdiff.modality.data import Condition, Samples
+from ptdiff.atomic import write_atomic
+from ptdiff.choices import one_of
+from ptdiff.errors import DataError, reading
+from ptdiff.machine import host
+from ptdiff.metrics import Score, memorization
+from ptdiff.modality import registry
+from ptdiff.modality.contract import Modality
+from ptdiff.modality.data import Condition, Data, Samples, unaugmented
+from ptdiff.modality.types import Comparison, Progress
 from ptdiff.noise import mix
+from ptdiff.run.folder import Run
+from ptdiff.sampling import samples as sampled
+from ptdiff.sampling.options import Options, facts
+from ptdiff.sampling.walk import spread_labels
+
+MOST = 500
+"""The most reference samples that the default protocol takes, unless a number is asked for."""
+
+FEW = 300
+"""Scores of fewer samples look better than they are."""
+
+TRAINING = 1000
+"""The most training samples among which the nearest ones are looked for."""
+
+
+class EvaluatedModel(Protocol):
+    """The parts of :class:`ptdiff.model.Model` that an evaluation needs."""
+
+    @property
+    def run(self) -> Run: ...
+    @property
+    def modality(self) -> Modality: ...
+    @property
+    def data(self) -> Data: ...
+    @property
+    def weights(self) -> str | float | None: ...
+    @property
+    def device(self) -> torch.device: ...
+    def shape(self, points: int | None = None) -> tuple[int, ...]: ...
+    def sample(
+        self,
+        n: int = 16,
+        *,
+        label: Any = None,
+        points: int | None = None,
+        seed: int = 0,
+        batch: int | None = None,
+        raw: bool = False,
+        progress: Progress | None = None,
+        say: Callable[[str], None] | None = None,
+        **options: Unpack[Options],
+    ) -> sampled.Samples: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Nearest:
+    """For each generated sample: its distance (n,) to the nearest sample of a set, and that sample, (n, *shape)."""
+
+    distance: Tensor
+    samples: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """Scores of a model, and all that one must know to compare them with others'.
+
+    scores: by name, the modality's first, each with a 95 % interval and the floor that real samples reach.
+    facts: of the protocol, such as normalization and points.  protocol, summary: its name, and a line about it.
+    reference: the data that was compared with, and which split of it.  seed: of samples, sets and intervals.
+    samples, sets: what was compared, in world units.  copies: the nearest training sample of each generated one, out
+    of ``candidates`` training samples.  step: of the weights.  machine: see :func:`ptdiff.machine.host.facts`.
+    """
+
+    protocol: str
+    summary: str
+    scores: Mapping[str, Score]
+    facts: Mapping[str, Any]
+    reference: Mapping[str, str]
+    seed: int
+    raw: bool
+    weights: str | float | None
+    step: int
+    machine: Mapping[str, Any]
+    candidates: int
+    run: Run = field(repr=False)
+    samples: sampled.Samples = field(repr=False)
+    sets: ReferenceSets = field(repr=False)
+    copies: Nearest = field(repr=False)
+
+    @property
+    def n(self) -> int:
+        """The number of generated samples, which is that of reference samples."""
+        return len(self.samples)
+
+    @property
+    def note(self) -> str | None:
+        """A caution about scores of few samples; None if there are enough."""
+        if self.n >= FEW:
+            return None
+        return (
+            f"n = {self.n}: figures of fewer than {FEW} samples look better than they are, "
+            "as noise hides the gap to the floor"
+        )
+
+    @cached_property
+    def misses(self) -> Nearest:
+        """The nearest reference sample of each generated one."""
+        distance, which = self.samples.modality.nearest(self.samples.samples, self.sets.reference)
+        return Nearest(distance, self.sets.reference[which])
+
+    @property
+    def hashes(self) -> dict[str, str]:
+        """The SHA-256 of the float32 values of the generated, reference and training samples that were compared."""
+        named = {
+            "generated": self.samples.samples,
+            "reference": self.sets.reference,
+            "training": self.sets.training,
+        }
+        return {
+            name: sha256(np.ascontiguousarray(x.numpy(), dtype="<f4").tobytes()).hexdigest()
+            for name, x in named.items()
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """The contents of eval.json."""
+        assert self.samples.plan is not None
+        plan = facts(self.samples.plan)
+        plan["seed"] = plan.pop("seed")  # the last one, as in every earlier eval.json
+        return {
+            "n": self.n,
+            "note": self.note,
+            "protocol": self.protocol,
+            "measures": self.summary,
+            "metrics": {name: dataclasses.asdict(score) for name, score in self.scores.items()},
+            "sets": {"sha256_drawn": self.hashes, "memorization_training": self.candidates, **self.facts},
+            "reference": dict(self.reference),
+            "sampling": {
+                **plan,
+                "threads": self.samples.threads,
+                "shape": list(self.samples.samples.shape[1:]),
+                "calls": self.samples.calls,
+                "raw": self.raw,
+            },
+            "weights": self.weights,
+            "step": self.step,
+            "machine": dict(self.machine),
+        }
+
+    def save(self, path: Path | str | None = None) -> Path:
+        """Write eval.json into the run folder, or to ``path``, and return where."""
+        target = self.run.outputs / "eval.json" if path is None else Path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(target, json.dumps(self.to_json(), indent=1) + "\n")
+        return target
+
+
+def evaluate(
+    model: EvaluatedModel,
+    *,
+    n: int | None = None,
+    protocol: str | None = None,
+    reference: Path | str | None = None,
+    split: str = "val",
+    points: int | None = None,
+    seed: int = 0,
+    batch: int | None = None,
+    raw: bool = False,
+    progress: Progress | None = None,
+    say: Callable[[str], None] | None = None,
+    **options: Unpack[Options],
+) -> Evaluation:
+    """Compare samples of a :class:`ptdiff.model.Model` with held-out data.
+
+    n: samples to compare, as far as there are as many; by default the whole split, and at most ``MOST`` of it by the
+    modality's default protocol.  protocol: one of :meth:`ptdiff.modality.contract.Modality.protocols`.
+    reference: other data than the run's, as the modality's option ``data`` takes it.  split: of the reference, "val"
+    or "train".  points, seed, batch, raw, options: see :meth:`ptdiff.model.Model.sample`.
+    progress: called with (done, total) in each stage.  say: called with a line about the work.
+
+    An interrupted comparison may leave distances in the run folder, with which the next one continues.
+
+    Raises UnknownName for a protocol, split or option that there is not, Unsupported if this machine lacks what the
+    protocol needs, DataError for data that cannot be read or compared, and ValueError if sampling diverged.
+    """
+    tell = say or (lambda line: None)
+    one_of("split", split, ("val", "train"))
+    model.shape(points)
+    settings = dict(model.run.config.options) | ({} if points is None else {"points": points})
+    own = model.modality if points is None else registry.load(model.run.config.modality, settings)
+    ways = own.protocols()
+    way = one_of("protocol", protocol, ways)
+    ways[way].require()
+    with reading("data"):
+        ours = model.data if points is None and model.data.train is not None else own.dataset()
+        held = ours if reference is None else _other(model.run.config.modality, settings, reference).dataset()
+    target = {"val": held.val, "train": None if held.train is None else unaugmented(held.train)}[split]
+    if target is None or ours.train is None:
+        raise DataError(f"the reference has no {split} split")
+    training = unaugmented(ours.train)
+    # published scores are of whole splits
+    most = n or (MOST if way == one_of("protocol", None, ways) else len(target))
+    count = largest(training, target, most)
+    if n is not None and count < n:
+        tell(f"there are {count} samples to compare with: that many are compared")
+    classes = model.data.classes
+    same_classes = held.classes == classes
+    if not same_classes:
+        tell("the reference has other classes than the run: samples are drawn with the run's classes in turn")
+    with reading("data"):
+        sets = reference_sets(training, target, count, seed, match=same_classes)
+    labels = sets.labels if same_classes else spread_labels(torch.arange(count), len(classes)).get("label")
+    labels = labels if classes else None
+    generated = model.sample(
+        count,
+        label="none" if labels is None else labels,
+        points=points,
+        seed=seed,
+        batch=batch,
+        raw=raw,
+        progress=progress,
+        say=say,
+        **options,
+    )
+    tell(f"comparing {count} samples with {count} of the {split} split")
+    x, cache = generated.samples, model.run.outputs / "distances"
+    whole = Comparison(x, sets.reference, sets.training, labels, seed, progress, cache, str(model.device))
+    found = own.compare(whole, way)
+    scores = dict(found.scores)
+    candidates = _some(training, seed)
+    distance, which = own.nearest(x, candidates, progress)
+    if reference is None and split == "val":
+        unseen = own.nearest(sets.reference, candidates, progress)[0]
+        if float(unseen.mean()) > 0:
+            scores["memorization"] = memorization(distance, unseen, seed)
+    return Evaluation(
+        protocol=way,
+        summary=ways[way].summary,
+        scores=scores,
+        facts=found.facts,
+        reference={"data": str(settings.get("data") if reference is None else reference), "split": split},
+        seed=seed,
+        raw=raw,
+        weights=model.weights,
+        step=model.run.checkpoint().step,
+        machine=host.facts(),
+        candidates=len(candidates),
+        run=model.run,
+        samples=generated,
+        sets=sets,
+        copies=Nearest(distance, candidates[which]),
+    )
+
+
+def _other(modality: str, settings: Mapping[str, Any], reference: Path | str) -> Modality:
+    """The modality with the run's options and other data."""
+    place = Path(reference).expanduser()
+    return registry.load(modality, {**settings, "data": str(place.resolve() if place.exists() else reference)})
+
+
+def _some(training: Samples, seed: int) -> Tensor:
+    """Up to ``TRAINING`` random training samples, in world units."""
+    order = torch.randperm(len(training), generator=torch.Generator().manual_seed(mix(seed, 2)))
+    return training.batch(order[:TRAINING].sort().values, mix(seed, 3))[0]
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,13 @@
 """Addressed randomness: every random number is a pure function of (seed, stream, id, step, element).
 
-Philox-4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3") in plain tensor operations: a keyed
-bijection of a 128-bit counter, so the numbers of sample 17 are the same alone or in a batch, in any order, on any
-device and number of ranks, and need no state that a checkpoint could lose.
+Philox-4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3") in plain tensor operations is a keyed
+bijection of a 128-bit counter.  The numbers of sample 17 are therefore the same alone or in a batch, in any order, on
+any device and with any number of ranks, and there is no generator state to save in a checkpoint.
 
     key     = (seed mixed with stream: 64 bits)
     counter = (element // 4, step, id: low 32 bits, id: high 32 bits)
 
-A sample that grows (a cloud with more points) keeps the numbers of its first elements.
+If a sample grows (a cloud with more points), its first elements keep their numbers.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _WEYL = (0x9E3779B9, 0xBB67AE85)
 
 
 class Stream(IntEnum):
-    """What the numbers are for: different streams are independent for the same seed."""
+    """Purpose of random numbers: with the same seed, different streams are independent."""
 
     START = 0
     SOLVER = 1
@@ -45,7 +45,7 @@ class Stream(IntEnum):
 
 
 def mix(*words: int) -> int:
-    """A 63-bit seed from any integers (splitmix64 over the words): derived seeds that do not collide.
+    """Derive a 63-bit seed from integers (splitmix64 over the words); collisions are as rare as for random seeds.
 
     >>> mix(1, 2) == mix(1, 2) != mix(2, 1)
     True
@@ -62,11 +62,11 @@ def mix(*words: int) -> int:
 def philox(
     counter: tuple[Tensor, Tensor, Tensor, Tensor], key: tuple[int, int]
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Ten rounds of Philox-4x32; every word an int64 tensor holding 32 bits."""
+    """Ten rounds of Philox-4x32 (Salmon et al. 2011); every word is an int64 tensor that holds 32 bits."""
     c0, c1, c2, c3 = counter
     k0, k1 = key
     for _ in range(10):
-        # the 64-bit products of 32-bit words; int64 wraps around, and its bits are those of the unsigned product
+        # 64-bit products of 32-bit words; int64 wraps around, with the same bits as the unsigned product
         product0, product1 = c0 * _MULTIPLIERS[0], c2 * _MULTIPLIERS[1]
         c0 = (product1 >> 32).bitwise_and_(_WORD).bitwise_xor_(c1).bitwise_xor_(k0)
         c2 = (product0 >> 32).bitwise_and_(_WORD).bitwise_xor_(c3).bitwise_xor_(k1)
@@ -76,7 +76,7 @@ def philox(
 
 
 def _words(seed: int, stream: Stream, ids: Tensor, step: int | Tensor, count: int) -> Tensor:
-    """Random 32-bit words (b, count rounded up to a multiple of 4) as int64."""
+    """Random 32-bit words, int64 (b, n), where n is ``count`` rounded up to a multiple of 4."""
     key = mix(seed, int(stream))
     ids = ids.long()[:, None]
     block = torch.arange(-(-count // 4), device=ids.device)[None, :]
@@ -88,9 +88,9 @@ def _words(seed: int, stream: Stream, ids: Tensor, step: int | Tensor, count: in
 
 
 def uniform(seed: int, stream: Stream, ids: Tensor, step: int | Tensor, shape: tuple[int, ...] = ()) -> Tensor:
-    """Uniform numbers in (0, 1), float64 (b, *shape), for the samples ``ids`` (b,) at ``step`` (a number or (b,)).
+    """Draw uniform numbers in (0, 1), float64 (b, *shape), for samples ``ids`` (b,) at ``step`` (a number or (b,)).
 
-    On the device of ``ids``, or on the CPU where that has no float64.
+    They are on the device of ``ids``, or on the CPU if that device has no float64.
     """
     ids, step = _at_home(ids, step)
     count = math.prod(shape)
@@ -99,12 +99,15 @@ def uniform(seed: int, stream: Stream, ids: Tensor, step: int | Tensor, shape: t
 
 
 def normal(seed: int, stream: Stream, ids: Tensor, step: int | Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Standard normal numbers, float32 (b, *shape), by Box and Muller (1958) from addressed words."""
+    """Draw standard normal numbers, float32 (b, *shape), by the Box-Muller transform (1958).
+
+    ``ids`` (b,) and ``step``, a number or (b,), address them as in :func:`uniform`.  They are on the device of ``ids``.
+    """
     where = ids.device
     ids, step = _at_home(ids, step)
     count = math.prod(shape)
     words = _words(seed, stream, ids, step, count).reshape(len(ids), -1, 2).double()
-    # both factors depend on one pair of words alone: an element keeps its number when the shape grows
+    # each pair of numbers depends on one pair of words only, so an element keeps its number when the shape grows
     radius = torch.sqrt(-2 * torch.log((words[..., 0] + 0.5) * 2.0**-32))
     turn = words[..., 1] * (2 * math.pi * 2.0**-32)
     pair = torch.stack([radius * torch.cos(turn), radius * torch.sin(turn)], dim=-1)
@@ -112,6 +115,6 @@ def normal(seed: int, stream: Stream, ids: Tensor, step: int | Tensor, shape: tu
 
 
 def _at_home(ids: Tensor, step: int | Tensor) -> tuple[Tensor, int | Tensor]:
-    # where float64 is: the numbers of a sample are the same on every device
+    # to a device with float64, so that the numbers of a sample are the same on every device
     home = exact(ids.device)
     return ids.to(home), step.to(home) if isinstance(step, Tensor) else step

@@ -32,7 +32,7 @@ def lines() -> Iterator[str]:
 
 
 def described(path: str, found: Any) -> Iterator[str]:
-    """A function with its signature, or a class with its public methods and fields; the names of a catalog."""
+    """A function with its signature, a class with its public methods, the names in a catalog, or the name alone."""
     if inspect.isclass(found):
         yield f"class {path}{_signature(found)}"
         for name, member in sorted(_members(found)):
@@ -44,12 +44,12 @@ def described(path: str, found: Any) -> Iterator[str]:
                 yield f"    {name}"
     elif inspect.ismodule(found):
         yield f"module {path}"
-    elif callable(found):
+    elif inspect.isfunction(found):
         yield f"{path}{_signature(found)}"
     elif isinstance(found, dict):
         yield f"{path}: {', '.join(found)}"
     else:
-        yield f"{path}: {type(found).__name__}"
+        yield path
 
 
 def _members(found: type) -> Iterator[tuple[str, Any]]:

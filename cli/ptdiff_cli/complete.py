@@ -1,25 +1,14 @@
-"""``ptdiff complete``: whole sets from a part of one.  What it shares with ``ptdiff upsample`` is :func:`filled`."""
+"""``ptdiff complete``: whole sets from a part of one."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from ptdiff_cli.shared.device import Device
-from ptdiff_cli.shared.terminal import say
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from ptdiff.run.folder import Run
-    from ptdiff.sampling.walk import Plan
-    from ptdiff_cli.shared.given import Frame, Given
-
-METHODS = ("replacement", "pigdm", "mmps")
-_FAR = 4.0
-"""No shape that was centered and scaled reaches so far: in a box of diagonal 1 0.5, with deviation 1 a few."""
+from ptdiff_cli.shared.terminal import counted, say
 
 
 def complete(
@@ -57,102 +46,49 @@ def complete(
     scaled, a part in units of its own needs --frame: 0,1.2,0,3.5 takes (0, 1.2, 0) off and divides by 3.5, and the
     completions come back in the file's units.
     """
-    from ptdiff.choices import unknown
+    from ptdiff.model.edits import check_sets
+    from ptdiff.model.edits import complete as completed
+    from ptdiff.model.loaded import Model
     from ptdiff.run.folder import Run
-    from ptdiff_cli.shared.given import fitting, labels_of, read_given, write_samples
-    from ptdiff_cli.shared.sampling_options import make_plan, scale, shape_of
+    from ptdiff.sampling.samples import Samples
+    from ptdiff_cli.shared.sampling_options import make_plan, named_as_options, scale
 
     found = Run.open(run, say)
-    if not found.data.unordered:
-        raise ValueError(f"sets are completed, and samples of {found.config.modality} are none")
-    if method is not None and method not in METHODS:
-        raise unknown("method", method, METHODS)
+    check_sets(found.data, method)
     given = {"solver": solver, "steps": steps, "process": process, "spacing": spacing, "guidance": scale(guidance)}
     plan = make_plan(found, given, set_, seed)
-    before = read_given(file, found.modality())
-    around = _frame(found, before, file, frame)
-    part = fitting(found, before, file, around)[0]
-    shape = shape_of(found, points)
-    kept = _some(part, min(held or max(1, shape[0] // 2), shape[0], len(part)), seed)
-    labels = labels_of(found, before.classes[:1] * count, label)
-    say(f"{len(kept)} of {len(part)} given points are held among {shape[0]}")
-    after = filled(found, plan, part, kept, shape, count, labels, method, weights, batch, device)
+    before = Samples.read(file, found.modality())
+    around = None if frame is None else _frame(frame)
+    model = Model.of(found, plan, weights=weights, device=device, warn=say)
+    with counted("samples", "sample") as move, named_as_options():
+        after = completed(
+            model,
+            before,
+            count,
+            points=points,
+            held=held,
+            method=method,
+            frame=around,
+            label=label,
+            seed=seed,
+            batch=batch,
+            progress=move,
+            say=say,
+        )
     target = out or found.outputs / "samples" / f"complete-{file.stem}-seed-{seed}.npz"
-    write_samples(found, after, labels, target, around)
-    say(f"{count} completions of {shape[0]} points: {target}")
+    after.save(target)
+    say(f"{count} completions of {after.samples.shape[1]} points: {target}")
     say(f"next: ptdiff render {target}")
 
 
-def filled(
-    run: Run,
-    plan: Plan,
-    part: Tensor,
-    kept: Tensor,
-    shape: tuple[int, ...],
-    count: int,
-    labels: Tensor | None,
-    method: str | None,
-    weights: str | None,
-    batch: int | None,
-    device: str,
-) -> Tensor:
-    """``count`` sets of ``shape`` in model units that begin with ``kept``; a model made for it is given ``part``.
+def _frame(text: str) -> tuple[tuple[float, ...], float]:
+    """Center and size of --frame; ValueError for anything but four numbers."""
+    from math import isfinite
 
-    method: of ptdiff/inverse by name; None for the condition, if the model was trained for it, and replacement.
-    """
-    import torch
-
-    from ptdiff.inverse import METHODS as ALL
-    from ptdiff.machine import host
-    from ptdiff.modality.data import Condition
-    from ptdiff.sampling.editing import complete as completed
-    from ptdiff_cli.shared.given import in_batches, model_of
-
-    condition = None if method is not None else run.modality().given(run.data, run.data.world(part), count)
-    name = method or "replacement"
-    say(f"by {name}" if condition is None else "by a model that is given them")
-    where = host.device(device)
-    model = model_of(run, plan, weights, where)
-
-    def make(ids: torch.Tensor) -> torch.Tensor:
-        cond: Condition = {
-            key: value.to(ids.device)[ids]
-            for key, value in {**(condition or {}), **({} if labels is None else {"label": labels})}.items()
-        }
-        return completed(model, plan, ALL[name](), kept.to(ids.device), shape[0], ids, cond)
-
-    return in_batches(count, shape, batch, where, make)
-
-
-def _frame(run: Run, given: Given, path: Path, text: str | None) -> Frame | None:
-    """Of --frame; ValueError where one is needed: a part does not tell the center and the size of the whole."""
-    import numpy as np
-
-    from ptdiff_cli.shared.given import frame_of
-
-    width = given.samples.shape[-1]
-    if text is not None:
-        try:
-            *center, size = (float(word) for word in text.split(","))
-        except ValueError:
-            center, size = [], 0.0
-        if len(center) != 3 or not 0 < size < float("inf") or not np.isfinite(center).all():
-            raise ValueError(f"--frame {text}: four numbers x,y,z,size with a size above 0, such as 0,1.2,0,3.5")
-        return np.array([*center, *[0.0] * (width - 3)], np.float32), size
-    reach = float(np.abs(given.samples[..., :3]).max())
-    if frame_of(run, given, path) is not None and reach > _FAR:
-        raise ValueError(
-            f"{path} reaches to {reach:.4g}, and {run.path} knows shapes that were each centered and scaled "
-            f"({run.data.summary['normalize']}): say with --frame x,y,z,size what the whole shape's are"
-        )
-    return None
-
-
-def _some(part: Tensor, count: int, seed: int) -> Tensor:
-    """``count`` elements of a set (m, …), drawn by the seed, in their order; all of them where there are no more."""
-    import torch
-
-    from ptdiff.noise import Stream, uniform
-
-    order = uniform(seed, Stream.ORDER, torch.zeros(1, dtype=torch.int64), 0, (len(part),))[0].argsort()
-    return part[order[:count].sort().values]
+    try:
+        *center, size = (float(word) for word in text.split(","))
+    except ValueError:
+        center, size = [], 0.0
+    if len(center) != 3 or not 0 < size < float("inf") or not all(map(isfinite, center)):
+        raise ValueError(f"--frame {text}: four numbers x,y,z,size with a size above 0, such as 0,1.2,0,3.5")
+    return tuple(center), size

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ptdiff_cli.shared.device import Device
-from ptdiff_cli.shared.terminal import say
+from ptdiff_cli.shared.terminal import counted, say
 
 
 def edit(
@@ -37,33 +37,21 @@ def edit(
     device: Device = "auto",
 ) -> None:
     """Vary samples: ptdiff edit RUN samples.npz --strength 0.5."""
-    import torch
-
-    from ptdiff.machine import host
-    from ptdiff.modality.data import Condition
+    from ptdiff.model.edits import edit as edited
+    from ptdiff.model.loaded import Model
     from ptdiff.run.folder import Run
-    from ptdiff.sampling.editing import edit as edited
-    from ptdiff_cli.shared.given import fitting, frame_of, in_batches, labels_of, model_of, read_given, write_samples
-    from ptdiff_cli.shared.sampling_options import make_plan, scale
+    from ptdiff.sampling.samples import Samples
+    from ptdiff_cli.shared.sampling_options import make_plan, named_as_options, scale
 
     found = Run.open(run, say)
     given = {"solver": solver, "steps": steps, "process": process, "spacing": spacing, "guidance": scale(guidance)}
     plan = make_plan(found, given, set_, seed)
-    before = read_given(file, found.modality())
-    frame = frame_of(found, before, file)
-    x0 = fitting(found, before, file, frame)[:count].repeat_interleave(variants, dim=0)
-    labels = labels_of(found, before.classes[:count], label)
-    if labels is not None:
-        labels = labels.repeat_interleave(variants)
-    where = host.device(device)
-    model = model_of(found, plan, weights, where)
-
-    def make(ids: torch.Tensor) -> torch.Tensor:
-        cond: Condition = {} if labels is None else {"label": labels.to(ids.device)[ids]}
-        return edited(model, plan, x0.to(ids.device)[ids], strength, ids, cond)
-
-    after = in_batches(len(x0), tuple(x0.shape[1:]), batch, where, make)
+    before = Samples.read(file, found.modality()).first(count)
+    model = Model.of(found, plan, weights=weights, device=device, warn=say)
+    with counted("samples", "sample") as move, named_as_options():
+        after = edited(
+            model, before, strength, variants=variants, label=label, seed=seed, batch=batch, progress=move, say=say
+        )
     target = out or found.outputs / "samples" / f"edit-{file.stem}-{strength:g}-seed-{seed}.npz"
-    write_samples(found, after, labels, target, frame)
-    moved = found.data.world(after) - found.data.world(x0)
-    say(f"{len(after)} samples, moved by {float(moved.square().mean().sqrt()):.4g} (rms, world units): {target}")
+    after.save(target)
+    say(f"{len(after)} samples: {target}")

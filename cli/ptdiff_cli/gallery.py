@@ -13,12 +13,12 @@ from ptdiff_cli.shared.device import Device
 from ptdiff_cli.shared.terminal import progress, say, show_json, show_table
 
 if TYPE_CHECKING:
-    from ptdiff.gallery.subject import Subject
+    from ptdiff.gallery.scene import Scene
     from ptdiff.pictures.files import Picture
     from ptdiff.run.folder import Run
 
     Drawn = Picture | list[Picture]
-    OfRun = Mapping[str, Callable[[Subject], Drawn]]
+    OfRun = Mapping[str, Callable[[Scene], Drawn]]
 
 
 def gallery(
@@ -70,19 +70,20 @@ def gallery(
     if not everything and out is not None:
         _check(out, animated=_moves(pictures[name]))
     over = {"solver": solver, "steps": steps, "process": process, "guidance": scale(guidance)}
-    subject = _subject(found, over, set_, seed, weights, device)
-    subject = dataclasses.replace(subject, count=count, at=subject.at if at is None else _times(at))
+    scene = _scene(found, over, set_, seed, weights, device)
+    scene = dataclasses.replace(scene, count=count, at=scene.at if at is None else _times(at))
     if everything:
-        _draw_all(subject, pictures, out or found.outputs / "gallery", fps)
+        _draw_all(scene, pictures, out or found.outputs / "gallery", fps)
         return
-    picture = pictures[name](subject)
+    picture = pictures[name](scene)
     _save(out or found.outputs / "gallery" / f"{name}{_suffix(picture)}", picture, fps)
 
 
-def _subject(
+def _scene(
     run: Run, over: Mapping[str, Any], settings: list[str] | None, seed: int, weights: str | None, device: str
-) -> Subject:
-    from ptdiff.gallery.subject import Subject
+) -> Scene:
+    from ptdiff.gallery.scene import Scene
+    from ptdiff.model import Model
     from ptdiff_cli.shared.sampling_options import make_plan
 
     plan = make_plan(run, over, settings, seed)
@@ -92,10 +93,10 @@ def _subject(
         # most pictures need none
         say(f"without the data, which cannot be read: {error}")
         data = None
-    return Subject.of(run, plan, data=data, weights=weights, device=device, warn=say)
+    return Scene(Model.of(run, plan, data=data, weights=weights, device=device, warn=say))
 
 
-def _draw_all(subject: Subject, pictures: OfRun, folder: Path, fps: float) -> None:
+def _draw_all(scene: Scene, pictures: OfRun, folder: Path, fps: float) -> None:
     """All pictures that this run has into a folder, with a line for each that it has not."""
     from ptdiff.errors import Unsupported
 
@@ -106,7 +107,7 @@ def _draw_all(subject: Subject, pictures: OfRun, folder: Path, fps: float) -> No
         for name, draw in pictures.items():
             bar.update(task, note=name)
             try:
-                picture = draw(subject)
+                picture = draw(scene)
             except Unsupported as reason:
                 say(f"no {name}: {reason}")
             else:
@@ -114,7 +115,7 @@ def _draw_all(subject: Subject, pictures: OfRun, folder: Path, fps: float) -> No
             bar.advance(task)
 
 
-def _moves(draw: Callable[[Subject], Drawn]) -> bool:
+def _moves(draw: Callable[[Scene], Drawn]) -> bool:
     """Whether a picture is an animation, as the annotation of its function says."""
     return str(getattr(draw, "__annotations__", {}).get("return", "")).startswith("list")
 
@@ -150,12 +151,12 @@ def _times(text: str) -> tuple[float, ...]:
         raise ValueError(f"--at {text}: write times with commas between, as 0,0.1,0.5,1") from None
 
 
-def _of_modalities() -> dict[str, tuple[str, Callable[[Subject], Drawn]]]:
+def _of_modalities() -> dict[str, tuple[str, Callable[[Scene], Drawn]]]:
     """Pictures that single modalities draw, with the name of the modality; one that does not import has none."""
     from ptdiff.errors import PluginError
     from ptdiff.modality import registry
 
-    found: dict[str, tuple[str, Callable[[Subject], Drawn]]] = {}
+    found: dict[str, tuple[str, Callable[[Scene], Drawn]]] = {}
     for listed in registry.modalities():
         try:
             kind = registry.load(listed.name)

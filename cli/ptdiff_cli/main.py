@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from ptdiff_cli.shared.terminal import Failure, fail
+from ptdiff_cli.shared.terminal import BAD_DATA, Failure, fail
 
 GROUPS = {
     "Train": {
@@ -138,10 +138,12 @@ def _needed(arguments: list[str]) -> Collection[str]:
 
 def _exit_code(error: Exception) -> int | None:
     """The exit code of an error of the user or the machine; None for one of ours, which needs its traceback."""
-    from ptdiff.errors import CheckpointError, PluginError, RunError, Unsupported
+    from ptdiff.errors import CheckpointError, DataError, PluginError, RunError, Unsupported
 
     if isinstance(error, Failure):
         return error.code
+    if isinstance(error, DataError):
+        return BAD_DATA
     if isinstance(error, (ValueError, FileNotFoundError, PluginError, RunError)):
         return 2
     return 1 if isinstance(error, (OSError, CheckpointError, Unsupported)) else None

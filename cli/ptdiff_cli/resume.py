@@ -4,29 +4,23 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from ptdiff_cli.shared.device import Device
-from ptdiff_cli.shared.terminal import BAD_DATA, Failure, say
-from ptdiff_cli.train import (
+from ptdiff_cli.shared.session import (
     Compile,
     Devices,
     Logger,
     Nodes,
     Strategy,
     Threads,
-    execute,
+    continue_run,
     make_hardware,
     read_data,
 )
-
-if TYPE_CHECKING:
-    from ptdiff.modality.contract import Modality
-    from ptdiff.modality.data import Data
-    from ptdiff.run.folder import Run
-    from ptdiff.training.fit import Hardware
+from ptdiff_cli.shared.terminal import say
 
 
 def resume(
@@ -53,17 +47,4 @@ def resume(
         plan = found.config.training.model_copy(update=given)
         found = replace(found, config=found.config.model_copy(update={"training": plan}))
     kind = found.modality()
-    go_on(found, kind, read_data(kind), hardware, logger or [])
-
-
-def go_on(run: Run, kind: Modality, data: Data, hardware: Hardware, loggers: list[str]) -> None:
-    """Train a run from its last checkpoint to its end; Failure where the data is not what it began with."""
-    from ptdiff.run.folder import process_rank
-    from ptdiff.training.trackers import make_loggers
-
-    change = run.change(data)
-    if change is not None:
-        raise Failure(f"the data has changed since {run.path} began: {change}", BAD_DATA)
-    made = make_loggers(loggers, run.path) if process_rank() == 0 else []
-    # the scale is the run's own: the model must see the world as it did before
-    execute(run, kind, replace(data, mean=run.data.mean, scale=run.data.scale), hardware, made)
+    continue_run(found, kind, read_data(kind), hardware, logger or [])

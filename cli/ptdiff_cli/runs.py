@@ -54,7 +54,8 @@ def compare(
     ] = False,
 ) -> None:
     """Compare runs: the settings that differ, how far each came, losses, and figures of 'ptdiff eval'."""
-    from ptdiff.experiments.side_by_side import curves, differing, runs_in, summary
+    from ptdiff.experiments.loss_curves import curves
+    from ptdiff.experiments.side_by_side import differing, runs_in, summary
     from ptdiff.pictures.files import IMAGE_SUFFIXES, save_image
     from ptdiff.run.models import located, near
 

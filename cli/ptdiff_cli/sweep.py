@@ -85,7 +85,7 @@ class _Reading:
         self.data: Data | None = None
 
     def of(self, kind: Modality) -> Data:
-        from ptdiff_cli.train import read_data
+        from ptdiff_cli.shared.session import read_data
 
         if self.data is None or kind != self.kind:
             self.kind, self.data = kind, read_data(kind)
@@ -104,9 +104,8 @@ def _trial(
     from ptdiff.errors import UnknownName
     from ptdiff.run.folder import Run
     from ptdiff.training.settled import comes_of
-    from ptdiff_cli.resume import go_on
+    from ptdiff_cli.shared.session import begin, check_trainable, continue_run, make_hardware
     from ptdiff_cli.shared.sweep_metric import measure_trial
-    from ptdiff_cli.train import begin, check_trainable, make_hardware
 
     config, kind = resolve()
     begun = (path / "config.yaml").exists()
@@ -116,7 +115,7 @@ def _trial(
         hardware = make_hardware(device, 1, 1, "auto", config.training.batch)
         data = reading.of(kind)
         if begun:
-            go_on(Run.open(path), kind, data, hardware, loggers)
+            continue_run(Run.open(path), kind, data, hardware, loggers)
         else:
             check_trainable(config, kind, data, loggers)
             begin(path, config, kind, data, hardware, loggers)
@@ -135,8 +134,7 @@ def _trial(
 
 def _check_same(folder: Path, text: str, base: Config) -> None:
     """ValueError where another set lies in the folder, or one of trials that differ in more than what varies."""
-    from ptdiff.experiments.side_by_side import flattened
-    from ptdiff.run.config import read
+    from ptdiff.run.config import flattened, read
 
     axes, kept = folder / "sweep.yaml", folder / "base.yaml"
     if axes.exists() and axes.read_text(encoding="utf-8") != text:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ptdiff_cli.shared.device import Device
-from ptdiff_cli.shared.terminal import say
+from ptdiff_cli.shared.terminal import counted, say
 
 
 def upsample(
@@ -36,25 +36,23 @@ def upsample(
     The given points come first, exactly, and the result is in the file's units.  Any run does it, the given points
     held; one trained with -o task=upsample is given them besides.
     """
-    from ptdiff.choices import unknown
+    from ptdiff.model.edits import check_sets
+    from ptdiff.model.edits import upsample as upsampled
+    from ptdiff.model.loaded import Model
     from ptdiff.run.folder import Run
-    from ptdiff_cli.complete import METHODS, filled
-    from ptdiff_cli.shared.given import fitting, frame_of, labels_of, read_given, write_samples
-    from ptdiff_cli.shared.sampling_options import make_plan, scale, shape_of
+    from ptdiff.sampling.samples import Samples
+    from ptdiff_cli.shared.sampling_options import make_plan, named_as_options, scale
 
     found = Run.open(run, say)
-    if not found.data.unordered:
-        raise ValueError(f"sets get more elements, and samples of {found.config.modality} are none")
-    if method is not None and method not in METHODS:
-        raise unknown("method", method, METHODS)
+    check_sets(found.data, method)
     plan = make_plan(found, {"solver": solver, "steps": steps, "guidance": scale(guidance)}, set_, seed)
-    before = read_given(file, found.modality())
-    frame = frame_of(found, before, file)
-    cloud = fitting(found, before, file, frame)[0]
-    if len(cloud) >= points:
-        raise ValueError(f"--points {points}: {file} has {len(cloud)} points already")
-    labels = labels_of(found, before.classes[:1] * count, label)
-    after = filled(found, plan, cloud, cloud, shape_of(found, points), count, labels, method, weights, batch, device)
+    before = Samples.read(file, found.modality())
+    model = Model.of(found, plan, weights=weights, device=device, warn=say)
+    with counted("samples", "sample") as move, named_as_options():
+        after = upsampled(
+            model, before, points, count, method=method, label=label, seed=seed, batch=batch, progress=move, say=say
+        )
     target = out or found.outputs / "samples" / f"upsample-{file.stem}-seed-{seed}.npz"
-    write_samples(found, after, labels, target, frame)
-    say(f"{count} cloud{'s' * (count > 1)} of {points} points, the first {len(cloud)} of them given: {target}")
+    after.save(target)
+    given = before.samples.shape[1]
+    say(f"{count} cloud{'s' * (count > 1)} of {points} points, the first {given} of them given: {target}")

@@ -158,7 +158,16 @@ class PointCloud(Modality):
             clouds[..., :3] for clouds in (comparison.samples, comparison.reference, comparison.training)
         )
         way = one_of("protocol", protocol, self.protocols())
-        return compare(samples, reference, training, way, comparison.seed, comparison.progress, comparison.cache)
+        return compare(
+            samples,
+            reference,
+            training,
+            way,
+            comparison.seed,
+            comparison.progress,
+            comparison.cache,
+            comparison.device,
+        )
 
     def nearest(self, samples: Tensor, others: Tensor, progress: Progress | None = None) -> tuple[Tensor, Tensor]:
         """Return Chamfer distance and index of the nearest of the others, on the first 512 points of each cloud."""

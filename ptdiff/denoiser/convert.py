@@ -1,12 +1,13 @@
-"""Conversions between what networks predict and what formulas ask for: x0, eps, velocity, flow and score.
+"""Conversions between prediction types: x0, eps, velocity, flow and score.
 
-Each is data x_0 + noise eps, and x = alpha x_0 + sigma eps.  Two such combinations determine a third:
+Each type except the score is a combination q = data_q x_0 + noise_q eps, as is x = alpha x_0 + sigma eps.  Two such
+combinations, x and the source s, determine a third, the target t:
 
     D(q) = alpha noise_q - sigma data_q
     target = [(data_t noise_s - noise_t data_s) x + D(t) source] / D(s)
 
-by Cramer's rule.  D is -sigma, alpha, r, alpha + sigma and -alpha / sigma: a sum of numbers of one sign, so that no
-digits are lost at either end.  The score of p(x) is -E[eps | x] / sigma.
+by Cramer's rule.  D is -sigma for x0, alpha for eps, r = hypot(alpha, sigma) for velocity and alpha + sigma for flow:
+sums of terms of the same sign, so there is no cancellation at any level.  The score of p(x) is -E[eps | x] / sigma.
 """
 
 from __future__ import annotations
@@ -58,10 +59,13 @@ TARGETS = (*PREDICTIONS, "score")
 
 
 def convert(y: Tensor, x: Tensor, level: Level, source: str, target: str) -> Tensor:
-    """``y``, a ``source`` at x (b, …) and level () or (b,), as a ``target``; both are names of TARGETS.
+    """Convert ``y`` (b, …), a prediction of type ``source`` at x (b, …) and level () or (b,), to type ``target``.
 
-    UnknownName for another name.  ValueError where the source does not determine the target: x_0 at sigma = 0 says
-    nothing of the noise, eps and score at alpha = 0 nothing of the data, and the score is infinite at sigma = 0.
+    ``source``, ``target``: names in TARGETS.
+
+    Raises UnknownName for any other name, and ValueError if the source does not determine the target: x0 at sigma = 0
+    does not determine the noise, eps and score at alpha = 0 do not determine the data, and the score is not defined at
+    sigma = 0.
     """
     for name in (source, target):
         if name not in TARGETS:
@@ -69,7 +73,7 @@ def convert(y: Tensor, x: Tensor, level: Level, source: str, target: str) -> Ten
     wide = level.like(x)
     if "score" in (source, target):
         if bool((level.sigma == 0).any()):
-            raise ValueError("there is no score without noise (sigma = 0): convert to eps, x0, velocity or flow")
+            raise ValueError("the score is not defined without noise (sigma = 0): use eps, x0, velocity or flow")
         if source == target:
             return y
         if source == "score":
@@ -80,6 +84,6 @@ def convert(y: Tensor, x: Tensor, level: Level, source: str, target: str) -> Ten
     given, wanted = _COMBINATIONS[source](wide), _COMBINATIONS[target](wide)
     if bool((given.determinant == 0).any()):
         missing = "noise (sigma = 0)" if source == "x0" else "signal (alpha = 0)"
-        raise ValueError(f"{source} does not determine {target} where x holds no {missing}")
+        raise ValueError(f"{source} does not determine {target} at a level without {missing}")
     cross = wanted.data * given.noise - wanted.noise * given.data
     return cross / given.determinant * x + wanted.determinant / given.determinant * y

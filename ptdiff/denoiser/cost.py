@@ -1,10 +1,10 @@
-"""Cost: how often the network is evaluated for one sample, counted before a run and while it runs.
+"""Cost: the number of network evaluations per sample, computed before a run and counted during it.
 
-A wrapper (guidance, inverse problems) that evaluates its denoiser more than once, or differentiates it, says so:
+A wrapper (guidance, inverse problems) that evaluates its denoiser more than once, or differentiates it, reports this:
 
     calls_at(level) -> int      evaluations for one call at the level (alpha, sigma); a gradient counts as one more
 
-Anything without ``calls_at`` costs one.
+A denoiser without ``calls_at`` costs one evaluation.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from ptdiff.process import Level
 
 
 def calls(denoiser: Denoiser, level: tuple[float, float]) -> int:
-    """Evaluations of the network by one call of ``denoiser`` at (alpha, sigma)."""
+    """Number of network evaluations in one call of ``denoiser`` at the level (alpha, sigma)."""
     found = getattr(denoiser, "calls_at", None)
     return 1 if found is None else int(found(level))
 
 
 def planned(denoiser: Denoiser, levels: Iterable[tuple[float, float]]) -> int:
-    """Evaluations of the network by calls at ``levels``: ``planned(guided, table.called)``."""
+    """Number of network evaluations in calls at all ``levels``, for example ``planned(guided, table.called)``."""
     return sum(calls(denoiser, level) for level in levels)
 
 
 class Counted:
-    """A denoiser that counts the rows it was evaluated on: ``rows / samples`` is the cost of one sample.
+    """A denoiser that counts the rows it is evaluated on: ``rows / samples`` is the cost of one sample.
 
-    A gradient taken through it counts its rows once more.
+    A gradient through it counts its rows once more.
     """
 
     def __init__(self, denoiser: Denoiser) -> None:

@@ -1,7 +1,7 @@
-"""Networks of other libraries as denoisers: a network that was trained on the levels of a discrete chain.
+"""Networks of other libraries as denoisers: networks that were trained on the levels of a discrete chain.
 
-Such a network takes x with alpha^2 + sigma^2 = 1 and a timestep 0 ... T - 1, and predicts eps, v or x_0.  A level
-between two timesteps gets a number between them; a network that takes whole numbers alone rounds it itself.
+Such a network takes x with alpha^2 + sigma^2 = 1 and a timestep in 0 … T - 1, and predicts eps, v or x_0.  A level
+between two timesteps gets a fractional timestep; a network that needs integers must round it.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from ptdiff.process import Chain, Level
 
 @dataclass(frozen=True)
 class Foreign:
-    """``network(x, timestep) -> y`` as a denoiser for any solver under any process.
+    """``network(x, timestep) -> y`` as a denoiser for any solver and any process.
 
-    network: x (b, ...) with alpha^2 + sigma^2 = 1, timestep (b,), float32; y has the shape of x.
-    chain: the levels it was trained on; the default is DDPM's linear schedule of 1,000 steps (Ho et al. 2020).
-    predicts: "eps", "velocity" (v-prediction; Salimans and Ho 2022) or "x0".
+    ``network``: takes x (b, …) with alpha^2 + sigma^2 = 1 and timestep (b,), float32; y has the shape of x.
+    ``chain``: the levels it was trained on; the default is DDPM's linear schedule of 1,000 steps (Ho et al. 2020).
+    ``predicts``: "eps", "velocity" (v-prediction; Salimans and Ho 2022) or "x0".
     """
 
     network: Callable[[Tensor, Tensor], Tensor]
@@ -30,7 +30,7 @@ class Foreign:
     predicts: str = "eps"
 
     def __call__(self, x: Tensor, level: Level, cond: Condition) -> Tensor:
-        """E[x_0 | x], (b, ...); ``level`` of shape () or (b,)."""
+        """E[x_0 | x], (b, …), for x (b, …) and ``level`` of shape () or (b,)."""
         scale = level.scale
         unit = Level(level.alpha / scale, level.sigma / scale).like(x)
         z = x / level.like(x).scale

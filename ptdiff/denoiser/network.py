@@ -2,9 +2,9 @@
 
     denoiser(x, level, cond) -> x_0        x and x_0 of shape (b, …); level of shape () or (b,)
 
-r = hypot(alpha, sigma), theta = atan2(sigma, alpha).  A network sees x / r, of unit variance, and theta, so that it
-does not know which process produced x.  What it predicts, y, is one of four combinations of data and noise, each of
-them four numbers per level:
+With r = hypot(alpha, sigma) and theta = atan2(sigma, alpha), a network sees x / r, which has unit variance, and theta;
+its input does not depend on the process that produced x.  It predicts y, one of four combinations of data and noise,
+each given by four coefficients per level:
 
     x_0 = skip x + out y,        training target y = data x_0 + noise eps
 
@@ -14,8 +14,8 @@ them four numbers per level:
     velocity   alpha / r^2      -sigma / r             -sigma/r   alpha/r   yes
     flow       1/(alpha+sigma)  -sigma/(alpha+sigma)   -1         1         yes
 
-velocity is v-prediction (Salimans and Ho 2022) at every scale: EDM's preconditioning with sigma_data = 1 and TrigFlow
-are the same four numbers.  flow is the rectified-flow velocity eps - x_0.
+velocity is v-prediction (Salimans and Ho 2022) at any scale r; EDM's preconditioning with sigma_data = 1 and TrigFlow
+have the same four coefficients.  flow is the rectified-flow velocity eps - x_0.
 """
 
 from __future__ import annotations
@@ -33,14 +33,17 @@ from ptdiff.process import Level
 
 
 class Denoiser(Protocol):
-    """An estimate of E[x_0 | x]; everything that samples, guides or certifies takes one."""
+    """An estimate of E[x_0 | x], (b, …), for x (b, …), ``level`` () or (b,) and a condition.
+
+    Everything that samples, guides or certifies takes one.
+    """
 
     def __call__(self, x: Tensor, level: Level, cond: Condition, /) -> Tensor: ...
 
 
 @dataclass(frozen=True)
 class Coefficients:
-    """One level's four numbers, each a tensor shaped like the level."""
+    """The four coefficients of a prediction type at a level, each a tensor in the shape of the level."""
 
     skip: Tensor
     out: Tensor
@@ -80,7 +83,11 @@ PREDICTIONS: Catalog[Callable[[Level], Coefficients]] = Catalog(
 
 
 class NetworkDenoiser(nn.Module):
-    """A backbone ``net(x, angle, cond) -> y`` with a prediction type, as a denoiser."""
+    """A backbone ``net(x, angle, cond) -> y`` with a prediction type, as a denoiser.
+
+    ``net``: takes x (b, …) of unit variance, angle (b,) in [0, pi/2] and a condition; y has the shape of x.
+    ``prediction``: a name in PREDICTIONS.  Raises ValueError for any other name.
+    """
 
     def __init__(self, net: nn.Module, prediction: str = "velocity") -> None:
         super().__init__()
@@ -91,29 +98,29 @@ class NetworkDenoiser(nn.Module):
 
     @property
     def self_conditioning(self) -> bool:
-        """Whether the network reads ``cond["estimate"]`` (ptdiff.denoiser.self_conditioning)."""
+        """True if the network reads ``cond["estimate"]`` (:mod:`ptdiff.denoiser.self_conditioning`)."""
         return bool(getattr(self.net, "self_conditioning", False))
 
     @property
     def code(self) -> int:
-        """How many numbers of ``cond["code"]`` the network reads (ptdiff.denoiser.latent_code); 0 for none."""
+        """Size of ``cond["code"]`` if the network reads one (:mod:`ptdiff.denoiser.latent_code`); 0 otherwise."""
         size = getattr(self.net, "code", 0)
         coded = all(callable(getattr(self.net, name, None)) for name in ("posterior", "prior", "log_prior"))
         return size if coded and isinstance(size, int) else 0
 
     def raw(self, x: Tensor, level: Level, cond: Condition) -> Tensor:
-        """y, the network's own output at x."""
+        """y (b, …), the output of the network at x (b, …) and ``level`` () or (b,)."""
         angle = level.angle.to(x.dtype).expand(len(x))
         y: Tensor = self.net(x / level.like(x).scale, angle, cond)
         return y
 
     def forward(self, x: Tensor, level: Level, cond: Condition) -> Tensor:
-        """E[x_0 | x], in the type of x."""
+        """E[x_0 | x] = skip x + out y, in the shape and dtype of x."""
         numbers = PREDICTIONS[self.prediction](level.like(x))
         return numbers.skip * x + numbers.out * self.raw(x, level, cond).to(x.dtype)
 
     def residual(self, x0: Tensor, eps: Tensor, level: Level, cond: Condition) -> Tensor:
-        """y - target at x = alpha x_0 + sigma eps, like x_0; D - x_0 is ``out`` times it (ptdiff.objective.loss)."""
+        """y - target at x = alpha x_0 + sigma eps, shaped like ``x0``; the error D - x_0 is ``out`` times this."""
         wide = level.like(x0)
         numbers = PREDICTIONS[self.prediction](wide)
         target = numbers.data * x0 + numbers.noise * eps
@@ -121,15 +128,15 @@ class NetworkDenoiser(nn.Module):
         return y.to(target.dtype) - target
 
     def loss(self, x0: Tensor, eps: Tensor, level: Level, cond: Condition) -> Tensor:
-        """Mean squared error of y for each sample, (b,), at levels (b,); its minimum is the posterior mean.
+        """Mean squared error of y for each sample, (b,), at levels (b,), minimized by the posterior mean.
 
-        The error is that of y, not of x_0: an x_0 error weighs 1 / out^2.
+        The error is that of y; relative to the error of x_0 its weight is 1 / out^2.
         """
         return self.residual(x0, eps, level, cond).square().flatten(1).mean(dim=1)
 
 
 def check_prediction(prediction: str, noisiest: Level) -> None:
-    """Refuse eps-prediction where the noisiest level holds no signal: x_0 = (x - sigma eps) / alpha divides by zero."""
+    """Raise ValueError for eps-prediction if the noisiest level has alpha = 0: x_0 = (x - sigma eps) / alpha."""
     if prediction == "eps" and bool((noisiest.alpha == 0).any()):
         raise ValueError(
             "eps-prediction cannot start at pure noise (alpha = 0): "

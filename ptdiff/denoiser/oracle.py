@@ -1,11 +1,10 @@
 """Exact denoisers: E[x_0 | x] in closed form, for certificates, tests and pictures.
 
-Each is a :class:`ptdiff.denoiser.network.Denoiser` for data of any event shape; sums run over the flattened event,
-element by element, so that a row of the result is bit-equal in any batch.  All of them are finite at alpha = 0 and at
-sigma = 0.
+Each is a :class:`ptdiff.denoiser.network.Denoiser` for data of any shape.  Sums run over the flattened datum, element
+by element, so a row of the result is the same, bit for bit, in any batch.  All are finite at alpha = 0 and sigma = 0.
 
 alpha, sigma: the level.  mu, s: mean and standard deviation of the data, per element or per component.
-log p_t(x): the log density of x at a level, in nats; of the data itself where the level is None.
+log p_t(x): the log density of x at a level, in nats; of the data itself if the level is None.
 """
 
 from __future__ import annotations
@@ -23,17 +22,17 @@ from ptdiff.process import Level
 
 
 def clean(x: Tensor) -> Level:
-    """The level of data without noise, (1, 0), in the type of x."""
+    """The level without noise, alpha = 1 and sigma = 0, in the dtype of x."""
     return Level(x.new_ones(()), x.new_zeros(()))
 
 
 def _gain(alpha: Tensor, variance: Tensor, spread: Tensor) -> Tensor:
-    # data without spread seen without noise: the residual is zero, and so is what it adds
+    # for a point mass at a level without noise the residual is zero, and so is its contribution
     return torch.where(spread > 0, alpha * variance / torch.where(spread > 0, spread, 1), 0)
 
 
 def _log_normal(square: Tensor, spread: Tensor) -> Tensor:
-    # log N, elementwise; a point mass is infinite where it sits and zero elsewhere
+    # log N, elementwise; the density of a point mass is infinite at its position and zero elsewhere
     safe = torch.where(spread > 0, spread, 1)
     density = -0.5 * (square / safe + torch.log(2 * math.pi * safe))
     return torch.where(spread > 0, density, torch.where(square > 0, -torch.inf, torch.inf))
@@ -41,9 +40,9 @@ def _log_normal(square: Tensor, spread: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Gaussian:
-    """x_0 ~ N(mean, std^2), independent elements; mean and std broadcast against one datum.
+    """Exact denoiser of x_0 ~ N(mean, std^2) with independent elements; mean and std broadcast against one datum.
 
-    E[x_0|x] = mu + alpha s^2 (x - alpha mu) / (alpha^2 s^2 + sigma^2)
+    E[x_0 | x] = mu + alpha s^2 (x - alpha mu) / (alpha^2 s^2 + sigma^2)
     """
 
     mean: Tensor
@@ -56,9 +55,9 @@ class Gaussian:
         return mean + _gain(wide.alpha, variance, spread) * (x - wide.alpha * mean)
 
     def end(self, x: Tensor, level: Level, cond: Condition, /) -> Tensor:
-        """Where the probability flow through x ends, mu + s (x - alpha mu) / sqrt(alpha^2 s^2 + sigma^2).
+        """End of the probability flow through x, mu + s (x - alpha mu) / sqrt(alpha^2 s^2 + sigma^2).
 
-        The exact consistency function; a denoiser too, but not E[x_0|x].
+        This is the exact consistency function.  It has the signature of a denoiser but is not E[x_0 | x].
         """
         wide = level.like(x)
         mean, std = self.mean.to(x), self.std.to(x)
@@ -67,24 +66,26 @@ class Gaussian:
         )
 
     def log_prob(self, x: Tensor, level: Level | None = None) -> Tensor:
-        """log p_t(x), (b,): x is normal with mean alpha mu and variance alpha^2 s^2 + sigma^2."""
+        """log p_t(x) in nats, (b,): x is normal with mean alpha mu and variance alpha^2 s^2 + sigma^2."""
         wide = (clean(x) if level is None else level).like(x)
         spread = wide.alpha.square() * self.std.to(x).square() + wide.sigma.square()
         return _log_normal((x - wide.alpha * self.mean.to(x)).square(), spread).flatten(1).sum(dim=1)
 
     def sample(self, seed: int, ids: Tensor, shape: tuple[int, ...] | None = None) -> Tensor:
-        """Data ``ids``, (b, *shape); the shape is that of mean and std where it is not given."""
+        """Draw data ``ids`` (b,), (b, *shape); ``shape`` defaults to that of mean and std together."""
         shape = tuple((self.mean + self.std).shape) if shape is None else shape
         return self.mean + normal(seed, Stream.DATA, ids, 1, shape).to(self.mean) * self.std
 
 
 @dataclass(frozen=True)
 class Mixture:
-    """x_0 ~ sum_k w_k N(mean_k, std_k^2 I): means (k, *shape), stds (k,), weights (k,) summing to one.
+    """Exact denoiser of x_0 ~ sum_k w_k N(mean_k, std_k^2 I).
 
-    With stds of zero the components are points, and a data set is its own mixture (Karras et al. 2022, eq. 57).
-    labels (k,) says which class each component belongs to; then cond["label"] (b,) keeps the components of that class,
-    and -1, or no label, keeps all of them.
+    ``means``: (k, *shape).
+    ``stds``: (k,).  Components with a standard deviation of zero are points (Karras et al. 2022, eq. 57).
+    ``weights``: (k,), summing to one.
+    ``labels``: class of each component (k,), or None.  Given labels, ``cond["label"]`` (b,) keeps the components of
+    that class; -1, or no label, keeps all of them.
     """
 
     means: Tensor
@@ -94,12 +95,12 @@ class Mixture:
 
     @staticmethod
     def of_data(points: Tensor, labels: Tensor | None = None) -> Mixture:
-        """The distribution that puts equal weight on each of ``points`` (n, *shape)."""
+        """The empirical distribution of ``points`` (n, *shape): equal weight on each of them."""
         n = len(points)
         return Mixture(points, points.new_zeros(n), points.new_full((n,), 1 / n), labels)
 
     def log_weights(self, x: Tensor, cond: Condition) -> Tensor:
-        """log w_k, (1, k), or given labels (b, k), each row of them summing to one."""
+        """log w_k, (1, k), or with labels in ``cond`` (b, k); the weights of each row sum to one."""
         logs = torch.log(self.weights.to(x))[None]
         if self.labels is None or "label" not in cond:
             return logs
@@ -118,7 +119,7 @@ class Mixture:
         """Posterior probabilities of the components, (b, k)."""
         gap, spread = self._gaps(x, level)
         weights = self.log_weights(x, cond or {})
-        # where a component has no width at all only the nearest ones count: the gaps decide before the division
+        # if a component has zero variance, only the nearest ones count: compare distances before dividing
         tight = spread == 0
         safe = torch.where(tight, 1, spread)
         logits = weights - 0.5 * self.means[0].numel() * torch.log(safe) - 0.5 * gap / safe
@@ -135,16 +136,16 @@ class Mixture:
         return (self.responsibilities(x, level, cond)[..., None] * each).sum(dim=1).reshape(x.shape)
 
     def log_prob(self, x: Tensor, level: Level | None = None, cond: Condition | None = None) -> Tensor:
-        """log p_t(x), or log p_t(x | label), (b,)."""
+        """log p_t(x), or log p_t(x | label) with a label in ``cond``, in nats, (b,)."""
         gap, spread = self._gaps(x, clean(x) if level is None else level)
-        # _log_normal counts one dimension; the others have the same variance and no gap of their own
+        # _log_normal covers one dimension with the whole distance; the others have the same variance and distance 0
         others = (self.means[0].numel() - 1) * _log_normal(torch.zeros_like(spread), spread)
         each = _log_normal(gap, spread)
         each = torch.where(each == -torch.inf, each, each + others)
         return torch.logsumexp(self.log_weights(x, cond or {}) + each, dim=1)
 
     def log_label(self, x: Tensor, level: Level, label: Tensor) -> Tensor:
-        """log p_t(label | x), (b,): the exact classifier of a labelled mixture."""
+        """log p_t(label | x), (b,): the exact classifier.  Raises ValueError if the mixture has no labels."""
         share = torch.where(label.reshape(-1, 1) == self._classes.to(label), self.weights.to(x), 0).sum(dim=1)
         return self.log_prob(x, level, {"label": label}) + torch.log(share) - self.log_prob(x, level)
 
@@ -155,13 +156,13 @@ class Mixture:
         return self.labels
 
     def sample(self, seed: int, ids: Tensor, cond: Condition | None = None) -> Tensor:
-        """Data ``ids``, (b, *shape), of the given labels."""
+        """Draw data ``ids`` (b,), (b, *shape), of the labels in ``cond`` if there are any."""
         part = _part(seed, ids, self.log_weights(self.weights.double(), cond or {}))
         z = normal(seed, Stream.DATA, ids, 1, tuple(self.means.shape[1:])).to(self.means)
         return self.means[part] + z * self.stds[part].reshape(-1, *(1,) * (self.means.ndim - 1))
 
     def full(self) -> FullMixture:
-        """The same distribution with its covariances written out."""
+        """The same distribution with explicit covariance matrices."""
         eye = torch.eye(self.means[0].numel()).to(self.means)
         return FullMixture(self.means, self.stds.square()[:, None, None] * eye, self.weights)
 
@@ -169,16 +170,18 @@ class Mixture:
 def _part(seed: int, ids: Tensor, logs: Tensor) -> Tensor:
     # the component of each sample, (b,), for log weights (1, k) or (b, k)
     cumulative = logs.exp().cumsum(dim=1)
-    # below the last entry, whatever rounding made of the sum
+    # scaled by the last entry, because rounding may keep the sum from being one
     mark = uniform(seed, Stream.DATA, ids, 0)[:, None] * cumulative[:, -1:]
     return torch.searchsorted(cumulative.expand(len(ids), -1).contiguous(), mark, right=True)[:, 0]
 
 
 @dataclass(frozen=True)
 class FullMixture:
-    """x_0 ~ sum_k w_k N(mean_k, C_k): means (k, *shape), covariances (k, d, d) of the flattened datum, weights (k,).
+    """Exact denoiser of x_0 ~ sum_k w_k N(mean_k, C_k).
 
-    The covariances must be positive definite where it is called at sigma = 0; elsewhere they may be singular.
+    ``means``: (k, *shape).
+    ``covariances``: (k, d, d), of the flattened datum; singular ones are allowed, except for calls at sigma = 0.
+    ``weights``: (k,), summing to one.
     """
 
     means: Tensor
@@ -192,7 +195,7 @@ class FullMixture:
         return values.clamp(min=0), vectors
 
     def _axes(self, x: Tensor, level: Level) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        # along the axes of each component: coordinates of x - alpha mean (b, k, d), their variances, gains; the axes
+        # principal axes of each component: coordinates of x - alpha mean (b, k, d), variances, gains, and the axes
         alpha, sigma = (v.reshape(-1, 1, 1) for v in (level.alpha, level.sigma))
         values, vectors = (v.to(x) for v in self._eigen)
         gap = x.flatten(1)[:, None, :] - alpha * self.means.to(x).flatten(1)
@@ -200,7 +203,7 @@ class FullMixture:
         return (gap[..., None] * vectors).sum(dim=2), spread, _gain(alpha, values, spread), vectors
 
     def _each(self, x: Tensor, level: Level) -> tuple[Tensor, Tensor, Tensor]:
-        # log w_k N_k(x), (b, k); posterior means of the components, (b, k, d), and covariances, (., k, d, d)
+        # log w_k N_k(x), (b, k), posterior means (b, k, d) and posterior covariances (., k, d, d) of the components
         along, spread, gain, vectors = self._axes(x, level)
         logs = torch.log(self.weights.to(x)) + _log_normal(along.square(), spread).sum(dim=-1)
         each = self.means.to(x).flatten(1) + (vectors * (gain * along)[:, :, None, :]).sum(dim=-1)
@@ -219,11 +222,11 @@ class FullMixture:
         return (share * (within + apart[..., None] * apart[..., None, :])).sum(dim=1)
 
     def log_prob(self, x: Tensor, level: Level | None = None) -> Tensor:
-        """log p_t(x), (b,)."""
+        """log p_t(x) in nats, (b,)."""
         return torch.logsumexp(self._each(x, clean(x) if level is None else level)[0], dim=1)
 
     def sample(self, seed: int, ids: Tensor) -> Tensor:
-        """Data ``ids``, (b, *shape)."""
+        """Draw data ``ids`` (b,), (b, *shape)."""
         part = _part(seed, ids, torch.log(self.weights.double())[None])
         values, vectors = (v.to(self.means) for v in self._eigen)
         z = normal(seed, Stream.DATA, ids, 1, (values.shape[1],)).to(self.means)
@@ -231,16 +234,17 @@ class FullMixture:
         return self.means[part] + spread.reshape(-1, *self.means.shape[1:])
 
     def posterior(self, matrix: Tensor, y: Tensor, noise: float) -> FullMixture:
-        """p(x_0 | y) for y = matrix x_0 + noise z, matrix (m, d), y (m,), z ~ N(0, I): a mixture again.
+        """The posterior p(x_0 | y), again a mixture, for y = matrix x_0 + noise z with z ~ N(0, I).
 
-        With noise = 0 the rows of the matrix must be independent on every component.
+        ``matrix``: (m, d).  ``y``: (m,).  ``noise``: standard deviation, at least 0.  With noise = 0,
+        matrix C_k matrix^T must be invertible for every component.
         """
         prior, means = self.covariances, self.means.flatten(1)
         seen = matrix @ prior @ matrix.mT + noise**2 * torch.eye(len(y)).to(prior)
         gain = torch.linalg.solve(seen, matrix @ prior).mT
         gap = y - means @ matrix.mT
         rest = torch.eye(means.shape[1]).to(prior) - gain @ matrix
-        # Joseph's form: symmetric and not negative whatever is rounded
+        # Joseph's form: symmetric and positive semidefinite in spite of rounding
         left = rest @ prior @ rest.mT + noise**2 * gain @ gain.mT
         fit = -0.5 * ((gap[:, None] @ torch.linalg.solve(seen, gap[..., None]))[:, 0, 0] + torch.logdet(seen))
         updated = means + (gain @ gap[..., None])[..., 0]

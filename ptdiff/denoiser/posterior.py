@@ -1,12 +1,12 @@
-"""The posterior p(x_0 | x) behind a denoiser: its mean and its covariance, by automatic differentiation.
+"""Mean and covariance of the posterior p(x_0 | x) of a denoiser, by automatic differentiation.
 
     Cov[x_0 | x] = sigma^2 / alpha  d E[x_0|x] / dx            (second-order Tweedie formula)
 
-The Jacobian J of the exact posterior mean is symmetric, so J^T v, one backward pass, stands for J v: every layer has
-a backward pass, not every one a forward derivative.  At alpha = 0, x says nothing about x_0 and the covariance is that
-of the data, of which a denoiser knows nothing but that it has unit variance: there Cov v = v.
+The Jacobian J of the exact posterior mean is symmetric, so J^T v, one backward pass, replaces J v: every layer has a
+backward pass, but not every layer has a forward derivative.  At alpha = 0, x is independent of x_0 and the covariance
+is that of the data, of which only the unit variance is known: there Cov v = v.
 
-Gradients are taken whatever the caller's mode is (inference, no_grad), and kept where the caller differentiates.
+Gradients are computed even in the caller's inference or no_grad mode, and kept if the caller differentiates.
 """
 
 from __future__ import annotations
@@ -24,28 +24,28 @@ from ptdiff.process import Level
 
 
 def ordinary(value: Tensor) -> Tensor:
-    """``value``, copied out of inference mode where it was made there: autograd refuses inference tensors."""
+    """``value``, or a copy if it is an inference tensor, which autograd refuses."""
     return value.clone() if value.is_inference() else value
 
 
 def total(value: Tensor) -> Tensor:
-    """The sum of each sample, (b, …) to (b, 1, …).
+    """Sum of the elements of each sample, (b, …) to (b, 1, …).
 
-    In float64: a float32 sum rounds differently alone and in a batch once threads share it.
+    Summed in float64: with several threads, a float32 sum can round differently alone and in a batch.
     """
     found = value.to(exact(value.device)).flatten(1).sum(dim=1, dtype=torch.float64).to(value)
     return found.reshape(-1, *(1,) * (value.ndim - 1))
 
 
 def dot(a: Tensor, b: Tensor) -> Tensor:
-    """The inner product of each sample, (b, …) and (b, …) to (b, 1, …)."""
+    """Inner product of each sample, (b, …) and (b, …) to (b, 1, …)."""
     return total(a * b)
 
 
 def pullback(function: Denoiser, x: Tensor, level: Level, cond: Condition) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-    """``function(x, level, cond)`` and v -> J^T v, J its Jacobian in x.
+    """``function(x, level, cond)`` (b, …), and the map v -> J^T v, where J is its Jacobian in x.
 
-    Rows of the batch must not depend on each other.  Each product is one backward pass.
+    Rows of the batch must not depend on each other.  Each product costs one backward pass.
     """
     kept = torch.is_grad_enabled() and x.requires_grad
     with torch.inference_mode(False), torch.enable_grad():
@@ -67,13 +67,17 @@ def pullback(function: Denoiser, x: Tensor, level: Level, cond: Condition) -> tu
 
 @dataclass(frozen=True)
 class Posterior:
-    """Mean (b, …) of p(x_0 | x) and v -> Cov[x_0 | x] v, v shaped like the mean; a product costs one backward pass."""
+    """Mean and covariance of p(x_0 | x).
+
+    ``mean``: (b, …).
+    ``covariance``: the map v -> Cov[x_0 | x] v, with v in the shape of the mean; one call costs one backward pass.
+    """
 
     mean: Tensor
     covariance: Callable[[Tensor], Tensor]
 
     def variance(self) -> Tensor:
-        """The diagonal of the covariance, shaped like the mean: as many products as a datum has elements."""
+        """Diagonal of the covariance, in the shape of the mean; costs one product per element of a datum."""
         flat = torch.zeros_like(self.mean).flatten(1)
         for i in range(flat.shape[1]):
             unit = torch.zeros_like(flat)
@@ -83,7 +87,7 @@ class Posterior:
 
 
 def posterior(denoiser: Denoiser, x: Tensor, level: Level, cond: Condition) -> Posterior:
-    """Mean and covariance of x_0 given x at a level; for a network, of the distribution it believes in."""
+    """Mean and covariance of x_0 given x (b, …) at ``level`` () or (b,), as ``denoiser`` estimates them."""
     mean, pull = pullback(denoiser, x, level, cond)
     wide = level.like(x)
     known = wide.alpha > 0

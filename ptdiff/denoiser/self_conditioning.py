@@ -1,12 +1,12 @@
-"""Self-conditioning: a network that is shown its own last estimate of x_0 (Chen et al. 2022, "Analog Bits").
+"""Self-conditioning: a network that reads its own last estimate of x_0 (Chen et al. 2022, "Analog Bits").
 
-    cond["estimate"]    (b, *shape), model units: E[x_0 | x] as it was last estimated, at this level or a noisier one;
-                        absent, or zeros: there is none yet
+    cond["estimate"]    (b, *shape), model units: the last estimate of E[x_0 | x], at this level or a noisier one;
+                        absent or zero if there is none yet
 
-A backbone with the attribute ``self_conditioning = True`` reads it.  In training it gets the estimate in every other
-step, from a pass without gradient at the same x (algorithm 1 there); drawing samples, from the call before.  It is no
-function of (x, level) any more, so where one is needed, in likelihoods, inversion, edits and solvers that control
-their error, there is no estimate.
+A backbone with the attribute ``self_conditioning = True`` reads it.  In training it gets an estimate in every other
+step, from a pass without gradient at the same x (algorithm 1 of the paper); in sampling, from the previous call.  Such
+a network is no longer a function of (x, level) alone.  Likelihoods, inversion, edits and adaptive solvers need such a
+function, so they pass no estimate.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ptdiff.process import Level
 
 
 def wanted(denoiser: Denoiser) -> bool:
-    """Whether the network behind ``denoiser``, whatever is wrapped around it, reads estimates."""
+    """Return True if the network inside ``denoiser`` and its wrappers reads estimates."""
     inner: object = denoiser
     while not isinstance(inner, NetworkDenoiser):
         if not hasattr(inner, "denoiser"):
@@ -31,9 +31,10 @@ def wanted(denoiser: Denoiser) -> bool:
 
 
 def recalling(denoiser: Denoiser) -> Denoiser:
-    """``denoiser`` for one trajectory, handed its last estimate in every call; the same where nothing reads it.
+    """``denoiser`` for one trajectory, with its last estimate as an input of every call; unchanged if nothing reads it.
 
-    The estimate is the whole denoiser's: guided, where it is guided, and then both halves are shown the same.
+    The estimate is that of the outermost denoiser: with guidance it is the guided one, and the conditional and the
+    unconditional call both read it.
     """
     return _Recalling(denoiser) if wanted(denoiser) else denoiser
 
@@ -53,9 +54,9 @@ class _Recalling:
 
 
 def first_estimate(denoiser: NetworkDenoiser, x: Tensor, level: Level, cond: Condition) -> Tensor:
-    """E[x_0 | x] of a network that is shown none, (b, …), without gradient."""
+    """E[x_0 | x], (b, …), of a network that is given no estimate, without gradient."""
     kind = x.device.type
-    # torch before 2.11 would keep half-precision weights without a gradient for the pass that follows
+    # before 2.11, torch would cache half-precision weights without a gradient for the pass that follows
     kept = torch.autocast(kind, torch.get_autocast_dtype(kind), torch.is_autocast_enabled(kind), cache_enabled=False)
     with torch.no_grad(), kept:
         estimate: Tensor = denoiser(x, level, cond)

@@ -1,8 +1,9 @@
-"""Several runs at once: sweeps, and runs side by side.
+"""Experiments with several runs: sweeps and comparisons.
 
 axes.py           the settings that vary: lists of values and ranges
 sweep.py          grid and random search over a configuration
-optuna.py         search by Optuna
+optuna.py         search with Optuna
 side_by_side.py   configurations, losses and scores of several runs
-scores.py         the scores of a run, as it recorded them
+loss_curves.py    training and validation losses as one image
+scores.py         the recorded scores of a run
 """

@@ -1,4 +1,4 @@
-"""The axes of a sweep: for each setting that varies, a list of values or a range."""
+"""The axes of a sweep: a list of values or a range for each setting that varies."""
 
 from __future__ import annotations
 
@@ -9,7 +9,11 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Range:
-    """Numbers from ``low`` to ``high``, both included; evenly spread in the logarithm with ``log``."""
+    """Numbers from ``low`` to ``high``, including both.
+
+    ``log``: evenly distributed in the logarithm; ``low`` must then be above 0.
+    ``integer``: rounded to integers.
+    """
 
     low: float
     high: float
@@ -18,12 +22,12 @@ class Range:
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
-            raise ValueError(f"low must lie below high, not {self.low:g} and {self.high:g}")
+            raise ValueError(f"low must lie below high, both finite, not {self.low:g} and {self.high:g}")
         if self.log and self.low <= 0:
-            raise ValueError("a logarithmic range must lie above zero")
+            raise ValueError(f"low must be above 0 in a logarithmic range, not {self.low:g}")
 
     def at(self, share: float) -> float:
-        """The number so far on the way, share in [0, 1]."""
+        """The number at the fraction ``share``, in [0, 1], of the way from ``low`` to ``high``."""
         spread = math.exp if self.log else float
         low, high = (math.log(end) if self.log else end for end in (self.low, self.high))
         found = min(self.high, max(self.low, spread(low + share * (high - low))))
@@ -31,7 +35,7 @@ class Range:
 
 
 Axis = tuple[Any, ...] | Range
-"""The values of a setting: a list of them, or a range."""
+"""The values of a setting: a tuple of them or a range."""
 
 Settings = dict[str, Any]
-"""Values by dotted keys."""
+"""Values of settings by dotted keys."""

@@ -1,4 +1,4 @@
-"""A search that learns from the trials before: Optuna's, with its study in the set's folder."""
+"""Search with Optuna, which learns from earlier trials; the study is stored in the folder of the sweep."""
 
 from __future__ import annotations
 
@@ -14,16 +14,20 @@ from ptdiff.experiments.axes import Axis, Settings
 
 @dataclass(frozen=True)
 class Optuna:
-    """Trials where those before promise most (Akiba et al. 2019); needs the package optuna."""
+    """Search with Optuna, which proposes trials based on earlier ones (Akiba et al. 2019); needs the package optuna.
+
+    ``sampler``: Optuna's TPESampler, GPSampler or RandomSampler.
+    """
 
     sampler: Literal["tpe", "gp", "random"] = "tpe"
     seed: int = 0
 
     def open(self, folder: Path, axes: Mapping[str, Axis], minimize: bool) -> _Study:
+        """Open or create the study in ``folder``; raises Unsupported if optuna is not installed."""
         try:
             import optuna
         except ImportError as error:
-            raise Unsupported("search: optuna needs a package: pip install 'ptdiff[sweep]'") from error
+            raise Unsupported("search: optuna needs the package optuna: pip install 'ptdiff[sweep]'") from error
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         kinds = {"tpe": "TPESampler", "gp": "GPSampler", "random": "RandomSampler"}
         folder.mkdir(parents=True, exist_ok=True)
@@ -33,7 +37,7 @@ class Optuna:
             load_if_exists=True,
             direction="minimize" if minimize else "maximize",
         )
-        # a search that was stopped goes on with other random numbers than it began with
+        # a search that is resumed must not repeat the random numbers of its first trials
         study.sampler = getattr(optuna.samplers, kinds[self.sampler])(seed=self.seed + len(study.trials))
         return _Study(study, axes)
 
@@ -47,7 +51,7 @@ class _Study:
         while len(self.study.trials) <= trial:
             self.study.ask(self._distributions())
         params = self.study.trials[trial].params
-        # lists and mappings are no values of Optuna's: they went in as text
+        # Optuna has no lists and mappings as values: they are stored as JSON text
         return {k: _value(axis, params[k]) if isinstance(axis, tuple) else params[k] for k, axis in self.axes.items()}
 
     def tell(self, trial: int, value: float | None) -> None:

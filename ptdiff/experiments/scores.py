@@ -1,4 +1,4 @@
-"""The figures of a run's eval.json, and what they were measured on: figures compare where that is the same."""
+"""Scores in eval.json of a run, and the basis of the measurement: scores are comparable if their basis is the same."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from ptdiff.errors import RunError
 
 @dataclass(frozen=True)
 class Measured:
-    """Figures by name, and on what they were measured.
+    """Scores and the basis of their measurement.
 
-    basis: the protocol, n, the data and split of the reference, the SHA-256 of the samples drawn of it, and what else
-    the protocol says must be the same, by name.
-    calls: of the network for each sample; None where it is not known.
+    ``figures``: scores by name.
+    ``basis``: everything that must agree for a comparison, by name: the protocol, n, data and split of the reference,
+    the SHA-256 of the reference samples, and facts that the protocol adds.
+    ``calls``: network calls per sample; None if not known.
     """
 
     figures: Mapping[str, float]
@@ -26,7 +27,7 @@ class Measured:
 
     @property
     def label(self) -> str:
-        """The basis in a few words.
+        """A short description of the basis.
 
         >>> Measured({}, {"protocol": "full-set", "n": 100, "data": "/data/moons.csv", "split": "val"}).label
         'full-set, n = 100, moons.csv val'
@@ -36,7 +37,7 @@ class Measured:
         return ", ".join(filter(None, known))
 
     def compares_with(self, other: Measured) -> bool:
-        """Whether both were measured on the same; the same samples count as such wherever their files lie."""
+        """Return True if both have the same basis; identical reference samples count regardless of their files."""
         one, two = (
             {k: v for k, v in m.basis.items() if not (k in ("data", "split") and "reference" in m.basis)}
             for m in (self, other)
@@ -45,7 +46,7 @@ class Measured:
 
 
 def measured(run: Path) -> Measured | None:
-    """What eval.json of a run folder holds; None where there is none, RunError where it cannot be read."""
+    """Read the scores in eval.json of a run folder; None if it does not exist.  Raises RunError for a damaged file."""
     path = run / "eval.json"
     if not path.is_file():
         return None
@@ -58,7 +59,10 @@ def measured(run: Path) -> Measured | None:
 
 
 def main_score(run: Path) -> tuple[str, float, float, float, float] | None:
-    """The first score of a run's eval.json: name, value, ends of its interval, floor; None where there is none."""
+    """Read the first score in eval.json of a run: name, value, low and high end of its interval, floor.
+
+    Returns None if there is no eval.json, and raises RunError for a damaged file.
+    """
     path = run / "eval.json"
     if not path.is_file():
         return None
@@ -73,7 +77,7 @@ def main_score(run: Path) -> tuple[str, float, float, float, float] | None:
 def _basis(found: Mapping[str, Any]) -> dict[str, str | int]:
     sets = dict(found.get("sets", {}))
     drawn = sets.pop("sha256_drawn", {})
-    # a fact that is a mapping may hold what was found, not only how
+    # a fact that is a mapping may contain results, not only settings
     facts = {name: fact for name, fact in sets.items() if isinstance(fact, (str, int))}
     samples = {"reference": drawn["reference"]} if "reference" in drawn else {}
     return {
@@ -86,7 +90,7 @@ def _basis(found: Mapping[str, Any]) -> dict[str, str | int]:
 
 
 def alike(runs: Iterable[tuple[str, Measured]]) -> dict[str, dict[str, Measured]]:
-    """Runs by name, grouped by what their figures were measured on, under labels that tell the groups apart."""
+    """Group runs, given with their names, by the basis of their scores; labels distinguish the groups."""
     groups: list[dict[str, Measured]] = []
     for name, found in runs:
         group = next((g for g in groups if next(iter(g.values())).compares_with(found)), None)
@@ -105,5 +109,5 @@ def alike(runs: Iterable[tuple[str, Measured]]) -> dict[str, dict[str, Measured]
 
 
 def _word(of: Measured, key: str) -> str:
-    # of a digest its beginning is enough
+    # the beginning of a digest is enough
     return str(of.basis.get(key, "unknown"))[: 12 if key == "reference" else None]

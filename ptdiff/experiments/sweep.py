@@ -1,14 +1,14 @@
-"""Experiment sets: a file says which settings vary, and a search which trials are made of them.
+"""Sweeps: a file lists the settings that vary, and a search proposes the trials.
 
     search: random             # grid (the default), random or optuna
     trials: 20
-    metric: validation_loss    # what is compared; a figure of 'ptdiff eval' is measured after each trial
+    metric: validation_loss    # the score to compare; a metric of 'ptdiff eval' is measured after each trial
     training.lr: {low: 1e-4, high: 1e-2, log: true}
     training.batch: {low: 16, high: 128, integer: true}
     options.width: [32, 64]
     process: [flow, {name: ve, sigma_max: 40}]
 
-Every other key is the dotted key of a setting, with a list of values or a range.  A grid takes lists alone.
+Every other key is the dotted key of a setting, with a list of values or a range.  A grid takes lists only.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from ptdiff.run import config
 
 
 class Proposals(Protocol):
-    """The trials of a search, by number; the same number asks for the same settings, now and after a restart."""
+    """The trials of a search, by number; the same number has the same settings, even after a restart."""
 
     def ask(self, trial: int) -> Settings:
-        """The settings of trial 0, 1, …; those before it were told."""
+        """The settings of trial 0, 1, …; all earlier trials must have been reported with :meth:`tell`."""
         ...
 
     def tell(self, trial: int, value: float | None) -> None:
-        """What a trial found; None where it failed."""
+        """Report the score of a trial, or None if it failed."""
         ...
 
 
@@ -43,26 +43,32 @@ class Search(Protocol):
     """A way to choose trials."""
 
     def open(self, folder: Path, axes: Mapping[str, Axis], minimize: bool) -> Proposals:
-        """The trials for these axes; ``folder`` is where a search that learns may keep what it learned."""
+        """The trials for ``axes``.
+
+        ``folder``: where the search may store its state.
+        ``minimize``: True if lower scores are better.
+        """
         ...
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Every combination of the listed values, the last key the fastest."""
+    """Grid search: every combination of the listed values; the last key varies fastest."""
 
     def open(self, folder: Path, axes: Mapping[str, Axis], minimize: bool) -> Proposals:
+        """The points of the grid, in order."""
         points = list(itertools.product(*(axis for axis in axes.values() if isinstance(axis, tuple))))
         return _Listed([dict(zip(axes, point, strict=True)) for point in points])
 
 
 @dataclass(frozen=True)
 class Random:
-    """Each setting at random, independent of the others."""
+    """Random search: each setting is drawn independently of the others."""
 
     seed: int = 0
 
     def open(self, folder: Path, axes: Mapping[str, Axis], minimize: bool) -> Proposals:
+        """Random points; the same number has the same settings for the same seed."""
         return _Drawn(self.seed, axes)
 
 
@@ -84,7 +90,7 @@ class _Drawn:
     def ask(self, trial: int) -> Settings:
         found = {}
         for key, axis in self.axes.items():
-            # addressed, so that a further axis leaves the others as they are
+            # addressed by key, so that another axis does not change the existing ones
             share = random.Random(f"{self.seed} {trial} {key}").random()
             found[key] = axis[int(share * len(axis))] if isinstance(axis, tuple) else axis.at(share)
         return found
@@ -97,7 +103,14 @@ SEARCHES: Catalog[type[Search]] = Catalog("search", {"grid": Grid, "random": Ran
 
 @dataclass(frozen=True)
 class Sweep:
-    """An experiment set: the axes, how they are searched, how many trials, and the figure that is compared."""
+    """A sweep.
+
+    ``axes``: values by dotted keys.
+    ``search``: the method that proposes trials.
+    ``trials``: their number.
+    ``metric``: the score to compare; None for the default.
+    ``direction``: of improvement.
+    """
 
     axes: Mapping[str, Axis]
     search: Search
@@ -106,7 +119,7 @@ class Sweep:
     direction: Literal["minimize", "maximize"]
 
     def probes(self) -> list[Settings]:
-        """Settings that hold every listed value and both ends of every range at least once: mistakes show in them."""
+        """Settings that contain every listed value and both ends of every range, to validate them before training."""
         ends = {key: axis if isinstance(axis, tuple) else (axis.at(0), axis.at(1)) for key, axis in self.axes.items()}
         first = {key: values[0] for key, values in ends.items()}
         return [first, *(first | {key: value} for key, values in ends.items() for value in values[1:])]
@@ -114,7 +127,7 @@ class Sweep:
 
 @dataclass(frozen=True)
 class _Head:
-    """What a file says besides its axes."""
+    """The keys of a file other than axes."""
 
     trials: int | None = None
     metric: str | None = None
@@ -122,23 +135,23 @@ class _Head:
 
 
 def read(path: Path) -> Sweep:
-    """An experiment set from its file; ValueError, in one line, for what is wrong with it."""
+    """Read a sweep from its file; raises ValueError, in one line, for invalid contents."""
     values = config.read(path)
     choice = values.pop("search", "grid")
     search = choose("search", SEARCHES, {"name": choice} if isinstance(choice, str) else choice)
     head = build(str(path), _Head, {key: values.pop(key) for key in ("trials", "metric", "direction") if key in values})
     axes = {key: _axis(key, value) for key, value in values.items()}
     if not axes:
-        raise ValueError(f"{path}: no setting varies; say for instance 'training.lr: [0.001, 0.002]'")
+        raise ValueError(f"{path}: no setting varies; add one, for example 'training.lr: [0.001, 0.002]'")
     trials = head.trials
     if isinstance(search, Grid):
         ranges = [key for key, axis in axes.items() if isinstance(axis, Range)]
         if ranges:
-            raise ValueError(f"{path}: a grid takes lists, and {ranges[0]} is a range: say 'search: random'")
+            raise ValueError(f"{path}: a grid takes lists, but {ranges[0]} is a range: use 'search: random'")
         whole = math.prod(len(axis) for axis in axes.values() if isinstance(axis, tuple))
         trials = whole if trials is None else min(trials, whole)
     if trials is None or trials < 1:
-        raise ValueError(f"{path}: say how many: 'trials: 20'")
+        raise ValueError(f"{path}: trials must be a number of at least 1, for example 'trials: 20'")
     return Sweep(axes, search, trials, head.metric, head.direction)
 
 
@@ -147,11 +160,13 @@ def _axis(key: str, value: object) -> Axis:
         return tuple(map(_number, value))
     if isinstance(value, Mapping) and {"low", "high"} <= set(value):
         return build(f"range of {key}", Range, value)
-    raise ValueError(f"{key}: a list of values, or a range such as {{low: 0.001, high: 0.1, log: true}}, not {value!r}")
+    raise ValueError(
+        f"{key} must be a list of values or a range such as {{low: 0.001, high: 0.1, log: true}}, not {value!r}"
+    )
 
 
 def _number(value: Any) -> Any:
-    # YAML 1.1 reads 1e-3 as a string, which nobody means
+    # YAML 1.1 reads 1e-3 as a string, which is never intended
     try:
         return float(value) if isinstance(value, str) else value
     except ValueError:
@@ -159,7 +174,7 @@ def _number(value: Any) -> Any:
 
 
 def nested(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Dotted keys as sections.
+    """Nest values with dotted keys into sections; raises ValueError if a key is both a value and a section.
 
     >>> nested({"training.lr": 0.1, "training.batch": 8, "process": "ve"})
     {'training': {'lr': 0.1, 'batch': 8}, 'process': 've'}
@@ -171,6 +186,6 @@ def nested(settings: Mapping[str, Any]) -> dict[str, Any]:
         for part in path:
             inner = inner.setdefault(part, {})
             if not isinstance(inner, dict):
-                raise ValueError(f"{key}: {part} is a value already, not a section")
+                raise ValueError(f"{key}: {part} is already a value, not a section")
         inner[name] = value
     return result

@@ -1,6 +1,6 @@
 """The gallery: pictures of the theory and of trained runs, each a function that returns pixels.
 
-subject.py            a run, loaded for its pictures
+scene.py              a model, and the way its pictures are drawn
 schedules.py          chains, processes and shifts
 densities.py          densities of the noise levels in training
 preconditioning.py    what surrounds the network
@@ -14,7 +14,7 @@ conditions.py         samples by class, guidance and number of points
 solvers_of_run.py     solvers of a run
 strips.py             samples at several times
 
-``THEORY`` needs no run.  ``OF_RUN`` draws a :class:`ptdiff.gallery.subject.Subject`; a list of pictures is an
+``THEORY`` needs no run.  ``OF_RUN`` draws a :class:`ptdiff.gallery.scene.Scene`; a list of pictures is an
 animation.  A modality adds pictures of its own (:meth:`ptdiff.modality.contract.Modality.gallery`).  ``ptdiff gallery``
 prints the first line of each function's docstring.
 """
@@ -37,7 +37,7 @@ from ptdiff.gallery import (
     strips,
     variance_study,
 )
-from ptdiff.gallery.subject import Subject
+from ptdiff.gallery.scene import Scene
 from ptdiff.pictures.files import Picture
 
 THEORY: dict[str, Callable[[], Picture]] = {
@@ -55,7 +55,7 @@ THEORY: dict[str, Callable[[], Picture]] = {
     "paths": diffusion_2d.paths,
 }
 
-OF_RUN: dict[str, Callable[[Subject], Picture | list[Picture]]] = {
+OF_RUN: dict[str, Callable[[Scene], Picture | list[Picture]]] = {
     "data": strips.data,
     "samples": strips.samples,
     "forward": strips.forward,

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ptdiff.errors import Unsupported
-from ptdiff.gallery.subject import FEW, Subject
+from ptdiff.gallery.scene import FEW, Scene
 from ptdiff.guidance import CFG
 from ptdiff.pictures.files import Picture
 from ptdiff.pictures.page import bands, page
@@ -26,51 +26,51 @@ CELLS = 80
 SCALES = (0.0, 1.0, 2.0, 4.0, 8.0)
 
 
-def classes(subject: Subject) -> Picture:
+def classes(scene: Scene) -> Picture:
     """Samples by class, one column per class; ten classes side by side, and at most the first 120."""
-    names = _classes(subject)[:CLASSES]
+    names = _classes(scene)[:CLASSES]
     few = max(1, min(FEW, CELLS // len(names)))
-    each = max(1, subject.many() // len(names)) if subject.together else subject.many(few)
+    each = max(1, scene.many() // len(names)) if scene.together else scene.many(few)
     # sample i has class i modulo the number of classes, as elsewhere
-    ids = torch.cat([subject.ids(each) * len(subject.data.classes) + k for k in range(len(names))])
-    label = torch.arange(len(names), device=subject.device).repeat_interleave(each)
+    ids = torch.cat([scene.ids(each) * len(scene.data.classes) + k for k in range(len(names))])
+    label = torch.arange(len(names), device=scene.device).repeat_interleave(each)
     # batches that fit into memory
-    size = len(ids) if subject.together else CELLS
+    size = len(ids) if scene.together else CELLS
     parts = zip(torch.split(ids, size), torch.split(label, size), strict=True)
-    x = torch.cat([subject.samples(some, {"label": asked}) for some, asked in parts])
-    columns = [subject.cells(part, {"label": torch.full((each,), k)}) for k, part in enumerate(torch.split(x, each))]
+    x = torch.cat([scene.samples(some, {"label": asked}) for some, asked in parts])
+    columns = [scene.cells(part, {"label": torch.full((each,), k)}) for k, part in enumerate(torch.split(x, each))]
     return bands(columns, names, COLUMNS)
 
 
-def guidance(subject: Subject) -> Picture:
+def guidance(scene: Scene) -> Picture:
     """Classifier-free guidance at several scales; 0 is without a class, 1 without guidance."""
-    names = _classes(subject)
-    ids = subject.ids(subject.many(min(FEW, len(names))))
-    cond = subject.labels(ids)
+    names = _classes(scene)
+    ids = scene.ids(scene.many(min(FEW, len(names))))
+    cond = scene.labels(ids)
     columns = [
-        subject.cells(subject.samples(ids, cond, replace(subject.plan, guidance=CFG(scale))), cond) for scale in SCALES
+        scene.cells(scene.samples(ids, cond, replace(scene.plan, guidance=CFG(scale))), cond) for scale in SCALES
     ]
-    rows = [] if subject.together else subject.titles(cond)
+    rows = [] if scene.together else scene.titles(cond)
     return page(list(zip(*columns, strict=True)), [f"w = {scale:g}" for scale in SCALES], rows)
 
 
-def points(subject: Subject) -> Picture:
+def points(scene: Scene) -> Picture:
     """The same samples with fewer and with more points than in training (point sets only)."""
-    if not subject.data.unordered:
+    if not scene.data.unordered:
         raise Unsupported("only point sets can be sampled with another number of points")
-    trained = subject.data.shape[0]
+    trained = scene.data.shape[0]
     counts = [max(1, trained // 4), max(1, trained // 2), trained, 2 * trained, 4 * trained]
-    ids = subject.ids(subject.many(2))
-    cond = subject.labels(ids)
-    columns = [subject.cells(_of_size(subject, ids, count), cond) for count in counts]
-    return page(list(zip(*columns, strict=True)), [f"{count} points" for count in counts], subject.titles(cond))
+    ids = scene.ids(scene.many(2))
+    cond = scene.labels(ids)
+    columns = [scene.cells(_of_size(scene, ids, count), cond) for count in counts]
+    return page(list(zip(*columns, strict=True)), [f"{count} points" for count in counts], scene.titles(cond))
 
 
-def _of_size(subject: Subject, ids: Tensor, count: int) -> Tensor:
-    return subject.samples(ids, subject.labels(ids), shape=(count, *subject.data.shape[1:]))
+def _of_size(scene: Scene, ids: Tensor, count: int) -> Tensor:
+    return scene.samples(ids, scene.labels(ids), shape=(count, *scene.data.shape[1:]))
 
 
-def _classes(subject: Subject) -> Sequence[str]:
-    if len(subject.data.classes) < 2:
+def _classes(scene: Scene) -> Sequence[str]:
+    if len(scene.data.classes) < 2:
         raise Unsupported("this run was trained without classes")
-    return subject.data.classes
+    return scene.data.classes

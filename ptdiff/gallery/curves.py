@@ -22,8 +22,8 @@ import torch
 from torch import Tensor
 
 from ptdiff.errors import Unsupported
+from ptdiff.gallery.scene import Scene
 from ptdiff.gallery.strips import noisy
-from ptdiff.gallery.subject import Subject
 from ptdiff.machine.host import double
 from ptdiff.modality.data import Condition
 from ptdiff.pictures.plot import COLORS, FAINT, picture
@@ -43,11 +43,11 @@ _LINES = ("-", "--")
 
 
 @picture(3.4, 10.0)
-def training(figure: Figure, subject: Subject) -> None:
+def training(figure: Figure, scene: Scene) -> None:
     """Training: loss, loss on held-out samples, learning rate."""
-    found = reports(subject.run.path / "metrics.jsonl")
+    found = reports(scene.model.run.path / "metrics.jsonl")
     if not found:
-        raise Unsupported(f"{subject.run.path} has no metrics.jsonl to draw its training from")
+        raise Unsupported(f"{scene.model.run.path} has no metrics.jsonl to draw its training from")
     left, middle, right = figure.subplots(1, 3, sharex=True)
     _series(left, found, "loss", "loss of a batch, averaged", COLORS[0])
     _series(left, found, "validation_loss", "held out", COLORS[1], marker=".")
@@ -68,17 +68,17 @@ def training(figure: Figure, subject: Subject) -> None:
 
 
 @picture(3.6, 10.0)
-def losses(figure: Figure, subject: Subject) -> None:
+def losses(figure: Figure, scene: Scene) -> None:
     """Loss by noise level of raw and averaged weights, and their regret relative to the optimal denoiser."""
-    subject.needs_means()
-    data = subject.data
-    raw = subject.run.denoiser(weights="raw").to(subject.device)
-    networks: dict[str, Denoiser] = {"averaged": subject.denoiser, "raw weights": raw}
-    seen, seen_cond = subject.training(_count(subject))
-    unseen, unseen_cond = subject.held_out(_count(subject))
+    scene.needs_means()
+    data = scene.data
+    raw = scene.model.run.denoiser(weights="raw").to(scene.device)
+    networks: dict[str, Denoiser] = {"averaged": scene.denoiser, "raw weights": raw}
+    seen, seen_cond = scene.training(_count(scene))
+    unseen, unseen_cond = scene.held_out(_count(scene))
     exact = data.train is not None and is_small_and_fixed(data.train, data.shape)
     left, right = figure.subplots(1, 2)
-    by_level = {name: _by_level(subject, network, unseen, unseen_cond) for name, network in networks.items()}
+    by_level = {name: _by_level(scene, network, unseen, unseen_cond) for name, network in networks.items()}
     for k, (name, values) in enumerate(by_level.items()):
         left.plot(RATIOS, values, _LINES[k], color=COLORS[k], label=name)
     left.set(title="Loss on held-out data", xscale="log", xlabel=r"$\rho = \sigma / \alpha$")
@@ -90,11 +90,11 @@ def losses(figure: Figure, subject: Subject) -> None:
         _logarithmic(left)
         left.legend()
         return
-    held, own = (_least(subject, x, cond) for x, cond in ((unseen, unseen_cond), (seen, seen_cond)))
+    held, own = (_least(scene, x, cond) for x, cond in ((unseen, unseen_cond), (seen, seen_cond)))
     left.plot(RATIOS, held, ":", color=FAINT, label="optimal for the training set")
     _logarithmic(left)
     left.legend()
-    trained = _by_level(subject, subject.denoiser, seen, seen_cond)
+    trained = _by_level(scene, scene.denoiser, seen, seen_cond)
     right.axhline(0, color=FAINT, linewidth=0.8)
     for k, (name, values) in enumerate(by_level.items()):
         right.plot(RATIOS, values - held, _LINES[k], color=COLORS[k], label=f"{name}, held out")
@@ -117,17 +117,17 @@ def _logarithmic(axes: Axes) -> None:
         axes.yaxis.set_major_formatter("{x:g}")
 
 
-def _count(subject: Subject) -> int:
+def _count(scene: Scene) -> int:
     """Number of samples per level, for about the same work with any data."""
-    return min(256, max(16, 2**17 // math.prod(subject.data.shape)))
+    return min(256, max(16, 2**17 // math.prod(scene.data.shape)))
 
 
-def _points(subject: Subject, x0: Tensor) -> list[tuple[Level, Tensor]]:
+def _points(scene: Scene, x0: Tensor) -> list[tuple[Level, Tensor]]:
     found = []
     for rho in RATIOS:
-        theta = torch.tensor(math.atan(rho), device=subject.device)
+        theta = torch.tensor(math.atan(rho), device=scene.device)
         level = Level(torch.cos(theta), torch.sin(theta))
-        found.append((level, noisy(subject, x0, level)))
+        found.append((level, noisy(scene, x0, level)))
     return found
 
 
@@ -136,19 +136,19 @@ def _loss(estimate: Tensor, x0: Tensor, level: Level) -> float:
 
 
 @torch.inference_mode()
-def _by_level(subject: Subject, network: Denoiser, x0: Tensor, cond: Condition) -> Any:
+def _by_level(scene: Scene, network: Denoiser, x0: Tensor, cond: Condition) -> Any:
     import numpy as np
 
-    return np.array([_loss(network(x, level, cond), x0, level) for level, x in _points(subject, x0)])
+    return np.array([_loss(network(x, level, cond), x0, level) for level, x in _points(scene, x0)])
 
 
-def _least(subject: Subject, x0: Tensor, cond: Condition) -> Any:
+def _least(scene: Scene, x0: Tensor, cond: Condition) -> Any:
     """Loss of the optimal denoiser of the training set."""
     import numpy as np
 
     found = []
-    for level, x in _points(subject, x0):
-        best = posterior_mean(subject.data, x, level.angle.expand(len(x)), cond)
+    for level, x in _points(scene, x0):
+        best = posterior_mean(scene.data, x, level.angle.expand(len(x)), cond)
         found.append(_loss(best, x0, level))
     return np.array(found)
 

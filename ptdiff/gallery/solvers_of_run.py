@@ -19,13 +19,12 @@ import torch
 from torch import Tensor
 
 from ptdiff.errors import Unsupported
-from ptdiff.gallery.subject import LARGE, Subject
+from ptdiff.gallery.scene import LARGE, Scene
 from ptdiff.grid import Spacing, grid
 from ptdiff.guidance import CFG
 from ptdiff.modality.data import Condition
 from ptdiff.pictures.files import Picture
 from ptdiff.pictures.page import page
-from ptdiff.sampling.walk import postprocessed
 from ptdiff.solvers import SOLVERS, Solver
 from ptdiff.solvers.exponential import DDPM
 from ptdiff.solvers.runge_kutta import RK4
@@ -51,15 +50,15 @@ CHAIN = 100
 
 
 @torch.inference_mode()
-def solvers(subject: Subject) -> Picture:
+def solvers(scene: Scene) -> Picture:
     """Solvers by number of steps, each with its distance from the end of a fine grid."""
-    subject.needs_means()
-    ids = subject.ids(subject.many(8))
-    cond = subject.labels(ids)
+    scene.needs_means()
+    ids = scene.ids(scene.many(8))
+    cond = scene.labels(ids)
 
     def end(solver: Solver, steps: int, spacing: Spacing | str) -> Tensor:
-        plan = replace(subject.plan, solver=solver, steps=steps, spacing=spacing, end="zero", noise="path")
-        *_, last = subject.states(ids, cond, plan)
+        plan = replace(scene.plan, solver=solver, steps=steps, spacing=spacing, end="zero", noise="path")
+        *_, last = scene.states(ids, cond, plan)
         return last.x
 
     # equal steps of log-SNR, because equal steps of time end far from clean under some processes
@@ -67,48 +66,48 @@ def solvers(subject: Subject) -> Picture:
     rows, notes, names = [], [], []
     for name in COMPARED:
         solver = SOLVERS[name]()
-        table = solver.table(grid(subject.process, FINE))
-        exact = end(solver, 2 * FINE, subject.plan.spacing) if table.stochastic else flow
-        ends = [end(solver, steps, subject.plan.spacing) for steps in STEPS]
-        rows.append([_picture(subject, x, cond) for x in ends])
+        table = solver.table(grid(scene.plan.process, FINE))
+        exact = end(solver, 2 * FINE, scene.plan.spacing) if table.stochastic else flow
+        ends = [end(solver, steps, scene.plan.spacing) for steps in STEPS]
+        rows.append([_picture(scene, x, cond) for x in ends])
         notes.append([f"rms {float((x - exact).square().mean().sqrt()):.2g}" for x in ends])
         calls = round(table.calls / FINE)
         names.append(name if calls == 1 else f"{name} ({calls} calls per step)")
     return page(rows, [f"{steps} steps" for steps in STEPS], names, notes)
 
 
-def _picture(subject: Subject, x: Tensor, cond: Condition) -> Picture:
+def _picture(scene: Scene, x: Tensor, cond: Condition) -> Picture:
     """A picture of all points, or of the first sample."""
-    shown = len(x) if subject.together else 1
+    shown = len(x) if scene.together else 1
     first = {key: value[:shown] for key, value in cond.items()}
-    world = postprocessed(subject.modality, subject.data.world(x[:shown]), subject.data)
-    return subject.cells(world, first)[0]
+    world = scene.modality.postprocess(scene.data.world(x[:shown]), scene.data)
+    return scene.cells(world, first)[0]
 
 
-def variance(subject: Subject) -> Picture:
+def variance(scene: Scene) -> Picture:
     """Noise of the reverse chain: with too little samples collapse, with too much it remains in them."""
-    subject.needs_means()
-    count = subject.many(max(18, min(64, 2**15 // math.prod(subject.data.shape))))
-    real = subject.data.world(subject.training(count)[0])
+    scene.needs_means()
+    count = scene.many(max(18, min(64, 2**15 // math.prod(scene.data.shape))))
+    real = scene.data.world(scene.training(count)[0])
     half = len(real) // 2
     if half == 0:
         raise Unsupported("this picture compares two halves of the data: it needs at least two samples")
-    ids = subject.ids(2 * half)
-    cond = subject.labels(ids)
-    usual = _apart(subject, real[:half], real[half : 2 * half])
+    ids = scene.ids(2 * half)
+    cond = scene.labels(ids)
+    usual = _apart(scene, real[:half], real[half : 2 * half])
     row, notes = [], []
     for solver in LADDER.values():
         plan = replace(
-            subject.plan, solver=solver, steps=CHAIN, spacing="uniform", guidance=CFG(1.0), noise="independent"
+            scene.plan, solver=solver, steps=CHAIN, spacing="uniform", guidance=CFG(1.0), noise="independent"
         )
-        x = subject.samples(ids, cond, plan)
-        strays, spread = _apart(subject, x[:half], real[:half]), _apart(subject, x[:half], x[half:])
-        shown = x if subject.together else x[:9]
-        row.append(subject.tile(shown, {key: value[: len(shown)] for key, value in cond.items()}, LARGE))
+        x = scene.samples(ids, cond, plan)
+        strays, spread = _apart(scene, x[:half], real[:half]), _apart(scene, x[:half], x[half:])
+        shown = x if scene.together else x[:9]
+        row.append(scene.tile(shown, {key: value[: len(shown)] for key, value in cond.items()}, LARGE))
         notes.append(f"strays {strays / usual:.2f}, spread {spread / usual:.2f}")
     return page([row], list(LADDER), notes=[notes])
 
 
-def _apart(subject: Subject, x: Tensor, y: Tensor) -> float:
+def _apart(scene: Scene, x: Tensor, y: Tensor) -> float:
     """Mean distance of ``x`` from the nearest of ``y``, in the metric of the modality."""
-    return float(subject.modality.nearest(x, y)[0].double().mean())
+    return float(scene.modality.nearest(x, y)[0].double().mean())

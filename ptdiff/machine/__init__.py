@@ -1,7 +1,7 @@
-"""The computer at hand: what it has, how fast it is, what it lacks.
+"""The machine: its devices, its speed and its system libraries.
 
-host.py        devices, cores, memory, the seed of torch
-yardstick.py   the machine's speed, for the record of a benchmark
+host.py        devices, cores, memory, random generators
+yardstick.py   the machine's present speed, recorded with every benchmark
 race.py        the fastest of several ways to do the same work
-libraries.py   system libraries and the packages that bring them
+libraries.py   missing system libraries and the packages that contain them
 """

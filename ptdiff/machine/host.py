@@ -1,6 +1,6 @@
-"""The machine at hand: its devices, cores, memory, instruction set and speed.
+"""The machine: devices, cores, memory, instruction set and speed.
 
-No figure of one kind of machine is built in: what the system does not report is measured on request.
+No numbers about particular machines are built in: what the system does not report is measured on request.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 def device(name: str = "auto") -> torch.device:
     """The device to compute on: "auto" is the first CUDA GPU, else Apple's GPU (mps), else the CPU.
 
-    name: auto, cpu, cuda, cuda:1, mps.  Raises ValueError, naming the devices there are, if the machine lacks this one.
+    ``name``: auto, cpu, cuda, cuda:1 or mps.
+
+    Raises UnknownName for any other name, and ValueError, naming the available devices, if the machine lacks this one.
     """
     import torch
 
@@ -43,7 +45,10 @@ def device(name: str = "auto") -> torch.device:
 
 
 def count(name: str = "auto") -> int | None:
-    """The number of devices that a name stands for: 1 for "cuda:1", all GPUs for "cuda"; None for the CPU."""
+    """Number of devices that ``name`` refers to: 1 for "cuda:1", all GPUs for "cuda"; None for the CPU.
+
+    Raises the errors of :func:`device`.
+    """
     import torch
 
     where = device(name)
@@ -53,7 +58,7 @@ def count(name: str = "auto") -> int | None:
 
 
 def name_of(where: torch.device) -> str:
-    """The product name of a device."""
+    """Product name of a device."""
     import torch
 
     if where.type == "cuda":
@@ -62,7 +67,7 @@ def name_of(where: torch.device) -> str:
 
 
 def exact(where: torch.device) -> torch.device:
-    """The device that computes in float64 for tensors of ``where``: itself, or the CPU if it has no float64 (mps)."""
+    """The device for float64 computations on tensors of ``where``: itself, or the CPU if it lacks float64 (mps)."""
     import torch
 
     return torch.device("cpu") if where.type == "mps" else where
@@ -81,21 +86,21 @@ def mps() -> bool:
 
 
 def cores() -> int:
-    """The number of cores that this process may use, which taskset, containers and clusters may limit."""
+    """Number of cores that this process may use; taskset, containers and clusters may limit it."""
     if hasattr(os, "sched_getaffinity"):
         return max(1, len(os.sched_getaffinity(0)))
     return os.cpu_count() or 1
 
 
 def instruction_set() -> str:
-    """The instruction set that torch's kernels use: DEFAULT, AVX2, AVX512, NO AVX …"""
+    """Instruction set that torch's kernels use: DEFAULT, AVX2, AVX512, NO AVX …"""
     import torch
 
     return str(torch.backends.cpu.get_cpu_capability())
 
 
 def facts() -> dict[str, Any]:
-    """The machine in plain values, recorded beside every figure: processor, instruction set, cores, memory, GPU."""
+    """Facts about the machine as JSON values, recorded with every measurement: processor, cores, memory in GiB, GPU."""
     import torch
 
     gpu = None if (where := device()).type == "cpu" else name_of(where)
@@ -113,7 +118,7 @@ def facts() -> dict[str, Any]:
 
 
 def processor() -> str:
-    """The name of the processor as the system reports it."""
+    """Name of the processor, as the system reports it."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -123,7 +128,7 @@ def processor() -> str:
 
 
 def memory() -> int | None:
-    """Bytes of main memory available now; None if the system does not say."""
+    """Main memory available now, in bytes; None if the system does not report it."""
     try:
         lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -140,7 +145,7 @@ def _all_memory() -> int | None:
 
 
 def busy() -> float | None:
-    """The system's load average over the last minute, in cores; None if the system does not say."""
+    """Load average of the last minute, in cores; None if the system does not report it."""
     try:
         return os.getloadavg()[0]
     except (AttributeError, OSError):
@@ -148,9 +153,9 @@ def busy() -> float | None:
 
 
 def gemm_peak(dtype: torch.dtype, where: torch.device, seconds: float = 0.3) -> float:
-    """GFLOP/s of the fastest product of square matrices on this device in its present state.
+    """Speed of the fastest product of square matrices on this device in its present state, in GFLOP/s.
 
-    The best result within ``seconds``, with torch's current number of threads; a yardstick, not an upper limit.  The
+    The best result within ``seconds``, with torch's current number of threads: a yardstick, not an upper bound.  The
     size of the matrices grows only as time allows, because emulated products can be 200 times slower.
     """
     import torch
@@ -176,19 +181,19 @@ def gemm_peak(dtype: torch.dtype, where: torch.device, seconds: float = 0.3) -> 
 
 
 EMULATED = 0.6
-"""Matrix products in bfloat16 below this share of the speed of float32 are taken to be emulated."""
+"""If bfloat16 matrix products run below this fraction of the float32 speed, they are assumed to be emulated."""
 
 
 def emulates_bfloat16(where: torch.device) -> float | None:
-    """The factor by which matrix products are slower in bfloat16 than in float32; None if they are about as fast.
+    """Factor by which matrix products are slower in bfloat16 than in float32; None if they are about as fast.
 
-    Measured in a fifth of a second, since capability flags do not tell.
+    Measured in a fifth of a second, because capability flags are not reliable.
     """
     import torch
 
     before = torch.get_num_threads()
     if where.type == "cpu":
-        # several threads would wait for each other on a busy machine, and say nothing of the arithmetic
+        # on a busy machine, several threads would wait for each other and hide the speed of the arithmetic
         torch.set_num_threads(1)
     try:
         single, half = (gemm_peak(kind, where, 0.1) for kind in (torch.float32, torch.bfloat16))
@@ -198,7 +203,7 @@ def emulates_bfloat16(where: torch.device) -> float | None:
 
 
 def synchronize(where: torch.device) -> None:
-    """Wait for all work under way on a device."""
+    """Wait until all work on a device is finished."""
     import torch
 
     if where.type == "cuda":
@@ -230,9 +235,9 @@ def kept_randomness(where: torch.device) -> Iterator[None]:
 
 
 def keep_freed_memory() -> None:
-    """Tell glibc to keep large freed blocks: by default it maps and unmaps every tensor above 32 MiB anew.
+    """Make glibc keep large freed blocks: by default it maps and unmaps every tensor above 32 MiB each time.
 
-    Applies to the whole process; does nothing with other C libraries.  docs/decisions/0012 has the gain.
+    Applies to the whole process; does nothing with other C libraries.  For the gain see docs/decisions/0012.
     """
     try:
         mallopt = ctypes.CDLL("libc.so.6").mallopt

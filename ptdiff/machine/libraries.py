@@ -21,9 +21,9 @@ OPEN3D = {
 
 
 def missing() -> list[str]:
-    """The libraries of OPEN3D that cannot be loaded here, whether Open3D itself is installed or not.
+    """Libraries in OPEN3D that cannot be loaded here, whether Open3D itself is installed or not.
 
-    Empty on systems other than Linux, where Open3D needs none.
+    Empty on systems other than Linux, where Open3D needs none of them.
     """
     if not sys.platform.startswith("linux"):
         return []
@@ -31,16 +31,16 @@ def missing() -> list[str]:
 
 
 def advice(names: list[str]) -> str:
-    """One line that names the missing libraries and the command that installs exactly those."""
+    """A one-line message that names the missing libraries and the command that installs them."""
     listed = " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
     text = f"Open3D needs {listed}, which this system lacks"
     if shutil.which("apt-get"):
         return f"{text}: sudo apt-get install {' '.join(OPEN3D[name] for name in names)}"
-    return f"{text}: install what holds {'it' if len(names) == 1 else 'them'}"
+    return f"{text}: install the package that contains {'it' if len(names) == 1 else 'them'}"
 
 
 def why_no_open3d(error: Exception) -> str:
-    """The reason why Open3D could not be imported, with the remedy: the missing libraries, if there are any."""
+    """A one-line message about why Open3D cannot be imported, and how to fix it."""
     if isinstance(error, ModuleNotFoundError) and error.name == "open3d":
         return "Open3D is not installed: pip install open3d"
     if names := missing():

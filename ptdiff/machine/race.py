@@ -1,6 +1,6 @@
-"""A race between ways to compute the same thing, for the fastest on this machine in its present state.
+"""Find the fastest of several ways to compute the same thing on this machine in its present state.
 
-The ways are timed in turns, so that a busy moment slows all of them alike.
+They are timed in turns, so that a busy moment slows all of them equally.
 """
 
 from __future__ import annotations
@@ -18,18 +18,23 @@ Precision = Literal["32", "bf16"]
 WORDS: dict[Precision, str] = {"32": "float32", "bf16": "bfloat16"}
 
 ROUNDS = 12
-"""The most measurements of each way."""
+"""Maximum number of measurements of each way."""
 HOPELESS = 4.0
-"""A way that first takes this many times longer than another is not measured again."""
+"""A way whose first measurement is this many times slower than the fastest is dropped at once."""
 SURE, BEHIND = 4, 1.15
-"""After this many measurements a way that is slower than the best by this factor leaves the race."""
+"""After SURE measurements, ways that are slower than the best by the factor BEHIND are dropped."""
 CLOSE = 1.03
-"""Of all ways within this factor of the fastest, the plainest wins: float32, few threads."""
+"""Among all ways within this factor of the fastest, the plainest wins: float32, few threads."""
 
 
 @dataclass(frozen=True)
 class Way:
-    """A way to compute a step: the precision, the number of threads, the number of parts of a batch side by side."""
+    """A way to compute a step.
+
+    ``precision``: of the network.
+    ``threads``: number of CPU threads of torch.
+    ``shards``: number of parts of a batch that are computed in parallel.
+    """
 
     precision: Precision = "32"
     threads: int = 1
@@ -37,20 +42,21 @@ class Way:
 
     @property
     def plainness(self) -> tuple[bool, int, int]:
-        """A key for sorting, plainest first."""
+        """Sort key, plainest first."""
         return self.precision != "32", self.threads, self.shards
 
 
 def race(
     ways: Sequence[Way], measure: Callable[[Way], float], until: float, now: Callable[[], float] = time.perf_counter
 ) -> dict[Way, float]:
-    """Typical seconds of each way; ways that are clearly slower drop out early.
+    """Typical seconds per step of each way; ways that are clearly slower are dropped early and may be missing.
 
-    measure: way -> seconds of one step.   until: the time on the clock ``now`` at which to stop.
+    ``measure``: returns the seconds of one step.
+    ``until``: time on the clock ``now``, in seconds, at which to stop.
     """
     first = {}
     for way in ways:
-        # includes one-time preparation: too coarse to count, fine enough to drop ways that are several times slower
+        # includes one-time preparation: too inaccurate to count, but good enough to drop ways that are far slower
         first[way] = measure(way)
         if now() > until:
             break
@@ -72,7 +78,7 @@ def race(
 
 
 def typical(values: Sequence[float]) -> float:
-    """The lower median: a step that was interrupted now and then says nothing of the way it was computed."""
+    """The lower median, which occasional interruptions of a step do not affect."""
     return median_low(values)
 
 

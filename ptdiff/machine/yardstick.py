@@ -1,4 +1,4 @@
-"""The present speed of the machine, recorded beside every figure that was measured on it."""
+"""The present speed of the machine, recorded with every measurement."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 def had(threads: int, seconds: float = 0.15) -> float:
-    """The number of cores' worth of time that ``threads`` threads get at this moment, 0 to ``threads``.
+    """Processor time that ``threads`` threads get at this moment, in cores, from 0 to ``threads``.
 
-    The threads keep busy for ``seconds``, and their processor time is divided by the elapsed time.  Two threads that
-    get 1.0 share a core, or compete with other programs that want as much as they do.
+    The threads keep busy for ``seconds``; their processor time is divided by the elapsed time.  Two threads that get
+    1.0 either share a core or compete with equally busy programs.
     """
     block, end = bytes(2**20), time.perf_counter() + seconds
 
@@ -33,10 +33,12 @@ def had(threads: int, seconds: float = 0.15) -> float:
 
 
 def yardstick(where: torch.device | None = None, seconds: float = 0.3) -> dict[str, Any]:
-    """The machine for the record: :func:`ptdiff.machine.host.facts`, the device, and its present speed.
+    """Facts about the machine and its present speed as JSON values, recorded with every measurement.
 
-    gemm_gflops: :func:`ptdiff.machine.host.gemm_peak` in float32 and in bfloat16.  cores_had: :func:`had` for all
-    cores.
+    Contains :func:`ptdiff.machine.host.facts`, and:
+    ``device``: the device ``where``, by default the one that ``host.device()`` chooses.
+    ``gemm_gflops``: :func:`ptdiff.machine.host.gemm_peak` in float32 and in bfloat16, each for ``seconds``.
+    ``cores_had``: :func:`had` for all cores.
     """
     import torch
 

@@ -40,7 +40,7 @@ class Mesh(Protocol):
     def faces(self) -> int:
         """The number of triangles."""
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path | str) -> None:
         """Write it in the format of the suffix: .glb, .obj, .stl or .ply."""
 
 
@@ -59,6 +59,7 @@ class Comparison:
     seed: of the bootstrap intervals and of whatever else the metrics draw.
     progress: called with (done, total) by metrics that take long.
     cache: a folder in which metrics may keep what an interrupted comparison has computed; None for no such folder.
+    device: of metrics that use a GPU, by name, see :func:`ptdiff.machine.host.device`; the tensors are on the CPU.
     """
 
     samples: Tensor
@@ -68,6 +69,7 @@ class Comparison:
     seed: int = 0
     progress: Progress | None = None
     cache: Path | None = None
+    device: str = "auto"
 
 
 def _nothing() -> None:
@@ -97,7 +99,7 @@ class Measurement:
 class TrainedModel(Protocol):
     """A trained run as the functions of :meth:`ptdiff.modality.contract.Modality.gallery` see it.
 
-    Samples are addressed by ids, as everywhere: sample i depends on the plan's seed and on i alone.
+    The core's :class:`ptdiff.gallery.scene.Scene` is one.  Sample i depends on the plan's seed and on i alone.
     """
 
     @property

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from operator import index
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -14,31 +13,32 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ptdiff.choices import unknown
 from ptdiff.denoiser.cost import Counted
 from ptdiff.denoiser.network import NetworkDenoiser
 from ptdiff.machine import host
 from ptdiff.machine.race import WORDS, threads
 from ptdiff.modality.contract import Modality
 from ptdiff.modality.data import Condition, Data
-from ptdiff.modality.tensors import Tensors
+from ptdiff.modality.tensors import NAME, Tensors
 from ptdiff.modality.types import Progress
-from ptdiff.objective.consistency import check_solver
+from ptdiff.model.arguments import Label, checked, labels_of, planned, shape_of
 from ptdiff.run.folder import Run
 from ptdiff.sampling.batches import batch_size, batches
 from ptdiff.sampling.files import Stored
 from ptdiff.sampling.options import Options, changed
 from ptdiff.sampling.samples import Samples
 from ptdiff.sampling.trial import quickest
-from ptdiff.sampling.walk import Plan, finished, postprocessed, prepared, shown, spread_labels, walk
+from ptdiff.sampling.walk import Plan, finished, prepared, shown, walk
 from ptdiff.solvers import Adaptive, State
 
 if TYPE_CHECKING:
     import numpy.typing as npt
     from torch import nn
 
-Label = str | int | Sequence[str | int] | Tensor
-"""A class by name or number, or one for each sample; "none" (or -1 among others) samples without a class."""
+    from ptdiff.evaluation import Evaluation
+    from ptdiff.likelihood.divergence import Divergence
+    from ptdiff.likelihood.flow import Path as FlowPath
+    from ptdiff.likelihood.world import WorldLogLikelihood
 
 Say = Callable[[str], None]
 """Called with a line about the work, such as its cost."""
@@ -67,6 +67,8 @@ def load(
     """
     found = Run.open(run, warn, modality)
     if network is not None:
+        if found.config.modality != NAME:
+            raise ValueError(f"network is for runs trained on tensors; {found.path} is one of {found.config.modality}")
         found = replace(found, kind=Tensors(found.data, network))
     return Model.of(found, device=device, weights=weights, warn=warn)
 
@@ -77,7 +79,8 @@ class Model:
 
     modality: with the options of the run.  data: its shape, classes and scale; its samples only where they were read.
     denoiser: in evaluation mode, ``denoiser(x, level, cond)`` is E[x_0 | x] in model units, for any solver.
-    plan: the way it samples unless options say otherwise.
+    plan: the way it samples unless options say otherwise.  weights: as asked for, see
+    :meth:`ptdiff.run.folder.Run.denoiser`; None for the best ones of the run.
     """
 
     run: Run
@@ -85,6 +88,7 @@ class Model:
     data: Data
     denoiser: NetworkDenoiser
     plan: Plan
+    weights: str | float | None = None
 
     @staticmethod
     def of(
@@ -106,7 +110,7 @@ class Model:
                 raise ValueError(f"the data has the shape {data.shape} now, and had {known.shape} in training")
             known = replace(known, train=data.train, val=data.val)
         denoiser = run.denoiser(warn, weights=weights).to(host.device(device)).requires_grad_(False)
-        return Model(run, run.modality(), known, denoiser, planned(run) if plan is None else plan)
+        return Model(run, run.modality(), known, denoiser, planned(run) if plan is None else plan, weights)
 
     @property
     def device(self) -> torch.device:
@@ -121,9 +125,7 @@ class Model:
     def planned(self, seed: int = 0, **options: Unpack[Options]) -> Plan:
         """The model's plan with ``options`` in place of its own; UnknownName and ValueError name what is wrong."""
         given = {name: value for name, value in options.items() if value is not None}
-        plan = replace(changed(self.plan, given), seed=seed)
-        check_solver(self.run.config, plan.solver)
-        return plan
+        return checked(self.run, changed(self.plan, given), seed)
 
     def shape(self, points: int | None = None) -> tuple[int, ...]:
         """The shape of one sample, with another number of points where the data is a set; ValueError elsewhere."""
@@ -195,7 +197,7 @@ class Model:
                     if progress is not None:
                         progress(int(ids[0]) + int((1 - angle / noisiest) * len(ids)), n)
                 x = finished(state, self.data)
-                out.append((x if raw else postprocessed(self.modality, x, self.data)).cpu())
+                out.append((x if raw else self.modality.postprocess(x, self.data)).cpu())
                 kept.append(states)
         if progress is not None:
             progress(n, n)
@@ -205,6 +207,90 @@ class Model:
         way_there = [torch.cat(parts) for parts in zip(*kept, strict=True)]
         stored = self.stored(torch.cat(out), labels, torch.stack(way_there) if way_there else None)
         return Samples(stored, self.modality, plan, spent / n, way.threads)
+
+    def evaluate(
+        self,
+        *,
+        n: int | None = None,
+        protocol: str | None = None,
+        reference: Path | str | None = None,
+        split: str = "val",
+        points: int | None = None,
+        seed: int = 0,
+        batch: int | None = None,
+        raw: bool = False,
+        progress: Progress | None = None,
+        say: Say | None = None,
+        **options: Unpack[Options],
+    ) -> Evaluation:
+        """Scores of ``n`` samples against held-out data, with intervals: see :func:`ptdiff.evaluation.evaluate`."""
+        from ptdiff.evaluation import evaluate
+
+        return evaluate(
+            self,
+            n=n,
+            protocol=protocol,
+            reference=reference,
+            split=split,
+            points=points,
+            seed=seed,
+            batch=batch,
+            raw=raw,
+            progress=progress,
+            say=say,
+            **options,
+        )
+
+    def likelihood(
+        self,
+        x: Samples | Tensor | npt.NDArray[Any],
+        *,
+        label: Label | None = None,
+        path: FlowPath | None = None,
+        divergence: Divergence | None = None,
+        seed: int = 0,
+        batch: int | None = None,
+        progress: Progress | None = None,
+        say: Say | None = None,
+    ) -> WorldLogLikelihood:
+        """log p(x) of x (n, *shape) in world units, by the probability flow.
+
+        label: the class that x is given, see :data:`Label`; by default Samples keep theirs, and arrays have none.
+        path: the levels and steps, by default under the process of the plan.  The others: see
+        :func:`ptdiff.likelihood.world.world_log_likelihood`.
+
+        Raises ValueError for a model trained for consistency, for another shape, and if the likelihoods are not finite.
+        """
+        from ptdiff.likelihood.flow import Path as FlowPath
+        from ptdiff.likelihood.world import world_log_likelihood
+
+        if not self.means:
+            raise ValueError("a network trained for consistency estimates no E[x0 | x], and so has no likelihood")
+        values = torch.as_tensor(x.samples if isinstance(x, Samples) else x).float()
+        if values.ndim != len(self.data.shape) + 1 or not self.takes(tuple(values.shape[1:])):
+            raise ValueError(f"x should have the shape (n, *{self.data.shape}), not {tuple(values.shape)}")
+        labels = x.labels if label is None and isinstance(x, Samples) else None
+        if label is not None:
+            labels = self.labels(len(values), label)
+        cond: Condition = {} if labels is None or not self.data.classes else {"label": labels}
+        return world_log_likelihood(
+            self.denoiser,
+            self.data,
+            values,
+            cond,
+            bin_width=self.modality.bin_width,
+            path=path or FlowPath(self.plan.process),
+            divergence=divergence,
+            seed=seed,
+            batch=batch,
+            progress=progress,
+            say=say,
+        )
+
+    def takes(self, shape: tuple[int, ...]) -> bool:
+        """Whether the network takes samples of this shape: the first axis of sets is free."""
+        own = self.data.shape
+        return shape[1:] == own[1:] if self.data.unordered else shape == own
 
     def stored(self, samples: Tensor, labels: Tensor | None, trajectory: Tensor | None = None) -> Stored:
         """Samples (n, *shape) in world units with what their files say of this model; ValueError unless finite."""
@@ -243,51 +329,7 @@ class Model:
 
     def finish(self, state: State) -> Tensor:
         """A state as samples (b, *shape) in world units, postprocessed; one before the end keeps its noise."""
-        return postprocessed(self.modality, finished(state, self.data), self.data)
-
-
-def planned(run: Run) -> Plan:
-    """The way that a run samples by its configuration."""
-    return Plan.chosen(run.config.process, run.config.sampling)
-
-
-def shape_of(run: Run, points: int | None) -> tuple[int, ...]:
-    """The shape of one sample of a run, with another number of points where the data is a set."""
-    if points is None:
-        return run.data.shape
-    if not run.data.unordered:
-        raise ValueError(f"points is for sets; samples of {run.config.modality} have the shape {run.data.shape}")
-    if points < 1:
-        raise ValueError(f"points must be at least 1, not {points}")
-    return (points, *run.data.shape[1:])
-
-
-def label_of(run: Run, label: str | int) -> int:
-    """The number of a class, given by name or number; -1 for "none"."""
-    if label in ("none", -1):
-        return -1
-    classes = run.data.classes
-    if not classes:
-        raise ValueError("label: this run was trained without classes")
-    if label in classes:
-        return classes.index(str(label))
-    number = int(label) if isinstance(label, str) and label.isdecimal() else label
-    if isinstance(number, str) or not 0 <= index(number) < len(classes):
-        raise unknown("class", str(label), classes)
-    return index(number)
-
-
-def labels_of(run: Run, count: int, label: Label | None) -> Tensor | None:
-    """See :meth:`Model.labels`."""
-    if label is None:
-        return spread_labels(torch.arange(count), len(run.data.classes)).get("label")
-    if isinstance(label, (str, int)):
-        number = label_of(run, label)
-        return None if number < 0 else torch.full((count,), number)
-    chosen = label.tolist() if hasattr(label, "tolist") else list(label)
-    if len(chosen) != count:
-        raise ValueError(f"label: {len(chosen)} classes for {count} samples; give one, or one for each sample")
-    return torch.tensor([label_of(run, one) for one in chosen])
+        return self.modality.postprocess(finished(state, self.data), self.data)
 
 
 def _array(x: Tensor) -> npt.NDArray[np.float32]:

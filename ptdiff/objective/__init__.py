@@ -2,8 +2,8 @@
 
 loss.py          the denoising loss and its norms
 weighting.py     weightings over noise levels, stated for the error of x0
-factors.py       the form that all of them have
-coupling.py      pairs of noise and data by optimal transport
+factors.py       the common form of all weightings
+coupling.py      pairings of noise and data, by optimal transport for example
 consistency.py   consistency training
-corruption.py    noise levels, noise and conditions of a batch
+corruption.py    distributions of the training noise
 """

@@ -1,18 +1,19 @@
-"""Consistency training: one function that takes every point of a path of the flow to where the path ends.
+"""Consistency training: one function that maps every point of a trajectory of the flow to its end.
 
-    f(x, level) = x_0 all along a path,   f(x, clean) = x         (Song et al. 2023, "Consistency Models", eq. 5)
+    f(x, level) = x_0 along a trajectory,   f(x, clean) = x         (Song et al. 2023, "Consistency Models", eq. 5)
 
-f is a Denoiser whose estimate is a sample and no mean.  rho = sigma / alpha; 0 = rho_0 < rho_1 < … < rho_n are the ends
-of n intervals.  One of them is drawn for a datum, as often as the density falls into it, and with one noise for both
+    f(x, level) = x_0 along a trajectory,   f(x, clean) = x        (Song et al. 2023, "Consistency Models", eq. 5)
+ends of n intervals.  For each datum an interval is drawn, with the probability that the density gives it, and with the
+same noise at both ends
 
     loss = d(f(x_k, rho_k), f(x_(k-1), rho_(k-1))) / (rho_k - rho_(k-1)),       x_k = alpha_k x_0 + sigma_k eps
 
-d: the norm of ptdiff.objective.loss.   The second f is the same network, dropout included, and is not differentiated.
-With n = 1 and squares f is E[x_0 | x]; as n grows it becomes the end of the flow.  (Song and Dhariwal 2024, "Improved
-Techniques for Training Consistency Models", iCT, table 1.)
+d is the norm of :mod:`ptdiff.objective.loss`.  The second f is the same network with the same dropout and no gradient.
+With n = 1 and the squared norm, f is E[x_0 | x]; as n grows, it approaches the end of the flow.  (Song and Dhariwal
+2024, "Improved Techniques for Training Consistency Models", iCT, table 1.)
 
-rho_0 is the clean level, where iCT has sigma_min: f(x, clean) = x holds there by itself for every prediction whose
-``out`` is 0 (velocity, flow, eps), so that EDM's preconditioning, which is velocity, needs no shift.
+rho_0 is the clean level where iCT uses sigma_min.  There f(x, clean) = x holds for every prediction with out = 0
+(velocity, flow, eps), so EDM's preconditioning, which is velocity, needs no shift.
 """
 
 from __future__ import annotations
@@ -42,11 +43,12 @@ from ptdiff.solvers.consistency import MultistepConsistency
 
 @dataclass(frozen=True)
 class Consistency(Denoise):
-    """The end of the flow in one step: the estimate against the network's own at less noise (Song et al. 2023; iCT).
+    """Consistency training: match the network's own estimate at less noise (Song et al. 2023; iCT).
 
-    first, last: intervals at the start and at the end of the training; they double in steps of equal length.
-    low, high, rho: the intervals lie between levels of the spacing ``karras`` with these options, the cleanest of which
-    becomes the clean level.
+    ``first``, ``last``: number of intervals at the start and at the end of training, 1 <= first <= last; it doubles at
+    equally spaced times.
+    ``low``, ``high``, ``rho``: the ends of the intervals are the levels of the spacing ``karras`` with these options,
+    the cleanest of which is replaced by the clean level.
     """
 
     first: int = 10
@@ -58,44 +60,47 @@ class Consistency(Denoise):
     def __post_init__(self) -> None:
         check_positive(low=self.low, high=self.high, rho=self.rho)
         if not 1 <= self.first <= self.last:
-            raise ValueError(f"first must lie between 1 and last, {self.last}, not {self.first}")
+            raise ValueError(f"first must lie between 1 and last = {self.last}, not {self.first}")
         if self.low >= self.high:
-            raise ValueError(f"low {self.low} must lie below high {self.high}")
+            raise ValueError(f"low must lie below high, not {self.low} and {self.high}")
 
     def intervals(self, progress: float) -> int:
-        """n when so much of the training is over, 0 to 1 (iCT, table 1: N(k) - 1)."""
+        """Number of intervals n at ``progress``, the fraction of the training that is over (iCT, table 1: N(k) - 1)."""
         doublings = math.floor(progress * (math.log2(self.last // self.first) + 1))
         return min(self.first << doublings, self.last)
 
     def angles(self, n: int) -> Tensor:
-        """The angles of the ends of n intervals, float64 (n + 1,), from the clean level up."""
+        """Angles of the ends of ``n`` intervals, float64 (n + 1,), increasing from the clean level."""
         ends = self.low ** (1 / self.rho), self.high ** (1 / self.rho)
         angles = torch.atan(torch.linspace(*ends, n + 1, dtype=torch.float64) ** self.rho)
         angles[0] = 0
         return angles
 
     def ends(self, level: Level, progress: float) -> tuple[Tensor, Tensor]:
-        """The angles, float64 (b,), of the noisier and the cleaner end of the interval that each level falls into."""
+        """Angles, float64 (b,) each, of the noisier and the cleaner end of the interval that contains each level."""
         angles = self.angles(self.intervals(progress)).to(exact(level.alpha.device))
         k = torch.bucketize(double(level.angle), angles).clamp(1, len(angles) - 1)
         return angles[k], angles[k - 1]
 
     def density(self, density: Density, process: Process) -> Density:
+        """``density`` truncated to sigma / alpha of at most ``high``."""
         return Truncated.of(density, process, math.atan(self.high))
 
     def objective(self, config: Config, log_density: LogDensity) -> Objective:
+        """The consistency loss with the norm of ``config``; ``log_density`` is ignored."""
         return ConsistencyObjective(loss=choose("loss", LOSSES, config.loss), consistency=self)
 
     def check(self, config: Config, denoiser: NetworkDenoiser) -> None:
+        """Raise ValueError if a setting of ``config`` or the network rules out consistency training."""
         check_solver(config, solver(config.sampling.solver))
         end = PREDICTIONS[denoiser.prediction](clean(torch.ones(1)))
         for wrong, advice in (
-            (config.weighting["name"] != "prediction", "has a weight of its own: leave weighting at prediction"),
+            (config.weighting["name"] != "prediction", "has a weighting of its own: leave weighting at prediction"),
             (
                 float(end.out) != 0,
-                f"needs f(x, clean) = x: prediction velocity, flow or eps, not {denoiser.prediction}",
+                f"needs f(x, clean) = x: choose prediction velocity, flow or eps, not {denoiser.prediction}",
             ),
-            (denoiser.self_conditioning, "needs a function of x and the level, which self-conditioning makes it not"),
+            (denoiser.self_conditioning, "needs a function of x and the level alone: turn self-conditioning off"),
             (config.training.patience is not None, "has no validation loss: training.patience cannot be set"),
         ):
             if wrong:
@@ -104,19 +109,24 @@ class Consistency(Denoise):
 
 @dataclass(frozen=True)
 class ConsistencyObjective(Objective):
-    """Distance of the estimates at both ends of an interval, over its length in rho."""
+    """Distance between the estimates at both ends of an interval, divided by its length in rho.
+
+    ``consistency``: the intervals.
+    ``progress``: fraction of the training that is over, in [0, 1].
+    """
 
     consistency: Consistency = field(default_factory=Consistency)
     progress: float = 0.0
 
     def at(self, progress: float) -> ConsistencyObjective:
+        """The objective at ``progress``, the fraction of the training that is over, in [0, 1]."""
         return replace(self, progress=progress)
 
     def __call__(self, denoiser: NetworkDenoiser, x0: Tensor, eps: Tensor, level: Level, cond: Condition) -> Tensor:
-        """The loss of every sample, (b,); ``level`` (b,) says which interval."""
+        """Loss of every sample, (b,), for data and noise (b, …); ``level`` (b,) selects the interval."""
         ends = self.consistency.ends(level, self.progress)
         noisy, less = (Level(torch.cos(angle).to(x0), torch.sin(angle).to(x0)) for angle in ends)
-        # the random numbers that the network draws by itself are the same for both
+        # dropout draws the same random numbers in both calls
         with kept_randomness(x0.device):
             target = first_estimate(denoiser, _mixed(x0, eps, less), less, cond)
         residual = denoiser(_mixed(x0, eps, noisy), noisy, cond) - target
@@ -128,14 +138,14 @@ OBJECTIVES: Catalog[type[Denoise]] = Catalog("objective", {"denoise": Denoise, "
 
 
 def check_solver(config: Config, chosen: Solver | Adaptive) -> None:
-    """ValueError for a solver that takes the estimates of a run for means where they are samples."""
+    """Raise ValueError if a consistency run is sampled by a solver that treats its estimates as posterior means."""
     inner: object = chosen
     while hasattr(inner, "base"):
         inner = inner.base
     if config.objective["name"] == "consistency" and not isinstance(inner, MultistepConsistency):
         raise ValueError(
-            "objective consistency goes with solver consistency, in one step or a few (sampling.solver, "
-            "sampling.steps): other solvers take each estimate for a mean"
+            "objective consistency needs solver consistency, with one or a few steps (sampling.solver, "
+            "sampling.steps): other solvers treat each estimate as a mean"
         )
 
 

@@ -1,4 +1,4 @@
-"""The noise that corrupts training samples, addressed by (seed, step, place in the batch)."""
+"""The noise that corrupts training samples, addressed by (seed, step, position in the batch)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Noise(Protocol):
     """A distribution of training noise."""
 
     def draw(self, seed: int, ids: Tensor, at: Tensor, shape: tuple[int, ...]) -> Tensor:
-        """Draw eps, float32 (b, *shape), for places ``ids`` (b,) of the batches of steps ``at`` (b,)."""
+        """Draw eps, float32 (b, *shape), for positions ``ids`` (b,) in the batches of steps ``at`` (b,)."""
         ...
 
 
@@ -33,8 +33,12 @@ class Gaussian:
 class Offset:
     """Offset noise: eps ~ N(0, I) plus strength N(0, 1), constant along some axes of a sample (Guttenberg 2023).
 
-    ``axes`` (0,) shift a point cloud (n, 3) as a whole, (1, 2) shift the channels of an image (c, h, w).  The network
-    learns to remove more noise than sampling starts with: shifts of the data are learned faster, and overestimated.
+    ``strength``: standard deviation of the offset, at least 0.
+    ``axes``: axes along which the offset is constant: (0,) shifts a point cloud (n, 3) as a whole, (1, 2) shift the
+    channels of an image (c, h, w).
+
+    The network learns to remove more noise than sampling starts with: it learns shifts of the data faster, and
+    overestimates them.
     """
 
     strength: float = 0.1

@@ -1,11 +1,11 @@
 """Weights that stay finite: numbers of the form c^a s^b g, with g positive and finite at both ends.
 
-c = alpha / r, s = sigma / r: cosine and sine of a level's angle.
-w: weight of the error of x_0.   y: what the network predicts, D - x_0 = out (y - target).
+c = alpha / r, s = sigma / r: cosine and sine of a level's angle, with r = hypot(alpha, sigma).
+w: weight of the error of x_0.   y: output of the network, D - x_0 = out (y - target).
 
-A network is trained on the error of its own output y, whose weight is w out^2.  Every w of ptdiff.objective.weighting
-and every out^2 has the form above.  A product adds the exponents, so nothing cancels, and it is infinite at an end only
-where a sum of exponents is negative.
+A network is trained on the error of its own output y, whose weight is w out^2.  Every w of
+:mod:`ptdiff.objective.weighting` and every out^2 has the form above.  A product adds the exponents, so there is no
+0 * inf, and it is infinite at an end only if a sum of exponents is negative.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from torch import Tensor
 from ptdiff.process import Level
 
 LogDensity = Callable[[Level], Tensor]
-"""log p(lambda) of the levels that are trained on."""
+"""Maps a level to log p(lambda), the log density of the training levels over lambda = log(alpha / sigma)."""
 
 
 @dataclass(frozen=True)
 class Factors:
-    """The number c^cos s^sin rest at some levels."""
+    """The weight c^cos s^sin rest at a level."""
 
     cos: float
     sin: float
@@ -35,7 +35,7 @@ class Factors:
         return Factors(self.cos + other.cos, self.sin + other.sin, self.rest * other.rest)
 
     def at(self, level: Level) -> Tensor:
-        """The number, in the shape of the level; infinite where it has no finite value."""
+        """The weight, in the shape of the level; infinite at an end with a negative exponent."""
         number = torch.ones_like(level.alpha) * self.rest
         for base, exponent in ((level.alpha, self.cos), (level.sigma, self.sin)):
             if exponent != 0:
@@ -45,19 +45,23 @@ class Factors:
 
 @dataclass(frozen=True)
 class Setting:
-    """What a weighting may depend on besides the level."""
+    """Inputs of a weighting besides the level.
+
+    ``prediction``: a name in :data:`ptdiff.denoiser.network.PREDICTIONS`.
+    ``log_density``: log density of the training levels; None if it is not known.
+    """
 
     prediction: str
     log_density: LogDensity | None = None
 
 
 def cos_sin(level: Level) -> tuple[Tensor, Tensor]:
-    """c and s, in the shape of the level."""
+    """Cosine c and sine s of the level's angle, each in the shape of the level."""
     return level.alpha / level.scale, level.sigma / level.scale
 
 
 def out_squared(level: Level, prediction: str) -> Factors:
-    """The square of d x_0 / d y of a prediction (ptdiff.denoiser.network)."""
+    """Square of out = d x_0 / d y for a prediction (:mod:`ptdiff.denoiser.network`); ValueError for an unknown name."""
     match prediction:
         case "x0":
             return Factors(0, 0, 1.0)
@@ -67,10 +71,12 @@ def out_squared(level: Level, prediction: str) -> Factors:
             return Factors(0, 2, 1.0)
         case "flow":
             return Factors(0, 2, (level.scale / (level.alpha + level.sigma)).square())
-    raise ValueError(f"no prediction is called {prediction!r}")
+    raise ValueError(f"unknown prediction {prediction!r}: choose from x0, eps, velocity, flow")
 
 
 class Weighting(Protocol):
-    """w for the error of x_0 at a level, as factors."""
+    """A weighting of the error of x_0 over noise levels."""
 
-    def factors(self, level: Level, setting: Setting) -> Factors: ...
+    def factors(self, level: Level, setting: Setting) -> Factors:
+        """The weight w of the squared error of x_0 at ``level``, () or (b,), as factors."""
+        ...

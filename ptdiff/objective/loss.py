@@ -1,12 +1,13 @@
-"""Objectives: what a network is trained to make small.
+"""The denoising objective: a weighting over noise levels and a norm of the residual.
 
     loss of a sample = mean over elements of norm(sqrt(w) (D - x_0)),   sqrt(w) (D - x_0) = sqrt(w out^2) (y - target)
 
-w: the weighting, stated for the error of x_0 (ptdiff.objective.weighting).   y: what the network predicts
-(ptdiff.denoiser.network). z = sqrt(w) (D - x_0): the weighted residual.   u(theta): learned log-variance of the error
-at a level.
+w: the weighting of the error of x_0 (:mod:`ptdiff.objective.weighting`).
+y: the output of the network (:mod:`ptdiff.denoiser.network`).
+z = sqrt(w) (D - x_0): the weighted residual.
+u(theta): learned log-variance of the error at a level.
 
-Every norm is z^2 for small z, so that a weighting means the same with each of them, except l1.
+Every norm except l1 is z^2 for small z, so a weighting has the same meaning with each of them.
 """
 
 from __future__ import annotations
@@ -33,10 +34,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Loss(ABC):
-    """A norm of the weighted residual; norm_p > 0 divides each sample's loss by stop-gradient (loss + norm_eps)^norm_p.
+    """A norm of the weighted residual, with adaptive normalization (Geng et al. 2025, MeanFlow, section 4).
 
-    (Geng et al. 2025, MeanFlow, section 4: there the loss is a sum over elements, here their mean; 1/2 is the pseudo-
-    Huber norm of the whole residual.)
+    ``norm_p``: if positive, each sample's loss is divided by a stop-gradient of (loss + norm_eps)^norm_p, where the
+    loss is a mean over elements (a sum in the paper).  1/2 gives the pseudo-Huber norm of the whole residual.
+    ``norm_eps``: above 0.
     """
 
     norm_p: float = field(default=0.0, kw_only=True)
@@ -48,7 +50,7 @@ class Loss(ABC):
         _positive(norm_eps=self.norm_eps)
 
     def __call__(self, residual: Tensor, weight: Tensor) -> Tensor:
-        """The losses (b,) of residuals y - target (b, …) whose squares weigh ``weight``, () or (b,)."""
+        """Losses (b,) of residuals y - target (b, …); ``weight``, () or (b,), is the weight of their squares."""
         losses = self.mean(residual, weight)
         if self.norm_p == 0:
             return losses
@@ -56,28 +58,30 @@ class Loss(ABC):
 
     @abstractmethod
     def mean(self, residual: Tensor, weight: Tensor) -> Tensor:
-        """Mean of the norm over the elements, (b,)."""
+        """Mean over the elements of the norm of ``residual`` (b, …), (b,)."""
 
 
 @dataclass(frozen=True)
 class L2(Loss):
-    """z^2, least at the posterior mean."""
+    """Squared error z^2, minimized by the posterior mean."""
 
     def mean(self, residual: Tensor, weight: Tensor) -> Tensor:
+        """Mean of z^2 over the elements, (b,)."""
         return residual.square().flatten(1).mean(dim=1) * weight
 
 
 @dataclass(frozen=True)
 class L1(Loss):
-    """|z|, least at the posterior median of each element: samples lose their outliers."""
+    """Absolute error |z|, minimized by the posterior median of each element: samples lose outliers."""
 
     def mean(self, residual: Tensor, weight: Tensor) -> Tensor:
+        """Mean of ``|z|`` over the elements, (b,)."""
         return residual.abs().flatten(1).mean(dim=1) * torch.sqrt(weight)
 
 
 @dataclass(frozen=True)
 class Huber(Loss):
-    """z^2 up to delta, then the line 2 delta |z| - delta^2 (Huber 1964, times two)."""
+    """Huber loss: z^2 up to ``delta``, then the line 2 delta |z| - delta^2 (Huber 1964, times two)."""
 
     delta: float = 1.0
 
@@ -86,6 +90,7 @@ class Huber(Loss):
         _positive(delta=self.delta)
 
     def mean(self, residual: Tensor, weight: Tensor) -> Tensor:
+        """Mean of the Huber loss over the elements, (b,)."""
         size = _weighted(residual, weight).abs()
         inner = size.clamp(max=self.delta)
         return (inner * (2 * size - inner)).flatten(1).mean(dim=1)
@@ -93,7 +98,7 @@ class Huber(Loss):
 
 @dataclass(frozen=True)
 class PseudoHuber(Loss):
-    """2 delta (sqrt(z^2 + delta^2) - delta): Huber without its kink (Charbonnier et al. 1997)."""
+    """Pseudo-Huber loss 2 delta (sqrt(z^2 + delta^2) - delta), a smooth Huber loss (Charbonnier et al. 1997)."""
 
     delta: float = 1.0
 
@@ -102,8 +107,9 @@ class PseudoHuber(Loss):
         _positive(delta=self.delta)
 
     def mean(self, residual: Tensor, weight: Tensor) -> Tensor:
+        """Mean of the pseudo-Huber loss over the elements, (b,)."""
         square = _weighted(residual, weight).square()
-        # the difference of two roots, without cancellation
+        # rearranged to avoid cancellation
         each = 2 * self.delta * square / (torch.sqrt(square + self.delta**2) + self.delta)
         return each.flatten(1).mean(dim=1)
 
@@ -112,14 +118,17 @@ LOSSES: Catalog[type[Loss]] = Catalog("loss", {"l2": L2, "l1": L1, "huber": Hube
 
 
 class LogVariance(nn.Module):
-    """u(theta) = sum_k a_k cos(2 k theta), a = 0 at the start; finite, and even, at both ends."""
+    """Learned log-variance u(theta) = sum_k a_k cos(2 k theta), initialized to 0; finite and even at both ends.
+
+    ``terms``: number of coefficients a_k.
+    """
 
     def __init__(self, terms: int = 16) -> None:
         super().__init__()
         self.coefficients = nn.Parameter(torch.zeros(terms))
 
     def forward(self, level: Level) -> Tensor:
-        """u in the shape of the level."""
+        """u(theta), in the shape of the level."""
         k = torch.arange(len(self.coefficients), device=level.alpha.device)
         u: Tensor = (torch.cos(2 * level.angle[..., None] * k) * self.coefficients).sum(dim=-1)
         return u
@@ -127,10 +136,12 @@ class LogVariance(nn.Module):
 
 @dataclass(frozen=True)
 class Objective:
-    """A weighting and a loss; ``objective(denoiser, x0, eps, level, cond)`` gives the losses (b,).
+    """The denoising objective: ``objective(denoiser, x0, eps, level, cond)`` returns the losses (b,).
 
-    log_density: log p(lambda) of the levels that are trained on, for weightings that divide by it.
-    log_variance: made for the weighting ``uncertainty``: its parameters are trained beside the network's.
+    ``weighting``: weight of the error of x_0 at each level.
+    ``loss``: norm of the weighted residual.
+    ``log_density``: log p(lambda) of the training levels, for weightings that divide by it; None if it is not known.
+    ``log_variance``: set for the weighting ``uncertainty``, with parameters that are trained with the network's.
     """
 
     weighting: Weighting = field(default_factory=Prediction)
@@ -143,33 +154,33 @@ class Objective:
             object.__setattr__(self, "log_variance", LogVariance())
 
     def at(self, progress: float) -> Self:
-        """The objective when so much of the run is over, 0 to 1: the same throughout."""
+        """The objective at ``progress``, the fraction of the training that is over, in [0, 1]: here constant."""
         return self
 
     def x0_weight(self, level: Level, prediction: str) -> Tensor:
-        """w, in the shape of the level."""
+        """The weight w of the squared error of x_0, in the shape of the level."""
         return self.weighting.factors(level, Setting(prediction, self.log_density)).at(level)
 
     def weight(self, level: Level, prediction: str) -> Tensor:
-        """w out^2, the weight of the square of y - target, in the shape of the level."""
+        """The weight w out^2 of the square of y - target, in the shape of the level."""
         if isinstance(self.weighting, Prediction):
             return torch.ones_like(level.alpha)
         factors = self.weighting.factors(level, Setting(prediction, self.log_density))
         return (factors * out_squared(level, prediction)).at(level)
 
     def check(self, levels: Level, prediction: str) -> None:
-        """ValueError where a weight at one of ``levels``, of the type that is trained in, is not finite."""
+        """Raise ValueError if the weight at one of ``levels`` is not finite in their dtype, that of the training."""
         weight = self.weight(levels, prediction)
         bad = ~torch.isfinite(weight)
         if bool(bad.any()):
             ratio, name = float((levels.sigma / levels.alpha)[bad][0]), described(WEIGHTINGS, self.weighting)["name"]
             raise ValueError(
-                f"weighting {name} is not finite for {prediction}-prediction where "
+                f"weighting {name} is not finite for {prediction}-prediction at "
                 f"sigma / alpha = {ratio:.3g}: choose another prediction, weighting or density"
             )
 
     def __call__(self, denoiser: NetworkDenoiser, x0: Tensor, eps: Tensor, level: Level, cond: Condition) -> Tensor:
-        """The loss of every sample, (b,), for data and noise (b, …) at levels (b,)."""
+        """Loss of every sample, (b,), for data and noise (b, …) at levels (b,)."""
         residual = denoiser.residual(x0, eps, level, cond)
         losses = self.loss(residual, self.weight(level, denoiser.prediction))
         if self.log_variance is None:
@@ -180,17 +191,17 @@ class Objective:
 
 @dataclass(frozen=True)
 class Denoise:
-    """The posterior mean E[x_0 | x]: the estimate against the data, by weighting and loss."""
+    """Denoising: learn the posterior mean E[x_0 | x] with a weighting and a loss."""
 
     def check(self, config: Config, denoiser: NetworkDenoiser) -> None:
-        """ValueError for a configuration or a network that does not go with this."""
+        """Raise ValueError if ``config`` or the network rules out this objective."""
 
     def density(self, density: Density, process: Process) -> Density:
-        """The levels to train on, of those that the configuration asks for."""
+        """The density of the training levels, given the one in the configuration: the same."""
         return density
 
     def objective(self, config: Config, log_density: LogDensity) -> Objective:
-        """What is made small."""
+        """The objective with the weighting and the loss of ``config``."""
         return Objective(
             choose("weighting", WEIGHTINGS, config.weighting), choose("loss", LOSSES, config.loss), log_density
         )

@@ -1,6 +1,6 @@
-"""Pictures: pixels to files, sheets and plots.
+"""Images and plots: files, contact sheets, pages and the style of plots.
 
-files.py   PNG, GIF and MP4
-page.py    several pictures on one page
-plot.py    the style of matplotlib plots
+files.py   image files, animations and contact sheets
+page.py    several images on one page
+plot.py    matplotlib plots as images
 """

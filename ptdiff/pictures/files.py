@@ -1,6 +1,6 @@
-"""Pictures on a page and on disk: contact sheets, image files, animations.
+"""Image files, animations and contact sheets.
 
-A picture is a uint8 array of shape (height, width, 3), RGB. Nothing here knows what it shows.
+An image is an RGB array, uint8 (height, width, 3).
 """
 
 from __future__ import annotations
@@ -47,22 +47,23 @@ def contact_sheet(
     columns: int | None = None,
     gap: int = 12,
 ) -> Picture:
-    """Lay pictures out row by row on a white page, each over its centered title.
+    """Arrange images row by row on a white page, each above its centered title.
 
-    Pictures of unequal size are centered in cells as large as the largest. Without `columns` the page is
-    about as wide as it is high, a little wider rather than higher. A title wider than its cell ends in "…".
+    ``images``: uint8 (height, width, 3); if sizes differ, each is centered in a cell of the largest size.
+    ``titles``: one per image; a title wider than its cell is shortened and ends in "…".
+    ``columns``: number of columns; by default the page is slightly wider than high.
+    ``gap``: space between cells in pixels.
 
-    Raises:
-        ValueError: no pictures, something that is no picture, or as many titles as there are not pictures.
+    Raises ValueError if there are no images, for something that is not an image, and if titles do not match images.
     """
     from PIL import Image, ImageDraw, ImageFont
 
     if not images:
-        raise ValueError("a contact sheet needs at least one picture")
+        raise ValueError("a contact sheet needs at least one image")
     for image in images:
         _check(image)
     if titles is not None and len(titles) != len(images):
-        raise ValueError(f"{len(titles)} titles for {len(images)} pictures")
+        raise ValueError(f"{len(titles)} titles for {len(images)} images")
     if columns is not None and columns < 1:
         raise ValueError(f"columns must be at least 1, not {columns}")
     width = max(image.shape[1] for image in images)
@@ -91,7 +92,7 @@ def contact_sheet(
 
 
 def fitted(image: Picture, side: int) -> Picture:
-    """The picture, made smaller where it does not fit a square of ``side`` pixels; never larger."""
+    """Shrink an image to fit a square of ``side`` pixels; a smaller image is returned unchanged."""
     from PIL import Image
 
     _check(image)
@@ -104,12 +105,9 @@ def fitted(image: Picture, side: int) -> Picture:
 
 
 def save_image(path: str | os.PathLike[str], image: Picture) -> None:
-    """Write one picture; the suffix (.png, .jpg, .jpeg, .webp) decides the format.
+    """Write an image, uint8 (height, width, 3); the suffix (.png, .jpg, .jpeg or .webp) determines the format.
 
-    The file appears whole or not at all: it is written beside its place and then renamed.
-
-    Raises:
-        ValueError: an unknown suffix, or something that is no picture.
+    The write is atomic: a temporary file is renamed.  Raises ValueError for an unknown suffix or a bad array.
     """
     from PIL import Image
 
@@ -128,13 +126,14 @@ def save_image(path: str | os.PathLike[str], image: Picture) -> None:
 
 
 def save_animation(path: str | os.PathLike[str], frames: Sequence[Picture], fps: float = 20) -> None:
-    """Write pictures of one size as an endless .gif or .webp, or as an .mp4 (needs imageio-ffmpeg).
+    """Write images of the same size as a looping .gif or .webp, or as an .mp4, which needs imageio-ffmpeg.
 
-    A GIF stores the time of a frame in hundredths of a second; viewers slow down below two of them.
+    ``frames``: uint8 (height, width, 3) each.
+    ``fps``: frames per second in (0, 1000], for a GIF in (0, 50].  A GIF stores the duration of a frame in hundredths
+    of a second, and viewers slow down if it is less than two.
 
-    Raises:
-        ValueError: an unknown suffix, no frames, frames of unequal size, or fps outside (0, 50] for a GIF.
-        RuntimeError: .mp4 without imageio-ffmpeg.
+    Raises ValueError for an unknown suffix, no frames, frames of different sizes, or fps out of range, and Unsupported
+    for .mp4 without imageio-ffmpeg.
     """
     suffix = _suffix(path, ANIMATION_SUFFIXES)
     if not frames:
@@ -142,9 +141,9 @@ def save_animation(path: str | os.PathLike[str], frames: Sequence[Picture], fps:
     for frame in frames:
         _check(frame)
         if frame.shape != frames[0].shape:
-            raise ValueError(f"frames differ in size: {frames[0].shape[:2]} and {frame.shape[:2]}")
+            raise ValueError(f"frames must have the same size, not {frames[0].shape[:2]} and {frame.shape[:2]}")
     if not 0 < fps <= (50 if suffix == ".gif" else 1000):
-        raise ValueError(f"cannot show {fps} frames a second in a {suffix} file")
+        raise ValueError(f"{fps} fps in a {suffix} file is out of range: (0, 50] for .gif, (0, 1000] otherwise")
     write = {".gif": _write_gif, ".webp": _write_webp, ".mp4": _write_mp4}[suffix]
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     with whole(Path(path)) as part:
@@ -154,9 +153,9 @@ def save_animation(path: str | os.PathLike[str], frames: Sequence[Picture], fps:
 def _write_gif(path: Path, frames: Sequence[Picture], fps: float) -> None:
     from PIL import Image
 
-    # One palette for all frames: no flicker, and many times faster than a palette a frame. Greys keep their
-    # exact levels as far as there is room, so that a soft shadow runs into a white page without a step;
-    # median cut finds the other colors. No dithering: it would crawl.
+    # One palette for all frames avoids flicker and is many times faster than one per frame. Grays keep their exact
+    # levels as far as there is room, so that a soft shadow fades into a white page without a visible edge; median cut
+    # finds the other colors. Dithering would flicker.
     chosen = [frames[i] for i in np.linspace(0, len(frames) - 1, min(len(frames), 8)).astype(int)]
     sample = np.concatenate(chosen).reshape(-1, 3)
     grey = (sample == sample[:, :1]).all(axis=1)
@@ -195,7 +194,7 @@ def _write_mp4(path: Path, frames: Sequence[Picture], fps: float) -> None:
     except ImportError as error:
         raise Unsupported("writing .mp4 needs imageio-ffmpeg: pip install ptdiff[video]") from error
     height, width = frames[0].shape[:2]
-    # The common pixel format stores color for blocks of 2 x 2 pixels: odd sizes get one more white line.
+    # The usual pixel format stores color in blocks of 2 x 2 pixels: odd sizes get another white row or column.
     pad = ((0, height % 2), (0, width % 2), (0, 0))
     size = (width + width % 2, height + height % 2)
     writer = imageio_ffmpeg.write_frames(str(path), size, fps=fps, macro_block_size=2, quality=8)
@@ -215,13 +214,13 @@ def _suffix(path: str | os.PathLike[str], allowed: tuple[str, ...]) -> str:
 def _check(image: Picture) -> None:
     if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         found = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
-        raise ValueError(f"a picture is a uint8 array of shape (height, width, 3), not {found}")
+        raise ValueError(f"an image must be a uint8 array of shape (height, width, 3), not {found}")
     if 0 in image.shape:
-        raise ValueError(f"a picture of shape {image.shape} has no pixels")
+        raise ValueError(f"an image must have at least one pixel, not shape {image.shape}")
 
 
 def sheet_columns(count: int) -> int:
-    """Columns of a page of ``count`` pictures, a little wider than high, with a full last row where that is near."""
+    """Number of columns for ``count`` images: slightly more than rows, with a full last row if that is close."""
     best = math.sqrt(count * 1.3)
     full = [c for c in range(1, count + 1) if count % c == 0 and 0.75 * best <= c <= 1.6 * best]
     return min(full, key=lambda c: abs(c - best)) if full else round(best)

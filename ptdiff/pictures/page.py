@@ -1,4 +1,4 @@
-"""A page of small pictures in rows and columns, from which strips, grids and panels are built."""
+"""A page of small images in rows and columns, the basis of strips, grids and panels."""
 
 from __future__ import annotations
 
@@ -20,24 +20,26 @@ def page(
     notes: Sequence[Sequence[str]] = (),
     width: int = 1,
 ) -> Picture:
-    """Arrange pictures row by row on a white page; rows may have different lengths.
+    """Arrange images, uint8 (height, width, 3), row by row on a white page; rows may have different lengths.
 
-    ``columns``: a line above each column.  ``names``: a line before each row.  ``notes``: a line below each picture.
+    ``columns``: title above each column.
+    ``names``: name to the left of each row.
+    ``notes``: note below each image.
     ``width``: minimum width of a cell in pixels.
 
-    Raises ValueError without pictures, and if the lines do not match the pictures.
+    Raises ValueError if there are no images, and if the texts do not match the images.
     """
     from PIL import Image, ImageDraw, ImageFont
 
     most = max((len(row) for row in rows), default=0)
     if most == 0:
-        raise ValueError("a page needs at least one picture")
+        raise ValueError("a page needs at least one image")
     if len(columns) not in (0, most) or len(names) not in (0, len(rows)):
         raise ValueError(
-            f"{len(columns)} columns and {len(names)} names do not match {len(rows)} rows of {most} pictures"
+            f"{len(columns)} columns and {len(names)} names do not match {len(rows)} rows of {most} images"
         )
     if notes and [len(line) for line in notes] != [len(row) for row in rows]:
-        raise ValueError("every row needs one note per picture")
+        raise ValueError("every row needs one note per image")
     text, note = ImageFont.load_default(_TEXT), ImageFont.load_default(_NOTE)
     height = max(picture.shape[0] for row in rows for picture in row)
     words = [*columns, *(word for line in notes for word in line)]
@@ -66,9 +68,9 @@ def page(
 
 
 def bands(columns: Sequence[Sequence[Picture]], words: Sequence[str], most: int) -> Picture:
-    """Arrange columns of pictures, each below its title, with at most ``most`` side by side and the others below.
+    """Arrange columns of images, each below its title in ``words``, with at most ``most`` columns side by side.
 
-    Raises ValueError like :func:`page`.
+    Further columns go below.  Raises ValueError like :func:`page`.
     """
     from PIL import ImageFont
 

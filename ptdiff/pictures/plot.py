@@ -1,7 +1,7 @@
-"""The style of the gallery, and the conversion of drawings to pixels.
+"""The style of plots, and their conversion to images.
 
-A drawing fills a matplotlib Figure; :func:`picture` turns it into a function that returns the pixels.  Nothing here
-uses pyplot or changes matplotlib's settings.
+A plot function fills a matplotlib Figure; :func:`picture` turns it into a function that returns the pixels.  Nothing
+here uses pyplot or changes matplotlib's settings.
 """
 
 from __future__ import annotations
@@ -76,9 +76,9 @@ STYLE: dict[str, str | float] = {
 
 
 def picture(height: float, width: float = 8.0) -> Callable[[Drawing[P]], Callable[P, Picture]]:
-    """Turn a drawing ``f(figure, *args)`` into ``f(*args) -> Picture`` on a page of this size in inches, at 150 dpi.
+    """Turn a plot function ``f(figure, *args)`` into ``f(*args) -> Picture``, an image of this size at 150 dpi.
 
-    The drawing itself remains available as ``__wrapped__``.
+    ``height``, ``width``: in inches.  The original function remains available as ``__wrapped__``.
     """
 
     def made(drawing: Drawing[P]) -> Callable[P, Picture]:
@@ -87,7 +87,7 @@ def picture(height: float, width: float = 8.0) -> Callable[[Drawing[P]], Callabl
             from matplotlib import style
             from matplotlib.figure import Figure
 
-            # a picture must not depend on the settings of the machine
+            # an image must not depend on the user's matplotlib settings
             with style.context(STYLE, after_reset=True):
                 figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
                 drawing(figure, *args, **kwargs)
@@ -99,7 +99,7 @@ def picture(height: float, width: float = 8.0) -> Callable[[Drawing[P]], Callabl
 
 
 def pixels(figure: Figure) -> Picture:
-    """The figure as uint8 RGB (height, width, 3)."""
+    """Render a figure as an RGB image, uint8 (height, width, 3)."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     canvas = FigureCanvasAgg(figure)
@@ -109,7 +109,7 @@ def pixels(figure: Figure) -> Picture:
 
 
 def density_map(color: str = COLORS[0]) -> LinearSegmentedColormap:
-    """Color map from the white page to a color and on to its dark shade, for densities that are mostly zero."""
+    """Color map from white through ``color`` to its dark shade, for densities that are mostly zero."""
     from matplotlib.colors import LinearSegmentedColormap, to_rgb
 
     red, green, blue = to_rgb(color)
@@ -124,7 +124,7 @@ def legend_below(figure: Figure, axes: Axes, columns: int) -> None:
 
 
 def plane(axes: Axes, center: tuple[float, float], reach: float) -> None:
-    """Make the axes a square of the plane without ticks, given its center and half its side."""
+    """Show a square of the plane without ticks; ``center`` is its center, ``reach`` half its side."""
     axes.set(xlim=(center[0] - reach, center[0] + reach), ylim=(center[1] - reach, center[1] + reach))
     axes.set(aspect="equal", xticks=[], yticks=[])
     axes.grid(visible=False)

@@ -1,11 +1,11 @@
-"""Runs: a trained model on disk, with all that is needed to use it again.
+"""Runs: trained models on disk, with everything needed to use them again.
 
 folder.py       Run: the folder, its parts, its weights
 config.py       config.yaml: sections, defaults, validation
-checkpoint.py   checkpoints, written whole or not at all
-posthoc.py      averages of the weights of any width, after the fact
+checkpoint.py   checkpoints, verified and written atomically
+posthoc.py      averages of the weights of any width, computed after training
 recipes.py      configurations that come with a modality
-models.py       trained runs that are installed with ptdiff
-start.py        runs that begin with the weights of another
-lock.py         one process a run
+models.py       trained models that are installed with a modality
+start.py        runs that start from the weights of another run
+lock.py         one training process per run
 """

@@ -1,11 +1,11 @@
-"""Checkpoints that survive a kill at any moment, and say so when they did not.
+"""Checkpoints that survive a crash at any moment; damage is detected and reported.
 
     <folder>/<step>/{<part>.safetensors …, state.json, MANIFEST.sha256, COMMITTED}
 
-Writing: everything goes into a temporary folder beside the target, each file is flushed to the disk and its SHA-256
-put into MANIFEST.sha256; the folder is renamed, and only then COMMITTED, which holds the hash of the manifest, is
-written. Reading: the newest checkpoint that verifies; one that does not is renamed to ``<step>.damaged`` and never
-deleted.
+To write a checkpoint, all files go into a temporary folder next to the target, with their SHA-256 in MANIFEST.sha256,
+and are flushed to the disk.  The folder is renamed, and only then is COMMITTED written, which contains the hash of the
+manifest.  Readers use the newest checkpoint that verifies.  Training renames one that does not to ``<step>.damaged``
+and never deletes it.
 """
 
 from __future__ import annotations
@@ -28,24 +28,29 @@ MANIFEST, COMMITTED, STATE = "MANIFEST.sha256", "COMMITTED", "state.json"
 
 
 def sha256(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal."""
+    """SHA-256 of a file, as hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint on disk that verified."""
+    """A verified checkpoint on disk.
+
+    ``path``: its folder.
+    ``state``: the contents of state.json.
+    """
 
     path: Path
     state: Mapping[str, Any]
 
     @property
     def step(self) -> int:
+        """The training step at which it was written."""
         return int(self.path.name)
 
     def tensors(self, part: str) -> dict[str, Tensor]:
-        """The tensors of one part, on the CPU."""
+        """Load the tensors of one part, ``<part>.safetensors``, on the CPU, by name."""
         from safetensors.torch import load_file
 
         tensors: dict[str, Tensor] = load_file(self.path / f"{part}.safetensors")
@@ -57,9 +62,11 @@ def save(
 ) -> Checkpoint:
     """Write ``parts`` (name to tensors) and ``state`` (JSON values) as the checkpoint of ``step``.
 
-    A checkpoint of that step that verifies is left as it is.  Older checkpoints beyond the newest ``keep`` are
-    removed, once that many verify.  CheckpointError says why nothing was written: the earlier checkpoints are then as
-    they were.
+    A checkpoint of that step that verifies is left unchanged.  Of all checkpoints that verify, only the newest ``keep``
+    are kept.
+
+    Raises CheckpointError if the checkpoint was not written, in which case earlier ones are unchanged, or if older ones
+    cannot be removed.
     """
     from safetensors import SafetensorError
 
@@ -74,7 +81,7 @@ def save(
         return Checkpoint(final, json.loads((final / STATE).read_bytes()))
     except OSError as error:
         raise CheckpointError(
-            f"checkpoint of step {step} is written, but older ones cannot be removed: {error}"
+            f"checkpoint of step {step} was written, but older ones cannot be removed: {error}"
         ) from error
 
 
@@ -86,12 +93,12 @@ def _write(final: Path, parts: Mapping[str, Mapping[str, Tensor]], state: Mappin
     size = sum(t.numel() * t.element_size() for part in parts.values() for t in part.values())
     free = shutil.disk_usage(folder).free
     if free < 2 * size:
-        raise OSError(f"{folder}: {free >> 20} MiB free, a checkpoint needs {2 * size >> 20} MiB to be safe")
+        raise OSError(f"{folder} has {free >> 20} MiB free, but a checkpoint needs {2 * size >> 20} MiB to be safe")
     fresh = temporary(folder)
     try:
         fresh.mkdir()
         for name, tensors in parts.items():
-            # cloned, because safetensors refuses two names (tied weights) for one memory
+            # cloned, because safetensors refuses tensors that share memory (tied weights)
             save_file(
                 {k: t.detach().cpu().contiguous().clone() for k, t in tensors.items()},
                 fresh / f"{name}.safetensors",
@@ -120,12 +127,12 @@ def _seal(manifest: bytes) -> str:
 
 
 def problem(path: Path) -> str | None:
-    """Why the checkpoint at ``path`` cannot be trusted; None if it verifies."""
+    """Verify the checkpoint at ``path``; returns a one-line reason if it cannot be trusted, and None if it can."""
     try:
-        # bytes, because text is read with some freedom (line ends), and every bit counts
+        # bytes, because reading text converts line ends, and every bit counts
         manifest = (path / MANIFEST).read_bytes()
         if (path / COMMITTED).read_bytes() != _seal(manifest).encode():
-            return "the manifest is not the one that was committed"
+            return "the manifest has changed since it was committed"
         for line in manifest.decode().splitlines():
             digest, _, name = line.partition("  ")
             if sha256(path / name) != digest:
@@ -155,9 +162,11 @@ def _set_aside(path: Path) -> Path:
 
 
 def latest(folder: Path, warn: Any = None, *, repair: bool = False) -> Checkpoint | None:
-    """The newest checkpoint that verifies, or None.  ``warn`` is called with a line about each that does not.
+    """The newest checkpoint that verifies, or None.
 
-    repair: set the damaged ones aside, which is for who owns the run (training); readers leave them in place.
+    ``warn``: called with one line about each newer checkpoint that does not verify.
+    ``repair``: rename damaged checkpoints and remove temporary folders.  Only training, which owns the run, does this;
+    readers leave everything in place.
     """
     if repair and folder.is_dir():
         for leftover in folder.glob(".tmp-*"):
@@ -180,7 +189,7 @@ def _prune(folder: Path, keep: int) -> None:
 
 
 def _discard(path: Path) -> None:
-    # out of sight first: a folder half deleted must not look like a checkpoint
+    # renamed first, because a folder that is half deleted must not look like a checkpoint
     hidden = temporary(path.parent)
     path.rename(hidden)
     shutil.rmtree(hidden, ignore_errors=True)

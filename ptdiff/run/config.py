@@ -1,8 +1,8 @@
-"""The configuration of a run: everything that config.yaml says, validated at the border and immutable after it.
+"""The configuration of a run: the contents of config.yaml, validated on reading and immutable afterwards.
 
-Precedence: defaults < the modality's recipe < configuration files in order < single settings.
+Precedence, from lowest to highest: defaults, the modality's recipe, configuration files in order, single settings.
 
-A file begins with the number of its format.  Files without one are of format 1 (ptdiff 0.1), read the same way.
+A file begins with its format number.  Files without one have format 1 (ptdiff 0.1) and are read the same way.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from ptdiff.choices import one_line, unknown
 from ptdiff.errors import check_format
 
 FORMAT = 2
-"""The format of config.yaml.  A new number is due when older versions would misread a file without an error."""
+"""Format of config.yaml.  Increase it when older versions would misread a file without an error."""
 
 
 def _named(value: object) -> object:
     value = {"name": value} if isinstance(value, str) else value
     if not (isinstance(value, Mapping) and isinstance(value.get("name"), str)):
-        raise ValueError("should be a name, or a mapping with a name and options")
+        raise ValueError("should be a name or a mapping with a name and options")
     return value
 
 
 Choice = Annotated[dict[str, Any], BeforeValidator(_named)]
-"""A name, or a mapping with a ``name`` and options."""
+"""A name, or a mapping with a ``name`` and options; stored as a mapping."""
 
 
 def _guided(value: object) -> object:
@@ -40,23 +40,23 @@ def _guided(value: object) -> object:
 
 
 GuidanceChoice = Annotated[Choice, BeforeValidator(_guided)]
-"""A choice; a number is short for classifier-free guidance of that scale, and options without a name mean cfg."""
+"""A choice; a number means classifier-free guidance with that scale, and options without a name belong to cfg."""
 
 
 def _decay(value: object) -> object:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         if not 0 <= value < 1:
-            raise ValueError(f"the decay of an average must lie in [0, 1), not {value}")
+            raise ValueError(f"decay of an average must lie in [0, 1), not {value}")
         value = {"decay": float(value)}
     return {"name": "fixed", **value} if isinstance(value, Mapping) else value
 
 
 AverageChoice = Annotated[Choice, BeforeValidator(_decay)]
-"""A choice; a number is short for the fixed average with that decay."""
+"""A choice; a number means the fixed average with that decay."""
 
 
 Auto = Literal["auto"] | Annotated[int, Field(ge=1)]
-"""A whole number, or whatever a short trial on the machine finds best (ptdiff.training.trial)."""
+"""A positive integer, or "auto" for the best value in a short trial on the machine (:mod:`ptdiff.training.trial`)."""
 
 
 class _Section(BaseModel):
@@ -64,63 +64,63 @@ class _Section(BaseModel):
 
 
 class Training(_Section):
-    """How a network is fitted."""
+    """The training section: optimizer, averages, validation, precision, parallelism and saving."""
 
-    steps: int | None = Field(3000, ge=1, description="optimiser steps; null where the clock alone ends the run")
-    minutes: float | None = Field(None, gt=0, description="end after this long; with steps too, whichever comes first")
-    batch: int = Field(32, ge=1, description="samples a step, over all devices")
-    optimizer: Choice = Field({"name": "adamw"}, description="what moves the weights")
+    steps: int | None = Field(3000, ge=1, description="optimizer steps; null if only minutes ends the run")
+    minutes: float | None = Field(None, gt=0, description="time limit in minutes; with steps, whichever comes first")
+    batch: int = Field(32, ge=1, description="samples per step, over all devices")
+    optimizer: Choice = Field({"name": "adamw"}, description="optimizer of the weights")
     lr: float = Field(2e-3, gt=0, description="peak learning rate")
-    warmup: int = Field(100, ge=0, description="steps of linear warm-up, whatever the schedule")
-    schedule: Choice = Field({"name": "cosine"}, description="how the learning rate goes on after it")
+    warmup: int = Field(100, ge=0, description="steps of linear warm-up, for any schedule")
+    schedule: Choice = Field({"name": "cosine"}, description="learning rate schedule after warm-up")
     weight_decay: float = Field(0.01, ge=0)
     betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.9, 0.99)
-    clip: float = Field(1.0, gt=0, description="largest gradient norm")
+    clip: float = Field(1.0, gt=0, description="maximum gradient norm")
     ema: AverageChoice = Field({"name": "fixed", "decay": 0.998}, description="average of the weights; a number: decay")
-    averages: list[AverageChoice] = Field([], description="further averages, kept beside it")
-    snapshots: int = Field(0, ge=0, description="snapshots of the power averages, for other widths afterwards")
-    validations: int = Field(10, ge=0, description="measurements on held-out samples, where there are such; 0: none")
-    patience: int | None = Field(None, ge=1, description="end after so many validations in a row that are no better")
-    min_delta: float = Field(0.0, ge=0, description="so much lower is better")
-    condition_dropout: float = Field(0.1, ge=0, le=1, description="share of labels hidden, for guidance")
+    averages: list[AverageChoice] = Field([], description="additional averages of the weights")
+    snapshots: int = Field(0, ge=0, description="snapshots of the power averages, to compute other widths later")
+    validations: int = Field(10, ge=0, description="number of validations, if there is held-out data; 0: none")
+    patience: int | None = Field(None, ge=1, description="stop after this many validations without improvement")
+    min_delta: float = Field(0.0, ge=0, description="minimum decrease that counts as improvement")
+    condition_dropout: float = Field(0.1, ge=0, le=1, description="fraction of labels hidden, for guidance")
     precision: Literal["auto", "32", "bf16"] = Field(
-        "auto", description="of the network; auto: whichever is quicker here"
+        "auto", description="precision of the network; auto: the faster one here"
     )
-    threads: Auto = Field("auto", description="CPU threads; auto: as many as make a step quickest here")
-    shards: Auto = Field("auto", description="parts of a batch that CPU threads work on side by side; auto: as threads")
+    threads: Auto = Field("auto", description="CPU threads; auto: the fastest number here")
+    shards: Auto = Field("auto", description="parts of a batch computed in parallel by CPU threads; auto: as threads")
     micro_batch: Annotated[int, Field(ge=1)] | Literal["auto"] | None = Field("auto", description="samples at a time")
-    compile: Literal["auto"] | bool = Field("auto", description="compile the network; auto: on a GPU, where it pays")
-    inner_steps: int = Field(10, ge=1, description="optimiser steps inside one Lightning step")
+    compile: Literal["auto"] | bool = Field("auto", description="compile the network; auto: on a GPU, if it pays off")
+    inner_steps: int = Field(10, ge=1, description="optimizer steps inside one Lightning step")
     save_minutes: float = Field(2.0, gt=0, description="minutes between checkpoints")
-    preview_minutes: float = Field(2.0, gt=0, description="minutes between preview pictures")
-    keep: int = Field(2, ge=1, description="checkpoints kept")
+    preview_minutes: float = Field(2.0, gt=0, description="minutes between preview images")
+    keep: int = Field(2, ge=1, description="number of checkpoints to keep")
 
     @model_validator(mode="after")
     def _ends(self) -> Training:
         if self.steps is None and self.minutes is None:
-            raise ValueError("set steps, minutes or both: without either the run has no end")
+            raise ValueError("set steps, minutes or both: without them, the run would never end")
         return self
 
 
 class Sampling(_Section):
-    """How samples are drawn when the command line says nothing else."""
+    """The sampling section: defaults for generating samples, which options of a command override."""
 
     solver: Choice = {"name": "heun"}
     steps: int = Field(20, ge=1)
     spacing: Choice = {"name": "uniform"}
-    end: Literal["zero", "sigma-min"] = Field("zero", description="the clean level, or the last noisy one")
-    guidance: GuidanceChoice = Field({"name": "cfg", "scale": 1.0}, description="scale 1 is no guidance")
+    end: Literal["zero", "sigma-min"] = Field("zero", description="last level: the clean one or the last noisy one")
+    guidance: GuidanceChoice = Field({"name": "cfg", "scale": 1.0}, description="guidance; scale 1: none")
     threshold: Choice | None = Field(None, description="limits of the data, in world units")
     precision: Literal["auto", "32", "bf16"] = Field(
-        "32", description="of the network; auto: the faster one here, in sample and eval; it changes the last digits"
+        "32", description="precision of the network; auto: the faster one here (sample, eval); changes the last digits"
     )
     noise: Literal["path", "independent"] = Field(
-        "path", description="noise of stochastic solvers: one Brownian path for any steps, or new numbers each"
+        "path", description="noise of stochastic solvers: one Brownian path for any number of steps, or independent"
     )
 
 
 class Config(_Section):
-    """A run."""
+    """The complete configuration of a run."""
 
     modality: str
     options: dict[str, Any] = {}
@@ -137,14 +137,15 @@ class Config(_Section):
     sampling: Sampling = Sampling()
 
     def to_yaml(self) -> str:
-        """The complete configuration as YAML; :func:`read` takes it back."""
+        """The complete configuration as YAML, with its format number; :func:`read` reads it."""
         return yaml.safe_dump({"format": FORMAT, **self.model_dump(mode="json")}, sort_keys=False)
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """``over`` laid over ``base``, section by section.
+    """Merge ``over`` into ``base``, section by section; values of ``over`` take precedence.
 
-    A choice with another name replaces the old one whole; options that met no name yet go to the name they meet.
+    A choice with a different name replaces the old choice and its options; options without a name stay with the
+    choice that they meet.
 
     >>> merged({"process": {"sigma_max": 40}}, {"process": "ve"})
     {'process': {'sigma_max': 40, 'name': 've'}}
@@ -154,7 +155,7 @@ def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     result = deepcopy(dict(base))
     for key, value in over.items():
         old = result.get(key)
-        # a name alone is short for a choice without options
+        # a single name is a choice without options
         if isinstance(old, str) and isinstance(value, Mapping):
             old = {"name": old}
         if isinstance(old, dict) and isinstance(value, str):
@@ -167,12 +168,15 @@ def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _same_choice(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
-    # options without a name belong to whatever name they meet; sections have no name at all
+    # options without a name belong to the name that they meet; sections have no name
     return "name" not in old or new.get("name", old["name"]) == old["name"]
 
 
 def validate(values: Mapping[str, Any]) -> Config:
-    """A configuration from plain values; ValueError, in one line, names the wrong key and the nearest right one."""
+    """Build a configuration from plain values.
+
+    Raises UnknownName, with the nearest valid name, for an unknown key, and ValueError, in one line, for a bad value.
+    """
     _check_keys(Config, values, "")
     try:
         return Config.model_validate(dict(values))
@@ -181,7 +185,7 @@ def validate(values: Mapping[str, Any]) -> Config:
 
 
 def sampling(values: Mapping[str, Any]) -> Sampling:
-    """How samples are drawn, from plain values; ValueError, in one line, as in :func:`validate`."""
+    """Build a sampling section from plain values; raises the errors of :func:`validate`."""
     _check_keys(Sampling, values, "sampling")
     try:
         return Sampling.model_validate(dict(values))
@@ -199,26 +203,31 @@ def _check_keys(section: type[BaseModel], values: Mapping[str, Any], path: str) 
 
 
 def defaults(modality: str) -> dict[str, Any]:
-    """The configuration before any recipe, file or setting, as plain values."""
+    """The default configuration, without any recipe, file or setting, as plain values."""
     return Config(modality=modality).model_dump(mode="json")
 
 
 def read(path: Path) -> dict[str, Any]:
-    """A configuration file as plain values, without its format; ValueError if it is not a YAML mapping or too new."""
+    """Read a configuration file as plain values, without its format number.
+
+    Raises ValueError if the file is not a YAML mapping or has a newer format.
+    """
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not YAML ({' '.join(str(error).split())})") from None
+        raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
     if values is None:
         return {}
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
-        raise ValueError(f"{path}: a configuration is a mapping of sections and values")
+        raise ValueError(f"{path} is not a configuration: it must be a mapping with string keys")
     check_format(values.pop("format", 1), FORMAT, str(path))
     return values
 
 
 def settings(pairs: list[str], what: str = "key=value") -> dict[str, Any]:
-    """``section.key=value`` settings as nested values; values are read as YAML.
+    """Parse ``section.key=value`` settings into nested values; values are YAML.
+
+    ``what``: the form that an error about a pair without "=" shows.  Raises ValueError for a pair that cannot be read.
 
     >>> settings(["training.lr=1e-3", "seed=3"])
     {'training': {'lr': 0.001}, 'seed': 3}
@@ -233,16 +242,28 @@ def settings(pairs: list[str], what: str = "key=value") -> dict[str, Any]:
         for part in path:
             inner = inner.setdefault(part, {})
             if not isinstance(inner, dict):
-                raise ValueError(f"{pair!r}: {part} is a value already, not a section")
+                raise ValueError(f"{pair!r}: {part} is already a value, not a section")
         inner[name] = _scalar(text)
     return result
 
 
+def flattened(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Flatten nested values to a mapping with dotted keys.
+
+    >>> flattened({"seed": 3, "process": {"name": "ve", "sigma_max": 80}})
+    {'seed': 3, 'process.name': 've', 'process.sigma_max': 80}
+    """
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        found |= flattened(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return found
+
+
 def _scalar(text: str) -> Any:
-    # YAML 1.1 reads 1e-3 as a string, which nobody means
+    # YAML 1.1 reads 1e-3 as a string, which is never intended
     try:
         return float(text) if "e" in text.lower() else yaml.safe_load(text)
     except ValueError:
         return yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise ValueError(f"{text!r} is not a value ({' '.join(str(error).split())})") from None
+        raise ValueError(f"{text!r} is not a YAML value: {' '.join(str(error).split())}") from None

@@ -1,16 +1,16 @@
-"""Runs: a trained model on disk with all that is needed to use it again.
+"""Runs: a trained model on disk, with everything needed to use it again.
 
     runs/<name>/
         config.yaml      the resolved configuration: modality, options, process, prediction, seed, training, sampling
-        data.json        what the model knows of its data: shape, classes, mean, scale
+        data.json        facts about the data: shape, classes, mean, scale
         env.json         versions and machine
-        metrics.jsonl    one line a report: step, loss, loss by noise band, …;   metrics.csv   its numbers as a table
-        samples/         previews;   logs/   what the logger writes
+        metrics.jsonl    one line per report: step, loss, loss by noise band, …;   metrics.csv   the same as a table
+        samples/         previews;   logs/   files of the logger
         checkpoints/     see ptdiff.run.checkpoint
-        averages/        snapshots of averaged weights, where there are any: see ptdiff.run.posthoc
-        start/           of a run that began with the weights of another, those: see ptdiff.run.start
+        averages/        snapshots of averaged weights, if any: see ptdiff.run.posthoc
+        start/           initial weights, if they come from another run: see ptdiff.run.start
 
-Nothing in the folder is a pickle.
+The folder contains no pickle files.
 """
 
 from __future__ import annotations
@@ -48,7 +48,8 @@ if TYPE_CHECKING:
 class Start:
     """The initial weights of a run, and their origin.
 
-    origin: the name of the source, the step and SHA-256 of its weights, and the classes that are ``new`` to it.
+    ``weights``: tensors by name.
+    ``origin``: name of the source, step and SHA-256 of its weights, and the classes that are ``new`` to it.
     """
 
     weights: Mapping[str, Tensor]
@@ -59,7 +60,10 @@ class Start:
 class Run:
     """A run folder.
 
-    kind: its modality, where that is an object of the caller's and not installed under ``config.modality``.
+    ``path``: the folder.
+    ``config``: the contents of config.yaml.
+    ``data``: the data; facts without samples for a run that was opened from disk.
+    ``kind``: the modality if it is an object of the caller; None if it is installed under ``config.modality``.
     """
 
     path: Path
@@ -69,14 +73,16 @@ class Run:
 
     @staticmethod
     def create(path: Path, config: Config, data: Data, start: Start | None = None, kind: Modality | None = None) -> Run:
-        """A new run folder.  RunError if there is a run already: nothing is overwritten.
+        """Create a new run folder at ``path``.
 
-        start: the weights that it begins with; where they are from stands in env.json.
+        ``start``: initial weights; env.json records their origin.
+
+        Raises RunError if the folder already contains a run or is that of an installed model: nothing is overwritten.
         """
         Run(path, config, data).refuse_model()
         if (path / "config.yaml").exists():
             raise RunError(
-                f"{path} holds a run already: continue it with 'ptdiff resume {path}', or choose another --out"
+                f"{path} already contains a run: continue it with 'ptdiff resume {path}', or choose another --out"
             )
         for folder in (path, path / "samples", path / "checkpoints", path / "logs"):
             folder.mkdir(parents=True, exist_ok=True)
@@ -91,9 +97,11 @@ class Run:
 
     @staticmethod
     def open(run: Path | str, warn: Callable[[str], None] | None = None, kind: Modality | None = None) -> Run:
-        """An existing run, by its folder or by the name of a model that ships; its data holds facts, not samples.
+        """Open an existing run, given its folder or the name of an installed model; its data has no samples.
 
-        ``warn`` is told where a name can mean two things.
+        ``warn``: called with one line if the name is ambiguous.
+
+        Raises RunError if this is not a run folder or data.json cannot be read, and ValueError for a bad config.yaml.
         """
         path = located(run, warn)
         if not (path / "config.yaml").is_file():
@@ -106,7 +114,7 @@ class Run:
         return Run(path, config, data, kind)
 
     def settled(self, config: Config, trial: Mapping[str, Any]) -> Run:
-        """This run with ``config``, which leaves nothing to the machine; ``trial`` joins what env.json says."""
+        """This run with ``config``, in which no setting is "auto"; writes it, and adds ``trial`` to env.json."""
         known = self.path / "env.json"
         facts = json.loads(known.read_text(encoding="utf-8")) if known.exists() else {}
         write_atomic(known, json.dumps({**facts, "trial": dict(trial)}, indent=1) + "\n")
@@ -115,7 +123,7 @@ class Run:
 
     @property
     def expected_rate(self) -> float | None:
-        """Steps a second that the trial before training has measured; None where there was none."""
+        """Steps per second that the trial before training measured; None if there was no trial."""
         try:
             facts = json.loads((self.path / "env.json").read_text(encoding="utf-8"))
             return float(facts["trial"]["steps_per_second"])
@@ -123,7 +131,7 @@ class Run:
             return None
 
     def change(self, data: Data) -> str | None:
-        """How ``data`` differs from what this run was begun with, in words; None where it does not."""
+        """Compare ``data`` with the data of this run; returns the first difference in words, or None."""
         before = json.loads((self.path / "data.json").read_text(encoding="utf-8"))
         now = json.loads(json.dumps(data.facts()))
         for name in ("shape", "classes", "samples"):
@@ -133,60 +141,67 @@ class Run:
 
     @property
     def outputs(self) -> Path:
-        """Where what is made of this run goes: the folder, or ``runs/models/<name>`` for a model that ships."""
+        """Folder for files made from this run: its own, or ``runs/models/<name>`` for an installed model."""
         return outputs(self.path)
 
     @property
     def checkpoints(self) -> Path:
+        """Folder of the checkpoints."""
         return self.path / "checkpoints"
 
     @property
     def averages(self) -> Path:
+        """Folder of the snapshots of averaged weights; may not exist."""
         return self.path / "averages"
 
     def modality(self) -> Modality:
-        """The modality with the options of this run; RunError for one that only the caller can give."""
+        """The modality with the options of this run; raises RunError if the run was trained on plain tensors."""
         if self.kind is not None:
             return self.kind
         if self.config.modality == NAME:
             raise RunError(
-                f"{self.path} was trained on tensors, with a network that it does not keep: open it in Python by "
+                f"{self.path} was trained on tensors with a network that is not stored: open it in Python with "
                 f"ptdiff.load({str(self.path)!r}, network=...)"
             )
         return registry.load(self.config.modality, self.config.options)
 
     def checkpoint(self, warn: Callable[[str], None] | None = None) -> Checkpoint:
-        """The newest checkpoint that verifies; RunError if there is none."""
+        """The newest checkpoint that verifies; ``warn`` is called about others.  Raises RunError if there is none."""
         found = latest(self.checkpoints, warn)
         if found is None:
-            raise RunError(f"{self.path} holds no usable checkpoint: train it first, or let 'ptdiff resume' go on")
+            raise RunError(f"{self.path} has no usable checkpoint: continue training with 'ptdiff resume {self.path}'")
         return found
 
     @property
     def means(self) -> bool:
-        """Whether the network estimates E[x_0 | x], as every one does that was not trained for consistency."""
+        """True if the network estimates E[x_0 | x], which all do except those trained for consistency."""
         return bool(self.config.objective["name"] == "denoise")
 
     def network(self) -> NetworkDenoiser:
-        """The denoiser of this run's configuration as it is before training: with the weights that it begins with."""
+        """The denoiser of this run before training, with its initial weights.
+
+        Raises RunError if the weights that it started from are damaged or missing.
+        """
         from ptdiff.denoiser.network import NetworkDenoiser
 
         model = NetworkDenoiser(self.modality().backbone(self.data), self.config.prediction)
         if (self.path / "start").is_dir():
             found = latest(self.path / "start")
             if found is None:
-                raise RunError(f"{self.path}/start, the weights that the run began with, is damaged or missing")
+                raise RunError(f"{self.path}/start, the initial weights of the run, is damaged or missing")
             model.load_state_dict(found.tensors("model"))
         return model
 
     def denoiser(
         self, warn: Callable[[str], None] | None = None, *, weights: str | float | None = None
     ) -> NetworkDenoiser:
-        """The trained denoiser.
+        """The trained denoiser, in evaluation mode.
 
-        weights: "raw"; "ema", the averaged ones, or "ema-1", … for further averages; "best" of a run with patience; a
-        number, or its text, for the average of that relative width, made of the run's snapshots.  None means the best
-        where there are such, and "ema" elsewhere.  RunError for weights that the run cannot give.
+        ``weights``: "raw"; "ema", the average, or "ema-1", … for additional averages; "best" for a run with patience;
+        or a number, possibly as text, for the average of that relative width, computed from the snapshots of the run.
+        None means "best" if available, and "ema" otherwise.
+
+        Raises UnknownName for an unknown name, and RunError if the run cannot provide these weights.
         """
         model = self.network()
         checkpoint = self.checkpoint(warn)
@@ -202,7 +217,7 @@ class Run:
     ) -> dict[str, Tensor]:
         from ptdiff.run.posthoc import average
 
-        # a model that ships has averaged weights alone
+        # an installed model has averaged weights only
         there = sorted(file.stem for file in checkpoint.path.glob("*.safetensors"))
         parts = {"raw": "model"} if "model" in there else {}
         parts |= {part: part for part in there if part.startswith(("ema", "best"))}
@@ -219,18 +234,18 @@ class Run:
             raise RunError(f"{self.path}: {error}") from None
 
     def locked(self) -> IO[str]:
-        """Keep the run to this process, in a ``with``; RunError if another one is training it."""
+        """Lock the run for this process in a ``with`` statement; raises RunError if another process is training it."""
         try:
             return held(self.path / ".lock")
         except BlockingIOError:
             raise RunError(f"{self.path} is being trained by another process") from None
 
     def refuse_model(self) -> None:
-        """RunError for a model that ships, whose folder nothing is written to."""
+        """Raise RunError if this is an installed model, whose folder is read-only."""
         if ships(self.path):
             name = self.path.name
             raise RunError(
-                f"{name} is a model that ships and stays as it is: 'ptdiff train --from {name}' goes on from it"
+                f"{name} is an installed model, which is read-only: fine-tune it with 'ptdiff train --from {name}'"
             )
 
     def log(self, values: Mapping[str, Any]) -> None:
@@ -240,7 +255,7 @@ class Run:
 
 
 def process_rank() -> int:
-    """The place of this process among those that train together; 0 for one alone."""
+    """Rank of this process among those that train together; 0 for a single process."""
     return int(os.environ.get("RANK") or os.environ.get("LOCAL_RANK") or 0)
 
 

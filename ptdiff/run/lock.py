@@ -1,4 +1,4 @@
-"""Files that one process at a time can lock."""
+"""File locks that only one process at a time can hold."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import IO
 
 
 def held(path: Path) -> IO[str]:
-    """Open a file, created if need be, and lock it until it is closed.
+    """Open a file, which is created if it does not exist, and lock it until it is closed.
 
     Raises BlockingIOError if another process has locked it.
     """
@@ -17,7 +17,7 @@ def held(path: Path) -> IO[str]:
         _lock(file.fileno())
     except (BlockingIOError, PermissionError) as error:
         file.close()
-        # Windows says PermissionError
+        # Windows raises PermissionError
         raise BlockingIOError(*error.args) from None
     return file
 

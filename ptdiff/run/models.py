@@ -1,9 +1,9 @@
-"""Models that ship: trained runs inside a plugin, found by name wherever a command takes a run.
+"""Installed models: trained runs inside a plugin, available by name wherever a command takes a run.
 
     <package>/models/<name>/    a run folder (ptdiff.run.folder) with float16 weights, card.json and README.md
 
-``package`` is that of the modality's entry point, found without importing it.  These folders are read-only: whatever
-a command makes from a model goes to :func:`outputs`.
+``package`` is that of the modality's entry point, found without importing it.  These folders are read-only: files that
+a command makes from a model go to :func:`outputs`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,12 @@ from ptdiff.modality import registry
 
 @dataclass(frozen=True)
 class Model:
-    """A trained run installed with a modality."""
+    """A trained run that is installed with a modality.
+
+    ``name``: of the model.
+    ``modality``: name of the modality.
+    ``path``: run folder of the model.
+    """
 
     name: str
     modality: str
@@ -28,14 +33,14 @@ class Model:
 
     @property
     def card(self) -> dict[str, Any]:
-        """Figures, floors, licence, size, machine, command, as ``benchmarks/models.py`` writes them; may be empty."""
+        """Scores, floors, license, size, machine and command, as ``benchmarks/models.py`` writes them; may be empty."""
         path = self.path / "card.json"
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
         return found
 
     @property
     def summary(self) -> str:
-        """One line about the model, from its card."""
+        """A one-line description of the model, from its card; may be empty."""
         return str(self.card.get("summary", ""))
 
 
@@ -51,10 +56,10 @@ def models() -> list[Model]:
 
 
 def located(run: Path | str, warn: Callable[[str], None] | None = None) -> Path:
-    """The folder of a run given by its path or by the name of a model; any other path is returned unchanged.
+    """The folder of a run, given its path or the name of a model; any other path is returned unchanged.
 
-    A run folder takes precedence over a model of the same name, and a model over a folder that is no run; ``warn`` is
-    told which was chosen.  Raises ValueError if two modalities ship a model of that name.
+    A run folder takes precedence over a model of the same name, and a model over a folder that is not a run; ``warn``
+    is called with one line about the choice.  Raises ValueError if two modalities have a model of that name.
     """
     path, name = Path(run).expanduser(), str(run)
     there = [model for model in models() if model.name == name] if path.name == name else []
@@ -62,13 +67,13 @@ def located(run: Path | str, warn: Callable[[str], None] | None = None) -> Path:
         return path
     if (path / "config.yaml").is_file():
         if warn is not None:
-            warn(f"{name} is the run in the folder ./{name}; the model of that name that ships is {there[0].path}")
+            warn(f"{name} is the run in the folder ./{name}; the installed model of that name is in {there[0].path}")
         return path
     if len(there) > 1:
         kinds, paths = (" and ".join(str(part) for part in parts) for parts in zip(*_kinds(there), strict=True))
-        raise ValueError(f"{kinds} each ship a model {name!r}: say which by its folder, {paths}")
+        raise ValueError(f"{kinds} each have a model {name!r}: give its folder, {paths}")
     if path.exists() and warn is not None:
-        warn(f"{name} is the model that ships: the folder ./{name} is no run")
+        warn(f"{name} is the installed model: the folder ./{name} is not a run")
     return there[0].path
 
 
@@ -77,18 +82,18 @@ def _kinds(found: list[Model]) -> list[tuple[str, Path]]:
 
 
 def ships(run: Path) -> bool:
-    """True for the folder of a model that ships, into which nothing may be written."""
+    """Return True for the folder of an installed model, which is read-only."""
     place = run.resolve()
     return any(place == model.path.resolve() for model in models())
 
 
 def outputs(run: Path) -> Path:
-    """The folder for whatever is made from a run: its own, or ``runs/models/<name>`` for a model that ships."""
+    """Folder for files made from a run: its own, or ``runs/models/<name>`` for an installed model."""
     return Path("runs", "models", run.name) if ships(run) else run
 
 
 def near(path: Path) -> str:
-    """A clause for the error about a run that does not exist: the nearest name, and what there is; may be empty."""
+    """End of an error message about a missing run: the nearest name, and the existing models and runs; may be empty."""
     names = [model.name for model in models()] if len(path.parts) == 1 else []
     places = {path.parent, *([Path("runs")] if len(path.parts) == 1 else [])}
     runs = sorted(str(found.parent) for place in places if place.is_dir() for found in place.glob("*/config.yaml"))

@@ -1,7 +1,7 @@
-"""Recipes: configuration files that come with a modality and go by a name.
+"""Recipes: named configuration files that come with a modality.
 
-``ptdiff train -c NAME`` trains by one of them; :meth:`ptdiff.modality.contract.Modality.recipes` says which a modality
-has. A recipe says in its first comment line what it reproduces.
+``ptdiff train -c NAME`` uses one; :meth:`ptdiff.modality.contract.Modality.recipes` lists those of a modality.  The
+first comment line of a recipe states what it reproduces.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ptdiff.run import config
 
 @dataclass(frozen=True)
 class Recipe:
-    """A configuration file of a modality."""
+    """A configuration file of a modality, with its name."""
 
     name: str
     modality: str
@@ -27,35 +27,38 @@ class Recipe:
 
     @property
     def summary(self) -> str:
-        """The first comment line of the file; empty where it does not begin with one."""
+        """The first line of the file if it is a comment; empty otherwise."""
         first = self.path.read_text(encoding="utf-8").partition("\n")[0]
         return first.removeprefix("#").strip() if first.startswith("#") else ""
 
     def values(self) -> dict[str, Any]:
-        """What it sets, as plain values, its modality included."""
+        """The settings of the file and the modality, as plain values."""
         return {"modality": self.modality} | config.read(self.path)
 
 
 def recipes(modality: str | None = None) -> list[Recipe]:
-    """The recipes of a modality, or of all that are installed and can be imported."""
+    """Recipes of a modality, sorted by name; with None, of all modalities that are installed and can be imported."""
     if modality is not None:
         found = registry.modality_class(modality).recipes()
         return [Recipe(name, modality, path) for name, path in sorted(found.items())]
     result: list[Recipe] = []
     for listed in registry.modalities():
-        # one that fails to import harms no other: 'ptdiff modalities NAME' says what is wrong with it
+        # a modality that cannot be imported must not break the others; 'ptdiff modalities NAME' shows its error
         with suppress(PluginError):
             result += recipes(listed.name)
     return result
 
 
 def recipe(name: str, modality: str | None = None) -> Recipe:
-    """The recipe of that name; UnknownName, with the nearest right one, or ValueError where two modalities have one."""
+    """The recipe of that name.
+
+    Raises UnknownName, with the nearest valid name, if there is none, and ValueError if several modalities have one.
+    """
     there = recipes(modality)
     found = [recipe for recipe in there if recipe.name == name]
     if not found:
         kind = "recipe" if modality is None else f"recipe of {modality}"
         raise unknown(kind, name, [recipe.name for recipe in there])
     if len(found) > 1:
-        raise ValueError(f"{' and '.join(r.modality for r in found)} each have a recipe {name!r}: say which with -m")
+        raise ValueError(f"{' and '.join(r.modality for r in found)} each have a recipe {name!r}: choose one with -m")
     return found[0]

@@ -1,12 +1,13 @@
 """Fine-tuning: training that starts from the weights of another run.
 
-Inherited are the modality, its options except those that say what the data is (``Modality.of_data``), the
-configuration, and the averaged weights.  Not inherited are mean and scale, which are those of the new data, because a
-model works on data of unit variance; optimiser moments; and what suits one machine (precision, threads).  The learning
-rate is a quarter of the source's and the warm-up half of it.
+The new run inherits the modality, its options except those that describe the data (``Modality.of_data``), the
+configuration, and the averaged weights.  It does not inherit mean and scale, which are measured on the new data because
+a model works on data of unit variance; the optimizer state; and settings for one machine (precision, threads).  The
+learning rate is a quarter, and the warm-up half, of the source's.
 
-Classes are matched by name.  A class new to the source starts from the row for "not given", so that the network at
-first draws what it draws without a class; if the source never hid a label, it starts from the mean of all classes.
+Classes are matched by name.  A class that is new to the source starts from the row for "not given", so the network
+initially generates the same samples as without a class; if the source never hid labels, it starts from the mean of all
+classes.
 """
 
 from __future__ import annotations
@@ -29,13 +30,13 @@ RATE, WARMUP = 0.25, 0.5
 """Factors on the source's learning rate and warm-up."""
 
 MACHINE = ("precision", "threads", "shards", "micro_batch", "compile")
-"""Settings of training that suit one machine and are not inherited."""
+"""Training settings that depend on the machine and are not inherited."""
 
 
 def inherited(source: Run, options: Mapping[str, Any]) -> dict[str, Any]:
-    """The configuration of a run that starts from ``source``, before anything is overridden, as plain values.
+    """The configuration of a run that starts from ``source``, before any overrides, as plain values.
 
-    options: those given for the new run; if ``data`` is among them, options that describe the old data are left out.
+    ``options``: those given for the new run; if ``data`` is among them, options that describe the old data are dropped.
     """
     theirs = source.config.model_dump(mode="json")
     kind = registry.modality_class(source.config.modality)
@@ -45,19 +46,19 @@ def inherited(source: Run, options: Mapping[str, Any]) -> dict[str, Any]:
     training = theirs["training"]
     training |= {key: own["training"][key] for key in MACHINE}
     training |= {"lr": RATE * training["lr"], "warmup": round(WARMUP * training["warmup"])}
-    # the new run must say how long to train
+    # the new run must set its own length
     training |= {"steps": None, "minutes": None}
     return theirs
 
 
 def begun(source: Run, config: Config, denoiser: NetworkDenoiser, data: Data) -> Start:
-    """The initial weights for ``denoiser``, a network for ``data``, which is not changed.
+    """Initial weights for ``denoiser``, a network for ``data``, from the weights of ``source``; changes neither.
 
-    Raises ValueError, naming the part, if the networks differ or make different predictions.
+    Raises ValueError, naming the difference, if the networks or their predictions differ.
     """
     if config.prediction != source.config.prediction:
         raise ValueError(
-            f"the weights of {source.path.name} predict {source.config.prediction}, not {config.prediction}"
+            f"the network of {source.path.name} predicts {source.config.prediction}, not {config.prediction}"
         )
     checkpoint, theirs, ours = source.checkpoint(), source.denoiser(), denoiser.state_dict()
     weights = dict(theirs.state_dict())
@@ -66,7 +67,7 @@ def begun(source: Run, config: Config, denoiser: NetworkDenoiser, data: Data) ->
     for label in _labels(theirs, len(source.data.classes)) | _labels(denoiser, len(data.classes)):
         table = weights.pop(label, None)
         if table is None:
-            # the source has no classes: rows of zeros tell the network nothing
+            # the source has no classes: rows of zeros leave the network unchanged
             ours[label] = ours[label].new_zeros(ours[label].shape)
         elif label in ours:
             ours[label] = _rows(table, source.data.classes, data.classes, hides)
@@ -81,7 +82,7 @@ def begun(source: Run, config: Config, denoiser: NetworkDenoiser, data: Data) ->
 
 
 def _labels(model: NetworkDenoiser, classes: int) -> set[str]:
-    """The class tables of a network: embeddings called ``label`` with a row for each class and one for no class."""
+    """Names of the class tables of a network: embeddings ``label`` with a row per class and one for no class."""
     from torch import nn
 
     return {
@@ -92,7 +93,7 @@ def _labels(model: NetworkDenoiser, classes: int) -> set[str]:
 
 
 def _rows(table: Tensor, old: tuple[str, ...], new: tuple[str, ...], hides: bool) -> Tensor:
-    """The table for the classes ``new``, from that of ``old`` (1 + len(old), width), whose row 0 is for no class."""
+    """Table for the classes ``new``, from that of ``old`` (1 + len(old), width), whose row 0 is for no class."""
     import torch
 
     unknown = table[0] if hides else table[1:].mean(dim=0)
@@ -101,10 +102,10 @@ def _rows(table: Tensor, old: tuple[str, ...], new: tuple[str, ...], hides: bool
 
 
 def _fold(weights: dict[str, Tensor], label: str, row: Tensor) -> None:
-    """Add the row for no class to the bias of the LevelEmbedding, which makes a network without classes equivalent."""
+    """Add the row for no class to the bias of the LevelEmbedding, for an equivalent network without classes."""
     bias = label.removesuffix("label.weight") + "mlp.2.bias"
     if bias not in weights or weights[bias].shape != row.shape:
-        raise ValueError(f"the network has classes ({label}) and the data has none: give it labelled data")
+        raise ValueError(f"the network has classes ({label}), but the data has none: use labeled data")
     weights[bias] = weights[bias] + row
 
 
@@ -114,6 +115,6 @@ def _check(name: str, weights: Mapping[str, Tensor], ours: Mapping[str, Tensor])
         if there != here:
             told = [f"is {shape}" if shape is not None else "does not exist" for shape in (there, here)]
             raise ValueError(
-                f"the network is not that of {name}: {key} {told[0]} there and {told[1]} here; "
-                "leave out the options that change the network"
+                f"the network differs from that of {name}: {key} {told[0]} there and {told[1]} here; "
+                "remove the options that change the network"
             )

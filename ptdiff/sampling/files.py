@@ -22,6 +22,7 @@ import numpy as np
 
 from ptdiff.atomic import whole
 from ptdiff.choices import unknown
+from ptdiff.errors import reading
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -58,21 +59,17 @@ class Stored:
 def read(path: Path, kind: Modality | None = None) -> Stored:
     """The samples of an .npz file, or the single sample of a file that ``kind`` reads (.ply, .png …).
 
-    Raises FileNotFoundError, and OSError or ValueError for a file that holds no valid samples; each names the file.
+    DataError, which names the file, if there is none or it holds no valid samples.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: there is no such file")
-    try:
+    with reading(str(path)):
+        if not path.is_file():
+            raise FileNotFoundError("there is no such file")
         if path.suffix.lower() == ".npz":
             return _checked(_arrays(path))
         if kind is None:
             raise ValueError("samples are read from .npz files unless a modality is given")
         x = kind.read(path)[None]
         return Stored(_finite("the sample", x, x.ndim), np.full(1, -1))
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
-    except OSError as error:
-        raise OSError(f"{path}: {error}") from error
 
 
 def _arrays(path: Path) -> dict[str, Any]:
@@ -80,7 +77,7 @@ def _arrays(path: Path) -> dict[str, Any]:
         # opened here, because NumPy leaves the file of a damaged archive open
         with path.open("rb") as opened:
             file = np.load(opened, allow_pickle=False)
-            if not hasattr(file, "files"):
+            if not isinstance(file, np.lib.npyio.NpzFile):
                 raise ValueError("it is a single array, not an archive of them")
             return {name: file[name] for name in file.files}
     except (EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, MemoryError, KeyError) as error:
@@ -170,18 +167,16 @@ def write(path: Path, stored: Stored, kind: Modality, format: str | None = None)
     """
     name = format or path.suffix[1:] or "npz"
     if name == "npz":
-        path.parent.mkdir(parents=True, exist_ok=True)
-        extra: dict[str, Any] = {} if stored.trajectory is None else {"trajectory": stored.trajectory}
-        with whole(path) as part, part.open("wb") as file:
-            np.savez(
-                file,
-                samples=stored.samples,
-                label=stored.label,
-                classes=np.array(stored.classes, dtype=np.str_),
-                modality=np.array(stored.modality),
-                options=np.array(json.dumps(dict(stored.options))),
-                **extra,
-            )
+        extra = {} if stored.trajectory is None else {"trajectory": stored.trajectory}
+        write_npz(
+            path,
+            samples=stored.samples,
+            label=stored.label,
+            classes=np.array(stored.classes, dtype=np.str_),
+            modality=np.array(stored.modality),
+            options=np.array(json.dumps(dict(stored.options))),
+            **extra,
+        )
         return path
     tables, single = kind.tables(), kind.formats()
     if name in tables:
@@ -195,6 +190,14 @@ def write(path: Path, stored: Stored, kind: Modality, format: str | None = None)
         target.parent.mkdir(parents=True, exist_ok=True)
         single[name](target, x)
     return path
+
+
+def write_npz(path: Path, **arrays: Any) -> None:
+    """Write arrays as an npz file, which appears whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # through a handle, because NumPy would append .npz to another suffix
+    with whole(path) as part, part.open("wb") as file:
+        np.savez(file, **arrays)
 
 
 def _targets(path: Path, stored: Stored, name: str) -> list[Path]:

@@ -26,7 +26,7 @@ class Samples:
     """n samples in world units, on the CPU.
 
     stored: the arrays, as files hold them.  modality: what draws and meshes them.  plan, calls, threads: how they were
-    computed and with how many calls of the network for each; None for samples from a file.
+    computed and with how many calls of the network for each; None for samples from a file.  source: that file.
     """
 
     stored: Stored
@@ -34,6 +34,7 @@ class Samples:
     plan: Plan | None = None
     calls: float | None = None
     threads: int | None = None
+    source: Path | None = None
 
     @staticmethod
     def read(path: Path | str, modality: str | Modality = "pointcloud") -> Samples:
@@ -41,12 +42,12 @@ class Samples:
 
         modality: by name, for files that do not name theirs; or an object, whatever the file says.
 
-        Raises OSError or ValueError for a file without valid samples, and UnknownName for one that names a modality
-        which is not installed: what is imported is for the caller to say, never for a file.
+        Raises DataError for a file without valid samples, and UnknownName for one that names a modality which is not
+        installed: the caller decides what is imported, never a file.
         """
         path = Path(path).expanduser()
         if isinstance(modality, Modality):
-            return Samples(files.read(path, modality), modality)
+            return Samples(files.read(path, modality), modality, source=path)
         kind = None if path.suffix.lower() == ".npz" else registry.load(modality)
         stored = files.read(path, kind)
         name = stored.modality or modality
@@ -54,7 +55,7 @@ class Samples:
             raise UnknownName(
                 f"{path} was made by {name}, which is not installed as a modality: add -m {name} if you trust it"
             )
-        return Samples(stored, kind or registry.load(name, stored.options))
+        return Samples(stored, kind or registry.load(name, stored.options), source=path)
 
     def __len__(self) -> int:
         return len(self.stored.samples)
@@ -138,10 +139,10 @@ class Samples:
         return path
 
     def mesh(self, i: int = 0, method: str | None = None) -> Mesh:
-        """The surface of sample ``i``, by one of the modality's ways to make meshes; ValueError if it has none."""
-        from ptdiff.choices import unknown
+        """The surface of sample ``i``, by one of the modality's ways to make meshes; ValueError if it has none.
 
-        ways = self.modality.meshing()
-        if ways and method is not None and method not in ways:
-            raise unknown("way to make a mesh", method, ways)
-        return self.modality.mesh(self.stored.samples[i], method)
+        Unsupported for data without surfaces, UnknownName for another way.
+        """
+        from ptdiff.sampling.meshes import default_method
+
+        return self.modality.mesh(self.stored.samples[i], default_method(self.modality, method))

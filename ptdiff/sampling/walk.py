@@ -23,7 +23,6 @@ from ptdiff.grid import SPACINGS, End, Spacing, grid
 from ptdiff.guidance import CFG, GUIDANCE, Guidance
 from ptdiff.guidance.threshold import THRESHOLDS, Threshold
 from ptdiff.machine.host import exact
-from ptdiff.modality.contract import Modality
 from ptdiff.modality.data import Condition, Data
 from ptdiff.noise import Stream, normal
 from ptdiff.process import PROCESSES, Level, Process, check_reach
@@ -168,11 +167,6 @@ def shown(state: State, data: Data) -> Tensor:
 def finished(state: State, data: Data) -> Tensor:
     """A last state in world units; one that stopped at a noisy level keeps its noise, sigma / alpha."""
     return data.world(state.x if state.level[0] == 1 else state.x / state.level[0])
-
-
-def postprocessed(kind: Modality, samples: Tensor, data: Data) -> Tensor:
-    """The modality's last touch on samples in world units."""
-    return kind.postprocess(samples, data)
 
 
 def draw(model: Denoiser, data: Data, plan: Plan, ids: Tensor, cond: Condition, shape: tuple[int, ...]) -> Tensor:

@@ -13,11 +13,11 @@ import pytorch_lightning as pl
 import torch
 
 from ptdiff.errors import CheckpointError
-from ptdiff.experiments.side_by_side import curves
+from ptdiff.experiments.loss_curves import curves
 from ptdiff.modality.contract import Modality
 from ptdiff.pictures.files import Picture, save_image
 from ptdiff.run.folder import Run
-from ptdiff.sampling.walk import Plan, finished, postprocessed, prepared, spread_labels, walk
+from ptdiff.sampling.walk import Plan, finished, prepared, spread_labels, walk
 from ptdiff.solvers import State
 from ptdiff.training.module import DiffusionModule
 from ptdiff.training.observer import Observer as Observer
@@ -188,7 +188,7 @@ class Previews(pl.Callback):
                 return None
             last.append(state)
         samples = finished(last[0], data)
-        return self.modality.visualizer().sheet(postprocessed(self.modality, samples, data).cpu().numpy(), titles)
+        return self.modality.visualizer().sheet(self.modality.postprocess(samples, data).cpu().numpy(), titles)
 
 
 class OrderlyStop(pl.Callback):

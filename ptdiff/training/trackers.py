@@ -9,8 +9,8 @@ from typing import Any
 
 from ptdiff.choices import Catalog, unknown
 from ptdiff.errors import Unsupported
-from ptdiff.experiments.side_by_side import flattened
 from ptdiff.pictures.files import Picture
+from ptdiff.run.config import flattened
 from ptdiff.training.backends import Aim, MLflow, TensorBoard, Wandb
 
 LOGGERS: Catalog[Callable[[Path, str, str | None], Any]] = Catalog(

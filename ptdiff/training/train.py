@@ -153,7 +153,7 @@ class Lines(Observer):
 
 
 def _installed(kind: Modality) -> tuple[Modality | None, dict[str, Any]]:
-    """The entry of a modality in config.yaml, and the object itself if the entry does not suffice to create it again."""
+    """The entry of a modality in config.yaml, and the object itself if the entry alone cannot recreate it."""
     options = dataclasses.asdict(kind)
     target = f"{type(kind).__module__}:{type(kind).__qualname__}"
     for listed in registry.modalities():

@@ -40,7 +40,7 @@ def test_the_front_door_fits_fifteen_lines() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not hasattr(ptdiff, "load"), reason="ptdiff.load is not there")
+@pytest.mark.skipif(not hasattr(ptdiff.Model, "evaluate"), reason="Model.evaluate is not there")
 def test_the_front_door_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     code, _ = readme_python()
     monkeypatch.chdir(tmp_path)

@@ -112,7 +112,7 @@ def test_an_unknown_key_is_answered_with_the_nearest_right_one(values: dict[str,
 
 
 def test_a_key_like_none_is_answered_with_the_list_alone() -> None:
-    with pytest.raises(UnknownName, match=r"in training 'qqq': \(there are: steps, minutes"):
+    with pytest.raises(UnknownName, match=r"in training 'qqq'; choose from: steps, minutes"):
         validate({"modality": "m", "training": {"qqq": 1}})
 
 
@@ -191,9 +191,9 @@ def test_the_yaml_names_every_key(tmp_path: Path) -> None:
     ("text", "problem"),
     [
         ("a: b: c", "not YAML"),
-        ("[1, 2]", "is a mapping"),
-        ("3", "is a mapping"),
-        ("1: 2", "is a mapping"),
+        ("[1, 2]", "must be a mapping"),
+        ("3", "must be a mapping"),
+        ("1: 2", "must be a mapping"),
         ("!!python/object/apply:os.system ['true']", "not YAML"),
         ("a: !!python/name:os.system", "not YAML"),
     ],
@@ -256,7 +256,7 @@ def test_a_setting_that_is_none_is_refused_in_one_line(pair: str) -> None:
 
 
 def test_a_value_is_not_a_section() -> None:
-    with pytest.raises(ValueError, match="training is a value already"):
+    with pytest.raises(ValueError, match="training is already a value"):
         settings(["training=3", "training.lr=1"])
 
 

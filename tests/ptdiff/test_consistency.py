@@ -230,7 +230,7 @@ def test_wrong_options_are_refused() -> None:
     for options, message in (
         ({"first": 0}, "first must lie between 1 and last"),
         ({"first": 20, "last": 10}, "first must lie between 1 and last"),
-        ({"low": 90.0}, "low 90.0 must lie below high 80.0"),
+        ({"low": 90.0}, "low must lie below high, not 90.0 and 80.0"),
         ({"rho": 0.0}, "rho must be positive"),
     ):
         with pytest.raises(ValueError, match=message):

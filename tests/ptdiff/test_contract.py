@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import re
 from collections.abc import Mapping
@@ -56,6 +57,8 @@ def test_the_page_lists_every_method_and_attribute_and_says_which_are_required(c
 def test_the_page_lists_what_to_import_and_what_was_renamed() -> None:
     section = PAGE.partition("### What to import\n")[2].partition("Scores are")[0]
     assert set(re.findall(r"`(\w+)`", section)) == {*ptdiff.modality.__all__, "Array", "Image"}
+    fields = set(re.findall(r"`(\w+)`", PAGE.partition("A `Comparison` has")[2].partition("\n\n")[0]))
+    assert fields == {field.name for field in dataclasses.fields(Comparison)}
     renamed = PAGE.partition("Changes for plugins written for 0.1.0")[2]
     assert all(re.search(rf"^\| `{name}\b", renamed, re.MULTILINE) for name in RENAMED)
 

@@ -95,7 +95,7 @@ def test_units_keep_the_type_of_the_tensor() -> None:
 
 @pytest.mark.parametrize("x", [torch.ones(5, 2), torch.full((5, 2), float("nan")), torch.full((5, 2), float("inf"))])
 def test_data_without_spread_or_not_finite_is_refused(x: Tensor) -> None:
-    with pytest.raises(ValueError, match="no spread or is not finite"):
+    with pytest.raises(ValueError, match="constant or not finite"):
         Data((2,), train=TensorSamples(x)).measured()
 
 

@@ -84,7 +84,7 @@ def test_a_folder_that_is_no_run_does_not_hide_a_model_and_a_file_does(own: Path
     said: list[str] = []
     (own / "spiral").mkdir()
     assert located("spiral", said.append).parts[-3:] == ("aa", "models", "spiral")
-    assert said == ["spiral is the model that ships: the folder ./spiral is no run"]
+    assert said == ["spiral is the installed model: the folder ./spiral is not a run"]
     (own / "spiral").rmdir()
     (own / "spiral").touch()
     assert located("spiral") == Path("spiral")
@@ -92,7 +92,7 @@ def test_a_folder_that_is_no_run_does_not_hide_a_model_and_a_file_does(own: Path
 
 @pytest.mark.usefixtures("own")
 def test_a_name_of_two_modalities_asks_which() -> None:
-    with pytest.raises(ValueError, match=r"aa and zz each ship a model 'both': say which by its folder, .*both and "):
+    with pytest.raises(ValueError, match=r"aa and zz each have a model 'both': give its folder, .*both and "):
         located("both")
 
 
@@ -113,7 +113,7 @@ def test_what_is_made_of_a_model_goes_elsewhere() -> None:
     assert ships(found.path) and outputs(found.path) == found.outputs == Path("runs/models/swissroll")
     with pytest.raises(RunError, match="train --from swissroll"):
         Run.create(found.path, found.config, found.data)
-    with pytest.raises(RunError, match="stays as it is"):
+    with pytest.raises(RunError, match="read-only"):
         fit(found, found.modality(), found.data)
 
 

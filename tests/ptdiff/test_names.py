@@ -50,7 +50,7 @@ def test_a_name_with_two_letters_swapped_or_one_missing_finds_its_way_back(catal
 
 def test_a_name_like_none_gets_the_list_and_no_guess() -> None:
     message = str(unknown("solver", "qqqqq", ["heun", "ddim"]))
-    assert message == "unknown solver 'qqqqq': (there are: heun, ddim)"
+    assert message == "unknown solver 'qqqqq'; choose from: heun, ddim"
 
 
 def test_a_long_catalog_does_not_fill_the_screen() -> None:

@@ -173,8 +173,8 @@ def test_an_mp4_without_its_library_names_the_extra(tmp_path, monkeypatch):
     ("frames", "fps", "message"),
     [
         ([], 20, "at least one"),
-        ([flat(0), flat(0, 41)], 20, "differ in size"),
-        ([flat(0)], 0, "0 frames a second"),
+        ([flat(0), flat(0, 41)], 20, "must have the same size"),
+        ([flat(0)], 0, "0 fps in a .gif file is out of range"),
     ],
 )
 def test_an_animation_of_nonsense_is_refused(tmp_path, frames, fps, message):

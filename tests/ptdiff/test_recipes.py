@@ -63,7 +63,7 @@ def test_all_modalities_are_searched_and_a_broken_one_harms_no_other() -> None:
 @pytest.mark.usefixtures("_two_plugins")
 def test_a_name_in_two_modalities_asks_which() -> None:
     assert recipe("both", "zz").modality == "zz"
-    with pytest.raises(ValueError, match="aa and zz each have a recipe 'both': say which with -m"):
+    with pytest.raises(ValueError, match="aa and zz each have a recipe 'both': choose one with -m"):
         recipe("both")
 
 
@@ -71,7 +71,7 @@ def test_a_name_in_two_modalities_asks_which() -> None:
 def test_a_wrong_name_is_answered_with_the_nearest() -> None:
     with pytest.raises(UnknownName, match="did you mean 'spiral'"):
         recipe("spirall")
-    with pytest.raises(UnknownName, match=r"recipe of zz 'spiral'.*there are: both, wild"):
+    with pytest.raises(UnknownName, match=r"recipe of zz 'spiral'.*choose from: both, wild"):
         recipe("spiral", "zz")
 
 

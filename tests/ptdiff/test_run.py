@@ -86,7 +86,7 @@ def test_the_folder_holds_text_that_people_can_read_and_no_pickle(run: Run) -> N
 
 def test_a_run_is_never_made_over_another(run: Run, config: Config) -> None:
     before = (run.path / "data.json").read_bytes()
-    with pytest.raises(RunError, match="holds a run already"):
+    with pytest.raises(RunError, match="already contains a run"):
         Run.create(run.path, config, Data((9,)))
     assert (run.path / "data.json").read_bytes() == before
 

@@ -122,12 +122,13 @@ def test_of_a_run_without_classes_every_class_begins_alike(tmp_path: Path) -> No
 
 def test_another_network_is_refused_by_the_name_of_the_part(source: Run) -> None:
     with pytest.raises(
-        ValueError, match=r"not that of first: net.level.mlp.0.weight is \(16, 14\) there and is \(8, 14\) here"
+        ValueError,
+        match=r"differs from that of first: net.level.mlp.0.weight is \(16, 14\) there and is \(8, 14\) here",
     ):
         _weights(source, width=8)
     changed = source.config.model_copy(update={"prediction": "x0"})
     data = source.modality().dataset()
-    with pytest.raises(ValueError, match="predict velocity, not x0"):
+    with pytest.raises(ValueError, match="predicts velocity, not x0"):
         begun(source, changed, NetworkDenoiser(source.modality().backbone(data), "x0"), data)
 
 

@@ -76,13 +76,13 @@ def test_a_study_goes_on_where_it_was_and_learns(tmp_path: Path) -> None:
 
 WRONG = [
     ("training.lr: [1]\nsearch: gird\n", "did you mean 'grid'?"),
-    ("search: random\nx: [1]\n", "say how many"),
-    ("x: {low: 1, high: 2}\n", "a grid takes lists, and x is a range"),
+    ("search: random\nx: [1]\n", "trials must be a number"),
+    ("x: {low: 1, high: 2}\n", "a grid takes lists, but x is a range"),
     ("search: random\ntrials: 2\nx: {low: 2, high: 1}\n", "low must lie below high"),
-    ("search: random\ntrials: 2\nx: {low: 0, high: 1, log: true}\n", "must lie above zero"),
+    ("search: random\ntrials: 2\nx: {low: 0, high: 1, log: true}\n", "low must be above 0"),
     ("search: random\ntrials: 2\nx: {low: 0, high: 1, logg: true}\n", "did you mean 'log'?"),
-    ("x: 3\n", "a list of values, or a range"),
-    ("x: []\n", "a list of values, or a range"),
+    ("x: 3\n", "must be a list of values or a range"),
+    ("x: []\n", "must be a list of values or a range"),
     ("search: grid\n", "no setting varies"),
     ("x: [1]\ndirection: up\n", "direction"),
 ]
@@ -96,5 +96,5 @@ def test_a_mistake_is_one_line(tmp_path: Path, text: str, message: str) -> None:
 
 
 def test_a_value_is_no_section() -> None:
-    with pytest.raises(ValueError, match="process is a value already"):
+    with pytest.raises(ValueError, match="process is already a value"):
         nested({"process": "ve", "process.sigma_max": 3})

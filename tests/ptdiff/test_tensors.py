@@ -49,7 +49,7 @@ def test_numpy_and_tensors_are_the_same_data() -> None:
         ),
         (torch.randn(5, 2), torch.zeros(5), "whole numbers, not float32"),
         (torch.randn(5, 2), torch.tensor([0, 1, -1, 0, 0]), "labels lie in 0 ... 1, not -1 ... 1"),
-        (torch.ones(5, 2), None, "no spread"),
+        (torch.ones(5, 2), None, "constant"),
     ],
 )
 def test_what_is_wrong_with_tensors_is_said(x: torch.Tensor, labels: torch.Tensor | None, message: str) -> None:

@@ -90,9 +90,9 @@ def test_nothing_is_lost_where_two_factors_are_out_of_range() -> None:
 def test_a_weight_that_is_infinite_where_levels_are_drawn_is_refused() -> None:
     ends = Level(torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0]))
     made("snr").check(ends, "velocity")
-    with pytest.raises(ValueError, match=r"weighting snr is not finite for x0-prediction where sigma / alpha = 0"):
+    with pytest.raises(ValueError, match=r"weighting snr is not finite for x0-prediction at sigma / alpha = 0"):
         made("snr").check(ends, "x0")
-    with pytest.raises(ValueError, match=r"uniform is not finite for eps-prediction where sigma / alpha = inf"):
+    with pytest.raises(ValueError, match=r"uniform is not finite for eps-prediction at sigma / alpha = inf"):
         made("uniform").check(ends, "eps")
     # 1e-30 is no zero, but its square is one in float32
     with pytest.raises(ValueError, match="not finite"):

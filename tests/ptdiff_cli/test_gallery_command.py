@@ -39,7 +39,7 @@ def test_all_pictures_of_a_run_go_into_its_folder(ptdiff, run: Path, monkeypatch
     done = ptdiff("gallery", run, "-n", 20, "--steps", 2)
     assert done.returncode == 0, done.stderr
     assert {path.name for path in (run / "gallery").iterdir()} == {"forward.png", "film.gif", "own.png"}
-    assert "no points: only sets" in done.stderr
+    assert "no points: only point sets" in done.stderr
 
 
 def test_a_run_for_consistency_has_no_pictures_of_means(ptdiff, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

@@ -19,7 +19,7 @@ USAGE = [
     (["train", "-m", "points2d", "--logger", "wanb"], "did you mean 'wandb'?"),
     (["train", "-m", "points2d", "-c", "none.yaml"], "none.yaml"),
     (["train", "-m", "points2d", "--set", "objective=consistent"], "did you mean 'consistency'?"),
-    (["train", "-m", "points2d", "--set", "objective=consistency"], "goes with solver consistency"),
+    (["train", "-m", "points2d", "--set", "objective=consistency"], "needs solver consistency"),
     (["sample", "nowhere"], "not a run folder"),
     (["modalities", "imges"], "did you mean 'images'?"),
 ]
@@ -86,7 +86,7 @@ def test_an_existing_run_is_not_overwritten(ptdiff, run: Path) -> None:  # type:
     before = (run / "config.yaml").read_text()
     done = ptdiff("train", "-m", "points2d", "--steps", 1, "--out", run)
     assert done.returncode == 2
-    assert "holds a run already" in done.stderr
+    assert "already contains a run" in done.stderr
     assert (run / "config.yaml").read_text() == before
 
 

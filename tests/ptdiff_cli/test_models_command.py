@@ -138,7 +138,7 @@ def test_training_begins_with_the_weights_of_a_model(ptdiff, tmp_path: Path) -> 
     [
         ([], "say how long to go on"),
         (["--steps", 1, "-m", "images"], "swissroll is a model of points2d, not of images"),
-        (["--steps", 1, "-o", "width=32"], "the network is not that of swissroll"),
+        (["--steps", 1, "-o", "width=32"], "the network differs from that of swissroll"),
         (["--steps", 1, "--prediction", "x0"], "predict velocity, not x0"),
     ],
 )

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -140,8 +141,15 @@ def test_inception_without_its_package_names_the_extra(data: Data, sets: Sets) -
 
 def test_inception_features_give_the_same_four_figures(data: Data, sets: Sets, monkeypatch: pytest.MonkeyPatch) -> None:
     reference, _, training, others = sets
-    monkeypatch.setattr("ptdiff_images.metrics.protocols.inception", lambda: lambda x, progress: x.flatten(1).double())
-    scores = measure("inception", data, Comparison(others, reference, training)).scores
+    asked: list[str] = []
+
+    def pixels(device: str) -> Callable[[Tensor, object], Tensor]:
+        asked.append(device)
+        return lambda x, progress: x.flatten(1).double()
+
+    monkeypatch.setattr("ptdiff_images.metrics.protocols.inception", pixels)
+    scores = measure("inception", data, Comparison(others, reference, training, device="cuda:1")).scores
+    assert asked == ["cuda:1"]
     assert list(scores) == ["fid_inception", "kid_inception", "precision_inception", "recall_inception"]
 
 

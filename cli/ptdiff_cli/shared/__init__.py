@@ -4,7 +4,7 @@ terminal.py           messages on stderr, results on stdout, failures
 device.py             the option --device
 configuration.py      from options to the configuration of a run
 sampling_options.py   sampling a run
-given.py              samples read from files
+session.py            what train, resume and sweep share
 sweep_metric.py       the score by which trials are compared
 watch.py              the progress bar of training
 dry_run.py            ptdiff train --dry-run

@@ -12,7 +12,6 @@ import io
 import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 from ptdiff_cli.shared.charts import interval, lines
 
 if TYPE_CHECKING:
+    from ptdiff.evaluation import Evaluation, Nearest
     from ptdiff.modality.types import Array
     from ptdiff.modality.visualizer import Visualizer
-    from ptdiff.run.folder import Run
 
 ALONE = 64
 """A visualizer that shows more samples than this in one picture draws points, not things: they are shown together."""
@@ -52,30 +51,12 @@ polyline.s3 { stroke: var(--d); } .key { margin-right: 1rem; } .k0 { color: var(
 """
 
 
-@dataclass(frozen=True)
-class Near:
-    """For each sample (n,): its distance to the nearest of a set, and the nearest ones themselves (n, *shape)."""
-
-    distance: Sequence[float]
-    nearest: Array
-
-
-def write_report(
-    path: Path,
-    run: Run,
-    result: dict[str, Any],
-    samples: Array,
-    titles: Sequence[str],
-    training: Near,
-    reference: Near,
-    call: str,
-) -> None:
-    """The page of an evaluation ``result`` (as in eval.json) of ``samples`` (n, *shape), in world units.
-
-    titles: one a sample, or none.  training, reference: what lies nearest to each sample.
-    """
+def write_report(path: Path, evaluation: Evaluation, call: str) -> None:
+    """Write the page of an evaluation; ``call`` is the command that made it."""
     from ptdiff.atomic import write_atomic
 
+    run, result = evaluation.run, evaluation.to_json()
+    samples, titles = evaluation.samples.numpy(), evaluation.samples.stored.titles
     visualizer = run.modality().visualizer()
     digest = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
     policy = f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
@@ -86,7 +67,7 @@ def write_report(
         f"{result['n']} of the {escape(result['reference']['split'])} split, by the protocol "
         f"{escape(result['protocol'])}: {escape(result['measures'])}.</p>",
         _section("Figures", _figures(result), "Dot and bar: value and 95 % interval. Tick: the floor, real samples."),
-        *_pictures(visualizer, samples, titles, training, reference),
+        *_pictures(visualizer, samples, titles, evaluation.copies, evaluation.misses),
         _section(
             "Loss by noise level", _losses(run.path / "metrics.jsonl"), "The last of each kind that was recorded."
         ),
@@ -131,14 +112,14 @@ def _figures(result: dict[str, Any]) -> str:
 
 
 def _pictures(
-    visualizer: Visualizer, samples: Array, titles: Sequence[str], training: Near, reference: Near
+    visualizer: Visualizer, samples: Array, titles: Sequence[str], training: Nearest, reference: Nearest
 ) -> list[str]:
     many = min(visualizer.many, len(samples))
     first = visualizer.sheet(samples[:many], titles[:many])
     sections = [_section("Samples", _image(first), f"The first {many}.")]
-    near, far = _order(training.distance), _order(reference.distance)[::-1]
+    near, far = _order(training), _order(reference)[::-1]
     if visualizer.many > ALONE:
-        neighbors = _image(visualizer.sheet(training.nearest[:many], []))
+        neighbors = _image(visualizer.sheet(training.samples[:many].numpy(), []))
         farthest = far[: max(2, len(far) // 20)]
         failures = _image(visualizer.sheet(samples[farthest], []))
         about = ("What lies nearest to each of them in the training set.", "The twentieth farthest from the reference.")
@@ -151,27 +132,29 @@ def _pictures(
         )
     return [
         *sections,
-        _section("Nearest training samples", neighbors, f"{about[0]} {_spread(training.distance)}"),
-        _section("Failures", failures, f"{about[1]} {_spread(reference.distance)}"),
+        _section("Nearest training samples", neighbors, f"{about[0]} {_spread(training)}"),
+        _section("Failures", failures, f"{about[1]} {_spread(reference)}"),
     ]
 
 
-def _order(distance: Sequence[float]) -> list[int]:
+def _order(near: Nearest) -> list[int]:
+    distance = near.distance.tolist()
     return sorted(range(len(distance)), key=distance.__getitem__)
 
 
-def _spread(distance: Sequence[float]) -> str:
-    ranked = sorted(distance)
+def _spread(near: Nearest) -> str:
+    ranked = sorted(near.distance.tolist())
     at: Callable[[float], float] = lambda share: ranked[min(len(ranked) - 1, int(share * len(ranked)))]  # noqa: E731
     return f"Distances: least {ranked[0]:.3g}, median {at(0.5):.3g}, largest {ranked[-1]:.3g}."
 
 
-def _pairs(visualizer: Visualizer, samples: Array, near: Near, chosen: Sequence[int], what: str) -> Any:
+def _pairs(visualizer: Visualizer, samples: Array, near: Nearest, chosen: Sequence[int], what: str) -> Any:
     """Each chosen sample beside its nearest; sets of unequal size are cut to the smaller."""
     import numpy as np
 
-    size = min(samples.shape[1], near.nearest.shape[1])
-    both = [x for i in chosen for x in (samples[i, :size], near.nearest[i, :size])]
+    nearest = near.samples.numpy()
+    size = min(samples.shape[1], nearest.shape[1])
+    both = [x for i in chosen for x in (samples[i, :size], nearest[i, :size])]
     titles = [t for i in chosen for t in (f"sample {i}", f"{what}, {near.distance[i]:.3g}")]
     return visualizer.sheet(np.stack(both), titles)
 

@@ -160,3 +160,10 @@ def counter(bar: Progress, description: str) -> Callable[[int, int], None]:
         bar.update(task, completed=done, total=total)
 
     return move
+
+
+@contextmanager
+def counted(unit: str, description: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar of its own for one piece of work: a ``progress(done, total)`` callback."""
+    with progress(unit) as bar:
+        yield counter(bar, description)

@@ -18,7 +18,7 @@ _BLOCK = 50
 _NEEDED = "protocol inception needs the package torch-fidelity (pip install 'ptdiff[inception]') and its weights"
 
 
-def inception(device: str = "auto") -> Callable[[Tensor, Progress | None], Tensor]:
+def inception(device: str = "cpu") -> Callable[[Tensor, Progress | None], Tensor]:
     """Return a function from images (n, 1 or 3, height, width) in [0, 1] to features (n, 2048), float64.
 
     device: name of a device, or auto. Unsupported if the package is missing or its weights cannot be downloaded.

@@ -65,7 +65,7 @@ def measure(protocol: str, data: Data, comparison: Comparison) -> Measurement:
     if film:
         samples, reference, training = (frame_each(x) for x in (samples, reference, training))
     if protocol == "inception":
-        features = inception()
+        features = inception(comparison.device)
         x, y, z = (features(images, progress) for images in (samples, reference, training))
         return Measurement(compare_features(x, y, z, "inception", seed), {"neighbors": NEIGHBORS})
     data = frames_of(data)

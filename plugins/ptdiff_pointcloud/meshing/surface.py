@@ -38,8 +38,9 @@ class Surface:
         """The number of triangles."""
         return len(self.triangles.faces)
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path | str) -> None:
         """Write glb, obj, stl or ply, by the suffix; UnknownName for another suffix."""
+        path = Path(path)
         kind = path.suffix[1:].lower()
         if kind not in FORMATS:
             raise unknown("mesh format", kind, FORMATS)

@@ -25,7 +25,7 @@ class Distance:
     """A distance between clouds.
 
     pairs: prepares the distances of pairs of two sets. bound: cheap lower bounds, if there are any. symmetric: d(x, y)
-    = d(y, x). card: computed on the accelerator if there is one.
+    = d(y, x). card: computed on the device of the samples.
     """
 
     summary: str
@@ -75,24 +75,26 @@ def all_distances(
     cache: Path | None = None,
     progress: Progress | None = None,
 ) -> Tensor:
-    """Compute distances of the clouds x (k, n, 3) to the clouds y (l, m, 3), or among x: float64 (k, l).
+    """Compute distances of the clouds x (k, n, 3) to the clouds y (l, m, 3), or among x: float64 (k, l) on the CPU.
 
+    Distances with ``card`` are computed on the device of x, all others on the CPU.
     nearest: given a bound, compute only entries that can be the minimum of their row or (``columns``) of their column;
         the others are infinite.
     cache: a folder that stores the matrix, finished or not.
     """
     distance, among = DISTANCES[kind], y is None
     x, other = tensors(x, x if y is None else y)
-    device = host.exact(host.device()) if distance.card else torch.device("cpu")
+    device = host.exact(x.device) if distance.card else torch.device("cpu")
     left = x.to(device)
-    bound = distance.bound(x, other) if nearest and distance.bound is not None else None
+    right = left if among else other.to(device)
+    bound = distance.bound(left, right) if nearest and distance.bound is not None else None
     kept = None
     if cache is not None:
         part = "all" if bound is None else "nearest" if columns else "rows"
-        kept = Matrix(cache, f"{kind}-{part}", content_hash(x), content_hash(other))
+        kept = Matrix(cache, f"{kind}-{part}", content_hash(left), content_hash(right))
     return matrix(
-        distance.pairs(left, left if among else other.to(device)),
-        (len(x), len(other)),
+        distance.pairs(left, right),
+        (len(left), len(right)),
         among=among,
         symmetric=distance.symmetric,
         bound=bound,

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from ptdiff.choices import Catalog
+from ptdiff.machine import host
 from ptdiff.metrics import Array, Score, bootstrap, tensors
 from ptdiff.modality import EvaluationProtocol, Measurement, Progress
 from ptdiff_pointcloud.metrics import occupancy
@@ -88,15 +89,16 @@ def compare(
     seed: int = 0,
     progress: Progress | None = None,
     cache: Path | None = None,
+    device: str = "auto",
 ) -> Measurement:
     """Score ``samples`` against ``reference``; for the floor ``training`` takes the place of the samples.
 
     (n, points, 3) each, in world units. The smallest n and the smallest number of points of the sets are used: the
     scores depend on both. Without ``training`` the floors are NaN. ``progress(done, total)`` counts pairs of clouds;
-    ``cache`` is a folder for distance matrices. ValueError for fewer than two clouds, or too few points for the
-    protocol.
+    ``cache`` is a folder for distance matrices. ``device``, by name, computes the distances that are fast on a GPU.
+    ValueError for fewer than two clouds, or too few points for the protocol.
     """
-    way = PROTOCOLS[protocol]
+    way, where = PROTOCOLS[protocol], host.device(device)
     sets = _alike(way, *tensors(samples, reference, *([] if training is None else [training])))
     reference, n = sets[1], len(sets[1])
     compared = [sets[0], *sets[2:]]
@@ -105,6 +107,7 @@ def compare(
     for kind in way.distances:
 
         def distances(x: Tensor, y: Tensor | None = None, kind: str = kind) -> Tensor:
+            x = x.to(where) if DISTANCES[kind].card else x
             report = count.part(n * (n - 1) // 2 if y is None and DISTANCES[kind].symmetric else n * n)
             return all_distances(kind, x, y, nearest=way.group is None, cache=cache, progress=report)
 
@@ -193,8 +196,8 @@ class _Count:
 
     def __init__(self, way: Protocol, n: int, sets: int, progress: Progress | None) -> None:
         halves = [n * (n - 1) // 2 if DISTANCES[kind].symmetric else n * n for kind in way.distances]
-        # among the reference and every compared set, and between it and each of them, both ways
-        self.total = sum((1 + sets) * half + 2 * sets * n * n for half in halves)
+        # among the reference and every compared set, and between it and each of them
+        self.total = sum((1 + sets) * half + sets * n * n for half in halves)
         self.before, self.progress = 0, progress
 
     def part(self, pairs: int) -> Progress | None:

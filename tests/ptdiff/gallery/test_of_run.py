@@ -16,9 +16,10 @@ from torch import Tensor, nn
 
 from ptdiff.denoiser.oracle import Gaussian, Mixture
 from ptdiff.gallery import OF_RUN, THEORY, conditions, curves, solvers_of_run, strips
-from ptdiff.gallery.subject import AT, Subject
+from ptdiff.gallery.scene import AT, Scene
 from ptdiff.modality import Modality, Unsupported, Visualizer
 from ptdiff.modality.data import Data, TensorSamples
+from ptdiff.model import Model
 from ptdiff.process import VE, Chain, Flow, Process
 from ptdiff.sampling.walk import Plan
 from ptdiff.solvers import ADAPTIVE
@@ -73,9 +74,9 @@ MODES = torch.tensor([[-1.0, 0.0], [1.0, 0.0]])
 LABELED = Mixture(MODES, torch.full((2,), 0.1), torch.full((2,), 0.5), torch.arange(2))
 
 
-def subject(
+def scene(
     oracle: Any = NORMAL, *, many: int = 20, process: Process | None = None, steps: int = 10, **data: Any
-) -> Subject:
+) -> Scene:
     """Data of world units 10 + 2 z, two numbers each, from 200 samples of the oracle."""
     ids = torch.arange(200)
     x = 10 + 2 * oracle.sample(3, ids)
@@ -87,13 +88,13 @@ def subject(
         "val": TensorSamples(x + 0.01),
     } | data
     process = Flow() if process is None else process
-    run: Any = SimpleNamespace(path=Path("somewhere"), denoiser=lambda weights: Exact(oracle))
+    run: Any = SimpleNamespace(path=Path("somewhere"), means=True, denoiser=lambda weights: Exact(oracle))
     denoiser: Any = Exact(oracle)
     plan = Plan(process, steps=steps)
-    return Subject(run, Kind(Recorder(many)), Data(**given), denoiser, process, plan)
+    return Scene(Model(run, Kind(Recorder(many)), Data(**given), denoiser, plan))
 
 
-def shown(of: Subject) -> list[tuple[Any, list[str]]]:
+def shown(of: Scene) -> list[tuple[Any, list[str]]]:
     assert isinstance(of.visualizer, Recorder)
     return of.visualizer.shown
 
@@ -106,7 +107,7 @@ def test_every_picture_says_in_a_line_what_it_shows() -> None:
 
 
 def test_the_forward_strip_goes_from_data_to_noise_in_world_units() -> None:
-    of = replace(subject(many=2000), count=200, at=(1.0, 0.0, 0.5))
+    of = replace(scene(many=2000), count=200, at=(1.0, 0.0, 0.5))
     strips.forward(of)
     (clean, _), (half, _), (noise, _) = shown(of)
     assert of.data.train is not None
@@ -118,7 +119,7 @@ def test_the_forward_strip_goes_from_data_to_noise_in_world_units() -> None:
 
 
 def test_things_have_a_row_each_and_points_share_a_picture() -> None:
-    things, points = subject(), subject(many=2000)
+    things, points = scene(), scene(many=2000)
     assert strips.forward(things).shape[0] > 4 * 20 > strips.forward(points).shape[0] - 50
     assert [len(x) for x, _ in shown(things)] == [1] * 4 * len(AT)
     assert [len(x) for x, _ in shown(points)] == [200] * len(AT)
@@ -126,7 +127,7 @@ def test_things_have_a_row_each_and_points_share_a_picture() -> None:
 
 @pytest.mark.parametrize("process", [Flow(), VE(), Chain()])
 def test_the_reverse_strip_takes_the_states_next_to_its_times(process: Process) -> None:
-    of = replace(subject(many=2000, process=process, steps=40), count=500, at=(0.0, 0.3, 1.0))
+    of = replace(scene(many=2000, process=process, steps=40), count=500, at=(0.0, 0.3, 1.0))
     passed = strips.passed(of)
     assert passed[0] == pytest.approx(1) and passed[-1] == pytest.approx(0, abs=1e-6) and len(passed) == 41
     strips.reverse(of)
@@ -139,25 +140,25 @@ def test_the_reverse_strip_takes_the_states_next_to_its_times(process: Process) 
 
 
 def test_a_film_shows_every_state_once_and_holds_the_last() -> None:
-    of = subject(steps=12)
+    of = scene(steps=12)
     frames = strips.film(of)
     assert len(shown(of)) == 13 and len(frames) == 13 + strips.HELD
     assert (frames[-1] == frames[12]).all()
-    long = subject(steps=500)
+    long = scene(steps=500)
     assert len(strips.film(long)) == strips.FRAMES + 1 + strips.HELD
     ends = long.samples(long.ids(16), {})
     assert shown(long)[-1][0] == pytest.approx(ends.numpy(), abs=1e-5)
 
 
 def test_an_adaptive_solver_has_no_strip() -> None:
-    of = subject()
-    adaptive = replace(of, plan=replace(of.plan, solver=ADAPTIVE["dopri5"]()))
+    of = scene()
+    adaptive = replace(of, model=replace(of.model, plan=replace(of.plan, solver=ADAPTIVE["dopri5"]())))
     with pytest.raises(Unsupported, match="adaptive"):
         strips.reverse(adaptive)
 
 
 def test_the_denoiser_picture_pairs_what_is_seen_with_its_estimate() -> None:
-    of = replace(subject(LABELED, many=2000), count=200, at=(0.0, 1.0))
+    of = replace(scene(LABELED, many=2000), count=200, at=(0.0, 1.0))
     strips.denoiser(of)
     inputs, outputs = shown(of)[0::2], shown(of)[1::2]
     # clean data is its own estimate, that of pure noise is the mean
@@ -166,11 +167,11 @@ def test_the_denoiser_picture_pairs_what_is_seen_with_its_estimate() -> None:
 
 
 def test_every_column_of_classes_holds_its_class() -> None:
-    of = subject(LABELED, classes=("left", "right"))
+    of = scene(LABELED, classes=("left", "right"))
     conditions.classes(of)
     columns = [x for x, _ in shown(of)]
     assert [float(np.sign(x[0, 0] - 10)) for x in columns] == [-1.0] * 4 + [1.0] * 4
-    points = subject(LABELED, many=2000, classes=("left", "right"))
+    points = scene(LABELED, many=2000, classes=("left", "right"))
     conditions.classes(points)
     assert [set(titles) for _, titles in shown(points)] == [{"left"}, {"right"}]
 
@@ -179,19 +180,19 @@ def test_every_column_of_classes_holds_its_class() -> None:
 def test_all_of_many_classes_are_shown_below_each_other(classes: int, each: int) -> None:
     modes = torch.stack([torch.arange(classes), torch.arange(classes)], dim=1).float()
     oracle = Mixture(modes, torch.full((classes,), 0.01), torch.full((classes,), 1 / classes), torch.arange(classes))
-    of = subject(oracle, classes=tuple(map(str, range(classes))), mean=0.0, scale=1.0)
+    of = scene(oracle, classes=tuple(map(str, range(classes))), mean=0.0, scale=1.0)
     sheet = conditions.classes(of)
     found = [round(float(x.mean())) for x, _ in shown(of)]
     assert found == [k for k in range(min(classes, 120)) for _ in range(each)]
     assert sheet.shape[1] < 10 * 60
     assert sheet.shape[0] > (min(classes, 120) / 10) * (each * 20 + 30)
-    three = subject(oracle, classes=tuple(map(str, range(classes))), mean=0.0, scale=1.0)
+    three = scene(oracle, classes=tuple(map(str, range(classes))), mean=0.0, scale=1.0)
     conditions.classes(replace(three, count=3))
     assert len(shown(three)) == 3 * min(classes, 120)
 
 
 def test_guidance_of_zero_forgets_the_class_and_larger_scales_part_the_classes() -> None:
-    of = replace(subject(LABELED, many=2000, classes=("left", "right")), count=400)
+    of = replace(scene(LABELED, many=2000, classes=("left", "right")), count=400)
     conditions.guidance(of)
     gaps = []
     for x, titles in shown(of):
@@ -205,20 +206,20 @@ def test_guidance_of_zero_forgets_the_class_and_larger_scales_part_the_classes()
 def test_without_classes_there_is_nothing_to_guide_by() -> None:
     for draw in (conditions.classes, conditions.guidance):
         with pytest.raises(Unsupported, match="without classes"):
-            draw(subject())
+            draw(scene())
     with pytest.raises(Unsupported, match="sets"):
-        conditions.points(subject())
+        conditions.points(scene())
 
 
 def test_sets_are_drawn_with_fewer_and_more_points() -> None:
     mean = Gaussian(torch.zeros(1, 2), torch.ones(1, 2))
     x = torch.randn(20, 8, 2, generator=torch.Generator().manual_seed(0))
-    of = subject(NORMAL, shape=(8, 2), unordered=True, train=TensorSamples(x))
-    conditions.points(replace(of, denoiser=Exact(mean)))  # type: ignore[arg-type]
+    of = scene(NORMAL, shape=(8, 2), unordered=True, train=TensorSamples(x))
+    conditions.points(replace(of, model=replace(of.model, denoiser=Exact(mean))))  # type: ignore[arg-type]
     assert [x.shape for x, _ in shown(of)] == [(1, n, 2) for n in (2, 4, 8, 16, 32) for _ in range(2)]
 
 
-def notes(monkeypatch: pytest.MonkeyPatch, draw: Any, of: Subject) -> list[list[str]]:
+def notes(monkeypatch: pytest.MonkeyPatch, draw: Any, of: Scene) -> list[list[str]]:
     """What is written under the pictures."""
     found: list[Any] = []
 
@@ -234,7 +235,7 @@ def notes(monkeypatch: pytest.MonkeyPatch, draw: Any, of: Subject) -> list[list[
 def test_the_spread_of_normal_data_is_that_of_the_noise_that_the_chain_adds(monkeypatch: pytest.MonkeyPatch) -> None:
     """In the limit of many steps samples of N(0, 1) have k times its deviation where the noise has k times its own."""
     data = TensorSamples(10 + 2 * NORMAL.sample(3, torch.arange(1000)))
-    found = notes(monkeypatch, solvers_of_run.variance, subject(many=1000, train=data))
+    found = notes(monkeypatch, solvers_of_run.variance, scene(many=1000, train=data))
     spread = dict(zip(solvers_of_run.LADDER, [float(note.split()[-1]) for note in found[0]], strict=True))
     assert spread["noise x 0.5"] == pytest.approx(0.5, rel=0.12)
     assert spread["x 1, posterior"] == pytest.approx(1, rel=0.12) == spread["x 1, upper (beta)"]
@@ -243,7 +244,7 @@ def test_the_spread_of_normal_data_is_that_of_the_noise_that_the_chain_adds(monk
 
 
 def test_solvers_come_nearer_with_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = notes(monkeypatch, solvers_of_run.solvers, replace(subject(LABELED), count=16))
+    found = notes(monkeypatch, solvers_of_run.solvers, replace(scene(LABELED), count=16))
     rms = {
         name: [float(note.split()[1]) for note in row] for name, row in zip(solvers_of_run.COMPARED, found, strict=True)
     }
@@ -253,7 +254,7 @@ def test_solvers_come_nearer_with_their_order(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_the_optimal_denoiser_has_no_regret_and_the_mean_alone_has_some() -> None:
-    of = subject(many=2000)
+    of = scene(many=2000)
     x0, cond = of.training(100)
     best = Mixture.of_data(of.training(200)[0])
     least = curves._least(of, x0, cond)
@@ -264,7 +265,7 @@ def test_the_optimal_denoiser_has_no_regret_and_the_mean_alone_has_some() -> Non
 
 @pytest.mark.filterwarnings("error")
 def test_the_curves_of_losses_and_training_are_drawn(tmp_path: Path) -> None:
-    of = subject(many=2000)
+    of = scene(many=2000)
     assert curves.losses(of).shape[2] == 3
     lines = [
         {"step": k, "loss": 1 / k, "loss_by_band": [0.1, None, 0.3, 0.4], "learning_rate": 0.1 / k} for k in (1, 2, 3)
@@ -273,7 +274,7 @@ def test_the_curves_of_losses_and_training_are_drawn(tmp_path: Path) -> None:
     (tmp_path / "metrics.jsonl").write_text(text)
     assert curves.reports(tmp_path / "metrics.jsonl") == lines
     run: Any = SimpleNamespace(path=tmp_path)
-    assert curves.training(replace(of, run=run)).shape[2] == 3
+    assert curves.training(replace(of, model=replace(of.model, run=run))).shape[2] == 3
     with pytest.raises(Unsupported, match=r"metrics\.jsonl"):
         curves.training(of)
 
@@ -281,18 +282,19 @@ def test_the_curves_of_losses_and_training_are_drawn(tmp_path: Path) -> None:
 def test_pictures_of_data_that_is_not_at_hand_say_so() -> None:
     for draw in (strips.forward, strips.data, strips.denoiser, solvers_of_run.variance, curves.losses):
         with pytest.raises(Unsupported, match="could not be read"):
-            draw(subject(train=None, val=None))
+            draw(scene(train=None, val=None))
 
 
 @pytest.mark.parametrize(("at", "count"), [((), None), ((1.5,), None), ((0.5,), 0)])
 def test_times_outside_and_no_samples_are_refused(at: tuple[float, ...], count: int | None) -> None:
     with pytest.raises(ValueError, match=r"\[0, 1\]|at least (one|1)"):
-        replace(subject(), at=at, count=count)
+        replace(scene(), at=at, count=count)
 
 
 @pytest.mark.parametrize("name", ["losses", "solvers", "variance"])
 def test_what_supposes_means_is_not_drawn_of_a_network_trained_for_consistency(name: str) -> None:
-    of = replace(subject(), means=False)
+    of = scene()
+    of.model.run.means = False  # type: ignore[misc]
     with pytest.raises(Unsupported, match="consistency"):
         OF_RUN[name](of)
     # samples are

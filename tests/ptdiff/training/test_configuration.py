@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ptdiff.training.configuration import resolve
-from ptdiff.training.train import train
+from ptdiff.training.train import train_run
 
 TINY = {"modality": "tiny_modality:Tiny", "training": {"steps": 1}}
 
@@ -32,13 +32,13 @@ def test_a_wrong_name_given_from_python_is_refused_before_training(
     values: dict[str, Any], message: str, tmp_path: Path
 ) -> None:
     with pytest.raises(ValueError, match=message):
-        train(tmp_path / "run", {**TINY, **values})
+        train_run(tmp_path / "run", {**TINY, **values})
     assert not (tmp_path / "run").exists()
 
 
 def test_a_configuration_needs_a_modality(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="name a modality"):
-        train(tmp_path / "run", {"training": {"steps": 1}})
+        train_run(tmp_path / "run", {"training": {"steps": 1}})
 
 
 def test_values_given_are_not_changed_and_options_are_complete() -> None:

@@ -147,7 +147,7 @@ def test_there_is_no_validation_loss_of_a_sample(start: Start) -> None:
 @pytest.mark.parametrize(
     ("choices", "message"),
     [
-        ({"sampling": {"solver": "heun"}}, "goes with solver consistency"),
+        ({"sampling": {"solver": "heun"}}, "needs solver consistency"),
         ({"weighting": "min-snr"}, "leave weighting at prediction"),
         ({"prediction": "x0"}, "velocity, flow or eps, not x0"),
         ({"training": {"patience": 3}}, "training.patience cannot be set"),
@@ -178,7 +178,7 @@ def test_a_run_for_consistency_is_sampled_by_its_solver_alone_or_inside_another(
 
 
 class Coded(nn.Module):
-    """A network that is told a code of two numbers."""
+    """A network that reads a code of two numbers."""
 
     code = 2
 

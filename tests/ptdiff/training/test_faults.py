@@ -134,7 +134,7 @@ def test_a_loss_that_never_recovers_is_given_up_and_the_last_good_checkpoint_sta
     with pytest.raises(Diverged, match=f"{PATIENCE} steps"):
         trial.fit(recorder)
     assert samples.seen[25] == ROLLBACKS + 1
-    assert [line.rsplit(" at ")[1] for line in recorder.lines] == [
+    assert [line.rsplit(" with ")[1] for line in recorder.lines] == [
         f"{rate} times the learning rate" for rate in ("0.5", "0.25", "0.125")
     ]
     assert trial.state()["step"] == 20
@@ -207,7 +207,7 @@ def test_a_logger_that_fails_never_stops_training_and_costs_no_bit(start: Start,
     assert_bit_equal(plain.tensors(), trial.tensors())
     if logger.calls:
         assert logger.calls == 1
-        assert any("Broken is switched off" in line and f"no {where}" in line for line in recorder.lines)
+        assert any("Broken failed and is switched off" in line and f"no {where}" in line for line in recorder.lines)
 
 
 def test_a_logger_that_fails_does_not_silence_the_others() -> None:

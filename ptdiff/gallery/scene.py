@@ -1,4 +1,4 @@
-"""The subject of the pictures of a run: the run, its data, its trained denoiser, and its sampling plan.
+"""The scene of the pictures of a run: its model, and the way they are drawn.
 
 x_t = alpha x_0 + sigma eps in model units; pictures show world units, with noisy states scaled to unit variance first
 (:func:`ptdiff.sampling.walk.shown`), so that every process gives the same picture.
@@ -6,8 +6,8 @@ x_t = alpha x_0 + sigma eps in model units; pictures show world units, with nois
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -16,14 +16,12 @@ from torch import Tensor
 
 from ptdiff.denoiser.network import NetworkDenoiser
 from ptdiff.errors import Unsupported
-from ptdiff.machine import host
 from ptdiff.modality.contract import Modality
 from ptdiff.modality.data import Condition, Data, Samples
 from ptdiff.modality.visualizer import Visualizer
+from ptdiff.model import Model
 from ptdiff.noise import mix
-from ptdiff.process import Process
-from ptdiff.run.folder import Run
-from ptdiff.sampling.walk import Plan, finished, postprocessed, prepared, spread_labels, walk
+from ptdiff.sampling.walk import Plan, spread_labels
 from ptdiff.solvers import State
 
 if TYPE_CHECKING:
@@ -43,29 +41,16 @@ SMALL, LARGE = 128, 200
 
 
 @dataclass(frozen=True)
-class Subject:
-    """A trained run, ready to be drawn.
+class Scene:
+    """A model, and the way its pictures are drawn.
 
-    ``modality``: the modality with the options of the run.
-    ``data``: the data as the model knows it, with samples if they could be read.
-    ``denoiser``: trained, in evaluation mode.
-    ``process``, ``plan``: the way samples are drawn, unless a picture varies it; ``plan.process`` is ``process``.
-    ``seed``: seed of samples and noise.
     ``count``: number of samples in a picture; None leaves it to the picture.
     ``at``: times of strips in [0, 1], 0 = data.
-    ``means``: see :attr:`ptdiff.run.folder.Run.means`.
     """
 
-    run: Run
-    modality: Modality
-    data: Data
-    denoiser: NetworkDenoiser
-    process: Process
-    plan: Plan
-    seed: int = 0
+    model: Model
     count: int | None = None
     at: tuple[float, ...] = AT
-    means: bool = True
 
     def __post_init__(self) -> None:
         if not self.at or not all(0 <= t <= 1 for t in self.at):
@@ -73,32 +58,35 @@ class Subject:
         if self.count is not None and self.count < 1:
             raise ValueError(f"count must be at least 1, not {self.count}")
 
-    @staticmethod
-    def of(
-        run: Run,
-        plan: Plan | None = None,
-        *,
-        data: Data | None = None,
-        weights: str | None = None,
-        device: str = "auto",
-        warn: Callable[[str], None] | None = None,
-    ) -> Subject:
-        """The subject of a trained run, with the plan of its configuration by default.
+    @property
+    def modality(self) -> Modality:
+        """The modality, with the options of the run."""
+        return self.model.modality
 
-        ``data``: data read now, for its samples; scale and classes remain those of training.
-        ``weights``: see :meth:`ptdiff.run.folder.Run.denoiser`.
-        ``device``: by name, see :func:`ptdiff.machine.host.device`.
+    @property
+    def data(self) -> Data:
+        """The data as the model knows it, with samples if they could be read."""
+        return self.model.data
 
-        Raises ValueError if ``data`` has another shape than in training.
-        """
-        known = run.data
-        if data is not None:
-            if data.shape != known.shape:
-                raise ValueError(f"the data has shape {data.shape}, but had {known.shape} in training")
-            known = replace(known, train=data.train, val=data.val)
-        denoiser = run.denoiser(warn, weights=weights).to(host.device(device)).requires_grad_(False)
-        chosen = Plan.chosen(run.config.process, run.config.sampling) if plan is None else plan
-        return Subject(run, run.modality(), known, denoiser, chosen.process, chosen, chosen.seed, means=run.means)
+    @property
+    def denoiser(self) -> NetworkDenoiser:
+        """The trained denoiser, in evaluation mode."""
+        return self.model.denoiser
+
+    @property
+    def plan(self) -> Plan:
+        """The way samples are drawn, unless a picture varies it."""
+        return self.model.plan
+
+    @property
+    def seed(self) -> int:
+        """Seed of samples and noise."""
+        return self.plan.seed
+
+    @property
+    def device(self) -> torch.device:
+        """Device of the denoiser."""
+        return self.model.device
 
     @cached_property
     def visualizer(self) -> Visualizer:
@@ -109,11 +97,6 @@ class Subject:
     def together(self) -> bool:
         """True if all samples make one picture (points in the plane), False if each has its own (images, clouds)."""
         return self.visualizer.many > TOGETHER
-
-    @property
-    def device(self) -> torch.device:
-        """Device of the denoiser."""
-        return next(self.denoiser.parameters()).device
 
     def many(self, most: int = FEW) -> int:
         """Number of samples to show: ``count``, or as many points as fill a picture, or at most ``most`` pictures."""
@@ -129,7 +112,7 @@ class Subject:
 
     def needs_means(self) -> None:
         """Raise Unsupported if the denoiser's estimates are samples and not means."""
-        if not self.means:
+        if not self.model.means:
             raise Unsupported("a network trained for consistency estimates no E[x0 | x]")
 
     def training(self, count: int) -> tuple[Tensor, Condition]:
@@ -145,7 +128,7 @@ class Subject:
 
     def _drawn(self, samples: Samples | None, count: int) -> tuple[Tensor, Condition]:
         if samples is None:
-            raise Unsupported(f"this picture needs the data of {self.run.path}, which could not be read")
+            raise Unsupported(f"this picture needs the data of {self.model.run.path}, which could not be read")
         generator = torch.Generator().manual_seed(mix(self.seed, 1))
         chosen = torch.randperm(len(samples), generator=generator)[:count]
         x, cond = samples.batch(chosen, self.seed)
@@ -155,15 +138,14 @@ class Subject:
         self, ids: Tensor, cond: Condition, plan: Plan | None = None, shape: tuple[int, ...] | None = None
     ) -> Iterator[State]:
         """States of samples ``ids`` from noise to data, in model units; ``shape`` gives point sets another size."""
-        plan = self.plan if plan is None else plan
-        yield from walk(prepared(self.denoiser, plan, self.data), plan, ids, shape or self.data.shape, cond)
+        return self.model.walk(ids, cond, plan, shape)
 
     def samples(
         self, ids: Tensor, cond: Condition, plan: Plan | None = None, shape: tuple[int, ...] | None = None
     ) -> Tensor:
         """Samples ``ids`` (b, *shape) in world units."""
         *_, last = self.states(ids, cond, plan, shape)
-        return postprocessed(self.modality, finished(last, self.data), self.data)
+        return self.model.finish(last)
 
     def titles(self, cond: Condition) -> list[str]:
         """Class of each sample; empty without classes."""
@@ -182,5 +164,5 @@ class Subject:
 
     def moment(self, t: float) -> str:
         """Title of a column of a strip: the step of a chain, or the time."""
-        steps = self.process.chain_steps
+        steps = self.plan.process.chain_steps
         return f"t = {round(t, 4):.2g}" if steps is None else f"step {round(t * steps)}"

@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 from ptdiff.errors import RunError
-from ptdiff.experiments.side_by_side import curves, differing, history, runs_in, summary
+from ptdiff.experiments.loss_curves import curves
+from ptdiff.experiments.side_by_side import differing, history, runs_in, summary
 
 
 def a_run(path: Path, lines: list[dict[str, object]], **config: object) -> Path:

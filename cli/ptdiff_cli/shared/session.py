@@ -1,0 +1,153 @@
+"""Training sessions: what ``train``, ``resume`` and ``sweep`` share, from the options to the end of a run."""
+
+from __future__ import annotations
+
+import os
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from ptdiff_cli.shared.terminal import BAD_DATA, DIVERGED, Failure, bad_data, doing, say
+
+if TYPE_CHECKING:
+    from ptdiff.modality.contract import Modality
+    from ptdiff.modality.data import Data
+    from ptdiff.run.config import Config
+    from ptdiff.run.folder import Run, Start
+    from ptdiff.training.fit import Hardware
+
+Devices = Annotated[int, typer.Option(min=1, help="Number of devices.")]
+Nodes = Annotated[int, typer.Option(min=1, help="Number of machines.")]
+Strategy = Annotated[Literal["auto", "ddp"], typer.Option(help="How devices share the work.")]
+Compile = Annotated[
+    bool | None,
+    typer.Option("--compile/--no-compile", help="Compile the network; default: if it pays."),
+]
+Logger = Annotated[list[str] | None, typer.Option(help="tensorboard, mlflow, wandb or aim, beside metrics.csv.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads; default: the fastest number here.")]
+
+
+def check_trainable(
+    config: Config, kind: Modality, data: Data, loggers: list[str], source: Run | None = None
+) -> Start | None:
+    """Refuse what can be refused before a folder exists; return the initial weights if they come from a run."""
+    from ptdiff.denoiser.network import NetworkDenoiser
+    from ptdiff.run.start import begun
+    from ptdiff.training.module import DiffusionModule
+    from ptdiff.training.trackers import check_loggers
+
+    denoiser = NetworkDenoiser(kind.backbone(data), config.prediction)
+    DiffusionModule(denoiser, data, config)
+    check_loggers(loggers)
+    if source is None:
+        return None
+    start = begun(source, config, denoiser, data)
+    say(f"beginning with the weights of {source.path.name} (step {start.origin['step']}){_news(start)}")
+    return start
+
+
+def _news(start: Start) -> str:
+    new = start.origin["new"]
+    return f"; classes that are new to it: {', '.join(new)}" if new else ""
+
+
+def begin(
+    path: Path,
+    config: Config,
+    kind: Modality,
+    data: Data,
+    hardware: Hardware,
+    loggers: list[str],
+    start: Start | None = None,
+) -> None:
+    """A new run folder, trained to its end."""
+    from ptdiff.run.folder import Run, process_rank
+    from ptdiff.training.trackers import make_loggers
+
+    first = process_rank() == 0
+    run = Run.create(path, config, data, start) if first else Run(path, config, data)
+    execute(run, kind, data, hardware, make_loggers(loggers, path) if first else [])
+
+
+def run_path(out: Path | None, name: str) -> Path:
+    """The run folder.  Lightning starts further ranks by the same command line: those find the folder of the first."""
+    from ptdiff.run.folder import process_rank
+
+    if process_rank() == 0:
+        os.environ["PTDIFF_RUN"] = str(out or next_free(Path("runs"), name))
+    return Path(os.environ["PTDIFF_RUN"])
+
+
+def make_hardware(device: str, devices: int, nodes: int, strategy: str, batch: int) -> Hardware:
+    """The hardware for training; ValueError for more devices than there are, or than samples in a batch."""
+    from ptdiff.machine import host
+    from ptdiff.training.fit import Hardware
+
+    there = host.count(device)
+    if there is not None and devices > there:
+        raise ValueError(f"--devices {devices}: --device {device} is {there} here")
+    if devices * nodes > batch:
+        raise ValueError(f"a batch of {batch} cannot be shared by {devices * nodes} devices")
+    return Hardware(devices, nodes, strategy, device)
+
+
+def read_data(kind: Modality) -> Data:
+    """The data of a modality, and a summary of what was read."""
+    from ptdiff.run.folder import process_rank
+
+    with bad_data("data"), doing("reading data") if process_rank() == 0 else nullcontext():
+        data = kind.dataset()
+    text = data.summary.get("text")
+    if text and process_rank() == 0:
+        say(str(text))
+    return data
+
+
+def next_free(folder: Path, name: str) -> Path:
+    """runs/<name>-001, or the first number that is free."""
+    stem = name.replace(":", "-")
+    return next(p for i in range(1, 10**6) if not (p := folder / f"{stem}-{i:03d}").exists())
+
+
+def continue_run(run: Run, kind: Modality, data: Data, hardware: Hardware, loggers: list[str]) -> None:
+    """Train a run from its last checkpoint to its end; Failure where the data is not what it began with."""
+    from ptdiff.run.folder import process_rank
+    from ptdiff.training.trackers import make_loggers
+
+    change = run.change(data)
+    if change is not None:
+        raise Failure(f"the data has changed since {run.path} began: {change}", BAD_DATA)
+    made = make_loggers(loggers, run.path) if process_rank() == 0 else []
+    # the scale is the run's own: the model must see the world as it did before
+    execute(run, kind, replace(data, mean=run.data.mean, scale=run.data.scale), hardware, made)
+
+
+def execute(run: Run, kind: Modality, data: Data, hardware: Hardware, loggers: list[Any]) -> None:
+    """Train a run to its end with a progress bar, and say where it stands."""
+    from ptdiff.errors import Diverged
+    from ptdiff.run.folder import process_rank
+    from ptdiff.training.fit import fit
+    from ptdiff.training.observer import Observer
+    from ptdiff_cli.shared.watch import Watch
+
+    first = process_rank() == 0
+    try:
+        if first:
+            with Watch() as watch:
+                outcome = fit(run, kind, data, hardware=hardware, loggers=loggers, observer=watch)
+        else:
+            outcome = fit(run, kind, data, hardware=hardware, observer=Observer())
+    except Diverged as error:
+        raise Failure(
+            f"training diverged: {error}; the last good checkpoint is kept in {run.path}", DIVERGED
+        ) from error
+    if outcome.signal is not None:
+        if first:
+            say(f"stopped after step {outcome.steps}; go on with: ptdiff resume {run.path}")
+        raise typer.Exit(128 + outcome.signal)
+    if first:
+        say(f"{outcome.steps} steps in {outcome.seconds / 60:.1f} min; the run is {run.path}")
+        say(f"next: ptdiff sample {run.path} · ptdiff eval {run.path} · ptdiff render {run.path}")

@@ -1,0 +1,132 @@
+"""Log-likelihoods of data in the units of the data, by the probability flow of a trained denoiser."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from ptdiff.denoiser.network import NetworkDenoiser
+from ptdiff.likelihood.bits import bits_per_dimension, dequantize, world_nats
+from ptdiff.likelihood.divergence import Divergence, Hutchinson
+from ptdiff.likelihood.flow import LogLikelihood, Path, log_likelihood
+from ptdiff.modality.data import Condition, Data
+from ptdiff.modality.types import Progress
+
+NUMBERS = 2**14
+"""The numbers in a batch, unless its size is given."""
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A mean over samples with two standard errors: over the samples, and over the probes of the divergence alone."""
+
+    value: float
+    standard_error: float
+    probe_error: float
+
+
+@dataclass(frozen=True, eq=False)
+class WorldLogLikelihood:
+    """log p(x) of n samples, in nats and world units; every tensor float64 (n,), on the CPU.
+
+    model_units: the same in model units, with all its errors; ``standard_error`` is the same in both units.
+    shape: of one sample.  bin_width: of quantized values; with one, bits per dimension are those of values.
+    """
+
+    nats: Tensor
+    model_units: LogLikelihood
+    shape: tuple[int, ...]
+    bin_width: float | None
+    data: Data = field(repr=False)
+
+    @property
+    def standard_error(self) -> Tensor:
+        """Of ``nats`` over the probes of the divergence, (n,); 0 if it is exact."""
+        return self.model_units.standard_error
+
+    @property
+    def bits_per_dimension(self) -> Tensor:
+        """-log2 p(x) / d, (n,): of values if they are quantized, else of a density relative to one world unit."""
+        return bits_per_dimension(self.nats, self.size, self.bin_width)
+
+    @property
+    def size(self) -> int:
+        """The numbers d in one sample."""
+        return int(torch.Size(self.shape).numel())
+
+    def negative(self) -> Mapping[str, Mean]:
+        """Mean negative log-likelihoods by name: nats and bits per dimension, and nats per point of sets.
+
+        nats_without_noise: extrapolated to data without the noise of the cleanest level.
+        """
+        error, found = self.standard_error, self.model_units
+        without = world_nats(found.nats + found.start_gap, self.data, self.shape)
+        bits = bits_per_dimension(-error, self.size)
+        means = {
+            "nats": _mean(-self.nats, error),
+            "nats_in_model_units": _mean(-found.nats, error),
+            "bits_per_dimension": _mean(self.bits_per_dimension, bits),
+            "nats_without_noise": _mean(-without, error),
+        }
+        if self.data.unordered:
+            means["nats_per_point"] = _mean(-self.nats / self.shape[0], error / self.shape[0])
+        return means
+
+
+def world_log_likelihood(
+    denoiser: NetworkDenoiser,
+    data: Data,
+    x: Tensor,
+    cond: Condition | None = None,
+    *,
+    bin_width: float | None = None,
+    path: Path | None = None,
+    divergence: Divergence | None = None,
+    seed: int = 0,
+    ids: Tensor | None = None,
+    batch: int | None = None,
+    progress: Progress | None = None,
+    say: Callable[[str], None] | None = None,
+) -> WorldLogLikelihood:
+    """log p(x | cond) of x (n, *shape) in world units, a batch at a time.
+
+    data: the scale that the denoiser was trained with.  bin_width: of quantized values; x gets uniform noise of one bin
+    first.  path, divergence: see :func:`ptdiff.likelihood.flow.log_likelihood`.  seed, ids: address that noise and the
+    probes, so that a sample's value does not depend on its batch; ids (n,), default 0 … n - 1.
+    batch: samples at a time.  progress: called with (done, total).  say: called with a line about the cost.
+
+    Raises ValueError if a likelihood is not finite.
+    """
+    path, kind = path or Path(), divergence or Hutchinson()
+    ids = torch.arange(len(x)) if ids is None else ids
+    shape, size = tuple(x.shape[1:]), x[0].numel()
+    where = next(denoiser.parameters()).device
+    if bin_width is not None:
+        x = dequantize(x, bin_width, seed, ids)
+    if say is not None:
+        say(f"{len(x)} samples, {path.calls * (1 + kind.products(size)):,} evaluations of the network each")
+    z, rows, parts = data.normalize(x), batch or max(1, min(len(x), NUMBERS // size)), []
+    for first in range(0, len(x), rows):
+        some = slice(first, first + rows)
+        given = {name: value[some].to(where) for name, value in (cond or {}).items()}
+        part = log_likelihood(
+            denoiser, z[some].to(where), given, path=path, divergence=kind, seed=seed, ids=ids[some].to(where)
+        )
+        parts.append(part)
+        if progress is not None:
+            progress(min(first + rows, len(x)), len(x))
+    names = ("nats", "standard_error", "step_error", "start_gap", "prior_gap")
+    whole = {name: torch.cat([getattr(part, name) for part in parts]).cpu() for name in names}
+    if not torch.isfinite(whole["nats"]).all():
+        raise ValueError("the likelihoods are not finite: try more steps, or a larger sigma_min")
+    found = LogLikelihood(**whole, sigma_min=path.lowest, calls=parts[0].calls)
+    return WorldLogLikelihood(world_nats(found.nats, data, shape), found, shape, bin_width, data)
+
+
+def _mean(values: Tensor, errors: Tensor) -> Mean:
+    """The mean of (n,) with its standard errors."""
+    n = len(values)
+    return Mean(float(values.mean()), float(values.std()) / n**0.5, float(errors.square().sum().sqrt()) / n)

@@ -1,0 +1,342 @@
+"""Samples from samples: noise them and denoise again, pass from one to another, complete a part of one.
+
+Each function takes a :class:`ptdiff.model.Model` and samples in world units, and returns :class:`Samples`.  What is
+given is a path, Samples, or a tensor or array (n, *shape); a user's file of one sample is used in its own units.  The
+functions of :mod:`ptdiff.sampling.editing` below them work on tensors in model units, with any denoiser.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Unpack
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ptdiff.choices import unknown
+from ptdiff.denoiser.latent_code import drawn, read
+from ptdiff.denoiser.network import Denoiser
+from ptdiff.inverse import METHODS
+from ptdiff.modality.data import Condition, Data
+from ptdiff.modality.types import Progress
+from ptdiff.model.arguments import Label
+from ptdiff.model.loaded import Model, Say
+from ptdiff.noise import Stream, uniform
+from ptdiff.sampling import editing
+from ptdiff.sampling.batches import batch_size, in_batches
+from ptdiff.sampling.files import Stored
+from ptdiff.sampling.frame import Frame, fitting, frame_of, returned
+from ptdiff.sampling.options import Options
+from ptdiff.sampling.samples import Samples
+from ptdiff.sampling.walk import Plan, prepared, start
+from ptdiff.solvers import Adaptive
+
+Given = str | Path | Samples | Tensor | Any
+"""Samples in world units: a file, Samples, or a tensor or array (n, *shape)."""
+
+COMPLETING = ("replacement", "pigdm", "mmps")
+"""The methods of :mod:`ptdiff.inverse` that hold a part of a sample."""
+
+FAR = 4.0
+"""No shape that was centered and scaled reaches so far: in a box of diagonal 1 0.5, with deviation 1 a few."""
+
+
+def given_to(model: Model, given: Given) -> Samples:
+    """``given`` as Samples of the model's modality; DataError for a file without valid samples."""
+    if isinstance(given, Samples):
+        return given
+    if isinstance(given, (str, Path)):
+        return Samples.read(given, model.modality)
+    x = given.detach().cpu().numpy() if isinstance(given, Tensor) else np.asarray(given)
+    return Samples(Stored(x.astype(np.float32), np.full(len(x), -1), model.data.classes), model.modality)
+
+
+def edit(
+    model: Model,
+    given: Given,
+    strength: float = 0.5,
+    *,
+    variants: int = 1,
+    label: Label | None = None,
+    seed: int = 0,
+    batch: int | None = None,
+    progress: Progress | None = None,
+    say: Say | None = None,
+    **options: Unpack[Options],
+) -> Samples:
+    """Vary samples: noise them and denoise them again (Meng et al. 2022, SDEdit), each ``variants`` times in a row.
+
+    strength: 0 leaves all as it is, 1 samples anew; the share of the noise angle.  label: of the results, by default
+    the class that each sample has.  steps: those of the whole grid, of which the part below the level is taken.
+    """
+    plan, before = model.planned(seed, **options), given_to(model, given)
+    frame = frame_of(model.modality, model.data, before)
+    x0 = fitting(model.data, before, frame).repeat_interleave(variants, dim=0)
+    labels = _classes(model, before.stored.names, label)
+    if labels is not None:
+        labels = labels.repeat_interleave(variants)
+    denoiser = prepared(model.denoiser, plan, model.data)
+
+    def make(ids: Tensor) -> Tensor:
+        return editing.edit(denoiser, plan, x0.to(ids.device)[ids], strength, ids, _told(labels, ids))
+
+    after = _made(model, len(x0), tuple(x0.shape[1:]), batch, make, progress)
+    if say is not None:
+        moved = model.data.world(after) - model.data.world(x0)
+        say(f"moved by {float(moved.square().mean().sqrt()):.4g} (rms, world units)")
+    return _samples(model, plan, after, labels, frame)
+
+
+def complete(
+    model: Model,
+    part: Given,
+    n: int = 4,
+    *,
+    points: int | None = None,
+    held: int | None = None,
+    method: str | None = None,
+    frame: Frame | None = None,
+    label: Label | None = None,
+    seed: int = 0,
+    batch: int | None = None,
+    progress: Progress | None = None,
+    say: Say | None = None,
+    **options: Unpack[Options],
+) -> Samples:
+    """``n`` whole sets that hold a part, the first sample of ``part``; the given points come first in each.
+
+    points: of each completion, those of the part included.  held: points of the part that are held, drawn at random;
+    by default half of ``points`` at most.  method: one of COMPLETING; by default the condition, if the model was
+    trained for completion, and replacement.  frame: center (x, y, z) and size of the whole shape in the units of the
+    part, for runs trained on shapes that were each centered and scaled.
+    """
+    check_sets(model.data, method)
+    plan, before = model.planned(seed, **options), given_to(model, part).first(1)
+    around = _frame(model, before, frame)
+    whole = fitting(model.data, before, around)[0]
+    shape = model.shape(points)
+    kept = _some(whole, min(held or max(1, shape[0] // 2), shape[0], len(whole)), seed)
+    labels = _classes(model, before.stored.names * n, label)
+    if say is not None:
+        say(f"{len(kept)} of {len(whole)} given points are held among {shape[0]}")
+    after = _filled(model, plan, whole, kept, shape, n, labels, method, batch, progress, say)
+    return _samples(model, plan, after, labels, around)
+
+
+def upsample(
+    model: Model,
+    cloud: Given,
+    points: int,
+    n: int = 1,
+    *,
+    method: str | None = None,
+    label: Label | None = None,
+    seed: int = 0,
+    batch: int | None = None,
+    progress: Progress | None = None,
+    say: Say | None = None,
+    **options: Unpack[Options],
+) -> Samples:
+    """``n`` sets of ``points`` points that begin with those of the first sample of ``cloud``, exactly.
+
+    Any model does it, the given points held; one trained with task=upsample is given them besides.  method: as for
+    :func:`complete`.
+    """
+    check_sets(model.data, method)
+    plan, before = model.planned(seed, **options), given_to(model, cloud).first(1)
+    frame = frame_of(model.modality, model.data, before)
+    few = fitting(model.data, before, frame)[0]
+    if len(few) >= points:
+        raise ValueError(f"points {points}: {before.source or 'the cloud'} has {len(few)} points already")
+    labels = _classes(model, before.stored.names * n, label)
+    after = _filled(model, plan, few, few, model.shape(points), n, labels, method, batch, progress, say)
+    return _samples(model, plan, after, labels, frame)
+
+
+def interpolate(
+    model: Model,
+    first: int | Given,
+    second: int | Given,
+    frames: int = 8,
+    *,
+    points: int | None = None,
+    label: Label | None = None,
+    seed: int = 0,
+    batch: int | None = None,
+    progress: Progress | None = None,
+    say: Say | None = None,
+    **options: Unpack[Options],
+) -> Samples:
+    """``frames`` samples on the way from one to another, both included, by way of the noise they are made from.
+
+    first, second: two numbers of samples of ``model.sample``, or two that are given, of each of which the first sample
+    is taken and its noise found by following the probability flow backwards: 50 steps or so, in spacing "log-snr".
+    Between the noises the way is the great circle; the points of sets are matched first, by assignment.  label: by
+    default that of the nearer end.  ValueError for a solver that adds noise.
+    """
+    if points is not None and not (isinstance(first, int) and isinstance(second, int)):
+        raise ValueError("points is for samples that are drawn, not for given ones")
+    plan = model.planned(seed, **options)
+    check_way_back(plan)
+    denoiser = prepared(model.denoiser, plan, model.data)
+    if isinstance(first, int) and isinstance(second, int):
+        given: list[Tensor] = []
+        ends, labels, codes = _numbered(model, plan, denoiser, (first, second), label, points)
+    else:
+        given, names = _two(model, first, second, say)
+        labels = _classes(model, names, label)
+        ends, codes = _encoded(model, plan, denoiser, torch.cat(given), labels)
+    start_, end = ends
+    if model.data.unordered:
+        end = editing.matched(start_, end)
+    path = editing.between(start_, end, frames)
+    # the class of the nearer end; in the middle it changes
+    known = None if labels is None else labels[(torch.arange(frames) >= (frames + 1) // 2).long()]
+
+    def make(ids: Tensor) -> Tensor:
+        cond = dict(_told(known, ids))
+        if codes is not None:
+            share = (ids / (frames - 1))[:, None].to(codes)
+            cond["code"] = codes[0] * (1 - share) + codes[1] * share
+        return editing.denoised(denoiser, plan, path.to(ids.device)[ids], plan.levels(), ids, cond)
+
+    after = _made(model, frames, tuple(path.shape[1:]), batch, make, progress)
+    if say is not None and given:
+        gaps = [_gap(model, x[0], end) for x, end in zip(given, (after[0], after[-1]), strict=True)]
+        say(f"the ends differ from the files by {gaps[0]:.2g} and {gaps[1]:.2g} (rms, data has 1): more steps, less")
+    return _samples(model, plan, after, known, None)
+
+
+def _numbered(
+    model: Model, plan: Plan, denoiser: Denoiser, numbers: tuple[int, int], label: Label | None, points: int | None
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """The noises of two samples by their numbers, their classes, and their codes if the network is told such."""
+    ids = torch.tensor(numbers)
+    if label is None:
+        every = model.labels(max(numbers) + 1)
+        labels = None if every is None else every[ids]
+    else:
+        labels = model.labels(2, label)
+    where = ids.to(model.device)
+    codes = drawn(denoiser, {} if labels is None else {"label": labels.to(model.device)}, plan.seed, where)
+    return start(plan, ids, model.shape(points)), labels, codes.get("code")
+
+
+def _two(model: Model, first: Given, second: Given, say: Say | None) -> tuple[list[Tensor], list[str]]:
+    """The first samples of two files, (1, *shape) each in model units, and the names of their classes."""
+    both = [given_to(model, one).first(1) for one in (first, second)]
+    x0 = [fitting(model.data, one, frame_of(model.modality, model.data, one)) for one in both]
+    if x0[0].shape != x0[1].shape:
+        sizes = [len(x[0]) for x in x0]
+        if say is not None:
+            say(f"the clouds have {sizes[0]} and {sizes[1]} points: the first {min(sizes)} of each are taken")
+        x0 = [x[:, : min(sizes)] for x in x0]
+    return x0, [one.stored.names[0] for one in both]
+
+
+def _encoded(
+    model: Model, plan: Plan, denoiser: Denoiser, x0: Tensor, labels: Tensor | None
+) -> tuple[Tensor, Tensor | None]:
+    """The noises of x0 (2, *shape), and their codes if the model reads such."""
+    clean = x0.to(model.device)
+    cond = read(denoiser, clean, {} if labels is None else {"label": labels.to(model.device)})
+    return editing.encode(denoiser, plan, clean, cond), cond.get("code")
+
+
+def _gap(model: Model, given: Tensor, end: Tensor) -> float:
+    """How near an end is to what was given, point by point; sets are the same in any order."""
+    gap = end - (editing.matched(end, given) if model.data.unordered else given)
+    return float(gap.square().mean().sqrt())
+
+
+def check_sets(data: Data, method: str | None = None) -> None:
+    """ValueError for data that is no set, UnknownName for a method that is not one of COMPLETING."""
+    if not data.unordered:
+        raise ValueError(f"sets are completed, and samples of shape {data.shape} are none")
+    if method is not None and method not in COMPLETING:
+        raise unknown("method", method, COMPLETING)
+
+
+def check_way_back(plan: Plan) -> None:
+    """ValueError for a solver that adds noise, which cannot be followed backwards."""
+    if not isinstance(plan.solver, Adaptive) and plan.table().stochastic:
+        raise ValueError("a solver that adds noise has no way back to the noise: choose heun, ddim, dpm++2m …")
+
+
+def _filled(
+    model: Model,
+    plan: Plan,
+    part: Tensor,
+    kept: Tensor,
+    shape: tuple[int, ...],
+    count: int,
+    labels: Tensor | None,
+    method: str | None,
+    batch: int | None,
+    progress: Progress | None,
+    say: Say | None,
+) -> Tensor:
+    """``count`` sets of ``shape`` in model units that begin with ``kept``; a model made for it is given ``part``."""
+    condition = None
+    if method is None:
+        condition = model.modality.given(model.data, model.data.world(part), count)
+    name = method or "replacement"
+    if say is not None:
+        say(f"by {name}" if condition is None else "by a model that is given them")
+    denoiser = prepared(model.denoiser, plan, model.data)
+
+    def make(ids: Tensor) -> Tensor:
+        cond = {key: value.to(ids.device)[ids] for key, value in (condition or {}).items()} | dict(_told(labels, ids))
+        return editing.complete(denoiser, plan, METHODS[name](), kept.to(ids.device), shape[0], ids, cond)
+
+    return _made(model, count, shape, batch, make, progress)
+
+
+def _frame(model: Model, before: Samples, frame: Frame | None) -> Frame | None:
+    """The frame of a whole shape; ValueError where one is needed: a part does not tell the whole's center and size."""
+    x = before.numpy()
+    if frame is not None:
+        center = np.zeros(x.shape[-1], np.float32)
+        center[:3] = frame[0]
+        return center, frame[1]
+    reach = float(np.abs(x[..., :3]).max())
+    if frame_of(model.modality, model.data, before) is not None and reach > FAR:
+        raise ValueError(
+            f"{before.source} reaches to {reach:.4g}, and {model.run.path} knows shapes that were each centered and "
+            f"scaled ({model.data.summary['normalize']}): say with --frame x,y,z,size what the whole shape's are"
+        )
+    return None
+
+
+def _some(part: Tensor, count: int, seed: int) -> Tensor:
+    """``count`` elements of a set (m, …), drawn by the seed, in their order; all of them if there are no more."""
+    order = uniform(seed, Stream.ORDER, torch.zeros(1, dtype=torch.int64), 0, (len(part),))[0].argsort()
+    return part[order[:count].sort().values]
+
+
+def _classes(model: Model, names: list[str], label: Label | None) -> Tensor | None:
+    """The class of each sample: its own by name, or as ``label`` says; None without classes."""
+    if label is not None:
+        return model.labels(len(names), label)
+    if not model.data.classes:
+        return None
+    known = {name: i for i, name in enumerate(model.data.classes)}
+    return torch.tensor([known.get(name, -1) for name in names])
+
+
+def _told(labels: Tensor | None, ids: Tensor) -> Condition:
+    return {} if labels is None else {"label": labels.to(ids.device)[ids]}
+
+
+def _made(
+    model: Model, count: int, shape: tuple[int, ...], batch: int | None, make: Any, progress: Progress | None
+) -> Tensor:
+    return in_batches(count, batch_size(count, shape, batch), model.device, make, progress)
+
+
+def _samples(model: Model, plan: Plan, x: Tensor, labels: Tensor | None, frame: Frame | None) -> Samples:
+    """Samples of x (n, *shape) in model units, postprocessed, with the frame given back."""
+    world = model.modality.postprocess(model.data.world(x), model.data)
+    stored = model.stored(torch.from_numpy(returned(world.numpy().astype(np.float32), frame)), labels)
+    return Samples(stored, model.modality, plan)

@@ -1,0 +1,70 @@
+"""Samples in the units of a user's file: their center and size taken off before the model, and given back after it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from ptdiff.errors import DataError, reading
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    from torch import Tensor
+
+    from ptdiff.modality.contract import Modality
+    from ptdiff.modality.data import Data
+    from ptdiff.sampling.samples import Samples
+
+
+Frame = tuple[Any, float]
+"""A center and a size that are taken off samples, see :meth:`ptdiff.modality.contract.Modality.frame`."""
+
+
+def frame_of(kind: Modality, data: Data, given: Samples) -> Frame | None:
+    """The center and size of the whole sample of a user's file; None for samples in the run's units already.
+
+    DataError, which names the file, if they cannot be found.
+    """
+    source = given.source
+    if source is None or source.suffix.lower() == ".npz":
+        return None
+    with reading(str(source)):
+        center, size = kind.frame(data, given.numpy()[0])
+    return None if size == 1 else (center, size)
+
+
+def fitting(data: Data, given: Samples, frame: Frame | None = None) -> Tensor:
+    """The samples (n, *shape) in model units, ``frame`` taken off; DataError if the network takes another shape."""
+    shape, own = given.numpy().shape[1:], data.shape
+    if shape[1:] != own[1:] if data.unordered else shape != own:
+        any_number = ("any number", *own[1:]) if data.unordered else own
+        raise DataError(f"{_name(given.source)}: a sample has the shape {shape}, not {any_number} as the run's data")
+    return data.normalize(torch.from_numpy(placed(given.numpy(), frame)))
+
+
+def _name(source: Path | None) -> str:
+    return "samples" if source is None else str(source)
+
+
+def placed(samples: npt.NDArray[np.float32], frame: Frame | None) -> npt.NDArray[np.float32]:
+    """Samples (…, c) with the center taken off and their places, the first three numbers, divided by the size."""
+    if frame is None:
+        return samples
+    center, size = frame
+    moved: npt.NDArray[np.float32] = (samples - center).astype("float32")
+    moved[..., :3] /= size
+    return moved
+
+
+def returned(samples: npt.NDArray[np.float32], frame: Frame | None) -> npt.NDArray[np.float32]:
+    """The inverse of :func:`placed`."""
+    if frame is None:
+        return samples
+    center, size = frame
+    moved: npt.NDArray[np.float32] = samples.copy()
+    moved[..., :3] *= size
+    moved += center
+    return moved

@@ -1,0 +1,61 @@
+"""Surfaces of samples, and files of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ptdiff.choices import unknown
+from ptdiff.errors import Unsupported
+from ptdiff.sampling.files import plain
+
+if TYPE_CHECKING:
+    from ptdiff.modality.contract import Modality
+    from ptdiff.modality.types import Array, Progress
+    from ptdiff.sampling.files import Stored
+
+FORMATS = ("glb", "obj", "stl", "ply")
+
+
+def default_method(kind: Modality, method: str | None = None) -> str:
+    """``method``, or the modality's first way to make meshes; Unsupported if it has none, UnknownName for another."""
+    ways = kind.meshing()
+    if not ways:
+        raise Unsupported(f"{type(kind).__name__} makes no surfaces of its samples")
+    if method is not None and method not in ways:
+        raise unknown("way to make a mesh", method, ways)
+    return method or next(iter(ways))
+
+
+def save_meshes(
+    stored: Stored,
+    kind: Modality,
+    folder: Path,
+    format: str,
+    method: str,
+    *,
+    name: str,
+    progress: Progress | None = None,
+) -> list[dict[str, Any]]:
+    """Write the surface of every sample to ``folder`` as 0000-<class>.glb, and return a row about each.
+
+    format: one of FORMATS.  name: in place of the class of samples without one.  A row has ``file``, and
+    ``watertight``, ``components`` and ``faces``, or ``error`` for a sample that has no surface.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    rows: list[dict[str, Any]] = []
+    for i, (x, title) in enumerate(zip(stored.samples, stored.names, strict=True)):
+        rows.append(_one(kind, x, method, folder / f"{i:04d}-{plain(title or name)}.{format}"))
+        if progress is not None:
+            progress(i + 1, len(stored.samples))
+    return rows
+
+
+def _one(kind: Modality, sample: Array, method: str, target: Path) -> dict[str, Any]:
+    try:
+        found = kind.mesh(sample, method)
+    except ValueError as error:
+        return {"file": str(target), "error": str(error)}
+    found.save(target)
+    facts = {"watertight": found.watertight, "components": found.components, "faces": found.faces}
+    return {"file": str(target), **facts}
