@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ptdiff.modality import Comparison, Data, Measurement, Modality, TableWriter, TensorSamples, Visualizer, option
 
@@ -35,7 +35,7 @@ __all__ = ["Points2D"]
 class Points2D(Modality):
     """Points in the plane or in space, from toy distributions or an image, and rows of a table of any width."""
 
-    of_data = ("data", "count", "seed", "noise", "columns", "label", "where", "one_scale")
+    of_data = ("data", "count", "seed", "noise", "columns", "label", "where", "header", "decimal", "one_scale")
 
     data: str = option(
         "moons",
@@ -48,6 +48,8 @@ class Points2D(Modality):
     columns: str = option("", "table columns, e.g. x,y; 'all' for every numeric one; default the first two of those")
     label: str = option("", "column of a table that holds the class")
     where: str = option("", "rows of a table to use, as column=value or the value alone; default all")
+    header: bool | None = option(None, "true if the first line of a table holds names, false if numbers; default by look")
+    decimal: Literal[".", ","] | None = option(None, "decimal mark of a table, . or ,; default by its numbers")
     one_scale: bool | None = option(
         None, "one scale for all columns, or one for each; default one, except for tables wider than 3"
     )
@@ -79,6 +81,7 @@ class Points2D(Modality):
             train=samples(points.train, points.train_label),
             val=samples(points.val, points.val_label),
             summary=points.summary | source.two_valued(points),
+            origin=points.origin,
         )
         one = self.one_scale
         if one is None:
@@ -92,9 +95,9 @@ class Points2D(Modality):
         if path is not None and self.noise is not None:
             raise ValueError(f"noise applies to toy distributions only, not to {self.data}")
         if path is not None and not source.is_picture(path):
-            return source.from_table(path, self.columns, self.label, self.where)
-        if self.columns or self.label or self.where:
-            raise ValueError(f"columns, label and where apply to tables only, not to {self.data}")
+            return source.from_table(path, self.columns, self.label, self.where, self.header, self.decimal)
+        if self.columns or self.label or self.where or self.header is not None or self.decimal is not None:
+            raise ValueError(f"columns, label, where, header and decimal apply to tables only, not to {self.data}")
         if path is None:
             return source.from_toy(self.data, source.toy_of(self.data, self.noise), self.count, self.seed)
         return source.from_picture(path, self.count, self.seed)

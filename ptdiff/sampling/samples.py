@@ -66,7 +66,7 @@ class Samples:
 
     @property
     def samples(self) -> Tensor:
-        """(n, *shape) float32 in world units; shares memory with :meth:`numpy`."""
+        """(n, *shape) float32 in world units, without the data's origin; shares memory with :meth:`numpy`."""
         import torch
 
         return torch.from_numpy(self.stored.samples)
@@ -91,8 +91,12 @@ class Samples:
         return None if self.stored.trajectory is None else torch.from_numpy(self.stored.trajectory)
 
     def numpy(self) -> npt.NDArray[np.float32]:
-        """The samples (n, *shape) as an array."""
+        """The samples (n, *shape) as an array, without the data's origin."""
         return self.stored.samples
+
+    def world(self) -> npt.NDArray[np.floating]:
+        """The samples (n, *shape) as files hold them: in float64 with the data's origin, if it has one."""
+        return self.stored.world(self.stored.samples)
 
     def first(self, count: int | None) -> Samples:
         """The first ``count`` samples; all of them for None."""
