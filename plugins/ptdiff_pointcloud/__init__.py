@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from ptdiff.choices import unknown
@@ -203,6 +203,16 @@ class PointCloud(Modality):
         from ptdiff_pointcloud.data.channels import joined
 
         return joined(read_one(path, self.points, self.layout), self.channels, path)
+
+    def suited(self, path: Path) -> PointCloud:
+        """Return the modality with the channel colors if the file has them."""
+        from ptdiff_datasets.clouds.reading import read_one
+
+        try:
+            colors = read_one(path, self.points, self.layout).colors
+        except (OSError, ValueError, ImportError):  # reading it tells why
+            return self
+        return self if colors is None or "colors" in self.channels else replace(self, channels=(*self.channels, "colors"))
 
     def frame(self, data: Data, sample: Array) -> tuple[Array, float]:
         """Return the center (c,) and size that normalize a whole cloud (n, c) of a file; 0 and 1 if nothing is done."""

@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from ptdiff.errors import Unsupported
 from ptdiff.modality.data import Condition, Data
@@ -141,6 +141,13 @@ class Modality(ABC):
     def read(self, path: Path) -> Array:
         """One sample in world units from a file in one of :meth:`formats`; OSError or ValueError for a bad file."""
         raise Unsupported(f"samples of {type(self).__name__} are read from .npz files alone, as 'ptdiff sample' writes")
+
+    def suited(self, path: Path) -> Self:
+        """This modality with the options that show all of a file that :meth:`read` reads, such as its colors.
+
+        Called for files that belong to no run. The default is the modality as it is, also for a file that is bad.
+        """
+        return self
 
     def frame(self, data: Data, sample: Array) -> tuple[Array | float, float]:
         """The center and the size that the run's normalization takes off a complete sample of a user's file.

@@ -48,7 +48,7 @@ class Samples:
         path = Path(path).expanduser()
         if isinstance(modality, Modality):
             return Samples(files.read(path, modality), modality, source=path)
-        kind = None if path.suffix.lower() == ".npz" else registry.load(modality)
+        kind = None if path.suffix.lower() == ".npz" else registry.load(modality).suited(path)
         stored = files.read(path, kind)
         name = stored.modality or modality
         if ":" in name and name != modality:
