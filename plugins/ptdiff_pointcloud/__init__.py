@@ -35,7 +35,7 @@ __all__ = ["PointCloud"]
 class PointCloud(Modality):
     """Point clouds: ten classes of procedural shapes, or a folder of your own meshes or clouds."""
 
-    of_data = ("data", "classes", "shapes_per_class", "normalize", "layout", "up")
+    of_data = ("data", "classes", "shapes_per_class", "normalize", "layout", "split", "up")
 
     data: str = option(
         "shapes",
@@ -52,6 +52,11 @@ class PointCloud(Modality):
     )
     layout: Literal["auto", "channels-last", "channels-first"] = option(
         "auto", "axes of arrays: channels-last (…, points, 3), channels-first (…, 3, points); auto refuses the unclear"
+    )
+    split: Literal["stratified", "hashed"] = option(
+        "stratified",
+        "validation shapes of a folder that names none, a tenth by a hash of the path: stratified (at least one of every "
+        "class of four or more) or hashed (as before version 0.3)",
     )
     up: Literal["x", "y", "z"] = option("y", "axis that points up in the files; internally it is +y")
     channels: tuple[Literal["xyz", "normals", "colors"], ...] = option(
@@ -97,7 +102,7 @@ class PointCloud(Modality):
         if self.task == "generate":
             self._refuse(["observed"], "task generate")
         if self.data == "shapes":
-            self._refuse(["normalize", "layout", "up"], "procedural shapes")
+            self._refuse(["normalize", "layout", "split", "up"], "procedural shapes")
         else:
             self._refuse(["shapes_per_class"], "a folder")
 
@@ -126,7 +131,15 @@ class PointCloud(Modality):
             raise unknown("kind of shapes, or folder", self.data, ["shapes"])
         else:
             splits = sources.folder(
-                Path(self.data), self.points, self.dense, self.classes, self.normalize, self.up, self.channels, self.layout
+                Path(self.data),
+                self.points,
+                self.dense,
+                self.classes,
+                self.normalize,
+                self.up,
+                self.channels,
+                self.layout,
+                self.split,
             )
         return for_task(
             sources.measured(sources.augmented(splits, how, self.channels), self.channels), self.task, self.observed
@@ -203,6 +216,11 @@ class PointCloud(Modality):
         from ptdiff_pointcloud.data.channels import joined
 
         return joined(read_one(path, self.points, self.layout), self.channels, path)
+
+    def as_of(self, data: Data) -> PointCloud:
+        """Return the modality with the split of the run's version: earlier ones did not stratify it."""
+        known = data.summary.get("source") in (None, "shapes") or "split_rule" in data.summary
+        return self if known else replace(self, split="hashed")
 
     def suited(self, path: Path) -> PointCloud:
         """Return the modality with the channel colors if the file has them."""

@@ -35,7 +35,7 @@ __all__ = ["Points2D"]
 class Points2D(Modality):
     """Points in the plane or in space, from toy distributions or an image, and rows of a table of any width."""
 
-    of_data = ("data", "count", "seed", "noise", "columns", "label", "where", "header", "decimal", "one_scale")
+    of_data = ("data", "count", "seed", "noise", "columns", "label", "where", "header", "decimal", "offset", "one_scale")
 
     data: str = option(
         "moons",
@@ -50,6 +50,9 @@ class Points2D(Modality):
     where: str = option("", "rows of a table to use, as column=value or the value alone; default all")
     header: bool | None = option(None, "true if the first line of a table holds names, false if numbers; default by look")
     decimal: Literal[".", ","] | None = option(None, "decimal mark of a table, . or ,; default by its numbers")
+    offset: Literal["auto", "none"] = option(
+        "auto", "auto: subtract the offset of table columns before they become float32; none: as before version 0.3"
+    )
     one_scale: bool | None = option(
         None, "one scale for all columns, or one for each; default one, except for tables wider than 3"
     )
@@ -88,6 +91,10 @@ class Points2D(Modality):
             one = data.shape[0] <= 3 or self.data in TOYS
         return data.measured(keep=(-1,), limit=1 << 20) if one else _each_measured(data, points)
 
+    def as_of(self, data: Data) -> Points2D:
+        """Return the modality without offsets for a run that has none, as all of earlier versions."""
+        return self if data.origin or self.offset == "none" else replace(self, offset="none")
+
     def _points(self) -> Points:
         from ptdiff_points2d import source
 
@@ -95,7 +102,7 @@ class Points2D(Modality):
         if path is not None and self.noise is not None:
             raise ValueError(f"noise applies to toy distributions only, not to {self.data}")
         if path is not None and not source.is_picture(path):
-            return source.from_table(path, self.columns, self.label, self.where, self.header, self.decimal)
+            return source.from_table(path, self.columns, self.label, self.where, self.header, self.decimal, self.offset == "auto")
         if self.columns or self.label or self.where or self.header is not None or self.decimal is not None:
             raise ValueError(f"columns, label, where, header and decimal apply to tables only, not to {self.data}")
         if path is None:

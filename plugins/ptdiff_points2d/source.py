@@ -109,7 +109,13 @@ def from_picture(path: Path, count: int, seed: int) -> Points:
 
 
 def from_table(
-    path: Path, columns: str, label: str, where: str, header: bool | None = None, decimal: Decimal | None = None
+    path: Path,
+    columns: str,
+    label: str,
+    where: str,
+    header: bool | None = None,
+    decimal: Decimal | None = None,
+    offset: bool = True,
 ) -> Points:
     """Read columns of a table.
 
@@ -117,12 +123,13 @@ def from_table(
     label: a column of classes, or "".
     where: "column=value", a value that only one text column holds, or "".
     header, decimal: as for :func:`ptdiff_datasets.formats.tables.read_table`.
+    offset: subtract what float32 would lose the columns for.
     """
     table = _rows(read_table(path, header=header, decimal=decimal), where)
     names = _columns(table, columns, label)
     table, left_out = table.complete(names, [label] if label else [])
     exact = table.numbers(names)
-    origin = _origin(exact)
+    origin = _origin(exact) if offset else ()
     with np.errstate(over="ignore"):
         points = (exact - np.array(origin) if origin else exact).astype(np.float32)
     if not np.isfinite(points).all():

@@ -142,6 +142,14 @@ class Modality(ABC):
         """One sample in world units from a file in one of :meth:`formats`; OSError or ValueError for a bad file."""
         raise Unsupported(f"samples of {type(self).__name__} are read from .npz files alone, as 'ptdiff sample' writes")
 
+    def as_of(self, data: Data) -> Self:
+        """This modality as the version of a run knew it, of which ``data`` holds the facts but no samples.
+
+        Called whenever a run is opened. Override it where a later version would read or split the same files otherwise:
+        training samples of a run must never become its held-out ones.
+        """
+        return self
+
     def suited(self, path: Path) -> Self:
         """This modality with the options that show all of a file that :meth:`read` reads, such as its colors.
 

@@ -22,7 +22,7 @@ from ptdiff_datasets.clouds import store
 from ptdiff_datasets.clouds.cloud_set import CloudSet
 from ptdiff_datasets.clouds.layout import Layout, Shape, chosen, existing, only, scan
 from ptdiff_datasets.clouds.reading import Dense, read_shapes
-from ptdiff_datasets.clouds.splits import RULE, SPLITS, splits
+from ptdiff_datasets.clouds.splits import RULE, SPLITS, Rule, splits
 from ptdiff_datasets.clouds.summary import Summary
 from ptdiff_datasets.errors import DataError, FormatError, printable
 from ptdiff_datasets.formats.arrays import AxisOrder
@@ -40,6 +40,7 @@ def load_folder(
     cache: str | Path | None = None,
     progress: Progress | None = None,
     order: AxisOrder = "auto",
+    split: Rule = "stratified",
 ) -> CloudSet:
     """Load all shapes below ``root``: a folder (for layouts see ``clouds.layout``), a file, or a store.
 
@@ -52,6 +53,7 @@ def load_folder(
     cache: see ``ptdiff_datasets.cache.default_cache``.
     order: the axes of arrays, channels-last (…, points, 3) or channels-first (…, 3, points); "auto" is the first of them
         and refuses arrays that may be either.
+    split: the rule for folders that name no validation split, see ``clouds.splits``; stores keep theirs.
     progress(done, total) is called for each shape. A file that cannot be read is skipped, with the reason in the
     summary. DataError if nothing can be read or a store is damaged; ValueError for invalid options.
     """
@@ -69,7 +71,7 @@ def load_folder(
     if not layout.shapes:
         raise DataError(nothing(layout, layout.skipped))
     base = Path(cache) if cache is not None else caches.default_cache()
-    entry = base / "clouds" / _entry(root, layout, points, classes)
+    entry = base / "clouds" / _entry(root, layout, points, classes, split)
     damaged, cached = None, False
     try:
         arrays, index = store.load(entry)
@@ -80,7 +82,7 @@ def load_folder(
         damaged = str(error)
     if not cached:
         with caches.workplace(entry) as folder:
-            whole = build(root, layout, folder, points, progress)
+            whole = build(root, layout, folder, points, progress, rule=split)
             if whole:
                 caches.keep(folder, entry)
             # an incomplete store is not cached; its mapping outlives the temporary files
@@ -108,11 +110,10 @@ def _opened(root: Path, normalize: str, classes: Sequence[str] | None, started: 
     return replace(part, labels=labels, classes=kept, summary=replace(clouds.summary, counts=counts))
 
 
-def _entry(root: Path, layout: Layout, points: int, classes: Sequence[str] | None) -> str:
+def _entry(root: Path, layout: Layout, points: int, classes: Sequence[str] | None, rule: Rule) -> str:
     """Return the cache key: hashes of root and options, and of all files' sizes, times and modes and the readers."""
     asked_for = [str(root.resolve()), points, sorted(classes) if classes is not None else None]
-    if layout.order != "auto":
-        asked_for.append(layout.order)
+    asked_for += [layout.order, rule]
     files = [(s.id, s.label, s.split, *s.stamp, *(o.stamp for o in s.instead)) for s in layout.shapes]
     found = [store.VERSION, RULE, version("trimesh"), files]
     return "-".join(hashlib.sha256(json.dumps(part).encode()).hexdigest()[:32] for part in (asked_for, found))
@@ -129,7 +130,13 @@ def nothing(layout: Layout, skipped: Sequence[tuple[str, str]]) -> str:
 
 
 def build(
-    root: Path, layout: Layout, folder: Path, points: int, progress: Progress | None, joined: bool = False
+    root: Path,
+    layout: Layout,
+    folder: Path,
+    points: int,
+    progress: Progress | None,
+    joined: bool = False,
+    rule: Rule = "stratified",
 ) -> bool:
     """Read every file once and write a store into the empty ``folder``.
 
@@ -163,7 +170,7 @@ def build(
         index = out.index
         if not index.ids:
             raise DataError(nothing(layout, index.skipped))
-        index.splits = splits(index.ids, index.labels, given, out.clouds(), joined)
+        index.splits = splits(index.ids, index.labels, given, out.clouds(), joined, rule)
         arrays = all(shape.file.lower().endswith((".npy", ".npz", ".h5", ".hdf5")) for shape in layout.shapes)
         index.source = {
             "root": str(root),

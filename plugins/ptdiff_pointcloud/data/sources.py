@@ -25,6 +25,7 @@ from ptdiff_pointcloud.data.progress import bar
 
 if TYPE_CHECKING:
     from ptdiff_datasets.clouds.cloud_set import CloudSet
+    from ptdiff_datasets.clouds.splits import Rule
     from ptdiff_datasets.formats.arrays import AxisOrder
 
 HELD_OUT = 1 << 32
@@ -150,6 +151,7 @@ def folder(
     up: str = "y",
     channels: tuple[str, ...] = ("xyz",),
     order: AxisOrder = "auto",
+    split: Rule = "stratified",
 ) -> Data:
     """Load a folder with :func:`ptdiff_datasets.clouds.folder.load_folder`; ``val`` is None if nothing is held out.
 
@@ -157,6 +159,7 @@ def folder(
     """
     from ptdiff_datasets.clouds.folder import load_folder
     from ptdiff_datasets.errors import DataError
+    from ptdiff_datasets.clouds.splits import RULE
     from ptdiff_datasets.formats.cloud import ZERO_NORMALS
 
     with bar("reading the shapes") as progress:
@@ -167,6 +170,7 @@ def folder(
             classes=classes or None,
             progress=progress,
             order=order,
+            split=split,
         )
     for name in channels[1:]:
         if getattr(clouds, name) is None:
@@ -177,7 +181,7 @@ def folder(
                 f"{root} has no {name} for {lacking:,} of {count:,} shapes{reason}; leave {name} out of channels"
             )
     train, val = (FolderSamples(clouds.split(name), points, up, channels) for name in ("train", "val"))
-    summary = {"source": str(root), **clouds.summary.as_dict(), "text": clouds.summary.text()}
+    summary = {"source": str(root), "split_rule": RULE, **clouds.summary.as_dict(), "text": clouds.summary.text()}
     return Data(
         (points, 3 * len(channels)),
         clouds.classes,
