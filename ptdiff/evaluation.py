@@ -220,7 +220,9 @@ def evaluate(
         ours = model.data if points is None and model.data.train is not None else own.dataset()
         held = ours if reference is None else _other(model.run.config.modality, settings, reference).dataset()
     if held.origin != ours.origin:
-        raise DataError(f"the reference lies {held.origin or 0} from zero, the run's data {ours.origin or 0}: not compared")
+        raise DataError(
+            f"the reference lies {held.origin or 0} from zero, the run's data {ours.origin or 0}: not compared"
+        )
     target = {"val": held.val, "train": None if held.train is None else unaugmented(held.train)}[split]
     if target is None or ours.train is None:
         raise DataError(f"the reference has no {split} split")

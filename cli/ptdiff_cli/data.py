@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Bring your own data: import it once, check it before training.", no_args_is_help=True)
 
 Kind = Annotated[str, typer.Option("-m", "--modality", help="Kind of data.")]
+Options = Annotated[
+    list[str] | None, typer.Option("-o", "--option", help="Modality option on how files are read, key=value.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -30,10 +33,11 @@ def import_(
         bool, typer.Option("--together", help="Move twins in several splits into one: train before val before test.")
     ] = False,
     modality: Kind = "pointcloud",
+    option: Options = None,
     as_json: Json = False,
 ) -> None:
     """Turn any folder or file of shapes into a store that every run reads directly: --data TARGET."""
-    kind = _loaded(modality)
+    kind = _loaded(modality, source, option)
     with bad_data(f"-m {modality}"), progress("shapes") as bar:
         found = kind.import_data(
             source,
@@ -54,10 +58,11 @@ def import_(
 def check(
     path: Annotated[Path, typer.Argument(help="Folder, file or store.")],
     modality: Kind = "pointcloud",
+    option: Options = None,
     as_json: Json = False,
 ) -> None:
     """Look at every shape or picture: counts, sizes, copies, what is broken.  Exit code 3 where something is."""
-    kind = _loaded(modality)
+    kind = _loaded(modality, path, option)
     with bad_data(f"-m {modality}"), progress("files") as bar:
         found = kind.check_data(path, progress=counter(bar, f"checking {path.name}"))
     if as_json:
@@ -68,7 +73,8 @@ def check(
         raise Failure(f"{path}: something is broken", BAD_DATA)
 
 
-def _loaded(name: str) -> Modality:
+def _loaded(name: str, data: Path, option: list[str] | None) -> Modality:
     from ptdiff.modality import registry
+    from ptdiff.run.config import settings
 
-    return registry.load(name)
+    return registry.load(name, {"data": str(data), **settings(option)} if option else {})

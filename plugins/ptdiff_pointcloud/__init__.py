@@ -55,8 +55,8 @@ class PointCloud(Modality):
     )
     split: Literal["stratified", "hashed"] = option(
         "stratified",
-        "validation shapes of a folder that names none, a tenth by a hash of the path: stratified (at least one of every "
-        "class of four or more) or hashed (as before version 0.3)",
+        "validation shapes of a folder that names none, a tenth by a hash of the path: stratified (at least one of "
+        "every class of four or more) or hashed (as before version 0.3)",
     )
     up: Literal["x", "y", "z"] = option("y", "axis that points up in the files; internally it is +y")
     channels: tuple[Literal["xyz", "normals", "colors"], ...] = option(
@@ -230,7 +230,9 @@ class PointCloud(Modality):
             colors = read_one(path, self.points, self.layout).colors
         except (OSError, ValueError, ImportError):  # reading it tells why
             return self
-        return self if colors is None or "colors" in self.channels else replace(self, channels=(*self.channels, "colors"))
+        return (
+            self if colors is None or "colors" in self.channels else replace(self, channels=(*self.channels, "colors"))
+        )
 
     def frame(self, data: Data, sample: Array) -> tuple[Array, float]:
         """Return the center (c,) and size that normalize a whole cloud (n, c) of a file; 0 and 1 if nothing is done."""
@@ -269,7 +271,9 @@ class PointCloud(Modality):
         """Write a folder or file of shapes as a store; see :func:`ptdiff_datasets.clouds.importing.import_data`."""
         from ptdiff_datasets.clouds.importing import import_data
 
-        found = import_data(source, target, points=points, replace=replace, together=together, progress=progress, order=self.layout)
+        found = import_data(
+            source, target, points=points, replace=replace, together=together, progress=progress, order=self.layout
+        )
         return {**found.summary.as_dict(), "text": found.summary.text()}
 
     def check_data(self, source: Path, *, progress: Progress | None = None) -> Mapping[str, Any]:

@@ -2,6 +2,7 @@
 
 source.py     where points come from
 backbone.py   a residual perceptron
+checking.py   ptdiff data check of a table
 scores.py     scores by the exact density, and by a known sum
 picture.py    Pictures: the visualizer, and tables of points
 plane.py      pictures of the plane
@@ -20,7 +21,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ptdiff.modality import Comparison, Data, Measurement, Modality, TableWriter, TensorSamples, Visualizer, option
+from ptdiff.modality import (
+    Comparison,
+    Data,
+    Measurement,
+    Modality,
+    Progress,
+    TableWriter,
+    TensorSamples,
+    Visualizer,
+    option,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -35,7 +46,19 @@ __all__ = ["Points2D"]
 class Points2D(Modality):
     """Points in the plane or in space, from toy distributions or an image, and rows of a table of any width."""
 
-    of_data = ("data", "count", "seed", "noise", "columns", "label", "where", "header", "decimal", "offset", "one_scale")
+    of_data = (
+        "data",
+        "count",
+        "seed",
+        "noise",
+        "columns",
+        "label",
+        "where",
+        "header",
+        "decimal",
+        "offset",
+        "one_scale",
+    )
 
     data: str = option(
         "moons",
@@ -48,7 +71,9 @@ class Points2D(Modality):
     columns: str = option("", "table columns, e.g. x,y; 'all' for every numeric one; default the first two of those")
     label: str = option("", "column of a table that holds the class")
     where: str = option("", "rows of a table to use, as column=value or the value alone; default all")
-    header: bool | None = option(None, "true if the first line of a table holds names, false if numbers; default by look")
+    header: bool | None = option(
+        None, "true if the first line of a table holds names, false if numbers; default by look"
+    )
     decimal: Literal[".", ","] | None = option(None, "decimal mark of a table, . or ,; default by its numbers")
     offset: Literal["auto", "none"] = option(
         "auto", "auto: subtract the offset of table columns before they become float32; none: as before version 0.3"
@@ -102,7 +127,9 @@ class Points2D(Modality):
         if path is not None and self.noise is not None:
             raise ValueError(f"noise applies to toy distributions only, not to {self.data}")
         if path is not None and not source.is_picture(path):
-            return source.from_table(path, self.columns, self.label, self.where, self.header, self.decimal, self.offset == "auto")
+            return source.from_table(
+                path, self.columns, self.label, self.where, self.header, self.decimal, self.offset == "auto"
+            )
         if self.columns or self.label or self.where or self.header is not None or self.decimal is not None:
             raise ValueError(f"columns, label, where, header and decimal apply to tables only, not to {self.data}")
         if path is None:
@@ -186,6 +213,18 @@ class Points2D(Modality):
             "nll-map": gallery.nll_map,
             "guided": gallery.guided,
         }
+
+    def check_data(self, source: Path, *, progress: Progress | None = None) -> Mapping[str, Any]:
+        """Check a table; see :func:`ptdiff_points2d.checking.check`. Images and distributions are read as they are."""
+        from ptdiff.modality import Unsupported
+        from ptdiff_datasets.walking import existing
+        from ptdiff_points2d import source as sources
+        from ptdiff_points2d.checking import check
+
+        path = sources.found(str(existing(source)))
+        if path is None or sources.is_picture(path):
+            raise Unsupported(f"{source} is no table: give it to --data directly")
+        return check(path, self.label, self.header, self.decimal)
 
     def tables(self) -> Mapping[str, TableWriter]:
         """Return table writers: csv and tsv, with a header and a line per point, with its class, if any."""

@@ -14,16 +14,17 @@ import numpy.typing as npt
 
 from ptdiff.choices import unknown
 from ptdiff_datasets.errors import DataError
+from ptdiff_datasets.formats.numerals import Decimal
+from ptdiff_datasets.formats.tables import Table, read_table
 from ptdiff_datasets.holdout import held_out
 from ptdiff_datasets.images.file import SUFFIXES
 from ptdiff_datasets.points import image_density as dark
-from ptdiff_datasets.formats.numerals import Decimal
-from ptdiff_datasets.formats.tables import Table, read_table
 from ptdiff_datasets.points.toys import TOYS, Toy, uniform
 
 Frame = tuple[float, ...]
 """The square or cube to show: its center and half its side."""
 
+_NAMED = 6  # columns that are not used
 _TABLES = (".csv", ".tsv", ".txt", ".dat")
 
 
@@ -202,12 +203,13 @@ def _columns(table: Table, columns: str, label: str) -> Sequence[str]:
 
 
 def _passed_over(table: Table, names: Sequence[str], columns: str, label: str) -> list[str]:
-    """Describe columns skipped because of a few cells that are not numbers, with the first such cell of each."""
+    """Describe columns skipped because they are not of numbers, with the first such cell of each."""
     if columns not in ("", "all"):
         return []
     last = max(map(table.names.index, names)) if not columns else len(table.names)
-    found = table.spoiled().items()
-    return [f"not used: {place}" for name, place in found if name != label and table.names.index(name) < last]
+    found = [place for name, place in table.dropped.items() if name != label and table.names.index(name) < last]
+    more = [f"not used: {len(found) - _NAMED:,} more columns that are not of numbers"] if len(found) > _NAMED else []
+    return [f"not used: {place}" for place in found[:_NAMED]] + more
 
 
 def _held(count: int) -> int:

@@ -6,7 +6,8 @@
     .ply .png …        one sample in each file: :meth:`ptdiff.modality.contract.Modality.formats`
 
 All numbers are in world units, plus the ``origin`` of the data (:class:`ptdiff.modality.data.Data`), which an .npz
-names; samples with one are float64 in the file, and float32 without it in memory.  Nothing here needs torch, and no file names what is imported or holds a pickle.
+names; samples with one are float64 in the file, and float32 without it in memory.  Nothing here needs torch, and no
+file names what is imported or holds a pickle.
 """
 
 from __future__ import annotations

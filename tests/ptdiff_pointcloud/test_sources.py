@@ -51,7 +51,7 @@ def dataset(request: pytest.FixtureRequest, meshes: Path) -> Open:
 
 def test_a_row_depends_on_its_id_and_the_seed_alone(dataset: Open) -> None:
     train, _ = splits(dataset())
-    ids = torch.tensor([5, 0, 17, 5])
+    ids = torch.tensor([5, 0, 15, 5])
     x, cond = train.batch(ids, 7)
     again, _ = splits(dataset())
     for i, row in enumerate(ids):

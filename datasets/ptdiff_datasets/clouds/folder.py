@@ -51,8 +51,8 @@ def load_folder(
         test folders, else "box".
     classes: load only these.
     cache: see ``ptdiff_datasets.cache.default_cache``.
-    order: the axes of arrays, channels-last (…, points, 3) or channels-first (…, 3, points); "auto" is the first of them
-        and refuses arrays that may be either.
+    order: the axes of arrays, channels-last (…, points, 3) or channels-first (…, 3, points); "auto" is the first, but
+        refuses arrays that may be either.
     split: the rule for folders that name no validation split, see ``clouds.splits``; stores keep theirs.
     progress(done, total) is called for each shape. A file that cannot be read is skipped, with the reason in the
     summary. DataError if nothing can be read or a store is damaged; ValueError for invalid options.
@@ -231,7 +231,7 @@ def _assembled(
         layout=index.source["layout"],
         normalize=normalize,
         counts={c: {s: pairs[c, s] for s in SPLITS if pairs[c, s]} for c in sorted(set(index.labels))},
-        skipped=tuple(sorted(each for each in (*left_out[0], *map(tuple, index.skipped)) if each[0] not in there)),
+        skipped=tuple(sorted((id, why) for id, why in (*left_out[0], *index.skipped) if id not in there)),
         other=left_out[1],
         low=_triple(boxes[:, 0].min(axis=0)),
         high=_triple(boxes[:, 1].max(axis=0)),

@@ -55,8 +55,9 @@ def assign_splits(
 
     Shapes without a split become train or, about one in ten, val. If folders name train and test but no val, a tenth of
     train becomes val. Every class keeps a training shape; val is empty only if no class has a second shape that is not
-    a duplicate. By the rule "stratified", every class of at least ``STRATIFIED`` shapes outside the test split also has one
-    in val, unless twins of it would be most of the class. ``twins``: groups of duplicates (indices, each shape in at most one group), which follow the first of
+    a duplicate. By the rule "stratified", every class of at least ``STRATIFIED`` shapes outside the test split has one
+    in val too, unless its twins are most of the class. ``twins``: groups of duplicates (indices, each shape in at most
+    one group), which follow the first of
     them by path unless their folders decide.
     """
     if "val" in given:

@@ -56,7 +56,9 @@ class Index:
     @property
     def columns(self) -> list[list[Any]]:
         """The lists that have an entry for each shape."""
-        return [getattr(self, f.name) for f in fields(self) if f.name not in ("skipped", "lacking", "source", "remarks")]
+        return [
+            getattr(self, f.name) for f in fields(self) if f.name not in ("skipped", "lacking", "source", "remarks")
+        ]
 
 
 Arrays = dict[str, npt.NDArray[Any]]

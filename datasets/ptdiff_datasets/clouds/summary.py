@@ -62,6 +62,10 @@ class Summary:
 
     def text(self) -> str:
         """Format the summary for a terminal, in lines of at most 80 columns."""
+        return "\n".join(self.lines())
+
+    def lines(self, most: int = CLASSES) -> list[str]:
+        """The lines of :meth:`text`, with at most ``most`` classes by name."""
         named = [name for name in self.counts if name]
         kinds = f" in {number(len(named), 'class', 'es')}" if named else ""
         lines = [_middle(printable(self.root), WIDTH), ""]
@@ -73,7 +77,7 @@ class Summary:
             lines.append(f"  {'box' if axis == 'x' else '':<9}  {axis} {low:>9.4g} to {high:>9.4g}")
         lines.append(f"  diagonal   {self.diagonal:.4g} (median)")
         lines.append(f"  channels   {self._channels()}")
-        lines += ["", *table(self.counts)]
+        lines += ["", *table(self.counts, most)]
         if self.skipped or self.other:
             lines += ["", *self._left_out()]
         if self.remarks:
@@ -83,9 +87,9 @@ class Summary:
         kept = "cached for next time" if self.cache else "not cached because some could not be opened"
         last = f"  read in {self.seconds:.2f} s " + ("from the cache" if self.cached else f"from the files, {kept}")
         if self.cache == self.root:
-            return "\n".join([*lines, "", f"  read in {self.seconds:.2f} s from the store"])
+            return [*lines, "", f"  read in {self.seconds:.2f} s from the store"]
         place = f" in {_homely(self.cache)}" if self.cache else ""
-        return "\n".join([*lines, "", last + place if len(last + place) <= WIDTH else last])
+        return [*lines, "", last + place if len(last + place) <= WIDTH else last]
 
     def _channels(self) -> str:
         there = ["xyz", *(name for name in ("normals", "colors") if name not in self.lacking)]
@@ -115,11 +119,11 @@ class Summary:
         return lines
 
 
-def table(counts: Mapping[str, Mapping[str, int]]) -> list[str]:
-    """Format counts by class and split, largest classes first."""
+def table(counts: Mapping[str, Mapping[str, int]], most: int = CLASSES) -> list[str]:
+    """Format counts by class and split, largest classes first; at most ``most`` classes by name."""
     splits = [name for name in SPLITS if any(row.get(name) for row in counts.values())]
     rows = sorted(counts.items(), key=lambda item: (-sum(item[1].values()), item[0]))
-    shown = rows if len(rows) <= CLASSES + 1 else rows[:CLASSES]
+    shown = rows if len(rows) <= most + 1 else rows[:most]
     named = [(printable(name), [row.get(s, 0) for s in splits]) for name, row in shown if name]
     if rest := [row for _, row in rows[len(shown) :]]:
         named.append((f"… and {len(rest)} more", [sum(row.get(s, 0) for row in rest) for s in splits]))
@@ -131,12 +135,12 @@ def table(counts: Mapping[str, Mapping[str, int]]) -> list[str]:
     return lines
 
 
-def listed(what: str, found: Sequence[str]) -> list[str]:
-    """Format a count and the first few entries; no lines if there are none."""
+def listed(what: str, found: Sequence[str], most: int = SKIPPED) -> list[str]:
+    """Format a count and the first ``most`` entries; no lines if there are none."""
     if not found:
         return []
-    more = [f"    … and {len(found) - SKIPPED:,} more"] if len(found) > SKIPPED else []
-    return [f"  {what}: {len(found):,}", *(f"    {_end(printable(line), LINE)}" for line in found[:SKIPPED]), *more]
+    more = [f"    … and {len(found) - most:,} more"] if len(found) > most else []
+    return [f"  {what}: {len(found):,}", *(f"    {_end(printable(line), LINE)}" for line in found[:most]), *more]
 
 
 def number(n: int, noun: str, plural: str = "s") -> str:

@@ -34,10 +34,12 @@ def in_order(path: Path, array: Array, order: AxisOrder, whole: tuple[int, ...] 
     if order == "channels-first":
         return np.swapaxes(array, -1, -2)
     n, channels = array.shape[-2:]
-    if order == "auto" and 0 < n and (n <= 3 or channels > n):
+    if order == "auto" and n > 0 and (n <= 3 or channels > n):
         shape = array.shape if whole is None else whole
         many = f"{n} points of {channels} numbers or {channels} of {n}"
-        raise FormatError(path, f"an array of shape {shape}: {many}? -o layout=channels-last or channels-first says which")
+        raise FormatError(
+            path, f"an array of shape {shape}: {many}? -o layout=channels-last or channels-first says which"
+        )
     return array
 
 
@@ -66,8 +68,9 @@ class Arrays:
             for array in (self.points, self.normals, self.colors)
         )
         assert part is not None
+        fields: Any = part  # of a structured array
         if part.dtype.names is not None:
-            cloud = from_columns(path, {name: part[name] for name in part.dtype.names})
+            cloud = from_columns(path, {name: fields[name] for name in part.dtype.names})
         elif normals is None and colors is None:
             cloud = from_table(path, part)
         else:
@@ -107,7 +110,9 @@ def _ordered(path: Path, points: Array, order: AxisOrder) -> Array:
     """Return points (n, c), (m, n, c) or structured (n,)."""
     if points.dtype.names is not None:
         if points.ndim != 1:
-            raise FormatError(path, f"an array of shape {points.shape} with fields {', '.join(points.dtype.names)[:60]}")
+            raise FormatError(
+                path, f"an array of shape {points.shape} with fields {', '.join(points.dtype.names)[:60]}"
+            )
         return points
     channels = -2 if order == "channels-first" else -1
     if points.ndim not in (2, 3) or points.shape[channels] < 3:
@@ -140,7 +145,7 @@ def _claimed(file: IO[bytes], path: Path, kinds: str = "fiu") -> tuple[tuple[int
         raise
     except Exception as error:  # the header is a Python literal: its parser may raise anything
         raise FormatError(path, f"not a .npy array: {str(error)[:90]}", 0) from None
-    if dtype.hasobject or dtype.names is None and dtype.kind not in kinds:
+    if dtype.hasobject or (dtype.names is None and dtype.kind not in kinds):
         raise FormatError(path, f"an array of {str(dtype)[:40]}, not of numbers", 0)
     if dtype.names is not None and any(dtype[name].kind not in "fiu" or dtype[name].shape for name in dtype.names):
         raise FormatError(path, f"an array of {str(dtype)[:60]}, not of numbers", 0)

@@ -118,9 +118,9 @@ def byte_colors(path: str | Path, colors: npt.NDArray[np.generic]) -> npt.NDArra
     low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
     real = colors.dtype.kind == "f"
     whole = not real or bool((values == np.rint(values)).all())
-    if real and -_ROUNDED <= low and high <= 1 + _ROUNDED:
+    if real and low >= -_ROUNDED and high <= 1 + _ROUNDED:
         values = values * 255
-    elif low < 0 or high > 65535 or not whole and (high > 255 + _ROUNDED or high < 2):
+    elif low < 0 or high > 65535 or (not whole and (high > 255 + _ROUNDED or high < 2)):
         raise FormatError(path, f"colors from {low:g} to {high:g}, neither 0 to 1, 0 to 255 nor 0 to 65535")
     elif high > 255 + _ROUNDED:
         values = np.floor(values / 256)

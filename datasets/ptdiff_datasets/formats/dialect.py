@@ -150,9 +150,7 @@ def _without_comment(cells: tuple[str, ...]) -> tuple[str, ...]:
     return cells
 
 
-
-
-def _cut(lines: Iterable[str], separator: str | None) -> csv._reader:
+def _cut(lines: Iterable[str], separator: str | None) -> Iterator[list[str]]:
     return csv.reader(iter(lines), delimiter=separator or " ", strict=True, skipinitialspace=True)
 
 

@@ -1,7 +1,7 @@
-"""HDF5 files of many clouds, (m, n, >= 3) or (m, >= 3, n) in each data set, read by h5py (``pip install ptdiff[hdf5]``).
+"""HDF5 files of many clouds, (m, n, >= 3) or (m, >= 3, n) in each data set, read by h5py.
 
-Only data in the file itself is read: no links to other files, no external storage, no virtual data sets, and only the
-built-in filters.
+It needs ``pip install ptdiff[hdf5]``. Only data in the file itself is read: no links to other files, no external
+storage, no virtual data sets, and only the built-in filters.
 """
 
 from collections.abc import Iterator
@@ -56,7 +56,7 @@ class Hdf5:
         whole = self.sets[name]
         with _as_format_error(self._path):
             points = in_order(self._path, self._all[name][place], self._order, whole)
-            parts = []
+            parts: list[Any] = []
             for kind, names in (("normals", NORMALS), ("colors", COLORS)):
                 data = self._beside(name, names)
                 part = None if data is None or data.dtype.kind not in "fiu" or data.ndim != 3 else data
@@ -97,7 +97,9 @@ class Hdf5:
 
     def _wanted(self, item: Any, name: str) -> bool:
         """True for data sets of numbers, and for labels of any kind."""
-        return item.dtype.kind in "fiu" or name.lower() in (*LABELS, *CLASSES) and (item.dtype.kind in "bSU" or _is_text(item))
+        return item.dtype.kind in "fiu" or (
+            name.lower() in (*LABELS, *CLASSES) and (item.dtype.kind in "bSU" or _is_text(item))
+        )
 
     def _inside(self, data: Any, name: str) -> bool:
         """True if the file itself holds the data set; FormatError if the file is too small for it."""

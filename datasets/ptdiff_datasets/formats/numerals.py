@@ -29,7 +29,7 @@ _GRAMMARS: dict[str, re.Pattern[str]] = {".": _grammar(".", ","), ",": _grammar(
 
 def parsed(cell: str, decimal: Decimal = ".") -> float | None:
     """Parse a number with this decimal mark, NaN and infinity too; per cent are hundredths. None for anything else."""
-    if decimal == "." or "," not in cell and "." not in cell:
+    if decimal == "." or ("," not in cell and "." not in cell):
         try:
             if cell.isascii() and "_" not in cell:
                 return float(cell)

@@ -6,11 +6,11 @@ What could be read in two ways is refused, with the option that settles it.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import NoReturn
 
@@ -157,7 +157,7 @@ class Table:
         table = self.values(names)
         for name, column in zip(names, table.T, strict=True):
             cells = self.column(name)
-            if (bad := [row for row, cell in enumerate(cells) if _kind(cell) is None]):
+            if bad := [row for row, cell in enumerate(cells) if _kind(cell) is None]:
                 self._refuse(name, bad)
             if len(bad := np.flatnonzero(~np.isfinite(column)).tolist()):
                 where = f"line {self.lines[bad[0]]}, column {name!r}"
@@ -308,7 +308,7 @@ def _unsure(path: Path, first: Row) -> bool:
 
 
 def _spaced(numbers: Sequence[int]) -> bool:
-    steps = {after - before for before, after in zip(numbers, numbers[1:], strict=False)}
+    steps = {after - before for before, after in pairwise(numbers)}
     return len(steps) == 1 and min(steps) > 0
 
 

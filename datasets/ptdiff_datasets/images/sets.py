@@ -130,9 +130,10 @@ def _named(train: ImageSplit, val: ImageSplit) -> ImageSet:
         never = ", ".join(map(str, np.unique(val.label[~known]).tolist()))
         notes.append(f"{(~known).sum():,} validation images left out: no training image has label {never}")
         val = val[known]
-    assert val.label is not None
-    splits = (replace(split, label=np.searchsorted(there, split.label)) for split in (train, val))
-    return ImageSet(*splits, classes=tuple(map(str, there.tolist())), notes=tuple(notes))
+    assert val.label is not None and train.label is not None
+    train = replace(train, label=np.searchsorted(there, train.label))
+    val = replace(val, label=np.searchsorted(there, val.label))
+    return ImageSet(train, val, classes=tuple(map(str, there.tolist())), notes=tuple(notes))
 
 
 def has_idx(folder: Path) -> bool:

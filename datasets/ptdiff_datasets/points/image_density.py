@@ -16,6 +16,7 @@ from ptdiff_datasets.images.file import read_gray
 
 Floats = npt.NDArray[np.float64]
 
+
 def darkness(path: str | Path) -> Floats:
     """Return 1 minus the luminance of an image, (height, width) in [0, 1], as it is displayed.
 

@@ -158,8 +158,8 @@ def folder(
     Raises DataError if shapes lack one of the channels.
     """
     from ptdiff_datasets.clouds.folder import load_folder
-    from ptdiff_datasets.errors import DataError
     from ptdiff_datasets.clouds.splits import RULE
+    from ptdiff_datasets.errors import DataError
     from ptdiff_datasets.formats.cloud import ZERO_NORMALS
 
     with bar("reading the shapes") as progress:
