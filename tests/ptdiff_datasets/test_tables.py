@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from ptdiff_datasets.errors import DataError, FormatError
 from ptdiff_datasets.formats.tables import read_table
+from ptdiff_datasets.formats.text import read_text
 
 
 def table(tmp_path: Path, text: str | bytes) -> Path:
@@ -133,3 +134,128 @@ def test_a_wrong_name_gets_the_nearest_right_one(tmp_path: Path) -> None:
         found.where("kind", "dinno")
     with pytest.raises(DataError, match="choose from dino, star"):
         found.where("kind", "42")
+
+
+DIALECTS = {
+    "byte order mark": b"\xef\xbb\xbfx,y,z\n0.5,1,2\n3,4,5.25\n",
+    "quotes": b'"x","y","z"\n"0.5","1","2"\n"3","4","5.25"\n',
+    "sep=;": b"sep=;\nx;y;z\n0.5;1;2\n3;4;5.25\n",
+    "decimal commas": b"x;y;z\n0,5;1,0;2\n3;4;5,25\n",
+    "decimal commas and spaces": b"x y z\n0,5 1,0 2\n3 4 5,25\n",
+    "row names of R": b'"","x","y","z"\n"1",0.5,1,2\n"2",3,4,5.25\n',
+    "row names without a name": b"x y z\n1 0.5 1 2\n2 3 4 5.25\n",
+    "row names of write.table": b'"x" "y" "z"\n"a" 0.5 1 2\n"b" 3 4 5.25\n',
+    "tabs and spaces": b"x\ty z\n0.5\t 1   2\n 3 4\t5.25\n",
+    "comments": b"# made by hand\nx,y,z\n0.5,1,2 # the first\n# the second\n3,4,5.25\n// the end\n",
+    "names in a comment": b"# x y z\n0.5 1 2\n3 4 5.25\n",
+    "ends of old Macs": b"x,y,z\r0.5,1,2\r3,4,5.25\r",
+    "UTF-16": "x,y,z\n0.5,1,2\n3,4,5.25\n".encode("utf-16"),
+    "UTF-16 without a mark": "x,y,z\n0.5,1,2\n3,4,5.25\n".encode("utf-16-le"),
+    "bars": b"x|y|z\n0.5|1|2\n3|4|5.25\n",
+    "a separator at the end": b"x,y,z,\n0.5,1,2,\n3,4,5.25,\n",
+    "one only in the rows": b"x,y,z\n0.5,1,2,\n3,4,5.25,\n",
+    "exponents of Fortran": b"x y z\n5.0D-01 1 2\n3 4 5.25d0\n",
+}
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_clouds_and_tables_understand_the_same_dialects(tmp_path: Path, dialect: str) -> None:
+    found = read_table(table(tmp_path, DIALECTS[dialect]))
+    assert found.numeric() == ("x", "y", "z")
+    assert found.numbers(["x", "y", "z"]).tolist() == [[0.5, 1, 2], [3, 4, 5.25]]
+    for suffix in (".csv", ".xyz", ".txt"):
+        (tmp_path / f"a{suffix}").write_bytes(DIALECTS[dialect])
+        assert read_text(tmp_path / f"a{suffix}").points.tolist() == [[0.5, 1, 2], [3, 4, 5.25]]
+
+
+def test_tables_of_numbers_alone_may_be_separated_by_white_space(tmp_path: Path) -> None:
+    found = read_table(table(tmp_path, "0.126  -132\n0.105\t-536\n1.304 947\n"))
+    assert found.names == ("c1", "c2") and found.numbers(["c2"]).ravel().tolist() == [-132, -536, 947]
+
+
+@pytest.mark.parametrize(
+    ("cells", "numbers"),
+    [
+        (['"1,043.00"', '"-5.5"'], [1043, -5.5]),
+        (['"1,043,000"', '"7"'], [1043000, 7]),
+        (['"1.043,00"', '"0,5"'], [1043, 0.5]),
+        (["1'043.5", "2"], [1043.5, 2]),
+        (["1\u00a0043.5", "2"], [1043.5, 2]),
+        (["0.126%", "12 %"], [0.00126, 0.12]),
+        (["\u2212132", "4"], [-132, 4]),
+        (['"1,043"', '"2.5"'], [1043, 2.5]),
+        (['"1,043"', '"2,5"'], [1.043, 2.5]),
+    ],
+)
+def test_numbers_are_read_as_they_are_written(tmp_path: Path, cells: list[str], numbers: list[float]) -> None:
+    found = read_table(table(tmp_path, "a,b\n" + "".join(f"{cell},x\n" for cell in cells)))
+    assert found.numeric() == ("a",)
+    assert found.numbers(["a"]).ravel().tolist() == pytest.approx(numbers, rel=1e-15)
+
+
+def test_a_number_that_may_be_two_is_refused_with_the_option_that_settles_it(tmp_path: Path) -> None:
+    path = table(tmp_path, 'a,b\n"1,043",2\n"2,100",3\n')
+    with pytest.raises(FormatError, match=r"line 2, column 'a': '1,043' may be 1.043 or 1043; -o decimal=, or"):
+        read_table(path).numbers(["a"])
+    assert read_table(path, decimal=",").numbers(["a"]).ravel().tolist() == [1.043, 2.1]
+    assert read_table(path, decimal=".").numbers(["a"]).ravel().tolist() == [1043, 2100]
+    # another column settles it too
+    path = table(tmp_path, 'a,b\n"1,043","0,5"\n')
+    assert read_table(path).numbers(["a", "b"]).tolist() == [[1.043, 0.5]]
+
+
+def test_per_cent_among_plain_numbers_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match="line 3, column 'a': '5' is not per cent, unlike the cells before"):
+        read_table(table(tmp_path, "a,b\n12%,1\n5,2\n")).numbers(["a"])
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("2019,2020\n0.126,-132\n0.105,-536\n1.304,947\n", ("2019", "2020")),
+        (",0,1,2\n0,0.5,0.25,1.5\n1,1.5,2.5,3\n2,0.1,0.2,0.3\n", ("", "0", "1", "2")),
+        ("city,2019,2020\nParis,2.5,3\nRome,4,5\n", ("city", "2019", "2020")),
+        ("0,0\n0.5,0.25\n1,1\n2,3\n", ("c1", "c2")),
+        ("5.1,3.5,setosa\n4.9,3.0,setosa\n", ("c1", "c2", "c3")),
+        ("1,2,a\n3,4,b\n5,6,a\n", ("c1", "c2", "c3")),
+        ("1,2\n3,4\n5,7\n8,9\n", ("c1", "c2")),
+    ],
+)
+def test_names_that_are_numbers_are_told_from_rows(tmp_path: Path, text: str, names: tuple[str, ...]) -> None:
+    assert read_table(table(tmp_path, text)).names == names
+
+
+def test_a_first_line_that_may_be_either_is_refused_with_the_option(tmp_path: Path) -> None:
+    path = table(tmp_path, "1,2\n0.126,-132\n0.105,-536\n1.304,947\n")
+    with pytest.raises(FormatError, match=r"first line \(1, 2\) may be names or numbers; -o header=true or false"):
+        read_table(path)
+    assert read_table(path, header=True).names == ("1", "2")
+    assert len(read_table(path, header=False).rows) == 4
+
+
+@pytest.mark.parametrize(
+    ("text", "counts"),
+    [
+        ("t x y z quality\n0 1.5 2 3\n1 4 5 6\n", "5 names, but line 2 has 4 cells"),
+        ("x,y\n0.5,1,2\n3,4,5\n", "2 names, but line 2 has 3 cells"),
+        ("x,y\n1,1,2\n1,4,5\n", "2 names, but line 2 has 3 cells"),
+        ("x,y,z\n1,2,3,4,5\n", "3 names, but line 2 has 5 cells"),
+    ],
+)
+def test_names_that_do_not_fit_the_rows_are_refused_with_both_counts(tmp_path: Path, text: str, counts: str) -> None:
+    for read in (read_table, read_text):
+        with pytest.raises(FormatError, match=counts if read is read_table or "z" in text else "no columns|is not a"):
+            read(table(tmp_path, text))
+
+
+def test_a_number_sign_in_text_is_no_comment(tmp_path: Path) -> None:
+    found = read_table(table(tmp_path, "x,language\n1,C#\n2,http://a.org\n3,F #\n"))
+    assert found.column("language") == ("C#", "http://a.org", "F #")
+
+
+def test_every_dropped_column_is_named_with_its_first_bad_cell(tmp_path: Path) -> None:
+    found = read_table(table(tmp_path, "x,price,kind\n1,$5,a\n2,$6,b\n"))
+    assert found.dropped == {
+        "price": "line 2, column 'price': '$5' is not a number",
+        "kind": "line 2, column 'kind': 'a' is not a number",
+    }
