@@ -122,7 +122,8 @@ def _text(data: bytes, header: Header, path: Path) -> Columns:
             continue
         if kind[0] != "f":
             limits = np.iinfo(kind)
-            column = np.clip(np.nan_to_num(column), float(limits.min), np.nextafter(float(limits.max), 0))
+            highest = float(limits.max) if limits.bits < 64 else np.nextafter(float(limits.max), 0)
+            column = np.clip(np.nan_to_num(column), float(limits.min), highest)
         with np.errstate(over="ignore"):
             columns |= _named(name, column.astype(kind))
         at += count
