@@ -36,7 +36,7 @@ from ptdiff.machine.host import keep_freed_memory
 from ptdiff.machine.yardstick import yardstick
 from ptdiff.run.folder import Run
 from ptdiff.sampling.editing import complete, denoised
-from ptdiff.sampling.walk import prepared, start
+from ptdiff.sampling.sampler import prepared, start
 from ptdiff_cli.shared.sampling_options import make_plan, scale
 
 RESULTS = Path(__file__).parent / "results" / "completion.json"

@@ -128,15 +128,17 @@ def swissroll(result: dict[str, Any]) -> str:
 
 def machine(result: dict[str, Any]) -> str:
     """Machine that the results were measured on."""
-    first = result.get("rows", [{}])[0]
-    facts = result.get("machine") or (first.get("facts") if isinstance(first, dict) else None)
+    rows = [row for row in result.get("rows", []) if isinstance(row, dict)]
+    facts = result.get("machine") or (rows[0].get("facts") if rows else None)
     if facts is None:
         return "Machine not recorded."
+    sets = {row["facts"]["instruction_set"] for row in rows if "facts" in row}
+    instructions = facts["instruction_set"] if len(sets) < 2 else "instruction sets as in the table"
     peaks = facts.get("gemm_gflops", {})
     reach = ", ".join(f"{peak:,.0f} in {name}" for name, peak in peaks.items())
     gpu = "" if facts["gpu"] is None else f", {facts['gpu']}"
     products = f"; matrix products reach {reach} (GFLOP/s)" if reach else ""
-    return f"Machine: {facts['processor']}, {facts['instruction_set']}, {facts['cores']} cores{gpu}{products}."
+    return f"Machine: {facts['processor']}, {instructions}, {facts['cores']} cores{gpu}{products}."
 
 
 def fine_tuning(result: dict[str, Any]) -> str:

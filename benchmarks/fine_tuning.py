@@ -26,9 +26,9 @@ import torch
 from ptdiff.machine.host import facts
 from ptdiff.modality import Comparison, registry
 from ptdiff.modality.data import unaugmented
+from ptdiff.run.fine_tuning import MACHINE
 from ptdiff.run.folder import Run
 from ptdiff.run.models import located
-from ptdiff.run.start import MACHINE
 
 RESULTS = Path(__file__).parent / "results" / "fine_tuning.json"
 FIGURE = "1nna_cd"

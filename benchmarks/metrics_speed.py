@@ -23,8 +23,8 @@ from ptdiff_datasets.shapes import CLASSES, dense_clouds
 from ptdiff_pointcloud.metrics.chamfer import chamfer_pairs
 from ptdiff_pointcloud.metrics.distances import all_distances
 from ptdiff_pointcloud.metrics.emd import exact_pairs
-from ptdiff_pointcloud.metrics.matching import Distances, nearest_neighbor_accuracy
 from ptdiff_pointcloud.metrics.protocols import compare
+from ptdiff_pointcloud.metrics.set_metrics import Distances, nearest_neighbor_accuracy
 
 RESULTS = Path(__file__).parent / "results" / "metrics_speed.json"
 

@@ -33,7 +33,7 @@ from ptdiff.pictures.files import save_image
 from ptdiff.run.checkpoint import latest
 from ptdiff.run.config import merged, sampling
 from ptdiff.run.folder import Run
-from ptdiff.sampling.walk import Plan, draw
+from ptdiff.sampling.sampler import Plan, draw
 
 RESULTS = Path(__file__).parent / "results"
 RECIPES = ("mnist-cond", "mnist-ddpm")

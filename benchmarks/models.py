@@ -26,7 +26,7 @@ import torch
 
 import ptdiff
 from ptdiff.atomic import write_atomic
-from ptdiff.experiments.side_by_side import history
+from ptdiff.experiments.compare_runs import history
 from ptdiff.machine.host import facts
 from ptdiff.process import PROCESSES
 from ptdiff.run.checkpoint import save

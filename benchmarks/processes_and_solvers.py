@@ -22,7 +22,7 @@ from ptdiff.machine.yardstick import yardstick
 from ptdiff.modality import Comparison, registry
 from ptdiff.process import PROCESSES
 from ptdiff.run.folder import Run
-from ptdiff.sampling.walk import Plan, draw
+from ptdiff.sampling.sampler import Plan, draw
 from ptdiff.solvers import SOLVERS
 
 RESULTS = Path(__file__).parent / "results" / "processes_and_solvers.json"

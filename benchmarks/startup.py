@@ -70,7 +70,7 @@ def measured(rounds: int) -> dict[str, Any]:
         seconds(command, "train", "-m", "pointcloud", *small, "--out", run)
         starts: dict[str, tuple[object, ...]] = {
             "import torch": ("import torch",),
-            "sample": (STOP, "ptdiff.sampling.walk:walk", "sample", run, "-n", 10, "--points", 2048),
+            "sample": (STOP, "ptdiff.sampling.sampler:walk", "sample", run, "-n", 10, "--points", 2048),
             "render": (
                 STOP,
                 "ptdiff_pointcloud.render.visualizer:Spheres.sheet",

@@ -23,13 +23,13 @@ import torch
 
 from ptdiff.atomic import write_atomic
 from ptdiff.machine import host
-from ptdiff.machine.race import Way
+from ptdiff.machine.timing import Way
 from ptdiff.machine.yardstick import yardstick
 from ptdiff.modality import Modality, registry
 from ptdiff.modality.data import Data
 from ptdiff.run.config import Config, defaults, merged, validate
+from ptdiff.training.autotune import settle
 from ptdiff.training.timed_steps import Steps
-from ptdiff.training.trial import settle
 
 RESULTS = Path(__file__).parent / "results" / "trial.json"
 ROUNDS = 8

@@ -25,8 +25,8 @@ import matplotlib.pyplot as plt
 import torch
 from PIL.Image import fromarray
 
+from ptdiff.experiments.compare_runs import history
 from ptdiff.experiments.loss_curves import curves
-from ptdiff.experiments.side_by_side import history
 from ptdiff.gallery import OF_RUN
 from ptdiff.gallery.scene import Scene
 from ptdiff.likelihood.flow import Path as FlowPath
@@ -34,7 +34,7 @@ from ptdiff.likelihood.flow import log_likelihood
 from ptdiff.modality import Comparison, registry
 from ptdiff.model import Model
 from ptdiff.process import VE
-from ptdiff.sampling.walk import Plan
+from ptdiff.sampling.sampler import Plan
 from ptdiff.solvers import SOLVERS
 from ptdiff.training.train import train_run
 

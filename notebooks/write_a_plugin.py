@@ -46,7 +46,7 @@ SMALL = os.environ.get("PTDIFF_NOTEBOOK_SIZE") == "small"
 SOURCE = '''
 from dataclasses import dataclass
 
-from ptdiff.modality import Data, Modality, TensorSamples, Visualizer, option
+from ptdiff.modality import Data, Modality, TensorSplit, Visualizer, option
 
 KINDS = ("rising", "falling", "swinging")
 
@@ -74,7 +74,7 @@ class Melodies(Modality):
         base, reach, turn = drawn[:, 1:2] * 12, 4 + drawn[:, 2:3] * 8, drawn[:, 3:4]
         t = torch.linspace(0, 1, self.notes)
         line = torch.stack([t.expand(count, -1), 1 - t.expand(count, -1), 0.5 + 0.5 * torch.sin(6.283 * (2 * t + turn))])
-        return TensorSamples((base + reach * line[label, torch.arange(count)]), label)
+        return TensorSplit((base + reach * line[label, torch.arange(count)]), label)
 
     def backbone(self, data):
         import torch

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from ptdiff.model import Model as Model
     from ptdiff.model import load as load
     from ptdiff.run.folder import Run as Run
+    from ptdiff.sampling.sampler import Plan as Plan
     from ptdiff.sampling.samples import Samples as Samples
-    from ptdiff.sampling.walk import Plan as Plan
     from ptdiff.training.train import train as train
     from ptdiff_pointcloud.metrics.chamfer import chamfer as chamfer
-    from ptdiff_pointcloud.metrics.matching import nna as nna
+    from ptdiff_pointcloud.metrics.set_metrics import nna as nna
 
     processes = _process
 
@@ -36,12 +36,12 @@ PUBLIC = {
     "Samples": "ptdiff.sampling.samples",
     "train": "ptdiff.training.train",
     "Run": "ptdiff.run.folder",
-    "Plan": "ptdiff.sampling.walk",
+    "Plan": "ptdiff.sampling.sampler",
     "Modality": "ptdiff.modality.contract",
     "Data": "ptdiff.modality.data",
     # of point clouds, from the plugin that is installed with ptdiff
     "chamfer": "ptdiff_pointcloud.metrics.chamfer",
-    "nna": "ptdiff_pointcloud.metrics.matching",
+    "nna": "ptdiff_pointcloud.metrics.set_metrics",
 }
 """The names that ``import ptdiff`` offers, and the module of each; the imports above say the same to type checkers."""
 
@@ -57,9 +57,11 @@ def _first_use(name: str) -> object:
     elif name in PUBLIC:
         found = getattr(import_module(PUBLIC[name]), name)
     else:
-        import sys
+        import difflib
 
-        raise AttributeError(f"module 'ptdiff' has no attribute {name!r}", name=name, obj=sys.modules[__name__])
+        near = difflib.get_close_matches(name, __dir__(), n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise AttributeError(f"module 'ptdiff' has no attribute {name!r}{hint}")
     globals()[name] = found
     return found
 

@@ -29,13 +29,13 @@ from ptdiff.machine import host
 from ptdiff.metrics import Score, memorization
 from ptdiff.modality import registry
 from ptdiff.modality.contract import Modality
-from ptdiff.modality.data import Condition, Data, Samples, unaugmented
+from ptdiff.modality.data import Condition, Data, Split, unaugmented
 from ptdiff.modality.types import Comparison, Progress
 from ptdiff.noise import mix
 from ptdiff.run.folder import Run
 from ptdiff.sampling import samples as sampled
 from ptdiff.sampling.options import Options, facts
-from ptdiff.sampling.walk import spread_labels
+from ptdiff.sampling.sampler import spread_labels
 
 MOST = 500
 """The most reference samples that the default protocol takes, unless a number is asked for."""
@@ -287,7 +287,7 @@ def _other(modality: str, settings: Mapping[str, Any], reference: Path | str) ->
     return registry.load(modality, {**settings, "data": str(place.resolve() if place.exists() else reference)})
 
 
-def _some(training: Samples, seed: int) -> Tensor:
+def _some(training: Split, seed: int) -> Tensor:
     """Up to ``TRAINING`` random training samples, in world units."""
     order = torch.randperm(len(training), generator=torch.Generator().manual_seed(mix(seed, 2)))
     return training.batch(order[:TRAINING].sort().values, mix(seed, 3))[0]
@@ -302,7 +302,7 @@ class ReferenceSets:
     training: Tensor
 
 
-def reference_sets(training: Samples, target: Samples, n: int, seed: int = 0, *, match: bool = True) -> ReferenceSets:
+def reference_sets(training: Split, target: Split, n: int, seed: int = 0, *, match: bool = True) -> ReferenceSets:
     """n samples of ``target``, and n of ``training`` with the same labels as far as there are enough of them.
 
     Where ``target`` is the training split itself, the two share no sample.  ``match`` is False where the two do not
@@ -322,7 +322,7 @@ def reference_sets(training: Samples, target: Samples, n: int, seed: int = 0, *,
     return ReferenceSets(reference, labels, with_labels(training, rest, n, wanted, mix(seed, 1)))
 
 
-def largest(training: Samples, target: Samples, limit: int) -> int:
+def largest(training: Split, target: Split, limit: int) -> int:
     """The most samples that :func:`reference_sets` can take, at most ``limit``."""
     return min(limit, len(target) // 2 if training is target else len(target), len(training))
 
@@ -331,7 +331,7 @@ def _shuffled(count: int, seed: int) -> Tensor:
     return torch.randperm(count, generator=torch.Generator().manual_seed(mix(seed, count)))
 
 
-def with_labels(samples: Samples, ids: Tensor, n: int, wanted: Counter[int] | None, seed: int) -> Tensor:
+def with_labels(samples: Split, ids: Tensor, n: int, wanted: Counter[int] | None, seed: int) -> Tensor:
     """The first n of ``ids`` that have the wanted labels; where they run out, others in their place.
 
     Fewer than n where there are not so many ids.

@@ -19,9 +19,9 @@ from typing import Any, NamedTuple
 import torch
 
 from ptdiff.certify.agreement import certify
+from ptdiff.certify.counterparts import PACKAGES, PAIRS
 from ptdiff.certify.ladder import MOST, slopes
-from ptdiff.certify.pairs import PACKAGES, PAIRS
-from ptdiff.certify.peers import Sampler, azula, crowson, diffusers
+from ptdiff.certify.peers import Sampler, azula, diffusers, k_diffusion
 from ptdiff.certify.problem import PROBLEMS, reference
 from ptdiff.denoiser.oracle import Gaussian
 from ptdiff.process import PROCESSES, Level
@@ -49,12 +49,12 @@ CLAIMS = [
     *(Claim("azula", f"REABSampler order={n}", azula.sampler("REAB", order=n), "vp-cosine", n) for n in (2, 3)),
     *(Claim("azula", f"zEABSampler order={n}", azula.sampler("zEAB", order=n), "vp-cosine", n) for n in (3, 4)),
     *(Claim("azula", f"xEABSampler order={n}", azula.sampler("xEAB", order=n), "vp-cosine", n) for n in (3, 4)),
-    Claim("k-diffusion", "sample_lms order=4", crowson.sampler("lms", order=4), "ve", 4),
-    Claim("k-diffusion", "sample_dpmpp_3m_sde eta=0", crowson.sampler("dpmpp_3m_sde", eta=0.0), "ve", 3),
-    Claim("k-diffusion", "sample_dpmpp_2m", crowson.sampler("dpmpp_2m"), "ve", 2),
-    Claim("k-diffusion", "sample_dpmpp_sde, independent draws", crowson.independent("dpmpp_sde"), "ve", 2, True),
-    Claim("k-diffusion", "sample_dpmpp_sde, one path", crowson.sampler("dpmpp_sde"), "ve", 2, True),
-    Claim("k-diffusion", "sample_dpmpp_3m_sde", crowson.sampler("dpmpp_3m_sde"), "ve", 3, True),
+    Claim("k-diffusion", "sample_lms order=4", k_diffusion.sampler("lms", order=4), "ve", 4),
+    Claim("k-diffusion", "sample_dpmpp_3m_sde eta=0", k_diffusion.sampler("dpmpp_3m_sde", eta=0.0), "ve", 3),
+    Claim("k-diffusion", "sample_dpmpp_2m", k_diffusion.sampler("dpmpp_2m"), "ve", 2),
+    Claim("k-diffusion", "sample_dpmpp_sde, independent draws", k_diffusion.independent("dpmpp_sde"), "ve", 2, True),
+    Claim("k-diffusion", "sample_dpmpp_sde, one path", k_diffusion.sampler("dpmpp_sde"), "ve", 2, True),
+    Claim("k-diffusion", "sample_dpmpp_3m_sde", k_diffusion.sampler("dpmpp_3m_sde"), "ve", 3, True),
     Claim("diffusers", "DPMSolverMultistep dpmsolver++ order=3", _high(solver_order=3), "vp-cosine", 3),
     Claim(
         "diffusers",

@@ -33,7 +33,7 @@ def certify(
     """Certify the core: orders of solvers, minima of losses, likelihoods, costs. Exit code 1 if anything fails."""
     import time
 
-    from ptdiff.certify.pairs import missing
+    from ptdiff.certify.counterparts import missing
     from ptdiff.certify.suite import parts, run, worst
 
     began, wanted = time.perf_counter(), list(dict.fromkeys(name for part in only or () for name in part.split(",")))

@@ -13,8 +13,8 @@ import typer
 from ptdiff_cli.shared.terminal import say, show_json, show_side_by_side, show_table
 
 if TYPE_CHECKING:
+    from ptdiff.experiments.compare_runs import Summary
     from ptdiff.experiments.scores import Measured
-    from ptdiff.experiments.side_by_side import Summary
 
 app = typer.Typer(help="Look at several runs at once: list them, compare them.", no_args_is_help=True)
 
@@ -28,7 +28,7 @@ def list_(
     as_json: Json = False,
 ) -> None:
     """List the runs in a folder: their data, steps, time and losses."""
-    from ptdiff.experiments.side_by_side import runs_in, summary
+    from ptdiff.experiments.compare_runs import runs_in, summary
 
     found = [summary(path) for path in runs_in(folder)]
     if as_json:
@@ -54,8 +54,8 @@ def compare(
     ] = False,
 ) -> None:
     """Compare runs: the settings that differ, how far each came, losses, and figures of 'ptdiff eval'."""
+    from ptdiff.experiments.compare_runs import differing, runs_in, summary
     from ptdiff.experiments.loss_curves import curves
-    from ptdiff.experiments.side_by_side import differing, runs_in, summary
     from ptdiff.pictures.files import IMAGE_SUFFIXES, save_image
     from ptdiff.run.models import located, near
 
@@ -85,8 +85,8 @@ def compare(
 
 def _write_scores(found: Sequence[Summary]) -> None:
     """One line for each run: its main score with interval, and the floor of that measurement."""
+    from ptdiff.experiments.compare_runs import names
     from ptdiff.experiments.scores import main_score
-    from ptdiff.experiments.side_by_side import names
 
     rows = []
     for run, name in zip(found, names([run.path for run in found]), strict=True):
@@ -129,7 +129,7 @@ def _write_csv(found: Sequence[Summary], keys: Sequence[str]) -> None:
 
 def _write_tables(found: Sequence[Summary], keys: Sequence[str]) -> None:
     """What sets the runs apart and how far each came; then the figures, a table for each way they were measured."""
-    from ptdiff.experiments.side_by_side import names
+    from ptdiff.experiments.compare_runs import names
 
     called = dict(zip(map(str, (run.path for run in found)), names([run.path for run in found]), strict=True))
     settings = {_short(key, keys): [_word(run.settings.get(key)) for run in found] for key in keys}

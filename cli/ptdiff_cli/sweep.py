@@ -103,7 +103,7 @@ def _trial(
     """Train one trial, from its last checkpoint where it was begun; its figure, or what went wrong."""
     from ptdiff.errors import UnknownName
     from ptdiff.run.folder import Run
-    from ptdiff.training.settled import comes_of
+    from ptdiff.training.autotuned import comes_of
     from ptdiff_cli.shared.session import begin, check_trainable, continue_run, make_hardware
     from ptdiff_cli.shared.sweep_metric import measure_trial
 

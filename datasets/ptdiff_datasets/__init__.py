@@ -6,7 +6,7 @@ images/      sets and folders of images
 points/      points in the plane, tables
 shapes/      procedural shapes
 cache.py     folders that were read before
-walking.py   the files below a folder
+directory_scan.py   the files below a folder
 writing.py   files written whole or not at all
 holdout.py   validation samples where a set names none
 errors.py    FormatError and DataError

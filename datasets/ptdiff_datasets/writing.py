@@ -14,8 +14,14 @@ from ptdiff_datasets.formats.cloud import Cloud
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[BinaryIO]:
-    """Yield a file beside ``path`` that replaces it at the end of the block, or is removed if the block fails."""
+    """Yield a file beside ``path`` that replaces it at the end of the block, or is removed if the block fails.
+
+    Links are followed.  Raises OSError, without its number, for a node that is not a regular file.
+    """
     path = Path(path)
+    if path.exists() and not path.is_file():
+        raise OSError(f"{path} is {'a folder' if path.is_dir() else 'a device or a pipe'}, not a file")
+    path = path.resolve()
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("xb") as file:

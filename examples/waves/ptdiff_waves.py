@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ptdiff.modality import Data, Modality, TensorSamples, Visualizer, option
+from ptdiff.modality import Data, Modality, TensorSplit, Visualizer, option
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,7 +32,7 @@ class Waves(Modality):
         data = Data((1, self.length), classes=KINDS, train=train, val=val, summary={"text": text})
         return data.measured()
 
-    def _signals(self, split: int, count: int) -> TensorSamples:
+    def _signals(self, split: int, count: int) -> TensorSplit:
         import torch
 
         from ptdiff.noise import Stream, uniform
@@ -44,7 +44,7 @@ class Waves(Modality):
         t = torch.linspace(0, 1, self.length)
         sine = torch.sin(2 * torch.pi * ((1 + 3 * frequency) * t + phase))
         shapes = torch.stack([sine, sine.sign(), 2 / torch.pi * torch.asin(sine)])
-        return TensorSamples(((0.5 + amplitude) * shapes[label, torch.arange(count)])[:, None], label)
+        return TensorSplit(((0.5 + amplitude) * shapes[label, torch.arange(count)])[:, None], label)
 
     def backbone(self, data: Data) -> nn.Module:
         """Build the network: four dilated convolutions, modulated by noise level and class."""

@@ -28,7 +28,7 @@ from ptdiff.modality import (
     Modality,
     Progress,
     TableWriter,
-    TensorSamples,
+    TensorSplit,
     Visualizer,
     option,
 )
@@ -100,8 +100,8 @@ class Points2D(Modality):
 
         points = self._points()
 
-        def samples(x: Any, label: Any) -> TensorSamples:
-            return TensorSamples(torch.from_numpy(x), torch.from_numpy(label) if points.classes else None)
+        def samples(x: Any, label: Any) -> TensorSplit:
+            return TensorSplit(torch.from_numpy(x), torch.from_numpy(label) if points.classes else None)
 
         data = Data(
             shape=(points.train.shape[1],),
@@ -217,7 +217,7 @@ class Points2D(Modality):
     def check_data(self, source: Path, *, progress: Progress | None = None) -> Mapping[str, Any]:
         """Check a table; see :func:`ptdiff_points2d.checking.check`. Images and distributions are read as they are."""
         from ptdiff.modality import Unsupported
-        from ptdiff_datasets.walking import existing
+        from ptdiff_datasets.directory_scan import existing
         from ptdiff_points2d import source as sources
         from ptdiff_points2d.checking import check
 
@@ -246,6 +246,6 @@ def _each_measured(data: Data, points: Points) -> Data:
     if not bool((scale > 0).all()):
         name = points.columns[int((scale > 0).int().argmin())]
         raise ValueError(f"column {name!r} is constant: leave it out, because there is nothing to learn")
-    standard = TensorSamples(((x - mean) / scale).float())
+    standard = TensorSplit(((x - mean) / scale).float())
     spread = replace(data, train=standard).measured(limit=1 << 20).spread
     return replace(data, mean=tuple(mean.tolist()), scale=tuple(scale.tolist()), spread=spread)

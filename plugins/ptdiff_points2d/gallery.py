@@ -22,7 +22,7 @@ from ptdiff.modality import TrainedModel, Unsupported
 from ptdiff.noise import Stream, normal
 from ptdiff.pictures.plot import COLORS, INK, density_map, picture, plane
 from ptdiff.process import Level
-from ptdiff.sampling.walk import shown as at_unit_variance
+from ptdiff.sampling.sampler import shown as at_unit_variance
 from ptdiff_datasets.points.toys import TOYS
 from ptdiff_points2d.source import toy_of
 

@@ -8,7 +8,7 @@ orders.py         orders of convergence
 ladder.py         slopes over the number of steps
 moments.py        exact moments of a table on Gaussian data
 biased.py         the variance of solvers without an order
-whole.py          the whole way in float32
+end_to_end.py     the whole way in float32
 adaptive.py       adaptive solvers
 objectives.py     objectives
 likelihoods.py    likelihoods
@@ -16,7 +16,7 @@ overhead.py       the time a solver adds to a call
 side_by_side.py   many tables at once
 figures.py        errors for a number of calls, to choose a solver
 agreement.py      the same walk by ptdiff and by other libraries
-pairs.py          the samplers of other libraries that match ours
+counterparts.py   the samplers of other libraries that match ours
 """
 
 from ptdiff.certify.certificate import Certificate

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from ptdiff.certify.agreement import Pair
-from ptdiff.certify.pairs import PAIRS, installed
+from ptdiff.certify.counterparts import PAIRS, installed
 from ptdiff.grid import grid
 from ptdiff.modality.data import Condition
 from ptdiff.noise import Stream, normal

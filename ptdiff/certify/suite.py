@@ -12,12 +12,12 @@ from multiprocessing import get_context
 
 import torch
 
-from ptdiff.certify import adaptive, agreement, orders, whole
+from ptdiff.certify import adaptive, agreement, end_to_end, orders
 from ptdiff.certify.certificate import Certificate
 from ptdiff.certify.choices import choices
+from ptdiff.certify.counterparts import PAIRS, installed
 from ptdiff.certify.likelihoods import likelihood_certificates
 from ptdiff.certify.objectives import objective_certificates
-from ptdiff.certify.pairs import PAIRS, installed
 from ptdiff.certify.problem import PROBLEMS
 from ptdiff.choices import unknown
 from ptdiff.process import PROCESSES, Flow, Process
@@ -51,7 +51,7 @@ def _weak(name: str) -> list[Certificate]:
 
 
 def _calls(name: str) -> list[Certificate]:
-    return [c for label, solver in choices(name) for c in whole.certify(label, solver, processes())]
+    return [c for label, solver in choices(name) for c in end_to_end.certify(label, solver, processes())]
 
 
 def _agreement(names: frozenset[str]) -> list[Certificate]:

@@ -8,5 +8,5 @@ posterior.py           mean and covariance of x0 given x
 embedding.py           features of the noise level and the class
 self_conditioning.py   networks that read their own last estimate
 latent_code.py         networks that read a latent code
-foreign.py             networks of other libraries
+external.py            networks of other libraries
 """

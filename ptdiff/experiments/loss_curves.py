@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ptdiff.experiments.side_by_side import history, names
+from ptdiff.experiments.compare_runs import history, names
 from ptdiff.pictures.files import Picture
 from ptdiff.pictures.plot import COLORS, picture
 

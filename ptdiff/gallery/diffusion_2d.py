@@ -16,7 +16,7 @@ from ptdiff.denoiser.oracle import Mixture
 from ptdiff.noise import Stream, normal, uniform
 from ptdiff.pictures.plot import COLORS, density_map, picture, plane
 from ptdiff.process import Chain, Level, Process, TrigFlow
-from ptdiff.sampling.walk import Plan, walk
+from ptdiff.sampling.sampler import Plan, walk
 from ptdiff.solvers import SOLVERS, Solver
 
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
 """The scene of the pictures of a run: its model, and the way they are drawn.
 
 x_t = alpha x_0 + sigma eps in model units; pictures show world units, with noisy states scaled to unit variance first
-(:func:`ptdiff.sampling.walk.shown`), so that every process gives the same picture.
+(:func:`ptdiff.sampling.sampler.shown`), so that every process gives the same picture.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from torch import Tensor
 from ptdiff.denoiser.network import NetworkDenoiser
 from ptdiff.errors import Unsupported
 from ptdiff.modality.contract import Modality
-from ptdiff.modality.data import Condition, Data, Samples
+from ptdiff.modality.data import Condition, Data, Split
 from ptdiff.modality.visualizer import Visualizer
 from ptdiff.model import Model
 from ptdiff.noise import mix
-from ptdiff.sampling.walk import Plan, spread_labels
+from ptdiff.sampling.sampler import Plan, spread_labels
 from ptdiff.solvers import State
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ class Scene:
         """Up to ``count`` held-out samples in model units, and their conditions; see :meth:`training`."""
         return self._drawn(self.data.val, count)
 
-    def _drawn(self, samples: Samples | None, count: int) -> tuple[Tensor, Condition]:
+    def _drawn(self, samples: Split | None, count: int) -> tuple[Tensor, Condition]:
         if samples is None:
             raise Unsupported(f"this picture needs the data of {self.model.run.path}, which could not be read")
         generator = torch.Generator().manual_seed(mix(self.seed, 1))

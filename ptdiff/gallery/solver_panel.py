@@ -20,7 +20,7 @@ from torch import Tensor
 from ptdiff.denoiser.oracle import Mixture
 from ptdiff.pictures.plot import COLORS, FAINT, INK, picture, plane
 from ptdiff.process import Flow
-from ptdiff.sampling.walk import Plan, walk
+from ptdiff.sampling.sampler import Plan, walk
 from ptdiff.solvers import SOLVERS, Solver
 
 if TYPE_CHECKING:

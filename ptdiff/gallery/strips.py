@@ -20,7 +20,7 @@ from ptdiff.noise import Stream, normal
 from ptdiff.pictures.files import Picture
 from ptdiff.pictures.page import page
 from ptdiff.process import Level
-from ptdiff.sampling.walk import shown
+from ptdiff.sampling.sampler import shown
 from ptdiff.solvers import Adaptive
 
 FRAMES, HELD, SIDE = 120, 15, 480

@@ -23,7 +23,7 @@ from ptdiff.denoiser.oracle import Mixture
 from ptdiff.grid import grid
 from ptdiff.pictures.plot import COLORS, FAINT, INK, picture, plane
 from ptdiff.process import Flow
-from ptdiff.sampling.walk import Plan, walk
+from ptdiff.sampling.sampler import Plan, walk
 from ptdiff.solvers.exponential import DDPM
 
 if TYPE_CHECKING:

@@ -42,6 +42,8 @@ def grid(process: Process | str, steps: int, spacing: Spacing | str = "uniform",
         raise ValueError(f"end must be zero or sigma-min, not {end!r}")
     if isinstance(process, str):
         process = choose("process", PROCESSES, {"name": process})
+    if not isinstance(process, Process):
+        raise TypeError(f"process must be a Process, such as ptdiff.process.Flow(), or a name, not {process!r}")
     rule: Spacing = choose("spacing", SPACINGS, {"name": spacing}) if isinstance(spacing, str) else spacing
     count = steps if end == "zero" else steps + 1
     points = rule.times(process, count)

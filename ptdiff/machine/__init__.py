@@ -2,6 +2,6 @@
 
 host.py        devices, cores, memory, random generators
 yardstick.py   the machine's present speed, recorded with every benchmark
-race.py        the fastest of several ways to do the same work
+timing.py      the fastest of several ways to do the same work
 libraries.py   missing system libraries and the packages that contain them
 """

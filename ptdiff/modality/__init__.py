@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from ptdiff.errors import Unsupported
 from ptdiff.modality.contract import Modality
-from ptdiff.modality.data import Condition, Data, Samples, TensorSamples
+from ptdiff.modality.data import Condition, Data, Split, TensorSplit
 from ptdiff.modality.types import (
     Comparison,
     EvaluationProtocol,
@@ -40,9 +40,9 @@ __all__ = [
     "Mesh",
     "Modality",
     "Progress",
-    "Samples",
+    "Split",
     "TableWriter",
-    "TensorSamples",
+    "TensorSplit",
     "TrainedModel",
     "Unsupported",
     "Visualizer",

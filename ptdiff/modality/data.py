@@ -50,7 +50,7 @@ Broadcast = float | tuple[Any, ...]
 """A number or nested tuples of numbers that broadcast against one datum."""
 
 
-class Samples(Protocol):
+class Split(Protocol):
     """A split of a data set: ``len(samples)`` samples with the ids 0, 1, …"""
 
     def __len__(self) -> int: ...
@@ -85,8 +85,8 @@ class Data:
     mean: Broadcast = 0.0
     scale: Broadcast = 1.0
     unordered: bool = False
-    train: Samples | None = None
-    val: Samples | None = None
+    train: Split | None = None
+    val: Split | None = None
     summary: Mapping[str, Any] = field(default_factory=dict)
     spread: float = 1.0
     origin: tuple[float, ...] = ()
@@ -217,13 +217,13 @@ def _widest(rows: Tensor, iterations: int = 30) -> float:
     return math.sqrt(variance)
 
 
-def unaugmented(samples: Samples) -> Samples:
+def unaugmented(samples: Split) -> Split:
     """Samples without augmentation, for comparisons: ``samples.plain`` of an augmenting source, else ``samples``."""
-    plain: Samples = getattr(samples, "plain", samples)
+    plain: Split = getattr(samples, "plain", samples)
     return plain
 
 
-class TensorSamples:
+class TensorSplit:
     """A split in memory.
 
     ``x``: samples (n, *shape) in world units.

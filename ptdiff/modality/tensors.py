@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ptdiff.modality.contract import Modality
-from ptdiff.modality.data import Data, TensorSamples
+from ptdiff.modality.data import Data, TensorSplit
 from ptdiff.modality.visualizer import Visualizer
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def tensor_data(
         raise ValueError("classes are the names of labels: give labels too")
     order = torch.randperm(len(values), generator=torch.Generator().manual_seed(seed))
     few = min(round(held_out * len(values)), len(values) - 2)
-    train, val = (TensorSamples(values[r], None if label is None else label[r]) for r in (order[few:], order[:few]))
+    train, val = (TensorSplit(values[r], None if label is None else label[r]) for r in (order[few:], order[:few]))
     data = Data(
         shape=tuple(values.shape[1:]),
         classes=tuple(classes),

@@ -116,7 +116,7 @@ class TrainedModel(Protocol):
 
     @property
     def plan(self) -> Any:
-        """The :class:`ptdiff.sampling.walk.Plan` (process, solver, steps, guidance, …); vary it with ``replace``."""
+        """The :class:`ptdiff.sampling.sampler.Plan` (process, solver, steps, guidance, …); vary it with ``replace``."""
 
     @property
     def device(self) -> torch.device:

@@ -13,7 +13,7 @@ from ptdiff.choices import unknown
 from ptdiff.objective.consistency import check_solver
 from ptdiff.run.folder import Run
 from ptdiff.sampling.options import changed
-from ptdiff.sampling.walk import Plan, spread_labels
+from ptdiff.sampling.sampler import Plan, spread_labels
 
 Label = str | int | Sequence[str | int] | Tensor
 """A class by name or number, or one for each sample; "none" (or -1 among others) samples without a class."""
@@ -30,6 +30,8 @@ def planned(run: Run, options: Mapping[str, Any] = {}, seed: int = 0) -> Plan:
 
 def checked(run: Run, plan: Plan, seed: int) -> Plan:
     """The plan with a seed; ValueError for a solver that needs means, of a run trained for consistency."""
+    if seed < 0:
+        raise ValueError(f"seed must be at least 0, not {seed}")
     check_solver(run.config, plan.solver)
     return replace(plan, seed=seed)
 
@@ -40,8 +42,8 @@ def shape_of(run: Run, points: int | None) -> tuple[int, ...]:
         return run.data.shape
     if not run.data.unordered:
         raise ValueError(f"points is for sets; samples of {run.config.modality} have the shape {run.data.shape}")
-    if points < 1:
-        raise ValueError(f"points must be at least 1, not {points}")
+    if not isinstance(points, int) or points < 1:
+        raise ValueError(f"points must be a whole number of at least 1, not {points!r}")
     return (points, *run.data.shape[1:])
 
 
@@ -55,7 +57,7 @@ def label_of(run: Run, label: str | int) -> int:
     if label in classes:
         return classes.index(str(label))
     number = int(label) if isinstance(label, str) and label.isdecimal() else label
-    if not isinstance(number, (str, int)):
+    if not isinstance(number, (str, int)) or isinstance(number, bool):
         raise ValueError(f"label: a class by name or number, not {label!r}")
     if isinstance(number, str) or not 0 <= number < len(classes):
         raise unknown("class", str(label), classes)
@@ -64,6 +66,8 @@ def label_of(run: Run, label: str | int) -> int:
 
 def labels_of(run: Run, count: int, label: Label | None) -> Tensor | None:
     """See :meth:`Model.labels`."""
+    if count < 1:
+        raise ValueError(f"the number of samples must be at least 1, not {count}")
     if label is None:
         return spread_labels(torch.arange(count), len(run.data.classes)).get("label")
     plain = label.tolist() if hasattr(label, "tolist") else label

@@ -19,7 +19,7 @@ from ptdiff.process import Level
 from ptdiff.sampling.optimal_grid import COMMON
 from ptdiff.sampling.optimal_grid import optimize as search
 from ptdiff.sampling.options import Options
-from ptdiff.sampling.walk import Plan, prepared, spread_labels
+from ptdiff.sampling.sampler import Plan, prepared, spread_labels
 from ptdiff.solvers import Adaptive, Solver, solve
 from ptdiff.solvers.runge_kutta import RK4
 

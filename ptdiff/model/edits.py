@@ -29,8 +29,8 @@ from ptdiff.sampling.batches import batch_size, in_batches
 from ptdiff.sampling.files import Stored
 from ptdiff.sampling.frame import Frame, fitting, frame_of, returned
 from ptdiff.sampling.options import Options
+from ptdiff.sampling.sampler import Plan, prepared, start
 from ptdiff.sampling.samples import Samples
-from ptdiff.sampling.walk import Plan, prepared, start
 from ptdiff.solvers import Adaptive
 
 Given = str | Path | Samples | Tensor | Any

@@ -16,19 +16,19 @@ from torch import Tensor
 from ptdiff.denoiser.cost import Counted
 from ptdiff.denoiser.network import NetworkDenoiser
 from ptdiff.machine import host
-from ptdiff.machine.race import WORDS, threads
+from ptdiff.machine.timing import WORDS, threads
 from ptdiff.modality.contract import Modality
 from ptdiff.modality.data import Condition, Data
 from ptdiff.modality.tensors import NAME, Tensors
 from ptdiff.modality.types import Progress
 from ptdiff.model.arguments import Label, checked, labels_of, planned, shape_of
 from ptdiff.run.folder import Run
+from ptdiff.sampling.autotune import quickest
 from ptdiff.sampling.batches import batch_size, batches
 from ptdiff.sampling.files import Stored
 from ptdiff.sampling.options import Options, changed
+from ptdiff.sampling.sampler import Plan, finished, prepared, shown, walk
 from ptdiff.sampling.samples import Samples
-from ptdiff.sampling.trial import quickest
-from ptdiff.sampling.walk import Plan, finished, prepared, shown, walk
 from ptdiff.solvers import Adaptive, State
 
 if TYPE_CHECKING:

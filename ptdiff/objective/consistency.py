@@ -36,7 +36,7 @@ from ptdiff.objective.loss import LOSSES, Denoise, Objective
 from ptdiff.process import Level, Process
 from ptdiff.process.continuous import check_positive
 from ptdiff.run.config import Config
-from ptdiff.sampling.walk import solver
+from ptdiff.sampling.sampler import solver
 from ptdiff.solvers import Adaptive, Solver
 from ptdiff.solvers.consistency import MultistepConsistency
 

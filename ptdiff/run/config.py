@@ -56,7 +56,8 @@ AverageChoice = Annotated[Choice, BeforeValidator(_decay)]
 
 
 Auto = Literal["auto"] | Annotated[int, Field(ge=1)]
-"""A positive integer, or "auto" for the best value in a short trial on the machine (:mod:`ptdiff.training.trial`)."""
+"""A positive integer, or "auto" for the best value in a short trial on the machine
+(:mod:`ptdiff.training.autotune`)."""
 
 
 class _Section(BaseModel):

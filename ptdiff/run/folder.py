@@ -8,7 +8,7 @@
         samples/         previews;   logs/   files of the logger
         checkpoints/     see ptdiff.run.checkpoint
         averages/        snapshots of averaged weights, if any: see ptdiff.run.posthoc
-        start/           initial weights, if they come from another run: see ptdiff.run.start
+        start/           initial weights, if they come from another run: see ptdiff.run.fine_tuning
 
 The folder contains no pickle files.
 """

@@ -16,8 +16,10 @@ NUMBERS = 2**18
 
 def batch_size(count: int, shape: tuple[int, ...], batch: int | None = None) -> int:
     """Samples at a time: ``batch`` if it is given, else as many as NUMBERS numbers make, at least one."""
-    if count < 1 or (batch is not None and batch < 1):
-        raise ValueError(f"there is at least one sample, and one in a batch, not {min(count, batch or 1)}")
+    if count < 1:
+        raise ValueError(f"the number of samples must be at least 1, not {count}")
+    if batch is not None and batch < 1:
+        raise ValueError(f"batch must be at least 1, not {batch}")
     return batch or max(1, min(count, NUMBERS // max(1, math.prod(shape))))
 
 

@@ -6,7 +6,7 @@
     matched       the elements of a set in the order in which they are nearest to another's
     complete      sets that hold a given part, by any method of ptdiff/inverse
 
-Everything is in model units and takes denoisers as they are, see :func:`ptdiff.sampling.walk.prepared`.
+Everything is in model units and takes denoisers as they are, see :func:`ptdiff.sampling.sampler.prepared`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ptdiff.machine.host import double
 from ptdiff.modality.data import Condition
 from ptdiff.noise import Stream, normal
 from ptdiff.process import Level
-from ptdiff.sampling.walk import Plan, noise, start
+from ptdiff.sampling.sampler import Plan, noise, start
 from ptdiff.solvers import Adaptive, trajectory
 from ptdiff.solvers.inversion import invert, slerp
 

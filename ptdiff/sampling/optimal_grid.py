@@ -24,8 +24,9 @@ from ptdiff.modality.data import Condition
 from ptdiff.process import Level, Process
 from ptdiff.solvers.exponential import DDIM
 from ptdiff.solvers.inversion import is_one_step
+from ptdiff.solvers.loop import solve, trajectory
 from ptdiff.solvers.runge_kutta import RK4
-from ptdiff.solvers.table import Solver, solve, trajectory
+from ptdiff.solvers.table import Solver
 
 COMMON = ("uniform", "log-snr", "karras")
 

@@ -13,7 +13,7 @@ from ptdiff.guidance import GUIDANCE, Guidance
 from ptdiff.guidance.threshold import THRESHOLDS, Threshold
 from ptdiff.process import PROCESSES, Process
 from ptdiff.run.config import merged, read, sampling
-from ptdiff.sampling.walk import Plan
+from ptdiff.sampling.sampler import Plan
 from ptdiff.solvers import ADAPTIVE, SOLVERS, Adaptive, Solver
 
 Named = str | Mapping[str, Any]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ptdiff.modality.types import Mesh
-    from ptdiff.sampling.walk import Plan
+    from ptdiff.sampling.sampler import Plan
 
 
 @dataclass(frozen=True, eq=False)

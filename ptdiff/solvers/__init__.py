@@ -1,6 +1,7 @@
 """Solvers: methods that integrate from noise to data, each a table of linear stages that one loop executes.
 
-table.py            Stage, Table, Solver; solve and trajectory: the loop
+table.py            Stage, Table, Solver: what a solver compiles to
+loop.py             solve and trajectory: the sampler loop
 catalog.py          SOLVERS and ADAPTIVE, by name
 exponential.py      DDIM and DDPM: the shortest file to copy for a new solver
 runge_kutta.py      Euler, Heun and others on the flow
@@ -32,6 +33,7 @@ flow_field.py       the flow as a vector field, for outside solvers
 
 from ptdiff.solvers.adaptive import Adaptive
 from ptdiff.solvers.catalog import ADAPTIVE, SOLVERS
-from ptdiff.solvers.table import Draw, Solver, Stage, State, Table, solve, trajectory
+from ptdiff.solvers.loop import solve, trajectory
+from ptdiff.solvers.table import Draw, Solver, Stage, State, Table
 
 __all__ = ["ADAPTIVE", "SOLVERS", "Adaptive", "Draw", "Solver", "Stage", "State", "Table", "solve", "trajectory"]

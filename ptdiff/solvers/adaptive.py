@@ -28,7 +28,8 @@ from ptdiff.denoiser.network import Denoiser
 from ptdiff.grid import RATIO_MIN
 from ptdiff.modality.data import Condition
 from ptdiff.process import Level
-from ptdiff.solvers.table import Pair, State, differentiable, pairs
+from ptdiff.solvers.loop import differentiable
+from ptdiff.solvers.table import Pair, State, pairs
 
 Estimate = Callable[[Tensor, Tensor], Tensor]
 """One denoiser call: maps y (b, …) and u (b,) to E[x_0 | y]."""

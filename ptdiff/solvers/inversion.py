@@ -26,7 +26,8 @@ from ptdiff.denoiser.network import Denoiser
 from ptdiff.modality.data import Condition
 from ptdiff.process import Level
 from ptdiff.solvers.adaptive import Adaptive
-from ptdiff.solvers.table import Pair, Solver, State, Table, pairs, solve, trajectory
+from ptdiff.solvers.loop import solve, trajectory
+from ptdiff.solvers.table import Pair, Solver, State, Table, pairs
 
 
 @dataclass(frozen=True)

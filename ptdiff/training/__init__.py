@@ -5,17 +5,17 @@ configuration.py   from names and overrides to the configuration of a run
 fit.py             a run folder, data and a Trainer in, a trained run out
 module.py          the training step, as a LightningModule
 draws.py           the samples, noise and levels of a step
-order.py           the order of the data
+data_order.py      the order of the data
 gradients.py       the gradient of a step, whole or in parts
 shards.py          parts of a batch on several threads
-ranks.py           parts of a batch on several devices
+ddp.py             parts of a batch on several devices
 memory.py          the number of samples that fit into memory
 noise_scale.py     the batch size up to which larger batches pay
 optimizer.py       AdamW and Muon
 schedule.py        learning-rate schedules
 ema.py             averages of the weights
-best.py            early stopping
-bands.py           the loss by noise band
+early_stopping.py   early stopping
+loss_by_level.py   the loss by noise band
 loss_history.py    noise levels drawn by their loss
 regret.py          the least possible loss
 validation.py      the loss on held-out samples
@@ -27,13 +27,13 @@ state.py           all that a run needs to resume bit for bit
 snapshots.py       averages kept for later ones of other widths
 observer.py        the interface for watching a run
 slowness.py        a warning when training becomes much slower
-trial.py           the fastest precision, threads and parts, by timed steps
+autotune.py        the fastest precision, threads and parts, by timed steps
 timed_steps.py     timed steps of a separate network
-settled.py         settings chosen by the trial and kept in config.yaml
+autotuned.py       settings chosen by the trial and kept in config.yaml
 pace.py            the progress to expect in the minutes given
 expectations.py    the scores to expect after a number of steps
 speed.py           training beside a bare loop
-bare.py            the bare loop
+bare_loop.py       the bare loop
 profile.py         the time of a step by kind of operation
 flops.py           floating-point operations
 """

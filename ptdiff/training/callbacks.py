@@ -17,7 +17,7 @@ from ptdiff.experiments.loss_curves import curves
 from ptdiff.modality.contract import Modality
 from ptdiff.pictures.files import Picture, save_image
 from ptdiff.run.folder import Run
-from ptdiff.sampling.walk import Plan, finished, prepared, spread_labels, walk
+from ptdiff.sampling.sampler import Plan, finished, prepared, spread_labels, walk
 from ptdiff.solvers import State
 from ptdiff.training.module import DiffusionModule
 from ptdiff.training.observer import Observer as Observer

@@ -21,9 +21,9 @@ from ptdiff.objective.loss import LOSSES
 from ptdiff.objective.weighting import WEIGHTINGS
 from ptdiff.process import PROCESSES
 from ptdiff.run.config import Config, defaults, merged, validate
+from ptdiff.run.fine_tuning import inherited
 from ptdiff.run.folder import Run
-from ptdiff.run.start import inherited
-from ptdiff.sampling.walk import Plan
+from ptdiff.sampling.sampler import Plan
 from ptdiff.training.ema import averages_of
 from ptdiff.training.optimizer import OPTIMIZERS
 from ptdiff.training.schedule import SCHEDULES
@@ -36,7 +36,7 @@ def resolve(
 
     values: nested as in config.yaml; they override the modality's recipe and the defaults.
     source: a run whose weights the new one starts from, and whose modality and configuration replace the recipe
-    (ptdiff.run.start).
+    (ptdiff.run.fine_tuning).
     kind: the modality as an object, if ``values`` only says what to call it.
 
     Raises ValueError, in one line, for a missing modality and for every wrong key, name or value.

@@ -19,14 +19,14 @@ from ptdiff.denoiser.network import NetworkDenoiser
 from ptdiff.denoiser.self_conditioning import first_estimate
 from ptdiff.density import LEAST, MOST, Density, stratified
 from ptdiff.machine.host import double
-from ptdiff.modality.data import Condition, Data, Samples
+from ptdiff.modality.data import Condition, Data, Split
 from ptdiff.noise import Stream, mix, normal, uniform
 from ptdiff.objective.corruption import Noise
 from ptdiff.objective.coupling import Coupling, Independent, WithinSets
 from ptdiff.process import Level, Process
 from ptdiff.run.config import Config
+from ptdiff.training.data_order import sample_ids
 from ptdiff.training.loss_history import LossHistory
-from ptdiff.training.order import sample_ids
 
 RARE = 1e-9
 
@@ -86,7 +86,7 @@ class Draws:
 
     config: Config
     data: Data
-    samples: Samples
+    samples: Split
     process: Process
     density: Density
     noise: Noise

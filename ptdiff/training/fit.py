@@ -21,11 +21,11 @@ from ptdiff.modality.contract import Modality
 from ptdiff.modality.data import Data
 from ptdiff.run.checkpoint import Checkpoint, latest
 from ptdiff.run.folder import Run, process_rank
+from ptdiff.training.autotuned import settled
 from ptdiff.training.backends import Table
 from ptdiff.training.callbacks import Checkpoints, OrderlyStop, Previews, Reports, Slowness
 from ptdiff.training.module import DiffusionModule
 from ptdiff.training.observer import Observer
-from ptdiff.training.settled import settled
 from ptdiff.training.snapshots import Snapshots
 from ptdiff.training.state import load_state
 from ptdiff.training.trackers import Trackers

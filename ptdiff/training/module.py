@@ -31,16 +31,16 @@ from ptdiff.objective.corruption import NOISES
 from ptdiff.objective.coupling import COUPLINGS
 from ptdiff.process import PROCESSES, Level
 from ptdiff.run.config import Config
-from ptdiff.training.bands import Bands
-from ptdiff.training.best import best_of
+from ptdiff.training.ddp import Ranks
 from ptdiff.training.draws import Draws, Randomness
+from ptdiff.training.early_stopping import best_of
 from ptdiff.training.ema import EMA, averages_of, part_name
 from ptdiff.training.gradients import Gradients
+from ptdiff.training.loss_by_level import Bands
 from ptdiff.training.loss_history import LossHistory
 from ptdiff.training.memory import fitting_rows
 from ptdiff.training.observer import Observer
 from ptdiff.training.optimizer import OPTIMIZERS
-from ptdiff.training.ranks import Ranks
 from ptdiff.training.schedule import SCHEDULES
 from ptdiff.training.shards import Shards
 
@@ -94,7 +94,7 @@ class DiffusionModule(pl.LightningModule):
         rows = len(self.rows())
         most = self.plan.micro_batch
         self.gradients.most = fitting_rows(self, self.first_losses, rows) if most == "auto" else most
-        # an unsettled configuration (ptdiff.training.trial) processes the batch in one piece
+        # an unsettled configuration (ptdiff.training.autotune) processes the batch in one piece
         shards = 1 if self.plan.shards == "auto" else self.plan.shards
         model, threads = self.trainer.strategy.model, min(shards, torch.get_num_threads(), rows)
         if isinstance(model, DistributedDataParallel) and self.trainer.world_size > 1:

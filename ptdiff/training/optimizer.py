@@ -131,7 +131,7 @@ def orthogonal(g: Tensor) -> Tensor:
     """
     tall = g.shape[-2] > g.shape[-1]
     x = g.float().mT if tall else g.float()
-    x = x / x.norm(dim=(-2, -1), keepdim=True).clamp(min=1e-20)
+    x = x / torch.linalg.vector_norm(x, dim=(-2, -1), keepdim=True).clamp(min=1e-20)
     a = x @ x.mT
     whole = one = torch.eye(a.shape[-1], device=a.device)
     for _ in range(5):

@@ -1,6 +1,6 @@
 """The quality to expect of a run in the available minutes.
 
-The rate is measured on this machine (ptdiff.training.trial); the score after that many steps is looked up in a
+The rate is measured on this machine (ptdiff.training.autotune); the score after that many steps is looked up in a
 benchmark table (ptdiff.training.expectations).
 """
 
@@ -16,8 +16,8 @@ import torch
 from ptdiff.modality.contract import Modality
 from ptdiff.modality.data import Data
 from ptdiff.run.config import Config, defaults, merged, validate
+from ptdiff.training.autotune import Settled, settle
 from ptdiff.training.expectations import Expectations
-from ptdiff.training.trial import Settled, settle
 
 WARM = 10
 """The warm-up takes at most 1 / ``WARM`` of a run."""

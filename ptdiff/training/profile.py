@@ -12,7 +12,7 @@ from torch.autograd.profiler_util import FunctionEvent
 from torch.profiler import ProfilerActivity, profile, record_function
 
 from ptdiff.machine.host import keep_freed_memory
-from ptdiff.training.bands import Bands
+from ptdiff.training.loss_by_level import Bands
 
 if TYPE_CHECKING:
     from ptdiff.training.speed import Subject

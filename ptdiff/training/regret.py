@@ -17,13 +17,13 @@ import torch
 from torch import Tensor
 
 from ptdiff.machine.host import double
-from ptdiff.modality.data import Condition, Data, Samples
+from ptdiff.modality.data import Condition, Data, Split
 
 MOST_SAMPLES, MOST_ELEMENTS = 50_000, 10_000
 """Larger training sets and larger samples take too long."""
 
 
-def is_small_and_fixed(samples: Samples, shape: tuple[int, ...]) -> bool:
+def is_small_and_fixed(samples: Split, shape: tuple[int, ...]) -> bool:
     """Return True if a training set is finite and of moderate size, not generated for every batch."""
     if not 0 < len(samples) <= MOST_SAMPLES or math.prod(shape) > MOST_ELEMENTS:
         return False

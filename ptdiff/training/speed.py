@@ -18,13 +18,13 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-from ptdiff.machine import host, race
+from ptdiff.machine import host, timing
 from ptdiff.machine.host import gemm_peak, keep_freed_memory, synchronize
 from ptdiff.modality.contract import Modality
 from ptdiff.modality.data import Data
 from ptdiff.run.config import Config
 from ptdiff.run.folder import Run
-from ptdiff.training.bare import Bare
+from ptdiff.training.bare_loop import Bare
 from ptdiff.training.callbacks import Observer
 from ptdiff.training.fit import Hardware, fit
 from ptdiff.training.flops import operations
@@ -112,7 +112,7 @@ def speed(subject: Subject, precision: str, threads: int, seconds: float, device
     keep_freed_memory()
     where = host.device(device)
     plan = subject.config.training
-    with race.threads(threads):
+    with timing.threads(threads):
         peak = gemm_peak(PRECISIONS[precision], where, seconds / 20)
         subject.gflop  # noqa: B018 - counted before the clock runs
         clock = time.process_time if threads == 1 and where.type == "cpu" else time.perf_counter
@@ -181,7 +181,7 @@ class _Rounds(Observer):
 
     def time(self, steps: int) -> float:
         """Seconds per step of the bare loop, with all threads for every operation."""
-        with race.threads(self.threads):
+        with timing.threads(self.threads):
             began = self.clock()
             done = 0
             while done < steps and (done == 0 or time.perf_counter() < self.until):

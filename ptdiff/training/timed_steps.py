@@ -10,7 +10,7 @@ import torch
 
 from ptdiff.denoiser.network import NetworkDenoiser
 from ptdiff.machine import host
-from ptdiff.machine.race import Way
+from ptdiff.machine.timing import Way
 from ptdiff.training.memory import FEW, fitting_rows
 from ptdiff.training.module import DiffusionModule
 from ptdiff.training.shards import Shards, has_dropout

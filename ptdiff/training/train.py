@@ -20,9 +20,9 @@ from ptdiff.modality.data import Data
 from ptdiff.modality.tensors import NAME, Tensors, tensor_data
 from ptdiff.model import Model
 from ptdiff.run.config import merged
+from ptdiff.run.fine_tuning import begun
 from ptdiff.run.folder import Run
 from ptdiff.run.recipes import recipe as recipe_by_name
-from ptdiff.run.start import begun
 from ptdiff.training.configuration import resolve
 from ptdiff.training.fit import Hardware, fit
 from ptdiff.training.observer import Observer
@@ -107,8 +107,8 @@ def train_run(
     ``device``: auto, cpu, cuda, cuda:1 or mps, see :func:`ptdiff.machine.host.device`.
     ``kind``: the modality itself, if it is not installed under that name.
     ``start``: a run, or the name of a shipped model (``ptdiff.run.models``), whose averaged weights initialize the new
-    run.  Its modality and configuration then replace modality and recipe (``ptdiff.run.start``), and ``values`` must
-    contain ``training.steps`` or ``training.minutes``.
+    run.  Its modality and configuration then replace modality and recipe (``ptdiff.run.fine_tuning``), and ``values``
+    must contain ``training.steps`` or ``training.minutes``.
 
     Raises what :func:`train` raises.
     """

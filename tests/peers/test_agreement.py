@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ptdiff.certify.agreement import TOLERANCE, Pair, gap, levels
-from ptdiff.certify.pairs import PACKAGES, PAIRS, installed
+from ptdiff.certify.counterparts import PACKAGES, PAIRS, installed
 from ptdiff.certify.peers.loading import part
 from ptdiff.choices import choose
 from ptdiff.solvers import SOLVERS

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 import torch
 
-import ptdiff
 from ptdiff.denoiser.network import PREDICTIONS
 from ptdiff.run.recipes import recipes
 from ptdiff_cli import listing
@@ -40,7 +39,6 @@ def test_the_front_door_fits_fifteen_lines() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not hasattr(ptdiff.Model, "evaluate"), reason="Model.evaluate is not there")
 def test_the_front_door_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     code, _ = readme_python()
     monkeypatch.chdir(tmp_path)
@@ -51,7 +49,7 @@ def test_the_front_door_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.M
     exec(compile(code, "README.md", "exec"), names)
     written = {path.name for path in tmp_path.glob("*.*") if path.stat().st_size > 1000}
     assert set(re.findall(r"\"([\w.]+\.(?:npz|png))\"", code)) == written
-    assert names["scores"]
+    assert names["model"].run.path.name == "shapes"
 
 
 def test_the_parts_in_the_readme_run_on_their_own_and_do_what_it_says() -> None:

@@ -98,5 +98,5 @@ def test_without_a_coupling_nothing_moves() -> None:
 
 @pytest.mark.parametrize("options", [{"blur": 0.0}, {"relax": -1.0}, {"iterations": 0}])
 def test_options_outside_their_range_are_refused(options: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match="positive"):
+    with pytest.raises(ValueError, match="must be above 0, and iterations at least 1"):
         Sinkhorn(**options)  # type: ignore[arg-type]

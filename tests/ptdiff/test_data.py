@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from ptdiff.modality.data import Data, TensorSamples
+from ptdiff.modality.data import Data, TensorSplit
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:
@@ -20,7 +20,7 @@ def normal(*shape: int, seed: int = 0) -> Tensor:
 
 def test_measured_data_has_mean_zero_and_unit_variance_in_model_units() -> None:
     x = normal(500, 40, 3) * 5 + torch.tensor([100.0, -3.0, 0.1])
-    data = Data((40, 3), train=TensorSamples(x)).measured(keep=(-1,))
+    data = Data((40, 3), train=TensorSplit(x)).measured(keep=(-1,))
     z = data.normalize(x)
     assert z.mean(dim=(0, 1)).tolist() == pytest.approx([0, 0, 0], abs=1e-4)
     assert float(z.square().mean()) == pytest.approx(1, rel=1e-4)
@@ -28,7 +28,7 @@ def test_measured_data_has_mean_zero_and_unit_variance_in_model_units() -> None:
 
 def test_the_scale_is_one_number_so_that_no_axis_is_distorted() -> None:
     x = normal(500, 2) * torch.tensor([1.0, 7.0])
-    data = Data((2,), train=TensorSamples(x)).measured(keep=(-1,))
+    data = Data((2,), train=TensorSplit(x)).measured(keep=(-1,))
     assert isinstance(data.scale, float)
     assert data.scale == pytest.approx(float((x - x.mean(dim=0)).square().mean().sqrt()), rel=1e-5)
     z = data.normalize(x)
@@ -49,7 +49,7 @@ def test_the_mean_is_kept_apart_along_the_axes_named(
     shape: tuple[int, ...], keep: tuple[int, ...], kept: tuple[int, ...]
 ) -> None:
     x = normal(50, *shape) + 3
-    data = Data(shape, train=TensorSamples(x)).measured(keep=keep)
+    data = Data(shape, train=TensorSplit(x)).measured(keep=keep)
     mean = torch.tensor(data.mean)
     assert tuple(mean.shape) == kept
     axes = [a for a in range(len(shape)) if a not in keep and a - len(shape) not in keep]
@@ -59,7 +59,7 @@ def test_the_mean_is_kept_apart_along_the_axes_named(
 
 def test_an_axis_that_is_not_there_is_refused() -> None:
     with pytest.raises(ValueError, match="axes"):
-        Data((4, 2), train=TensorSamples(normal(5, 4, 2))).measured(keep=(-3,))
+        Data((4, 2), train=TensorSplit(normal(5, 4, 2))).measured(keep=(-3,))
 
 
 @given(
@@ -96,11 +96,11 @@ def test_units_keep_the_type_of_the_tensor() -> None:
 @pytest.mark.parametrize("x", [torch.ones(5, 2), torch.full((5, 2), float("nan")), torch.full((5, 2), float("inf"))])
 def test_data_without_spread_or_not_finite_is_refused(x: Tensor) -> None:
     with pytest.raises(ValueError, match="constant or not finite"):
-        Data((2,), train=TensorSamples(x)).measured()
+        Data((2,), train=TensorSplit(x)).measured()
 
 
-@pytest.mark.parametrize("train", [None, TensorSamples(torch.zeros(0, 2))])
-def test_nothing_cannot_be_measured(train: TensorSamples | None) -> None:
+@pytest.mark.parametrize("train", [None, TensorSplit(torch.zeros(0, 2))])
+def test_nothing_cannot_be_measured(train: TensorSplit | None) -> None:
     with pytest.raises(ValueError, match="without training samples"):
         Data((2,), train=train).measured()
 
@@ -131,17 +131,17 @@ def test_samples_are_measured_from_the_first_to_the_last(count: int) -> None:
 
 
 def test_tensor_samples_give_rows_with_their_labels() -> None:
-    samples = TensorSamples(normal(6, 2), torch.arange(6))
+    samples = TensorSplit(normal(6, 2), torch.arange(6))
     x, cond = samples.batch(torch.tensor([4, 1, 1]), seed=9)
     assert torch.equal(x, samples.x[[4, 1, 1]])
     assert cond["label"].tolist() == [4, 1, 1]
-    assert TensorSamples(normal(6, 2)).batch(torch.tensor([0]), 0)[1] == {}
+    assert TensorSplit(normal(6, 2)).batch(torch.tensor([0]), 0)[1] == {}
     with pytest.raises(ValueError, match="6 samples but 5 labels"):
-        TensorSamples(normal(6, 2), torch.arange(5))
+        TensorSplit(normal(6, 2), torch.arange(5))
 
 
 def test_a_single_number_per_sample_is_data_too() -> None:
-    data = Data((), train=TensorSamples(normal(400) * 3 + 1)).measured()
+    data = Data((), train=TensorSplit(normal(400) * 3 + 1)).measured()
     assert data.scale == pytest.approx(3, rel=0.1)
     assert Data.from_facts(json.loads(json.dumps(data.facts()))).mean == data.mean
 
@@ -153,7 +153,7 @@ def test_facts_without_a_spread_open_with_that_of_a_single_number() -> None:
 
 
 def spread(x: Tensor, unordered: bool = False) -> float:
-    return Data(tuple(x.shape[1:]), train=TensorSamples(x), unordered=unordered).measured().spread
+    return Data(tuple(x.shape[1:]), train=TensorSplit(x), unordered=unordered).measured().spread
 
 
 def test_the_spread_is_that_of_the_first_principal_component() -> None:

@@ -12,7 +12,7 @@ import yaml
 from ptdiff.errors import RunError
 from ptdiff.run import config
 from ptdiff.run.folder import Run
-from ptdiff.sampling.walk import Plan, draw
+from ptdiff.sampling.sampler import Plan, draw
 from ptdiff.solvers.runge_kutta import Heun
 from ptdiff.training.fit import fit
 

@@ -9,7 +9,7 @@ from ptdiff.inverse import METHODS
 from ptdiff.noise import Stream, normal
 from ptdiff.process import PROCESSES, VE, Flow, VPCosine
 from ptdiff.sampling.editing import between, complete, denoised, edit, encode, held, matched, onward
-from ptdiff.sampling.walk import Plan, walk
+from ptdiff.sampling.sampler import Plan, walk
 from ptdiff.solvers import SOLVERS
 
 IDS = torch.arange(4000)

@@ -4,13 +4,13 @@ import pytest
 import torch
 
 from ptdiff.evaluation import largest, reference_sets
-from ptdiff.modality.data import TensorSamples
+from ptdiff.modality.data import TensorSplit
 
 
-def _in_turn(count: int, classes: int, first: int = 0) -> TensorSamples:
+def _in_turn(count: int, classes: int, first: int = 0) -> TensorSplit:
     """Samples whose value is their own number and whose classes come in turn."""
     x = torch.arange(first, first + count, dtype=torch.float32)[:, None]
-    return TensorSamples(x, torch.arange(count) % classes)
+    return TensorSplit(x, torch.arange(count) % classes)
 
 
 @pytest.mark.parametrize("n", [40, 100, 200])
@@ -42,8 +42,8 @@ def test_missing_classes_are_made_up_for_by_others() -> None:
 
 
 def test_data_without_classes_needs_none() -> None:
-    plain = TensorSamples(torch.randn(30, 2))
-    sets = reference_sets(plain, TensorSamples(torch.randn(20, 2)), 20)
+    plain = TensorSplit(torch.randn(30, 2))
+    sets = reference_sets(plain, TensorSplit(torch.randn(20, 2)), 20)
     assert sets.labels is None
     assert sets.training.shape == (20, 2)
 

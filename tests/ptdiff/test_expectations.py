@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 import torch
 
-from ptdiff.machine.race import Way
+from ptdiff.machine.timing import Way
 from ptdiff.modality import registry
 from ptdiff.run.config import defaults, merged, validate
+from ptdiff.training.autotune import Settled
 from ptdiff.training.expectations import Expectations
 from ptdiff.training.pace import expected, is_recipe
-from ptdiff.training.trial import Settled
 
 VALUES: dict[str, Any] = {
     "metric": "1-NNA-CD",

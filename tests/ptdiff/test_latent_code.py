@@ -16,7 +16,7 @@ from ptdiff.likelihood.flow import log_likelihood
 from ptdiff.modality.data import Condition, Data
 from ptdiff.process import PROCESSES
 from ptdiff.sampling.editing import edit
-from ptdiff.sampling.walk import Plan, draw, prepared
+from ptdiff.sampling.sampler import Plan, draw, prepared
 
 
 class Told(nn.Module):

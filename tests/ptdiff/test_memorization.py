@@ -49,7 +49,7 @@ def test_the_interval_covers_as_often_as_it_says() -> None:
 
 
 def test_a_ratio_needs_distances() -> None:
-    with pytest.raises(ValueError, match="two samples"):
+    with pytest.raises(ValueError, match="at least 2 distances"):
         memorization(torch.ones(1), torch.ones(5))
     with pytest.raises(ValueError, match="outside the training set"):
         memorization(torch.ones(5), torch.zeros(5))

@@ -6,6 +6,7 @@ import importlib
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from ptdiff.model.edits import complete, edit, interpolate, upsample
 from ptdiff.process import VE
 from ptdiff.run.config import validate
 from ptdiff.run.folder import Run
-from ptdiff.sampling.walk import Plan
+from ptdiff.sampling.sampler import Plan
 from ptdiff.solvers.exponential import DDIM
 
 TINY = {"points": 24, "dense": 96, "shapes_per_class": 3, "classes": ["chair", "table"], "width": 8, "layers": 1}
@@ -110,8 +111,8 @@ def test_an_object_that_has_no_name_is_kept_when_something_else_changes(plane: M
         ({"guidance": DDIM()}, "should be a name, a mapping or a guidance, not DDIM"),
         ({"label": 0}, "this run was trained without classes"),
         ({"points": 5}, "points is for sets"),
-        ({"n": 0}, "at least one sample"),
-        ({"batch": 0}, "at least one sample"),
+        ({"n": 0}, "must be at least 1"),
+        ({"batch": 0}, "must be at least 1"),
         ({"solver": "dopri5", "trajectory": True}, "adaptive solver"),
     ],
 )
@@ -160,8 +161,30 @@ def test_samples_of_sets_have_any_number_of_points_and_their_labels(clouds: Mode
     assert len(samples) == 3
     assert samples[1].shape == (7, 3)
     assert samples[:2].shape == (2, 7, 3)
-    with pytest.raises(ValueError, match="points must be at least 1"):
+    with pytest.raises(ValueError, match="points must be a whole number of at least 1"):
         clouds.sample(1, points=0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"n": 0}, "number of samples must be at least 1, not 0"),
+        ({"n": -1}, "number of samples must be at least 1, not -1"),
+        ({"batch": 0}, "batch must be at least 1, not 0"),
+        ({"seed": -1}, "seed must be at least 0, not -1"),
+        ({"points": 2.5}, "points must be a whole number of at least 1, not 2.5"),
+        ({"label": True}, "a class by name or number, not True"),
+        ({"steps": 0}, "steps: should be greater than or equal to 1"),
+    ],
+)
+def test_numbers_out_of_range_are_named(clouds: Model, arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        clouds.sample(**arguments)
+
+
+def test_a_wrong_name_of_the_front_door_suggests_the_right_one() -> None:
+    with pytest.raises(AttributeError, match="did you mean 'load'"):
+        ptdiff.lod  # noqa: B018
 
 
 def test_progress_rises_to_the_end_and_nothing_is_printed(plane: Model, capfd: pytest.CaptureFixture[str]) -> None:

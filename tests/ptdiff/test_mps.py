@@ -26,7 +26,7 @@ from ptdiff.process import VPLinear
 from ptdiff.run.config import Config, defaults, merged, validate
 from ptdiff.run.folder import Run
 from ptdiff.sampling.editing import complete, edit, encode
-from ptdiff.sampling.walk import Plan, draw, spread_labels
+from ptdiff.sampling.sampler import Plan, draw, spread_labels
 from ptdiff.solvers import ADAPTIVE, SOLVERS
 from ptdiff.testing.mps import Refused, has_kernel, pretended_mps
 from ptdiff.training.fit import Hardware, fit

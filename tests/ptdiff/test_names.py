@@ -142,7 +142,7 @@ def test_all_catalogs_of_choices_name_their_kind() -> None:
     from ptdiff.solvers import ADAPTIVE
 
     for catalog in (SOLVERS, ADAPTIVE, PROCESSES, SPACINGS, DENSITIES, GUIDANCE):
-        with pytest.raises(UnknownName, match=f"unknown {catalog.kind} 'zzzzz': "):
+        with pytest.raises(UnknownName, match=f"unknown {catalog.kind} 'zzzzz'; "):
             catalog["zzzzz"]
 
 

@@ -68,7 +68,7 @@ def test_integers_are_those_of_the_last_snapshot() -> None:
 
 
 def test_a_target_before_all_snapshots_is_refused() -> None:
-    with pytest.raises(ValueError, match="no snapshot"):
+    with pytest.raises(ValueError, match="all snapshots are newer"):
         weights([Profile(100, 0.1)], Profile(50, 0.1))
 
 

@@ -13,7 +13,7 @@ from torch import nn
 
 from ptdiff.errors import RunError
 from ptdiff.modality import Modality, Visualizer
-from ptdiff.modality.data import Data, TensorSamples
+from ptdiff.modality.data import Data, TensorSplit
 from ptdiff.process import Flow
 from ptdiff.run.checkpoint import save
 from ptdiff.run.config import Config, validate
@@ -34,7 +34,7 @@ class Three(Modality):
     width: int = 4
 
     def dataset(self) -> Data:
-        return Data((3,), classes=("a", "b"), train=TensorSamples(torch.randn(50, 3) * 2 + 5)).measured(keep=(-1,))
+        return Data((3,), classes=("a", "b"), train=TensorSplit(torch.randn(50, 3) * 2 + 5)).measured(keep=(-1,))
 
     def backbone(self, data: Data) -> nn.Module:
         return Network(self.width)

@@ -10,7 +10,7 @@ from ptdiff.denoiser.oracle import Mixture
 from ptdiff.errors import UnknownName
 from ptdiff.modality.data import Data
 from ptdiff.process import PROCESSES, Flow
-from ptdiff.sampling.walk import Plan, draw, spread_labels, walk
+from ptdiff.sampling.sampler import Plan, draw, spread_labels, walk
 from ptdiff.solvers import SOLVERS
 
 # two components, unit variance in all

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from ptdiff.machine import host
-from ptdiff.machine.race import Way, threads
+from ptdiff.machine.timing import Way, threads
 from ptdiff.modality.data import Condition
 from ptdiff.process import Flow, Level
-from ptdiff.sampling.trial import quickest
-from ptdiff.sampling.walk import Plan, in_arithmetic
+from ptdiff.sampling.autotune import quickest
+from ptdiff.sampling.sampler import Plan, in_arithmetic
 
 
 @pytest.fixture(autouse=True)

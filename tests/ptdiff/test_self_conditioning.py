@@ -16,7 +16,7 @@ from ptdiff.modality.data import Condition, Data, unconditional
 from ptdiff.process import Flow, Level
 from ptdiff.run.config import Sampling
 from ptdiff.sampling.editing import edit, encode
-from ptdiff.sampling.walk import Plan, draw, prepared, walk
+from ptdiff.sampling.sampler import Plan, draw, prepared, walk
 
 
 class Elementwise(nn.Module):

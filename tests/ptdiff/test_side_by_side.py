@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from ptdiff.errors import RunError
+from ptdiff.experiments.compare_runs import differing, history, runs_in, summary
 from ptdiff.experiments.loss_curves import curves
-from ptdiff.experiments.side_by_side import differing, history, runs_in, summary
 
 
 def a_run(path: Path, lines: list[dict[str, object]], **config: object) -> Path:
@@ -70,5 +70,5 @@ def test_curves_are_drawn_in_a_color_a_run(tmp_path: Path) -> None:
     colored = picture.reshape(-1, 3)[np.ptp(picture.reshape(-1, 3), axis=1) > 100]
     blue, orange = (colored[:, 2] > colored[:, 0]).sum(), (colored[:, 2] < colored[:, 0]).sum()
     assert min(blue, orange) > 300
-    with pytest.raises(ValueError, match="recorded no losses"):
+    with pytest.raises(ValueError, match="no losses to plot"):
         curves([a_run(tmp_path / "new", [])])

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from ptdiff.denoiser.embedding import LevelEmbedding
 from ptdiff.denoiser.network import NetworkDenoiser
 from ptdiff.modality import Modality, Visualizer, option
-from ptdiff.modality.data import Data, TensorSamples
+from ptdiff.modality.data import Data, TensorSplit
 from ptdiff.run.checkpoint import sha256
+from ptdiff.run.fine_tuning import begun, inherited
 from ptdiff.run.folder import Run
-from ptdiff.run.start import begun, inherited
 from ptdiff.training.module import DiffusionModule
 from ptdiff.training.train import train_run
 
@@ -53,7 +53,7 @@ class Numbers(Modality):
             96, 3, generator=drawn
         )
         x = x * (100 if self.data == "far" else 1) + self.shift
-        return Data((3,), classes=self.names, train=TensorSamples(x, labels)).measured(keep=(-1,))
+        return Data((3,), classes=self.names, train=TensorSplit(x, labels)).measured(keep=(-1,))
 
     def backbone(self, data: Data) -> nn.Module:
         return Network(len(data.classes), self.width)
@@ -169,12 +169,12 @@ def test_the_first_loss_is_lower_than_from_scratch(source: Run) -> None:
 def test_damaged_weights_to_begin_with_are_named(source: Run, tmp_path: Path) -> None:
     tuned = train_run(tmp_path / "third", {"training": {"steps": 1}}, start=source.path)
     (tuned.path / "start" / "0" / "model.safetensors").write_bytes(b"")
-    with pytest.raises(Exception, match="the weights that the run began with"):
+    with pytest.raises(Exception, match="the initial weights of the run"):
         tuned.network()
 
 
 def test_another_modality_and_no_end_are_refused(source: Run, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"is a model of .*Numbers, not of images"):
         train_run(tmp_path / "a", {"modality": "images", "training": {"steps": 1}}, start=source.path)
-    with pytest.raises(ValueError, match="the run has no end"):
+    with pytest.raises(ValueError, match="the run would never end"):
         train_run(tmp_path / "b", {}, start=source.path)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ptdiff.denoiser.embedding import LevelEmbedding
 from ptdiff.metrics import Score
-from ptdiff.modality import Data, Measurement, Modality, TensorSamples, Visualizer, Writer
+from ptdiff.modality import Data, Measurement, Modality, TensorSplit, Visualizer, Writer
 from ptdiff.testing import CHECKS, Subject, check_modality
 
 
@@ -58,8 +58,8 @@ class Good(Modality):
             (self.sizes[0], 2),
             classes=("odd", "even"),
             unordered=True,
-            train=TensorSamples(x, label),
-            val=TensorSamples(x[:10] + 0.5, label[:10]),
+            train=TensorSplit(x, label),
+            val=TensorSplit(x[:10] + 0.5, label[:10]),
         )
         return data.measured(keep=(-1,))
 

@@ -42,7 +42,7 @@ def test_training_is_timed_in_both_precisions_and_profiled(ptdiff, tmp_path: Pat
 
 def test_a_step_too_long_to_repeat_is_shown_with_what_was_seen(ptdiff, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
     from ptdiff.training import speed
-    from ptdiff.training.bare import Bare
+    from ptdiff.training.bare_loop import Bare
 
     ticks = iter(range(10**6))
     monkeypatch.setattr(speed.time, "process_time", lambda: float(next(ticks)))

@@ -55,7 +55,7 @@ def test_one_model_samples_under_every_process_with_every_solver(process: str, s
     from ptdiff.choices import choose
     from ptdiff.process import PROCESSES
     from ptdiff.run.folder import Run
-    from ptdiff.sampling.walk import Plan, draw
+    from ptdiff.sampling.sampler import Plan, draw
     from ptdiff.solvers import SOLVERS
 
     found = Run.open(run)

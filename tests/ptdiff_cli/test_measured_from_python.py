@@ -18,7 +18,7 @@ from ptdiff.errors import DataError, UnknownName
 from ptdiff.evaluation import MOST, evaluate
 from ptdiff.likelihood.divergence import Exact
 from ptdiff.likelihood.flow import Path as FlowPath
-from ptdiff.modality.data import TensorSamples
+from ptdiff.modality.data import TensorSplit
 from ptdiff.model.likelihoods import split_likelihood
 from ptdiff_cli.main import app
 from ptdiff_points2d import Points2D
@@ -96,7 +96,7 @@ def test_a_model_that_holds_its_samples_is_evaluated_on_those(run: Path, monkeyp
     model = ptdiff.load(run)
     data = model.modality.dataset()
     x = torch.zeros(20, 2) + torch.arange(20)[:, None]
-    model = replace(model, data=replace(model.data, train=data.train, val=TensorSamples(x, torch.arange(20) % 2)))
+    model = replace(model, data=replace(model.data, train=data.train, val=TensorSplit(x, torch.arange(20) % 2)))
     monkeypatch.setattr(Points2D, "dataset", lambda self: pytest.fail("the data was read again"))
     assert torch.equal(evaluate(model, n=20, steps=2).sets.reference, x)
 

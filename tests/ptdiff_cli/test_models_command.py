@@ -139,7 +139,7 @@ def test_training_begins_with_the_weights_of_a_model(ptdiff, tmp_path: Path) -> 
         ([], "say how long to go on"),
         (["--steps", 1, "-m", "images"], "swissroll is a model of points2d, not of images"),
         (["--steps", 1, "-o", "width=32"], "the network differs from that of swissroll"),
-        (["--steps", 1, "--prediction", "x0"], "predict velocity, not x0"),
+        (["--steps", 1, "--prediction", "x0"], "predicts velocity, not x0"),
     ],
 )
 def test_what_does_not_fit_the_model_is_refused_before_a_folder_exists(

@@ -16,7 +16,7 @@ from ptdiff.denoiser.oracle import Mixture
 from ptdiff.inverse import METHODS
 from ptdiff.process import VPCosine
 from ptdiff.sampling.editing import complete
-from ptdiff.sampling.walk import Plan
+from ptdiff.sampling.sampler import Plan
 from ptdiff.solvers import SOLVERS
 from ptdiff_datasets.shapes import make_shape
 from ptdiff_pointcloud import PointCloud

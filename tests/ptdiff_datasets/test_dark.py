@@ -105,7 +105,9 @@ def test_pictures_are_turned_upright(tmp_path: Path, orientation: int) -> None:
     dark = darkness(tmp_path / "a.jpg")
     assert dark.shape == ((40, 60) if orientation < 5 else (60, 40))
     # EXIF 2.32: the corner at which the first pixel is displayed
-    bottom, right = {1: (0, 0), 2: (0, 1), 3: (1, 1), 4: (1, 0), 5: (0, 0), 6: (0, 1), 7: (1, 1), 8: (1, 0)}[orientation]
+    bottom, right = {1: (0, 0), 2: (0, 1), 3: (1, 1), 4: (1, 0), 5: (0, 0), 6: (0, 1), 7: (1, 1), 8: (1, 0)}[
+        orientation
+    ]
     corner = dark[-8:, :] if bottom else dark[:8, :]
     assert (corner[:, -8:] if right else corner[:, :8]).mean() > 0.95
 

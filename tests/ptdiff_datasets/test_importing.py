@@ -13,9 +13,9 @@ import pytest
 
 from ptdiff_datasets.clouds import store
 from ptdiff_datasets.clouds.checking import check
+from ptdiff_datasets.clouds.duplicates import fingerprint, twins
 from ptdiff_datasets.clouds.folder import load_folder
 from ptdiff_datasets.clouds.importing import import_data
-from ptdiff_datasets.clouds.twins import fingerprint, twins
 from ptdiff_datasets.errors import DataError
 from ptdiff_datasets.formats.catalog import WRITERS, read_cloud
 

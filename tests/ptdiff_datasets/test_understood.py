@@ -1,4 +1,4 @@
-"""What people's files mean: colors, normals, axes, labels, lost points, twins of a broken file. Never a silent guess."""
+"""What files mean: colors, normals, axes, labels, lost points, twins of a broken file. Never a silent guess."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -143,9 +143,7 @@ def test_points_without_a_return_are_left_out_and_counted(tmp_path: Path, encodi
 
 @pytest.mark.parametrize("shape", [(3, 50), (2, 3, 50), (3, 3), (1, 3), (6, 50), (5, 3, 1), (5, 1, 3), (2, 2, 50, 3)])
 @pytest.mark.parametrize("name", ["a.npy", "a.npz", "a.h5"])
-def test_arrays_of_unclear_axes_are_refused_with_their_shape(
-    tmp_path: Path, shape: tuple[int, ...], name: str
-) -> None:
+def test_arrays_of_unclear_axes_are_refused_with_their_shape(tmp_path: Path, shape: tuple[int, ...], name: str) -> None:
     if name == "a.h5" and (len(shape) != 3 or shape[-1] < 3):
         pytest.skip("HDF5 files hold many clouds")
     save(tmp_path / name, data=RANDOM.random(shape).astype(np.float32))
@@ -277,9 +275,7 @@ def test_the_format_that_can_be_read_is_taken(tmp_path: Path) -> None:
         ("a.foo", b"1 2 3\n", "has no suffix of a mesh or point cloud"),
     ],
 )
-def test_a_file_that_the_user_named_gets_its_own_reason(
-    tmp_path: Path, name: str, content: bytes, reason: str
-) -> None:
+def test_a_file_that_the_user_named_gets_its_own_reason(tmp_path: Path, name: str, content: bytes, reason: str) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(DataError, match=reason):
         load_folder(tmp_path / name, cache=tmp_path / "cache")
@@ -291,7 +287,7 @@ def test_zero_normals_are_none_and_are_named(tmp_path: Path) -> None:
     for i in range(3):
         write_ply(tmp_path / f"{i}.ply", RANDOM.random((N, 3)), np.zeros((N, 3)))
     assert load_folder(tmp_path, cache=tmp_path.parent / "c").normals is None
-    with pytest.raises(DataError, match="no normals for 3 of 3 shapes .in 3 they are all zero, in 0.ply first"):
+    with pytest.raises(DataError, match=r"no normals for 3 of 3 shapes \(in 3 they are all zero, in 0\.ply first"):
         PointCloud(data=str(tmp_path), channels=("xyz", "normals")).dataset()
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ptdiff.modality.data import Data, TensorSamples
+from ptdiff.modality.data import Data, TensorSplit
 from ptdiff_images import Images
 from ptdiff_images.metrics.classifier import Recipe, classifier
 from ptdiff_images.metrics.lenet import FEATURES, LeNet
@@ -26,7 +26,7 @@ def digits() -> Data:
 def few() -> Data:
     """Twelve images of two classes, three of them held out."""
     x, label = torch.rand(12, 1, 8, 8, generator=torch.Generator().manual_seed(0)), torch.arange(12) % 2
-    return Data((1, 8, 8), ("a", "b"), train=TensorSamples(x[3:], label[3:]), val=TensorSamples(x[:3], label[:3]))
+    return Data((1, 8, 8), ("a", "b"), train=TensorSplit(x[3:], label[3:]), val=TensorSplit(x[:3], label[:3]))
 
 
 def refuse(done: int, total: int) -> None:
@@ -55,13 +55,13 @@ def test_the_same_recipe_makes_the_same_classifier(few: Data, tmp_path: Path) ->
 
 
 def test_other_images_labels_and_recipes_have_a_classifier_of_their_own(few: Data, tmp_path: Path) -> None:
-    assert isinstance(few.train, TensorSamples)
+    assert isinstance(few.train, TensorSplit)
     x, label = few.train.x, few.train.label
     assert label is not None
     others = [
-        dataclasses.replace(few, train=TensorSamples(x.flip(0), label)),
-        dataclasses.replace(few, train=TensorSamples(x, 1 - label)),
-        dataclasses.replace(few, val=TensorSamples(x[:3], label[:3])),
+        dataclasses.replace(few, train=TensorSplit(x.flip(0), label)),
+        dataclasses.replace(few, train=TensorSplit(x, 1 - label)),
+        dataclasses.replace(few, val=TensorSplit(x[:3], label[:3])),
     ]
     digests = {classifier(data, tmp_path, recipe=TINY).digest for data in [few, *others]}
     digests.add(classifier(few, tmp_path, recipe=dataclasses.replace(TINY, seed=1)).digest)
@@ -69,17 +69,17 @@ def test_other_images_labels_and_recipes_have_a_classifier_of_their_own(few: Dat
 
 
 def test_as_many_training_images_as_are_held_out_leave_no_trace_in_it(few: Data, tmp_path: Path) -> None:
-    assert isinstance(few.train, TensorSamples) and few.train.label is not None
+    assert isinstance(few.train, TensorSplit) and few.train.label is not None
     whole = classifier(few, tmp_path, recipe=TINY)
     assert len(whole.unseen) == 3 and len(set(whole.unseen.tolist()) & set(range(9))) == 3
     x, label, probe = few.train.x.clone(), few.train.label.clone(), torch.rand(5, 1, 8, 8)
     x[whole.unseen], label[whole.unseen] = 1 - x[whole.unseen], 1 - label[whole.unseen]
-    other = classifier(dataclasses.replace(few, train=TensorSamples(x, label)), tmp_path, recipe=TINY)
+    other = classifier(dataclasses.replace(few, train=TensorSplit(x, label)), tmp_path, recipe=TINY)
     assert torch.equal(other.unseen, whole.unseen) and other.digest != whole.digest
     assert torch.equal(other.features(probe), whole.features(probe))
     seen = next(i for i in range(9) if i not in whole.unseen)
     x[seen] = 1 - x[seen]
-    other = classifier(dataclasses.replace(few, train=TensorSamples(x, label)), tmp_path, recipe=TINY)
+    other = classifier(dataclasses.replace(few, train=TensorSplit(x, label)), tmp_path, recipe=TINY)
     assert not torch.equal(other.features(probe), whole.features(probe))
 
 
@@ -148,7 +148,7 @@ def test_it_reads_at_least_985_of_1000_digits_of_the_mnist_test_set(tmp_path: Pa
 
 def test_images_of_three_colors_have_one_too(tmp_path: Path) -> None:
     x, label = torch.rand(12, 3, 8, 8, generator=torch.Generator().manual_seed(0)), torch.arange(12) % 2
-    data = Data((3, 8, 8), ("a", "b"), train=TensorSamples(x[3:], label[3:]), val=TensorSamples(x[:3], label[:3]))
+    data = Data((3, 8, 8), ("a", "b"), train=TensorSplit(x[3:], label[3:]), val=TensorSplit(x[:3], label[:3]))
     # a mean for each color, or one that is shown for all of them
     for measured in (data.measured(keep=(-3,)), data.measured(keep=())):
         made = classifier(measured, tmp_path, recipe=TINY)

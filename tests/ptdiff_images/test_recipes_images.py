@@ -8,11 +8,11 @@ import torch
 from ptdiff.choices import choose
 from ptdiff.denoiser.network import NetworkDenoiser
 from ptdiff.modality import registry
-from ptdiff.modality.data import Data, TensorSamples
+from ptdiff.modality.data import Data, TensorSplit
 from ptdiff.objective.weighting import WEIGHTINGS
 from ptdiff.run.config import defaults, merged, validate
 from ptdiff.run.recipes import recipe, recipes
-from ptdiff.sampling.walk import Plan
+from ptdiff.sampling.sampler import Plan
 from ptdiff.training.module import DiffusionModule
 from ptdiff_images import Images
 
@@ -49,7 +49,7 @@ def test_a_recipe_says_what_it_is_and_what_it_costs_and_builds_what_it_names(nam
     if config.process["name"] == "chain":
         assert plan.table().calls == plan.steps == config.process["steps"]
     shape = SHAPES.get(kind.data, (1, 28, 28)) if kind.frames is None else (1, kind.frames, kind.pixels, kind.pixels)
-    samples = TensorSamples(torch.rand(4, *shape), torch.arange(4) if kind.labels else None)
+    samples = TensorSplit(torch.rand(4, *shape), torch.arange(4) if kind.labels else None)
     data = Data(shape, tuple("0123456789") if kind.labels else (), train=samples, val=samples)
     with torch.device("meta"):
         network = kind.backbone(data)

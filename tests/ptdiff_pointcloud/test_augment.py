@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from ptdiff.modality.data import Data, TensorSamples, unaugmented
+from ptdiff.modality.data import Data, TensorSplit, unaugmented
 from ptdiff_datasets.formats.catalog import WRITERS, read_cloud
 from ptdiff_pointcloud import PointCloud
 from ptdiff_pointcloud.data.augment import Augmentation, Augmented
@@ -21,7 +21,7 @@ def clouds(count: int = 6, width: int = 3) -> torch.Tensor:
 
 
 def test_a_row_depends_on_its_id_and_the_seed_alone() -> None:
-    samples = Augmented(TensorSamples(clouds(width=6)), ALL, BOTH)
+    samples = Augmented(TensorSplit(clouds(width=6)), ALL, BOTH)
     ids = torch.tensor([3, 0, 5, 3])
     whole, _ = samples.batch(ids, 7)
     for i, row in enumerate(ids):
@@ -186,6 +186,6 @@ def test_wrong_options_are_refused(options: dict[str, object], words: str) -> No
 
 
 def test_comparisons_take_training_samples_as_they_are() -> None:
-    plain = TensorSamples(clouds(width=6))
+    plain = TensorSplit(clouds(width=6))
     assert unaugmented(Augmented(plain, ALL, BOTH)) is plain
     assert unaugmented(plain) is plain

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from ptdiff.modality.data import Data, TensorSamples
+from ptdiff.modality.data import Data, TensorSplit
 from ptdiff_pointcloud import PointCloud
 from ptdiff_pointcloud.data.conditions import Given, crop, for_task, given_cloud, half_space, observed, view
 
@@ -16,7 +16,7 @@ def sphere(n: int, seed: int = 0) -> np.ndarray:
 
 def data(n: int = 100) -> Data:
     x = torch.stack([torch.from_numpy(sphere(n, i)) for i in range(6)]) * 3 + 5
-    return Data((n, 3), mean=(5.0, 5.0, 5.0), scale=3.0, unordered=True, train=TensorSamples(x))
+    return Data((n, 3), mean=(5.0, 5.0, 5.0), scale=3.0, unordered=True, train=TensorSplit(x))
 
 
 def test_a_crop_leaves_out_a_neighborhood() -> None:

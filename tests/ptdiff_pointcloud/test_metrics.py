@@ -13,7 +13,8 @@ from ptdiff_datasets.shapes import CLASSES, dense_clouds
 from ptdiff_pointcloud import PointCloud
 from ptdiff_pointcloud.metrics import emd
 from ptdiff_pointcloud.metrics.chamfer import chamfer
-from ptdiff_pointcloud.metrics.matching import (
+from ptdiff_pointcloud.metrics.protocols import compare
+from ptdiff_pointcloud.metrics.set_metrics import (
     Distances,
     Outcomes,
     coverage,
@@ -21,7 +22,6 @@ from ptdiff_pointcloud.metrics.matching import (
     nearest_neighbor_accuracy,
     nna,
 )
-from ptdiff_pointcloud.metrics.protocols import compare
 
 
 def vectors(count: int, seed: int, dimension: int = 4) -> Tensor:

@@ -15,9 +15,9 @@ from ptdiff_datasets.shapes import CLASSES, dense_clouds
 from ptdiff_pointcloud import PointCloud
 from ptdiff_pointcloud.metrics import occupancy
 from ptdiff_pointcloud.metrics.chamfer import chamfer
-from ptdiff_pointcloud.metrics.matching import Distances, grouped, outcomes
 from ptdiff_pointcloud.metrics.protocols import PROTOCOLS, compare
 from ptdiff_pointcloud.metrics.quality import density_aware_pairs, matched
+from ptdiff_pointcloud.metrics.set_metrics import Distances, grouped, outcomes
 
 
 def shapes(count: int, points: int, first: int) -> Tensor:

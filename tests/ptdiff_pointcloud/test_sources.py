@@ -11,7 +11,7 @@ import torch
 import trimesh
 from torch import Tensor
 
-from ptdiff.modality.data import Data, Samples
+from ptdiff.modality.data import Data, Split
 from ptdiff.modality.registry import load
 from ptdiff_datasets.shapes import CLASSES, make_shape
 from ptdiff_pointcloud import PointCloud
@@ -33,7 +33,7 @@ def meshes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return root
 
 
-def splits(data: Data) -> tuple[Samples, Samples]:
+def splits(data: Data) -> tuple[Split, Split]:
     assert data.train is not None
     assert data.val is not None
     return data.train, data.val

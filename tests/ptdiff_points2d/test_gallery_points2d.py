@@ -13,11 +13,11 @@ from torch import nn
 from ptdiff.denoiser.oracle import Mixture
 from ptdiff.gallery.scene import Scene
 from ptdiff.modality import Unsupported
-from ptdiff.modality.data import Data, TensorSamples
+from ptdiff.modality.data import Data, TensorSplit
 from ptdiff.model import Model
 from ptdiff.pictures.plot import DPI
 from ptdiff.process import Flow
-from ptdiff.sampling.walk import Plan
+from ptdiff.sampling.sampler import Plan
 from ptdiff_points2d import Points2D, gallery
 
 
@@ -163,7 +163,7 @@ def test_guidance_narrows_the_classes_and_needs_some(scene: Scene) -> None:
     ratios = [float(label.split("×")[1]) for label in labels]
     # without the class both modes count as one; guidance of 1 is the data; above, classes shrink
     assert ratios[0] > 1.5 and ratios[1] == pytest.approx(1, abs=0.1) and ratios[1] > ratios[2] > ratios[3]
-    unlabelled = Data(shape=(2,), train=TensorSamples(torch.randn(100, 2)))
+    unlabelled = Data(shape=(2,), train=TensorSplit(torch.randn(100, 2)))
     with pytest.raises(Unsupported, match="no"):
         drawn("guided", made(scene.modality, unlabelled, scene.denoiser))
 
@@ -175,7 +175,7 @@ def test_the_spread_is_that_around_the_means_of_the_classes() -> None:
 
 @pytest.mark.parametrize("name", Points2D().gallery())
 def test_points_outside_of_the_plane_are_refused(name: str, scene: Scene) -> None:
-    space = Data(shape=(3,), classes=("a",), train=TensorSamples(torch.randn(100, 3), torch.zeros(100).long()))
+    space = Data(shape=(3,), classes=("a",), train=TensorSplit(torch.randn(100, 3), torch.zeros(100).long()))
     with pytest.raises(Unsupported, match="plane"):
         scene.modality.gallery()[name](made(scene.modality, space, scene.denoiser))
 

@@ -6,7 +6,7 @@ import pytest
 
 from ptdiff.denoiser.network import NetworkDenoiser
 from ptdiff.run.recipes import recipes
-from ptdiff.sampling.walk import Plan, prepared
+from ptdiff.sampling.sampler import Plan, prepared
 from ptdiff.training.configuration import resolve
 from ptdiff.training.module import DiffusionModule
 from ptdiff_cli.shared.configuration import overrides

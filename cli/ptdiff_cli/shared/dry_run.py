@@ -19,9 +19,9 @@ def dry_run(config: Config, kind: Modality, data: Data, device: str = "auto") ->
 
     from ptdiff.denoiser.network import NetworkDenoiser
     from ptdiff.machine import host
+    from ptdiff.training.autotune import settle
     from ptdiff.training.flops import operations
     from ptdiff.training.module import DiffusionModule
-    from ptdiff.training.trial import settle
 
     torch.manual_seed(config.seed)
     denoiser = NetworkDenoiser(kind.backbone(data), config.prediction)

@@ -13,7 +13,7 @@ from ptdiff.machine.yardstick import had
 from ptdiff_cli.shared.finding import Finding
 
 if TYPE_CHECKING:
-    from ptdiff.training.trial import Settled
+    from ptdiff.training.autotune import Settled
 
 DEFAULTS: Mapping[str, Mapping[str, object]] = {
     "points2d": {"count": 4096},
@@ -95,7 +95,7 @@ def tried(name: str, where: torch.device) -> Settled:
     """A modality's default recipe, settled by the trial that precedes training."""
     from ptdiff.modality import registry
     from ptdiff.run.config import defaults, merged, validate
-    from ptdiff.training.trial import settle
+    from ptdiff.training.autotune import settle
 
     kind = registry.load(name, DEFAULTS[name])
     values: dict[str, Any] = {"modality": name, "options": dataclasses.asdict(kind)}

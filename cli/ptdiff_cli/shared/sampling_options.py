@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ptdiff.run.folder import Run
+    from ptdiff.sampling.sampler import Plan
     from ptdiff.sampling.samples import Samples
-    from ptdiff.sampling.walk import Plan
 
 NAMES = ("points", "label", "spacing", "weak")
 """Arguments of the library that errors begin with, and that are options of the same name here."""

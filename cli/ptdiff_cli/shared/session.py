@@ -35,7 +35,7 @@ def check_trainable(
 ) -> Start | None:
     """Refuse what can be refused before a folder exists; return the initial weights if they come from a run."""
     from ptdiff.denoiser.network import NetworkDenoiser
-    from ptdiff.run.start import begun
+    from ptdiff.run.fine_tuning import begun
     from ptdiff.training.module import DiffusionModule
     from ptdiff.training.trackers import check_loggers
 

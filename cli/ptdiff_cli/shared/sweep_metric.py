@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def measure_trial(path: Path, metric: str | None, device: str = "auto") -> tuple[str, float]:
     """The figure that is compared: the best validation loss, the last loss, or one of 'ptdiff eval'."""
     from ptdiff.choices import unknown
-    from ptdiff.experiments.side_by_side import summary
+    from ptdiff.experiments.compare_runs import summary
     from ptdiff_cli.evaluate import evaluate
 
     found = summary(path)

@@ -7,7 +7,7 @@ files.py       the files that are shapes of their own
 lists.py       lists of splits and class names
 splits.py      splits by a hash of the path
 synsets.py     the classes of ShapeNet by name
-twins.py       duplicate shapes
+duplicates.py   duplicate shapes
 reading.py     the shapes of one file as dense clouds
 importing.py   import of a folder into a store
 store.py       a memory-mapped store with checksums

@@ -11,10 +11,10 @@ import numpy.typing as npt
 
 from ptdiff_datasets.clouds import store
 from ptdiff_datasets.clouds.cloud_set import CloudSet
+from ptdiff_datasets.clouds.duplicates import twins
 from ptdiff_datasets.clouds.folder import Progress, build, load_folder, nothing
 from ptdiff_datasets.clouds.layout import existing, scan
 from ptdiff_datasets.clouds.summary import Summary, listed
-from ptdiff_datasets.clouds.twins import twins
 from ptdiff_datasets.errors import DataError, printable
 from ptdiff_datasets.formats.arrays import AxisOrder
 

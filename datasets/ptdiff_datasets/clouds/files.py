@@ -2,7 +2,7 @@
 
 from pathlib import PurePosixPath
 
-from ptdiff_datasets.walking import Stamp
+from ptdiff_datasets.directory_scan import Stamp
 
 PREFERRED = (
     ".obj", ".glb", ".ply", ".off", ".stl", ".pcd", ".laz", ".las", ".npy", ".npz", ".h5", ".hdf5",

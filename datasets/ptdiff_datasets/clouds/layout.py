@@ -16,12 +16,12 @@ from pathlib import Path, PurePosixPath
 from ptdiff_datasets.clouds.files import one_format, whole_shapes
 from ptdiff_datasets.clouds.lists import FOLDERS, Lists, is_list, read_lists
 from ptdiff_datasets.clouds.synsets import SHAPENET, class_name
+from ptdiff_datasets.directory_scan import Stamp, existing, files, stamp
 from ptdiff_datasets.errors import DataError, FormatError, printable
 from ptdiff_datasets.formats.arrays import AxisOrder, own_labels
 from ptdiff_datasets.formats.catalog import SUFFIXES
 from ptdiff_datasets.formats.containers import may_hold_many, members
 from ptdiff_datasets.formats.text import why_no_points
-from ptdiff_datasets.walking import Stamp, existing, files, stamp
 
 __all__ = ["Layout", "Shape", "existing", "only", "scan"]
 

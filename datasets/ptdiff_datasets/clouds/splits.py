@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ptdiff_datasets.clouds.address import fraction
-from ptdiff_datasets.clouds.twins import groups
+from ptdiff_datasets.clouds.duplicates import groups
 
 SPLITS = ("train", "val", "test")
 VALIDATION = 0.1

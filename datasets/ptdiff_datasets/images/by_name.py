@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from ptdiff_datasets.directory_scan import existing
 from ptdiff_datasets.images import cifar
 from ptdiff_datasets.images import sets as images
 from ptdiff_datasets.images.downloads import PUBLISHED, data_folder, fetch
 from ptdiff_datasets.images.folder import FLOWER_LABELS, Layout, flowers, has_films, scan
 from ptdiff_datasets.images.sets import ImageSet
 from ptdiff_datasets.images.store import Progress, load_pictures
-from ptdiff_datasets.walking import existing
 
 NAMES = ("digits", *PUBLISHED)
 SIZE = 32

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from ptdiff_datasets.clouds.splits import assign_splits
+from ptdiff_datasets.directory_scan import Stamp, files, stamp
 from ptdiff_datasets.errors import DataError, FormatError, printable
 from ptdiff_datasets.images.file import FILMS, SUFFIXES
-from ptdiff_datasets.walking import Stamp, files, stamp
 
 _SPLITS = {
     "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test",

@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ptdiff.modality.data import Condition, Data, Samples
+from ptdiff.modality.data import Condition, Data, Split
 from ptdiff.noise import Stream, mix, normal, uniform
 
 AUGMENT_LABELS = (
@@ -158,7 +158,7 @@ def _resampled(x: Tensor, plans: list[_Plan]) -> Tensor:
 class Augmented:
     """Training samples, changed differently for every seed; ``cond["augment"]`` says how, if the network sees it."""
 
-    plain: Samples
+    plain: Split
     how: Augmentation
 
     def __len__(self) -> int:

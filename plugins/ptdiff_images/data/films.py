@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from ptdiff.modality.data import Condition, Data, Samples
+from ptdiff.modality.data import Condition, Data, Split
 from ptdiff.noise import Stream, mix, uniform
 from ptdiff_datasets.images.moving import corners, films
 
@@ -31,7 +31,7 @@ class Motion:
 class MovingSamples:
     """Stills moving over a black background of ``side`` pixels, along another path for every seed."""
 
-    stills: Samples
+    stills: Split
     motion: Motion
     side: int
 
@@ -57,7 +57,7 @@ def moving(data: Data, motion: Motion, side: int | None) -> Data:
     if side <= max(still):
         raise ValueError(f"stills of {still[0]} x {still[1]} pixels need a background larger than {side} x {side}")
 
-    def moved(samples: Samples | None) -> Samples | None:
+    def moved(samples: Split | None) -> Split | None:
         return None if samples is None else MovingSamples(samples, motion, side)
 
     way = f"move {motion.speed:g} pixels per frame through videos of {motion.frames} frames of {side} x {side} pixels"
@@ -70,7 +70,7 @@ def moving(data: Data, motion: Motion, side: int | None) -> Data:
 class FrameSamples:
     """One frame of each video, as an image."""
 
-    films: Samples
+    films: Split
 
     def __len__(self) -> int:
         return len(self.films)

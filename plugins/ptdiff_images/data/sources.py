@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ptdiff.choices import unknown
 from ptdiff.errors import UnknownName
-from ptdiff.modality.data import Condition, Data, Samples
+from ptdiff.modality.data import Condition, Data, Split
 from ptdiff_datasets.images import by_name as image_sets
 from ptdiff_datasets.images.sets import ImageSet, ImageSplit
 from ptdiff_images.data.films import Motion, moving
@@ -65,7 +65,7 @@ def images(source: str, size: int | None, gray: bool, motion: Motion | None = No
 class Unlabeled:
     """Samples with their labels hidden."""
 
-    labeled: Samples
+    labeled: Split
 
     def __len__(self) -> int:
         return len(self.labeled)

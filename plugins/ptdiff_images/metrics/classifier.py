@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ptdiff.modality import Progress
-from ptdiff.modality.data import Data, Samples, unaugmented
+from ptdiff.modality.data import Data, Split, unaugmented
 from ptdiff_datasets.cache import default_cache
 from ptdiff_images.metrics.lenet import LeNet
 
@@ -101,7 +101,7 @@ def _empty(data: Data, seed: int) -> LeNet:
         return LeNet((colors, height, width), len(data.classes), zero[:, :1, :1], float((one - zero).mean()))
 
 
-def _train(data: Data, train: Samples, fitted: Tensor, recipe: Recipe, progress: Progress | None) -> LeNet:
+def _train(data: Data, train: Split, fitted: Tensor, recipe: Recipe, progress: Progress | None) -> LeNet:
     steps = max(1, min(recipe.seen, recipe.passes * len(fitted)) // recipe.batch)
     generator = torch.Generator().manual_seed(recipe.seed)
     net = _empty(data, recipe.seed)
@@ -124,11 +124,11 @@ def _train(data: Data, train: Samples, fitted: Tensor, recipe: Recipe, progress:
     return net.eval()
 
 
-def _blocks(samples: Samples) -> list[Tensor]:
+def _blocks(samples: Split) -> list[Tensor]:
     return list(torch.split(torch.arange(len(samples)), _BLOCK))
 
 
-def _accuracy(net: LeNet, val: Samples) -> dict[str, str]:
+def _accuracy(net: LeNet, val: Split) -> dict[str, str]:
     right = 0
     with torch.inference_mode():
         for ids in _blocks(val):
@@ -137,7 +137,7 @@ def _accuracy(net: LeNet, val: Samples) -> dict[str, str]:
     return {"accuracy": repr(right / len(val)), "held_out": str(len(val))}
 
 
-def _digest(train: Samples, val: Samples, recipe: Recipe) -> str:
+def _digest(train: Split, val: Split, recipe: Recipe) -> str:
     hashed = hashlib.sha256(json.dumps(asdict(recipe)).encode())
     for samples in (train, val):
         hashed.update(f"{len(samples)}\n".encode())

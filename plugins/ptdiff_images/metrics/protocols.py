@@ -21,7 +21,7 @@ from torch import Tensor
 from ptdiff.evaluation import with_labels
 from ptdiff.metrics import compare
 from ptdiff.modality import Comparison, EvaluationProtocol, Measurement
-from ptdiff.modality.data import Data, Samples, unaugmented
+from ptdiff.modality.data import Data, Split, unaugmented
 from ptdiff_images.data.films import frame_each, frames_of
 from ptdiff_images.metrics.classifier import classifier
 from ptdiff_images.metrics.feature_distances import NEIGHBORS, compare_features, share_of
@@ -92,7 +92,7 @@ def measure(protocol: str, data: Data, comparison: Comparison) -> Measurement:
     return Measurement(scores, facts)
 
 
-def _unseen(train: Samples, ids: Tensor, reference: Tensor, labels: Tensor | None, seed: int) -> Tensor:
+def _unseen(train: Split, ids: Tensor, reference: Tensor, labels: Tensor | None, seed: int) -> Tensor:
     """Return as many training images of ``ids`` as the reference has, not in it, with the requested labels."""
     known = {image.tobytes() for image in reference.float().numpy()}
     order = ids[torch.randperm(len(ids), generator=torch.Generator().manual_seed(seed))]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ptdiff.modality.data import Condition, Samples
+from ptdiff.modality.data import Condition, Split
 from ptdiff.noise import Stream, mix, normal, uniform
 
 _TURN, _JITTER = 0x7475726E, 0x6A697474  # separate these random numbers from others of the same seed
@@ -68,7 +68,7 @@ class Augmentation:
 class Augmented:
     """Training samples, augmented differently for every seed."""
 
-    plain: Samples
+    plain: Split
     how: Augmentation
     channels: tuple[str, ...]
 

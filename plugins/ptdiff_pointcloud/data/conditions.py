@@ -21,7 +21,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from ptdiff.modality.data import Condition, Data, Samples, unaugmented
+from ptdiff.modality.data import Condition, Data, Split, unaugmented
 from ptdiff_pointcloud.networks.catalog import GIVEN, Task
 
 LEAST, MOST = 0.25, 0.75
@@ -36,7 +36,7 @@ def for_task(data: Data, task: Task, count: int) -> Data:
     if task == "generate":
         return data
 
-    def given(samples: Samples | None) -> Samples | None:
+    def given(samples: Split | None) -> Split | None:
         return None if samples is None else Given(samples, data, task, count)
 
     return replace(data, train=given(data.train), val=given(data.val))
@@ -52,7 +52,7 @@ def given_cloud(name: str, data: Data, cloud: Tensor, samples: int) -> Condition
 class Given:
     """A split with the condition of ``task`` in every batch, a pure function of (id, seed)."""
 
-    samples: Samples
+    samples: Split
     data: Data
     task: Task
     count: int

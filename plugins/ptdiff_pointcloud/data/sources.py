@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from ptdiff.choices import unknown
-from ptdiff.modality.data import Condition, Data, Samples
+from ptdiff.modality.data import Condition, Data, Split
 from ptdiff_datasets.shapes import CLASSES, dense_clouds, make_shape
 from ptdiff_pointcloud.data.augment import Augmentation, Augmented
 from ptdiff_pointcloud.data.progress import bar
@@ -199,7 +199,7 @@ def augmented(data: Data, how: Augmentation, channels: tuple[str, ...]) -> Data:
 
 @dataclass(frozen=True)
 class _Channel:
-    samples: Samples
+    samples: Split
     place: int
 
     def __len__(self) -> int:

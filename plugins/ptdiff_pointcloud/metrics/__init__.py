@@ -1,7 +1,7 @@
 """Metrics of point clouds: distances, matchings, protocols of papers, quality of single clouds.
 
 protocols.py      protocols by name: how two sets are compared
-matching.py       1-NNA, coverage, minimum matching distance
+set_metrics.py    1-NNA, coverage, minimum matching distance
 occupancy.py      Jensen-Shannon divergence of occupancy grids
 quality.py        density-aware Chamfer distance and F-score
 distances.py      distances between clouds by name

@@ -22,9 +22,9 @@ from ptdiff.modality import EvaluationProtocol, Measurement, Progress
 from ptdiff_pointcloud.metrics import occupancy
 from ptdiff_pointcloud.metrics.chamfer import checked
 from ptdiff_pointcloud.metrics.distances import DISTANCES, all_distances
-from ptdiff_pointcloud.metrics.matching import Distances, Outcomes, each_alone, grouped, outcomes
 from ptdiff_pointcloud.metrics.matrix_store import content_hash
 from ptdiff_pointcloud.metrics.quality import matched
+from ptdiff_pointcloud.metrics.set_metrics import Distances, Outcomes, each_alone, grouped, outcomes
 
 
 @dataclass(frozen=True)

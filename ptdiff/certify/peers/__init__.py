@@ -1,7 +1,7 @@
 """Samplers of other libraries behind one signature, imported when they are run.
 
 azula.py       azula's samplers
-crowson.py     those of k-diffusion
+k_diffusion.py   those of k-diffusion
 diffusers.py   those of diffusers
 loading.py     importing parts of libraries
 

@@ -9,9 +9,9 @@ import torch
 from ptdiff.certify import Certificate, suite
 from ptdiff.certify.agreement import gap
 from ptdiff.certify.choices import choices
+from ptdiff.certify.counterparts import PAIRS
 from ptdiff.certify.ladder import slopes
 from ptdiff.certify.orders import TRANSIENT, published, strong
-from ptdiff.certify.pairs import PAIRS
 from ptdiff.certify.problem import PROBLEMS, reference
 from ptdiff.certify.side_by_side import ends
 from ptdiff.errors import UnknownName

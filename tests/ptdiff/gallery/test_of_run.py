@@ -18,10 +18,10 @@ from ptdiff.denoiser.oracle import Gaussian, Mixture
 from ptdiff.gallery import OF_RUN, THEORY, conditions, curves, solvers_of_run, strips
 from ptdiff.gallery.scene import AT, Scene
 from ptdiff.modality import Modality, Unsupported, Visualizer
-from ptdiff.modality.data import Data, TensorSamples
+from ptdiff.modality.data import Data, TensorSplit
 from ptdiff.model import Model
 from ptdiff.process import VE, Chain, Flow, Process
-from ptdiff.sampling.walk import Plan
+from ptdiff.sampling.sampler import Plan
 from ptdiff.solvers import ADAPTIVE
 
 
@@ -84,8 +84,8 @@ def scene(
         "shape": (2,),
         "mean": 10.0,
         "scale": 2.0,
-        "train": TensorSamples(x),
-        "val": TensorSamples(x + 0.01),
+        "train": TensorSplit(x),
+        "val": TensorSplit(x + 0.01),
     } | data
     process = Flow() if process is None else process
     run: Any = SimpleNamespace(path=Path("somewhere"), means=True, denoiser=lambda weights: Exact(oracle))
@@ -214,7 +214,7 @@ def test_without_classes_there_is_nothing_to_guide_by() -> None:
 def test_sets_are_drawn_with_fewer_and_more_points() -> None:
     mean = Gaussian(torch.zeros(1, 2), torch.ones(1, 2))
     x = torch.randn(20, 8, 2, generator=torch.Generator().manual_seed(0))
-    of = scene(NORMAL, shape=(8, 2), unordered=True, train=TensorSamples(x))
+    of = scene(NORMAL, shape=(8, 2), unordered=True, train=TensorSplit(x))
     conditions.points(replace(of, model=replace(of.model, denoiser=Exact(mean))))  # type: ignore[arg-type]
     assert [x.shape for x, _ in shown(of)] == [(1, n, 2) for n in (2, 4, 8, 16, 32) for _ in range(2)]
 
@@ -234,7 +234,7 @@ def notes(monkeypatch: pytest.MonkeyPatch, draw: Any, of: Scene) -> list[list[st
 
 def test_the_spread_of_normal_data_is_that_of_the_noise_that_the_chain_adds(monkeypatch: pytest.MonkeyPatch) -> None:
     """In the limit of many steps samples of N(0, 1) have k times its deviation where the noise has k times its own."""
-    data = TensorSamples(10 + 2 * NORMAL.sample(3, torch.arange(1000)))
+    data = TensorSplit(10 + 2 * NORMAL.sample(3, torch.arange(1000)))
     found = notes(monkeypatch, solvers_of_run.variance, scene(many=1000, train=data))
     spread = dict(zip(solvers_of_run.LADDER, [float(note.split()[-1]) for note in found[0]], strict=True))
     assert spread["noise x 0.5"] == pytest.approx(0.5, rel=0.12)

@@ -73,7 +73,7 @@ def test_columns_that_find_no_room_beside_each_other_stand_below_under_their_wor
     ],
 )
 def test_words_for_other_pictures_than_there_are_are_refused(rows: Any, words: Any) -> None:
-    with pytest.raises(ValueError, match=r"picture"):
+    with pytest.raises(ValueError, match=r"image"):
         page(rows, **words)
 
 

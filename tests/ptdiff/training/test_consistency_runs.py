@@ -17,7 +17,7 @@ from ptdiff.modality.data import Condition
 from ptdiff.objective.consistency import ConsistencyObjective, check_solver
 from ptdiff.run.config import merged, validate
 from ptdiff.run.folder import Run
-from ptdiff.sampling.walk import Plan, draw, solver
+from ptdiff.sampling.sampler import Plan, draw, solver
 from ptdiff.training.module import DiffusionModule
 
 CHOICES: dict[str, Any] = {
@@ -172,7 +172,7 @@ def test_a_run_for_consistency_is_sampled_by_its_solver_alone_or_inside_another(
     for choice in ({"name": "consistency"}, {"name": "tempered", "base": "consistency"}):
         check_solver(trial.run.config, solver(choice))
     for choice in ({"name": "heun"}, {"name": "dopri5"}, {"name": "churn"}):
-        with pytest.raises(ValueError, match="each estimate for a mean"):
+        with pytest.raises(ValueError, match="each estimate as a mean"):
             check_solver(trial.run.config, solver(choice))
         check_solver(ordinary.run.config, solver(choice))
 

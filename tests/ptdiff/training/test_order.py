@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ptdiff.training.order import sample_ids
+from ptdiff.training.data_order import sample_ids
 
 
 @settings(deadline=None)

@@ -14,12 +14,12 @@ from torch import Tensor, nn
 from trial import Recorder, Start, assert_bit_equal
 
 from ptdiff.machine import host
-from ptdiff.machine.race import CLOSE, Way, plainest, race
+from ptdiff.machine.timing import CLOSE, Way, plainest, race
 from ptdiff.modality import Modality, Visualizer
-from ptdiff.modality.data import Data, TensorSamples
+from ptdiff.modality.data import Data, TensorSplit
 from ptdiff.run.config import merged, read, validate
-from ptdiff.training.settled import comes_of
-from ptdiff.training.trial import SECONDS, Settled, pays, settle, worth_a_try
+from ptdiff.training.autotune import SECONDS, Settled, pays, settle, worth_a_try
+from ptdiff.training.autotuned import comes_of
 
 SINGLE, DOUBLE, HALF = Way("32", 1, 1), Way("32", 2, 1), Way("bf16", 1, 1)
 
@@ -95,7 +95,7 @@ class Paced(Modality):
 
     def dataset(self) -> Data:
         points = torch.randn(64, 2, generator=torch.Generator().manual_seed(0))
-        return Data((2,), train=TensorSamples(points), val=TensorSamples(points[:8])).measured()
+        return Data((2,), train=TensorSplit(points), val=TensorSplit(points[:8])).measured()
 
     def backbone(self, data: Data) -> nn.Module:
         return Slow(self)

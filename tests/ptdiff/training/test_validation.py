@@ -15,7 +15,7 @@ from torch import Tensor
 from trial import Recorder, Start, Trial, assert_bit_equal
 
 from ptdiff.denoiser.oracle import Gaussian, Mixture
-from ptdiff.modality.data import Data, TensorSamples
+from ptdiff.modality.data import Data, TensorSplit
 from ptdiff.process import Level
 from ptdiff.run.folder import Run
 from ptdiff.training.regret import is_small_and_fixed, posterior_mean
@@ -29,7 +29,7 @@ def held_out(trial: Trial, count: int = 100) -> Trial:
     generator = torch.Generator().manual_seed(2)
     x = torch.randn(count, 2, generator=generator) * torch.tensor([0.5, 2.0]) + torch.tensor([3.0, -1.0])
     label = torch.arange(count) % len(trial.data.classes) if trial.data.classes else None
-    trial.data = replace(trial.data, val=TensorSamples(x, label))
+    trial.data = replace(trial.data, val=TensorSplit(x, label))
     return trial
 
 
@@ -41,14 +41,14 @@ def cloud(count: int, *shape: int, labels: int = 0) -> Data:
     generator = torch.Generator().manual_seed(3)
     x = 3 * torch.randn(count, *shape, generator=generator) + 1
     label = torch.arange(count) % labels if labels else None
-    return Data(tuple(shape), train=TensorSamples(x, label)).measured()
+    return Data(tuple(shape), train=TensorSplit(x, label)).measured()
 
 
 @pytest.mark.parametrize("shape", [(2,), (5, 3)])
 @pytest.mark.parametrize("labels", [0, 3])
 def test_the_best_denoiser_of_a_training_set_is_the_oracle(shape: tuple[int, ...], labels: int) -> None:
     data = cloud(70, *shape, labels=labels)
-    assert isinstance(data.train, TensorSamples)
+    assert isinstance(data.train, TensorSplit)
     given = data.train.label
     exact = Mixture.of_data(data.normalize(data.train.x).double(), given)
     angle = torch.linspace(0.01, math.pi / 2, 40)
@@ -64,7 +64,7 @@ def test_the_sum_over_a_training_set_in_pieces_is_the_whole_sum() -> None:
     data = cloud(900, 10_000)
     x = torch.randn(3, 10_000, generator=torch.Generator().manual_seed(4))
     angle = torch.tensor([0.8, 1.2, 1.55])
-    assert isinstance(data.train, TensorSamples)
+    assert isinstance(data.train, TensorSplit)
     y = data.normalize(data.train.x).double()
     cos, sin = torch.cos(angle.double())[:, None], torch.sin(angle.double())[:, None]
     gap = torch.stack([(row - c * y).square().sum(dim=1) for row, c in zip(x.double(), cos, strict=True)])
@@ -73,22 +73,22 @@ def test_the_sum_over_a_training_set_in_pieces_is_the_whole_sum() -> None:
 
 
 def test_only_small_sets_of_fixed_samples_have_a_best_denoiser() -> None:
-    class Anew(TensorSamples):
+    class Anew(TensorSplit):
         def batch(self, ids: Tensor, seed: int) -> Any:
             x, cond = super().batch(ids, seed)
             return x + seed, cond
 
-    class Described(TensorSamples):
+    class Described(TensorSplit):
         def batch(self, ids: Tensor, seed: int) -> Any:
             return self.x[ids], {"text": self.x[ids]}
 
     x = torch.zeros(30, 2)
-    assert is_small_and_fixed(TensorSamples(x), (2,))
-    assert is_small_and_fixed(TensorSamples(x, torch.zeros(30).long()), (2,))
+    assert is_small_and_fixed(TensorSplit(x), (2,))
+    assert is_small_and_fixed(TensorSplit(x, torch.zeros(30).long()), (2,))
     assert not is_small_and_fixed(Anew(x), (2,))
     assert not is_small_and_fixed(Described(x), (2,))
-    assert not is_small_and_fixed(TensorSamples(torch.zeros(50_001, 1)), (1,))
-    assert not is_small_and_fixed(TensorSamples(torch.zeros(2, 10_001)), (10_001,))
+    assert not is_small_and_fixed(TensorSplit(torch.zeros(50_001, 1)), (1,))
+    assert not is_small_and_fixed(TensorSplit(torch.zeros(2, 10_001)), (10_001,))
 
 
 def test_the_loss_of_the_best_denoiser_leaves_no_regret(start: Start) -> None:

@@ -6,13 +6,13 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ptdiff.modality import Data, Modality, TensorSamples, Visualizer
+from ptdiff.modality import Data, Modality, TensorSplit, Visualizer
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
-class Samples(TensorSamples):
+class Samples(TensorSplit):
     """Samples that may be slow or not finite, except for seed 0, which measures them."""
 
     def __init__(self, x: Tensor, label: Tensor | None, delay: float, broken: bool) -> None:
@@ -54,7 +54,7 @@ class Tiny(Modality):
         x = torch.randn(self.count, 2, generator=generator) * torch.tensor([0.5, 2.0]) + torch.tensor([3.0, -1.0])
         label = torch.arange(self.count) % self.classes if self.classes else None
         names = tuple(f"class {i}" for i in range(self.classes))
-        val = TensorSamples(x[: self.held] + 0.1, None if label is None else label[: self.held]) if self.held else None
+        val = TensorSplit(x[: self.held] + 0.1, None if label is None else label[: self.held]) if self.held else None
         train = Samples(x, label, self.delay, self.broken)
         return Data((2,), classes=names, train=train, val=val).measured(keep=(-1,))
 

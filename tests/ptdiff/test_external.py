@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from ptdiff.denoiser.convert import convert
-from ptdiff.denoiser.foreign import Foreign
+from ptdiff.denoiser.external import ExternalDenoiser
 from ptdiff.denoiser.oracle import Mixture
 from ptdiff.grid import grid
 from ptdiff.process import VE, Chain, Flow, Level, Process, VPLinear
@@ -30,7 +30,9 @@ def test_an_exact_network_on_a_chain_is_the_exact_denoiser_everywhere(
     for t in (0.2, 0.5, 0.8):
         level = process.level(torch.tensor(t, dtype=torch.float64))
         expected = exact(x * level.scale, level, {})
-        assert torch.allclose(Foreign(network, chain, predicts)(x * level.scale, level, {}), expected, atol=1e-6)
+        assert torch.allclose(
+            ExternalDenoiser(network, chain, predicts)(x * level.scale, level, {}), expected, atol=1e-6
+        )
 
 
 def test_ddim_agrees_with_the_sampler_of_diffusers() -> None:
@@ -49,8 +51,9 @@ def test_ddim_agrees_with_the_sampler_of_diffusers() -> None:
     levels = Chain().levels(theirs.timesteps.long())
     one, zero = torch.ones(1, dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
     visited = Level(torch.cat([levels.alpha, one]), torch.cat([levels.sigma, zero]))
-    ours = solve(Foreign(lambda z, t: unet(z, t).sample), noise, SOLVERS["ddim"]().table(visited))
+    ours = solve(ExternalDenoiser(lambda z, t: unet(z, t).sample), noise, SOLVERS["ddim"]().table(visited))
     assert float((ours - x).abs().max()) < 2e-4 * float(x.abs().max())
     # and no other spacing of levels gives the same
-    other = solve(Foreign(lambda z, t: unet(z, t).sample), noise, SOLVERS["ddim"]().table(grid(VPLinear(), steps=10)))
+    table = SOLVERS["ddim"]().table(grid(VPLinear(), steps=10))
+    other = solve(ExternalDenoiser(lambda z, t: unet(z, t).sample), noise, table)
     assert float((other - x).abs().max()) > 1e-2 * float(x.abs().max())

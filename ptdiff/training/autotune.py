@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ptdiff.machine import host
-from ptdiff.machine.race import CLOSE, WORDS, Precision, Way, doubling, plainest, race
+from ptdiff.machine.timing import CLOSE, WORDS, Precision, Way, doubling, plainest, race
 from ptdiff.training.timed_steps import Steps
 
 if TYPE_CHECKING:

@@ -37,7 +37,7 @@ class Plan:
     """How samples are drawn: under which process, by which solver over which grid, guided and limited how.
 
     noise: of stochastic solvers; "path" is one Brownian path a sample, the same for any number of steps.
-    precision: the arithmetic of the network; "auto" is for :mod:`ptdiff.sampling.trial` to settle.
+    precision: the arithmetic of the network; "auto" is for :mod:`ptdiff.sampling.autotune` to settle.
     """
 
     process: Process

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from ptdiff.certify.agreement import Pair, Space
-from ptdiff.certify.peers import Sampler, azula, crowson, diffusers
+from ptdiff.certify.peers import Sampler, azula, diffusers, k_diffusion
 from ptdiff.certify.peers.loading import installed as found
 
-PACKAGES = {"k-diffusion": crowson.PACKAGE, "diffusers": diffusers.PACKAGE, "azula": azula.PACKAGE}
+PACKAGES = {"k-diffusion": k_diffusion.PACKAGE, "diffusers": diffusers.PACKAGE, "azula": azula.PACKAGE}
 
 
 def installed(pairs: Iterable[Pair]) -> list[Pair]:
@@ -25,7 +25,7 @@ def missing() -> list[str]:
 def _k(name: str, ours: str, theirs: dict[str, Any] | None = None, clean: bool = True, **options: Any) -> Pair:
     given = theirs or {}
     shown = " ".join([f"sample_{name}", *(f"{k}={v}" for k, v in given.items())])
-    return Pair("k-diffusion", shown, crowson.sampler(name, **given), {"name": ours, **options}, clean=clean)
+    return Pair("k-diffusion", shown, k_diffusion.sampler(name, **given), {"name": ours, **options}, clean=clean)
 
 
 def _a(name: str, ours: str, space: Space = "preserving", theirs: dict[str, Any] | None = None, **options: Any) -> Pair:

@@ -17,7 +17,7 @@ from ptdiff.process import Chain, Level
 
 
 @dataclass(frozen=True)
-class Foreign:
+class ExternalDenoiser:
     """``network(x, timestep) -> y`` as a denoiser for any solver and any process.
 
     ``network``: takes x (b, …) with alpha^2 + sigma^2 = 1 and timestep (b,), float32; y has the shape of x.

@@ -13,10 +13,10 @@ from torch import Tensor
 
 from ptdiff.denoiser.network import Denoiser
 from ptdiff.machine import host
-from ptdiff.machine.race import Precision, Way, doubling, plainest, race
+from ptdiff.machine.timing import Precision, Way, doubling, plainest, race
 from ptdiff.modality.data import Condition
 from ptdiff.process import Level
-from ptdiff.sampling.walk import Plan, in_arithmetic, start
+from ptdiff.sampling.sampler import Plan, in_arithmetic, start
 
 SECONDS = 1.0
 """The approximate limit of a trial."""
