@@ -67,13 +67,14 @@ class Check:
 
     def text(self) -> str:
         """Format the report for a terminal, in at most ``SCREEN`` lines."""
-        long = self._lines(5, 12)
-        for most, classes in ((3, 8), (2, 5), (1, 3)):
+        long = self._lines(5, 12, 5)
+        # groups of duplicates say least
+        for most, classes, grouped in ((5, 8, 2), (4, 5, 1), (3, 3, 1), (2, 3, 1), (1, 2, 1)):
             if len(long) > SCREEN:
-                long = self._lines(most, classes)
+                long = self._lines(most, classes, grouped)
         return "\n".join(long)
 
-    def _lines(self, most: int, classes: int) -> list[str]:
+    def _lines(self, most: int, classes: int, grouped: int) -> list[str]:
         fewest, middle, largest = self.points
         low, half, high = self.extents
         lines = [
@@ -103,7 +104,7 @@ class Check:
             ("nearly identical", self.near),
             ("of these, in several splits", self.leaks),
         ):
-            lines += listed(f"{what}, groups", [f"{len(group)}: {', '.join(group)}" for group in groups], most)
+            lines += listed(f"{what}, groups", [f"{len(group)}: {', '.join(group)}" for group in groups], grouped)
         if self.leaks:
             lines += [
                 "",
