@@ -53,7 +53,7 @@ class Preset:
 PRESETS = {
     "shapes": Preset(
         "ptdiff_pointcloud",
-        "-m pointcloud -o shapes_per_class=2000 --set training.lr=1.5e-2 --set training.ema=0.999 --steps 9000",
+        "-m pointcloud -o shapes_per_class=2000 --set training.lr=1.5e-2 --set training.ema=0.9995 --steps 28000",
         400,
         "1nna_cd",
         "1-NNA-CD, %",

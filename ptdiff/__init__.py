@@ -5,12 +5,12 @@
     model = ptdiff.load("swissroll")
     model.sample(16, solver="heun", steps=20).save("samples.npz")
 
-Five nouns: Process (:mod:`ptdiff.process`), Denoiser (:mod:`ptdiff.denoiser.network`), Solver (:mod:`ptdiff.solvers`),
-Modality (:mod:`ptdiff.modality.contract`) and Run (:mod:`ptdiff.run.folder`).  Importing this package imports nothing
-heavy: each name of ``PUBLIC`` is imported when it is first used.  docs/python.md shows them all.
+The main concepts: Process (:mod:`ptdiff.process`), Denoiser (:mod:`ptdiff.denoiser.network`), Solver
+(:mod:`ptdiff.solvers`), Modality (:mod:`ptdiff.modality.contract`) and Run (:mod:`ptdiff.run.folder`).  Importing this
+package is fast, because each name of ``PUBLIC`` is imported on first use.  docs/python.md describes all of them.
 """
 
-TYPE_CHECKING = False  # that of typing, whose import would take longer than all the rest
+TYPE_CHECKING = False  # as in typing, whose import would take longer than the rest
 if TYPE_CHECKING:
     from ptdiff import metrics as metrics
     from ptdiff import process as _process
@@ -39,17 +39,18 @@ PUBLIC = {
     "Plan": "ptdiff.sampling.sampler",
     "Modality": "ptdiff.modality.contract",
     "Data": "ptdiff.modality.data",
-    # of point clouds, from the plugin that is installed with ptdiff
+    # for point clouds, from the plugin that is installed with ptdiff
     "chamfer": "ptdiff_pointcloud.metrics.chamfer",
     "nna": "ptdiff_pointcloud.metrics.set_metrics",
 }
-"""The names that ``import ptdiff`` offers, and the module of each; the imports above say the same to type checkers."""
+"""The names of ``import ptdiff``, and the module of each; the imports above are the same for type checkers."""
 
 MODULES = {"solvers": "ptdiff.solvers", "processes": "ptdiff.process", "metrics": "ptdiff.metrics"}
-"""Modules with all solvers, all processes (classes, and SOLVERS and PROCESSES by name), and metrics of any arrays."""
+"""Modules with all solvers and processes (classes, and SOLVERS and PROCESSES by name), and metrics for any arrays."""
 
 
 def _first_use(name: str) -> object:
+    """Import ``name`` on first use; AttributeError for an unknown one."""
     from importlib import import_module
 
     if name in MODULES:
@@ -67,7 +68,7 @@ def _first_use(name: str) -> object:
 
 
 if not TYPE_CHECKING:
-    # hidden from type checkers, which would take any name for one of ptdiff's
+    # hidden from type checkers, which would otherwise accept any name
     __getattr__ = _first_use
 
 

@@ -1,7 +1,6 @@
-"""Files that appear whole or not at all: written beside their place, flushed to disk, then renamed.
+"""Atomic writes: a file is written next to its target, flushed to the disk, then renamed.
 
-Renaming replaces whatever has the name, so only regular files are replaced: links are followed, and devices, pipes and
-folders are refused.
+Only regular files are replaced: links are followed, and devices, pipes and folders are refused.
 """
 
 from __future__ import annotations
@@ -18,10 +17,9 @@ from pathlib import Path
 
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
-    """Yield a path beside ``path``, with its suffix, to write to; on leaving it replaces ``path`` at once.
+    """Yield a temporary path with the suffix of ``path`` to write to; it replaces ``path`` when the block ends.
 
-    Readers see the old file or the new one, never a part.  After an error the old file is still there, and nothing
-    else is.
+    Readers see the old file or the new one, never a part of it.  After an error, only the old file is left.
     """
     path = regular(path)
     part = temporary(path.parent).with_suffix(path.suffix.lower())
@@ -29,33 +27,33 @@ def whole(path: Path) -> Iterator[Path]:
         yield part
         flush(part)
         part.replace(path)
-        # the file is on the disk, its name is not until the folder is
+        # the new name is on the disk only after the folder is flushed
         flush(path.parent)
     finally:
         part.unlink(missing_ok=True)
 
 
 def regular(path: Path) -> Path:
-    """The file that writing to ``path`` replaces, with links followed; it need not exist.
+    """The file that writing to ``path`` replaces, with links followed; it may not exist yet.
 
-    Raises OSError, without its number, for a folder, a device, a pipe or a socket.
+    Raises OSError, without an error number, for a folder, a device, a pipe or a socket.
     """
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder, not a file")
-    # asked of the path itself: /dev/stdout leads to a pipe that has no path of its own
+    # checked on the path itself, because /dev/stdout links to a pipe without a path
     if path.exists() and not path.is_file():
         raise OSError(f"{path} is a device or a pipe, not a file")
     return path.resolve()
 
 
 def check_writable(path: Path, size: int = 0) -> None:
-    """Find out before long work whether ``path`` can be written; nothing is left behind.
+    """Check before long work that ``path`` can be written, without leaving anything behind.
 
-    path: a file, or a folder if it exists as one or has no suffix; folders above it may be missing.
-    size: bytes that it will take, as far as known.
+    ``path``: a file, or a folder if it exists as one or has no suffix; parent folders may be missing.
+    ``size``: its expected size in bytes, if known.
 
-    Raises OSError, without its number, for a node that is not a regular file, a place that cannot be written to, and a
-    disk without that much space.
+    Raises OSError, without an error number, if it is not a regular file, cannot be written, or needs more space than
+    the disk has.
     """
     folder = path if path.is_dir() or (not path.suffix and not path.exists()) else regular(path).parent
     while not folder.exists():
@@ -73,20 +71,20 @@ def check_writable(path: Path, size: int = 0) -> None:
 
 
 def write_atomic(path: Path, text: str) -> None:
-    """Replace ``path`` by ``text``, in UTF-8, at once."""
+    """Write ``text`` to ``path`` in UTF-8, atomically."""
     with whole(path) as part:
         part.write_text(text, encoding="utf-8")
 
 
 def temporary(folder: Path) -> Path:
-    """A new path in ``folder`` whose name begins with ".tmp-": an interrupted write leaves nothing else behind."""
+    """A new path in ``folder`` whose name begins with ".tmp-", so that leftovers of interrupted writes can be found."""
     return folder / f".tmp-{uuid.uuid4().hex}"
 
 
 def flush(path: Path) -> None:
-    """Bring a file, or the names in a folder, to the disk."""
+    """Flush a file, or the names in a folder, to the disk."""
     if sys.platform == "win32":
-        # there a folder cannot be opened, and a file must be opened for writing
+        # Windows cannot open folders, and needs files to be opened for writing
         if path.is_file():
             with path.open("r+b") as file:
                 os.fsync(file.fileno())

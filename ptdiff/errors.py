@@ -1,4 +1,4 @@
-"""The errors that ptdiff raises beside ValueError and OSError; each message is one line."""
+"""Exceptions of ptdiff in addition to ValueError and OSError; each message is one line."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from typing import Any
 
 
 class UnknownName(ValueError, KeyError):
-    """A name that is not in its catalog; the message contains the nearest right one."""
+    """An unknown name; the message suggests the nearest known one."""
 
     def __str__(self) -> str:
-        # a KeyError would show its message in quotation marks
+        # KeyError would put its message in quotation marks
         return str(self.args[0])
 
 
 class DataError(ValueError):
-    """Data that cannot be read, or that lacks something; the command line has an exit code of its own for it."""
+    """Data that cannot be read or is incomplete; the command line exits with code 3."""
 
 
 @contextmanager
 def reading(what: str) -> Iterator[None]:
-    """Turn errors of reading data, OSError and ValueError, into DataError; the message begins with ``what``."""
+    """Turn OSError and ValueError into DataError; the message begins with ``what``."""
     try:
         yield
     except (OSError, ValueError) as error:
@@ -29,11 +29,11 @@ def reading(what: str) -> Iterator[None]:
 
 
 class Unsupported(RuntimeError):
-    """Something this modality or this machine cannot do; the message says what to do instead."""
+    """An operation that this modality or machine does not support; the message says what to do instead."""
 
 
 class PluginError(Exception):
-    """A modality that is registered but cannot be used; the message says why and where it comes from."""
+    """A registered modality that cannot be used; the message says why, and where it is defined."""
 
 
 class RunError(Exception):
@@ -45,9 +45,9 @@ class CheckpointError(Exception):
 
 
 class Diverged(Exception):
-    """Training without a finite loss and gradient for many steps in a row.
+    """Training had no finite loss and gradient for many steps in a row.
 
-    rate: the share of the learning rate at the time, 1 before the first rollback.
+    ``rate``: the factor on the learning rate at that time, 1 before the first rollback.
     """
 
     def __init__(self, message: str, rate: float) -> None:
@@ -56,13 +56,15 @@ class Diverged(Exception):
 
 
 def check_format(found: Any, newest: int, what: str) -> None:
-    """ValueError if a file's ``format`` is not a whole number from 1 to ``newest``, the newest that is read.
+    """Raise ValueError if the ``format`` of a file is not a whole number from 1 to ``newest``.
+
+    ``what``: name of the file in the message.
 
     >>> check_format(3, newest=2, what="config.yaml")
     Traceback (most recent call last):
     ValueError: config.yaml has format 3, and this ptdiff reads formats up to 2: update ptdiff
     """
     if isinstance(found, bool) or not isinstance(found, int) or found < 1:
-        raise ValueError(f"{what}: format is a whole number from 1 to {newest}, not {found!r}")
+        raise ValueError(f"{what}: format must be a whole number from 1 to {newest}, not {found!r}")
     if found > newest:
         raise ValueError(f"{what} has format {found}, and this ptdiff reads formats up to {newest}: update ptdiff")

@@ -1,9 +1,9 @@
-"""The evaluation of a model: scores against held-out data, with intervals and floors.
+"""Evaluation of a model: scores against held-out data, with intervals and floors.
 
-Generated samples are compared with reference samples; training samples in their place give the floor of every score.
-Reference and training samples are random, addressed by a seed: many data sets hold their classes in turn, and every
-k-th sample of those has some classes only.  The floor has the same number of samples of every class as the reference,
-as generated samples for the reference's labels have.
+Generated samples are compared with reference samples.  The floor of a score is its value for training samples in place
+of generated ones.  Reference and training samples are chosen at random by a seed, because many data sets cycle through
+their classes, so that every k-th sample would miss some of them.  Generated samples, reference and floor have the same
+number of samples of each class.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ from ptdiff.sampling.options import Options, facts
 from ptdiff.sampling.sampler import spread_labels
 
 MOST = 500
-"""The most reference samples that the default protocol takes, unless a number is asked for."""
+"""Maximum number of reference samples in the default protocol, unless a number is given."""
 
 FEW = 300
-"""Scores of fewer samples look better than they are."""
+"""Scores of fewer samples than this look better than they are."""
 
 TRAINING = 1000
-"""The most training samples among which the nearest ones are looked for."""
+"""Maximum number of training samples in the search for the nearest ones."""
 
 
 class EvaluatedModel(Protocol):
@@ -78,7 +78,7 @@ class EvaluatedModel(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Nearest:
-    """For each generated sample: its distance (n,) to the nearest sample of a set, and that sample, (n, *shape)."""
+    """For each generated sample, the distance (n,) to the nearest sample of a set, and that sample (n, *shape)."""
 
     distance: Tensor
     samples: Tensor
@@ -86,13 +86,18 @@ class Nearest:
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """Scores of a model, and all that one must know to compare them with others'.
+    """Scores of a model, with everything needed to compare them with other scores.
 
-    scores: by name, the modality's first, each with a 95 % interval and the floor that real samples reach.
-    facts: of the protocol, such as normalization and points.  protocol, summary: its name, and a line about it.
-    reference: the data that was compared with, and which split of it.  seed: of samples, sets and intervals.
-    samples, sets: what was compared, in world units.  copies: the nearest training sample of each generated one, out
-    of ``candidates`` training samples.  step: of the weights.  machine: see :func:`ptdiff.machine.host.facts`.
+    ``protocol``, ``summary``: name of the protocol, and a line about it.
+    ``scores``: by name, first those of the modality; each has a 95 % interval and a floor, the score of real samples.
+    ``facts``: settings of the protocol, such as normalization and points.
+    ``reference``: the reference data and its split.
+    ``seed``: of samples, sets and intervals.
+    ``raw``: True if samples were not postprocessed.
+    ``weights``, ``step``: the weights as requested, and their training step.
+    ``machine``: see :func:`ptdiff.machine.host.facts`.
+    ``samples``, ``sets``: the compared samples, in world units.
+    ``copies``: the nearest training sample of each generated one, among ``candidates`` training samples.
     """
 
     protocol: str
@@ -113,28 +118,28 @@ class Evaluation:
 
     @property
     def n(self) -> int:
-        """The number of generated samples, which is that of reference samples."""
+        """The number of generated samples, equal to that of reference samples."""
         return len(self.samples)
 
     @property
     def note(self) -> str | None:
-        """A caution about scores of few samples; None if there are enough."""
+        """A warning about scores of few samples; None if there are enough."""
         if self.n >= FEW:
             return None
         return (
-            f"n = {self.n}: figures of fewer than {FEW} samples look better than they are, "
-            "as noise hides the gap to the floor"
+            f"n = {self.n}: scores of fewer than {FEW} samples look better than they are, "
+            "because noise hides the gap to the floor"
         )
 
     @cached_property
     def misses(self) -> Nearest:
-        """The nearest reference sample of each generated one."""
+        """The nearest reference sample of each generated sample."""
         distance, which = self.samples.modality.nearest(self.samples.samples, self.sets.reference)
         return Nearest(distance, self.sets.reference[which])
 
     @property
     def hashes(self) -> dict[str, str]:
-        """The SHA-256 of the float32 values of the generated, reference and training samples that were compared."""
+        """SHA-256 of the float32 values of the generated, reference and training samples, by name."""
         named = {
             "generated": self.samples.samples,
             "reference": self.sets.reference,
@@ -149,7 +154,7 @@ class Evaluation:
         """The contents of eval.json."""
         assert self.samples.plan is not None
         plan = facts(self.samples.plan)
-        plan["seed"] = plan.pop("seed")  # the last one, as in every earlier eval.json
+        plan["seed"] = plan.pop("seed")  # last, as in all earlier eval.json files
         return {
             "n": self.n,
             "note": self.note,
@@ -171,7 +176,7 @@ class Evaluation:
         }
 
     def save(self, path: Path | str | None = None) -> Path:
-        """Write eval.json into the run folder, or to ``path``, and return where."""
+        """Write the evaluation to ``path``, by default eval.json in the run folder, and return the path."""
         target = self.run.outputs / "eval.json" if path is None else Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(target, json.dumps(self.to_json(), indent=1) + "\n")
@@ -195,16 +200,18 @@ def evaluate(
 ) -> Evaluation:
     """Compare samples of a :class:`ptdiff.model.Model` with held-out data.
 
-    n: samples to compare, as far as there are as many; by default the whole split, and at most ``MOST`` of it by the
-    modality's default protocol.  protocol: one of :meth:`ptdiff.modality.contract.Modality.protocols`.
-    reference: other data than the run's, as the modality's option ``data`` takes it.  split: of the reference, "val"
-    or "train".  points, seed, batch, raw, options: see :meth:`ptdiff.model.Model.sample`.
-    progress: called with (done, total) in each stage.  say: called with a line about the work.
+    ``n``: number of samples to compare, fewer if the data has fewer; default: the whole split, but at most ``MOST`` for
+    the default protocol.
+    ``protocol``: one of :meth:`ptdiff.modality.contract.Modality.protocols`; default: the first.
+    ``reference``: data to compare with, a value of the modality's option ``data``; default: that of the run.
+    ``split``: "val" or "train" of the reference.
+    ``points``, ``seed``, ``batch``, ``raw``, ``options``: see :meth:`ptdiff.model.Model.sample`.
+    ``progress``: called with (done, total) in each stage.  ``say``: called with a line about the work.
 
-    An interrupted comparison may leave distances in the run folder, with which the next one continues.
+    An interrupted comparison may leave distances in the run folder, from which the next one continues.
 
-    Raises UnknownName for a protocol, split or option that there is not, Unsupported if this machine lacks what the
-    protocol needs, DataError for data that cannot be read or compared, and ValueError if sampling diverged.
+    Raises UnknownName for an unknown protocol, split or option, Unsupported if this machine lacks a requirement of the
+    protocol, DataError for data that cannot be read or compared, and ValueError if sampling diverged.
     """
     tell = say or (lambda line: None)
     one_of("split", split, ("val", "train"))
@@ -227,15 +234,15 @@ def evaluate(
     if target is None or ours.train is None:
         raise DataError(f"the reference has no {split} split")
     training = unaugmented(ours.train)
-    # published scores are of whole splits
+    # published scores use whole splits
     most = n or (MOST if way == one_of("protocol", None, ways) else len(target))
     count = largest(training, target, most)
     if n is not None and count < n:
-        tell(f"there are {count} samples to compare with: that many are compared")
+        tell(f"only {count} samples are available, so all of them are compared")
     classes = model.data.classes
     same_classes = held.classes == classes
     if not same_classes:
-        tell("the reference has other classes than the run: samples are drawn with the run's classes in turn")
+        tell("the reference has other classes than the run: generating samples of all classes of the run in turn")
     with reading("data"):
         sets = reference_sets(training, target, count, seed, match=same_classes)
     labels = sets.labels if same_classes else spread_labels(torch.arange(count), len(classes)).get("label")
@@ -282,7 +289,7 @@ def evaluate(
 
 
 def _other(modality: str, settings: Mapping[str, Any], reference: Path | str) -> Modality:
-    """The modality with the run's options and other data."""
+    """The modality with the options of the run and other data."""
     place = Path(reference).expanduser()
     return registry.load(modality, {**settings, "data": str(place.resolve() if place.exists() else reference)})
 
@@ -295,7 +302,7 @@ def _some(training: Split, seed: int) -> Tensor:
 
 @dataclass(frozen=True)
 class ReferenceSets:
-    """n reference samples with their labels (None without classes), and n training samples, in world units."""
+    """n reference samples with their labels (n,) (None without classes), and n training samples, in world units."""
 
     reference: Tensor
     labels: Tensor | None
@@ -303,15 +310,15 @@ class ReferenceSets:
 
 
 def reference_sets(training: Split, target: Split, n: int, seed: int = 0, *, match: bool = True) -> ReferenceSets:
-    """n samples of ``target``, and n of ``training`` with the same labels as far as there are enough of them.
+    """Choose n random samples of ``target``, and n of ``training`` with the same labels if there are enough.
 
-    Where ``target`` is the training split itself, the two share no sample.  ``match`` is False where the two do not
-    have the same classes.  ValueError where there are fewer than n of either, or fewer than two.
+    If ``target`` is the training split itself, the two sets have no sample in common.  ``match`` must be False if the
+    two have different classes.  Raises ValueError if either has fewer than n samples, or n < 2.
     """
     same = training is target
     if n < 2 or n > len(target) or n + n * same > len(training):
         raise ValueError(
-            f"{n} samples cannot be compared: there are {len(target)} held-out and {len(training)} to train on"
+            f"{n} samples cannot be compared: there are {len(target)} held-out and {len(training)} training samples"
         )
     order = _shuffled(len(target), seed)
     chosen = order[:n].sort().values
@@ -323,7 +330,7 @@ def reference_sets(training: Split, target: Split, n: int, seed: int = 0, *, mat
 
 
 def largest(training: Split, target: Split, limit: int) -> int:
-    """The most samples that :func:`reference_sets` can take, at most ``limit``."""
+    """The largest n for :func:`reference_sets`, at most ``limit``."""
     return min(limit, len(target) // 2 if training is target else len(target), len(training))
 
 
@@ -332,9 +339,9 @@ def _shuffled(count: int, seed: int) -> Tensor:
 
 
 def with_labels(samples: Split, ids: Tensor, n: int, wanted: Counter[int] | None, seed: int) -> Tensor:
-    """The first n of ``ids`` that have the wanted labels; where they run out, others in their place.
+    """The first n samples of ``ids`` with the wanted labels, filled up with others if there are too few.
 
-    Fewer than n where there are not so many ids.
+    ``wanted``: number of samples of each label; None for any labels.  Fewer than n if there are fewer ids.
     """
     if wanted is None:
         return samples.batch(ids[:n], seed)[0]

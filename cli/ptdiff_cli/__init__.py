@@ -1,1 +1,1 @@
-"""The command line of ptdiff: one command a file, each importing what it needs when it runs."""
+"""The command line of ptdiff: one file for each command, which imports what it needs only when it runs."""

@@ -1,4 +1,4 @@
-"""``ptdiff bench``: how fast parts of ptdiff are on this machine."""
+"""``ptdiff bench``: the speed of parts of ptdiff on this machine."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from typing import Annotated, Any
 import typer
 
 from ptdiff_cli.bench_train import train
+from ptdiff_cli.shared.target import writable
 from ptdiff_cli.shared.terminal import say, show_json, show_table
 
 YARDSTICK = "k-diffusion sample_dpmpp_2m"
 
-bench = typer.Typer(help="Measure how fast parts of ptdiff are on this machine.", no_args_is_help=True)
+bench = typer.Typer(help="Measure the speed of solvers and of training on this machine.", no_args_is_help=True)
 
 
 @bench.callback()
 def options() -> None:
-    """Measure how fast parts of ptdiff are on this machine."""
+    """Measure the speed of solvers and of training on this machine."""
 
 
 bench.command("train")(train)
@@ -25,12 +26,15 @@ bench.command("train")(train)
 
 @bench.command("solvers")
 def solvers(
-    peers: Annotated[bool, typer.Option(help="Other libraries too, where they are installed.")] = True,
-    rounds: Annotated[int, typer.Option(min=1, help="Runs of each; the median counts.")] = 15,
-    out: Annotated[Path | None, typer.Option(help="Write the figures to this JSON file.")] = None,
+    peers: Annotated[bool, typer.Option(help="Also time other installed libraries.")] = True,
+    rounds: Annotated[int, typer.Option(min=1, help="Number of runs, of which the median is reported.")] = 15,
+    out: Annotated[Path | None, typer.Option(callback=writable, help="Output file (.json) for the results.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Time what solvers add to a denoiser call, with a denoiser that costs nothing: 50 steps, one thread."""
+    """Time the overhead of solvers: ptdiff bench solvers.
+
+    Measured per call with a denoiser that costs nothing, 50 steps, one thread.
+    """
     from json import dumps
 
     import torch
@@ -61,10 +65,10 @@ def solvers(
         for row in rows
     ]
     show_table(
-        ["solver", "shape", "calls", "µs a call", "least", "ratio"],
+        ["solver", "shape", "calls", "µs per call", "min", "ratio"],
         [[*a, *b] for a, b in zip(shown, ratios, strict=True)],
     )
-    say(f"ratio: to {YARDSTICK}" if ratios[0] != ["-"] else f"no ratios: {YARDSTICK} is not installed")
+    say(f"ratio: relative to {YARDSTICK}" if ratios[0] != ["-"] else f"no ratios: {YARDSTICK} is not installed")
 
 
 def _rows(found: list[Any]) -> list[dict[str, Any]]:

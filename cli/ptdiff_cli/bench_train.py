@@ -1,4 +1,4 @@
-"""``ptdiff bench train``: the training speed of the default recipes on this machine, and where the time goes."""
+"""``ptdiff bench train``: the training speed of the default recipes on this machine, and its profile."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ptdiff_cli.shared.device import Device
+from ptdiff_cli.shared.target import writable
 from ptdiff_cli.shared.terminal import say, show_json, show_table
 
 if TYPE_CHECKING:
@@ -18,24 +19,26 @@ MODALITIES = ("pointcloud", "images", "points2d")
 
 def train(
     modality: Annotated[
-        list[str] | None, typer.Option("-m", "--modality", help="Kind of data, repeatable; default: those of ptdiff.")
+        list[str] | None,
+        typer.Option("-m", "--modality", help="Kind of data, repeatable; default: all that come with ptdiff."),
     ] = None,
-    seconds: Annotated[float, typer.Option(min=0.05, help="Length of each measurement, in seconds.")] = 4.0,
+    seconds: Annotated[float, typer.Option(min=0.05, help="Length of each measurement in seconds.")] = 4.0,
     threads: Annotated[
         list[int] | None, typer.Option(min=1, help="CPU threads, repeatable; default: 1 and all cores.")
     ] = None,
     device: Device = "auto",
-    profile: Annotated[
-        bool, typer.Option("--profile", help="Show where a step's time goes, by kind of operation.")
-    ] = False,
-    out: Annotated[Path | None, typer.Option(help="Write the figures to this JSON file.")] = None,
+    profile: Annotated[bool, typer.Option("--profile", help="Show the time of a step by kind of operation.")] = False,
+    out: Annotated[Path | None, typer.Option(callback=writable, help="Output file (.json) for the results.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Time the default recipes beside a bare training loop, in both precisions, on one thread and on all cores."""
+    """Time training and a bare training loop: ptdiff bench train -m images.
+
+    Each default recipe runs in both precisions, on one thread and on all cores.
+    """
     import os
     from json import dumps
 
-    # torch's profiler announces its start on stderr, which is not an error
+    # silences the start message of torch's profiler on stderr
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")
 
     from ptdiff.atomic import write_atomic
@@ -62,12 +65,10 @@ def train(
         [_row(name, speed) for name, speeds in found.items() for speed in speeds],
     )
     flops = ", ".join(f"{name} {subject.gflop:.3g}" for name, subject in subjects.items())
-    say(f"GFLOP a step, forward and backward: {flops}")
-    say(
-        f"goals: {PEAK_GOAL:.0%} of peak for pointcloud in float32; at most {OVERHEAD_GOAL} x the time of the bare loop"
-    )
+    say(f"GFLOP per step, forward and backward: {flops}")
+    say(f"goals: {PEAK_GOAL:.0%} of peak for pointcloud in float32; at most {OVERHEAD_GOAL}x the time of the bare loop")
     if any(speed.seconds is None for speeds in found.values() for speed in speeds):
-        say("*: too slow to be repeated: one step of the bare loop; real training was not timed")
+        say("*: too slow to repeat; one step of the bare loop was timed, not training")
     for name, shares in profiles.items():
         show_table([f"{name}, float32, one thread", "share"], [[kind, f"{part:.1%}"] for kind, part in shares.items()])
 
@@ -88,7 +89,7 @@ def _speeds(name: str, subject: Subject, threads: list[int] | None, seconds: flo
     from ptdiff.machine import host
     from ptdiff.training.speed import PRECISIONS, speed
 
-    # the threads of a CPU matter little where a GPU trains
+    # CPU threads matter little when a GPU trains
     usual = sorted({1, host.cores()}) if host.device(device).type == "cpu" else [torch.get_num_threads()]
     found = []
     for precision in PRECISIONS:
@@ -101,7 +102,7 @@ def _speeds(name: str, subject: Subject, threads: list[int] | None, seconds: flo
 def _profile(name: str, subject: Subject) -> dict[str, float]:
     from ptdiff.training.profile import where_time_goes
 
-    say(f"{name}: where the time goes")
+    say(f"{name}: profiling")
     return where_time_goes(subject.with_training(precision="32"))
 
 
@@ -118,10 +119,10 @@ def _row(name: str, speed: Speed) -> list[str]:
     return [
         name,
         _precision(speed.precision),
-        f"{speed.threads}, a shard each" if speed.shards > 1 else str(speed.threads),
+        f"{speed.threads}, one shard each" if speed.shards > 1 else str(speed.threads),
         f"{speed.steps:.3g}{mark}",
         f"{speed.samples:.0f}{mark}",
-        # above 1 the yardstick has failed: emulated products are timed on small matrices alone
+        # above 1 the peak is wrong: emulated products are timed on small matrices only
         f"{speed.share:.0%}{mark}" if speed.share <= 1 else "-",
         "-" if speed.overhead is None else f"{speed.overhead:.2f}",
     ]

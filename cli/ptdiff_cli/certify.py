@@ -1,4 +1,4 @@
-"""``ptdiff certify``: whether solvers, losses and likelihoods are what they declare, measured."""
+"""``ptdiff certify``: measures whether solvers, losses and likelihoods have the properties that they declare."""
 
 from __future__ import annotations
 
@@ -8,29 +8,38 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ptdiff_cli.shared.target import writable
 from ptdiff_cli.shared.terminal import Failure, counter, progress, say, show_json, show_table
 
 if TYPE_CHECKING:
     from ptdiff.certify import Certificate
 
 SHOWN = 20
-"""So many certificates that do not hold are printed in full."""
+"""Maximum number of failed certificates printed in full."""
 
 
 def certify(
     only: Annotated[
         list[str] | None,
-        typer.Option(help="Some of orders,weak,calls,objectives,likelihoods,agreement; may be repeated; default all."),
+        typer.Option(
+            help="Parts to check: orders, weak, calls, objectives, likelihoods, agreement; repeatable; default: all."
+        ),
     ] = None,
-    solver: Annotated[list[str] | None, typer.Option(help="A solver by name; may be repeated; default all.")] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Processes side by side.")] = 2,
+    solver: Annotated[list[str] | None, typer.Option(help="Solver name, repeatable; default: all.")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Number of parallel processes.")] = 2,
     out: Annotated[
         Path | None,
-        typer.Option(help="Write the worst of each kind and solver, and errors by calls, to this JSON file."),
+        typer.Option(
+            callback=writable, help="Output file (.json) for the worst results and the errors by number of calls."
+        ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print all certificates as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Certify the core: orders of solvers, minima of losses, likelihoods, costs. Exit code 1 if anything fails."""
+    """Check solvers, losses and likelihoods: ptdiff certify --only orders.
+
+    Compares measured orders, minima, likelihoods and costs with declared ones.
+    Exit code 1 if a check fails.
+    """
     import time
 
     from ptdiff.certify.counterparts import missing
@@ -41,7 +50,7 @@ def certify(
         certificates = run(parts(wanted, solver or ()), workers, counter(bar, "certify"))
     failed = [certificate for certificate in certificates if not certificate.holds]
     if missing() and (not wanted or "agreement" in wanted):
-        say(f"left out of the agreement, because they are not installed: {', '.join(missing())}")
+        say(f"agreement: skipped because not installed: {', '.join(missing())}")
     if out is not None:
         _write(out, certificates, time.perf_counter() - began)
     if as_json:
@@ -52,7 +61,7 @@ def certify(
     if failed:
         raise Failure(f"{len(failed)} of {len(certificates)} certificates do not hold", 1)
     if not certificates:
-        raise ValueError("nothing was certified: no such part for these solvers")
+        raise ValueError("nothing to certify: these parts do not apply to these solvers; leave out --only or --solver")
 
 
 def _write(out: Path, certificates: Sequence[Certificate], seconds: float) -> None:
@@ -84,4 +93,4 @@ def _show(worst: Sequence[tuple[Certificate, int]], failed: Sequence[Certificate
             f"FAIL  {c.kind}: {c.subject}: measured {c.measured:.6g}, declared {c.declared:.6g} {sign} {c.tolerance:g}"
         )
     if len(failed) > SHOWN:
-        print(f"… and {len(failed) - SHOWN} more: --json or --out shows all")
+        print(f"… and {len(failed) - SHOWN} more; --json or --out shows all")

@@ -1,4 +1,4 @@
-"""``ptdiff complete``: whole sets from a part of one."""
+"""``ptdiff complete``: complete point clouds from a part."""
 
 from __future__ import annotations
 
@@ -8,43 +8,60 @@ from typing import Annotated
 import typer
 
 from ptdiff_cli.shared.device import Device
+from ptdiff_cli.shared.target import save, writable
 from ptdiff_cli.shared.terminal import counted, say
 
 
 def complete(
-    run: Annotated[Path, typer.Argument(help="Run folder, or the name of a model.")],
-    file: Annotated[Path, typer.Argument(help="The part: .npz (its first sample), or a file such as .ply.")],
-    count: Annotated[int, typer.Option("-n", "--count", min=1, help="How many completions.")] = 4,
-    points: Annotated[int | None, typer.Option(help="Points of each completion, the given ones included.")] = None,
+    run: Annotated[Path, typer.Argument(help="Run folder or model name.")],
+    file: Annotated[Path, typer.Argument(help="Partial cloud: .npz (first sample), .ply …")],
+    count: Annotated[int, typer.Option("-n", "--count", min=1, help="Number of samples.")] = 4,
+    points: Annotated[
+        int | None, typer.Option(help="Points per cloud, with the given ones; default: the run's.")
+    ] = None,
     held: Annotated[
-        int | None, typer.Option(min=1, help="Given points that are held, drawn at random; default half at most.")
+        int | None, typer.Option(min=1, help="Random given points to keep fixed; default: at most half of --points.")
     ] = None,
     method: Annotated[
         str | None,
-        typer.Option(help="replacement, pigdm or mmps; default the condition, if trained for it, and replacement."),
+        typer.Option(help="replacement, pigdm or mmps; default: conditioning if trained for it, and replacement."),
     ] = None,
     frame: Annotated[
         str | None,
-        typer.Option(help="x,y,z,size: center and size of the whole shape, in the file's units; see the page."),
+        typer.Option(help="x,y,z,size: center and size of the whole shape in the file's units."),
     ] = None,
-    label: Annotated[str | None, typer.Option(help="A class by name or number, or none; default the file's.")] = None,
-    solver: Annotated[str | None, typer.Option(help="Solver: see 'ptdiff solvers'.")] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Steps of the solver.")] = None,
-    process: Annotated[str | None, typer.Option(help="Process to sample under; any works.")] = None,
-    spacing: Annotated[str | None, typer.Option(help="Time grid: see 'ptdiff list spacing'.")] = None,
-    guidance: Annotated[float | None, typer.Option(min=0, help="Classifier-free guidance; 1 is none.")] = None,
-    weights: Annotated[str | None, typer.Option(help="raw, ema, ema-1, best, or a relative width.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Completion i depends on (seed, i) alone.")] = 0,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="section.key=value: solver, guidance …")] = None,
-    out: Annotated[Path | None, typer.Option(help="File (.npz, or a format of the data).")] = None,
-    batch: Annotated[int | None, typer.Option(min=1, help="Completions at a time.")] = None,
+    label: Annotated[str | None, typer.Option(help="Class name or number, or none; default: the file's.")] = None,
+    solver: Annotated[str | None, typer.Option(help="Solver (see 'ptdiff solvers'); default: the run's.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Number of solver steps; default: the run's.")] = None,
+    process: Annotated[str | None, typer.Option(help="Process (see 'ptdiff processes'); default: the run's.")] = None,
+    spacing: Annotated[
+        str | None, typer.Option(help="Time grid (see 'ptdiff list spacing') or .yaml file; default: the run's.")
+    ] = None,
+    guidance: Annotated[
+        float | None, typer.Option(min=0, help="Guidance scale, 1 for none; default: the run's.")
+    ] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="Weights: raw, ema, ema-1, best or a relative width; default: best, else ema.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="Sampling setting, section.key=value; repeatable.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(callback=writable, help="Output file (.npz or a format of the data); default: in the run folder."),
+    ] = None,
+    batch: Annotated[
+        int | None, typer.Option(min=1, help="Samples per batch; default: chosen from their size.")
+    ] = None,
     device: Device = "auto",
 ) -> None:
     """Complete part of a cloud: ptdiff complete RUN part.ply -n 4.
 
-    The given points come first in every completion.  Where a run was trained on shapes that were each centered and
-    scaled, a part in units of its own needs --frame: 0,1.2,0,3.5 takes (0, 1.2, 0) off and divides by 3.5, and the
-    completions come back in the file's units.
+    The given points come first in every completion.  The completions are in the
+    units of the file.  If the run was trained on shapes that were each centered
+    and scaled, a part in other units needs --frame: 0,1.2,0,3.5 subtracts
+    (0, 1.2, 0) and divides by 3.5.
     """
     from ptdiff.model.edits import check_sets
     from ptdiff.model.edits import complete as completed
@@ -76,13 +93,13 @@ def complete(
             say=say,
         )
     target = out or found.outputs / "samples" / f"complete-{file.stem}-seed-{seed}.npz"
-    after.save(target)
+    save(after, target)
     say(f"{count} completions of {after.samples.shape[1]} points: {target}")
     say(f"next: ptdiff render {target}")
 
 
 def _frame(text: str) -> tuple[tuple[float, ...], float]:
-    """Center and size of --frame; ValueError for anything but four numbers."""
+    """Center (3 numbers) and size > 0 from the text of --frame; ValueError if it is not four such numbers."""
     from math import isfinite
 
     try:
@@ -90,5 +107,5 @@ def _frame(text: str) -> tuple[tuple[float, ...], float]:
     except ValueError:
         center, size = [], 0.0
     if len(center) != 3 or not 0 < size < float("inf") or not all(map(isfinite, center)):
-        raise ValueError(f"--frame {text}: four numbers x,y,z,size with a size above 0, such as 0,1.2,0,3.5")
+        raise ValueError(f"--frame {text}: must be four numbers x,y,z,size with a size above 0, such as 0,1.2,0,3.5")
     return tuple(center), size

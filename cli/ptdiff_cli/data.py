@@ -1,4 +1,4 @@
-"""``ptdiff data import|check``: a folder of the user's own as a store, and what is good and bad in it."""
+"""``ptdiff data import|check``: import a user's files into a store, and check them for faults."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ptdiff_cli.shared.terminal import BAD_DATA, Failure, bad_data, counter, pro
 if TYPE_CHECKING:
     from ptdiff.modality.contract import Modality
 
-app = typer.Typer(help="Bring your own data: import it once, check it before training.", no_args_is_help=True)
+app = typer.Typer(help="Import your own data, and check it before training.", no_args_is_help=True)
 
 Kind = Annotated[str, typer.Option("-m", "--modality", help="Kind of data.")]
 Options = Annotated[
@@ -24,19 +24,22 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 @app.command("import")
 def import_(
     source: Annotated[Path, typer.Argument(help="Folder or file.")],
-    target: Annotated[Path, typer.Argument(help="The store to write: a folder that is not there yet.")],
+    target: Annotated[Path, typer.Argument(help="Store to write: a new folder.")],
     points: Annotated[
-        int, typer.Option(min=1, help="Points sampled from each mesh, and at most kept of each cloud.")
+        int, typer.Option(min=1, help="Points to sample from each mesh, and the most to keep of each cloud.")
     ] = 10_000,
-    force: Annotated[bool, typer.Option("--force", help="Replace an earlier store.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing store.")] = False,
     together: Annotated[
-        bool, typer.Option("--together", help="Move twins in several splits into one: train before val before test.")
+        bool, typer.Option("--together", help="Move duplicates in several splits into one: train, else val, else test.")
     ] = False,
     modality: Kind = "pointcloud",
     option: Options = None,
     as_json: Json = False,
 ) -> None:
-    """Turn any folder or file of shapes into a store that every run reads directly: --data TARGET."""
+    """Import shapes into a store that loads fast: ptdiff data import SOURCE TARGET.
+
+    Train on it with --data TARGET.
+    """
     kind = _loaded(modality, source, option)
     with bad_data(f"-m {modality}"), progress("shapes") as bar:
         found = kind.import_data(
@@ -61,7 +64,11 @@ def check(
     option: Options = None,
     as_json: Json = False,
 ) -> None:
-    """Look at every shape or picture: counts, sizes, copies, what is broken.  Exit code 3 where something is."""
+    """Check data for faults: ptdiff data check FOLDER.
+
+    Reports counts, sizes, duplicates and broken files.  Exit code 3 if anything
+    is broken.
+    """
     kind = _loaded(modality, path, option)
     with bad_data(f"-m {modality}"), progress("files") as bar:
         found = kind.check_data(path, progress=counter(bar, f"checking {path.name}"))
@@ -70,7 +77,7 @@ def check(
     else:
         print(found["text"])
     if not found["ok"]:
-        raise Failure(f"{path}: something is broken", BAD_DATA)
+        raise Failure(f"{path}: some data is broken; see the report above", BAD_DATA)
 
 
 def _loaded(name: str, data: Path, option: list[str] | None) -> Modality:

@@ -1,4 +1,4 @@
-"""``ptdiff doctor``: what works on this machine, and what to install for what does not."""
+"""``ptdiff doctor``: checks what works on this machine, and says what to install for the rest."""
 
 from __future__ import annotations
 
@@ -21,7 +21,11 @@ def doctor(
     device: Device = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Check libraries, rendering and plugins, and measure how fast the machine trains: about 15 seconds."""
+    """Check this machine: ptdiff doctor.
+
+    Looks at libraries, rendering and plugins, and measures the training speed.
+    Takes about 15 seconds.
+    """
     findings = []
     for finding in _looked_at(device):
         findings.append(finding)
@@ -30,7 +34,7 @@ def doctor(
     if as_json:
         show_json([asdict(finding) for finding in findings])
     if any(finding.state == "broken" for finding in findings):
-        raise Failure("something that ptdiff needs is broken", 1)
+        raise Failure("a requirement of ptdiff is broken; see the lines above", 1)
 
 
 def _looked_at(device: str) -> Iterator[Finding]:
@@ -73,26 +77,26 @@ def _packages() -> list[Finding]:
 
 
 def _open3d() -> Finding:
-    """Imported in a separate process, since a graphics library may crash it."""
+    """Import Open3D in a separate process, because a graphics library may crash it."""
     done = _try("import open3d; print(open3d.__version__)")
     if done.returncode == 0:
         return Finding("open3d", "ok", _last(done))
     names = missing()
     detail = advice(names) if names else _last(done)
-    return Finding("open3d", "missing", f"{detail} (pictures and meshes are made without it)")
+    return Finding("open3d", "missing", f"{detail} (images and meshes are made without it)")
 
 
 def _display() -> Finding:
     if os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY") or sys.platform in ("win32", "darwin"):
-        return Finding("display", "ok", "there is one, for render --show")
-    return Finding("display", "missing", "none: render --show opens no window; render --out works")
+        return Finding("display", "ok", "available for render --show")
+    return Finding("display", "missing", "none: render --show cannot open a window; render --out works")
 
 
 def _video() -> Finding:
     done = _try("import imageio_ffmpeg; print(imageio_ffmpeg.get_ffmpeg_version())")
     if done.returncode == 0:
         return Finding("mp4", "ok", f"ffmpeg {_last(done)}")
-    return Finding("mp4", "missing", "for .mp4 files: pip install 'ptdiff[video]' (.gif works without)")
+    return Finding("mp4", "missing", "for .mp4 files: pip install 'ptdiff[video]' (.gif works without it)")
 
 
 def _plugins() -> list[Finding]:

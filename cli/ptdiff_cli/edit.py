@@ -1,4 +1,4 @@
-"""``ptdiff edit``: noise given samples and denoise them again."""
+"""``ptdiff edit``: add noise to samples and denoise them again."""
 
 from __future__ import annotations
 
@@ -8,35 +8,47 @@ from typing import Annotated
 import typer
 
 from ptdiff_cli.shared.device import Device
+from ptdiff_cli.shared.target import save, writable
 from ptdiff_cli.shared.terminal import counted, say
 
 
 def edit(
-    run: Annotated[Path, typer.Argument(help="Run folder, or the name of a model.")],
-    file: Annotated[Path, typer.Argument(help="Samples: .npz, or a file of the run's kind of data.")],
+    run: Annotated[Path, typer.Argument(help="Run folder or model name.")],
+    file: Annotated[Path, typer.Argument(help="Samples: .npz, or a file in a format of the data.")],
     strength: Annotated[
-        float, typer.Option(min=0, max=1, help="0 leaves all as it is, 1 draws anew: share of the noise angle.")
+        float, typer.Option(min=0, max=1, help="Amount of noise: 0 changes nothing, 1 makes new samples.")
     ] = 0.5,
-    count: Annotated[int | None, typer.Option("-n", "--count", min=1, help="Number of samples, at most.")] = None,
-    variants: Annotated[int, typer.Option(min=1, help="So many of each sample.")] = 1,
-    label: Annotated[
-        str | None, typer.Option(help="Another class by name or number, or none; default its own.")
-    ] = None,
-    solver: Annotated[str | None, typer.Option(help="Solver: see 'ptdiff solvers'.")] = None,
+    count: Annotated[int | None, typer.Option("-n", "--count", min=1, help="Number of samples; default: all.")] = None,
+    variants: Annotated[int, typer.Option(min=1, help="Number of variations of each sample.")] = 1,
+    label: Annotated[str | None, typer.Option(help="Class name or number, or none; default: the sample's.")] = None,
+    solver: Annotated[str | None, typer.Option(help="Solver (see 'ptdiff solvers'); default: the run's.")] = None,
     steps: Annotated[
-        int | None, typer.Option(min=1, help="Steps of the whole grid, of which the part below the level is taken.")
+        int | None, typer.Option(min=1, help="Number of solver steps for the full noise range; default: the run's.")
     ] = None,
-    process: Annotated[str | None, typer.Option(help="Process to sample under; any works.")] = None,
-    spacing: Annotated[str | None, typer.Option(help="Time grid: see 'ptdiff list spacing'.")] = None,
-    guidance: Annotated[float | None, typer.Option(min=0, help="Classifier-free guidance; 1 is none.")] = None,
-    weights: Annotated[str | None, typer.Option(help="raw, ema, ema-1, best, or a relative width.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the noise.")] = 0,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="section.key=value: solver, guidance …")] = None,
-    out: Annotated[Path | None, typer.Option(help="File (.npz, or a format of the data).")] = None,
-    batch: Annotated[int | None, typer.Option(min=1, help="Samples at a time.")] = None,
+    process: Annotated[str | None, typer.Option(help="Process (see 'ptdiff processes'); default: the run's.")] = None,
+    spacing: Annotated[
+        str | None, typer.Option(help="Time grid (see 'ptdiff list spacing') or .yaml file; default: the run's.")
+    ] = None,
+    guidance: Annotated[
+        float | None, typer.Option(min=0, help="Guidance scale, 1 for none; default: the run's.")
+    ] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="Weights: raw, ema, ema-1, best or a relative width; default: best, else ema.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="Sampling setting, section.key=value; repeatable.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(callback=writable, help="Output file (.npz or a format of the data); default: in the run folder."),
+    ] = None,
+    batch: Annotated[
+        int | None, typer.Option(min=1, help="Samples per batch; default: chosen from their size.")
+    ] = None,
     device: Device = "auto",
 ) -> None:
-    """Vary samples: ptdiff edit RUN samples.npz --strength 0.5."""
+    """Make variations of samples: ptdiff edit RUN samples.npz --strength 0.5."""
     from ptdiff.model.edits import edit as edited
     from ptdiff.model.loaded import Model
     from ptdiff.run.folder import Run
@@ -53,5 +65,5 @@ def edit(
             model, before, strength, variants=variants, label=label, seed=seed, batch=batch, progress=move, say=say
         )
     target = out or found.outputs / "samples" / f"edit-{file.stem}-{strength:g}-seed-{seed}.npz"
-    after.save(target)
+    save(after, target)
     say(f"{len(after)} samples: {target}")

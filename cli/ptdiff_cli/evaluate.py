@@ -1,4 +1,4 @@
-"""``ptdiff eval``: how good a run is, on held-out data, with intervals and floors."""
+"""``ptdiff eval``: scores of a run on held-out data, with intervals and floors."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from ptdiff_cli.shared.device import Device
+from ptdiff_cli.shared.target import writable
 from ptdiff_cli.shared.terminal import counted, say, show_json, show_table
 
 if TYPE_CHECKING:
@@ -15,42 +16,54 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    run: Annotated[Path, typer.Argument(help="Run folder, or the name of a model.")],
+    run: Annotated[Path, typer.Argument(help="Run folder or model name.")],
     reference: Annotated[
-        str | None, typer.Option(help="Other data, given as for --data; default the run's own.")
+        str | None, typer.Option(help="Data to compare with, as for train --data; default: the run's.")
     ] = None,
-    split: Annotated[str, typer.Option(help="Split of the reference: val or train.")] = "val",
+    split: Annotated[str, typer.Option(help="Split of the data: val or train.")] = "val",
     protocol: Annotated[
-        str | None, typer.Option(help="How to measure: one of the modality's protocols; default its own.")
+        str | None, typer.Option(help="Evaluation protocol of the modality; default: its first.")
     ] = None,
     count: Annotated[
-        int | None, typer.Option("-n", "--count", min=2, help="Samples; default the whole split, at most 500.")
+        int | None,
+        typer.Option("-n", "--count", min=2, help="Number of samples; default: the whole split, at most 500."),
     ] = None,
-    solver: Annotated[str | None, typer.Option(help="Solver: see 'ptdiff solvers'.")] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Steps of the solver.")] = None,
-    process: Annotated[str | None, typer.Option(help="Process to sample under.")] = None,
-    spacing: Annotated[str | None, typer.Option(help="Time grid: see 'ptdiff list spacing'; or a .yaml.")] = None,
-    guidance: Annotated[float | None, typer.Option(min=0, help="Classifier-free guidance; 1 is none.")] = None,
+    solver: Annotated[str | None, typer.Option(help="Solver (see 'ptdiff solvers'); default: the run's.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Number of solver steps; default: the run's.")] = None,
+    process: Annotated[str | None, typer.Option(help="Process (see 'ptdiff processes'); default: the run's.")] = None,
+    spacing: Annotated[
+        str | None, typer.Option(help="Time grid (see 'ptdiff list spacing') or .yaml file; default: the run's.")
+    ] = None,
+    guidance: Annotated[
+        float | None, typer.Option(min=0, help="Guidance scale, 1 for none; default: the run's.")
+    ] = None,
     weights: Annotated[
-        str | None, typer.Option(help="raw, ema, ema-1, best, or a relative width: an average after the fact.")
+        str | None, typer.Option(help="Weights: raw, ema, ema-1, best or a relative width; default: best, else ema.")
     ] = None,
     precision: Annotated[
-        Literal["auto", "32", "bf16"] | None, typer.Option(help="Precision of the network; auto: the faster one here.")
+        Literal["auto", "32", "bf16"] | None,
+        typer.Option(help="Network precision; auto: the faster one here; default: the run's."),
     ] = None,
-    points: Annotated[int | None, typer.Option(help="Points of each cloud, generated and reference.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the samples and of the intervals.")] = 0,
+    points: Annotated[
+        int | None, typer.Option(help="Points per cloud, generated and reference; default: the run's.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
     raw: Annotated[
-        bool, typer.Option("--raw", help="Values as the model gives them: not rounded or cut to those of the data.")
+        bool, typer.Option("--raw", help="Keep the raw values; do not round or clip them to those of the data.")
     ] = False,
     set_: Annotated[
-        list[str] | None, typer.Option("--set", help="section.key=value: solver, process, guidance …")
+        list[str] | None, typer.Option("--set", help="Sampling setting, section.key=value; repeatable.")
     ] = None,
-    batch: Annotated[int | None, typer.Option(min=1, help="Samples at a time.")] = None,
+    batch: Annotated[
+        int | None, typer.Option(min=1, help="Samples per batch; default: chosen from their size.")
+    ] = None,
     device: Device = "auto",
-    report: Annotated[Path | None, typer.Option(help="Write a page with all there is to see: report.html.")] = None,
+    report: Annotated[
+        Path | None, typer.Option(callback=writable, help="Also write an HTML report to this file.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Measure a run against held-out data: ptdiff eval RUN."""
+    """Score a run on held-out data: ptdiff eval RUN."""
     import shlex
     import sys
 
@@ -61,7 +74,7 @@ def evaluate(
     from ptdiff_cli.shared.sampling_options import make_plan, named_as_options, scale
 
     if report is not None and report.suffix != ".html":
-        raise ValueError(f"--report {report}: a report is an .html file")
+        raise ValueError(f"--report {report}: the file name must end in .html")
     found = Run.open(run, say)
     given: dict[str, Any] = {"solver": solver, "steps": steps, "process": process, "spacing": spacing}
     given |= {"guidance": scale(guidance), "precision": precision}
@@ -92,7 +105,7 @@ def evaluate(
 
 
 def _show(result: Evaluation, target: Path) -> None:
-    """The scores as a table, and what they depend on."""
+    """Print the scores as a table, and the settings they depend on."""
     if result.note:
         say(result.note)
     rows = [[k, f"{s.value:.4g}", f"{s.low:.4g} – {s.high:.4g}", f"{s.floor:.4g}"] for k, s in result.scores.items()]

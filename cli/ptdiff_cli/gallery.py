@@ -1,4 +1,4 @@
-"""``ptdiff gallery``: pictures of the theory and of trained runs, by name."""
+"""``ptdiff gallery``: images of the theory and of trained runs, by name."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ptdiff_cli.shared.device import Device
+from ptdiff_cli.shared.target import writable
 from ptdiff_cli.shared.terminal import progress, say, show_json, show_table
 
 if TYPE_CHECKING:
@@ -22,25 +23,42 @@ if TYPE_CHECKING:
 
 
 def gallery(
-    name: Annotated[str | None, typer.Argument(help="A picture; or a run or model, for all that apply to it.")] = None,
-    run: Annotated[Path | None, typer.Argument(help="Run folder or model, for pictures of a run.")] = None,
+    name: Annotated[str | None, typer.Argument(help="Image name; or a run or model, for all its images.")] = None,
+    run: Annotated[Path | None, typer.Argument(help="Run folder or model name, for images of a run.")] = None,
     out: Annotated[
-        Path | None, typer.Option(help="File (.png .jpg .webp; .gif .mp4 .webp move); for all a folder.")
+        Path | None,
+        typer.Option(
+            callback=writable,
+            help="Output file (.png, .jpg, .webp, .gif, .mp4), or folder for all; default: in the run folder.",
+        ),
     ] = None,
-    at: Annotated[str | None, typer.Option(help="Times of a strip in [0, 1], as 0,0.1,0.5,1; 0 is data.")] = None,
-    count: Annotated[int | None, typer.Option("-n", "--count", min=1, help="Samples in a picture.")] = None,
-    solver: Annotated[str | None, typer.Option(help="Solver: see 'ptdiff solvers'.")] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Steps of the solver; of a film its frames.")] = None,
-    process: Annotated[str | None, typer.Option(help="Process to draw under; any works.")] = None,
-    guidance: Annotated[float | None, typer.Option(min=0, help="Classifier-free guidance; 1 is none.")] = None,
-    weights: Annotated[str | None, typer.Option(help="Weights: raw, ema, best …, as in 'ptdiff sample'.")] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="section.key=value: solver, process …")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of samples and noise.")] = 0,
-    fps: Annotated[float, typer.Option(min=1, max=50, help="Frames a second of a film.")] = 15.0,
+    at: Annotated[str | None, typer.Option(help="Times of a strip in [0, 1], such as 0,0.1,0.5,1; 0 is data.")] = None,
+    count: Annotated[
+        int | None, typer.Option("-n", "--count", min=1, help="Number of samples; default: depends on the image.")
+    ] = None,
+    solver: Annotated[str | None, typer.Option(help="Solver (see 'ptdiff solvers'); default: the run's.")] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Number of solver steps, or of frames; default: the run's.")
+    ] = None,
+    process: Annotated[str | None, typer.Option(help="Process (see 'ptdiff processes'); default: the run's.")] = None,
+    guidance: Annotated[
+        float | None, typer.Option(min=0, help="Guidance scale, 1 for none; default: the run's.")
+    ] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="Weights: raw, ema, ema-1, best or a relative width; default: best, else ema.")
+    ] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="Sampling setting, section.key=value; repeatable.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
+    fps: Annotated[float, typer.Option(min=1, max=50, help="Frames per second of an animation.")] = 15.0,
     device: Device = "auto",
-    as_json: Annotated[bool, typer.Option("--json", help="Print the list as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List the pictures, or draw: ptdiff gallery reverse RUN --out reverse.png."""
+    """Plot the theory or a run: ptdiff gallery reverse RUN --out reverse.png.
+
+    Without a name: list the images.
+    """
     from ptdiff.choices import unknown
     from ptdiff.gallery import OF_RUN, THEORY
     from ptdiff.run.folder import Run
@@ -52,7 +70,7 @@ def gallery(
         return
     if name in THEORY:
         if run is not None:
-            raise ValueError(f"{name} is of the theory: it takes no run")
+            raise ValueError(f"{name} shows the theory: leave out the run")
         target = out or Path(f"{name}.png")
         _check(target, animated=False)
         _save(target, THEORY[name](), fps)
@@ -61,12 +79,12 @@ def gallery(
     folder = Path(name) if everything else run
     if folder is None:
         if name in OF_RUN or name in _of_modalities():
-            raise ValueError(f"{name} is of a run: ptdiff gallery {name} RUN")
-        raise unknown("picture or run", name, [*THEORY, *OF_RUN, *_of_modalities()])
+            raise ValueError(f"{name} needs a run: ptdiff gallery {name} RUN")
+        raise unknown("image or run", name, [*THEORY, *OF_RUN, *_of_modalities()])
     found = Run.open(folder, say)
     pictures: OfRun = {**OF_RUN, **found.modality().gallery()}
     if not everything and name not in pictures:
-        raise unknown("picture", name, [*pictures, *THEORY])
+        raise unknown("image", name, [*pictures, *THEORY])
     if not everything and out is not None:
         _check(out, animated=_moves(pictures[name]))
     over = {"solver": solver, "steps": steps, "process": process, "guidance": scale(guidance)}
@@ -90,33 +108,33 @@ def _scene(
     try:
         data = run.modality().dataset()
     except (OSError, ValueError) as error:
-        # most pictures need none
-        say(f"without the data, which cannot be read: {error}")
+        # most images need no data
+        say(f"the data cannot be read, so images that need it are skipped: {error}")
         data = None
     return Scene(Model.of(run, plan, data=data, weights=weights, device=device, warn=say))
 
 
 def _draw_all(scene: Scene, pictures: OfRun, folder: Path, fps: float) -> None:
-    """All pictures that this run has into a folder, with a line for each that it has not."""
+    """Save all images of a run to a folder, and say why others are skipped."""
     from ptdiff.errors import Unsupported
 
     if folder.suffix:
-        raise ValueError(f"--out {folder}: {len(pictures)} pictures need a folder")
-    with progress("pictures") as bar:
-        task = bar.add_task("draw", total=len(pictures), note="")
+        raise ValueError(f"--out {folder}: must be a folder, for {len(pictures)} images")
+    with progress("images") as bar:
+        task = bar.add_task("plot", total=len(pictures), note="")
         for name, draw in pictures.items():
             bar.update(task, note=name)
             try:
                 picture = draw(scene)
             except Unsupported as reason:
-                say(f"no {name}: {reason}")
+                say(f"skipped {name}: {reason}")
             else:
                 _save(folder / f"{name}{_suffix(picture)}", picture, fps)
             bar.advance(task)
 
 
 def _moves(draw: Callable[[Scene], Drawn]) -> bool:
-    """Whether a picture is an animation, as the annotation of its function says."""
+    """True if the function makes an animation, by its return annotation."""
     return str(getattr(draw, "__annotations__", {}).get("return", "")).startswith("list")
 
 
@@ -125,12 +143,14 @@ def _suffix(picture: Drawn) -> str:
 
 
 def _check(path: Path, *, animated: bool) -> None:
-    """Refuse a suffix before anything is drawn."""
+    """Raise ValueError for an unsupported suffix, before any work."""
     from ptdiff.pictures.files import ANIMATION_SUFFIXES, IMAGE_SUFFIXES
 
     allowed = ANIMATION_SUFFIXES if animated else IMAGE_SUFFIXES
     if path.suffix.lower() not in allowed:
-        raise ValueError(f"--out {path}: {'a film' if animated else 'a picture'} is one of {', '.join(allowed)}")
+        raise ValueError(
+            f"--out {path}: {'an animation' if animated else 'an image'} must end in one of {', '.join(allowed)}"
+        )
 
 
 def _save(path: Path, picture: Drawn, fps: float) -> None:
@@ -148,11 +168,11 @@ def _times(text: str) -> tuple[float, ...]:
     try:
         return tuple(float(part) for part in text.split(","))
     except ValueError:
-        raise ValueError(f"--at {text}: write times with commas between, as 0,0.1,0.5,1") from None
+        raise ValueError(f"--at {text}: must be numbers separated by commas, such as 0,0.1,0.5,1") from None
 
 
 def _of_modalities() -> dict[str, tuple[str, Callable[[Scene], Drawn]]]:
-    """Pictures that single modalities draw, with the name of the modality; one that does not import has none."""
+    """Plot functions of the modalities by name, each with the name of its modality; broken modalities are skipped."""
     from ptdiff.errors import PluginError
     from ptdiff.modality import registry
 
@@ -161,7 +181,7 @@ def _of_modalities() -> dict[str, tuple[str, Callable[[Scene], Drawn]]]:
         try:
             kind = registry.load(listed.name)
         except (PluginError, ValueError) as error:
-            # such as one with an option that must be given
+            # such as one with a required option
             say(str(error))
             continue
         found |= {name: (listed.name, draw) for name, draw in kind.gallery().items()}
@@ -180,4 +200,4 @@ def _listing(as_json: bool) -> None:
     if as_json:
         show_json([{"name": name, "needs": needs or "nothing", "summary": text} for name, needs, text in lines])
         return
-    show_table(["picture", "needs", "what it shows"], [list(line) for line in lines])
+    show_table(["image", "needs", "shows"], [list(line) for line in lines])

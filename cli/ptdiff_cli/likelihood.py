@@ -1,4 +1,4 @@
-"""``ptdiff likelihood``: how probable a run finds data, in nats and in bits per dimension."""
+"""``ptdiff likelihood``: the log-likelihood of data under a run, in nats and in bits per dimension."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ptdiff_cli.shared.device import Device
+from ptdiff_cli.shared.target import writable
 from ptdiff_cli.shared.terminal import counted, say, show_json, show_table
 
 if TYPE_CHECKING:
@@ -15,25 +16,35 @@ if TYPE_CHECKING:
 
 
 def likelihood(
-    run: Annotated[Path, typer.Argument(help="Run folder, or the name of a model.")],
-    count: Annotated[int, typer.Option("-n", "--count", min=2, help="How many samples, at most the whole split.")] = 64,
-    split: Annotated[str, typer.Option(help="val or train.")] = "val",
-    probes: Annotated[int | None, typer.Option(min=2, help="Random probes of the divergence, default 8.")] = None,
-    exact: Annotated[bool, typer.Option("--exact", help="Exact divergence: as many products as dimensions.")] = False,
-    steps: Annotated[int, typer.Option(min=2, help="Steps along the flow, even; four calls each.")] = 48,
-    sigma_min: Annotated[float, typer.Option(min=0, help="Noise of the cleanest level, for data of width 1.")] = 1e-3,
-    process: Annotated[str | None, typer.Option(help="Process whose end is the prior; default the run's.")] = None,
-    weights: Annotated[
-        str | None, typer.Option(help="raw, ema, ema-1, best, or a relative width: an average after the fact.")
+    run: Annotated[Path, typer.Argument(help="Run folder or model name.")],
+    count: Annotated[int, typer.Option("-n", "--count", min=2, help="Number of samples.")] = 64,
+    split: Annotated[str, typer.Option(help="Split of the data: val or train.")] = "val",
+    probes: Annotated[
+        int | None, typer.Option(min=2, help="Number of random probes of the divergence; default: 8.")
     ] = None,
-    unconditional: Annotated[bool, typer.Option("--unconditional", help="Do not tell the network the class.")] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Which samples, and which probes.")] = 0,
-    batch: Annotated[int | None, typer.Option(min=1, help="Samples at a time.")] = None,
+    exact: Annotated[
+        bool, typer.Option("--exact", help="Compute the divergence exactly; slow for many dimensions.")
+    ] = False,
+    steps: Annotated[
+        int, typer.Option(min=2, help="Number of steps along the flow, even; four network calls each.")
+    ] = 48,
+    sigma_min: Annotated[float, typer.Option(min=0, help="Lowest noise level, for data of unit variance.")] = 1e-3,
+    process: Annotated[str | None, typer.Option(help="Process (see 'ptdiff processes'); default: the run's.")] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="Weights: raw, ema, ema-1, best or a relative width; default: best, else ema.")
+    ] = None,
+    unconditional: Annotated[bool, typer.Option("--unconditional", help="Ignore the classes.")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
+    batch: Annotated[
+        int | None, typer.Option(min=1, help="Samples per batch; default: chosen from their size.")
+    ] = None,
     device: Device = "auto",
-    out: Annotated[Path | None, typer.Option(help="File (.npz) for the values of every sample.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(callback=writable, help="Output file (.npz) for the values of each sample.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Negative log-likelihood of held-out data: ptdiff likelihood RUN."""
+    """Compute the negative log-likelihood of held-out data: ptdiff likelihood RUN."""
     from ptdiff.choices import choose
     from ptdiff.likelihood.divergence import Exact, Hutchinson
     from ptdiff.likelihood.flow import Path as FlowPath
@@ -43,9 +54,9 @@ def likelihood(
     from ptdiff.run.folder import Run
 
     if exact and probes is not None:
-        raise ValueError("--exact needs no --probes: choose one of them")
+        raise ValueError("--exact uses no probes: leave out --probes or --exact")
     if out is not None and out.suffix != ".npz":
-        raise ValueError(f"--out {out}: values of samples are written to a file that ends in .npz")
+        raise ValueError(f"--out {out}: the file name must end in .npz")
     found = Run.open(run, say)
     choice = found.config.process if process is None else {"name": process}
     path = FlowPath(choose("process", PROCESSES, choice), steps, sigma_min)
@@ -64,7 +75,7 @@ def likelihood(
             say=say,
         )
     if out is not None:
-        say(f"the values of every sample: {result.save(out)}")
+        say(f"values of each sample: {result.save(out)}")
     if as_json:
         show_json(result.to_json())
     else:
@@ -72,14 +83,14 @@ def likelihood(
 
 
 def _show(result: SplitLikelihood) -> None:
-    """The means as a table, and their units."""
+    """Print the means as a table, and their units."""
     found, errors = result.likelihood, result.likelihood.model_units
     given = f" given the {', '.join(result.cond)}" if result.cond else ""
     width = found.bin_width
-    unit = "density in world units" if width is None else f"values {width:.4g} apart, dequantised"
+    unit = "density in world units" if width is None else f"values {width:.4g} apart, dequantized"
     names = {
         "nats": f"nats, data with noise of {errors.sigma_min:.4g}",
-        "nats_without_noise": "nats, extrapolated to none",
+        "nats_without_noise": "nats, extrapolated to no noise",
         "nats_per_point": "nats per point",
         "bits_per_dimension": "bits per dimension",
     }
@@ -91,4 +102,4 @@ def _show(result: SplitLikelihood) -> None:
     ]
     show_table([f"NLL{given}, n = {len(result.ids)}", "mean", "± samples", "± probes"], rows)
     steps_error, gap = float(errors.step_error.mean()), float(errors.prior_gap.mean())
-    say(f"{unit}; discretization ± {steps_error:.2g} nats, the prior adds {gap:.2g} nats at most")
+    say(f"{unit}; discretization ± {steps_error:.2g} nats, the prior adds at most {gap:.2g} nats")

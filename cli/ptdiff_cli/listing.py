@@ -1,4 +1,4 @@
-"""``ptdiff modalities``, ``solvers``, ``processes``, ``list``: what there is."""
+"""``ptdiff modalities``, ``solvers``, ``processes``, ``list``: names to choose from, with their options."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def modalities(
-    name: Annotated[str | None, typer.Argument(help="One of them, with its options.")] = None,
-    check: Annotated[bool, typer.Option("--check", help="Run the conformance kit on it.")] = False,
+    name: Annotated[str | None, typer.Argument(help="Modality to describe; default: list all.")] = None,
+    check: Annotated[bool, typer.Option("--check", help="Check that it meets the plugin contract.")] = False,
     as_json: Json = False,
 ) -> None:
-    """List the kinds of data that are installed, or describe one."""
+    """List the installed kinds of data, or describe one: ptdiff modalities images."""
     from ptdiff.modality import registry
 
     if name is None:
         if check:
-            raise ValueError("--check needs the name of a modality")
+            raise ValueError("--check needs the name of a modality: ptdiff modalities NAME --check")
         found = registry.modalities()
         if as_json:
             show_json([dataclasses.asdict(item) for item in found])
@@ -62,21 +62,21 @@ def _check(name: str, as_json: bool) -> None:
 
 
 def solvers(as_json: Json = False) -> None:
-    """List the solvers with their orders and options."""
+    """List the solvers with their orders and options: ptdiff solvers."""
     from ptdiff.solvers import ADAPTIVE, SOLVERS
 
     _catalog("solver", SOLVERS | ADAPTIVE, as_json, lambda cls: {"order": cls().order})
 
 
 def processes(as_json: Json = False) -> None:
-    """List the processes with their options."""
+    """List the processes with their options: ptdiff processes."""
     from ptdiff.process import PROCESSES
 
     _catalog("process", PROCESSES, as_json, lambda cls: {})
 
 
 def catalogs() -> dict[str, Mapping[str, type[Any]]]:
-    """Every catalog of choices, by the key of the configuration that takes one of them."""
+    """Every catalog of choices, by its key in the configuration."""
     from ptdiff.density import DENSITIES
     from ptdiff.grid import SPACINGS
     from ptdiff.guidance import GUIDANCE
@@ -111,10 +111,10 @@ def catalogs() -> dict[str, Mapping[str, type[Any]]]:
 
 
 def choices(
-    kind: Annotated[str | None, typer.Argument(help="One of them, with its names and options.")] = None,
+    kind: Annotated[str | None, typer.Argument(help="Kind of choice to describe; default: list all names.")] = None,
     as_json: Json = False,
 ) -> None:
-    """List what there is to choose from: model, recipe, solver, spacing, guidance, weighting and so on."""
+    """List models, recipes and the choices of a setting: ptdiff list spacing."""
     from ptdiff.choices import unknown
     from ptdiff.run.models import models
     from ptdiff.run.recipes import recipes
@@ -133,7 +133,7 @@ def choices(
         else:
             show_table(["ptdiff list …", "names"], [[name, ", ".join(there)] for name, there in names.items()])
         return
-    # the plural is as good
+    # the plural is accepted too
     name = kind if kind in found else kind.removesuffix("s")
     if name == "recipe":
         _recipes(as_json)
@@ -151,7 +151,7 @@ def _models(as_json: bool) -> None:
         show_json([{"name": m.name, "modality": m.modality, "path": str(m.path), "card": m.card} for m in found])
         return
     rows = [[m.name, m.modality, m.card.get("headline", "–"), m.summary] for m in found]
-    show_table(["model", "modality", "figure", "what it is"], rows)
+    show_table(["model", "modality", "score", "summary"], rows)
 
 
 def _recipes(as_json: bool) -> None:
@@ -161,7 +161,7 @@ def _recipes(as_json: bool) -> None:
     if as_json:
         show_json([{"name": r.name, "modality": r.modality, "summary": r.summary} for r in found])
     else:
-        show_table(["recipe (-c …)", "modality", "what it is"], [[r.name, r.modality, r.summary] for r in found])
+        show_table(["recipe (-c …)", "modality", "summary"], [[r.name, r.modality, r.summary] for r in found])
 
 
 def _catalog(kind: str, catalog: Mapping[str, type[Any]], as_json: bool, extra: Any) -> None:
@@ -181,7 +181,7 @@ def _catalog(kind: str, catalog: Mapping[str, type[Any]], as_json: bool, extra: 
         ]
         for item in found
     ]
-    show_table([kind if key == "name" else key for key in keys] + ["options", "what it is"], rows)
+    show_table([kind if key == "name" else key for key in keys] + ["options", "summary"], rows)
 
 
 def _options(cls: type[Any]) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""The Typer app, and what becomes of errors: one line on stderr and an exit code.
+"""The Typer app; errors become one line on stderr and an exit code.
 
 0 ok · 2 wrong usage or option · 3 bad data · 4 training diverged · 130 or 143 stopped by a signal · 1 anything else.
 """
@@ -35,7 +35,7 @@ GROUPS = {
     "View": {
         "render": ("render", "render samples as images, animations and pages"),
         "mesh": ("mesh", "turn point clouds into watertight meshes"),
-        "gallery": ("gallery", "plot what a run does: strips, films, losses, solvers"),
+        "gallery": ("gallery", "plot theory and runs: strips, animations, losses"),
     },
     "Measure": {
         "eval": ("evaluate", "score a run on held-out data, with intervals and floors"),
@@ -51,15 +51,16 @@ GROUPS = {
         "doctor": ("doctor", "check this machine: libraries, plugins, training speed"),
     },
 }
-"""Every command: its module, followed by the name in it unless that is the module's own, and a line about it."""
+"""Commands by group: module, with the name in it unless both are the same, and a one-line summary."""
 
 COMMANDS = {name: place for group in GROUPS.values() for name, (place, _) in group.items()}
 
 
 class Overview(TyperGroup):
-    """The group of all commands; its help text needs none of them imported."""
+    """The group of all commands, with an overview that imports none of them."""
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the overview: every command with its summary."""
         self.format_usage(ctx, formatter)
         formatter.write_paragraph()
         formatter.write_text(self.help)
@@ -73,12 +74,12 @@ class Overview(TyperGroup):
 
 
 def app(only: Collection[str] = COMMANDS) -> typer.Typer:
-    """The command line, with only some of the commands where it is known which: importing all of them is slow."""
+    """Build the Typer app with the commands ``only``; importing all of them is slow."""
     made = typer.Typer(
         name="ptdiff",
         cls=Overview,
         help="Diffusion models on 3-D point clouds and every other kind of data.",
-        epilog="'ptdiff COMMAND --help' describes a command. Errors are one line; --debug adds the traceback.",
+        epilog="Run 'ptdiff COMMAND --help' for the options of a command. Add --debug for the traceback of an error.",
         no_args_is_help=True,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
@@ -104,7 +105,7 @@ def _version(asked: bool) -> None:
 
 def options(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
     """Diffusion models on 3-D point clouds and every other kind of data."""
@@ -115,7 +116,7 @@ def options(
 
 def main() -> None:
     """Run the command line."""
-    # torch makes a million objects that stay: scanning them again and again takes a tenth of its import
+    # importing torch makes a million permanent objects; scanning them again takes a tenth of its time
     gc.set_threshold(100_000, 50, 100)
     debug = "--debug" in sys.argv
     sys.argv = [argument for argument in sys.argv if argument != "--debug"]
@@ -129,7 +130,7 @@ def main() -> None:
 
 
 def _needed(arguments: list[str]) -> Collection[str]:
-    """The commands that these arguments need: one, none for the overview, or all to complete or correct a name."""
+    """The commands to import for these arguments: one; none for the overview; all to complete or correct a name."""
     if arguments and arguments[0] in COMMANDS:
         return arguments[:1]
     overview = set(arguments) <= {"-h", "--help", "--version"}
@@ -137,7 +138,7 @@ def _needed(arguments: list[str]) -> Collection[str]:
 
 
 def _exit_code(error: Exception) -> int | None:
-    """The exit code of an error of the user or the machine; None for one of ours, which needs its traceback."""
+    """The exit code of an error caused by the user or the machine; None for a bug, which needs its traceback."""
     from ptdiff.errors import CheckpointError, DataError, PluginError, RunError, Unsupported
 
     if isinstance(error, Failure):

@@ -1,4 +1,4 @@
-"""``ptdiff mesh``: samples as surfaces, and whether they are closed."""
+"""``ptdiff mesh``: turn samples into meshes, and report whether they are closed."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ptdiff_cli.shared.device import Device
+from ptdiff_cli.shared.target import writable
 from ptdiff_cli.shared.terminal import BAD_DATA, Failure, counted, say, show_json
 
 if TYPE_CHECKING:
@@ -15,27 +16,29 @@ if TYPE_CHECKING:
 
 
 def mesh(
-    path: Annotated[Path, typer.Argument(help="Samples (.npz), a cloud (.ply …), a run folder, or a model's name.")],
-    out: Annotated[Path | None, typer.Option(help="Folder; default beside the samples.")] = None,
-    format_: Annotated[str, typer.Option("--format", help="glb, obj, stl or ply.")] = "glb",
+    path: Annotated[Path, typer.Argument(help="Samples (.npz), a cloud (.ply …), a run folder or model name.")],
+    out: Annotated[
+        Path | None, typer.Option(callback=writable, help="Output folder; default: next to the samples.")
+    ] = None,
+    format_: Annotated[str, typer.Option("--format", help="File format: glb, obj, stl or ply.")] = "glb",
     method: Annotated[
         str | None,
-        typer.Option(help="poisson (default), ball-pivoting, alpha or marching-cubes (default without Open3D)."),
+        typer.Option(
+            help="poisson, ball-pivoting, alpha or marching-cubes; default: poisson, or marching-cubes without Open3D."
+        ),
     ] = None,
     count: Annotated[
-        int | None, typer.Option("-n", "--count", min=1, help="Number of samples, at most; of a run, default 4.")
+        int | None, typer.Option("-n", "--count", min=1, help="Number of samples; default: all of a file, 4 of a run.")
     ] = None,
-    points: Annotated[
-        int | None, typer.Option(help="Of a run: points of each cloud, from which surfaces are made.")
-    ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of a run: sample i depends on (seed, i) alone.")] = 0,
+    points: Annotated[int | None, typer.Option(help="Runs only: points per cloud; default: the run's.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Runs only: random seed.")] = 0,
     device: Device = "auto",
     modality: Annotated[
-        str, typer.Option("-m", "--modality", help="Kind of data, where the file does not say.")
+        str, typer.Option("-m", "--modality", help="Kind of data, if the file does not say.")
     ] = "pointcloud",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Make surfaces: ptdiff mesh samples.npz --out meshes."""
+    """Turn point clouds into meshes: ptdiff mesh samples.npz --out meshes."""
     from ptdiff.choices import unknown
     from ptdiff.run.folder import Run
     from ptdiff.run.models import located, outputs
@@ -46,9 +49,9 @@ def mesh(
     if format_ not in FORMATS:
         raise unknown("format", format_, FORMATS)
     if out is not None and out.suffix[1:] in FORMATS:
-        raise ValueError(f"--out {out}: meshes go into a folder; --format {out.suffix[1:]} is how they are written")
+        raise ValueError(f"--out {out}: must be a folder; choose the file format with --format {out.suffix[1:]}")
     if points is not None and not path.is_dir():
-        raise ValueError("--points is for samples that are drawn from a run, not for a file")
+        raise ValueError("--points is for runs only; leave it out with a file")
     given = None if path.is_dir() else read_samples(path, modality)
     kind = Run.open(path).modality() if given is None else given.modality
     way = default_method(kind, method)
@@ -66,7 +69,7 @@ def mesh(
         if "error" in row:
             say(f"{row['file']}: {row['error']}")
     if not made:
-        raise Failure(f"{path}: none of {len(rows)} samples has a surface", BAD_DATA)
+        raise Failure(f"{path}: no surface found for any of {len(rows)} samples; try another --method", BAD_DATA)
     share = sum(row["watertight"] for row in made) / len(rows)
     result = {"n": len(rows), "method": way, "watertight": share, "meshes": rows}
     if as_json:

@@ -1,4 +1,4 @@
-"""``ptdiff render``: pictures of samples, from a file or straight from a run."""
+"""``ptdiff render``: render samples of a file or a run as images, animations and pages."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ptdiff_cli.shared.device import Device
+from ptdiff_cli.shared.target import writable
 from ptdiff_cli.shared.terminal import counted, say
 
 if TYPE_CHECKING:
@@ -15,38 +16,57 @@ if TYPE_CHECKING:
 
 
 def render(
-    path: Annotated[Path, typer.Argument(help="Samples (.npz), one sample (.ply …), a run folder, or a model's name.")],
+    path: Annotated[Path, typer.Argument(help="Samples (.npz), one sample (.ply …), a run folder or model name.")],
     out: Annotated[
-        Path | None, typer.Option(help="Picture (.png), animation (.gif, .mp4), or page to turn them on (.html).")
+        Path | None,
+        typer.Option(
+            callback=writable, help="Output file (.png, .gif, .mp4 or .html); default: a .png next to the samples."
+        ),
     ] = None,
-    turntable: Annotated[bool, typer.Option("--turntable", help="Turn the samples once around.")] = False,
-    show: Annotated[bool, typer.Option("--show", help="Open a window.")] = False,
+    turntable: Annotated[bool, typer.Option("--turntable", help="Rotate the samples once around.")] = False,
+    show: Annotated[bool, typer.Option("--show", help="Show the samples in a window.")] = False,
     count: Annotated[
         int | None,
-        typer.Option("-n", "--count", min=1, help="Number of samples, at most; default what fills a picture."),
+        typer.Option("-n", "--count", min=1, help="Number of samples; default: as many as fill an image."),
     ] = None,
     color: Annotated[
-        str | None, typer.Option(help="Of points: position, normal, label or rgb; default their own, or position.")
+        str | None,
+        typer.Option(help="Color by position, normal, label or rgb; default: rgb if available, else position."),
     ] = None,
     modality: Annotated[
-        str, typer.Option("-m", "--modality", help="Kind of data, where the file does not say.")
+        str, typer.Option("-m", "--modality", help="Kind of data, if the file does not say.")
     ] = "pointcloud",
-    frames: Annotated[int, typer.Option(min=2, help="Frames of a turntable.")] = 36,
-    fps: Annotated[float, typer.Option(min=1, help="Frames a second.")] = 12.0,
-    points: Annotated[int | None, typer.Option(help="Of a run: points of each cloud.")] = None,
-    solver: Annotated[str | None, typer.Option(help="Of a run: see 'ptdiff solvers'.")] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Of a run: steps of the solver.")] = None,
-    process: Annotated[str | None, typer.Option(help="Of a run: process to sample under.")] = None,
-    spacing: Annotated[str | None, typer.Option(help="Of a run: time grid, see 'ptdiff list spacing'.")] = None,
-    guidance: Annotated[float | None, typer.Option(min=0, help="Of a run: classifier-free guidance.")] = None,
-    weights: Annotated[str | None, typer.Option(help="Of a run: raw, ema, ema-1, best, or a relative width.")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Of a run: sample i depends on (seed, i) alone.")] = None,
+    frames: Annotated[int, typer.Option(min=2, help="Number of frames of a turntable.")] = 36,
+    fps: Annotated[float, typer.Option(min=1, help="Frames per second of an animation.")] = 12.0,
+    points: Annotated[int | None, typer.Option(help="Runs only: points per cloud; default: the run's.")] = None,
+    solver: Annotated[
+        str | None, typer.Option(help="Runs only: solver (see 'ptdiff solvers'); default: the run's.")
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Runs only: number of solver steps; default: the run's.")
+    ] = None,
+    process: Annotated[
+        str | None, typer.Option(help="Runs only: process (see 'ptdiff processes'); default: the run's.")
+    ] = None,
+    spacing: Annotated[
+        str | None,
+        typer.Option(help="Runs only: time grid (see 'ptdiff list spacing') or .yaml file; default: the run's."),
+    ] = None,
+    guidance: Annotated[
+        float | None, typer.Option(min=0, help="Runs only: guidance scale, 1 for none; default: the run's.")
+    ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(help="Runs only: weights: raw, ema, ema-1, best or a relative width; default: best, else ema."),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Runs only: random seed; default: 0.")] = None,
     device: Device = "auto",
 ) -> None:
-    """Draw samples: ptdiff render samples.npz --out samples.png.
+    """Render samples: ptdiff render samples.npz --out samples.png.
 
-    A .gif or .mp4 shows the way from noise to data, of a run or of a file that holds a trajectory; with --turntable,
-    or without a trajectory, it turns the samples around. Samples that are films are played.
+    A .gif or .mp4 shows the trajectory from noise to data, of a run or of a file
+    that contains one.  With --turntable, or without a trajectory, it rotates the
+    samples.  Samples that are films are played.
     """
     from ptdiff.run.models import located, outputs
     from ptdiff.sampling.pictures import MOVING, check_picture, colored, save
@@ -60,7 +80,7 @@ def render(
         shown = _of_run(path, count, given, points, weights, seed or 0, device, suffix in MOVING and not turntable)
     elif any(value is not None for value in drawing.values()):
         names = ", ".join(f"--{name.lstrip('-')}" for name, value in drawing.items() if value is not None)
-        raise ValueError(f"{names}: for samples that are drawn from a run, and {path} is a file")
+        raise ValueError(f"{names}: for runs only, and {path} is a file")
     else:
         shown = read_samples(path, modality)
         shown = shown.first(count or shown.modality.visualizer().many)

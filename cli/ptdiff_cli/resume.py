@@ -1,4 +1,4 @@
-"""``ptdiff resume``: go on with a run that was stopped."""
+"""``ptdiff resume``: continue a stopped run."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def resume(
     threads: Threads = None,
     device: Device = "auto",
 ) -> None:
-    """Go on with a run from its last checkpoint, to the end of its configuration."""
+    """Continue a run from its last checkpoint: ptdiff resume RUN."""
     from ptdiff.run.folder import Run
     from ptdiff.training.trackers import check_loggers
 
@@ -43,7 +43,7 @@ def resume(
     hardware = make_hardware(device, devices, nodes, strategy, found.config.training.batch)
     given = {key: value for key, value in {"threads": threads, "compile": compile_}.items() if value is not None}
     if given:
-        # for this time only: config.yaml keeps what the run began with
+        # for this session only: config.yaml keeps the original settings
         plan = found.config.training.model_copy(update=given)
         found = replace(found, config=found.config.model_copy(update={"training": plan}))
     kind = found.modality()

@@ -1,4 +1,4 @@
-"""``ptdiff runs list|compare``: what runs there are, and what sets them apart."""
+"""``ptdiff runs list|compare``: list runs, and compare their settings and scores."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ptdiff.experiments.compare_runs import Summary
     from ptdiff.experiments.scores import Measured
 
-app = typer.Typer(help="Look at several runs at once: list them, compare them.", no_args_is_help=True)
+app = typer.Typer(help="List runs, and compare them.", no_args_is_help=True)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 HEAD = ("steps", "minutes", "loss", "validation")
@@ -24,17 +24,20 @@ HEAD = ("steps", "minutes", "loss", "validation")
 
 @app.command("list")
 def list_(
-    folder: Annotated[Path, typer.Argument(help="Where to look, at any depth.")] = Path("runs"),
+    folder: Annotated[Path, typer.Argument(help="Folder to search, at any depth.")] = Path("runs"),
     as_json: Json = False,
 ) -> None:
-    """List the runs in a folder: their data, steps, time and losses."""
+    """List the runs in a folder: ptdiff runs list runs.
+
+    Shows their data, steps, time and losses.
+    """
     from ptdiff.experiments.compare_runs import runs_in, summary
 
     found = [summary(path) for path in runs_in(folder)]
     if as_json:
         show_json([_facts(run, ["modality", "options.data"]) for run in found])
     elif not found:
-        say(f"there is no run in {folder}")
+        say(f"no runs in {folder}")
     else:
         rows = [
             [str(run.path), str(run.settings.get("modality")), _word(run.settings.get("options.data")), *_figures(run)]
@@ -46,28 +49,31 @@ def list_(
 @app.command("compare")
 def compare(
     runs: Annotated[list[Path], typer.Argument(help="Run folders, folders of runs, or models.")],
-    plot: Annotated[Path | None, typer.Option(help="Draw the losses of all: curves.png.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Plot all losses to this image, such as curves.png.")] = None,
     as_json: Json = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print comma-separated values.")] = False,
     scores: Annotated[
-        bool, typer.Option("--scores", help="Only the main score of 'ptdiff eval', with interval and floor.")
+        bool, typer.Option("--scores", help="Show only the main score of 'ptdiff eval', with interval and floor.")
     ] = False,
 ) -> None:
-    """Compare runs: the settings that differ, how far each came, losses, and figures of 'ptdiff eval'."""
+    """Compare runs: ptdiff runs compare RUN RUN --plot curves.png.
+
+    Shows settings that differ, steps, losses, and the scores of 'ptdiff eval'.
+    """
     from ptdiff.experiments.compare_runs import differing, runs_in, summary
     from ptdiff.experiments.loss_curves import curves
     from ptdiff.pictures.files import IMAGE_SUFFIXES, save_image
     from ptdiff.run.models import located, near
 
     if as_json + as_csv + scores > 1:
-        raise ValueError("--json, --csv or --scores: one of them")
+        raise ValueError("choose only one of --json, --csv and --scores")
     if plot is not None and plot.suffix.lower() not in IMAGE_SUFFIXES:
         raise ValueError(f"--plot {plot}: the suffix must be one of {', '.join(IMAGE_SUFFIXES)}")
     places = {run: located(run, say) for run in runs}
     there = {run: [path] if (path / "config.yaml").is_file() else runs_in(path) for run, path in places.items()}
     empty = [str(run) for run, paths in there.items() if not paths]
     if empty:
-        raise FileNotFoundError(f"there is no run in {', '.join(empty)}{near(Path(empty[0]))}")
+        raise FileNotFoundError(f"no runs in {', '.join(empty)}{near(Path(empty[0]))}")
     found = [summary(path) for path in dict.fromkeys(path for paths in there.values() for path in paths)]
     keys = differing(found)
     if scores:
@@ -84,7 +90,7 @@ def compare(
 
 
 def _write_scores(found: Sequence[Summary]) -> None:
-    """One line for each run: its main score with interval, and the floor of that measurement."""
+    """Print one line for each run: its main score with interval and floor."""
     from ptdiff.experiments.compare_runs import names
     from ptdiff.experiments.scores import main_score
 
@@ -113,7 +119,7 @@ def _facts(run: Summary, keys: Sequence[str]) -> dict[str, Any]:
 
 
 def _write_csv(found: Sequence[Summary], keys: Sequence[str]) -> None:
-    """A line a run; a figure that was not measured alike everywhere has a column for each way."""
+    """Print one line for each run; scores measured in different ways have separate columns."""
     groups = _groups(found)
     apart = len(groups) > 1
     columns = [(label, name) for label, group in groups.items() for name in _names(group.values())]
@@ -128,7 +134,7 @@ def _write_csv(found: Sequence[Summary], keys: Sequence[str]) -> None:
 
 
 def _write_tables(found: Sequence[Summary], keys: Sequence[str]) -> None:
-    """What sets the runs apart and how far each came; then the figures, a table for each way they were measured."""
+    """Print settings that differ and progress; then the scores, in one table for each way they were measured."""
     from ptdiff.experiments.compare_runs import names
 
     called = dict(zip(map(str, (run.path for run in found)), names([run.path for run in found]), strict=True))
@@ -143,11 +149,11 @@ def _write_tables(found: Sequence[Summary], keys: Sequence[str]) -> None:
         columns |= {name: [_word(m.figures.get(name)) for m in group.values()] for name in _names(group.values())}
         show_side_by_side("run", [called[path] for path in group], columns)
     if len(groups) > 1:
-        print("The figures of different tables were not measured alike: they do not compare.")
+        print("Scores in different tables were measured in different ways; do not compare them.")
 
 
 def _groups(found: Sequence[Summary]) -> dict[str, dict[str, Measured]]:
-    """What was measured of the runs, by their paths, in groups that compare."""
+    """The scores of the runs, by path, in groups of comparable ones."""
     from ptdiff.experiments.scores import alike
 
     return alike((str(run.path), run.measured) for run in found if run.measured is not None)
@@ -158,7 +164,7 @@ def _names(group: Iterable[Measured]) -> list[str]:
 
 
 def _short(key: str, keys: Sequence[str]) -> str:
-    """A dotted key without the largest sections and without .name, where it is no other of ``keys`` then."""
+    """A dotted key without a common section and without .name, unless that makes it equal to another of ``keys``."""
 
     def bare(key: str) -> str:
         section, _, rest = key.partition(".")

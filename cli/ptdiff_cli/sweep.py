@@ -1,13 +1,13 @@
-"""``ptdiff train --sweep``: a set of runs that differ in a few settings, one after the other.
+"""``ptdiff train --sweep``: train a set of runs that differ in a few settings, one after the other.
 
     FOLDER/
-        sweep.yaml                the file that the set was made of
-        base.yaml                 the whole configuration with the first value of everything that varies
-        trials.jsonl              one line a finished trial: its settings, the figure, or what went wrong
+        sweep.yaml                the file that defines the set
+        base.yaml                 the whole configuration, with the first value of each setting that varies
+        trials.jsonl              one line for each finished trial: settings, and metric or error
         trial-000/ trial-001/ …   ordinary runs
-        optuna.db                 what the search has learned, where it is Optuna's
+        optuna.db                 the state of the search, if it is Optuna's
 
-The same command goes on with a set that was stopped.
+The same command continues a stopped set.
 """
 
 from __future__ import annotations
@@ -40,7 +40,13 @@ def run_sweep(
     loggers: list[str],
     dry_run: bool = False,
 ) -> None:
-    """Train all trials of a set that are not done yet; a trial that fails does not end the set."""
+    """Train all unfinished trials of a set; a failed trial does not end the set.
+
+    ``file``: the YAML file of the sweep.  ``out``: folder of the set; default runs/<stem of file>.
+    ``resolve``: builds the configuration and modality from overrides.  ``dry_run``: only report the number of trials.
+
+    Raises ValueError for an invalid sweep or a folder of another set, and Failure if all trials failed.
+    """
     from ptdiff.atomic import write_atomic
     from ptdiff.experiments.sweep import nested, read
     from ptdiff.training.trackers import check_loggers
@@ -78,13 +84,14 @@ def run_sweep(
 
 
 class _Reading:
-    """The data of the last trial, which the next one takes over where its modality is the same."""
+    """The data of the last trial, which the next one reuses if its modality is the same."""
 
     def __init__(self) -> None:
         self.kind: Modality | None = None
         self.data: Data | None = None
 
     def of(self, kind: Modality) -> Data:
+        """The data of ``kind``, read only if the last trial had another modality."""
         from ptdiff_cli.shared.session import read_data
 
         if self.data is None or kind != self.kind:
@@ -100,7 +107,7 @@ def _trial(
     loggers: list[str],
     plan: Sweep,
 ) -> tuple[float | None, str | None]:
-    """Train one trial, from its last checkpoint where it was begun; its figure, or what went wrong."""
+    """Train one trial, from its last checkpoint if there is one; return (metric, None) or (None, error)."""
     from ptdiff.errors import UnknownName
     from ptdiff.run.folder import Run
     from ptdiff.training.autotuned import comes_of
@@ -110,7 +117,7 @@ def _trial(
     config, kind = resolve()
     begun = (path / "config.yaml").exists()
     if begun and not comes_of(Run.open(path).config, config):
-        raise ValueError(f"{path} was begun with other settings than it has now: choose another --out")
+        raise ValueError(f"{path} has other settings than this sweep: choose another --out")
     try:
         hardware = make_hardware(device, 1, 1, "auto", config.training.batch)
         data = reading.of(kind)
@@ -123,29 +130,29 @@ def _trial(
         say(f"{metric} {value:.4g}")
         return value, None
     except UnknownName:
-        # of the metric: no other trial would have it either
+        # an unknown metric, which no other trial has either
         raise
     except typer.Exit:
-        say(f"go on with the same command: {path.parent} is kept")
+        say(f"continue with the same command: {path.parent} is kept")
         raise
     except Exception as error:
         return None, f"{type(error).__name__}: {error}"
 
 
 def _check_same(folder: Path, text: str, base: Config) -> None:
-    """ValueError where another set lies in the folder, or one of trials that differ in more than what varies."""
+    """Raise ValueError if the folder holds another set, or trials with other fixed settings."""
     from ptdiff.run.config import flattened, read
 
     axes, kept = folder / "sweep.yaml", folder / "base.yaml"
     if axes.exists() and axes.read_text(encoding="utf-8") != text:
-        raise ValueError(f"{folder} holds another set, of {axes}: choose another --out")
+        raise ValueError(f"{folder} holds another sweep ({axes}): choose another --out")
     if kept.exists():
         old, new = flattened(read(kept)), flattened(base.model_dump(mode="json"))
         keys = [key for key in {**old, **new} if old.get(key) != new.get(key)]
         if keys:
             told = ", ".join(f"{key} was {old.get(key)} and is {new.get(key)}" for key in keys[:3])
             more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
-            raise ValueError(f"{folder} was begun with other settings: {told}{more}; choose another --out")
+            raise ValueError(f"{folder} has other settings: {told}{more}; choose another --out")
 
 
 def _recorded(folder: Path) -> dict[int, dict[str, Any]]:
@@ -153,7 +160,7 @@ def _recorded(folder: Path) -> dict[int, dict[str, Any]]:
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     found: dict[int, dict[str, Any]] = {}
     for line in lines:
-        # a line that a kill cut off is that of a trial to be finished
+        # a truncated line, after a kill, belongs to a trial that is still to be finished
         with suppress(json.JSONDecodeError):
             record = json.loads(line)
             found[record["trial"]] = record
@@ -169,7 +176,7 @@ def _conclude(folder: Path, plan: Sweep, done: dict[int, dict[str, Any]]) -> Non
 
     good = [line for line in done.values() if line["value"] is not None]
     if not good:
-        raise Failure(f"all {len(done)} trials failed; {folder / 'trials.jsonl'} says why", 1)
+        raise Failure(f"all {len(done)} trials failed; see {folder / 'trials.jsonl'}", 1)
     compare([folder / f"trial-{line['trial']:03d}" for line in good])
     best = (min if plan.direction == "minimize" else max)(good, key=lambda line: line["value"])
     say(f"best: {folder / 'trial-'}{best['trial']:03d}, {best['value']:.4g}: {_words(best['settings'])}")

@@ -1,4 +1,4 @@
-"""``ptdiff train``: a modality and its data in, a run folder out."""
+"""``ptdiff train``: train a model on the data of a modality, into a run folder."""
 
 from __future__ import annotations
 
@@ -23,37 +23,47 @@ from ptdiff_cli.shared.session import (
     read_data,
     run_path,
 )
+from ptdiff_cli.shared.target import writable
 from ptdiff_cli.shared.terminal import say
 
 
 def train(
     modality: Annotated[
-        str | None, typer.Option("-m", "--modality", help="Kind of data: see 'ptdiff modalities'.")
+        str | None, typer.Option("-m", "--modality", help="Kind of data (see 'ptdiff modalities').")
     ] = None,
-    data: Annotated[
-        str | None, typer.Option(help="A folder, a file or a built-in data set; short for -o data=…")
-    ] = None,
+    data: Annotated[str | None, typer.Option(help="Folder, file or built-in data set; short for -o data=…")] = None,
     config: Annotated[
         list[str] | None,
-        typer.Option("-c", "--config", help="YAML file or name of a recipe; later ones override earlier ones."),
+        typer.Option("-c", "--config", help="YAML file or recipe name, repeatable; later ones win."),
     ] = None,
     from_: Annotated[
         str | None,
-        typer.Option("--from", help="Fine-tune: start from the weights of this run or model ('ptdiff list model')."),
+        typer.Option("--from", help="Run or model to fine-tune (see 'ptdiff list model')."),
     ] = None,
-    option: Annotated[list[str] | None, typer.Option("-o", "--option", help="Modality option, key=value.")] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="Any configuration key, section.key=value.")] = None,
-    sweep: Annotated[
-        Path | None, typer.Option(help="YAML file of settings that vary: trains a set of runs, or resumes it.")
+    option: Annotated[
+        list[str] | None, typer.Option("-o", "--option", help="Modality option, key=value; repeatable.")
     ] = None,
-    steps: Annotated[int | None, typer.Option(help="Optimiser steps.")] = None,
-    minutes: Annotated[float | None, typer.Option(help="Train for this long instead.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Run folder; default runs/<modality>-<number>.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of everything.")] = None,
-    process: Annotated[str | None, typer.Option(help="Process to train under: see 'ptdiff processes'.")] = None,
-    prediction: Annotated[str | None, typer.Option(help="velocity, flow, x0 or eps.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="Configuration setting, section.key=value; repeatable.")
+    ] = None,
+    sweep: Annotated[Path | None, typer.Option(help="YAML file of a sweep: train or resume its set of runs.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Number of training steps; default: from the recipe.")] = None,
+    minutes: Annotated[
+        float | None, typer.Option(help="Training time in minutes; with --steps, whichever ends first.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(callback=writable, help="Run folder; default: runs/<modality>-<number>.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Random seed; default: 0.")] = None,
+    process: Annotated[
+        str | None, typer.Option(help="Process (see 'ptdiff processes'); default: from the recipe.")
+    ] = None,
+    prediction: Annotated[
+        str | None, typer.Option(help="Network prediction: velocity, flow, x0 or eps; default: from the recipe.")
+    ] = None,
     precision: Annotated[
-        Literal["auto", "32", "bf16"] | None, typer.Option(help="Precision of the network; auto: the faster one here.")
+        Literal["auto", "32", "bf16"] | None,
+        typer.Option(help="Network precision; auto: the faster one here; default: from the recipe."),
     ] = None,
     devices: Devices = 1,
     nodes: Nodes = 1,
@@ -63,7 +73,7 @@ def train(
     threads: Threads = None,
     device: Device = "auto",
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Build everything, print what it costs, write nothing.")
+        bool, typer.Option("--dry-run", help="Build everything and print the cost; write nothing.")
     ] = False,
 ) -> None:
     """Train a model: ptdiff train -m pointcloud --data FOLDER."""
@@ -73,20 +83,20 @@ def train(
 
     source = None if from_ is None else Run.open(from_, say)
     if source is not None and steps is None and minutes is None:
-        raise ValueError("--from: say how long to go on, with --minutes or --steps")
+        raise ValueError("--from needs the length of the training: add --minutes or --steps")
     named = {"seed": seed, "process": process, "prediction": prediction}
     over: dict[str, Any] = {key: value for key, value in named.items() if value is not None}
     training = {"steps": steps, "minutes": minutes, "precision": precision, "threads": threads, "compile": compile_}
     over["training"] = {key: value for key, value in training.items() if value is not None}
     if minutes is not None and steps is None:
-        # the clock ends the run, not the count
+        # the time limit ends the run, not the number of steps
         over["training"]["steps"] = None
     asked = partial(overrides, modality, data, config or [], option or [], set_ or [])
     if sweep is not None:
         from ptdiff_cli.sweep import run_sweep
 
         if devices * nodes > 1:
-            raise ValueError("--sweep trains one run after the other, each on one device")
+            raise ValueError("--sweep trains on one device: leave out --devices and --nodes")
         if source is not None:
             raise ValueError("--sweep trains every run from scratch: leave out --from")
         trials = partial(run_sweep, sweep, out, lambda settings: resolve(asked(merged(over, settings))))

@@ -1,8 +1,8 @@
 """Likelihood of data under a trained model.
 
-flow.py         by the probability-flow ODE
-chain.py        the variational bound of a discrete chain
+flow.py         log-likelihood by the probability-flow ODE
+chain.py        variational bound of a discrete chain
 divergence.py   exact and estimated divergences
 bits.py         bits per dimension, dequantization
-world.py        of data in world units, a batch at a time, with means and their errors
+world.py        log-likelihood in world units, in batches, with means and errors
 """

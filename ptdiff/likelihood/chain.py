@@ -2,20 +2,20 @@
 
     -log p(x_0) <= L_T + sum_{t > 1} L_{t-1} + L_0                                             in nats
 
-    L_T      KL(q(x_T | x_0) || N(0, r_T^2))                   what the prior's mismatch costs
-    L_{t-1}  KL(q(x_t | x_s, x_0) || N(mu(x_s, D), v))         one for each step s -> t between noisy levels
+    L_T      KL(q(x_T | x_0) || N(0, r_T^2))                   the cost of the mismatch of the prior
+    L_{t-1}  KL(q(x_t | x_s, x_0) || N(mu(x_s, D), v))         for each step s -> t between noisy levels
     L_0      -log p(x_0 | x_1)                                 the decoder, at the last noisy level
 
 q(x_s | x_0) = N(alpha_s x_0, sigma_s^2), D = E[x_0 | x_s] the denoiser, r = hypot(alpha, sigma), and with
 
     b = sigma_s^2 - (alpha_s / alpha_t)^2 sigma_t^2            beta of the step
     mu(x_s, x_0) = keep x_s + c x_0,   c = alpha_t b / sigma_s^2      mean of the posterior q(x_t | x_s, x_0)
-    lower = sigma_t^2 b / sigma_s^2                            its variance, beta tilde: best for data without spread
-    upper = r_t^2 b / r_s^2                                    best for data of unit variance; beta where r = 1
+    lower = sigma_t^2 b / sigma_s^2                            its variance, beta tilde: optimal for data without spread
+    upper = r_t^2 b / r_s^2                                    optimal for data of unit variance; equals beta if r = 1
 
-All terms depend on D through x_0 - D alone:  L_{t-1} = ((lower / v - 1 - log(lower / v)) d + c^2 |x_0 - D|^2 / v) / 2.
-With v = upper the bound closes in on -log p(x_0) as steps are added, on any grid; with v = lower only where sigma_t is
-close to sigma_s at every step (log-snr).
+All terms depend on D only through x_0 - D:  L_{t-1} = ((lower / v - 1 - log(lower / v)) d + c^2 |x_0 - D|^2 / v) / 2.
+With v = upper the bound converges to -log p(x_0) with more steps, on any grid; with v = lower only if sigma_t is close
+to sigma_s at every step (log-snr).
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ from ptdiff.process import Level
 
 Variance = Literal["lower", "upper"]
 
-_DRAWS = 2  # keeps these draws apart from other noise of the same seed
+_DRAWS = 2  # separates these draws from other noise of the same seed
 
 
 def prior_term(x: Tensor, level: Level) -> Tensor:
     """KL(q(x_T | x_0 = x) || N(0, r_T^2)) in nats, float64 (b,), for data x (b, …) at the noisiest level ().
 
-    Its mean bounds what the prior's mismatch adds to a negative log-likelihood.
+    Its mean bounds the contribution of the mismatched prior to a negative log-likelihood.
     """
     d, square = x[0].numel(), double(x).square().reshape(len(x), -1).sum(dim=1)
     cos, sin = (float(v) / float(level.scale) for v in (level.alpha, level.sigma))
@@ -55,10 +55,11 @@ def prior_term(x: Tensor, level: Level) -> Tensor:
 
 @dataclass(frozen=True)
 class Decoder:
-    """p(x_0 | x_1): the normal density around D, or with ``width`` the probability it gives to the bin around x_0.
+    """p(x_0 | x_1): the normal density around D, or with ``width`` its integral over the bin around x_0.
 
-    std: None takes v = upper of the last step.  width: of a bin in model units, for quantised data (Ho et al. 2020,
-    eq. 13, but the outermost bins do not reach to infinity: they give away a little, and the bound stays one).
+    ``std``: standard deviation; None means that of v = upper of the last step.
+    ``width``: of a bin in model units, for quantized data (Ho et al. 2020, eq. 13).  The outermost bins do not reach to
+    infinity here, which loosens the bound slightly.
     """
 
     std: float | None = None
@@ -70,9 +71,9 @@ class Decoder:
                 raise ValueError(f"{name} must be positive and finite, not {value}")
 
     def negative_log(self, error: Tensor, upper: float) -> Tensor:
-        """L_0 elementwise, float64, for ``error`` = x_0 - D."""
+        """L_0 elementwise, float64, for ``error`` = x_0 - D; ``upper`` is v = upper of the last step."""
         std = math.sqrt(upper) if self.std is None else self.std
-        # the normal law is symmetric: on the lower tail of both signs no digits are lost
+        # by symmetry the lower tail serves both signs, where no digits are lost
         gap = double(error).abs() / std
         if self.width is None:
             return gap.square() / 2 + math.log(std * math.sqrt(2 * math.pi))
@@ -86,8 +87,8 @@ class Decoder:
 class VariationalBound:
     """An upper bound of -log p(x), in nats, float64 (b,) but for ``steps``.
 
-    prior, decoder: L_T and L_0;  steps: L_{T-1} … L_1, (T - 1, b), noisiest first.
-    standard_error: of ``nats``, over the noise draws.  calls: network evaluations a sample.
+    ``prior``, ``decoder``: L_T and L_0.  ``steps``: L_{T-1} … L_1, (T - 1, b), noisiest first.
+    ``standard_error``: of ``nats``, over the noise draws.  ``calls``: network evaluations per sample.
     """
 
     prior: Tensor
@@ -98,7 +99,7 @@ class VariationalBound:
 
     @property
     def nats(self) -> Tensor:
-        """The bound, (b,)."""
+        """The bound in nats, (b,)."""
         return self.prior + self.steps.sum(dim=0) + self.decoder
 
 
@@ -115,11 +116,13 @@ def variational_bound(
     seed: int = 0,
     ids: Tensor | None = None,
 ) -> VariationalBound:
-    """The bound for data x (b, …) in model units under the chain ``levels`` (T + 1,), noisiest first, clean last.
+    """Compute the bound for data x (b, …) in model units under the chain ``levels`` (T + 1,), noisiest level first.
 
-    variance: of the reverse steps.  decoder: default the density, :class:`Decoder`.
-    draws: of the noise at every level, addressed by (seed, ids); two at least, for the standard error.
-    ids: (b,), default 0 … b - 1.  ValueError for levels that do not fall to sigma = 0.
+    ``variance``: of the reverse steps.  ``decoder``: default: the density, :class:`Decoder`.
+    ``draws``: number of noise draws at each level, addressed by (seed, ids); at least 2, for the standard error.
+    ``ids``: (b,), default 0 … b - 1.
+
+    Raises ValueError for fewer draws, an unknown variance, and levels that do not fall strictly to sigma = 0.
     """
     refuse(denoiser)
     if draws < 2:
@@ -128,7 +131,7 @@ def variational_bound(
         raise ValueError(f"variance must be lower or upper, not {variance!r}")
     found = list(zip(levels.alpha.tolist(), levels.sigma.tolist(), strict=True))
     if len(found) < 2 or found[-1][1] != 0 or not all(s[1] * t[0] > t[1] * s[0] for s, t in pairwise(found)):
-        raise ValueError("levels must fall strictly from the noisiest to the clean one, (alpha, 0)")
+        raise ValueError("levels must fall strictly, from the noisiest to the clean level (alpha, 0)")
     cond = {} if cond is None else cond
     ids = torch.arange(len(x), device=x.device) if ids is None else ids
     decoder = Decoder() if decoder is None else decoder

@@ -1,11 +1,11 @@
 """Divergences of vector fields: the trace of the Jacobian, exact, or estimated from a few products with it.
 
-    div f(y) = tr J,   J = df/dy,        y one datum as d numbers
-    z^T J z                              a draw: unbiased where E[z z^T] = I (Hutchinson 1990; Skilling 1989)
+    div f(y) = tr J,   J = df/dy,        y: one datum as d numbers
+    z^T J z                              a draw, unbiased if E[z z^T] = I (Hutchinson 1990; Skilling 1989)
 
-J is reached through products v^T J alone, by reverse differentiation, so any network will do and no shape is special.
-Every kind returns independent draws (b, k), each unbiased; their mean is the estimate, their spread its standard error.
-Directions are addressed by (seed, sample id, probe): hold them fixed along a trajectory and draws may be integrated.
+J is used only in products v^T J, by reverse-mode differentiation, so any network and any shape works.  Every kind
+returns independent unbiased draws (b, k); their mean is the estimate, and their spread gives its standard error.
+Directions are addressed by (seed, sample id, probe).  If they are fixed along a trajectory, draws can be integrated.
 """
 
 from __future__ import annotations
@@ -23,28 +23,28 @@ from ptdiff.machine.host import double, exact
 from ptdiff.noise import Stream, mix, normal, uniform
 
 Field = Callable[[Tensor], Tensor]
-"""y (b, …) to f(y) of the same shape; row i depends on row i alone."""
+"""Maps y (b, …) to f(y) of the same shape; row i depends only on row i."""
 
 Product = Callable[[Tensor], Tensor]
-"""Directions v (k, b, d) to v^T J (k, b, d), row by row."""
+"""Maps directions v (k, b, d) to v^T J (k, b, d), row by row."""
 
-_PROBES = 1  # keeps probes apart from a solver's noise of the same seed
+_PROBES = 1  # separates probes from the noise of a solver with the same seed
 
 
 class Divergence(Protocol):
-    """A way to find tr J."""
+    """A method to compute or estimate tr J."""
 
     @property
     def chunk(self) -> int:
-        """Products at a time: bounds the memory."""
+        """Number of products at a time, which limits the memory."""
         ...
 
     def products(self, size: int) -> int:
-        """Products v^T J for one datum of ``size`` numbers; each costs one more evaluation of the network."""
+        """Number of products v^T J for one datum of ``size`` numbers; each costs a network evaluation."""
         ...
 
     def directions(self, like: Tensor, seed: int, ids: Tensor) -> Tensor:
-        """Random directions (m, b, d) for the samples ``ids`` (b,); m may be 0."""
+        """Random directions (m, b, d) for samples ``ids`` (b,), with device and type of ``like``; m may be 0."""
         ...
 
     def draws(self, product: Product, directions: Tensor) -> Tensor:
@@ -54,7 +54,7 @@ class Divergence(Protocol):
 
 @dataclass(frozen=True)
 class Exact:
-    """The trace itself, one product a dimension; ``chunk`` of them at a time bound the memory."""
+    """The exact trace, by one product per dimension, ``chunk`` at a time to limit the memory."""
 
     chunk: int = 16
 
@@ -62,12 +62,15 @@ class Exact:
         _at_least(1, chunk=self.chunk)
 
     def products(self, size: int) -> int:
+        """``size``, one product per dimension."""
         return size
 
     def directions(self, like: Tensor, seed: int, ids: Tensor) -> Tensor:
+        """No directions (0, b, d)."""
         return like.new_zeros(0, len(like), like[0].numel())
 
     def draws(self, product: Product, directions: Tensor) -> Tensor:
+        """The exact trace, float64 (b, 1)."""
         _, b, d = directions.shape
         total = torch.zeros(b, dtype=torch.float64, device=exact(directions.device))
         for first in range(0, d, self.chunk):
@@ -80,7 +83,10 @@ class Exact:
 
 @dataclass(frozen=True)
 class Hutchinson:
-    """The mean of z^T J z over random probes: signs, or normal numbers (Hutchinson 1990; Grathwohl et al. 2019)."""
+    """The mean of z^T J z over random probes z (Hutchinson 1990; Grathwohl et al. 2019).
+
+    ``probes``: number of probes, at least 2.  ``law``: random signs or normal numbers.  ``chunk``: products at a time.
+    """
 
     probes: int = 8
     law: Literal["rademacher", "gaussian"] = "rademacher"
@@ -93,13 +99,16 @@ class Hutchinson:
             raise ValueError(f"law must be rademacher or gaussian, not {self.law!r}")
 
     def products(self, size: int) -> int:
+        """``probes``, for any size."""
         return self.probes
 
     def directions(self, like: Tensor, seed: int, ids: Tensor) -> Tensor:
+        """Random probes (probes, b, d) for samples ``ids`` (b,)."""
         draw = _signs if self.law == "rademacher" else _normals
         return draw(like, seed, ids, range(self.probes))
 
     def draws(self, product: Product, directions: Tensor) -> Tensor:
+        """z^T J z for each probe, float64 (b, probes)."""
         return _quadratic(product, directions, self.chunk)
 
 
@@ -108,7 +117,7 @@ class HutchPlusPlus:
     """Hutch++: exact on the leading ``sketch`` directions of J, probes for the rest (Meyer et al. 2021, algorithm 1).
 
     Q = orth(J^T S) for random signs S (d, sketch);  a draw is  tr(Q^T J Q) + g^T P J P g,  P = I - Q Q^T.
-    With sketch >= d nothing is left to chance.
+    With sketch >= d the result is exact.  ``chunk``: products at a time.
     """
 
     sketch: int = 4
@@ -120,14 +129,17 @@ class HutchPlusPlus:
         _at_least(2, probes=self.probes)
 
     def products(self, size: int) -> int:
+        """Two products per sketched direction, and one per probe."""
         return self.sketch + min(self.sketch, size) + self.probes
 
     def directions(self, like: Tensor, seed: int, ids: Tensor) -> Tensor:
+        """Random signs (sketch + probes, b, d) for samples ``ids`` (b,)."""
         return _signs(like, seed, ids, range(self.sketch + self.probes))
 
     def draws(self, product: Product, directions: Tensor) -> Tensor:
+        """Unbiased draws of tr J, float64 (b, probes)."""
         seen = _chunked(product, directions[: self.sketch], self.chunk)
-        # (b, d, sketch): an orthonormal basis even where the products vanish
+        # (b, d, sketch): an orthonormal basis even if products vanish
         q = torch.linalg.qr(seen.permute(1, 2, 0))[0]
         leading = _quadratic(product, q.permute(2, 0, 1).contiguous(), self.chunk).sum(dim=1, keepdim=True)
         probes = directions[self.sketch :].permute(1, 2, 0)
@@ -146,9 +158,10 @@ DIVERGENCES: Catalog[type[Exact] | type[Hutchinson] | type[HutchPlusPlus]] = Cat
 
 
 def value_and_divergence(field: Field, y: Tensor, kind: Divergence, directions: Tensor) -> tuple[Tensor, Tensor]:
-    """f(y) (b, …), and draws of its divergence, float64 (b, k).
+    """Compute f(y) (b, …), and draws of its divergence, float64 (b, k).
 
-    RuntimeError where the field cannot be differentiated for several directions at once: choose ``chunk=1``.
+    ``directions``: from :meth:`Divergence.directions`.  Raises RuntimeError if the field cannot be differentiated for
+    several directions at once; ``chunk=1`` avoids that.
     """
     with torch.enable_grad():
         y = y.detach().requires_grad_()
@@ -163,7 +176,7 @@ def value_and_divergence(field: Field, y: Tensor, kind: Divergence, directions: 
             (rows,) = torch.autograd.grad(value, y, v, retain_graph=True, is_grads_batched=True)
         except RuntimeError as error:
             raise RuntimeError(
-                f"the denoiser cannot be differentiated for {len(v)} directions at once, use chunk=1: {error}"
+                f"the denoiser cannot be differentiated for {len(v)} directions at once, choose chunk=1: {error}"
             ) from error
         return rows.reshape(len(v), len(y), -1)
 
@@ -171,7 +184,7 @@ def value_and_divergence(field: Field, y: Tensor, kind: Divergence, directions: 
 
 
 def mean_and_error(draws: Tensor) -> tuple[Tensor, Tensor]:
-    """The mean of independent draws (b, k) over k, and its standard error; one draw alone is exact: error 0."""
+    """The mean of independent draws (b, k) over k, and its standard error, (b,); a single draw has error 0."""
     k = draws.shape[1]
     error = draws.std(dim=1) / math.sqrt(k) if k > 1 else torch.zeros_like(draws[:, 0])
     return draws.mean(dim=1), error

@@ -1,4 +1,4 @@
-"""The log density of data by the probability flow (Song et al. 2021, appendix D.2; Chen et al. 2018, theorem 1).
+"""Log density of data by the probability flow (Song et al. 2021, appendix D.2; Chen et al. 2018, theorem 1).
 
 In the angle chart, y = x / r and u = atan2(sigma, alpha), the flow and the density along it are
 
@@ -6,14 +6,14 @@ In the angle chart, y = x / r and u = atan2(sigma, alpha), the flow and the dens
 
 D = E[x_0 | x], and p_u is the density of y.  f = -tan(u) (y + grad log p_u): zero at the clean end, and E[x_0] at pure
 noise, u = pi/2, where p_u = N(0, I) exactly.  Nothing diverges at either end.  The classical Runge-Kutta method runs
-over nodes u = low + (high - low) w^1.5, w uniform, finer where the data's details appear.
+over nodes u = low + (high - low) w^1.5, w uniform, which are denser where details of the data appear.
 
-low: y starts as the datum itself at rho = tan(low) = ``sigma_min``, or where the process starts if that is noisier.
-So the result is the density of data with noise of that width.  Below low, f and div f are odd in u, linear to leading
-order, which extrapolates to data without noise where its density is smooth:
+low: y starts as the datum itself at rho = tan(low) = ``sigma_min``, or at the start of the process if that is noisier.
+The result is therefore the density of data with noise of that width.  Below low, f and div f are odd in u and linear to
+leading order, which gives an extrapolation to data without noise if its density is smooth:
 
     log p_0(x) = log p_low(x) + low / 2 (div f + <f, grad log p>)(low, x) + O(low^4)       ``start_gap``, then the rest
-high: where ``process`` ends.  Short of pure noise the prior N(0, I) is an approximation; see ``prior_gap``.
+high: the end of ``process``.  If that is not pure noise, the prior N(0, I) is an approximation; see ``prior_gap``.
 """
 
 from __future__ import annotations
@@ -39,9 +39,10 @@ _POWER = 1.5
 
 @dataclass(frozen=True)
 class Path:
-    """How the flow is followed: under which process, in how many steps, from which noise-to-signal ratio on.
+    """The path along the flow: its process, number of steps and lowest noise level.
 
-    steps: of four calls each, an even number.  sigma_min: 0 or more; the denoiser is not called at 0, where f is 0.
+    ``steps``: an even number, with four network calls each.
+    ``sigma_min``: lowest noise-to-signal ratio, in [0, 1); at 0, where f = 0, the denoiser is not called.
     """
 
     process: Process = field(default_factory=Flow)
@@ -56,7 +57,7 @@ class Path:
 
     @property
     def calls(self) -> int:
-        """Calls of the denoiser, those that estimate the error of the steps included (a few less from 0)."""
+        """Number of denoiser calls, including those for the error estimate (slightly fewer if sigma_min is 0)."""
         return 4 * (self.steps + self.steps // 2)
 
     @property
@@ -66,12 +67,12 @@ class Path:
 
     @property
     def lowest(self) -> float:
-        """The noise-to-signal ratio where the path starts: ``sigma_min``, or the process's own if that is higher."""
+        """The noise-to-signal ratio at the start of the path: ``sigma_min``, or that of the process if higher."""
         start = self.process.level(torch.zeros((), dtype=torch.float64))
         return max(self.sigma_min, float(start.sigma / start.alpha))
 
     def nodes(self, steps: int) -> list[float]:
-        """steps + 1 angles, clean end first."""
+        """steps + 1 angles in radians, clean end first."""
         low, high = math.atan(self.lowest), float(self.last.angle)
         return [low + (high - low) * (i / steps) ** _POWER for i in range(steps)] + [high]
 
@@ -80,13 +81,14 @@ class Path:
 class LogLikelihood:
     """log p(x) in nats, in model units; every tensor float64 (b,).
 
-    standard_error: over the probes of the divergence; 0 where it is exact.
-    step_error: estimate of the error of the discretization, from half as many steps.
-    start_gap: what noise of width ``sigma_min`` hides: nats + start_gap is the density of data without it, to fourth
-        order, where that density is smooth at this width.  Elsewhere (data on a surface) there is none to come near to.
-    sigma_min: the noise-to-signal ratio where the path starts, :attr:`Path.lowest`.
-    prior_gap: KL(q(x_T | x_0) || N(0, r^2)) where the process ends; ``nats`` is too low, in the mean, by at most this.
-    calls: network evaluations a sample, products with the Jacobian included.
+    ``standard_error``: over the probes of the divergence; 0 if it is exact.
+    ``step_error``: estimated error of the discretization, from half the number of steps.
+    ``start_gap``: the effect of noise of width ``sigma_min``: nats + start_gap is the log density of data without it,
+    to fourth order, if that density is smooth at this width.  Data on a surface has no such density.
+    ``prior_gap``: KL(q(x_T | x_0) || N(0, r^2)) at the end of the process; the mean of ``nats`` is too low by at most
+    its mean.
+    ``sigma_min``: the noise-to-signal ratio at the start of the path, :attr:`Path.lowest`.
+    ``calls``: network evaluations per sample, including products with the Jacobian.
     """
 
     nats: Tensor
@@ -108,10 +110,13 @@ def log_likelihood(
     seed: int = 0,
     ids: Tensor | None = None,
 ) -> LogLikelihood:
-    """log p(x | cond) for data x (b, …) in model units, of any event shape and float type.
+    """Compute log p(x | cond) for data x (b, …) in model units, of any shape and float type.
 
-    divergence: default :class:`ptdiff.likelihood.divergence.Hutchinson`; its probes are fixed along the path and
-    addressed by (seed, ids), so that a sample's value does not depend on its batch.  ids: (b,), default 0 … b - 1.
+    ``path``: default :class:`Path`.
+    ``divergence``: default :class:`ptdiff.likelihood.divergence.Hutchinson`; its probes are fixed along the path and
+    addressed by (seed, ids), so the value of a sample does not depend on its batch.  ``ids``: (b,), default 0 … b - 1.
+
+    Raises ValueError if the denoiser cannot be differentiated, or cannot predict at the end of the path.
 
     >>> from ptdiff.likelihood.divergence import Exact
     >>> from ptdiff.denoiser.oracle import Gaussian
@@ -134,7 +139,7 @@ def log_likelihood(
     return LogLikelihood(
         nats=nats,
         standard_error=error,
-        # the error of a method of order four falls by 16
+        # the error of a fourth-order method falls by a factor of 16
         step_error=(nats - coarse.mean(dim=1)).abs() / 15,
         start_gap=start_gap,
         prior_gap=prior_term(x, path.last),
@@ -145,7 +150,7 @@ def log_likelihood(
 
 @dataclass(frozen=True)
 class _Flow:
-    """f(u, y) and the draws of its divergence."""
+    """f(u, y) and draws of its divergence."""
 
     denoiser: Denoiser
     cond: Condition
@@ -154,7 +159,7 @@ class _Flow:
 
     def __call__(self, u: float, y: Tensor) -> tuple[Tensor, Tensor]:
         if u == 0:
-            # the limit; as f is odd in u this is exact, and no method loses its order
+            # the limit, which is exact because f is odd in u, so the method keeps its order
             return torch.zeros_like(y), y.new_zeros(len(y), 1, dtype=torch.float64, device=exact(y.device))
         cos, sin = self._level(u)
         level = Level(y.new_tensor(cos), y.new_tensor(sin))
@@ -162,13 +167,13 @@ class _Flow:
         def velocity(y: Tensor) -> Tensor:
             x0 = self.denoiser(y, level, self.cond)
             if not x0.requires_grad:
-                raise ValueError("the denoiser cannot be differentiated: it is constant or runs without gradients")
+                raise ValueError("the denoiser cannot be differentiated: it is constant, or runs without gradients")
             return (y * cos - x0) / sin
 
         return value_and_divergence(velocity, y, self.kind, self.directions)
 
     def calls(self, u: float, size: int) -> int:
-        """Network evaluations of one call; a product with the Jacobian costs as much as what it differentiates."""
+        """Network evaluations of one call; a product with the Jacobian costs as much as an evaluation."""
         return cost.calls(self.denoiser, self._level(u)) * (1 + self.kind.products(size)) if u > 0 else 0
 
     @staticmethod
@@ -178,7 +183,7 @@ class _Flow:
 
 
 def _integrate(flow: _Flow, x: Tensor, nodes: list[float]) -> tuple[Tensor, Tensor, int]:
-    """Draws of log p (b, k) at the first node, what leads from there to no noise (b,), evaluations a sample."""
+    """Draws of log p (b, k) at the first node, the start gap (b,), and network evaluations per sample."""
     y, d, calls = x, x[0].numel(), 0
     total = torch.zeros(len(x), 1, dtype=torch.float64, device=exact(x.device))
     start_gap = total[:, 0]

@@ -1,4 +1,4 @@
-"""Log-likelihoods of data in the units of the data, by the probability flow of a trained denoiser."""
+"""Log-likelihoods in the units of the data, by the probability flow of a trained denoiser."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from ptdiff.modality.data import Condition, Data
 from ptdiff.modality.types import Progress
 
 NUMBERS = 2**14
-"""The numbers in a batch, unless its size is given."""
+"""Count of numbers in a batch, unless its size is given."""
 
 
 @dataclass(frozen=True)
 class Mean:
-    """A mean over samples with two standard errors: over the samples, and over the probes of the divergence alone."""
+    """A mean over samples, with its standard errors over samples and over the probes of the divergence only."""
 
     value: float
     standard_error: float
@@ -30,10 +30,11 @@ class Mean:
 
 @dataclass(frozen=True, eq=False)
 class WorldLogLikelihood:
-    """log p(x) of n samples, in nats and world units; every tensor float64 (n,), on the CPU.
+    """log p(x) of n samples, in nats and world units; every tensor is float64 (n,), on the CPU.
 
-    model_units: the same in model units, with all its errors; ``standard_error`` is the same in both units.
-    shape: of one sample.  bin_width: of quantized values; with one, bits per dimension are those of values.
+    ``model_units``: the same in model units, with all errors; ``standard_error`` is equal in both units.
+    ``shape``: of one sample.  ``bin_width``: of quantized values, whose bits per dimension are those of probabilities;
+    None for continuous data.  ``data``: the scale between the units.
     """
 
     nats: Tensor
@@ -44,23 +45,23 @@ class WorldLogLikelihood:
 
     @property
     def standard_error(self) -> Tensor:
-        """Of ``nats`` over the probes of the divergence, (n,); 0 if it is exact."""
+        """Standard error (n,) of ``nats`` over the probes of the divergence; 0 if it is exact."""
         return self.model_units.standard_error
 
     @property
     def bits_per_dimension(self) -> Tensor:
-        """-log2 p(x) / d, (n,): of values if they are quantized, else of a density relative to one world unit."""
+        """-log2 p(x) / d, (n,): for quantized values of probabilities, else of densities relative to one world unit."""
         return bits_per_dimension(self.nats, self.size, self.bin_width)
 
     @property
     def size(self) -> int:
-        """The numbers d in one sample."""
+        """The count d of numbers in one sample."""
         return int(torch.Size(self.shape).numel())
 
     def negative(self) -> Mapping[str, Mean]:
-        """Mean negative log-likelihoods by name: nats and bits per dimension, and nats per point of sets.
+        """Mean negative log-likelihoods by name: nats, bits per dimension, and for sets nats per point.
 
-        nats_without_noise: extrapolated to data without the noise of the cleanest level.
+        ``nats_without_noise`` is extrapolated to data without the noise of the lowest level.
         """
         error, found = self.standard_error, self.model_units
         without = world_nats(found.nats + found.start_gap, self.data, self.shape)
@@ -91,12 +92,14 @@ def world_log_likelihood(
     progress: Progress | None = None,
     say: Callable[[str], None] | None = None,
 ) -> WorldLogLikelihood:
-    """log p(x | cond) of x (n, *shape) in world units, a batch at a time.
+    """Compute log p(x | cond) of x (n, *shape) in world units, in batches.
 
-    data: the scale that the denoiser was trained with.  bin_width: of quantized values; x gets uniform noise of one bin
-    first.  path, divergence: see :func:`ptdiff.likelihood.flow.log_likelihood`.  seed, ids: address that noise and the
-    probes, so that a sample's value does not depend on its batch; ids (n,), default 0 … n - 1.
-    batch: samples at a time.  progress: called with (done, total).  say: called with a line about the cost.
+    ``data``: the scale with which the denoiser was trained.
+    ``bin_width``: of quantized values, in world units; x first gets uniform noise of one bin.
+    ``path``, ``divergence``: see :func:`ptdiff.likelihood.flow.log_likelihood`.
+    ``seed``, ``ids``: address that noise and the probes, so the value of a sample does not depend on its batch;
+    ids (n,), default 0 … n - 1.
+    ``batch``: samples at a time.  ``progress``: called with (done, total).  ``say``: called with a line about the cost.
 
     Raises ValueError if a likelihood is not finite.
     """
@@ -107,7 +110,7 @@ def world_log_likelihood(
     if bin_width is not None:
         x = dequantize(x, bin_width, seed, ids)
     if say is not None:
-        say(f"{len(x)} samples, {path.calls * (1 + kind.products(size)):,} evaluations of the network each")
+        say(f"{len(x)} samples, {path.calls * (1 + kind.products(size)):,} network evaluations each")
     z, rows, parts = data.normalize(x), batch or max(1, min(len(x), NUMBERS // size)), []
     for first in range(0, len(x), rows):
         some = slice(first, first + rows)
@@ -121,7 +124,7 @@ def world_log_likelihood(
     names = ("nats", "standard_error", "step_error", "start_gap", "prior_gap")
     whole = {name: torch.cat([getattr(part, name) for part in parts]).cpu() for name in names}
     if not torch.isfinite(whole["nats"]).all():
-        raise ValueError("the likelihoods are not finite: try more steps, or a larger sigma_min")
+        raise ValueError("the likelihoods are not finite: try more steps or a larger sigma_min")
     found = LogLikelihood(**whole, sigma_min=path.lowest, calls=parts[0].calls)
     return WorldLogLikelihood(world_nats(found.nats, data, shape), found, shape, bin_width, data)
 

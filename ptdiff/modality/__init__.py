@@ -1,11 +1,11 @@
-"""The plugin contract: all that the author of a modality reads.
+"""The plugin contract: everything that the author of a modality needs.
 
 contract.py     Modality: one kind of data, its backbone, metrics and files
 visualizer.py   Visualizer: samples to images
-data.py         Data and Samples: a data set with its splits
+data.py         Data and Split: a data set with its splits
 types.py        arrays, writers, meshes, comparisons, options
-overrides.py    refuses a plugin whose methods are not those that ptdiff calls
-tensors.py      Tensors: plain tensors and a network of the caller's own
+overrides.py    refuses plugins whose methods do not match the contract
+tensors.py      Tensors: plain tensors and a network, given by the caller
 registry.py     installed modalities by name
 """
 

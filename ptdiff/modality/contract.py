@@ -1,9 +1,9 @@
-"""The plugin contract: a Modality brings one kind of data, its backbone and its visualizer.
+"""The plugin contract: a Modality provides one kind of data, its backbone and its visualizer.
 
-A modality is a frozen dataclass: its fields are its options (``-o key=value`` on the command line, validated by
-pydantic), its methods build the parts.  It is found through the entry-point group ``ptdiff.modalities.v1``; first-party
-plugins use the same group.  Keep the module that holds the class free of heavy imports: torch, torch-geometric, Open3D
-and matplotlib belong inside the methods.  docs/write-a-modality.md lists everything on one page.
+A modality is a frozen dataclass.  Its fields are its options (``-o key=value`` on the command line, validated by
+pydantic), and its methods build the parts.  It is found through the entry-point group ``ptdiff.modalities.v1``, also
+used by the plugins that ship with ptdiff.  Avoid heavy imports in the module of the class: import torch,
+torch-geometric, Open3D and matplotlib inside the methods.  docs/write-a-modality.md lists everything on one page.
 """
 
 from __future__ import annotations
@@ -42,19 +42,19 @@ RENAMED: Mapping[str, str] = {
     "require": "since ptdiff 0.2.0 that is EvaluationProtocol(summary, require=...) in protocols()",
     "protocol": "since ptdiff 0.2.0 the default is the first entry of protocols()",
 }
-"""Names of the contract of ptdiff 0.1.0, refused until 0.3.0, and what to write instead."""
+"""Names in the contract of ptdiff 0.1.0, refused until 0.3.0, each with its replacement."""
 
 
 @dataclass(frozen=True)
 class Modality(ABC):
-    """One kind of data.  Subclass it as a frozen dataclass: fields are the options, the docstring is the help text.
+    """One kind of data.  Subclass it as a frozen dataclass; fields are options, the docstring is the help text.
 
     :meth:`dataset`, :meth:`backbone` and :meth:`visualizer` are required, everything else has a default.  A subclass
-    with methods of an older version, or with other parameters than here, is refused with a PluginError.
+    with methods of an older version, or with other parameters, is refused with a PluginError.
     """
 
     of_data: ClassVar[tuple[str, ...]] = ("data",)
-    """The options that describe the data; fine-tuning on other data inherits all others from the first run."""
+    """Options that describe the data; fine-tuning on other data inherits all others from the first run."""
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
@@ -62,24 +62,24 @@ class Modality(ABC):
 
     @abstractmethod
     def dataset(self) -> Data:
-        """The data with its splits; OSError or ValueError if it cannot be read."""
+        """Read the data with its splits; OSError or ValueError if it cannot be read."""
 
     @abstractmethod
     def backbone(self, data: Data) -> nn.Module:
-        """A network ``forward(x, angle, cond) -> y`` for samples of this data.
+        """Build a network ``forward(x, angle, cond) -> y`` for samples of this data.
 
-        x: (b, *data.shape), unit variance at every noise level.
-        angle: (b,), the noise level as atan2(sigma, alpha) in [0, pi/2].
-        cond: see :data:`ptdiff.modality.data.Condition`; a missing key and -1 both mean "not given".  A network that
-        reads ``cond["estimate"]``, its own last estimate, has an attribute ``self_conditioning = True``.
-        y: the shape of x, the raw prediction (:mod:`ptdiff.denoiser.network` turns it into E[x0|x])."""
+        ``x``: (b, *data.shape), unit variance at every noise level.
+        ``angle``: (b,), the noise level as atan2(sigma, alpha) in [0, pi/2].
+        ``cond``: see :data:`ptdiff.modality.data.Condition`; a missing key and -1 both mean "not given".  A network
+        that reads ``cond["estimate"]``, its last estimate, needs an attribute ``self_conditioning = True``.
+        ``y``: the shape of x, the raw prediction (:mod:`ptdiff.denoiser.network` converts it to E[x0|x])."""
 
     @abstractmethod
     def visualizer(self) -> Visualizer:
         """The object that turns samples into images."""
 
     def recipe(self) -> Mapping[str, Any]:
-        """Defaults of the run configuration that suit this modality (nested as in config.yaml)."""
+        """Defaults of the run configuration for this modality, nested as in config.yaml."""
         return {}
 
     @classmethod
@@ -89,15 +89,17 @@ class Modality(ABC):
         return {} if module is None else {path.stem: path for path in Path(module).parent.glob("recipes/*.yaml")}
 
     def protocols(self) -> Mapping[str, EvaluationProtocol]:
-        """The ways to compare samples, by name, for ``ptdiff eval --protocol``; the first is the default."""
+        """Evaluation protocols by name, for ``ptdiff eval --protocol``; the first is the default."""
         return {"full-set": EvaluationProtocol("held-out samples, all at once")}
 
     def compare(self, comparison: Comparison, protocol: str | None = None) -> Measurement:
         """Compare generated samples with held-out ones: scores with intervals and floors.
 
-        protocol: one of :meth:`protocols`, the first if None; UnknownName for any other.
-        ValueError if the protocol does not apply to these samples, such as too few of them.
-        The default suits any data: sliced Wasserstein, energy and kernel distances of the flattened samples.
+        ``protocol``: one of :meth:`protocols`, the first if None.  The default suits any data: sliced Wasserstein,
+        energy and kernel distances of the flattened samples.
+
+        Raises UnknownName for an unknown protocol, and ValueError if the protocol does not apply to these samples, for
+        example to too few of them.
         """
         from ptdiff.choices import one_of
         from ptdiff.metrics import compare
@@ -109,7 +111,8 @@ class Modality(ABC):
     def nearest(self, samples: Tensor, others: Tensor, progress: Progress | None = None) -> tuple[Tensor, Tensor]:
         """The distance of each sample (n, *shape) to the nearest of ``others`` (m, *shape), and its index: (n,) each.
 
-        In world units, by the distance that suits the data; the default is the Euclidean one of flattened samples.
+        In world units, by a distance that suits the data; default: the Euclidean distance of flattened samples.
+        ``progress``: called with (done, total).
         """
         from ptdiff.metrics import nearest
 
@@ -124,23 +127,23 @@ class Modality(ABC):
         return None
 
     def postprocess(self, samples: Tensor, data: Data) -> Tensor:
-        """Generated samples (n, *shape) in world units, clipped or rounded to what the data can be.
+        """Clip or round generated samples (n, *shape) in world units to values that the data can have.
 
-        data: the run's facts, usually without the samples themselves.
+        ``data``: the data of the run, usually without its samples.
         """
         return samples
 
     def formats(self) -> Mapping[str, Writer]:
-        """File formats for single samples in addition to npz: suffix without the dot to writer."""
+        """File formats for single samples in addition to npz: writers by suffix without dot."""
         return {}
 
     def tables(self) -> Mapping[str, TableWriter]:
-        """File formats that hold any number of samples, for small data: suffix without the dot to writer."""
+        """File formats for any number of samples, for small data: writers by suffix without dot."""
         return {}
 
     def read(self, path: Path) -> Array:
-        """One sample in world units from a file in one of :meth:`formats`; OSError or ValueError for a bad file."""
-        raise Unsupported(f"samples of {type(self).__name__} are read from .npz files alone, as 'ptdiff sample' writes")
+        """Read one sample, in world units, from a file in a format of :meth:`formats`; OSError or ValueError if bad."""
+        raise Unsupported(f"samples of {type(self).__name__} can only be read from .npz files of 'ptdiff sample'")
 
     def as_of(self, data: Data) -> Self:
         """This modality as the version of a run knew it, of which ``data`` holds the facts but no samples.
@@ -158,30 +161,31 @@ class Modality(ABC):
         return self
 
     def frame(self, data: Data, sample: Array) -> tuple[Array | float, float]:
-        """The center and the size that the run's normalization takes off a complete sample of a user's file.
+        """The center and size that the run's normalization removes from a complete sample of a user's file.
 
-        data: the run's.  sample: as :meth:`read` returns it.  center: broadcasts against one element.  size: divides
-        its first three numbers, the coordinates.  The default (0, 1) suits files in the run's units.
+        ``data``: the data of the run.  ``sample``: as returned by :meth:`read`.
+        Returns ``center``, which broadcasts against one element, and ``size``, by which its first three numbers, the
+        coordinates, are divided.  The default (0, 1) suits files in the run's units.
         """
         return 0.0, 1.0
 
     def meshing(self) -> Mapping[str, str]:
-        """The methods of :meth:`mesh` by name, with a line about each; the first is the default."""
+        """Meshing methods of :meth:`mesh` by name, with a line about each; the first is the default."""
         return {}
 
     def mesh(self, sample: Array, method: str | None = None) -> Mesh:
-        """The surface of one sample (world units) by one of :meth:`meshing`; ValueError if it has none."""
-        raise Unsupported(f"{type(self).__name__} makes no surfaces of its samples")
+        """The surface of one sample in world units, by a method of :meth:`meshing`; ValueError if it has none."""
+        raise Unsupported(f"{type(self).__name__} cannot turn its samples into meshes")
 
     def gallery(self) -> Mapping[str, Callable[[TrainedModel], Image | list[Image]]]:
-        """Functions by name that plot a trained run, for ``ptdiff gallery``; a list of images is an animation.
+        """Functions that plot a trained run, by name, for ``ptdiff gallery``; a list of images is an animation.
 
-        The first line of a function's docstring is what ``ptdiff gallery`` prints.
+        ``ptdiff gallery`` prints the first line of a function's docstring.
         """
         return {}
 
     def given(self, data: Data, part: Tensor, count: int) -> Condition | None:
-        """The condition for ``count`` samples that complete ``part`` (m, …), world units; None if there is none."""
+        """The condition for ``count`` samples that complete ``part`` (m, …) in world units; None if not supported."""
         return None
 
     def import_data(
@@ -194,17 +198,17 @@ class Modality(ABC):
         together: bool = False,
         progress: Progress | None = None,
     ) -> Mapping[str, Any]:
-        """Convert a user's files to a folder ``target`` that is quick to read, for ``ptdiff data import``.
+        """Convert a user's files to a folder ``target`` that loads fast, for ``ptdiff data import``.
 
-        points: sampled from each mesh, and at most kept of each cloud.  replace: overwrite an earlier target.
-        together: move duplicates in several splits into one of them.
-        Returns JSON values, with a summary for people under ``text``.
+        ``points``: number to sample from each mesh, and the most to keep of each cloud.
+        ``replace``: overwrite an existing target.  ``together``: move duplicates in several splits into one of them.
+        Returns JSON values, with a readable summary under ``text``.
         """
-        raise Unsupported(f"{type(self).__name__} reads its data as it is: give it to --data directly")
+        raise Unsupported(f"{type(self).__name__} reads its data directly: use --data")
 
     def check_data(self, source: Path, *, progress: Progress | None = None) -> Mapping[str, Any]:
-        """Look for faults in a user's files, for ``ptdiff data check``.
+        """Check a user's files for faults, for ``ptdiff data check``.
 
-        Returns JSON values, with a summary for people under ``text``, and ``ok``, False if anything is broken.
+        Returns JSON values, with a readable summary under ``text``, and ``ok``, False if anything is broken.
         """
-        raise Unsupported(f"{type(self).__name__} reads its data as it is: give it to --data directly")
+        raise Unsupported(f"{type(self).__name__} reads its data directly: use --data")

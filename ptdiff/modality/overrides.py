@@ -1,7 +1,7 @@
-"""Check, when a plugin's class is defined, that its methods are those that ptdiff calls.
+"""Checks, when the class of a plugin is defined, that its methods match the contract.
 
 A method with a name of an older version would never be called, and one with other parameters would fail in the middle
-of a command.  Both are refused in one line when the class is defined, which is when the plugin is loaded.
+of a command.  Both are refused with a one-line error when the plugin is loaded.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ Parameters = list[inspect.Parameter]
 
 
 def check_overrides(cls: type, contract: type, renamed: Mapping[str, str]) -> None:
-    """Raise PluginError for an attribute of ``cls``, a subclass of ``contract``, that does not fit it.
+    """Raise PluginError if an attribute of ``cls``, a subclass of ``contract``, does not match it.
 
-    renamed: attributes of earlier versions and, for each, what to write instead.
+    ``renamed``: attributes of earlier versions, each with its replacement.
     """
     defined = {name for part in cls.__mro__ if part not in contract.__mro__ for name in vars(part)}
     for name in renamed:
@@ -33,7 +33,7 @@ def check_overrides(cls: type, contract: type, renamed: Mapping[str, str]) -> No
 
 
 def _misfit(name: str, given: Any, wanted: Any) -> str | None:
-    """The reason why ``given`` cannot stand in for ``wanted``, both as they are in the class; None if it can."""
+    """The reason why ``given`` cannot replace ``wanted``, both as found in the class; None if it can."""
     expected, own = _parameters(wanted), _parameters(given)
     if isinstance(wanted, property):
         return None if own is None else f"defines {name}() as a method, but it is a property"
@@ -42,7 +42,7 @@ def _misfit(name: str, given: Any, wanted: Any) -> str | None:
     if isinstance(given, (property, cached_property)):
         return f"defines {name} as a property, but it is a method"
     if own is None:
-        # callable objects and other descriptors, such as partialmethod, are taken on trust
+        # callable objects and other descriptors, such as partialmethod, are not checked
         if callable(given) or hasattr(given, "__get__"):
             return None
         return f"has an option or attribute {name!r}, but {name}() is a method of ptdiff"

@@ -1,7 +1,7 @@
-"""Finding modalities: entry points in the group ``ptdiff.modalities.v1``, or ``module:Class`` named outright.
+"""Registry of modalities: entry points in the group ``ptdiff.modalities.v1``, or explicit ``module:Class`` names.
 
-Listing imports nothing; only the modality that is named is imported, and one that fails to import harms no other.
-The number in the group's name is the version of the contract in :mod:`ptdiff.modality.contract`.
+Listing imports nothing.  Only the named modality is imported, so a broken one does not affect others.
+The number in the name of the group is the version of the contract in :mod:`ptdiff.modality.contract`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ GROUP = "ptdiff.modalities.v1"
 
 @dataclass(frozen=True)
 class Listed:
-    """A modality as its distribution declares it, not imported."""
+    """An installed modality as its distribution declares it, without importing it."""
 
     name: str
     target: str
@@ -41,7 +41,7 @@ def _entries() -> dict[str, EntryPoint]:
 
 @lru_cache(maxsize=1)
 def _of_path(state: tuple[tuple[Path, int], ...]) -> dict[str, EntryPoint]:
-    """Every distribution's file is read once, and again when something was installed since."""
+    """Read the entry points of all distributions once, and again after something was installed."""
     # two distributions may claim one name: the first in alphabetical order of distributions wins, whatever the path
     # order
     found = sorted(entry_points(group=GROUP), key=lambda e: (e.name, e.dist.name if e.dist else ""), reverse=True)
@@ -49,7 +49,7 @@ def _of_path(state: tuple[tuple[Path, int], ...]) -> dict[str, EntryPoint]:
 
 
 def modalities() -> list[Listed]:
-    """All installed modalities by name."""
+    """All installed modalities, sorted by name."""
     return [
         Listed(name, entry.value, entry.dist.name if entry.dist else "?", entry.dist.version if entry.dist else "?")
         for name, entry in sorted(_entries().items())
@@ -57,15 +57,15 @@ def modalities() -> list[Listed]:
 
 
 def package_folder(listed: Listed) -> Path | None:
-    """The folder of the package that a modality is in, found without importing it; None for a module by itself.
+    """The folder of the package of a modality, found without importing it; None for a single module.
 
-    Where the entry point names a module inside a package, that package is looked at, and the ones above it imported.
+    If the entry point names a module inside a package, only the parent packages are imported.
     """
     module = listed.target.partition(":")[0]
     try:
         spec = importlib.util.find_spec(module)
     except Exception:
-        # 'ptdiff modalities NAME' says what is wrong with it
+        # 'ptdiff modalities NAME' reports the error
         return None
     if spec is None or spec.origin is None or (spec.submodule_search_locations is None and "." not in module):
         return None
@@ -73,9 +73,9 @@ def package_folder(listed: Listed) -> Path | None:
 
 
 def modality_class(name: str) -> type[Modality]:
-    """The class behind a name, or behind ``module:Class``.
+    """Import the class with an installed name, or ``module:Class``.
 
-    Raises UnknownName for a name that is not installed and PluginError for one that does not import or is no Modality.
+    Raises UnknownName for a name that is not installed, and PluginError if it cannot be imported or is no Modality.
     """
     if ":" in name:
         if not re.fullmatch(r"[\w.]+:[\w.]+", name):
@@ -91,10 +91,10 @@ def modality_class(name: str) -> type[Modality]:
     try:
         found = entry.load()
     except PluginError as error:
-        # the class does not fit the contract
+        # the class does not match the contract
         raise PluginError(f"{origin}: {error}") from error
     except (Exception, SystemExit) as error:
-        # a stranger's module may fail in any way while it is imported
+        # importing a third-party module may raise anything
         raise PluginError(f"{origin} cannot be imported: {type(error).__name__}: {error}") from error
     if not (isinstance(found, type) and issubclass(found, Modality)):
         raise PluginError(f"{origin} is not a subclass of ptdiff.modality.Modality")
@@ -105,5 +105,8 @@ def modality_class(name: str) -> type[Modality]:
 
 
 def load(name: str, options: Mapping[str, Any] | None = None) -> Modality:
-    """A modality with its options, checked against the types of its fields."""
+    """Build a modality with ``options``, checked against the types of its fields.
+
+    Raises UnknownName for an unknown name or option, ValueError for a wrong value, and PluginError for a broken class.
+    """
     return build(f"modality {name}", modality_class(name), options or {})

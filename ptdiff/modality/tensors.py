@@ -1,6 +1,6 @@
-"""Plain tensors and a network of your own as a modality: for ``ptdiff.train(x, network=...)``.
+"""Plain tensors and a network of your own as a modality, for ``ptdiff.train(x, network=...)``.
 
-Such a run keeps weights, scale and configuration but no network: open it again by ``ptdiff.load(path, network=...)``.
+Such a run stores weights, scale and configuration but not the network; load it by ``ptdiff.load(path, network=...)``.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ptdiff.modality.types import Array, Image
 
 NAME = "tensors"
-"""What config.yaml calls the modality of such a run."""
+"""Name of the modality of such runs in config.yaml."""
 
 
 def tensor_data(
@@ -35,35 +35,36 @@ def tensor_data(
     unordered: bool = False,
     seed: int = 0,
 ) -> Data:
-    """Data of samples in memory, shuffled, split, with mean and scale measured on the training split.
+    """Make data from samples in memory: shuffle, split, and measure mean and scale on the training split.
 
-    x: (n, *shape), floats, a tensor or NumPy array, at least two samples, all finite.  labels: (n,), whole numbers from
-    0, or None.  classes: their names; default their numbers.  held_out: the share of samples for validation and
-    metrics, in [0, 1); 0 holds out none.  keep, unordered: see :meth:`ptdiff.modality.Data.measured` and
-    :class:`ptdiff.modality.Data`.  Raises ValueError for anything else.
+    ``x``: (n, *shape), a floating-point tensor or NumPy array of at least two samples, all finite.
+    ``labels``: (n,), whole numbers from 0, or None.  ``classes``: their names; default: their numbers.
+    ``held_out``: share of samples for validation and metrics, in [0, 1); 0 means none.
+    ``keep``, ``unordered``: see :meth:`ptdiff.modality.Data.measured` and :class:`ptdiff.modality.Data`.
+    ``seed``: of the shuffling.  Raises ValueError for any other input.
     """
     import torch
 
     values = torch.as_tensor(x)
     if values.ndim < 2 or len(values) < 2 or not values.is_floating_point():
-        raise ValueError(f"x is a floating-point array (n, ...) of two samples or more, not {_kind(values)}")
+        raise ValueError(f"x must be a floating-point array (n, ...) of at least two samples, not {_kind(values)}")
     values = values.detach().cpu().float()
     if not values.isfinite().all():
         bad = int((~values.isfinite()).flatten(1).any(dim=1).sum())
-        raise ValueError(f"x is not finite: {bad} of {len(values)} samples hold NaN or infinity")
+        raise ValueError(f"x must be finite: {bad} of {len(values)} samples contain NaN or infinity")
     if not 0 <= held_out < 1:
-        raise ValueError(f"held_out is a share in [0, 1), not {held_out}")
+        raise ValueError(f"held_out must be in [0, 1), not {held_out}")
     label = None if labels is None else torch.as_tensor(labels).detach().cpu()
     if label is not None:
         if label.shape != (len(values),) or label.is_floating_point() or label.dtype == torch.bool:
-            raise ValueError(f"labels are {len(values)} whole numbers, not {_kind(label)}")
+            raise ValueError(f"labels must be {len(values)} whole numbers, not {_kind(label)}")
         label = label.long()
         count = len(classes) or int(label.max()) + 1
         if int(label.min()) < 0 or int(label.max()) >= count:
-            raise ValueError(f"labels lie in 0 ... {count - 1}, not {int(label.min())} ... {int(label.max())}")
+            raise ValueError(f"labels must be in 0 ... {count - 1}, not {int(label.min())} ... {int(label.max())}")
         classes = tuple(classes) or tuple(map(str, range(count)))
     elif classes:
-        raise ValueError("classes are the names of labels: give labels too")
+        raise ValueError("classes are names of labels: give labels too")
     order = torch.randperm(len(values), generator=torch.Generator().manual_seed(seed))
     few = min(round(held_out * len(values)), len(values) - 2)
     train, val = (TensorSplit(values[r], None if label is None else label[r]) for r in (order[few:], order[:few]))
@@ -84,38 +85,38 @@ def _kind(values: Any) -> str:
 
 @dataclass(frozen=True)
 class Tensors(Modality):
-    """Data and a network made by the caller.
+    """Data and a network given by the caller.
 
-    data: with its splits, or as a run knows it.  network: ``forward(x, angle, cond) -> y`` as
-    :meth:`ptdiff.modality.Modality.backbone` describes; it is copied, never changed.
+    ``data``: with its splits, or as stored in a run.  ``network``: ``forward(x, angle, cond) -> y``, see
+    :meth:`ptdiff.modality.Modality.backbone`; it is copied, never changed.
     """
 
     data: Data = field(default_factory=lambda: Data(()))
     network: nn.Module | None = None
 
     def dataset(self) -> Data:
-        """The data as it was given."""
+        """The given data."""
         return self.data
 
     def backbone(self, data: Data) -> nn.Module:
-        """A copy of the network, with the weights that it came with."""
+        """A copy of the given network with its weights; ValueError without one."""
         if self.network is None:
-            raise ValueError("this run has a network of its own: give it by network=")
+            raise ValueError("this run was trained with a custom network: pass it as network=")
         return copy.deepcopy(self.network)
 
     def visualizer(self) -> Visualizer:
-        """Scatter plots of points in the plane; curves and heat maps of anything else."""
+        """Scatter plots for points in the plane, curves and heat maps for other data."""
         return Plots(many=2000 if self.data.shape == (2,) else 20)
 
 
 @dataclass(frozen=True)
 class Plots(Visualizer):
-    """Samples of any shape: (2,) in one scatter plot, (n,) as curves, (..., h, w) as heat maps of their mean."""
+    """Plots of samples of any shape: (2,) as a scatter plot, (n,) as curves, (..., h, w) as heat maps of the mean."""
 
     many: int = 20  # type: ignore[misc]
 
     def sheet(self, samples: Array, titles: Sequence[str]) -> Image:
-        """One image of all ``samples`` (n, *shape); titles color the points of a plane and stand above the others."""
+        """One image of all ``samples`` (n, *shape); titles color points of the plane, and are written above others."""
         from ptdiff.pictures.plot import picture
 
         if samples.shape[1:] == (2,):

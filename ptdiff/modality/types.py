@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     Image = npt.NDArray[np.uint8]
 
 Writer = Callable[[Path, "Array"], None]
-"""Writes one sample (world units, shape of one datum) to a path."""
+"""Writes one sample (*shape) in world units to a path."""
 TableWriter = Callable[[Path, "Array", Sequence[str]], None]
 """Writes samples (n, *shape) to a path, with the class of each ("" for none; empty without classes)."""
 
 
 class Mesh(Protocol):
-    """A surface made of one sample, in world units."""
+    """A surface of one sample, in world units."""
 
     @property
     def watertight(self) -> bool:
@@ -34,14 +34,14 @@ class Mesh(Protocol):
 
     @property
     def components(self) -> int:
-        """The number of parts that share no edge."""
+        """The number of connected components, which share no edge."""
 
     @property
     def faces(self) -> int:
         """The number of triangles."""
 
     def save(self, path: Path | str) -> None:
-        """Write it in the format of the suffix: .glb, .obj, .stl or .ply."""
+        """Write the mesh in the format of the suffix: .glb, .obj, .stl or .ply."""
 
 
 Progress = Callable[[int, int], None]
@@ -50,16 +50,16 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """Generated samples and what they are compared with, all in world units.
+    """Generated samples and the samples for comparison, all in world units.
 
-    samples: (n, *shape), generated; their number of elements may differ from the others' if the data is unordered.
-    reference: (m, *shape), samples of the held-out data.
-    training: (k, *shape), training samples; their own distance to ``reference`` is the floor of every score.
-    labels: (n,) int64, the class that each sample was generated for, -1 for none; None without classes.
-    seed: of the bootstrap intervals and of whatever else the metrics draw.
-    progress: called with (done, total) by metrics that take long.
-    cache: a folder in which metrics may keep what an interrupted comparison has computed; None for no such folder.
-    device: of metrics that use a GPU, by name, see :func:`ptdiff.machine.host.device`; the tensors are on the CPU.
+    ``samples``: (n, *shape), generated; sets may have another number of elements than the others.
+    ``reference``: (m, *shape), held-out samples.
+    ``training``: (k, *shape), training samples; the floor of a score is its value for them in place of ``samples``.
+    ``labels``: (n,) int64, the class for which each sample was generated, -1 for none; None without classes.
+    ``seed``: of the bootstrap intervals and all other random numbers of the metrics.
+    ``progress``: called with (done, total) by slow metrics.
+    ``cache``: folder for intermediate results, with which an interrupted comparison continues; None for no folder.
+    ``device``: of metrics that use a GPU, by name, see :func:`ptdiff.machine.host.device`; the tensors are on the CPU.
     """
 
     samples: Tensor
@@ -78,10 +78,10 @@ def _nothing() -> None:
 
 @dataclass(frozen=True)
 class EvaluationProtocol:
-    """One of the ways in which a modality compares samples.
+    """A way to compare samples of a modality.
 
-    summary: one line about it, printed with the scores.
-    require: called before anything is sampled; raises Unsupported if this machine lacks something that it needs.
+    ``summary``: one line about it, printed with the scores.
+    ``require``: called before sampling; raises Unsupported if this machine lacks a requirement.
     """
 
     summary: str
@@ -90,21 +90,21 @@ class EvaluationProtocol:
 
 @dataclass(frozen=True)
 class Measurement:
-    """Scores by name, and the facts one must know to compare them with others': normalization, points, hashes, …"""
+    """Scores by name, and the facts needed to compare them with other scores: normalization, points, hashes, …"""
 
     scores: dict[str, Score]
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 class TrainedModel(Protocol):
-    """A trained run as the functions of :meth:`ptdiff.modality.contract.Modality.gallery` see it.
+    """A trained run, as passed to the functions of :meth:`ptdiff.modality.contract.Modality.gallery`.
 
-    The core's :class:`ptdiff.gallery.scene.Scene` is one.  Sample i depends on the plan's seed and on i alone.
+    :class:`ptdiff.gallery.scene.Scene` implements it.  Sample i depends only on i and on the seed of the plan.
     """
 
     @property
     def modality(self) -> Any:
-        """The modality itself, with the options of the run."""
+        """The modality with the options of the run."""
 
     @property
     def data(self) -> Data:
@@ -128,18 +128,18 @@ class TrainedModel(Protocol):
 
     @property
     def count(self) -> int | None:
-        """The number of samples that the user asked for; None leaves it to the function."""
+        """The number of samples requested by the user; None lets the function choose."""
 
     def ids(self, count: int) -> Tensor:
         """The ids of the first ``count`` samples, (count,) int64."""
 
     def labels(self, ids: Tensor) -> Condition:
-        """Each class in turn; the empty mapping for data without classes."""
+        """The condition with each class in turn; empty for data without classes."""
 
     def training(self, count: int) -> tuple[Tensor, Condition]:
-        """Up to ``count`` random training samples in model units, (n, *shape), and their conditions.
+        """Up to ``count`` random training samples in model units, (n, *shape), and their condition.
 
-        Unsupported if the training data could not be read.
+        Raises Unsupported if the training data could not be read.
         """
 
     def states(self, ids: Tensor, cond: Condition, plan: Any = None, /) -> Iterator[Any]:
@@ -153,5 +153,5 @@ class TrainedModel(Protocol):
 
 
 def option(default: Any, text: str) -> Any:
-    """A field of a modality with its default and the help text that the command line shows."""
+    """A field of a modality with its default and its help text on the command line."""
     return field(default=default, metadata={"help": text})

@@ -1,4 +1,4 @@
-"""Visualizers: how a modality turns samples into images."""
+"""Visualizers, which turn samples into images."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 class Visualizer(ABC):
     """Turns samples in world units into images: uint8 RGB arrays (height, width, 3).
 
-    Only :meth:`sheet` is required.  A subclass with methods that do not fit these is refused with a PluginError.
+    Only :meth:`sheet` is required.  A subclass with methods that do not match these is refused with a PluginError.
     """
 
     many: ClassVar[int] = 20
-    """The number of samples that fill an image well: a handful of shapes, thousands of points in the plane."""
+    """The number of samples that fill an image: a few shapes, or thousands of points in the plane."""
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
@@ -28,12 +28,12 @@ class Visualizer(ABC):
 
     @abstractmethod
     def sheet(self, samples: Array, titles: Sequence[str]) -> Image:
-        """One image of all ``samples`` (n, *shape), each under its title (``titles`` may be empty)."""
+        """One image of all ``samples`` (n, *shape), each with its title; ``titles`` may be empty."""
 
     def tile(self, samples: Array, titles: Sequence[str], side: int) -> Image:
-        """All ``samples`` (n, *shape) in an image of at most ``side`` pixels a side: a cell of a strip or a frame.
+        """One image of all ``samples`` (n, *shape), at most ``side`` pixels wide and high, for strips and frames.
 
-        Titles are not written, but may decide on colors.  Use one scale for all tiles, so that they can be compared.
+        Titles are not written, but may determine colors.  Use the same scale for all tiles, to make them comparable.
         The default shrinks the sheet.
         """
         from ptdiff.pictures.files import fitted
@@ -41,34 +41,39 @@ class Visualizer(ABC):
         return fitted(self.sheet(samples, titles), side)
 
     def turntable(self, samples: Array, titles: Sequence[str], frames: int = 36) -> list[Image]:
-        """Images of the samples turning once around the up axis."""
-        raise Unsupported(f"{type(self).__name__} has no turntable: it does not draw in three dimensions")
+        """``frames`` images of the samples, rotated once around the up axis."""
+        raise Unsupported(
+            f"{type(self).__name__} has no turntable, because it does not plot in 3-D: leave out the turntable"
+        )
 
     @property
     def plays(self) -> bool:
-        """True if samples move in time, so that an animation of them is :meth:`play`: if a subclass defines that."""
+        """True if samples move in time, so that :meth:`play` animates them; that is, if a subclass defines it."""
         return type(self).play is not Visualizer.play
 
     def play(self, samples: Array, titles: Sequence[str]) -> list[Image]:
-        """For samples (n, *shape) that move in time: one image of all of them for every moment."""
-        raise Unsupported(f"{type(self).__name__} plays no samples: they do not move in time")
+        """One image of all samples (n, *shape) for each moment, for samples that move in time."""
+        raise Unsupported(f"{type(self).__name__} cannot play samples, because they do not move in time")
 
     @property
     def tints(self) -> tuple[str, ...]:
-        """The names by which :meth:`tinted` colors samples; empty if there is only one way."""
+        """The names of colorings for :meth:`tinted`; empty if there is only one."""
         return ()
 
     def tinted(self, by: Any, labels: Sequence[int], /) -> Visualizer:
-        """The same visualizer with samples colored by one of :attr:`tints`; labels: a class each, -1 for none."""
-        raise Unsupported(f"{type(self).__name__} has one way to color its samples: leave out the color")
+        """The same visualizer with samples colored by one of :attr:`tints`.
+
+        ``labels``: the class of each sample, -1 for none.
+        """
+        raise Unsupported(f"{type(self).__name__} has only one coloring: leave out the color")
 
     def page(self, samples: Array, titles: Sequence[str], trajectory: Array | None = None) -> str:
-        """An HTML page of samples (n, *shape), complete in itself.
+        """A self-contained HTML page of samples (n, *shape).
 
-        trajectory: the states (t, n, *shape) on the way to them, in world units.
+        ``trajectory``: the states (t, n, *shape) from noise to the samples, in world units.
         """
-        raise Unsupported(f"{type(self).__name__} has no page: choose .png, or .gif where it moves")
+        raise Unsupported(f"{type(self).__name__} has no HTML page: choose .png or .gif")
 
     def show(self, samples: Array, titles: Sequence[str]) -> None:
         """Open a window that shows the samples."""
-        raise Unsupported(f"{type(self).__name__} opens no window; write a file with --out instead")
+        raise Unsupported(f"{type(self).__name__} cannot open a window: write a file with --out instead")

@@ -1,9 +1,9 @@
-"""A trained run in memory, and what is made with it.
+"""A trained run in memory: sampling, editing, evaluation, likelihood.
 
 arguments.py     plan, shape and labels, checked against a run
 loaded.py        load, Model: sample, states, denoiser, likelihood, evaluate
-edits.py         samples from samples: edit, complete, upsample, interpolate
-best_grid.py     the time grid for few steps
+edits.py         edit, complete, upsample and interpolate samples
+best_grid.py     the best time grid for few steps
 likelihoods.py   the likelihood of a split of the data
 """
 

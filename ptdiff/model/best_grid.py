@@ -1,4 +1,4 @@
-"""The time grid that suits a model, a solver and a number of steps, with what it gains over the common ones."""
+"""The best time grid for a model, a solver and a number of steps, compared with the common ones."""
 
 from __future__ import annotations
 
@@ -24,15 +24,18 @@ from ptdiff.solvers import Adaptive, Solver, solve
 from ptdiff.solvers.runge_kutta import RK4
 
 FINE = 100
-"""Steps of the reference, by Runge and Kutta's method of fourth order."""
+"""Steps of the reference solution, by the classical Runge-Kutta method."""
 
 
 @dataclass(frozen=True)
 class BestGrid:
-    """A spacing that was found, and the distances of several spacings from the end of the flow.
+    """An optimized spacing, compared with common ones.
 
-    gaps: root mean squares over numbers, in model units, on samples that were not fitted; "optimized" first.
-    calls: evaluations of the network in all.
+    ``spacing``: the optimized spacing.
+    ``plan``: the plan of sampling for which it was optimized.
+    ``gaps``: distances from the exact end of the flow by name of the spacing, "optimized" first; root mean square
+    in model units, on other samples than the fitted ones.
+    ``calls``: total number of network evaluations.
     """
 
     spacing: Given
@@ -52,15 +55,17 @@ def optimize(
     say: Say | None = None,
     **options: Unpack[Options],
 ) -> BestGrid:
-    """The grid that brings a solver nearest to the flow for ``n`` samples in few steps, 8 unless ``steps`` is given.
+    """Find the grid on which a solver ends nearest to the exact flow for ``n`` samples; 8 steps unless given.
 
-    candidates, rounds: see :func:`ptdiff.sampling.optimal_grid.optimize`.  ValueError for an adaptive solver.
+    ``points``: of each sample of a set.  ``candidates``, ``rounds``: see
+    :func:`ptdiff.sampling.optimal_grid.optimize`.  ``say``: called with a line about the work.
+    ``options``: see :class:`ptdiff.sampling.options.Options`.  Raises ValueError for an adaptive solver.
     """
     options["steps"] = options.get("steps") or 8
     plan = model.planned(seed, **options)
     solver, steps = plan.solver, plan.steps
     if isinstance(solver, Adaptive):
-        raise ValueError("an adaptive solver chooses its own steps: there is no grid to optimize")
+        raise ValueError("an adaptive solver chooses its own steps and has no grid to optimize: choose another solver")
     shape, network = model.shape(points), Counted(model.denoiser)
     denoiser = prepared(network, plan, model.data)
 
@@ -70,17 +75,17 @@ def optimize(
 
     noise, cond = batch(0)
     if say is not None:
-        say(f"fitting the levels of {steps} steps to {n} samples")
+        say(f"fitting the grid of {steps} steps to {n} samples")
     levels = search(denoiser, noise, plan.process, solver, steps, cond, candidates, rounds)
     spacing = Given(tuple(plan.process.time(levels.angle[:-1]).tolist()), "time")
-    # on samples that were not fitted
+    # on other samples than the fitted ones
     noise, cond = batch(n)
 
     def end(by: Solver, levels: Level) -> Tensor:
         with torch.inference_mode():
             return solve(denoiser, noise * float(levels.scale[0]), by.table(levels), cond)
 
-    # equal steps of log-SNR: those of time end far from clean under some processes
+    # equal steps of log-SNR, because equal steps of time end far from clean data under some processes
     exact = end(RK4(), grid(plan.process, FINE, "log-snr"))
     visited = {"optimized": levels} | {name: grid(plan.process, steps, name) for name in COMMON}
     gaps = {

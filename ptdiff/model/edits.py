@@ -1,8 +1,8 @@
-"""Samples from samples: noise them and denoise again, pass from one to another, complete a part of one.
+"""Edit samples: make variations, interpolate, complete and upsample.
 
-Each function takes a :class:`ptdiff.model.Model` and samples in world units, and returns :class:`Samples`.  What is
-given is a path, Samples, or a tensor or array (n, *shape); a user's file of one sample is used in its own units.  The
-functions of :mod:`ptdiff.sampling.editing` below them work on tensors in model units, with any denoiser.
+Each function takes a :class:`ptdiff.model.Model` and samples in world units, and returns :class:`Samples`.  Samples are
+given as a path, Samples, or a tensor or array (n, *shape); a user's file of one sample keeps its own units.  The
+functions of :mod:`ptdiff.sampling.editing` do the same for tensors in model units, with any denoiser.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ from ptdiff.sampling.samples import Samples
 from ptdiff.solvers import Adaptive
 
 Given = str | Path | Samples | Tensor | Any
-"""Samples in world units: a file, Samples, or a tensor or array (n, *shape)."""
+"""Samples in world units: a path, Samples, or a tensor or array (n, *shape)."""
 
 COMPLETING = ("replacement", "pigdm", "mmps")
-"""The methods of :mod:`ptdiff.inverse` that hold a part of a sample."""
+"""The methods of :mod:`ptdiff.inverse` that keep a part of a sample fixed."""
 
 FAR = 4.0
-"""No shape that was centered and scaled reaches so far: in a box of diagonal 1 0.5, with deviation 1 a few."""
+"""Larger than any coordinate of a centered and scaled shape: 0.5 for diagonal 1, a few for unit variance."""
 
 
 def given_to(model: Model, given: Given) -> Samples:
-    """``given`` as Samples of the model's modality; DataError for a file without valid samples."""
+    """Convert ``given`` to Samples of the model's modality; DataError for a file without valid samples."""
     origin = model.data.origin
     if isinstance(given, (str, Path)):
         given = Samples.read(given, model.modality)
@@ -68,10 +68,16 @@ def edit(
     say: Say | None = None,
     **options: Unpack[Options],
 ) -> Samples:
-    """Vary samples: noise them and denoise them again (Meng et al. 2022, SDEdit), each ``variants`` times in a row.
+    """Make variations of samples: add noise and denoise again (SDEdit; Meng et al. 2022).
 
-    strength: 0 leaves all as it is, 1 samples anew; the share of the noise angle.  label: of the results, by default
-    the class that each sample has.  steps: those of the whole grid, of which the part below the level is taken.
+    ``strength``: in [0, 1]; 0 changes nothing, 1 makes new samples.  The noise angle, as a share of the largest.
+    ``variants``: number of variations of each sample, adjacent in the result.
+    ``label``: see :data:`ptdiff.model.arguments.Label`; default: the class of each sample.
+    ``seed``: of the noise.  ``batch``: samples at a time.
+    ``progress``: called with (done, total).  ``say``: called with a line about the work.
+    ``options``: see :class:`ptdiff.sampling.options.Options`; of ``steps``, only those below the noise level are used.
+
+    Raises DataError for a file without valid samples, and UnknownName and ValueError for wrong options.
     """
     plan, before = model.planned(seed, **options), given_to(model, given)
     frame = frame_of(model.modality, model.data, before)
@@ -107,12 +113,17 @@ def complete(
     say: Say | None = None,
     **options: Unpack[Options],
 ) -> Samples:
-    """``n`` whole sets that hold a part, the first sample of ``part``; the given points come first in each.
+    """Complete the first sample of ``part`` to ``n`` whole sets; the given points come first in each.
 
-    points: of each completion, those of the part included.  held: points of the part that are held, drawn at random;
-    by default half of ``points`` at most.  method: one of COMPLETING; by default the condition, if the model was
-    trained for completion, and replacement.  frame: center (x, y, z) and size of the whole shape in the units of the
-    part, for runs trained on shapes that were each centered and scaled.
+    ``points``: of each completion, including the given ones.
+    ``held``: number of random points of the part to keep fixed; default: all, at most half of ``points``.
+    ``method``: one of COMPLETING; default: conditioning, if the model was trained for completion, and replacement.
+    ``frame``: center (x, y, z) and size of the whole shape in the units of the part, for runs trained on shapes that
+    were each centered and scaled.
+    ``label``, ``seed``, ``batch``, ``progress``, ``say``, ``options``: see :func:`edit`.
+
+    Raises ValueError if the data is not a set or needs a ``frame``, DataError for a file without valid samples, and
+    UnknownName for an unknown method or option.
     """
     check_sets(model.data, method)
     plan, before = model.planned(seed, **options), given_to(model, part).first(1)
@@ -122,7 +133,7 @@ def complete(
     kept = _some(whole, min(held or max(1, shape[0] // 2), shape[0], len(whole)), seed)
     labels = _classes(model, before.stored.names * n, label)
     if say is not None:
-        say(f"{len(kept)} of {len(whole)} given points are held among {shape[0]}")
+        say(f"keeping {len(kept)} of {len(whole)} given points fixed among {shape[0]}")
     after = _filled(model, plan, whole, kept, shape, n, labels, method, batch, progress, say)
     return _samples(model, plan, after, labels, around)
 
@@ -141,17 +152,17 @@ def upsample(
     say: Say | None = None,
     **options: Unpack[Options],
 ) -> Samples:
-    """``n`` sets of ``points`` points that begin with those of the first sample of ``cloud``, exactly.
+    """Add points to the first sample of ``cloud``: ``n`` sets of ``points`` points that begin with the given ones.
 
-    Any model does it, the given points held; one trained with task=upsample is given them besides.  method: as for
-    :func:`complete`.
+    Any model works, by keeping the given points fixed; one trained with task=upsample is also conditioned on them.
+    ``method`` and the others: see :func:`complete`.  Raises ValueError if the cloud already has ``points`` points.
     """
     check_sets(model.data, method)
     plan, before = model.planned(seed, **options), given_to(model, cloud).first(1)
     frame = frame_of(model.modality, model.data, before)
     few = fitting(model.data, before, frame)[0]
     if len(few) >= points:
-        raise ValueError(f"points {points}: {before.source or 'the cloud'} has {len(few)} points already")
+        raise ValueError(f"points {points}: {before.source or 'the cloud'} already has {len(few)} points")
     labels = _classes(model, before.stored.names * n, label)
     after = _filled(model, plan, few, few, model.shape(points), n, labels, method, batch, progress, say)
     return _samples(model, plan, after, labels, frame)
@@ -171,15 +182,18 @@ def interpolate(
     say: Say | None = None,
     **options: Unpack[Options],
 ) -> Samples:
-    """``frames`` samples on the way from one to another, both included, by way of the noise they are made from.
+    """Interpolate between two samples through their noise: ``frames`` samples, both ends included.
 
-    first, second: two numbers of samples of ``model.sample``, or two that are given, of each of which the first sample
-    is taken and its noise found by following the probability flow backwards: 50 steps or so, in spacing "log-snr".
-    Between the noises the way is the great circle; the points of sets are matched first, by assignment.  label: by
-    default that of the nearer end.  ValueError for a solver that adds noise.
+    ``first``, ``second``: either two numbers of samples of ``model.sample``, or two given samples.  Of given ones the
+    first sample is used, and its noise is found by following the probability flow backwards; about 50 steps in spacing
+    "log-snr" suit that.  The noise is interpolated along a great circle; points of sets are matched first.
+    ``points``: of each sample, only for numbers.  ``label``: default: that of the nearer end.
+    ``seed``, ``batch``, ``progress``, ``say``, ``options``: see :func:`edit`.
+
+    Raises ValueError for a solver that adds noise.
     """
     if points is not None and not (isinstance(first, int) and isinstance(second, int)):
-        raise ValueError("points is for samples that are drawn, not for given ones")
+        raise ValueError("points is for new samples; leave it out for given ones")
     plan = model.planned(seed, **options)
     check_way_back(plan)
     denoiser = prepared(model.denoiser, plan, model.data)
@@ -194,7 +208,7 @@ def interpolate(
     if model.data.unordered:
         end = editing.matched(start_, end)
     path = editing.between(start_, end, frames)
-    # the class of the nearer end; in the middle it changes
+    # the class of the nearer end, so it changes in the middle
     known = None if labels is None else labels[(torch.arange(frames) >= (frames + 1) // 2).long()]
 
     def make(ids: Tensor) -> Tensor:
@@ -207,14 +221,16 @@ def interpolate(
     after = _made(model, frames, tuple(path.shape[1:]), batch, make, progress)
     if say is not None and given:
         gaps = [_gap(model, x[0], end) for x, end in zip(given, (after[0], after[-1]), strict=True)]
-        say(f"the ends differ from the files by {gaps[0]:.2g} and {gaps[1]:.2g} (rms, data has 1): more steps, less")
+        say(
+            f"the ends differ from the files by {gaps[0]:.2g} and {gaps[1]:.2g} (rms, data has 1); more steps reduce it"
+        )
     return _samples(model, plan, after, known, None)
 
 
 def _numbered(
     model: Model, plan: Plan, denoiser: Denoiser, numbers: tuple[int, int], label: Label | None, points: int | None
 ) -> tuple[Tensor, Tensor | None, Tensor | None]:
-    """The noises of two samples by their numbers, their classes, and their codes if the network is told such."""
+    """The noises of two samples by number, their classes, and their codes if the network takes codes."""
     ids = torch.tensor(numbers)
     if label is None:
         every = model.labels(max(numbers) + 1)
@@ -233,7 +249,7 @@ def _two(model: Model, first: Given, second: Given, say: Say | None) -> tuple[li
     if x0[0].shape != x0[1].shape:
         sizes = [len(x[0]) for x in x0]
         if say is not None:
-            say(f"the clouds have {sizes[0]} and {sizes[1]} points: the first {min(sizes)} of each are taken")
+            say(f"the clouds have {sizes[0]} and {sizes[1]} points: using the first {min(sizes)} of each")
         x0 = [x[:, : min(sizes)] for x in x0]
     return x0, [one.stored.names[0] for one in both]
 
@@ -241,30 +257,30 @@ def _two(model: Model, first: Given, second: Given, say: Say | None) -> tuple[li
 def _encoded(
     model: Model, plan: Plan, denoiser: Denoiser, x0: Tensor, labels: Tensor | None
 ) -> tuple[Tensor, Tensor | None]:
-    """The noises of x0 (2, *shape), and their codes if the model reads such."""
+    """The noises of x0 (2, *shape), and their codes if the model has them."""
     clean = x0.to(model.device)
     cond = read(denoiser, clean, {} if labels is None else {"label": labels.to(model.device)})
     return editing.encode(denoiser, plan, clean, cond), cond.get("code")
 
 
 def _gap(model: Model, given: Tensor, end: Tensor) -> float:
-    """How near an end is to what was given, point by point; sets are the same in any order."""
+    """Root mean square difference of an end from the given sample, in any order of points for sets."""
     gap = end - (editing.matched(end, given) if model.data.unordered else given)
     return float(gap.square().mean().sqrt())
 
 
 def check_sets(data: Data, method: str | None = None) -> None:
-    """ValueError for data that is no set, UnknownName for a method that is not one of COMPLETING."""
+    """Raise ValueError if the data is not a set, and UnknownName if ``method`` is not one of COMPLETING."""
     if not data.unordered:
-        raise ValueError(f"sets are completed, and samples of shape {data.shape} are none")
+        raise ValueError(f"only sets of points can be completed or upsampled, not samples of shape {data.shape}")
     if method is not None and method not in COMPLETING:
         raise unknown("method", method, COMPLETING)
 
 
 def check_way_back(plan: Plan) -> None:
-    """ValueError for a solver that adds noise, which cannot be followed backwards."""
+    """Raise ValueError for a solver that adds noise, because it cannot be inverted."""
     if not isinstance(plan.solver, Adaptive) and plan.table().stochastic:
-        raise ValueError("a solver that adds noise has no way back to the noise: choose heun, ddim, dpm++2m …")
+        raise ValueError("a solver that adds noise cannot be inverted: choose heun, ddim, dpm++2m …")
 
 
 def _filled(
@@ -280,13 +296,13 @@ def _filled(
     progress: Progress | None,
     say: Say | None,
 ) -> Tensor:
-    """``count`` sets of ``shape`` in model units that begin with ``kept``; a model made for it is given ``part``."""
+    """``count`` sets of ``shape`` in model units that begin with ``kept``; a model trained for it sees ``part`` too."""
     condition = None
     if method is None:
         condition = model.modality.given(model.data, model.data.world(part), count)
     name = method or "replacement"
     if say is not None:
-        say(f"by {name}" if condition is None else "by a model that is given them")
+        say(f"method: {name}" if condition is None else "method: conditioning on the given points")
     denoiser = prepared(model.denoiser, plan, model.data)
 
     def make(ids: Tensor) -> Tensor:
@@ -297,7 +313,7 @@ def _filled(
 
 
 def _frame(model: Model, before: Samples, frame: Frame | None) -> Frame | None:
-    """The frame of a whole shape; ValueError where one is needed: a part does not tell the whole's center and size."""
+    """The frame of a whole shape; ValueError if it is needed and not given, as it cannot be found from a part."""
     x = before.numpy()
     if frame is not None:
         center = np.zeros(x.shape[-1], np.float32)
@@ -306,20 +322,20 @@ def _frame(model: Model, before: Samples, frame: Frame | None) -> Frame | None:
     reach = float(np.abs(x[..., :3]).max())
     if frame_of(model.modality, model.data, before) is not None and reach > FAR:
         raise ValueError(
-            f"{before.source} reaches to {reach:.4g}, and {model.run.path} knows shapes that were each centered and "
-            f"scaled ({model.data.summary['normalize']}): say with --frame x,y,z,size what the whole shape's are"
+            f"{before.source} has coordinates up to {reach:.4g}, but {model.run.path} was trained on centered and "
+            f"scaled shapes ({model.data.summary['normalize']}): give the whole shape's --frame x,y,z,size"
         )
     return None
 
 
 def _some(part: Tensor, count: int, seed: int) -> Tensor:
-    """``count`` elements of a set (m, …), drawn by the seed, in their order; all of them if there are no more."""
+    """Up to ``count`` random elements of a set (m, …), in their original order."""
     order = uniform(seed, Stream.ORDER, torch.zeros(1, dtype=torch.int64), 0, (len(part),))[0].argsort()
     return part[order[:count].sort().values]
 
 
 def _classes(model: Model, names: list[str], label: Label | None) -> Tensor | None:
-    """The class of each sample: its own by name, or as ``label`` says; None without classes."""
+    """The class number of each sample: from ``label`` if given, else by its name; None without classes."""
     if label is not None:
         return model.labels(len(names), label)
     if not model.data.classes:
@@ -339,7 +355,7 @@ def _made(
 
 
 def _samples(model: Model, plan: Plan, x: Tensor, labels: Tensor | None, frame: Frame | None) -> Samples:
-    """Samples of x (n, *shape) in model units, postprocessed, with the frame given back."""
+    """Samples from x (n, *shape) in model units, postprocessed, in the units of the frame."""
     world = model.modality.postprocess(model.data.world(x), model.data)
     stored = model.stored(torch.from_numpy(returned(world.numpy().astype(np.float32), frame)), labels)
     return Samples(stored, model.modality, plan)

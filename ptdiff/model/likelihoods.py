@@ -1,4 +1,4 @@
-"""The likelihood of the data that a model was held out from, or was trained on."""
+"""The likelihood of the held-out or training data of a model."""
 
 from __future__ import annotations
 
@@ -25,9 +25,11 @@ from ptdiff.sampling.files import write_npz
 
 @dataclass(frozen=True, eq=False)
 class SplitLikelihood:
-    """Log-likelihoods of n samples of a split, and how they were computed.
+    """Log-likelihoods of n samples of a split, and the settings of their computation.
 
-    ids: (n,), the places of the samples in the split.  cond: what the network was told of them.
+    ``split``: "val" or "train".  ``path``, ``divergence``, ``seed``, ``weights``: see :func:`split_likelihood`.
+    ``step``: training step of the weights.
+    ``ids``: (n,), indices of the samples in the split.  ``cond``: the condition given to the network.
     """
 
     split: str
@@ -41,7 +43,7 @@ class SplitLikelihood:
     cond: Condition = field(repr=False)
 
     def to_json(self) -> dict[str, Any]:
-        """Means with their errors, and all settings, as plain values."""
+        """Means with their errors, and all settings, as plain values for JSON."""
         found, errors = self.likelihood, self.likelihood.model_units
         return {
             "n": len(self.ids),
@@ -64,7 +66,7 @@ class SplitLikelihood:
         }
 
     def save(self, path: Path | str) -> Path:
-        """Write the values of every sample to an .npz file and return where."""
+        """Write the values of each sample to an .npz file and return its path."""
         path, errors = Path(path), self.likelihood.model_units
         arrays = {"nats": self.likelihood.nats, "standard_error": errors.standard_error}
         arrays |= {"step_error": errors.step_error, "start_gap": errors.start_gap, "id": self.ids, **self.cond}
@@ -85,29 +87,27 @@ def split_likelihood(
     progress: Progress | None = None,
     say: Callable[[str], None] | None = None,
 ) -> SplitLikelihood:
-    """The log-likelihood of ``n`` random samples of the run's data, or of the whole split if it has fewer.
+    """Compute the log-likelihood of ``n`` random samples of a split of the run's data; of all if it has fewer.
 
-    path: by default under the run's own process.  unconditional: do not tell the network the class.  seed: of the
-    samples and of the probes.  divergence, batch, progress, say: see
-    :func:`ptdiff.likelihood.world.world_log_likelihood`.
+    ``split``: "val" or "train".  ``path``: default: under the process of the run.  ``unconditional``: ignore the
+    classes.  ``seed``: of the choice of samples and of the probes.
+    ``divergence``, ``batch``, ``progress``, ``say``: see :func:`ptdiff.likelihood.world.world_log_likelihood`.
 
-    Raises ValueError for a consistency model, UnknownName for a split that there is not, and DataError for data that
-    cannot be read or has fewer than two samples.
+    Raises ValueError for a consistency model, UnknownName for an unknown split, and DataError for data that cannot be
+    read or has fewer than two samples.
     """
     if not model.means:
-        raise ValueError(
-            "a network trained for consistency estimates no E[x0 | x], and so has no likelihood by the flow"
-        )
+        raise ValueError("a network trained for consistency does not estimate E[x0 | x], so it has no likelihood")
     one_of("split", split, ("val", "train"))
     with reading("data"):
         data = model.data if model.data.train is not None else model.modality.dataset()
     target = {"val": data.val, "train": data.train}[split]
     if target is None or len(target) < 2:
-        raise DataError(f"there is no {split} split of two samples or more")
+        raise DataError(f"the data has no {split} split with at least two samples")
     count = min(n, len(target))
     if count < n and say is not None:
-        say(f"there are {count} samples in the {split} split: all of them are taken")
-    # classes often come in turn
+        say(f"using all {count} samples of the {split} split")
+    # random, because many data sets cycle through their classes
     ids = torch.randperm(len(target), generator=torch.Generator().manual_seed(seed))[:count].sort().values
     with reading("data"):
         x, cond = target.batch(ids, seed)

@@ -1,4 +1,4 @@
-"""A trained run with its weights: new samples, the states on the way to them, and its denoiser for any solver."""
+"""A trained run with its weights: samples, sampling states, scores, likelihoods, and the denoiser itself."""
 
 from __future__ import annotations
 
@@ -57,18 +57,21 @@ def load(
     network: nn.Module | None = None,
     warn: Callable[[str], None] = _warn,
 ) -> Model:
-    """A trained run, by its folder or by the name of a model that ships ('ptdiff list model' shows them).
+    """Load a trained run, by its folder or by the name of an installed model (see 'ptdiff list model').
 
-    device: auto (a GPU if there is one), cpu, cuda, cuda:1, mps.  weights: see :meth:`ptdiff.run.folder.Run.denoiser`.
-    modality, network: of a run that was trained on an object of the caller's (:func:`ptdiff.train`): the same again.
-    warn: called with a line about a name with two meanings or a damaged checkpoint.
+    ``device``: auto (GPU if available), cpu, cuda, cuda:1, mps.
+    ``weights``: see :meth:`ptdiff.run.folder.Run.denoiser`.
+    ``modality``, ``network``: the objects that were passed to :func:`ptdiff.train`, if any.
+    ``warn``: called with a line about an ambiguous name or a damaged checkpoint.
 
-    Raises RunError for a folder that is not a run or has no usable checkpoint, with the nearest name there is.
+    Raises RunError, with the nearest name, for a folder that is not a run or has no usable checkpoint.
     """
     found = Run.open(run, warn, modality)
     if network is not None:
         if found.config.modality != NAME:
-            raise ValueError(f"network is for runs trained on tensors; {found.path} is one of {found.config.modality}")
+            raise ValueError(
+                f"network is only for runs trained on tensors; {found.path} was trained on {found.config.modality}"
+            )
         found = replace(found, kind=Tensors(found.data, network))
     return Model.of(found, device=device, weights=weights, warn=warn)
 
@@ -77,10 +80,12 @@ def load(
 class Model:
     """A trained run with its weights.
 
-    modality: with the options of the run.  data: its shape, classes and scale; its samples only where they were read.
-    denoiser: in evaluation mode, ``denoiser(x, level, cond)`` is E[x_0 | x] in model units, for any solver.
-    plan: the way it samples unless options say otherwise.  weights: as asked for, see
-    :meth:`ptdiff.run.folder.Run.denoiser`; None for the best ones of the run.
+    ``run``: the run folder.
+    ``modality``: with the options of the run.
+    ``data``: shape, classes and scale; contains samples only if they were read.
+    ``denoiser``: in evaluation mode; ``denoiser(x, level, cond)`` is E[x_0 | x] in model units, for any solver.
+    ``plan``: the default plan of sampling.
+    ``weights``: as requested, see :meth:`ptdiff.run.folder.Run.denoiser`; None for the best ones of the run.
     """
 
     run: Run
@@ -100,14 +105,16 @@ class Model:
         device: str = "auto",
         warn: Callable[[str], None] | None = None,
     ) -> Model:
-        """The model of a run; the plan is that of its configuration unless one is given.
+        """The model of a run.
 
-        data: as read now, for its samples; scale and classes stay those that the model was trained with.
+        ``plan``: default: that of the run's configuration.
+        ``data``: the data, if its samples are needed; scale and classes stay those of training.
+        ``weights``, ``device``, ``warn``: see :func:`load`.  Raises ValueError if the shape of the data has changed.
         """
         known = run.data
         if data is not None:
             if data.shape != known.shape:
-                raise ValueError(f"the data has the shape {data.shape} now, and had {known.shape} in training")
+                raise ValueError(f"the data now has the shape {data.shape}, but had {known.shape} in training")
             known = replace(known, train=data.train, val=data.val)
         denoiser = run.denoiser(warn, weights=weights).to(host.device(device)).requires_grad_(False)
         return Model(run, run.modality(), known, denoiser, planned(run) if plan is None else plan, weights)
@@ -119,22 +126,22 @@ class Model:
 
     @property
     def means(self) -> bool:
-        """Whether the denoiser estimates E[x_0 | x]: all do but those trained for consistency, which sample."""
+        """True if the denoiser estimates E[x_0 | x]; False for consistency models, which estimate samples."""
         return self.run.means
 
     def planned(self, seed: int = 0, **options: Unpack[Options]) -> Plan:
-        """The model's plan with ``options`` in place of its own; UnknownName and ValueError name what is wrong."""
+        """The model's plan with ``options`` in place of its own; UnknownName or ValueError for wrong options."""
         given = {name: value for name, value in options.items() if value is not None}
         return checked(self.run, changed(self.plan, given), seed)
 
     def shape(self, points: int | None = None) -> tuple[int, ...]:
-        """The shape of one sample, with another number of points where the data is a set; ValueError elsewhere."""
+        """The shape of one sample, with ``points`` elements for sets; ValueError if the data is not a set."""
         return shape_of(self.run, points)
 
     def labels(self, count: int, label: Label | None = None) -> Tensor | None:
-        """The classes (count,) int64 of the samples 0 … count - 1; None without any.
+        """The classes (count,) int64 of samples 0 … count - 1; None without classes.
 
-        label: see :data:`Label`; by default all classes in turn.
+        ``label``: see :data:`ptdiff.model.arguments.Label`; default: all classes in turn.
         """
         return labels_of(self.run, count, label)
 
@@ -153,21 +160,27 @@ class Model:
         say: Say | None = None,
         **options: Unpack[Options],
     ) -> Samples:
-        """``n`` new samples; sample i depends on (seed, i), its label and the plan alone.
+        """Generate ``n`` samples; sample i depends only on (seed, i), its label and the plan.
 
-        label: see :data:`Label`; by default all classes in turn.  points: of each sample of a set, any number.
-        batch: samples at a time, which changes the last digits.  raw: without the modality's postprocessing, such as
-        rounding to the values of the data.  trajectory: keep all states.  weak: a weaker model to guide away from
-        (autoguidance; Karras et al. 2024).  progress: called with (done, total).  options: solver, steps, process,
-        spacing, guidance, threshold, precision …, see :class:`ptdiff.sampling.options.Options`.
+        ``label``: see :data:`ptdiff.model.arguments.Label`; default: all classes in turn.
+        ``points``: of each sample of a set, any number; default: as in training.
+        ``batch``: samples at a time; changes the last digits.  Default: chosen from their size.
+        ``raw``: skip the modality's postprocessing, such as rounding to the values of the data.
+        ``trajectory``: keep all states from noise to data.
+        ``weak``: a weaker model to guide away from (autoguidance; Karras et al. 2024).
+        ``progress``: called with (done, total).  ``say``: called with a line about the work.
+        ``options``: solver, steps, process, spacing, guidance, threshold, precision …, see
+        :class:`ptdiff.sampling.options.Options`.
 
-        Raises UnknownName and ValueError for options that are wrong, and ValueError if sampling diverged.
+        Raises UnknownName or ValueError for wrong options, and ValueError if sampling diverged.
         """
         plan, shape, labels = self.planned(seed, **options), self.shape(points), self.labels(n, label)
         if trajectory and isinstance(plan.solver, Adaptive):
-            raise ValueError("an adaptive solver gives every sample its own steps: there are no common states to keep")
+            raise ValueError(
+                "an adaptive solver takes different steps for each sample: use another solver to keep a trajectory"
+            )
         if weak is not None and weak.data.shape[-1:] != self.data.shape[-1:]:
-            raise ValueError(f"weak: its data has another shape, {weak.data.shape}")
+            raise ValueError(f"weak: the weaker model has data of another shape, {weak.data.shape}")
         say = say or _silent
         size = batch_size(n, shape, batch)
         some = torch.arange(min(size, n), device=self.device)
@@ -175,13 +188,13 @@ class Model:
         calls = (plan.cost(self.denoiser) or plan.steps) * math.ceil(n / size)
         way = quickest(self.denoiser, plan, some, shape, told, calls)
         if plan.precision == "auto":
-            say(f"the network works in {WORDS[way.precision]}, which is faster here")
+            say(f"using {WORDS[way.precision]}, which is faster here")
         plan = replace(plan, precision=way.precision)
         network, against = Counted(self.denoiser), None if weak is None else Counted(weak.denoiser)
         denoiser = prepared(network, plan, self.data, against)
-        # without a condition there is nothing to guide by, unless a weaker model does
+        # without a condition, only a weaker model can guide
         cost = plan.cost(denoiser if labels is not None or weak is not None else network)
-        say(f"{n} samples, {'the solver decides how many' if cost is None else cost} calls of the network each")
+        say(f"{n} samples, {'an adaptive number of' if cost is None else cost} network calls each")
         out: list[Tensor] = []
         kept: list[list[Tensor]] = []
         with threads(way.threads):
@@ -203,7 +216,7 @@ class Model:
             progress(n, n)
         spent = network.rows + (0 if against is None else against.rows)
         if cost is None or spent != n * cost:
-            say(f"{spent / n:.4g} calls of the network for each sample")
+            say(f"{spent / n:.4g} network calls for each sample")
         way_there = [torch.cat(parts) for parts in zip(*kept, strict=True)]
         stored = self.stored(torch.cat(out), labels, torch.stack(way_there) if way_there else None)
         return Samples(stored, self.modality, plan, spent / n, way.threads)
@@ -223,7 +236,7 @@ class Model:
         say: Say | None = None,
         **options: Unpack[Options],
     ) -> Evaluation:
-        """Scores of ``n`` samples against held-out data, with intervals: see :func:`ptdiff.evaluation.evaluate`."""
+        """Score ``n`` samples against held-out data; all arguments: see :func:`ptdiff.evaluation.evaluate`."""
         from ptdiff.evaluation import evaluate
 
         return evaluate(
@@ -253,26 +266,27 @@ class Model:
         progress: Progress | None = None,
         say: Say | None = None,
     ) -> WorldLogLikelihood:
-        """log p(x) of x (n, *shape) in world units, by the probability flow.
+        """Compute log p(x) of x (n, *shape) in world units, by the probability flow.
 
-        label: the class that x is given, see :data:`Label`; by default Samples keep theirs, and arrays have none.
-        path: the levels and steps, by default under the process of the plan.  The others: see
+        ``label``: classes of x, see :data:`ptdiff.model.arguments.Label`; default: those of Samples, none for arrays.
+        ``path``: levels and steps; default: under the process of the plan.
+        ``divergence``, ``seed``, ``batch``, ``progress``, ``say``: see
         :func:`ptdiff.likelihood.world.world_log_likelihood`.
 
-        Raises ValueError for a model trained for consistency, for another shape, and if the likelihoods are not finite.
+        Raises ValueError for a consistency model, for x of another shape, and if a likelihood is not finite.
         """
         from ptdiff.likelihood.flow import Path as FlowPath
         from ptdiff.likelihood.world import world_log_likelihood
 
         if not self.means:
-            raise ValueError("a network trained for consistency estimates no E[x0 | x], and so has no likelihood")
+            raise ValueError("a network trained for consistency does not estimate E[x0 | x], so it has no likelihood")
         origin = self.data.origin
         if isinstance(x, Samples):
             values = torch.from_numpy(x.stored.moved(origin).samples)
         else:
             values = (torch.as_tensor(x).double() - torch.tensor(origin or 0.0, dtype=torch.float64)).float()
         if values.ndim != len(self.data.shape) + 1 or not self.takes(tuple(values.shape[1:])):
-            raise ValueError(f"x should have the shape (n, *{self.data.shape}), not {tuple(values.shape)}")
+            raise ValueError(f"x must have the shape (n, *{self.data.shape}), not {tuple(values.shape)}")
         labels = x.labels if label is None and isinstance(x, Samples) else None
         if label is not None:
             labels = self.labels(len(values), label)
@@ -292,15 +306,15 @@ class Model:
         )
 
     def takes(self, shape: tuple[int, ...]) -> bool:
-        """Whether the network takes samples of this shape: the first axis of sets is free."""
+        """True if the network accepts samples of this shape; the first axis of sets may have any length."""
         own = self.data.shape
         return shape[1:] == own[1:] if self.data.unordered else shape == own
 
     def stored(self, samples: Tensor, labels: Tensor | None, trajectory: Tensor | None = None) -> Stored:
-        """Samples (n, *shape) in world units with what their files say of this model; ValueError unless finite."""
+        """Samples (n, *shape) in world units with the metadata for files; ValueError if they are not finite."""
         array = _array(samples)
         if not np.isfinite(array).all():
-            raise ValueError("sampling diverged; try more steps or another solver")
+            raise ValueError("sampling diverged: try more steps or another solver")
         label = np.full(len(array), -1) if labels is None else labels.numpy().astype(np.int64)
         config = self.run.config
         way = None if trajectory is None else _array(trajectory)
@@ -315,10 +329,11 @@ class Model:
         seed: int = 0,
         **options: Unpack[Options],
     ) -> Iterator[State]:
-        """The states of :meth:`sample`, in one batch and in model units, from noise to data; stop whenever you like.
+        """Iterate over the states of :meth:`sample` from noise to data, in one batch and in model units.
 
-        A state has ``step``, ``level`` (alpha, sigma), ``x`` (n, *shape) and ``x0``, the newest estimate of the data;
-        :meth:`finish` makes samples of a state.  Options are checked before the first state is asked for.
+        A state has ``step``, ``level`` (alpha, sigma), ``x`` (n, *shape) and ``x0``, the latest estimate of the data;
+        :meth:`finish` converts a state to samples.  The loop may stop at any state.  Options are checked at the call,
+        before the first state.
         """
         plan, shape, labels = self.planned(seed, **options), self.shape(points), self.labels(n, label)
         cond: Condition = {} if labels is None else {"label": labels.to(self.device)}
@@ -327,12 +342,12 @@ class Model:
     def walk(
         self, ids: Tensor, cond: Condition, plan: Plan | None = None, shape: tuple[int, ...] | None = None
     ) -> Iterator[State]:
-        """The states of samples ``ids`` (b,) under a condition, in model units, from noise to data."""
+        """Iterate over the states of samples ``ids`` (b,) under ``cond``, in model units, from noise to data."""
         plan = self.plan if plan is None else plan
         return walk(prepared(self.denoiser, plan, self.data), plan, ids, shape or self.data.shape, cond)
 
     def finish(self, state: State) -> Tensor:
-        """A state as samples (b, *shape) in world units, postprocessed; one before the end keeps its noise."""
+        """Convert a state to samples (b, *shape) in world units, postprocessed; earlier states keep their noise."""
         return self.modality.postprocess(finished(state, self.data), self.data)
 
 

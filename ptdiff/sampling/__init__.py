@@ -1,14 +1,14 @@
-"""Sampling: noise in, samples in world units out.
+"""Sampling: from noise to samples in world units.
 
-sampler.py        Plan: process, solver, grid, guidance; the loop over states
-options.py        names, mappings and objects as a Plan
-batches.py        samples a batch at a time, by their ids
+sampler.py        Plan: process, solver, grid, guidance; the sampling loop
+options.py        a Plan from names, mappings and objects
+batches.py        samples in batches, by their ids
 samples.py        Samples: save, render, mesh
-files.py          the reader and the writer of sample files
-frame.py          samples in the units of a user's file
-meshes.py         surfaces of samples, and files of them
+files.py          reading and writing sample files
+frame.py          the units of a user's file
+meshes.py         surfaces of samples, and mesh files
 pictures.py       images, animations and pages of samples
-autotune.py       threads and precision, measured
+autotune.py       the fastest threads and precision, by measurement
 editing.py        variations, interpolation, completion
 optimal_grid.py   time grids fitted to a model
 """

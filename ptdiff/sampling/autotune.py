@@ -1,7 +1,7 @@
-"""A trial before sampling: the number of threads and, if it is left open, the precision that are fastest here.
+"""A trial before sampling: finds the fastest number of threads and, if it is "auto", the fastest precision.
 
-One call of the network on the first batch is timed in each way.  Two threads can be twenty times slower than one while
-another program keeps a core busy, and bfloat16 is emulated where the processor lacks it.
+One network call on the first batch is timed in each way.  Two threads can be twenty times slower than one while another
+program keeps a core busy, and bfloat16 is emulated on processors that lack it.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from ptdiff.process import Level
 from ptdiff.sampling.sampler import Plan, in_arithmetic, start
 
 SECONDS = 1.0
-"""The approximate limit of a trial."""
+"""Approximate time limit of a trial, in seconds."""
 WORTH = 2.0
-"""Work of fewer seconds, on one thread in float32, is done that way without a trial."""
+"""Work that takes fewer seconds than this on one thread in float32 is done that way, without a trial."""
 CALL = 0.1
-"""The approximate limit of one call in the trial, in seconds; of larger batches only a part is tried."""
+"""Approximate time limit of one call in a trial, in seconds; of larger batches only a part is used."""
 
 
 def quickest(model: Denoiser, plan: Plan, ids: Tensor, shape: tuple[int, ...], cond: Condition, calls: int) -> Way:
-    """The fastest way to make ``calls`` calls like that for samples ``ids``; short work is not worth a trial.
+    """Find the fastest threads and precision for ``calls`` network calls on samples ``ids`` of ``shape``.
 
-    A ``plan.precision`` other than "auto" is kept.
+    A ``plan.precision`` other than "auto" is kept.  Short work gets no trial, see WORTH.
     """
     x, levels = start(plan, ids, shape), plan.levels()
     level = Level(levels.alpha[0], levels.sigma[0])

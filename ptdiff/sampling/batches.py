@@ -1,4 +1,4 @@
-"""Samples a batch at a time, by their ids."""
+"""Sampling in batches, by the ids of samples."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ from torch import Tensor
 from ptdiff.modality.types import Progress
 
 NUMBERS = 2**18
-"""The numbers in a batch: they keep the largest activation of a network of width 64 near 64 MiB."""
+"""Count of numbers in a batch, for which the largest activation of a network of width 64 has about 64 MiB."""
 
 
 def batch_size(count: int, shape: tuple[int, ...], batch: int | None = None) -> int:
-    """Samples at a time: ``batch`` if it is given, else as many as NUMBERS numbers make, at least one."""
+    """Samples per batch: ``batch`` if given, else NUMBERS over the size of a sample, at least 1.
+
+    Raises ValueError for a count or batch below 1.
+    """
     if count < 1:
         raise ValueError(f"the number of samples must be at least 1, not {count}")
     if batch is not None and batch < 1:
@@ -24,7 +27,7 @@ def batch_size(count: int, shape: tuple[int, ...], batch: int | None = None) -> 
 
 
 def batches(count: int, size: int, where: torch.device) -> Iterator[Tensor]:
-    """The ids 0 … count - 1 in order, ``size`` at a time."""
+    """Yield the ids 0 … count - 1 in order, ``size`` at a time, on device ``where``."""
     for first in range(0, count, size):
         yield torch.arange(first, min(first + size, count), device=where)
 
@@ -32,9 +35,9 @@ def batches(count: int, size: int, where: torch.device) -> Iterator[Tensor]:
 def in_batches(
     count: int, size: int, where: torch.device, make: Callable[[Tensor], Tensor], progress: Progress | None = None
 ) -> Tensor:
-    """The results of ``make`` on a device for the ids 0 … count - 1, on the CPU.
+    """Concatenate the results of ``make`` for the ids 0 … count - 1, computed in batches on device ``where``.
 
-    progress: called with (done, total) after each batch.
+    The result is on the CPU.  ``progress``: called with (done, total) after each batch.
     """
     out: list[Tensor] = []
     for ids in batches(count, size, where):

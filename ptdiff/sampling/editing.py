@@ -1,12 +1,12 @@
-"""From samples to samples: noise them and denoise again, pass from one to another, complete a part.
+"""Editing of samples: variations, interpolation, completion.
 
-    edit          x = alpha x_0 + sigma eps at a level below the noisiest, and down again (Meng et al. 2022, SDEdit)
-    encode        the noise that the probability flow makes a sample from (ptdiff/solvers/inversion.py)
-    between       samples of noises on the great circle from one to another
-    matched       the elements of a set in the order in which they are nearest to another's
-    complete      sets that hold a given part, by any method of ptdiff/inverse
+    edit          noise to x = alpha x_0 + sigma eps at an intermediate level, then denoise (SDEdit; Meng et al. 2022)
+    encode        the noise from which the probability flow makes a sample (ptdiff/solvers/inversion.py)
+    between       noises on the great circle from one noise to another
+    matched       the elements of a set, reordered to be nearest to those of another
+    complete      sets that contain a given part, by any method of ptdiff/inverse
 
-Everything is in model units and takes denoisers as they are, see :func:`ptdiff.sampling.sampler.prepared`.
+Everything is in model units and uses denoisers as they are; see :func:`ptdiff.sampling.sampler.prepared`.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from ptdiff.solvers import Adaptive, trajectory
 from ptdiff.solvers.inversion import invert, slerp
 
 APART = 1.002
-"""Factor in SNR between a level that is put on top of a grid and the next: Brownian paths tell no closer ones apart."""
+"""Minimum SNR ratio between an inserted first level and the next; Brownian paths cannot resolve closer levels."""
 
 
 @torch.inference_mode()
 def denoised(denoiser: Denoiser, plan: Plan, x: Tensor, levels: Level, ids: Tensor, cond: Condition) -> Tensor:
-    """``x`` (b, …) at the first of ``levels``, taken to the last by the plan's solver, as an estimate of x_0."""
+    """Take ``x`` (b, …) from the first to the last of ``levels`` by the plan's solver; an estimate of x_0 (b, …)."""
     if len(levels.alpha) > 1:
         if isinstance(plan.solver, Adaptive):
             states = plan.solver.trajectory(denoiser, x, levels, cond)
@@ -46,10 +46,10 @@ def denoised(denoiser: Denoiser, plan: Plan, x: Tensor, levels: Level, ids: Tens
 
 
 def onward(plan: Plan, strength: float) -> Level:
-    """The plan's grid from the level of a strength on: the angle ``strength`` times that of the first level.
+    """The plan's grid from the level whose angle is ``strength`` times that of the first level.
 
-    The angle theta = atan2(sigma, alpha) is a share of noise that means the same under every process; a process that
-    begins or ends inside is cut off there.
+    The angle theta = atan2(sigma, alpha) means the same under every process.  If the process does not reach the level,
+    the grid starts at its nearest one.
     """
     full = plan.levels()
     level = plan.process.level(plan.process.time(full.angle[:1] * strength))
@@ -58,14 +58,17 @@ def onward(plan: Plan, strength: float) -> Level:
 
 
 def edit(denoiser: Denoiser, plan: Plan, x0: Tensor, strength: float, ids: Tensor, cond: Condition) -> Tensor:
-    """Data x0 (b, …), noised to a strength in [0, 1] and denoised again: 0 leaves it, 1 draws samples ``ids`` anew."""
+    """Noise data x0 (b, …) by ``strength`` in [0, 1] and denoise it: 0 changes nothing, 1 makes new samples ``ids``.
+
+    Raises ValueError for a strength outside [0, 1].
+    """
     if not 0 <= strength <= 1:
         raise ValueError(f"strength must be between 0 and 1, not {strength}")
     if strength == 0:
         return x0
     shape, cond = tuple(x0.shape[1:]), read(denoiser, x0, cond)
     if strength == 1:
-        # the first level of some processes still shows a trace of the data, which a new sample must not
+        # the first level of some processes keeps a trace of the data, which a new sample must not have
         return denoised(denoiser, plan, start(plan, ids, shape).to(x0), plan.levels(), ids, cond)
     levels = onward(plan, strength)
     eps = normal(plan.seed, Stream.START, ids, 0, shape).to(x0)
@@ -80,21 +83,24 @@ def encode(denoiser: Denoiser, plan: Plan, x0: Tensor, cond: Condition) -> Tenso
 
 
 def between(first: Tensor, second: Tensor, frames: int) -> Tensor:
-    """Noises (frames, …) on the great circle from ``first`` to ``second``, both included and without a batch axis."""
+    """Noises (frames, …) on the great circle from ``first`` to ``second`` (…), both included.
+
+    Raises ValueError for fewer than two frames.
+    """
     if frames < 2:
-        raise ValueError(f"a path has at least its two ends, not {frames} frames")
+        raise ValueError(f"frames must be at least 2, not {frames}")
     share = torch.linspace(0, 1, frames, dtype=torch.float64).to(first)
     path = slerp(first.expand(frames, *first.shape), second.expand(frames, *second.shape), share)
-    # to the bit, whatever slerp rounds
+    # exact, in spite of rounding in slerp
     path[0], path[-1] = first, second
     return path
 
 
 def matched(first: Tensor, second: Tensor) -> Tensor:
-    """``second`` (n, …) in the order that brings its elements nearest to those of ``first`` (n, …), in squares.
+    """Reorder ``second`` (n, …) so that the sum of squared distances to the elements of ``first`` (n, …) is minimal.
 
-    A set is the same in any order; without this, elements would cross each other's ways.  Exact, by assignment (Jonker
-    and Volgenant 1987): about n^3, a second for 2,000 elements.
+    A set is the same in any order; without this, the paths of elements would cross.  Exact, by assignment (Jonker and
+    Volgenant 1987); takes about n^3 operations, one second for 2,000 elements.
     """
     from scipy.optimize import linear_sum_assignment
 
@@ -103,10 +109,10 @@ def matched(first: Tensor, second: Tensor) -> Tensor:
 
 
 def held(part: Tensor, count: int) -> Observation:
-    """The first elements of a set of ``count`` are those of ``part`` (m, …), m <= count, exactly."""
+    """An observation: a set of ``count`` elements begins with ``part`` (m, …); ValueError unless 1 <= m <= count."""
     m = len(part)
     if not 0 < m <= count:
-        raise ValueError(f"of {count} elements between 1 and {count} can be given, not {m}")
+        raise ValueError(f"of {count} elements, between 1 and {count} can be given, not {m}")
     known = torch.zeros(count, *(1,) * (part.ndim - 1), dtype=torch.bool, device=part.device)
     known[:m] = True
     y = part.new_zeros(1, count, *part.shape[1:])
@@ -117,10 +123,10 @@ def held(part: Tensor, count: int) -> Observation:
 def complete(
     denoiser: Denoiser, plan: Plan, method: Method, part: Tensor, count: int, ids: Tensor, cond: Condition
 ) -> Tensor:
-    """Sets ``ids`` (b, count, …) whose first elements are ``part`` (m, …), to the bit, the others drawn given them."""
+    """Sample sets ``ids`` (b, count, …) whose first elements are exactly ``part`` (m, …), the others given these."""
     given = method.given(held(part, count), denoiser)
     x, cond = start(plan, ids, (count, *part.shape[1:])).to(part), drawn(denoiser, cond, plan.seed, ids)
     found = denoised(given, plan, x, plan.levels(), ids, cond).clone()
-    # some methods come near an observation without noise, and do not reach it
+    # some methods only approximate an observation without noise
     found[:, : len(part)] = part
     return found

@@ -1,13 +1,13 @@
-"""Files of samples: the one reader and the one writer.
+"""Reading and writing of sample files.
 
-    .npz               samples (n, *shape) float; label (n,) int, -1 for none; classes, names; modality, its name;
-                       options, JSON; trajectory (t, n, *shape), the states on the way, if they were kept
+    .npz               samples (n, *shape) float; label (n,) int, -1 for none; classes: names; modality: name;
+                       options: JSON; trajectory (t, n, *shape): states from noise to data, if they were kept
     .csv .parquet …    all samples in one file: :meth:`ptdiff.modality.contract.Modality.tables`
     .ply .png …        one sample in each file: :meth:`ptdiff.modality.contract.Modality.formats`
 
 All numbers are in world units, plus the ``origin`` of the data (:class:`ptdiff.modality.data.Data`), which an .npz
-names; samples with one are float64 in the file, and float32 without it in memory.  Nothing here needs torch, and no
-file names what is imported or holds a pickle.
+names; samples with one are float64 in the file, and float32 without it in memory.  Nothing here needs torch.  Files
+contain no pickles and no import paths.
 """
 
 from __future__ import annotations
@@ -34,11 +34,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Stored:
-    """Samples as files hold them.
+    """The contents of a file of samples.
 
-    samples: (n, *shape) float32.  label: (n,) int64, an index into ``classes``, -1 for none.  modality, options: by
-    name, as in a run's config.yaml; "" where a file does not say.  trajectory: (t, n, *shape) float32, or None.
-    origin: what the numbers lack of those in the file, one for each entry of the last axis; () for nothing.
+    ``samples``: (n, *shape) float32.  ``label``: (n,) int64, index into ``classes``, -1 for none.
+    ``classes``: names.  ``modality``, ``options``: as in a run's config.yaml; "" if the file does not say.
+    ``trajectory``: (t, n, *shape) float32, or None.
+    ``origin``: what the numbers lack of those in the file, one for each entry of the last axis; () for nothing.
     """
 
     samples: npt.NDArray[np.float32]
@@ -75,36 +76,36 @@ class Stored:
 
 
 def read(path: Path, kind: Modality | None = None) -> Stored:
-    """The samples of an .npz file, or the single sample of a file that ``kind`` reads (.ply, .png …).
+    """Read the samples of an .npz file, or the single sample of a file in a format of ``kind`` (.ply, .png …).
 
-    DataError, which names the file, if there is none or it holds no valid samples.
+    Raises DataError, with the path, if the file does not exist or has no valid samples.
     """
     with reading(str(path)):
         if not path.is_file():
-            raise FileNotFoundError("there is no such file")
+            raise FileNotFoundError("the file does not exist")
         if path.suffix.lower() == ".npz":
             return _checked(_arrays(path))
         if kind is None:
-            raise ValueError("samples are read from .npz files unless a modality is given")
+            raise ValueError("only .npz files can be read without a modality")
         x = kind.read(path)[None]
         return Stored(_finite("the sample", x, x.ndim), np.full(1, -1))
 
 
 def _arrays(path: Path) -> dict[str, Any]:
     try:
-        # opened here, because NumPy leaves the file of a damaged archive open
+        # opened here, because NumPy does not close the file of a damaged archive
         with path.open("rb") as opened:
             file = np.load(opened, allow_pickle=False)
             if not isinstance(file, np.lib.npyio.NpzFile):
-                raise ValueError("it is a single array, not an archive of them")
+                raise ValueError("it contains a single array; an .npz archive is needed")
             return {name: file[name] for name in file.files}
     except (EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, MemoryError, KeyError) as error:
-        raise ValueError(f"it cannot be read as npz: {error}") from error
+        raise ValueError(f"not a valid .npz file: {error}") from error
 
 
 def _checked(arrays: Mapping[str, Any]) -> Stored:
     if "samples" not in arrays:
-        raise ValueError("it holds no array 'samples'; 'ptdiff sample' writes such files")
+        raise ValueError("it has no array 'samples'; 'ptdiff sample' writes files with one")
     given = arrays["samples"]
     origin = _origin(arrays, given)
     samples = _finite("'samples'", given - np.array(origin) if origin else given, given.ndim)
@@ -113,9 +114,9 @@ def _checked(arrays: Mapping[str, Any]) -> Stored:
         raise ValueError("'classes' must be a list of names")
     label = arrays.get("label", np.full(len(samples), -1))
     if label.shape != samples.shape[:1] or label.dtype.kind not in "iu":
-        raise ValueError(f"'label' must hold one whole number for each of {len(samples)} samples")
+        raise ValueError(f"'label' must be one whole number for each of {len(samples)} samples")
     if label.min() < -1 or (names.size and label.max() >= names.size):
-        raise ValueError(f"'label' must lie between -1 and {names.size - 1}, the last of the classes")
+        raise ValueError(f"'label' must lie between -1 and {names.size - 1}, the last class")
     way = arrays.get("trajectory")
     if way is not None:
         way = _finite("'trajectory'", way - np.array(origin) if origin else way, samples.ndim + 1)
@@ -146,7 +147,7 @@ def _origin(arrays: Mapping[str, Any], samples: Any) -> tuple[float, ...]:
 
 
 def _finite(name: str, given: Any, rank: int) -> npt.NDArray[np.float32]:
-    """``given`` in float32; ValueError unless it is a real, finite array of that rank, at least 2, with numbers."""
+    """``given`` in float32; ValueError unless it is a finite, non-empty float array of ``rank`` axes, at least 2."""
     if given.ndim < 2 or given.ndim != rank or given.dtype.kind != "f":
         raise ValueError(f"{name} must be an array of floating-point numbers (n, …), not {given.dtype} {given.shape}")
     if given.size == 0:
@@ -154,7 +155,7 @@ def _finite(name: str, given: Any, rank: int) -> npt.NDArray[np.float32]:
     with np.errstate(over="ignore"):
         made: npt.NDArray[np.float32] = given.astype(np.float32)
     if not np.isfinite(made).all():
-        raise ValueError(f"{name}: the numbers are not finite")
+        raise ValueError(f"{name}: some numbers are not finite")
     return made
 
 
@@ -163,7 +164,7 @@ def _text(arrays: Mapping[str, Any], key: str) -> str:
     if value is None:
         return ""
     if value.ndim or value.dtype.kind != "U":
-        raise ValueError(f"'{key}' must be one text")
+        raise ValueError(f"'{key}' must be a single string")
     return str(value)
 
 
@@ -176,9 +177,9 @@ def _options(arrays: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_target(path: Path | None, format: str | None, count: int, kind: Modality) -> str:
-    """The format of ``count`` samples that :func:`write` writes to ``path``; ValueError if they do not fit together.
+    """The format in which :func:`write` writes ``count`` samples to ``path``; call it before the samples are computed.
 
-    Called before the work: a wrong suffix should not cost it.
+    Raises UnknownName for an unknown format, and ValueError if it does not fit the suffix or the number of samples.
     """
     name = format or (path.suffix[1:] if path is not None and path.suffix else "npz")
     single, tables = ({}, {}) if name == "npz" else (kind.formats(), kind.tables())
@@ -187,19 +188,20 @@ def check_target(path: Path | None, format: str | None, count: int, kind: Modali
     if path is None or not path.suffix:
         return name
     if name in tables and path.suffix != f".{name}":
-        raise ValueError(f"{path}: a file of the format {name} ends in .{name}")
+        raise ValueError(f"{path}: a file in the format {name} must end in .{name}")
     if name in single and (count > 1 or path.suffix != f".{name}"):
-        raise ValueError(f"{path}: {count} samples as {name} files need a folder")
+        raise ValueError(f"{path}: must be a folder, for {count} samples as {name} files")
     return name
 
 
 def write(path: Path, stored: Stored, kind: Modality, format: str | None = None) -> Path:
-    """Write samples and return where: a file by its suffix, or a folder with one file for each sample.
+    """Write samples and return the path: a file, or a folder with one file for each sample.
 
-    format: npz, or one of the modality's; the default is the suffix, npz for a path without one.  A table goes to
-    ``samples.csv`` in a folder.  Several samples of a format that holds one go to ``path``, if that is a folder (a
-    path without a suffix), as 0000-<class>.ply, and beside it otherwise, as <stem>-0000.ply.  An npz appears whole or
-    not at all.  UnknownName for a format that there is not.
+    ``format``: npz, or a format of the modality; default: by suffix, npz for a path without one.  A path without suffix
+    is a folder.  In a folder, tables are named ``samples.csv`` …, and single samples 0000-<class>.ply ….  Several
+    single samples with a path that has a suffix become <stem>-0000.ply … next to it.  An npz is written atomically.
+
+    Raises UnknownName for an unknown format, and OSError if a file cannot be written.
     """
     name = format or path.suffix[1:] or "npz"
     if name == "npz":
@@ -230,9 +232,9 @@ def write(path: Path, stored: Stored, kind: Modality, format: str | None = None)
 
 
 def write_npz(path: Path, **arrays: Any) -> None:
-    """Write arrays as an npz file, which appears whole or not at all."""
+    """Write arrays to an npz file, atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    # through a handle, because NumPy would append .npz to another suffix
+    # an open file, because NumPy would append .npz to another suffix
     with whole(path) as part, part.open("wb") as file:
         np.savez(file, **arrays)
 
@@ -247,5 +249,5 @@ def _targets(path: Path, stored: Stored, name: str) -> list[Path]:
 
 
 def plain(text: str) -> str:
-    """``text`` as a part of a file's name: letters, digits, - and _ stay, everything else becomes -."""
+    """``text`` for use in a file name: everything but letters, digits, - and _ becomes -."""
     return "".join(c if c.isalnum() or c in "-_" else "-" for c in text)

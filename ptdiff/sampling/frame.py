@@ -1,4 +1,4 @@
-"""Samples in the units of a user's file: their center and size taken off before the model, and given back after it."""
+"""The units of a user's file: center and size are removed before the model and restored after it."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 
 Frame = tuple[Any, float]
-"""A center and a size that are taken off samples, see :meth:`ptdiff.modality.contract.Modality.frame`."""
+"""The center and size that are removed from samples; see :meth:`ptdiff.modality.contract.Modality.frame`."""
 
 
 def frame_of(kind: Modality, data: Data, given: Samples) -> Frame | None:
-    """The center and size of the whole sample of a user's file; None for samples in the run's units already.
+    """The center and size of the complete sample in a user's file; None for samples already in the run's units.
 
-    DataError, which names the file, if they cannot be found.
+    Raises DataError, with the path, if they cannot be computed.
     """
     source = given.source
     if source is None or source.suffix.lower() == ".npz":
@@ -37,11 +37,11 @@ def frame_of(kind: Modality, data: Data, given: Samples) -> Frame | None:
 
 
 def fitting(data: Data, given: Samples, frame: Frame | None = None) -> Tensor:
-    """The samples (n, *shape) in model units, ``frame`` taken off; DataError if the network takes another shape."""
+    """The samples (n, *shape) in model units, with ``frame`` removed; DataError if the network needs another shape."""
     shape, own = given.numpy().shape[1:], data.shape
     if shape[1:] != own[1:] if data.unordered else shape != own:
         any_number = ("any number", *own[1:]) if data.unordered else own
-        raise DataError(f"{_name(given.source)}: a sample has the shape {shape}, not {any_number} as the run's data")
+        raise DataError(f"{_name(given.source)}: samples have the shape {shape}, but the run needs {any_number}")
     return data.normalize(torch.from_numpy(placed(given.numpy(), frame)))
 
 
@@ -50,7 +50,7 @@ def _name(source: Path | None) -> str:
 
 
 def placed(samples: npt.NDArray[np.float32], frame: Frame | None) -> npt.NDArray[np.float32]:
-    """Samples (…, c) with the center taken off and their places, the first three numbers, divided by the size."""
+    """Samples (…, c) minus the center, with their positions, the first three numbers, divided by the size."""
     if frame is None:
         return samples
     center, size = frame

@@ -1,4 +1,4 @@
-"""Surfaces of samples, and files of them."""
+"""Surfaces of samples, and mesh files."""
 
 from __future__ import annotations
 
@@ -18,12 +18,15 @@ FORMATS = ("glb", "obj", "stl", "ply")
 
 
 def default_method(kind: Modality, method: str | None = None) -> str:
-    """``method``, or the modality's first way to make meshes; Unsupported if it has none, UnknownName for another."""
+    """``method``, or the first meshing method of the modality.
+
+    Raises Unsupported if the modality has none, and UnknownName for an unknown method.
+    """
     ways = kind.meshing()
     if not ways:
-        raise Unsupported(f"{type(kind).__name__} makes no surfaces of its samples")
+        raise Unsupported(f"{type(kind).__name__} cannot turn its samples into meshes")
     if method is not None and method not in ways:
-        raise unknown("way to make a mesh", method, ways)
+        raise unknown("meshing method", method, ways)
     return method or next(iter(ways))
 
 
@@ -37,10 +40,11 @@ def save_meshes(
     name: str,
     progress: Progress | None = None,
 ) -> list[dict[str, Any]]:
-    """Write the surface of every sample to ``folder`` as 0000-<class>.glb, and return a row about each.
+    """Write the surface of each sample to ``folder`` as 0000-<class>.glb, and return a row about each.
 
-    format: one of FORMATS.  name: in place of the class of samples without one.  A row has ``file``, and
-    ``watertight``, ``components`` and ``faces``, or ``error`` for a sample that has no surface.
+    ``format``: one of FORMATS.  ``method``: of the modality's :meth:`~ptdiff.modality.Modality.meshing`.
+    ``name``: used in file names for samples without a class.  ``progress``: called with (done, total).
+    A row has ``file``, and either ``watertight``, ``components`` and ``faces``, or ``error`` if there is no surface.
     """
     folder.mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, Any]] = []

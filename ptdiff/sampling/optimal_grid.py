@@ -1,13 +1,13 @@
-"""The grid that suits a denoiser: the levels for a solver and a number of steps, by dynamic programming and descent.
+"""Time grids optimized for a denoiser, a solver and a number of steps, by dynamic programming and descent.
 
-    x_i     the flow at candidate level i, from a teacher that visits all of them
-    c_ij    the error of one step of the solver from x_i to level j, at unit variance: a flow that carries unit-variance
-            data carries it to the end unchanged
+    x_i     the flow at candidate level i, from a teacher that visits all candidates
+    c_ij    the error of one solver step from x_i to level j, at unit variance, because the flow of unit-variance data
+            carries errors at that scale to the end unchanged
 
-1.  The least sum of c_ij over the paths of ``steps`` steps (Chen et al. 2024, "On the trajectory regularity of
-    ODE-based diffusion sampling", GITS, section 4).  A step of a multistep solver is measured by DDIM, as there.
-2.  Local errors have signs, which their sizes do not tell.  So whichever of this path and the common spacings ends
-    nearest to the teacher is improved: levels move to neighboring candidates while that error falls.
+1.  Find the path of ``steps`` steps with the smallest sum of c_ij (Chen et al. 2024, "On the trajectory regularity of
+    ODE-based diffusion sampling", GITS, section 4).  As there, DDIM stands in for multistep solvers.
+2.  Local errors can cancel, which their sizes do not show.  Therefore take the path or common spacing that ends nearest
+    to the teacher, and move its levels to neighboring candidates while that error falls.
 """
 
 from __future__ import annotations
@@ -42,21 +42,21 @@ def optimize(
     candidates: int = 40,
     rounds: int = 20,
 ) -> Level:
-    """The levels (steps + 1,), float64, noisiest first and clean last, that bring the solver nearest to the flow.
+    """Find the levels (steps + 1,), float64, noisiest first, with which the solver ends nearest to the exact flow.
 
-    noise: standard normal (b, …), with cond where the denoiser takes one; few samples are fitted too closely, some
-    hundreds are not.  candidates: levels to choose from besides those of the common spacings.  rounds: of descent, at
-    most; 0 leaves the path of local errors.
+    ``noise``: standard normal (b, …); too few samples overfit, some hundreds do not.  ``cond``: their condition.
+    ``candidates``: number of levels to choose from, in addition to those of the common spacings.
+    ``rounds``: maximum number of rounds of descent; 0 returns the path of local errors.
 
-    A denoiser is called about candidates^2 / 2 times the calls of one step, and 2 rounds steps^2 times after that.
+    Calls the denoiser about candidates^2 / 2 times the calls of one step, then 2 rounds steps^2 times.
 
-    Raises ValueError for a solver that adds noise and for fewer than two steps, which leave nothing to choose.
+    Raises ValueError for a solver that adds noise, and for fewer than two steps.
     """
     if steps < 2:
-        raise ValueError(f"a grid of {steps} steps leaves nothing to choose")
+        raise ValueError(f"steps must be at least 2 to optimize a grid, not {steps}")
     teacher = _Teacher.of(denoiser, noise, process, steps, candidates, {} if cond is None else cond)
     if solver.table(teacher.levels).stochastic:
-        raise ValueError("a grid is optimized for a solver that adds no noise")
+        raise ValueError("a grid can only be optimized for a solver that adds no noise: choose heun, ddim, dpm++2m …")
     local = solver if is_one_step(solver, grid(process, steps)) else DDIM()
     paths = [shortest(teacher.costs(local), steps)]
     if rounds:
@@ -78,9 +78,10 @@ def optimize(
 
 
 def shortest(costs: Tensor, steps: int) -> list[int]:
-    """The path of ``steps`` steps from the first node to the last of least total cost, by dynamic programming.
+    """The path of ``steps`` steps from the first to the last node with the smallest total cost, by dynamic programming.
 
-    costs (m, m): costs[i, j] for the step from i to j, used where i < j.
+    ``costs``: (m, m); costs[i, j] is that of the step from i to j, used for i < j.  Raises ValueError unless
+    1 <= steps < m.
 
     >>> shortest(torch.tensor([[0.0, 1.0, 9.0], [0.0, 0.0, 1.0], [0.0, 0.0, 0.0]]), 2)
     [0, 1, 2]
@@ -101,7 +102,7 @@ def shortest(costs: Tensor, steps: int) -> list[int]:
 
 @dataclass(frozen=True)
 class _Teacher:
-    """The flow at all candidate levels, the last one clean: x (m, b, …), and the estimates at the noisy ones."""
+    """The flow x (m, b, …) at all candidate levels, the last one clean, and the estimates x0 at the noisy ones."""
 
     denoiser: Denoiser
     cond: Condition
@@ -113,12 +114,13 @@ class _Teacher:
     def of(
         denoiser: Denoiser, noise: Tensor, process: Process, steps: int, candidates: int, cond: Condition
     ) -> _Teacher:
+        """Follow the flow from ``noise`` through all candidate levels."""
         angles = torch.cat([grid(process, steps, name).angle[:-1] for name in COMMON])
         low, high = process.level(process.time(torch.stack([angles.min(), angles.max()]))).angle.tolist()
         even = torch.linspace(math.sqrt(high), math.sqrt(low), candidates, dtype=torch.float64).square()
         times = process.time(torch.cat([even, angles])).sort(descending=True).values
         times[0] = 1.0
-        # one time of those that rounding tells apart
+        # keeps one of several times that differ only by rounding
         times = times[torch.cat([times.new_ones(1, dtype=torch.bool), times.diff() < -1e-6])]
         level = process.level(times)
         levels = Level(
@@ -134,21 +136,22 @@ class _Teacher:
         return _Teacher(denoiser, cond, levels, x, torch.stack(x0))
 
     def grid(self, path: list[int]) -> Level:
+        """The candidate levels with these indices."""
         return Level(self.levels.alpha[path], self.levels.sigma[path])
 
     def nearest(self, grid: Level) -> list[int]:
-        """The path of the candidates next to the levels of a grid, one for each of them."""
+        """The path through the candidates nearest to the levels of a grid, one for each."""
         gaps = (self.levels.angle[None, :] - grid.angle[:, None]).abs()
         path = gaps.argmin(dim=1).tolist()
         return [0, *path[1:]]
 
     def error(self, solver: Solver, path: list[int]) -> float:
-        """The distance from the teacher at the end, over the samples the mean."""
+        """The distance from the teacher at the end, averaged over samples."""
         end = solve(self.denoiser, self.x[0], solver.table(self.grid(path)), self.cond)
         return float((end - self.x[-1]).flatten(1).norm(dim=1).mean())
 
     def costs(self, solver: Solver) -> Tensor:
-        """c (m, m); the first call of a step is known already."""
+        """c (m, m); the first call of each step is already known."""
         count, scale = len(self.x), self.levels.scale.tolist()
         found = torch.zeros(count, count, dtype=torch.float64)
         for i in range(count - 1):

@@ -1,4 +1,4 @@
-"""Options of sampling as people give them: names, mappings and objects, to a Plan and back to plain values."""
+"""Options of sampling: converts names, mappings and objects to a Plan, and a Plan to plain values."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ Named = str | Mapping[str, Any]
 
 
 class Options(TypedDict, total=False):
-    """How to sample, where it differs from a model's own plan; None leaves an option as it is.
+    """Options of sampling that differ from the plan of a model; None keeps the plan's value.
 
-    A choice is a name, a mapping with a name and options, options alone for the name that is chosen already, or an
-    object.  guidance: a number is the scale of the chosen rule.  spacing: also a file that ``ptdiff optimize`` wrote.
+    A choice is a name, a mapping with a name and options, a mapping with options for the current name, or an object.
+    ``guidance``: a number is the scale of the current rule.  ``spacing``: may be a file from ``ptdiff optimize``.
     """
 
     solver: Named | Solver | Adaptive | None
@@ -45,11 +45,11 @@ CATALOGS: Mapping[str, Mapping[str, type[Any]]] = {
     "guidance": GUIDANCE,
     "threshold": THRESHOLDS,
 }
-"""The options that are choices, and the names of each."""
+"""The options that are choices, each with its catalog."""
 
 
 def facts(plan: Plan) -> dict[str, Any]:
-    """The plan as plain values, all options included."""
+    """The plan as plain values, including all options."""
     return {field.name: _plain(field.name, getattr(plan, field.name)) for field in fields(plan)}
 
 
@@ -60,10 +60,10 @@ def _plain(name: str, value: Any) -> Any:
 
 
 def changed(plan: Plan, options: Mapping[str, Any]) -> Plan:
-    """``plan`` with ``options`` laid over it, as :class:`Options` describes them.
+    """``plan`` with ``options`` in place of its own, see :class:`Options`.
 
-    Here None is a value: it takes a threshold away.  UnknownName and ValueError say what is wrong, also with the
-    combination: the solver is compiled for the grid.
+    Here None is a value, which removes a threshold.  Raises UnknownName for an unknown name, and ValueError for a wrong
+    value or combination, because the solver is compiled for the grid.
     """
     names = [field.name for field in fields(Plan) if field.name != "seed"]
     for name in options:
@@ -71,7 +71,7 @@ def changed(plan: Plan, options: Mapping[str, Any]) -> Plan:
             raise unknown("option of sampling", name, names)
     made = {name: value for name, value in options.items() if _is_object(name, value)}
     named = {name: _shortened(name, value) for name, value in options.items() if name not in made}
-    # objects of classes that have no name here stay as they are
+    # objects of classes that are not in a catalog stay as they are
     kept = {name: getattr(plan, name) for name in CATALOGS if not _has_name(name, getattr(plan, name))}
     base = {name: _plain(name, getattr(plan, name)) for name in names if name not in {**made, **kept}}
     chosen = merged(base, named)
@@ -87,18 +87,18 @@ def changed(plan: Plan, options: Mapping[str, Any]) -> Plan:
 
 
 def _is_object(name: str, value: Any) -> bool:
-    """True for an object of a choice; ValueError for something that can be none."""
+    """True if ``value`` is an object of a choice; ValueError if it is of a wrong type."""
     if name not in CATALOGS or value is None or isinstance(value, (str, Mapping, int, float, Path)):
         return False
     if isinstance(value, type):
-        raise ValueError(f"{name}: give an object, {value.__name__}(), not the class")
-    # solvers and spacings are protocols: what they must have is looked for
+        raise ValueError(f"{name} must be an object, {value.__name__}(), not the class")
+    # solvers and spacings are protocols, so their methods are checked
     parts = {"solver": ("table", "trajectory"), "spacing": ("times",)}
     known = {"guidance": Guidance, "threshold": Threshold, "process": Process}.get(name)
     if (known is not None and not isinstance(value, known)) or (
         known is None and not any(hasattr(value, part) for part in parts[name])
     ):
-        raise ValueError(f"{name}: should be a name, a mapping or a {name}, not {type(value).__name__}")
+        raise ValueError(f"{name} must be a name, a mapping or a {name} object, not {type(value).__name__}")
     return True
 
 
@@ -108,10 +108,10 @@ def _has_name(name: str, value: Any) -> bool:
 
 def _shortened(name: str, value: Any) -> Any:
     if name == "guidance" and isinstance(value, (int, float)) and not isinstance(value, bool):
-        # of whatever rule is chosen
+        # the scale of the current rule
         return {"scale": float(value)}
     if name == "spacing" and isinstance(value, (str, Path)) and Path(value).suffix == ".yaml":
         if not Path(value).is_file():
-            raise ValueError(f"spacing {value}: there is no such file ('ptdiff optimize' writes them)")
+            raise ValueError(f"spacing {value} does not exist; 'ptdiff optimize' writes such files")
         return read(Path(value))
     return value

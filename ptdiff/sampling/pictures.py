@@ -1,8 +1,8 @@
 """Images, animations and pages of samples, by the suffix of the file.
 
 .png .jpg .webp      all samples on one sheet
-.gif .mp4            the states from noise to data, if they were kept; films are played; else the samples turn
-.html                a page on which they can be turned, for visualizers that have one
+.gif .mp4            films are played; else the states from noise to data, if they were kept; else a turntable
+.html                an interactive page, for visualizers that have one
 """
 
 from __future__ import annotations
@@ -20,11 +20,15 @@ if TYPE_CHECKING:
     from ptdiff.sampling.files import Stored
 
 MOVING = (".gif", ".mp4")
-"""Suffixes that always mean an animation; a .webp is one where it is asked for."""
+"""Suffixes that always mean an animation; .webp is one only if requested."""
 
 
 def colored(draw: Visualizer, color: str | None, labels: Sequence[int]) -> Visualizer:
-    """The visualizer that colors samples by position, normal, label …; Unsupported if it has one way only."""
+    """The visualizer that colors samples by ``color``: position, normal, label …; None changes nothing.
+
+    ``labels``: the class of each sample, -1 for none.  Raises UnknownName for an unknown color, and Unsupported if the
+    visualizer has only one.
+    """
     if color is None:
         return draw
     if draw.tints and color not in draw.tints:
@@ -33,19 +37,22 @@ def colored(draw: Visualizer, color: str | None, labels: Sequence[int]) -> Visua
 
 
 def check_picture(path: Path, *, moving: bool = False) -> None:
-    """ValueError unless :func:`save` can write ``path``, as an animation where ``moving`` is asked for."""
+    """Raise ValueError unless :func:`save` can write ``path``, as an animation if ``moving``."""
     suffix = path.suffix.lower()
     allowed = ANIMATION_SUFFIXES if moving or suffix in MOVING else IMAGE_SUFFIXES
     if suffix not in (*allowed, ".html"):
-        raise ValueError(f"{path.name}: choose one of {', '.join((*allowed, '.html'))}")
+        raise ValueError(f"{path.name}: the suffix must be one of {', '.join((*allowed, '.html'))}")
 
 
 def save(
     path: Path, stored: Stored, draw: Visualizer, *, turntable: bool = False, frames: int = 36, fps: float = 12.0
 ) -> None:
-    """Write samples as an image, an animation or a page; ValueError for another suffix, Unsupported without a page.
+    """Write samples as an image, an animation or a page, by the suffix of ``path``.
 
-    turntable: turn them once around, in ``frames`` pictures at ``fps`` a second, whatever else could move.
+    ``turntable``: rotate the samples once around, instead of another animation, in ``frames`` images.
+    ``fps``: frames per second of an animation.
+
+    Raises ValueError for another suffix, and Unsupported if the visualizer has no such animation or page.
     """
     moving = turntable or path.suffix.lower() in MOVING
     check_picture(path, moving=moving)
@@ -59,7 +66,7 @@ def save(
         save_animation(path, draw.play(samples, titles), fps)
     elif stored.trajectory is not None and not turntable:
         pictures = [draw.sheet(state, titles) for state in stored.trajectory]
-        # the end stays in sight for a second
+        # the last image stays for one second
         save_animation(path, pictures + pictures[-1:] * round(fps), fps)
     else:
         save_animation(path, draw.turntable(samples, titles, frames), fps)

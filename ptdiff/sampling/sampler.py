@@ -1,6 +1,6 @@
-"""Sampling: addressed noise in, samples in world units out, a batch at a time.
+"""Sampling: from addressed noise to samples in world units, in batches.
 
-Sample i is a function of (seed, i) and the plan alone, whatever batch it is drawn in.
+Sample i is a function of (seed, i) and the plan only, in any batch.
 """
 
 from __future__ import annotations
@@ -34,10 +34,11 @@ from ptdiff.solvers.runge_kutta import Heun
 
 @dataclass(frozen=True)
 class Plan:
-    """How samples are drawn: under which process, by which solver over which grid, guided and limited how.
+    """All settings of sampling: process, solver, grid, guidance, threshold, noise and precision.
 
-    noise: of stochastic solvers; "path" is one Brownian path a sample, the same for any number of steps.
-    precision: the arithmetic of the network; "auto" is for :mod:`ptdiff.sampling.autotune` to settle.
+    ``steps``: of the solver, at least 1.  ``spacing``, ``end``: see :func:`ptdiff.grid.grid`.
+    ``noise``: of stochastic solvers; "path" uses one Brownian path per sample, the same for any number of steps.
+    ``precision``: of the network; "auto" lets :mod:`ptdiff.sampling.autotune` decide.
     """
 
     process: Process
@@ -53,7 +54,7 @@ class Plan:
 
     @staticmethod
     def chosen(process: Mapping[str, Any], sampling: Sampling, seed: int = 0) -> Plan:
-        """The plan that a configuration names; UnknownName and ValueError say what is wrong with it."""
+        """The plan of a configuration; UnknownName or ValueError for wrong values."""
         limits = sampling.threshold
         return Plan(
             process=choose("process", PROCESSES, process),
@@ -73,18 +74,21 @@ class Plan:
         return grid(self.process, self.steps, self.spacing, self.end)
 
     def table(self) -> Table:
-        """The compiled solver; ValueError for an adaptive one, which has none."""
+        """The compiled solver; ValueError for an adaptive solver, which has no table."""
         if isinstance(self.solver, Adaptive):
-            raise ValueError("an adaptive solver chooses its own steps: it has no table")
+            raise ValueError("an adaptive solver chooses its own steps, so it has no table")
         return self.solver.table(self.levels())
 
     def cost(self, denoiser: Denoiser) -> int | None:
-        """Evaluations of the network for each sample, known before; None where an adaptive solver decides."""
+        """Network evaluations per sample, known before sampling; None for an adaptive solver."""
         return None if isinstance(self.solver, Adaptive) else planned(denoiser, self.table().called)
 
 
 def solver(choice: Mapping[str, Any]) -> Solver | Adaptive:
-    """A solver of either catalog; only those of ``SOLVERS``, which have tables, can be another's ``base``."""
+    """Build a solver of ``SOLVERS`` or ``ADAPTIVE``; only those of ``SOLVERS``, which have tables, can be a ``base``.
+
+    Raises UnknownName for an unknown name, and ValueError for a wrong option.
+    """
     name = choice.get("name")
     if name in ADAPTIVE:
         return choose("solver", ADAPTIVE, choice)
@@ -94,10 +98,10 @@ def solver(choice: Mapping[str, Any]) -> Solver | Adaptive:
 
 
 def prepared(model: Denoiser, plan: Plan, data: Data, weak: Denoiser | None = None) -> Denoiser:
-    """``model``, guided (by ``weak``, where there is one: autoguidance) and limited as the plan says.
+    """``model`` with the guidance, threshold and precision of the plan; ``weak`` is a weaker model for autoguidance.
 
-    ValueError where the plan's first level is too clean to start from noise, or is one that the model's prediction does
-    not bear.
+    Raises ValueError if the first level of the plan is too clean to start from noise, or if the model's prediction is
+    undefined there.
     """
     levels = plan.levels()
     first = Level(levels.alpha[0], levels.sigma[0])
@@ -114,7 +118,7 @@ def prepared(model: Denoiser, plan: Plan, data: Data, weak: Denoiser | None = No
 
 @dataclass(frozen=True)
 class InBfloat16:
-    """A denoiser whose network works in bfloat16; samples stay in their own type."""
+    """A denoiser whose network runs in bfloat16; samples keep their type."""
 
     denoiser: Denoiser
 
@@ -124,31 +128,30 @@ class InBfloat16:
 
 
 def in_arithmetic(denoiser: Denoiser, precision: str) -> Denoiser:
-    """``denoiser`` in that arithmetic: float32 unless it is bf16."""
+    """``denoiser`` in bfloat16 if ``precision`` is "bf16", else unchanged."""
     return InBfloat16(denoiser) if precision == "bf16" else denoiser
 
 
 def start(plan: Plan, ids: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Noise (b, *shape) at the first level, as wide as unit-variance data is there: hypot(alpha, sigma)."""
+    """Noise (b, *shape) for the first level, with the standard deviation of unit-variance data, hypot(alpha, sigma)."""
     levels = plan.levels()
     return normal(plan.seed, Stream.START, ids, 0, shape) * math.hypot(float(levels.alpha[0]), float(levels.sigma[0]))
 
 
 def noise(plan: Plan, table: Table, ids: Tensor, shape: tuple[int, ...]) -> Callable[[int], Tensor]:
-    """The numbers of the table's draws for samples ``ids``."""
+    """A function from the number of a draw in the table to its noise (b, *shape), for samples ``ids`` (b,)."""
     if plan.noise == "path":
-        # a path is followed in float64
+        # paths are computed in float64
         return Path(plan.seed, ids.to(exact(ids.device)), shape).noise(table)
     return lambda draw: normal(plan.seed, Stream.SOLVER, ids, draw, shape)
 
 
 @torch.inference_mode()
 def walk(denoiser: Denoiser, plan: Plan, ids: Tensor, shape: tuple[int, ...], cond: Condition) -> Iterator[State]:
-    """All states of samples ``ids`` (b,), in model units, from noise to data; the caller may stop or keep any of
-    them.  ``denoiser`` is taken as it is: see :func:`prepared`.
+    """Iterate over all states of samples ``ids`` (b,) in model units, from noise to data; the caller may stop early.
 
-    A network that is told a code gets one of its prior, and one that reads its last estimate gets that, but from an
-    adaptive solver, whose steps may be taken back.
+    ``denoiser`` is used as it is; see :func:`prepared`.  A network with a latent code gets one from its prior.  A
+    network with self-conditioning gets its last estimate, except from adaptive solvers, which may reject steps.
     """
     x, cond = start(plan, ids, shape), drawn(denoiser, cond, plan.seed, ids)
     if isinstance(plan.solver, Adaptive):
@@ -159,22 +162,22 @@ def walk(denoiser: Denoiser, plan: Plan, ids: Tensor, shape: tuple[int, ...], co
 
 
 def shown(state: State, data: Data) -> Tensor:
-    """A state's x in world units, brought to unit variance first, so that every process shows the same picture."""
+    """The x of a state in world units, scaled to unit variance first, so that all processes look the same."""
     alpha, sigma = state.level
     return data.world(state.x / math.hypot(alpha, sigma))
 
 
 def finished(state: State, data: Data) -> Tensor:
-    """A last state in world units; one that stopped at a noisy level keeps its noise, sigma / alpha."""
+    """The x of a last state in world units; at a noisy level, noise of width sigma / alpha remains."""
     return data.world(state.x if state.level[0] == 1 else state.x / state.level[0])
 
 
 def draw(model: Denoiser, data: Data, plan: Plan, ids: Tensor, cond: Condition, shape: tuple[int, ...]) -> Tensor:
-    """Samples ``ids`` (b, *shape) in world units."""
+    """Generate samples ``ids`` (b, *shape) in world units, without postprocessing."""
     end = deque(walk(prepared(model, plan, data), plan, ids, shape, cond), maxlen=1)
     return finished(end[0], data)
 
 
 def spread_labels(ids: Tensor, classes: int) -> Condition:
-    """Each class in turn by id; the empty mapping for data without classes."""
+    """The condition with each class in turn by id, (b,); empty for data without classes."""
     return {"label": torch.remainder(ids, classes)} if classes else {}

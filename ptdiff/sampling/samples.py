@@ -1,4 +1,4 @@
-"""Samples: what a model gives and a file of samples holds, with all that draws, meshes and saves them."""
+"""Samples of a model or of a file, with methods to save, render and mesh them."""
 
 from __future__ import annotations
 
@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 class Samples:
     """n samples in world units, on the CPU.
 
-    stored: the arrays, as files hold them.  modality: what draws and meshes them.  plan, calls, threads: how they were
-    computed and with how many calls of the network for each; None for samples from a file.  source: that file.
+    ``stored``: the arrays and metadata, as in files.  ``modality``: renders and meshes them.
+    ``plan``, ``calls``, ``threads``: how they were computed, network calls per sample, CPU threads; None for files.
+    ``source``: path of the file, None for computed samples.
     """
 
     stored: Stored
@@ -38,12 +39,12 @@ class Samples:
 
     @staticmethod
     def read(path: Path | str, modality: str | Modality = "pointcloud") -> Samples:
-        """Samples from an .npz file, or the one sample of a file such as .ply or .png.
+        """Read samples from an .npz file, or a single sample from a file such as .ply or .png.
 
-        modality: by name, for files that do not name theirs; or an object, whatever the file says.
+        ``modality``: a name, used if the file does not name its modality; or an object, used in any case.
 
-        Raises DataError for a file without valid samples, and UnknownName for one that names a modality which is not
-        installed: the caller decides what is imported, never a file.
+        Raises DataError for a file without valid samples, and UnknownName if its modality is not installed; a file
+        never decides what is imported.
         """
         path = Path(path).expanduser()
         if isinstance(modality, Modality):
@@ -53,15 +54,16 @@ class Samples:
         name = stored.modality or modality
         if ":" in name and name != modality:
             raise UnknownName(
-                f"{path} was made by {name}, which is not installed as a modality: add -m {name} if you trust it"
+                f"{path} was made by {name}, which is not an installed modality: add -m {name} if you trust it"
             )
         return Samples(stored, kind or registry.load(name, stored.options), source=path)
 
     def __len__(self) -> int:
+        """The number of samples."""
         return len(self.stored.samples)
 
     def __getitem__(self, which: int | slice) -> Tensor:
-        """``samples[which]``: one sample (*shape), or some (m, *shape)."""
+        """``samples[which]``: one sample (*shape), or a slice (m, *shape)."""
         return self.samples[which]
 
     @property
@@ -73,7 +75,7 @@ class Samples:
 
     @property
     def labels(self) -> Tensor:
-        """(n,) int64, the class that each sample was asked to be of; -1 for none."""
+        """(n,) int64, the class for which each sample was generated; -1 for none."""
         import torch
 
         return torch.from_numpy(self.stored.label)
@@ -85,7 +87,7 @@ class Samples:
 
     @property
     def trajectory(self) -> Tensor | None:
-        """(t, n, *shape) float32, the states from noise to data at unit variance, in world units, if they were kept."""
+        """(t, n, *shape) float32, states from noise to data at unit variance, in world units; None if not kept."""
         import torch
 
         return None if self.stored.trajectory is None else torch.from_numpy(self.stored.trajectory)
@@ -110,10 +112,10 @@ class Samples:
         return replace(self, stored=some)
 
     def save(self, path: Path | str, format: str | None = None) -> Path:
-        """Write them and return where: ``samples.npz``, a table such as ``.csv``, or one file for each in a folder.
+        """Write the samples and return the path: an .npz file, a table such as .csv, or a folder.
 
-        A path without a suffix is a folder.  format: the default is the suffix, and in a folder the modality's first
-        format of single samples, or its first table; see :func:`ptdiff.sampling.files.write`.
+        A path without a suffix is a folder.  ``format``: default: the suffix; in a folder, the modality's first
+        format for single samples, else its first table; see :func:`ptdiff.sampling.files.write`, also for errors.
         """
         path = Path(path).expanduser()
         if format is None and not path.suffix:
@@ -130,10 +132,10 @@ class Samples:
         frames: int = 36,
         fps: float = 12.0,
     ) -> Path:
-        """Write an image (.png), an animation (.gif, .mp4) or a page (.html) of them, and return where.
+        """Write an image (.png), an animation (.gif, .mp4) or a page (.html) of the samples, and return the path.
 
-        color: of points, "position", "normal", "label" or "rgb".  turntable, frames, fps: see
-        :func:`ptdiff.sampling.pictures.save`.
+        ``color``: of points: "position", "normal", "label" or "rgb".  ``turntable``, ``frames``, ``fps``: see
+        :func:`ptdiff.sampling.pictures.save`, also for errors.
         """
         from ptdiff.sampling.pictures import colored, save
 
@@ -143,9 +145,10 @@ class Samples:
         return path
 
     def mesh(self, i: int = 0, method: str | None = None) -> Mesh:
-        """The surface of sample ``i``, by one of the modality's ways to make meshes; ValueError if it has none.
+        """The surface of sample ``i``, by a meshing method of the modality, by default its first.
 
-        Unsupported for data without surfaces, UnknownName for another way.
+        Raises ValueError if the sample has no surface, Unsupported for data without surfaces, and UnknownName for an
+        unknown method.
         """
         from ptdiff.sampling.meshes import default_method
 

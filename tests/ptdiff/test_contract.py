@@ -89,15 +89,15 @@ def test_a_modality_with_the_three_methods_alone_has_a_default_or_a_reason_for_e
     assert torch.equal(kind.postprocess(torch.ones(2, 3), Data((3,))), torch.ones(2, 3))
     assert not draw.plays and draw.tints == ()
     refused = {
-        "read from .npz files alone": lambda: kind.read(Path("a.txt")),
-        "no surfaces": lambda: kind.mesh(x[0]),
-        "Numbers reads its data as it is": lambda: kind.check_data(Path("a")),
-        "give it to --data": lambda: kind.import_data(Path("a"), Path("b"), points=1, replace=False),
+        "only be read from .npz files": lambda: kind.read(Path("a.txt")),
+        "cannot turn its samples": lambda: kind.mesh(x[0]),
+        "Numbers reads its data directly": lambda: kind.check_data(Path("a")),
+        "use --data": lambda: kind.import_data(Path("a"), Path("b"), points=1, replace=False),
         "no turntable": lambda: draw.turntable(x, []),
-        "Bare plays no samples": lambda: draw.play(x, []),
+        "Bare cannot play samples": lambda: draw.play(x, []),
         "leave out the color": lambda: draw.tinted("label", [0, 0]),
-        "has no page": lambda: draw.page(x, []),
-        "opens no window": lambda: draw.show(x, []),
+        "has no HTML page": lambda: draw.page(x, []),
+        "cannot open a window": lambda: draw.show(x, []),
     }
     for said, call in refused.items():
         with pytest.raises(Unsupported, match=said):

@@ -100,17 +100,17 @@ def test_an_object_that_has_no_name_is_kept_when_something_else_changes(plane: M
         ({"process": {"name": "ve", "sigma_mx": 3}}, "did you mean 'sigma_max'?"),
         ({"process": {"name": "ve", "sigma_max": 2}}, "too clean to start from noise"),
         ({"spacing": "karas"}, "did you mean 'karras'?"),
-        ({"spacing": "nowhere.yaml"}, "spacing nowhere.yaml: there is no such file"),
+        ({"spacing": "nowhere.yaml"}, "spacing nowhere.yaml does not exist"),
         ({"guidance": "cgf"}, "did you mean 'cfg'?"),
         ({"threshold": "dinamic"}, "did you mean 'dynamic'?"),
         ({"precision": "16"}, "precision"),
         ({"noise": "brown"}, "noise"),
         ({"steps": 0}, "steps: should be greater than or equal to 1"),
-        ({"solver": DDIM}, "give an object, DDIM()"),
-        ({"solver": object()}, "should be a name, a mapping or a solver, not object"),
-        ({"guidance": DDIM()}, "should be a name, a mapping or a guidance, not DDIM"),
+        ({"solver": DDIM}, "must be an object, DDIM()"),
+        ({"solver": object()}, "must be a name, a mapping or a solver object, not object"),
+        ({"guidance": DDIM()}, "must be a name, a mapping or a guidance object, not DDIM"),
         ({"label": 0}, "this run was trained without classes"),
-        ({"points": 5}, "points is for sets"),
+        ({"points": 5}, "points is only for sets"),
         ({"n": 0}, "must be at least 1"),
         ({"batch": 0}, "must be at least 1"),
         ({"solver": "dopri5", "trajectory": True}, "adaptive solver"),
@@ -129,7 +129,7 @@ def test_a_wrong_run_names_the_nearest_one(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.chdir(tmp_path)
     with pytest.raises(RunError, match="did you mean 'swissroll'"):
         ptdiff.load("swisroll")
-    with pytest.raises(ValueError, match="network is for runs trained on tensors"):
+    with pytest.raises(ValueError, match="network is only for runs trained on tensors"):
         ptdiff.load("swissroll", network=torch.nn.Identity())
     with pytest.raises(UnknownName, match="did you mean 'ema'"):
         ptdiff.load("swissroll", weights="emma")
@@ -144,7 +144,7 @@ def test_labels_are_names_numbers_or_one_for_each_sample(clouds: Model) -> None:
     assert clouds.labels(2, [np.int64(1), torch.tensor(0)]).tolist() == [1, 0]  # type: ignore[list-item, union-attr]
     assert clouds.labels(2, np.int64(1)).tolist() == [1, 1]  # type: ignore[arg-type, union-attr]
     assert clouds.labels(2, "none") is None
-    with pytest.raises(ValueError, match=r"a class by name or number, not 1\.5"):
+    with pytest.raises(ValueError, match=r"label must be a class name or number, not 1\.5"):
         clouds.labels(2, 1.5)  # type: ignore[arg-type]
     for wrong, message in (("chiar", "did you mean 'chair'"), (2, "unknown class '2'"), (-2, "unknown class '-2'")):
         with pytest.raises(UnknownName, match=message):
@@ -193,7 +193,7 @@ def test_progress_rises_to_the_end_and_nothing_is_printed(plane: Model, capfd: p
     plane.sample(6, steps=3, batch=2, progress=lambda done, total: seen.append((done, total)), say=lines.append)
     assert [done for done, _ in seen] == sorted(done for done, _ in seen)
     assert seen[-1] == (6, 6)
-    assert lines == ["6 samples, 5 calls of the network each"]
+    assert lines == ["6 samples, 5 network calls each"]
     assert capfd.readouterr() == ("", "")
 
 
@@ -221,7 +221,7 @@ def test_samples_that_are_not_finite_are_an_error(plane: Model) -> None:
     broken.register_parameter("w", torch.nn.Parameter(torch.zeros(()), requires_grad=False))
     broken.forward = lambda x, level, cond: x * float("nan")  # type: ignore[method-assign]
     model = Model(plane.run, plane.modality, plane.data, broken, plane.plan)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="sampling diverged; try more steps or another solver"):
+    with pytest.raises(ValueError, match="sampling diverged: try more steps or another solver"):
         model.sample(2, steps=2)
 
 
@@ -236,7 +236,7 @@ def test_samples_are_drawn_meshed_and_saved(clouds: Model, tmp_path: Path) -> No
     samples = clouds.sample(2, steps=2, points=200)
     for name in ("a.png", "a.gif", "a.html"):
         assert samples.render(tmp_path / name).stat().st_size > 1000
-    with pytest.raises(ValueError, match=r"choose one of \.png"):
+    with pytest.raises(ValueError, match=r"must be one of \.png"):
         samples.render(tmp_path / "a.pgn")
     with pytest.raises(UnknownName, match="did you mean 'position'"):
         samples.render(tmp_path / "a.png", color="positon")
@@ -264,7 +264,7 @@ def test_edits_begin_and_end_where_they_should(clouds: Model) -> None:
     assert way.samples[0] == pytest.approx(ends.samples[0], abs=1e-4)
     with pytest.raises(UnknownName, match="did you mean 'mmps'"):
         complete(clouds, before, 1, method="mmpz")
-    with pytest.raises(ValueError, match="a sample has the shape"):
+    with pytest.raises(ValueError, match="samples have the shape"):
         edit(clouds, np.zeros((2, 5, 2)))
 
 
@@ -275,7 +275,7 @@ def test_the_likelihood_takes_samples_or_arrays_of_the_right_shape(plane: Model)
     assert torch.equal(one, plane.likelihood(samples.numpy(), seed=1).nats)
     # points far from the data are less likely
     assert plane.likelihood(samples.samples + 100, seed=1).nats.max() < one.min()
-    with pytest.raises(ValueError, match="x should have the shape"):
+    with pytest.raises(ValueError, match="x must have the shape"):
         plane.likelihood(torch.zeros(3, 3))
 
 

@@ -92,20 +92,20 @@ SPOILED: dict[str, tuple[dict[str, Any], str]] = {
     "nan": ({"samples": np.full((2, 3), np.nan, np.float32)}, "not finite"),
     "infinite": ({"samples": np.array([[0.0, np.inf]])}, "not finite"),
     "beyond float32": ({"samples": np.array([[0.0, 1e300]])}, "not finite"),
-    "too few labels": (FINE | {"label": np.zeros(1, np.int64)}, "'label' must hold one whole number"),
-    "labels of two axes": (FINE | {"label": np.zeros((2, 1), np.int64)}, "'label' must hold one whole number"),
-    "labels of floats": (FINE | {"label": np.zeros(2)}, "'label' must hold one whole number"),
+    "too few labels": (FINE | {"label": np.zeros(1, np.int64)}, "'label' must be one whole number"),
+    "labels of two axes": (FINE | {"label": np.zeros((2, 1), np.int64)}, "'label' must be one whole number"),
+    "labels of floats": (FINE | {"label": np.zeros(2)}, "'label' must be one whole number"),
     "label below": (FINE | {"label": np.array([-2, 0])}, "'label' must lie between"),
     "label above": (FINE | {"label": np.array([0, 1]), "classes": np.array(["a"])}, "'label' must lie between"),
     "classes of numbers": (FINE | {"classes": np.zeros(2)}, "'classes' must be a list of names"),
     "classes of two axes": (FINE | {"classes": np.array([["a"]])}, "'classes' must be a list of names"),
-    "modality of two": (FINE | {"modality": np.array(["a", "b"])}, "'modality' must be one text"),
-    "modality of numbers": (FINE | {"modality": np.array(3)}, "'modality' must be one text"),
+    "modality of two": (FINE | {"modality": np.array(["a", "b"])}, "'modality' must be a single string"),
+    "modality of numbers": (FINE | {"modality": np.array(3)}, "'modality' must be a single string"),
     "options no json": (FINE | {"options": np.array("{")}, "Expecting"),
     "options no mapping": (FINE | {"options": np.array("[1]")}, "'options' must be a JSON object"),
     "trajectory of others": (FINE | {"trajectory": np.zeros((4, 3, 5, 3))}, "'trajectory' has the shape"),
     "trajectory of one step": (FINE | {"trajectory": np.zeros((2, 5, 3))}, "'trajectory' must be an array"),
-    "trajectory of nan": (FINE | {"trajectory": np.full((1, 2, 5, 3), np.nan)}, "'trajectory': the numbers"),
+    "trajectory of nan": (FINE | {"trajectory": np.full((1, 2, 5, 3), np.nan)}, "'trajectory': some numbers"),
 }
 
 
@@ -182,7 +182,7 @@ def test_samples_of_a_file_are_what_was_saved(tmp_path: Path) -> None:
     assert after.classes == before.classes
     assert after.first(2).trajectory is not None
     assert after.first(2).trajectory.shape == (4, 2, 5, 3)  # type: ignore[union-attr]
-    with pytest.raises(DataError, match="there is no such file"):
+    with pytest.raises(DataError, match="the file does not exist"):
         Samples.read(tmp_path / "b.npz")
 
 
@@ -190,7 +190,7 @@ def test_a_single_array_called_npz_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "array.npz"
     with path.open("wb") as file:
         np.save(file, np.zeros((3, 2)))
-    with pytest.raises(ValueError, match=r"array\.npz: it is a single array"):
+    with pytest.raises(ValueError, match=r"array\.npz: it contains a single array"):
         files.read(path)
 
 
@@ -199,5 +199,5 @@ def test_an_archive_that_was_cut_is_refused_and_closed(tmp_path: Path) -> None:
     path = tmp_path / "cut.npz"
     np.savez(path, samples=np.zeros((3, 2)))
     path.write_bytes(path.read_bytes()[:-40])
-    with pytest.raises(ValueError, match=r"cut\.npz: it cannot be read as npz"):
+    with pytest.raises(ValueError, match=r"cut\.npz: not a valid .npz file"):
         files.read(path)

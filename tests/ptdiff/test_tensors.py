@@ -38,17 +38,17 @@ def test_numpy_and_tensors_are_the_same_data() -> None:
 @pytest.mark.parametrize(
     ("x", "labels", "message"),
     [
-        (torch.zeros(1, 2), None, "two samples or more, not float32 of shape \\(1, 2\\)"),
+        (torch.zeros(1, 2), None, "at least two samples, not float32 of shape \\(1, 2\\)"),
         (torch.zeros(5), None, "not float32 of shape \\(5,\\)"),
         (torch.zeros(5, 2, dtype=torch.int64), None, "floating-point"),
-        (torch.tensor([[1.0], [float("nan")], [2.0]]), None, "not finite: 1 of 3"),
+        (torch.tensor([[1.0], [float("nan")], [2.0]]), None, "must be finite: 1 of 3"),
         (
             torch.randn(5, 2),
             torch.zeros(4, dtype=torch.int64),
-            "labels are 5 whole numbers, not int64",
+            "labels must be 5 whole numbers, not int64",
         ),
         (torch.randn(5, 2), torch.zeros(5), "whole numbers, not float32"),
-        (torch.randn(5, 2), torch.tensor([0, 1, -1, 0, 0]), "labels lie in 0 ... 1, not -1 ... 1"),
+        (torch.randn(5, 2), torch.tensor([0, 1, -1, 0, 0]), "labels must be in 0 ... 1, not -1 ... 1"),
         (torch.ones(5, 2), None, "constant"),
     ],
 )

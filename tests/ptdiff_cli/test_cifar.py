@@ -50,7 +50,7 @@ def test_the_recipe_trains_draws_pictures_and_is_measured(ptdiff: Callable, tmp_
     assert "200 images of 32 x 32 pixels, 10 classes, and 40 held out" in done.stderr
     done = ptdiff("sample", run, "-n", 5, "--format", "png", "--out", out)
     assert done.returncode == 0, done.stderr
-    assert "5 samples, 35 calls of the network each" in done.stderr
+    assert "5 samples, 35 network calls each" in done.stderr
     names = sorted(path.name for path in out.iterdir())
     assert names == [f"{n:04d}-images.png" for n in range(5)]
     assert ptdiff("sample", run, "-n", 5, "--out", tmp_path / "s.npz").returncode == 0

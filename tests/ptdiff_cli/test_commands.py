@@ -80,7 +80,7 @@ def test_samples_that_fit_a_table_are_one_file(ptdiff, run: Path, tmp_path: Path
         found = np.array([line.split(",")[:2] for line in lines[1:]], dtype=np.float32)
         assert np.array_equal(found, stored["samples"])
     done = ptdiff("sample", run, "--format", "csv", "--out", tmp_path / "all.txt")
-    assert (done.returncode, "ends in .csv" in done.stderr) == (2, True)
+    assert (done.returncode, "must end in .csv" in done.stderr) == (2, True)
     # what is made of samples is written likewise
     done = ptdiff("edit", run, tmp_path / "all.npz", "--out", tmp_path / "edited.tsv")
     assert done.returncode == 0, done.stderr
@@ -96,7 +96,7 @@ def test_one_file_a_sample(ptdiff, run: Path, tmp_path: Path, monkeypatch: pytes
     assert done.returncode == 0, done.stderr
     assert len(list((tmp_path / "txt").glob("000?-*.txt"))) == 3
     done = ptdiff("sample", run, "-n", 3, "--out", tmp_path / "one.txt")
-    assert (done.returncode, "need a folder" in done.stderr) == (2, True)
+    assert (done.returncode, "must be a folder" in done.stderr) == (2, True)
 
 
 def test_evaluation_prints_json_with_intervals_and_floors(ptdiff, run: Path) -> None:  # type: ignore[no-untyped-def]

@@ -39,7 +39,7 @@ def test_all_pictures_of_a_run_go_into_its_folder(ptdiff, run: Path, monkeypatch
     done = ptdiff("gallery", run, "-n", 20, "--steps", 2)
     assert done.returncode == 0, done.stderr
     assert {path.name for path in (run / "gallery").iterdir()} == {"forward.png", "film.gif", "own.png"}
-    assert "no points: only point sets" in done.stderr
+    assert "skipped points: only point sets" in done.stderr
 
 
 def test_a_run_for_consistency_has_no_pictures_of_means(ptdiff, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
@@ -58,11 +58,11 @@ def test_a_run_for_consistency_has_no_pictures_of_means(ptdiff, tmp_path: Path) 
         (["reverse"], "ptdiff gallery reverse RUN"),
         (["reverse", "RUN", "--out", "a.gif"], "one of .png"),
         (["film", "RUN", "--out", "a.png"], "one of .gif"),
-        (["schedules", "RUN"], "takes no run"),
-        (["reverse", "RUN", "--at", "0;1"], "commas between"),
+        (["schedules", "RUN"], "leave out the run"),
+        (["reverse", "RUN", "--at", "0;1"], "separated by commas"),
         (["reverse", "RUN", "--at", "0,3"], "lie in [0, 1]"),
         (["guidnce", "RUN"], "did you mean 'guidance'"),
-        (["RUN", "--out", "a.png"], "need a folder"),
+        (["RUN", "--out", "a.png"], "must be a folder"),
         (["reverse", "nowhere"], "is not a run folder"),
         (["points", "RUN", "--out", "points.png"], "only point sets"),
     ],

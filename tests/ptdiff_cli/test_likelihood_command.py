@@ -24,7 +24,7 @@ def test_the_likelihood_of_held_out_data_in_json_and_a_file(ptdiff, run: Path, t
     scale = json.loads((run / "data.json").read_text())["scale"]
     assert result["nats"]["value"] == pytest.approx(result["nats_in_model_units"]["value"] + 2 * math.log(scale))
     assert result["bits_per_dimension"]["value"] == pytest.approx(result["nats"]["value"] / 2 / math.log(2))
-    assert f"{result['calls']} evaluations" in done.stderr
+    assert f"{result['calls']} network evaluations" in done.stderr
     with np.load(out, allow_pickle=False) as file:
         assert file["nats"].shape == file["standard_error"].shape == file["id"].shape == file["label"].shape == (12,)
         assert -file["nats"].mean() == pytest.approx(result["nats"]["value"])
@@ -38,7 +38,7 @@ def test_the_noise_of_the_process_itself_is_printed(ptdiff, run: Path) -> None: 
     done = ptdiff("likelihood", run, "-n", 4, "--steps", 2, "--process", "ve-geometric")
     assert done.returncode == 0, done.stderr
     assert "nats, data with noise of 0.01" in done.stdout
-    assert "nats, extrapolated to none" in done.stdout
+    assert "nats, extrapolated to no noise" in done.stdout
 
 
 def test_values_belong_to_samples_and_exact_has_no_probe_error(ptdiff, run: Path) -> None:  # type: ignore[no-untyped-def]
@@ -65,11 +65,11 @@ def test_a_table_for_people(ptdiff, run: Path) -> None:  # type: ignore[no-untyp
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--exact", "--probes", 4], "choose one"),
+        (["--exact", "--probes", 4], "leave out"),
         (["--split", "test"], "unknown split 'test'"),
         (["--steps", 7], "steps must be even"),
         (["--process", "vpp"], "did you mean 'vp'"),
-        (["--out", "values.csv"], "ends in .npz"),
+        (["--out", "values.csv"], "must end in .npz"),
     ],
 )
 def test_mistakes_end_with_one_line(ptdiff, run: Path, arguments: list[object], words: str) -> None:  # type: ignore[no-untyped-def]

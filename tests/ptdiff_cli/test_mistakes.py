@@ -64,7 +64,7 @@ WRONG_FOR_A_RUN = [
     (["sample", "--solver", "huen"], "did you mean 'heun'?"),
     (["sample", "--spacing", "karas"], "did you mean 'karras'?"),
     (["sample", "--label", "5"], "unknown class"),
-    (["sample", "--points", "100"], "--points is for sets"),
+    (["sample", "--points", "100"], "--points is only for sets"),
     (["sample", "--format", "plyy"], "unknown format"),
     (["sample", "--set", "solver.eta=3", "--solver", "ddim"], "eta must lie in"),
     (["sample", "--set", "sampler.eta=3"], "did you mean 'solver'?"),

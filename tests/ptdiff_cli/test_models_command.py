@@ -125,7 +125,7 @@ def test_training_begins_with_the_weights_of_a_model(ptdiff, tmp_path: Path) -> 
         "train", "--from", "swissroll", "--data", "circles", "--steps", 2, *small, "--out", "mine", cwd=tmp_path
     )
     assert done.returncode == 0, done.stderr
-    assert "beginning with the weights of swissroll" in done.stderr
+    assert "starting from the weights of swissroll" in done.stderr
     run, model = Run.open(tmp_path / "mine"), Run.open("swissroll")
     assert run.config.options["data"] == "circles" and run.config.options["width"] == model.config.options["width"]
     assert run.config.training.lr == pytest.approx(model.config.training.lr / 4)
@@ -136,7 +136,7 @@ def test_training_begins_with_the_weights_of_a_model(ptdiff, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], "say how long to go on"),
+        ([], "needs the length of the training"),
         (["--steps", 1, "-m", "images"], "swissroll is a model of points2d, not of images"),
         (["--steps", 1, "-o", "width=32"], "the network differs from that of swissroll"),
         (["--steps", 1, "--prediction", "x0"], "predicts velocity, not x0"),

@@ -76,7 +76,7 @@ def test_points_in_the_plane_have_a_report(ptdiff, run: Path, tmp_path: Path) ->
     assert done.returncode == 0, done.stderr
     page = checked(path)
     text = " ".join(page.text)
-    for words in ("Figures", "Samples", "Nearest training samples", "Failures", "Loss by noise level", "Configuration"):
+    for words in ("Scores", "Samples", "Nearest training samples", "Failures", "Loss by noise level", "Configuration"):
         assert words in text
     result = json.loads((run / "eval.json").read_text())
     for name, score in result["metrics"].items():
@@ -157,7 +157,7 @@ def test_what_figures_depend_on_is_said(ptdiff, clouds: Path) -> None:  # type: 
 def test_a_report_is_an_html_file(ptdiff, run: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     done = ptdiff("eval", run, "--report", tmp_path / "report.pdf")
     assert done.returncode == 2
-    assert "is an .html file" in done.stderr
+    assert "must end in .html" in done.stderr
 
 
 def test_a_line_has_gaps_where_values_are_missing() -> None:

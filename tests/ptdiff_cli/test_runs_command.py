@@ -94,7 +94,7 @@ def test_figures_that_do_not_compare_stand_apart(ptdiff, tmp_path: Path) -> None
         ["─" * 12],
         ["two", "6.25"],
     ]
-    assert done.stdout.endswith("The figures of different tables were not measured alike: they do not compare.\n")
+    assert done.stdout.endswith("Scores in different tables were measured in different ways; do not compare them.\n")
     rows = {
         Path(row["run"]).name: row
         for row in csv.DictReader(io.StringIO(ptdiff("runs", "compare", tmp_path, "--csv").stdout))

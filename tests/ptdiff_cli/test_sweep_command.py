@@ -65,7 +65,7 @@ def test_the_same_command_goes_on_and_trains_only_what_is_missing(ptdiff, grid: 
 def test_another_set_or_other_settings_do_not_go_into_the_same_folder(ptdiff, grid: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     other = write(tmp_path, "training.lr: [2e-3]\n")
     done = ptdiff("train", *SMALL, *FAST, "--sweep", other, "--out", grid / "out")
-    assert (done.returncode, "holds another set" in done.stderr) == (2, True)
+    assert (done.returncode, "holds another sweep" in done.stderr) == (2, True)
 
 
 @pytest.mark.parametrize("rehearsed", [[], ["--dry-run"]])
@@ -80,7 +80,7 @@ def test_a_set_does_not_go_on_with_other_options(ptdiff, grid: Path, tmp_path: P
     done = ptdiff(*again, "--steps", 13, "--set", "training.clip=1e30", "-o", "width=24")
     assert (done.returncode, done.stdout) == (2, "")
     (line,) = done.stderr.splitlines()
-    assert "out was begun with other settings: " in line
+    assert "out has other settings: " in line
     assert "options.width was 16 and is 24, training.steps was 12 and is 13; choose another --out" in line
     assert sorted(copy.rglob("*")) == before
 
@@ -92,7 +92,7 @@ def test_a_trial_that_was_begun_otherwise_is_not_gone_on_with(ptdiff, grid: Path
     # as of a set that some other program made
     (copy / "base.yaml").unlink()
     done = ptdiff("train", *SMALL, "--steps", 13, "--sweep", grid / "rates.yaml", "--out", copy)
-    assert (done.returncode, "trial-000 was begun with other settings" in done.stderr) == (2, True)
+    assert (done.returncode, "trial-000 has other settings" in done.stderr) == (2, True)
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def test_a_metric_whose_names_cannot_be_known_beforehand_costs_no_set(
     file = write(tmp_path, "seed: [0]\nmetric: energy\n")
     done = ptdiff("train", *SMALL, *FAST, "--set", "sampling.steps=2", "--sweep", file, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "shows after the first trial: 50 samples at least" in done.stderr
+    assert "cannot be checked before the first trial: 50 samples at least" in done.stderr
     assert any(line.startswith("energy ") for line in done.stderr.splitlines())
 
 

@@ -192,7 +192,7 @@ def test_a_way_between_two_files_comes_back_to_them(ptdiff: Call, clouds: Path, 
 def test_solvers_with_noise_have_no_way_back(ptdiff: Call, clouds: Path) -> None:
     done = ptdiff("interpolate", clouds, "--solver", "ddpm")
     assert done.returncode == 2 and "adds noise" in done.stderr
-    assert "two ends" in ptdiff("interpolate", clouds, "one.ply").stderr
+    assert "give two files or none" in ptdiff("interpolate", clouds, "one.ply").stderr
 
 
 @pytest.mark.parametrize("method", [None, "mmps", "pigdm"])
@@ -204,7 +204,7 @@ def test_completions_hold_the_given_points_in_world_units(
     out = tmp_path / "whole.npz"
     options = ["-n", 2, "--points", 80, "--steps", 4, "--out", out, *(["--method", method] if method else [])]
     done = ok(ptdiff("complete", clouds, tmp_path / "part.ply", *options))
-    assert f"by {method or 'replacement'}" in done.stderr
+    assert f"method: {method or 'replacement'}" in done.stderr
     whole, _ = stored(out)
     assert whole.shape == (2, 80, 3)
     for cloud in whole:
@@ -217,7 +217,7 @@ def test_of_more_points_than_fit_some_are_held(ptdiff: Call, clouds: Path, tmp_p
     PointCloud().formats()["ply"](tmp_path / "part.ply", part)
     options = ["-n", 1, "--points", 60, "--steps", 3, "--method", "replacement", "--out", tmp_path / "whole.npz"]
     assert (
-        "30 of 300 given points are held among 60"
+        "keeping 30 of 300 given points fixed among 60"
         in ok(ptdiff("complete", clouds, tmp_path / "part.ply", *options)).stderr
     )
     whole, _ = stored(tmp_path / "whole.npz")
@@ -232,7 +232,7 @@ def test_a_model_made_for_completion_is_given_the_part(ptdiff: Call, tmp_path: P
     for i, part in enumerate(clouds):
         PointCloud().formats()["ply"](tmp_path / f"{i}.ply", part)
         done = ok(ptdiff("complete", run, tmp_path / f"{i}.ply", "-n", 2, "--steps", 4, "--out", tmp_path / f"{i}.npz"))
-        assert "by a model that is given them" in done.stderr
+        assert "method: conditioning" in done.stderr
         whole.append(stored(tmp_path / f"{i}.npz")[0])
         assert whole[-1].shape == (2, 48, 3)
         # 24 of 48 points at most are held
@@ -264,13 +264,13 @@ def test_completed_shapes_are_nearer_to_the_truth_than_their_parts(method: str) 
 def test_clouds_get_more_points_and_keep_those_they_had(ptdiff: Call, clouds: Path, tmp_path: Path) -> None:
     few = make_shape("chair", 4).points(40)
     PointCloud().formats()["ply"](tmp_path / "few.ply", few)
-    for options, how in (([], "by replacement"), (["--method", "mmps"], "by mmps")):
+    for options, how in (([], "method: replacement"), (["--method", "mmps"], "method: mmps")):
         done = ok(ptdiff("upsample", clouds, tmp_path / "few.ply", "--points", 90, "--steps", 3, "-n", 2, *options))
         assert how in done.stderr
         (many,) = [stored(path)[0] for path in (clouds / "samples").glob("upsample-few-*.npz")]
         assert many.shape == (2, 90, 3)
         assert many[:, :40] == pytest.approx(np.stack([few] * 2), abs=1e-5)
-    assert "has 40 points already" in ptdiff("upsample", clouds, tmp_path / "few.ply", "--points", 40).stderr
+    assert "already has 40 points" in ptdiff("upsample", clouds, tmp_path / "few.ply", "--points", 40).stderr
 
 
 @pytest.fixture(scope="module")
@@ -291,7 +291,7 @@ def boxes(ptdiff: Call, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_mesh_of_the_user_is_used_in_its_own_units(ptdiff: Call, boxes: Path, tmp_path: Path) -> None:
     mesh, run = boxes / "mine" / "1.obj", boxes / "run"
     done = ok(ptdiff("upsample", run, mesh, "--points", 80, "--steps", 3, "--out", tmp_path / "many.npz"))
-    assert "by a model that is given them" in done.stderr
+    assert "method: conditioning" in done.stderr
     (many,) = stored(tmp_path / "many.npz")[0]
     # as many points as in training, on the surface of the box where it is
     inside = np.abs(many[:48] - (1000, 0, 0)) / (150, 75, 25)
@@ -321,7 +321,7 @@ def test_samples_become_a_page_in_colors_of_choice(ptdiff: Call, clouds: Path, d
     done = ptdiff("render", drawn, "--color", "rgb")
     assert done.returncode == 2 and "position, normal" in done.stderr
     done = ptdiff("render", drawn, "--steps", 3)
-    assert done.returncode == 2 and "--steps: for samples that are drawn from a run" in done.stderr
+    assert done.returncode == 2 and "--steps: for runs only" in done.stderr
     PointCloud().formats()["ply"](tmp_path / "one.ply", make_shape("chair", 4).points(40))
     ok(ptdiff("render", tmp_path / "one.ply", "--out", tmp_path / "one.html", "--color", "normal"))
 
@@ -339,15 +339,15 @@ def test_a_run_is_drawn_as_asked_for_with_its_states_on_the_way(ptdiff: Call, cl
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["complete", "{run}", "{nothing}"], 3, "no such file"),
-        (["edit", "{run}", "{planes}"], 3, "a sample has the shape (5, 2)"),
-        (["complete", "{moons}", "{planes}"], 2, "sets are completed"),
+        (["complete", "{run}", "{nothing}"], 3, "does not exist"),
+        (["edit", "{run}", "{planes}"], 3, "samples have the shape (5, 2)"),
+        (["complete", "{moons}", "{planes}"], 2, "only sets of points"),
         (["complete", "{run}", "{drawn}", "--method", "mmpz"], 2, "did you mean 'mmps'?"),
-        (["mesh", "{drawn}", "--out", "m.glb"], 2, "meshes go into a folder"),
+        (["mesh", "{drawn}", "--out", "m.glb"], 2, "must be a folder"),
         (["mesh", "{drawn}", "--format", "gltf"], 2, "glb"),
         (["mesh", "{drawn}", "--method", "poison"], 2, "did you mean 'poisson'?"),
-        (["mesh", "{planar}"], 1, "makes no surfaces"),
-        (["mesh", "{moons}"], 1, "makes no surfaces"),
+        (["mesh", "{planar}"], 1, "cannot turn its samples"),
+        (["mesh", "{moons}"], 1, "cannot turn its samples"),
     ],
 )
 def test_a_mistake_is_one_line(

@@ -1,15 +1,16 @@
-"""Parts that several commands share: options, the terminal, sampling, reports.
+"""Parts shared by several commands: options, the terminal, sampling, reports.
 
 terminal.py           messages on stderr, results on stdout, failures
+target.py             output files: tried before the work
 device.py             the option --device
-configuration.py      from options to the configuration of a run
-sampling_options.py   sampling a run
-session.py            what train, resume and sweep share
-sweep_metric.py       the score by which trials are compared
+configuration.py      options to the configuration of a run
+sampling_options.py   options to a plan of sampling
+session.py            training, shared by train, resume and sweep
+sweep_metric.py       the metric that compares trials
 watch.py              the progress bar of training
 dry_run.py            ptdiff train --dry-run
 report.py             ptdiff eval --report
-charts.py             its charts
-finding.py            Finding, a line of ptdiff doctor
-machine.py            the measured part of ptdiff doctor
+charts.py             the charts of the report
+finding.py            Finding, one line of ptdiff doctor
+machine.py            the measurements of ptdiff doctor
 """

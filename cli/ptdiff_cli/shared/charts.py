@@ -1,6 +1,6 @@
-"""Inline SVG for pages: lines over the noise level, and a figure's interval beside its floor.
+"""Inline SVG for pages: lines over the noise level, and the interval and floor of a score.
 
-Colors and widths come from the page's style sheet by class, so that a strict content policy admits them.
+Colors and widths come from the style sheet of the page, by class, so that a strict content policy allows them.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ _WIDTH, _HEIGHT, _LEFT, _BOTTOM = 640, 260, 64, 40
 
 
 def lines(series: Mapping[str, Sequence[float | None]], across: str, ends: tuple[str, str]) -> str:
-    """Values of equal bands as one line a name; ``across`` names the horizontal axis, ``ends`` its two ends.
+    """An SVG figure with one line for each name, over bands of equal width.
 
-    The vertical axis is logarithmic where all values are positive.  None and what is not finite leave gaps.
+    ``across``: label of the horizontal axis.  ``ends``: labels of its two ends.  The vertical axis is logarithmic if
+    all values are positive.  None and non-finite values leave gaps.
     """
     values = [v for line in series.values() for v in line if v is not None and math.isfinite(v)]
     if not values:
-        return "<p>No losses are recorded.</p>"
+        return "<p>No losses were recorded.</p>"
     log = min(values) > 0
 
     def height(value: float) -> float:
@@ -59,7 +60,7 @@ def lines(series: Mapping[str, Sequence[float | None]], across: str, ends: tuple
 
 
 def _runs(line: Sequence[float | None]) -> list[list[tuple[int, float]]]:
-    """The stretches of a line without gaps."""
+    """The segments of a line between gaps, as (index, value) pairs."""
     found: list[list[tuple[int, float]]] = [[]]
     for i, value in enumerate(line):
         if value is not None and math.isfinite(value):
@@ -70,7 +71,7 @@ def _runs(line: Sequence[float | None]) -> list[list[tuple[int, float]]]:
 
 
 def interval(value: float, low: float, high: float, floor: float) -> str:
-    """A dot in its interval, and the floor as a tick."""
+    """An SVG of a value as a dot, its interval as a bar and its floor as a tick."""
     ends = [v for v in (value, low, high, floor) if math.isfinite(v)]
     left, span = min(ends, default=0.0), (max(ends, default=0.0) - min(ends, default=0.0)) or 1.0
 

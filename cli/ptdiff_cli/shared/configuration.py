@@ -1,4 +1,4 @@
-"""From the command line's words to the values that override a configuration."""
+"""Turns command-line options into values that override a configuration."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ def overrides(
     settings: list[str],
     named: dict[str, Any],
 ) -> dict[str, Any]:
-    """What the command line sets, nested as in config.yaml; see ptdiff.run.config for the precedence.
+    """The values set on the command line, nested as in config.yaml; see ptdiff.run.config for the precedence.
 
-    files: paths of YAML files, or names of recipes.  options: key=value.  settings: section.key=value.
-    named: nested values that override all others, so that the axes of a sweep do.
+    ``files``: paths of YAML files, or names of recipes.  ``options``: key=value.  ``settings``: section.key=value.
+    ``named``: nested values that override all others, as the axes of a sweep must.
+
+    Raises ValueError for an option or setting without "=", and UnknownName for an unknown recipe.
     """
     from ptdiff.run.config import merged
     from ptdiff.run.config import settings as parse
@@ -35,7 +37,7 @@ def overrides(
 
 
 def _values(file: str, modality: str | None) -> dict[str, Any]:
-    """What a -c argument sets: a name without a suffix that is no file is that of a recipe."""
+    """The values of a -c argument: a YAML file, or a recipe if it is a name without suffix and not a file."""
     from ptdiff.run.config import read
     from ptdiff.run.recipes import recipe
 

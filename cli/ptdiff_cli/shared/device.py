@@ -1,4 +1,4 @@
-"""The option ``--device``, which every command that computes shares."""
+"""The option ``--device``, shared by all commands that compute."""
 
 from __future__ import annotations
 
@@ -18,6 +18,6 @@ def _there(name: str) -> str:
 
 Device = Annotated[
     str,
-    typer.Option(help="auto (a GPU if there is one), cpu, cuda, cuda:1 or mps.", metavar="NAME", callback=_there),
+    typer.Option(help="Device: auto (GPU if available), cpu, cuda, cuda:1 or mps.", metavar="NAME", callback=_there),
 ]
 """The name of a device, for :func:`ptdiff.machine.host.device`."""

@@ -1,4 +1,4 @@
-"""``ptdiff train --dry-run``: what a training would cost, measured on one batch; nothing is written."""
+"""``ptdiff train --dry-run``: the cost of training, measured on one batch, without writing anything."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def dry_run(config: Config, kind: Modality, data: Data, device: str = "auto") -> None:
-    """Build the model, time training steps in memory, print shapes, parameters, operations, memory and time."""
+    """Build the model, time training steps, and print shapes, parameters, operations, memory and time."""
     import torch
 
     from ptdiff.denoiser.network import NetworkDenoiser
@@ -41,8 +41,10 @@ def dry_run(config: Config, kind: Modality, data: Data, device: str = "auto") ->
     print(f"training samples {len(data.train) if data.train is not None else 0:,}")
     print(f"batch            {plan.batch}")
     print(f"parameters       {parameters:,}")
-    print(f"operations       {flop / 1e9:.2f} GFLOP a step, forward and backward")
-    print(f"memory           {state / 2**20:.1f} MiB for weights, gradients, moments, averages; {_peak(where)} in all")
+    print(f"operations       {flop / 1e9:.2f} GFLOP per step, forward and backward")
+    print(
+        f"memory           {state / 2**20:.1f} MiB for weights, gradients, moments, averages; {_peak(where)} in total"
+    )
     print(f"chosen           {found.line()}")
     each = found.seconds[found.way]
     print(f"one step         {each * 1e3:.0f} ms on {_where(where, found.way.threads)}")

@@ -1,4 +1,4 @@
-"""A finding of ``ptdiff doctor``: a thing that was checked, and its state."""
+"""Results of the checks of ``ptdiff doctor``."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was checked.
+    """The result of one check.
 
-    state: ok, missing (something works less well) or broken (something needed fails).
-    facts: the content of ``detail`` and more, as plain values.
+    ``what``: name of the checked item.  ``state``: ok, missing (optional) or broken (required).
+    ``detail``: one line about it.  ``facts``: its content and more, as plain values.
     """
 
     what: str

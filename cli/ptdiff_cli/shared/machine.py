@@ -1,4 +1,4 @@
-"""The measured part of ``ptdiff doctor``: the machine, how busy it is, and how fast it trains."""
+"""The measurements of ``ptdiff doctor``: hardware, load and training speed."""
 
 from __future__ import annotations
 
@@ -20,32 +20,32 @@ DEFAULTS: Mapping[str, Mapping[str, object]] = {
     "images": {},
     "pointcloud": {"shapes_per_class": 8},
 }
-"""The modalities that ship, with just enough data to fill a batch, which does not change the time of a step."""
+"""The modalities that ship with ptdiff, with options for little data, which does not change the time of a step."""
 
 DEMO, REST = 8, 3
-"""Minutes of training in ``make demo``, and roughly of everything else in it."""
+"""Minutes of training in ``make demo``, and approximate minutes of the rest."""
 
 
 def machine(name: str) -> Iterator[Finding]:
-    """Yield the findings, each as soon as it is known."""
+    """Measure the machine with device ``name``; yield each finding as soon as it is known."""
     where, facts = host.device(name), host.facts()
     text = f"{facts['processor']}, {facts['instruction_set']}, {facts['cores']} cores"
     memory = "" if facts["memory_gib"] is None else f", {facts['memory_gib']} GiB free"
     yield Finding("processor", "ok", text + memory, facts)
-    yield Finding("gpu", "ok", facts["gpu"] or "none that torch can use: the CPU computes", {"gpu": facts["gpu"]})
+    yield Finding("gpu", "ok", facts["gpu"] or "none that torch can use; the CPU is used", {"gpu": facts["gpu"]})
     yield _busy()
     yield _precision(where)
     rate = 0.0
     for kind in DEFAULTS:
         found = _training(kind, where)
         yield found
-        # the last of them is that of the demo
+        # the last one is the modality of the demo
         rate = found.facts["steps_per_second"] or 0.0
     yield _demo(rate)
 
 
 def _busy() -> Finding:
-    """The processor time that one thread, and one thread for each core, get at this moment."""
+    """Measure the processor time available now to one thread, and to one thread per core."""
     cores, threads = host.cores(), torch.get_num_threads()
     one, all_ = had(1), had(cores)
     facts = {"threads": threads, "cores": cores, "one": round(one, 2), "all": round(all_, 2), "load": host.busy()}
@@ -53,12 +53,12 @@ def _busy() -> Finding:
         f"torch uses {threads} thread{'s' * (threads > 1)}; one gets {one:.0%} of a core, {cores} get {all_:.1f} cores"
     )
     if all_ < 0.8 * cores:
-        return Finding("threads", "missing", f"{detail}: other programs are busy, which slows training", facts)
+        return Finding("threads", "missing", f"{detail}; other programs are busy, which slows training", facts)
     return Finding("threads", "ok", detail, facts)
 
 
 def _precision(where: torch.device) -> Finding:
-    """Float32 against bfloat16 in matrix products; the trials below decide which is faster in training."""
+    """Compare float32 and bfloat16 matrix products; the trials below find the faster one for training."""
     kinds = {"float32": torch.float32, "bfloat16": torch.bfloat16}
     peaks = {name: host.gemm_peak(kind, where, 0.2) for name, kind in kinds.items()}
     ratio = peaks["bfloat16"] / peaks["float32"]
@@ -92,7 +92,7 @@ def _demo(rate: float) -> Finding:
 
 
 def tried(name: str, where: torch.device) -> Settled:
-    """A modality's default recipe, settled by the trial that precedes training."""
+    """Run the trial that precedes training, for the default recipe of modality ``name``."""
     from ptdiff.modality import registry
     from ptdiff.run.config import defaults, merged, validate
     from ptdiff.training.autotune import settle

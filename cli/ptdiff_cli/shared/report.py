@@ -1,7 +1,7 @@
-"""``ptdiff eval --report``: one page that holds all there is to see of an evaluation, and loads nothing.
+"""``ptdiff eval --report``: an evaluation as one HTML page that loads nothing else.
 
-Samples, figures, nearest training samples, failures, losses and the configuration.  It asks the modality for its
-visualizer and its nearest neighbors alone, so that every modality has a report.
+It shows samples, scores, nearest training samples, failures, losses and the configuration.  It needs only the
+visualizer and nearest neighbors of a modality, so it works for all of them.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from ptdiff.modality.visualizer import Visualizer
 
 ALONE = 64
-"""A visualizer that shows more samples than this in one picture draws points, not things: they are shown together."""
+"""If a visualizer shows more samples than this in one image, they are points, not things, and are shown together."""
 
 SHOWN = 8
-"""Things shown as neighbors and as failures."""
+"""Number of things shown as neighbors and as failures."""
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1c1e21; --soft: #667; --paper: #fff; --line: #ccd; --band: #f4f5f8;
@@ -52,7 +52,7 @@ polyline.s3 { stroke: var(--d); } .key { margin-right: 1rem; } .k0 { color: var(
 
 
 def write_report(path: Path, evaluation: Evaluation, call: str) -> None:
-    """Write the page of an evaluation; ``call`` is the command that made it."""
+    """Write the page of an evaluation to ``path``; ``call`` is the command line shown on it."""
     from ptdiff.atomic import write_atomic
 
     run, result = evaluation.run, evaluation.to_json()
@@ -66,11 +66,11 @@ def write_report(path: Path, evaluation: Evaluation, call: str) -> None:
         f"<p>{escape(run.config.modality)}, step {result['step']:,}; {result['n']} samples against "
         f"{result['n']} of the {escape(result['reference']['split'])} split, by the protocol "
         f"{escape(result['protocol'])}: {escape(result['measures'])}.</p>",
-        _section("Figures", _figures(result), "Dot and bar: value and 95 % interval. Tick: the floor, real samples."),
-        *_pictures(visualizer, samples, titles, evaluation.copies, evaluation.misses),
         _section(
-            "Loss by noise level", _losses(run.path / "metrics.jsonl"), "The last of each kind that was recorded."
+            "Scores", _figures(result), "Dot and bar: value and 95 % interval. Tick: floor, the score of real samples."
         ),
+        *_pictures(visualizer, samples, titles, evaluation.copies, evaluation.misses),
+        _section("Loss by noise level", _losses(run.path / "metrics.jsonl"), "The last recorded loss of each kind."),
         _section("How it was made", _pre(call) + _pre(_json({k: v for k, v in result.items() if k != "metrics"}))),
         _section("Configuration", _pre(run.config.to_yaml()) + _pre(_text(run.path / "env.json"))),
     ]
@@ -97,7 +97,7 @@ def _json(value: Any) -> str:
 
 
 def _text(path: Path) -> str:
-    return path.read_text(encoding="utf-8") if path.is_file() else f"no {path.name}"
+    return path.read_text(encoding="utf-8") if path.is_file() else f"{path.name} does not exist"
 
 
 def _figures(result: dict[str, Any]) -> str:
@@ -122,13 +122,13 @@ def _pictures(
         neighbors = _image(visualizer.sheet(training.samples[:many].numpy(), []))
         farthest = far[: max(2, len(far) // 20)]
         failures = _image(visualizer.sheet(samples[farthest], []))
-        about = ("What lies nearest to each of them in the training set.", "The twentieth farthest from the reference.")
+        about = ("The nearest training sample of each.", "The 5 % farthest from the reference.")
     else:
         neighbors = _image(_pairs(visualizer, samples, training, near[:SHOWN], "training"))
         failures = _image(_pairs(visualizer, samples, reference, far[:SHOWN], "reference"))
         about = (
-            "The samples nearest to a training sample, each with it: copies would be seen here.",
-            "The samples farthest from the reference, each with its nearest of it.",
+            "The samples nearest to a training sample, each beside it; copies would show here.",
+            "The samples farthest from the reference, each beside its nearest reference sample.",
         )
     return [
         *sections,
@@ -145,11 +145,11 @@ def _order(near: Nearest) -> list[int]:
 def _spread(near: Nearest) -> str:
     ranked = sorted(near.distance.tolist())
     at: Callable[[float], float] = lambda share: ranked[min(len(ranked) - 1, int(share * len(ranked)))]  # noqa: E731
-    return f"Distances: least {ranked[0]:.3g}, median {at(0.5):.3g}, largest {ranked[-1]:.3g}."
+    return f"Distances: minimum {ranked[0]:.3g}, median {at(0.5):.3g}, maximum {ranked[-1]:.3g}."
 
 
 def _pairs(visualizer: Visualizer, samples: Array, near: Nearest, chosen: Sequence[int], what: str) -> Any:
-    """Each chosen sample beside its nearest; sets of unequal size are cut to the smaller."""
+    """Plot each chosen sample beside its nearest neighbor; sets of different sizes are cut to the smaller one."""
     import numpy as np
 
     nearest = near.samples.numpy()
@@ -168,7 +168,7 @@ def _image(picture: Any) -> str:
 
 
 def _losses(path: Path) -> str:
-    """The last list of every kind in metrics.jsonl, over equal bands of the angle."""
+    """Charts of the last list of each kind in metrics.jsonl, over bands of equal width in the angle."""
     found: dict[str, list[float | None]] = {}
     for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
         try:

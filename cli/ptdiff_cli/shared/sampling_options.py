@@ -1,4 +1,4 @@
-"""From options of the command line to a plan of sampling, and to the model that follows it."""
+"""Turns command-line options into a plan of sampling, and reads samples."""
 
 from __future__ import annotations
 
@@ -14,34 +14,37 @@ if TYPE_CHECKING:
     from ptdiff.sampling.samples import Samples
 
 NAMES = ("points", "label", "spacing", "weak")
-"""Arguments of the library that errors begin with, and that are options of the same name here."""
+"""Arguments of the library that are options of the same name here, and with which its errors begin."""
 
 
 def make_plan(run: Run, over: Mapping[str, Any], settings: list[str] | None = None, seed: int = 0) -> Plan:
-    """The run's own way of sampling, with what the command line says instead.
+    """The plan of a run, with the options of the command line in place of its own.
 
-    over: option to value, None where it was not given; "process" beside the keys of the section ``sampling``.
+    ``over``: option to value, None if not given: "process" and the keys of the section ``sampling``.
+    ``settings``: texts "section.key=value".
+
+    Raises UnknownName for an unknown name, and ValueError for a wrong value or combination.
     """
     from ptdiff.model.arguments import planned
     from ptdiff.run.config import merged
     from ptdiff.run.config import settings as parse
 
     extra = parse(settings or [], "solver.key=value")
-    # among themselves first: an option and the name it belongs to come in any order
+    # merged with each other first, because an option and its name may come in any order
     asked = merged({key: value for key, value in over.items() if value is not None}, extra)
     with named_as_options():
-        # a wrong combination ends here, before the weights are read
+        # refuses a wrong combination before the weights are read
         return planned(run, asked, seed)
 
 
 def scale(guidance: float | None) -> dict[str, float] | None:
-    """--guidance as the option of whatever rule the run is configured with."""
+    """The value of --guidance as the scale of the configured guidance rule; None if not given."""
     return None if guidance is None else {"scale": guidance}
 
 
 @contextmanager
 def named_as_options() -> Iterator[None]:
-    """Errors inside about an argument, such as "points must …", become errors about the option, "--points must …"."""
+    """Turn errors about an argument, such as "points must …", into errors about the option, "--points must …"."""
     try:
         yield
     except ValueError as error:
@@ -52,7 +55,7 @@ def named_as_options() -> Iterator[None]:
 
 
 def read_samples(path: Path, modality: str) -> Samples:
-    """The samples of a file of any modality; DataError if there are none in it."""
+    """The samples of a file; ``modality`` is used if the file does not name one.  DataError if it has no samples."""
     from ptdiff.errors import DataError
     from ptdiff.run.models import near
     from ptdiff.sampling.samples import Samples

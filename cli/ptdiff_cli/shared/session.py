@@ -1,4 +1,4 @@
-"""Training sessions: what ``train``, ``resume`` and ``sweep`` share, from the options to the end of a run."""
+"""Training sessions, from options to the end of a run, shared by ``train``, ``resume`` and ``sweep``."""
 
 from __future__ import annotations
 
@@ -21,19 +21,22 @@ if TYPE_CHECKING:
 
 Devices = Annotated[int, typer.Option(min=1, help="Number of devices.")]
 Nodes = Annotated[int, typer.Option(min=1, help="Number of machines.")]
-Strategy = Annotated[Literal["auto", "ddp"], typer.Option(help="How devices share the work.")]
+Strategy = Annotated[Literal["auto", "ddp"], typer.Option(help="Strategy for several devices.")]
 Compile = Annotated[
     bool | None,
-    typer.Option("--compile/--no-compile", help="Compile the network; default: if it pays."),
+    typer.Option("--compile/--no-compile", help="Compile the network; default: if it saves time."),
 ]
-Logger = Annotated[list[str] | None, typer.Option(help="tensorboard, mlflow, wandb or aim, beside metrics.csv.")]
-Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads; default: the fastest number here.")]
+Logger = Annotated[list[str] | None, typer.Option(help="Also log to tensorboard, mlflow, wandb or aim; repeatable.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="Number of CPU threads; default: the fastest here.")]
 
 
 def check_trainable(
     config: Config, kind: Modality, data: Data, loggers: list[str], source: Run | None = None
 ) -> Start | None:
-    """Refuse what can be refused before a folder exists; return the initial weights if they come from a run."""
+    """Check everything that can be checked before a run folder exists.
+
+    Returns the initial weights from ``source``, None without it.  Raises ValueError for a wrong combination.
+    """
     from ptdiff.denoiser.network import NetworkDenoiser
     from ptdiff.run.fine_tuning import begun
     from ptdiff.training.module import DiffusionModule
@@ -45,13 +48,13 @@ def check_trainable(
     if source is None:
         return None
     start = begun(source, config, denoiser, data)
-    say(f"beginning with the weights of {source.path.name} (step {start.origin['step']}){_news(start)}")
+    say(f"starting from the weights of {source.path.name} (step {start.origin['step']}){_news(start)}")
     return start
 
 
 def _news(start: Start) -> str:
     new = start.origin["new"]
-    return f"; classes that are new to it: {', '.join(new)}" if new else ""
+    return f"; new classes: {', '.join(new)}" if new else ""
 
 
 def begin(
@@ -63,7 +66,7 @@ def begin(
     loggers: list[str],
     start: Start | None = None,
 ) -> None:
-    """A new run folder, trained to its end."""
+    """Create a run folder at ``path`` and train the run to its end."""
     from ptdiff.run.folder import Run, process_rank
     from ptdiff.training.trackers import make_loggers
 
@@ -73,7 +76,7 @@ def begin(
 
 
 def run_path(out: Path | None, name: str) -> Path:
-    """The run folder.  Lightning starts further ranks by the same command line: those find the folder of the first."""
+    """The run folder: ``out``, or a new one in runs/.  Further ranks, started by Lightning, find that of the first."""
     from ptdiff.run.folder import process_rank
 
     if process_rank() == 0:
@@ -82,20 +85,22 @@ def run_path(out: Path | None, name: str) -> Path:
 
 
 def make_hardware(device: str, devices: int, nodes: int, strategy: str, batch: int) -> Hardware:
-    """The hardware for training; ValueError for more devices than there are, or than samples in a batch."""
+    """The hardware for training; ValueError for more devices than available, or than samples in a batch."""
     from ptdiff.machine import host
     from ptdiff.training.fit import Hardware
 
     there = host.count(device)
     if there is not None and devices > there:
-        raise ValueError(f"--devices {devices}: --device {device} is {there} here")
+        raise ValueError(f"--devices {devices}: --device {device} has only {there} here")
     if devices * nodes > batch:
-        raise ValueError(f"a batch of {batch} cannot be shared by {devices * nodes} devices")
+        raise ValueError(
+            f"a batch of {batch} cannot be shared by {devices * nodes} devices: use fewer, or a larger training.batch"
+        )
     return Hardware(devices, nodes, strategy, device)
 
 
 def read_data(kind: Modality) -> Data:
-    """The data of a modality, and a summary of what was read."""
+    """Read the data of a modality and print its summary; Failure if it cannot be read."""
     from ptdiff.run.folder import process_rank
 
     with bad_data("data"), doing("reading data") if process_rank() == 0 else nullcontext():
@@ -107,26 +112,26 @@ def read_data(kind: Modality) -> Data:
 
 
 def next_free(folder: Path, name: str) -> Path:
-    """runs/<name>-001, or the first number that is free."""
+    """The first free path <folder>/<name>-001, <folder>/<name>-002, …"""
     stem = name.replace(":", "-")
     return next(p for i in range(1, 10**6) if not (p := folder / f"{stem}-{i:03d}").exists())
 
 
 def continue_run(run: Run, kind: Modality, data: Data, hardware: Hardware, loggers: list[str]) -> None:
-    """Train a run from its last checkpoint to its end; Failure where the data is not what it began with."""
+    """Train a run from its last checkpoint to its end; Failure if the data has changed since it started."""
     from ptdiff.run.folder import process_rank
     from ptdiff.training.trackers import make_loggers
 
     change = run.change(data)
     if change is not None:
-        raise Failure(f"the data has changed since {run.path} began: {change}", BAD_DATA)
+        raise Failure(f"the data has changed since {run.path} started: {change}", BAD_DATA)
     made = make_loggers(loggers, run.path) if process_rank() == 0 else []
-    # the scale is the run's own: the model must see the world as it did before
+    # the run keeps its scale, so that the model sees the same units as before
     execute(run, kind, replace(data, mean=run.data.mean, scale=run.data.scale), hardware, made)
 
 
 def execute(run: Run, kind: Modality, data: Data, hardware: Hardware, loggers: list[Any]) -> None:
-    """Train a run to its end with a progress bar, and say where it stands."""
+    """Train a run to its end with a progress bar, and print the next steps; Failure if training diverged."""
     from ptdiff.errors import Diverged
     from ptdiff.run.folder import process_rank
     from ptdiff.training.fit import fit
@@ -146,7 +151,7 @@ def execute(run: Run, kind: Modality, data: Data, hardware: Hardware, loggers: l
         ) from error
     if outcome.signal is not None:
         if first:
-            say(f"stopped after step {outcome.steps}; go on with: ptdiff resume {run.path}")
+            say(f"stopped after step {outcome.steps}; continue with: ptdiff resume {run.path}")
         raise typer.Exit(128 + outcome.signal)
     if first:
         say(f"{outcome.steps} steps in {outcome.seconds / 60:.1f} min; the run is {run.path}")

@@ -1,4 +1,4 @@
-"""The figure by which the trials of a set are compared."""
+"""The metric that compares the trials of a sweep."""
 
 from __future__ import annotations
 
@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 
 
 def measure_trial(path: Path, metric: str | None, device: str = "auto") -> tuple[str, float]:
-    """The figure that is compared: the best validation loss, the last loss, or one of 'ptdiff eval'."""
+    """Name and value of the metric of a trial: the best validation loss, the last loss, or a score of 'ptdiff eval'.
+
+    ``metric``: None means the validation loss if the trial has one, else the loss.  Raises UnknownName for an unknown
+    metric, and ValueError if the trial does not have it.
+    """
     from ptdiff.choices import unknown
     from ptdiff.experiments.compare_runs import summary
     from ptdiff_cli.evaluate import evaluate
@@ -30,7 +34,7 @@ def measure_trial(path: Path, metric: str | None, device: str = "auto") -> tuple
             raise ValueError(f"{path} has no {metric}: choose another metric")
         return metric, value
     if metric not in found.figures:
-        # the table of each trial is for people
+        # the table is for people, not part of the result
         with redirect_stdout(sys.stderr):
             evaluate(path, device=device)
     figures = summary(path).figures
@@ -40,23 +44,23 @@ def measure_trial(path: Path, metric: str | None, device: str = "auto") -> tuple
 
 
 def check_metric(metric: str, config: Config, kind: Modality, data: Data) -> None:
-    """ValueError for a metric that the trials will not have, before any of them is trained."""
+    """Raise ValueError for a metric that the trials will not have, before training."""
     from ptdiff.choices import unknown
 
     if data.val is None or not len(data.val) or (metric == "validation_loss" and not config.training.validations):
-        raise ValueError(f"metric: {metric} is measured on held-out samples, which the trials do not have: say 'loss'")
+        raise ValueError(f"metric: {metric} needs held-out samples, which the trials do not have: choose 'loss'")
     try:
         known = ["loss", "validation_loss", *_figures(kind, data)]
     except Exception as error:
-        # so few samples may not be measured
-        say(f"whether there is a metric {metric} shows after the first trial: {error}")
+        # the protocol may not apply to so few samples
+        say(f"metric {metric} cannot be checked before the first trial: {error}")
         return
     if metric not in known:
         raise unknown("metric", metric, known)
 
 
 def _figures(kind: Modality, data: Data, n: int = 8) -> list[str]:
-    """The names of what 'ptdiff eval' measures: it is measured of ``n`` training samples."""
+    """The names of the scores of 'ptdiff eval', found by scoring ``n`` training samples."""
     from ptdiff.evaluation import largest, reference_sets
     from ptdiff.modality.data import unaugmented
     from ptdiff.modality.types import Comparison

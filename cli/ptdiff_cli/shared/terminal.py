@@ -1,4 +1,4 @@
-"""What commands say and how they end: messages on stderr, results on stdout."""
+"""Output and errors of commands: messages go to stderr, results to stdout."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BAD_DATA, DIVERGED = 3, 4
 
 
 class Failure(Exception):
-    """A command cannot go on: a line for the user, and the exit code."""
+    """An error that ends a command: a line for the user, and the exit code."""
 
     def __init__(self, message: str, code: int) -> None:
         super().__init__(message)
@@ -23,7 +23,7 @@ class Failure(Exception):
 
 
 def fail(message: str, code: int) -> NoReturn:
-    """Print the error and leave."""
+    """Print the error and exit with ``code``."""
     console().print(f"[bold red]error:[/] {_plain(message)}", highlight=False, soft_wrap=True)
     sys.exit(code)
 
@@ -35,26 +35,26 @@ def _plain(text: str) -> str:
 
 
 def console() -> Console:
-    """The terminal for people: stderr, so that stdout holds results alone."""
+    """The console for messages, on stderr, so that stdout has only results."""
     from rich.console import Console
 
     return Console(stderr=True)
 
 
 def say(line: str) -> None:
-    """A line for people."""
+    """Print a message on stderr."""
     console().print(_plain(line), highlight=False, soft_wrap=True)
 
 
 def show_json(value: Any) -> None:
-    """A result for machines."""
+    """Print a result as JSON on stdout."""
     import json
 
     print(json.dumps(value, indent=1))
 
 
 def show_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A result for people, on stdout; what is too long for its column goes on in the next line."""
+    """Print a result as a table on stdout; long cells are wrapped."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -68,14 +68,14 @@ def show_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 Columns = Mapping[str, Sequence[str]]
-"""Columns of words, all of one length, by their headings."""
+"""Columns of words, all of equal length, by heading."""
 
 
 def show_side_by_side(corner: str, names: Sequence[str], *parts: Columns) -> None:
-    """Things of these names beside each other; a part holds, by its heading, a word for each of them.
+    """Print a comparison of named things; each part has columns with one word for each of them.
 
-    A line a thing where that fits the width of the terminal; else a column a thing, where that does; else a table for
-    each part, and more where one is still too wide, so that every word is read whole.
+    ``corner``: heading of the names.  One line for each thing if that fits the terminal, else one column for each, else
+    one table for each part, split further if it is still too wide.  No word is cut.
     """
     whole = {heading: words for part in parts for heading, words in part.items()}
     upright = [[corner, *names], *([heading, *words] for heading, words in whole.items())]
@@ -88,7 +88,7 @@ def show_side_by_side(corner: str, names: Sequence[str], *parts: Columns) -> Non
         for part in parts:
             show_side_by_side(corner, names, part)
     else:
-        # as many columns as there is room for, but one at least
+        # as many columns as fit, but at least one
         count = next((n for n in range(len(whole), 1, -1) if _fits(upright[: n + 1])), 1)
         show_table([line[0] for line in upright[: count + 1]], [line[: count + 1] for line in lines[1:]])
         rest = list(whole.items())[count:]
@@ -97,17 +97,17 @@ def show_side_by_side(corner: str, names: Sequence[str], *parts: Columns) -> Non
 
 
 def _fits(columns: Sequence[Sequence[str]]) -> bool:
-    """Whether a table of these columns is read whole in this terminal."""
+    """True if a table of these columns fits the terminal."""
     from rich.cells import cell_len
     from rich.console import Console
 
-    # a space at either edge, three between columns
+    # one space at each edge, three between columns
     return sum(max(map(cell_len, column)) + 3 for column in columns) - 1 <= Console().width
 
 
 @contextmanager
 def bad_data(what: str) -> Iterator[None]:
-    """Errors of reading data inside end the command with the exit code for bad data."""
+    """Turn OSError and ValueError into Failure with the exit code for bad data; the message begins with ``what``."""
     try:
         yield
     except (OSError, ValueError) as error:
@@ -116,7 +116,7 @@ def bad_data(what: str) -> Iterator[None]:
 
 @contextmanager
 def doing(what: str) -> Iterator[None]:
-    """Show what is under way: on a terminal for as long as it takes, otherwise in one line."""
+    """Show an activity: as a status on a terminal, otherwise as one line."""
     shown = console()
     if shown.is_terminal:
         with shown.status(what + " …"):
@@ -128,7 +128,7 @@ def doing(what: str) -> Iterator[None]:
 
 @contextmanager
 def progress(unit: str) -> Iterator[Progress]:
-    """A progress bar with rate and remaining time; where there is no terminal, nothing."""
+    """Show a progress bar with elapsed and remaining time; nothing without a terminal.  ``unit``: of the counts."""
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -153,7 +153,7 @@ def progress(unit: str) -> Iterator[Progress]:
 
 
 def counter(bar: Progress, description: str) -> Callable[[int, int], None]:
-    """A ``progress(done, total)`` callback that moves a new task of ``bar``."""
+    """A ``progress(done, total)`` callback that updates a new task of ``bar``."""
     task = bar.add_task(description, total=None, note="")
 
     def move(done: int, total: int) -> None:
@@ -164,6 +164,6 @@ def counter(bar: Progress, description: str) -> Callable[[int, int], None]:
 
 @contextmanager
 def counted(unit: str, description: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar of its own for one piece of work: a ``progress(done, total)`` callback."""
+    """Show a progress bar for one task; yields a ``progress(done, total)`` callback."""
     with progress(unit) as bar:
         yield counter(bar, description)

@@ -14,9 +14,9 @@ SECONDS = 0.25
 
 
 class Watch(Observer):
-    """A progress bar with current activity, steps, loss, rate, remaining and elapsed time.
+    """A progress bar with activity, steps, loss, rate, remaining and elapsed time.
 
-    Without a terminal: a line before and after the first step, one at 10 seconds, then one every half minute.
+    Without a terminal it prints lines: before and after the first step, after 10 seconds, then every 30 seconds.
     """
 
     def __init__(self) -> None:
@@ -34,7 +34,7 @@ class Watch(Observer):
         )
         self.task = self.bar.add_task("train", total=1.0, text="starting")
         self.loss = ""
-        self.first: tuple[int, float, float] | None = None  # the first tick: the rate is measured from it
+        self.first: tuple[int, float, float] | None = None  # the first tick, from which the rate is measured
         self.last = (0, 0.0, 0.0)
         self.began = self.due = self.shown = 0.0
 
@@ -50,21 +50,25 @@ class Watch(Observer):
         self.bar.stop()
 
     def say(self, line: str) -> None:
+        """Print a line above the bar."""
         self.bar.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     def begin(self, what: str) -> None:
+        """Show the current activity."""
         if self.console.is_terminal:
             self.bar.update(self.task, text=f"{self._text()}  {what} …" if self.first else f"{what} …")
         elif self.first is None:
             self.say(f"train {what} …")
 
     def report(self, values: dict[str, Any]) -> None:
+        """Show the loss of ``values``; None means that it is not finite."""
         self.loss = "loss not finite" if values["loss"] is None else f"loss {values['loss']:.4f}"
 
     def tick(self, done: int, fraction: float, seconds: float) -> None:
+        """Update the bar: steps done, fraction in [0, 1] of the run, and seconds of training."""
         now, self.last = time.monotonic(), (done, fraction, seconds)
         if self.first is None:
-            # the first step pays for warming up: the rate is measured from its end
+            # the first step includes the warm-up, so the rate is measured from its end
             self.first, self.began, self.due = self.last, now, now
         if self.console.is_terminal:
             if now - self.shown >= SECONDS:

@@ -67,7 +67,7 @@ def mesh(points: npt.ArrayLike, method: str | None = None) -> Surface:
     """
     name = method or next(iter(methods()))
     if name not in METHODS:
-        raise unknown("way to make a mesh", name, METHODS)
+        raise unknown("meshing method", name, METHODS)
     cloud = np.asarray(points, np.float64)
     if cloud.ndim != 2 or cloud.shape[1] != 3 or not np.isfinite(cloud).all():
         raise ValueError(f"a cloud must be an array (n, 3) of finite numbers, not {cloud.shape}")
