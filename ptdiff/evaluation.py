@@ -217,13 +217,19 @@ def evaluate(
     one_of("split", split, ("val", "train"))
     model.shape(points)
     settings = dict(model.run.config.options) | ({} if points is None else {"points": points})
-    own = model.modality if points is None else registry.load(model.run.config.modality, settings)
+    own = model.modality
+    if points is not None:
+        own = registry.load(model.run.config.modality, settings).as_of(model.run.data)
     ways = own.protocols()
     way = one_of("protocol", protocol, ways)
     ways[way].require()
     with reading("data"):
         ours = model.data if points is None and model.data.train is not None else own.dataset()
         held = ours if reference is None else _other(model.run.config.modality, settings, reference).dataset()
+    if held.origin != ours.origin:
+        raise DataError(
+            f"the reference lies {held.origin or 0} from zero, the run's data {ours.origin or 0}: not compared"
+        )
     target = {"val": held.val, "train": None if held.train is None else unaugmented(held.train)}[split]
     if target is None or ours.train is None:
         raise DataError(f"the reference has no {split} split")

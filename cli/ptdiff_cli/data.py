@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Import your own data, and check it before training.", no_args_is_help=True)
 
 Kind = Annotated[str, typer.Option("-m", "--modality", help="Kind of data.")]
+Options = Annotated[
+    list[str] | None, typer.Option("-o", "--option", help="Modality option on how files are read, key=value.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -30,13 +33,14 @@ def import_(
         bool, typer.Option("--together", help="Move duplicates in several splits into one: train, else val, else test.")
     ] = False,
     modality: Kind = "pointcloud",
+    option: Options = None,
     as_json: Json = False,
 ) -> None:
     """Import shapes into a store that loads fast: ptdiff data import SOURCE TARGET.
 
     Train on it with --data TARGET.
     """
-    kind = _loaded(modality)
+    kind = _loaded(modality, source, option)
     with bad_data(f"-m {modality}"), progress("shapes") as bar:
         found = kind.import_data(
             source,
@@ -57,6 +61,7 @@ def import_(
 def check(
     path: Annotated[Path, typer.Argument(help="Folder, file or store.")],
     modality: Kind = "pointcloud",
+    option: Options = None,
     as_json: Json = False,
 ) -> None:
     """Check data for faults: ptdiff data check FOLDER.
@@ -64,7 +69,7 @@ def check(
     Reports counts, sizes, duplicates and broken files.  Exit code 3 if anything
     is broken.
     """
-    kind = _loaded(modality)
+    kind = _loaded(modality, path, option)
     with bad_data(f"-m {modality}"), progress("files") as bar:
         found = kind.check_data(path, progress=counter(bar, f"checking {path.name}"))
     if as_json:
@@ -75,7 +80,8 @@ def check(
         raise Failure(f"{path}: some data is broken; see the report above", BAD_DATA)
 
 
-def _loaded(name: str) -> Modality:
+def _loaded(name: str, data: Path, option: list[str] | None) -> Modality:
     from ptdiff.modality import registry
+    from ptdiff.run.config import settings
 
-    return registry.load(name)
+    return registry.load(name, {"data": str(data), **settings(option)} if option else {})

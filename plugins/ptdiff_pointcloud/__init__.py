@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from ptdiff.choices import unknown
@@ -35,7 +35,7 @@ __all__ = ["PointCloud"]
 class PointCloud(Modality):
     """Point clouds: ten classes of procedural shapes, or a folder of your own meshes or clouds."""
 
-    of_data = ("data", "classes", "shapes_per_class", "normalize", "up")
+    of_data = ("data", "classes", "shapes_per_class", "normalize", "layout", "split", "up")
 
     data: str = option(
         "shapes",
@@ -49,6 +49,14 @@ class PointCloud(Modality):
         "auto",
         "for a folder: box (center each shape, scale its box to diagonal 1), per-shape (mean 0, deviation 1), "
         "global or none (as in the files); auto is global for arrays in train and val folders, else box",
+    )
+    layout: Literal["auto", "channels-last", "channels-first"] = option(
+        "auto", "axes of arrays: channels-last (…, points, 3), channels-first (…, 3, points); auto refuses the unclear"
+    )
+    split: Literal["stratified", "hashed"] = option(
+        "stratified",
+        "validation shapes of a folder that names none, a tenth by a hash of the path: stratified (at least one of "
+        "every class of four or more) or hashed (as before version 0.3)",
     )
     up: Literal["x", "y", "z"] = option("y", "axis that points up in the files; internally it is +y")
     channels: tuple[Literal["xyz", "normals", "colors"], ...] = option(
@@ -94,7 +102,7 @@ class PointCloud(Modality):
         if self.task == "generate":
             self._refuse(["observed"], "task generate")
         if self.data == "shapes":
-            self._refuse(["normalize", "up"], "procedural shapes")
+            self._refuse(["normalize", "layout", "split", "up"], "procedural shapes")
         else:
             self._refuse(["shapes_per_class"], "a folder")
 
@@ -123,7 +131,15 @@ class PointCloud(Modality):
             raise unknown("kind of shapes, or folder", self.data, ["shapes"])
         else:
             splits = sources.folder(
-                Path(self.data), self.points, self.dense, self.classes, self.normalize, self.up, self.channels
+                Path(self.data),
+                self.points,
+                self.dense,
+                self.classes,
+                self.normalize,
+                self.up,
+                self.channels,
+                self.layout,
+                self.split,
             )
         return for_task(
             sources.measured(sources.augmented(splits, how, self.channels), self.channels), self.task, self.observed
@@ -199,7 +215,24 @@ class PointCloud(Modality):
         from ptdiff_datasets.clouds.reading import read_one
         from ptdiff_pointcloud.data.channels import joined
 
-        return joined(read_one(path, self.points), self.channels, path)
+        return joined(read_one(path, self.points, self.layout), self.channels, path)
+
+    def as_of(self, data: Data) -> PointCloud:
+        """Return the modality with the split of the run's version: earlier ones did not stratify it."""
+        known = data.summary.get("source") in (None, "shapes") or "split_rule" in data.summary
+        return self if known else replace(self, split="hashed")
+
+    def suited(self, path: Path) -> PointCloud:
+        """Return the modality with the channel colors if the file has them."""
+        from ptdiff_datasets.clouds.reading import read_one
+
+        try:
+            colors = read_one(path, self.points, self.layout).colors
+        except (OSError, ValueError, ImportError):  # reading it tells why
+            return self
+        return (
+            self if colors is None or "colors" in self.channels else replace(self, channels=(*self.channels, "colors"))
+        )
 
     def frame(self, data: Data, sample: Array) -> tuple[Array, float]:
         """Return the center (c,) and size that normalize a whole cloud (n, c) of a file; 0 and 1 if nothing is done."""
@@ -238,12 +271,14 @@ class PointCloud(Modality):
         """Write a folder or file of shapes as a store; see :func:`ptdiff_datasets.clouds.importing.import_data`."""
         from ptdiff_datasets.clouds.importing import import_data
 
-        found = import_data(source, target, points=points, replace=replace, together=together, progress=progress)
+        found = import_data(
+            source, target, points=points, replace=replace, together=together, progress=progress, order=self.layout
+        )
         return {**found.summary.as_dict(), "text": found.summary.text()}
 
     def check_data(self, source: Path, *, progress: Progress | None = None) -> Mapping[str, Any]:
         """Check a folder, file or store for problems; see :func:`ptdiff_datasets.clouds.checking.check`."""
         from ptdiff_datasets.clouds.checking import check
 
-        found = check(source, progress)
+        found = check(source, progress, self.layout)
         return {**found.as_dict(), "text": found.text()}

@@ -2,6 +2,7 @@
 
 source.py     where points come from
 backbone.py   a residual perceptron
+checking.py   ptdiff data check of a table
 scores.py     scores by the exact density, and by a known sum
 picture.py    Pictures: the visualizer, and tables of points
 plane.py      pictures of the plane
@@ -18,9 +19,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from ptdiff.modality import Comparison, Data, Measurement, Modality, TableWriter, TensorSplit, Visualizer, option
+from ptdiff.modality import (
+    Comparison,
+    Data,
+    Measurement,
+    Modality,
+    Progress,
+    TableWriter,
+    TensorSplit,
+    Visualizer,
+    option,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -35,7 +46,19 @@ __all__ = ["Points2D"]
 class Points2D(Modality):
     """Points in the plane or in space, from toy distributions or an image, and rows of a table of any width."""
 
-    of_data = ("data", "count", "seed", "noise", "columns", "label", "where", "one_scale")
+    of_data = (
+        "data",
+        "count",
+        "seed",
+        "noise",
+        "columns",
+        "label",
+        "where",
+        "header",
+        "decimal",
+        "offset",
+        "one_scale",
+    )
 
     data: str = option(
         "moons",
@@ -48,6 +71,13 @@ class Points2D(Modality):
     columns: str = option("", "table columns, e.g. x,y; 'all' for every numeric one; default the first two of those")
     label: str = option("", "column of a table that holds the class")
     where: str = option("", "rows of a table to use, as column=value or the value alone; default all")
+    header: bool | None = option(
+        None, "true if the first line of a table holds names, false if numbers; default by look"
+    )
+    decimal: Literal[".", ","] | None = option(None, "decimal mark of a table, . or ,; default by its numbers")
+    offset: Literal["auto", "none"] = option(
+        "auto", "auto: subtract the offset of table columns before they become float32; none: as before version 0.3"
+    )
     one_scale: bool | None = option(
         None, "one scale for all columns, or one for each; default one, except for tables wider than 3"
     )
@@ -79,11 +109,16 @@ class Points2D(Modality):
             train=samples(points.train, points.train_label),
             val=samples(points.val, points.val_label),
             summary=points.summary | source.two_valued(points),
+            origin=points.origin,
         )
         one = self.one_scale
         if one is None:
             one = data.shape[0] <= 3 or self.data in TOYS
         return data.measured(keep=(-1,), limit=1 << 20) if one else _each_measured(data, points)
+
+    def as_of(self, data: Data) -> Points2D:
+        """Return the modality without offsets for a run that has none, as all of earlier versions."""
+        return self if data.origin or self.offset == "none" else replace(self, offset="none")
 
     def _points(self) -> Points:
         from ptdiff_points2d import source
@@ -92,9 +127,11 @@ class Points2D(Modality):
         if path is not None and self.noise is not None:
             raise ValueError(f"noise applies to toy distributions only, not to {self.data}")
         if path is not None and not source.is_picture(path):
-            return source.from_table(path, self.columns, self.label, self.where)
-        if self.columns or self.label or self.where:
-            raise ValueError(f"columns, label and where apply to tables only, not to {self.data}")
+            return source.from_table(
+                path, self.columns, self.label, self.where, self.header, self.decimal, self.offset == "auto"
+            )
+        if self.columns or self.label or self.where or self.header is not None or self.decimal is not None:
+            raise ValueError(f"columns, label, where, header and decimal apply to tables only, not to {self.data}")
         if path is None:
             return source.from_toy(self.data, source.toy_of(self.data, self.noise), self.count, self.seed)
         return source.from_picture(path, self.count, self.seed)
@@ -176,6 +213,18 @@ class Points2D(Modality):
             "nll-map": gallery.nll_map,
             "guided": gallery.guided,
         }
+
+    def check_data(self, source: Path, *, progress: Progress | None = None) -> Mapping[str, Any]:
+        """Check a table; see :func:`ptdiff_points2d.checking.check`. Images and distributions are read as they are."""
+        from ptdiff.modality import Unsupported
+        from ptdiff_datasets.directory_scan import existing
+        from ptdiff_points2d import source as sources
+        from ptdiff_points2d.checking import check
+
+        path = sources.found(str(existing(source)))
+        if path is None or sources.is_picture(path):
+            raise Unsupported(f"{source} is no table: give it to --data directly")
+        return check(path, self.label, self.header, self.decimal)
 
     def tables(self) -> Mapping[str, TableWriter]:
         """Return table writers: csv and tsv, with a header and a line per point, with its class, if any."""

@@ -104,6 +104,8 @@ def write_table(
 ) -> None:
     """Write points (n, d) as lines of numbers under a header, with their classes, if any, in a last column.
 
+    Numbers have nine digits, or seventeen if they are float64.
+
     columns: names of the d columns; x,y or c1,c2,… if their number differs. label: name of the last one.
     """
     width = samples.shape[1]
@@ -111,7 +113,8 @@ def write_table(
     text = io.StringIO(newline="")
     table = csv.writer(text, delimiter=separator, lineterminator="\n")
     table.writerow([*names, *([label] if classes else [])])
+    # so many digits restore a float32 or a float64 exactly
+    digits = 17 if samples.dtype == np.float64 else 9
     for index, point in enumerate(samples.tolist()):
-        # nine digits restore a float32 exactly
-        table.writerow([*(f"{value:.9g}" for value in point), *classes[index : index + 1]])
+        table.writerow([*(f"{value:.{digits}g}" for value in point), *classes[index : index + 1]])
     write_atomic(path, text.getvalue())

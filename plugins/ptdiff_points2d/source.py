@@ -14,14 +14,17 @@ import numpy.typing as npt
 
 from ptdiff.choices import unknown
 from ptdiff_datasets.errors import DataError
+from ptdiff_datasets.formats.numerals import Decimal
+from ptdiff_datasets.formats.tables import Table, read_table
 from ptdiff_datasets.holdout import held_out
+from ptdiff_datasets.images.file import SUFFIXES
 from ptdiff_datasets.points import image_density as dark
-from ptdiff_datasets.points.tabular import Table, read_table
 from ptdiff_datasets.points.toys import TOYS, Toy, uniform
 
 Frame = tuple[float, ...]
 """The square or cube to show: its center and half its side."""
 
+_NAMED = 6  # columns that are not used
 _TABLES = (".csv", ".tsv", ".txt", ".dat")
 
 
@@ -36,6 +39,8 @@ class Points:
     classes: tuple[str, ...]
     columns: tuple[str, ...]
     summary: dict[str, Any]
+    origin: tuple[float, ...] = ()
+    """What was taken off the columns before they became float32, () if nothing was."""
 
 
 def found(data: str) -> Path | None:
@@ -64,7 +69,7 @@ def found(data: str) -> Path | None:
 
 def is_picture(path: Path) -> bool:
     """True if the file is an image, from whose darkness points are drawn."""
-    return path.suffix.lower() in dark.SUFFIXES
+    return path.suffix.lower() in SUFFIXES
 
 
 def toy_of(name: str, noise: float | None) -> Toy:
@@ -104,17 +109,33 @@ def from_picture(path: Path, count: int, seed: int) -> Points:
     return Points(train, none, val, none, (), coordinates(2), summary)
 
 
-def from_table(path: Path, columns: str, label: str, where: str) -> Points:
+def from_table(
+    path: Path,
+    columns: str,
+    label: str,
+    where: str,
+    header: bool | None = None,
+    decimal: Decimal | None = None,
+    offset: bool = True,
+) -> Points:
     """Read columns of a table.
 
     columns: names separated by commas, "all" for all numeric ones, "" for the first two of those.
     label: a column of classes, or "".
     where: "column=value", a value that only one text column holds, or "".
+    header, decimal: as for :func:`ptdiff_datasets.formats.tables.read_table`.
+    offset: subtract what float32 would lose the columns for.
     """
-    table = _rows(read_table(path), where)
+    table = _rows(read_table(path, header=header, decimal=decimal), where)
     names = _columns(table, columns, label)
     table, left_out = table.complete(names, [label] if label else [])
-    points = table.numbers(names).astype(np.float32)
+    exact = table.numbers(names)
+    origin = _origin(exact) if offset else ()
+    with np.errstate(over="ignore"):
+        points = (exact - np.array(origin) if origin else exact).astype(np.float32)
+    if not np.isfinite(points).all():
+        name = names[int(np.flatnonzero(~np.isfinite(points).all(axis=0))[0])]
+        raise DataError(f"{path}: column {name!r} holds numbers beyond the range of float32")
     cells = table.column(label) if label else ("",) * len(points)
     classes = tuple(sorted(set(cells)))
     number = {name: index for index, name in enumerate(classes)}
@@ -125,7 +146,10 @@ def from_table(path: Path, columns: str, label: str, where: str) -> Points:
     of = f", {len(classes)} classes of {label}" if label else ""
     rows = f"{len(points) - held.sum():,} rows{of}, and {held.sum():,} held out"
     shown = ", ".join(names) if len(names) <= 8 else f"{len(names)} columns"
-    notes = [left_out] * bool(left_out) + _passed_over(table, names, columns, label)
+    notes = [left_out] * bool(left_out) + _passed_over(table, names, columns, label) + table.readings(names)
+    if origin:
+        taken = [f"{name} {value:.10g}" for name, value in zip(names, origin, strict=True) if value]
+        notes.append(f"taken off before training, given back to samples: {', '.join(taken[:6])}")
     summary = {
         "text": "\n  ".join([f"{path.name}: {shown} of {rows}", *notes]),
         "file": path.name,
@@ -135,7 +159,20 @@ def from_table(path: Path, columns: str, label: str, where: str) -> Points:
         "val": int(held.sum()),
     }
     given = classes if label else ()
-    return Points(points[~held], index[~held], points[held], index[held], given, tuple(names), summary)
+    return Points(points[~held], index[~held], points[held], index[held], given, tuple(names), summary, origin)
+
+
+def _origin(exact: npt.NDArray[np.float64]) -> tuple[float, ...]:
+    """Choose what to take off each column so that float32 keeps it; () if float32 keeps all of them anyway.
+
+    A column needs it if rounding to float32 moves a number by more than a hundred-thousandth of the column's range.
+    """
+    low, high = exact.min(axis=0), exact.max(axis=0)
+    with np.errstate(over="ignore", invalid="ignore"):
+        lost = np.abs(exact - exact.astype(np.float32)).max(axis=0)
+        needed = (lost > 1e-5 * (high - low)) & (high > low) & (np.abs(low) + np.abs(high) > 2 * (high - low))
+    origin = np.where(needed, np.rint(low / 2 + high / 2), 0.0)
+    return tuple(origin.tolist()) if origin.any() else ()
 
 
 def _rows(table: Table, where: str) -> Table:
@@ -166,12 +203,13 @@ def _columns(table: Table, columns: str, label: str) -> Sequence[str]:
 
 
 def _passed_over(table: Table, names: Sequence[str], columns: str, label: str) -> list[str]:
-    """Describe columns skipped because of a few cells that are not numbers, with the first such cell of each."""
+    """Describe columns skipped because they are not of numbers, with the first such cell of each."""
     if columns not in ("", "all"):
         return []
     last = max(map(table.names.index, names)) if not columns else len(table.names)
-    found = table.spoiled().items()
-    return [f"not used: {place}" for name, place in found if name != label and table.names.index(name) < last]
+    found = [place for name, place in table.dropped.items() if name != label and table.names.index(name) < last]
+    more = [f"not used: {len(found) - _NAMED:,} more columns that are not of numbers"] if len(found) > _NAMED else []
+    return [f"not used: {place}" for place in found[:_NAMED]] + more
 
 
 def _held(count: int) -> int:

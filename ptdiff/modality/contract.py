@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from ptdiff.errors import Unsupported
 from ptdiff.modality.data import Condition, Data
@@ -144,6 +144,21 @@ class Modality(ABC):
     def read(self, path: Path) -> Array:
         """Read one sample, in world units, from a file in a format of :meth:`formats`; OSError or ValueError if bad."""
         raise Unsupported(f"samples of {type(self).__name__} can only be read from .npz files of 'ptdiff sample'")
+
+    def as_of(self, data: Data) -> Self:
+        """This modality as the version of a run knew it, of which ``data`` holds the facts but no samples.
+
+        Called whenever a run is opened. Override it where a later version would read or split the same files otherwise:
+        training samples of a run must never become its held-out ones.
+        """
+        return self
+
+    def suited(self, path: Path) -> Self:
+        """This modality with the options that show all of a file that :meth:`read` reads, such as its colors.
+
+        Called for files that belong to no run. The default is the modality as it is, also for a file that is bad.
+        """
+        return self
 
     def frame(self, data: Data, sample: Array) -> tuple[Array | float, float]:
         """The center and size that the run's normalization removes from a complete sample of a user's file.

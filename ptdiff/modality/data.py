@@ -22,8 +22,11 @@ from ptdiff.errors import check_format
 if TYPE_CHECKING:
     from torch import Tensor
 
-FORMAT = 2
-"""Format of data.json; files without a number have format 1 (ptdiff 0.1) and are read the same way."""
+FORMAT, WITHOUT_ORIGIN = 3, 2
+"""Format of data.json; files without a number have format 1 (ptdiff 0.1) and are read the same way.
+
+Format 3 has an ``origin``. Data without one is written in format 2, which earlier versions read too.
+"""
 
 Condition = Mapping[str, "Tensor"]
 """Conditions of a batch: tensors by name, with the batch as the first axis.  The empty mapping means unconditional, and
@@ -73,6 +76,8 @@ class Data:
     ``summary``: facts about the files, as JSON values, for display and for the run folder.
     ``spread``: standard deviation along the widest direction of the data, in model units; 1 if it was not measured.
     The noise must exceed this, not the unit variance of a single element: see :func:`ptdiff.process.check_reach`.
+    ``origin``: what was subtracted from the numbers of the files, in float64, before they became float32: one number
+    for each entry of the last axis, () for nothing. World units lack it; files of samples have it again.
     """
 
     shape: tuple[int, ...]
@@ -84,6 +89,7 @@ class Data:
     val: Split | None = None
     summary: Mapping[str, Any] = field(default_factory=dict)
     spread: float = 1.0
+    origin: tuple[float, ...] = ()
 
     def normalize(self, x: Tensor) -> Tensor:
         """Convert ``x`` (b, *shape) from world units to model units: (x - mean) / scale."""
@@ -135,7 +141,8 @@ class Data:
     def facts(self) -> dict[str, Any]:
         """Everything except the samples, as JSON values; the inverse of :meth:`from_facts`."""
         return {
-            "format": FORMAT,
+            "format": FORMAT if self.origin else WITHOUT_ORIGIN,
+            **({"origin": list(self.origin)} if self.origin else {}),
             "shape": list(self.shape),
             "classes": list(self.classes),
             "mean": self.mean,
@@ -163,6 +170,7 @@ class Data:
             unordered=bool(facts["unordered"]),
             summary=facts.get("summary", {}),
             spread=float(facts.get("spread", 1.0)),
+            origin=tuple(float(n) for n in facts.get("origin", ())),
         )
 
 

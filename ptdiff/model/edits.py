@@ -7,6 +7,7 @@ functions of :mod:`ptdiff.sampling.editing` do the same for tensors in model uni
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -44,12 +45,14 @@ FAR = 4.0
 
 def given_to(model: Model, given: Given) -> Samples:
     """Convert ``given`` to Samples of the model's modality; DataError for a file without valid samples."""
-    if isinstance(given, Samples):
-        return given
+    origin = model.data.origin
     if isinstance(given, (str, Path)):
-        return Samples.read(given, model.modality)
+        given = Samples.read(given, model.modality)
+    if isinstance(given, Samples):
+        return replace(given, stored=given.stored.moved(origin))
     x = given.detach().cpu().numpy() if isinstance(given, Tensor) else np.asarray(given)
-    return Samples(Stored(x.astype(np.float32), np.full(len(x), -1), model.data.classes), model.modality)
+    x = (x - np.array(origin) if origin else x).astype(np.float32)
+    return Samples(Stored(x, np.full(len(x), -1), model.data.classes, origin=origin), model.modality)
 
 
 def edit(

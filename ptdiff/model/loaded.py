@@ -280,7 +280,11 @@ class Model:
 
         if not self.means:
             raise ValueError("a network trained for consistency does not estimate E[x0 | x], so it has no likelihood")
-        values = torch.as_tensor(x.samples if isinstance(x, Samples) else x).float()
+        origin = self.data.origin
+        if isinstance(x, Samples):
+            values = torch.from_numpy(x.stored.moved(origin).samples)
+        else:
+            values = (torch.as_tensor(x).double() - torch.tensor(origin or 0.0, dtype=torch.float64)).float()
         if values.ndim != len(self.data.shape) + 1 or not self.takes(tuple(values.shape[1:])):
             raise ValueError(f"x must have the shape (n, *{self.data.shape}), not {tuple(values.shape)}")
         labels = x.labels if label is None and isinstance(x, Samples) else None
@@ -314,7 +318,7 @@ class Model:
         label = np.full(len(array), -1) if labels is None else labels.numpy().astype(np.int64)
         config = self.run.config
         way = None if trajectory is None else _array(trajectory)
-        return Stored(array, label, self.data.classes, config.modality, config.options, way)
+        return Stored(array, label, self.data.classes, config.modality, config.options, way, self.data.origin)
 
     def states(
         self,

@@ -134,9 +134,9 @@ class Run:
         """Compare ``data`` with the data of this run; returns the first difference in words, or None."""
         before = json.loads((self.path / "data.json").read_text(encoding="utf-8"))
         now = json.loads(json.dumps(data.facts()))
-        for name in ("shape", "classes", "samples"):
-            if before.get(name) != now[name]:
-                return f"{name} were {before.get(name)} and are {now[name]}"
+        for name in ("shape", "classes", "samples", "origin"):
+            if before.get(name) != now.get(name):
+                return f"{name} were {before.get(name)} and are {now.get(name)}"
         return None
 
     @property
@@ -163,7 +163,7 @@ class Run:
                 f"{self.path} was trained on tensors with a network that is not stored: open it in Python with "
                 f"ptdiff.load({str(self.path)!r}, network=...)"
             )
-        return registry.load(self.config.modality, self.config.options)
+        return registry.load(self.config.modality, self.config.options).as_of(self.data)
 
     def checkpoint(self, warn: Callable[[str], None] | None = None) -> Checkpoint:
         """The newest checkpoint that verifies; ``warn`` is called about others.  Raises RunError if there is none."""

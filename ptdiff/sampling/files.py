@@ -5,7 +5,9 @@
     .csv .parquet …    all samples in one file: :meth:`ptdiff.modality.contract.Modality.tables`
     .ply .png …        one sample in each file: :meth:`ptdiff.modality.contract.Modality.formats`
 
-All numbers are in world units.  Nothing here needs torch.  Files contain no pickles and no import paths.
+All numbers are in world units, plus the ``origin`` of the data (:class:`ptdiff.modality.data.Data`), which an .npz
+names; samples with one are float64 in the file, and float32 without it in memory.  Nothing here needs torch.  Files
+contain no pickles and no import paths.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import json
 import zipfile
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +39,7 @@ class Stored:
     ``samples``: (n, *shape) float32.  ``label``: (n,) int64, index into ``classes``, -1 for none.
     ``classes``: names.  ``modality``, ``options``: as in a run's config.yaml; "" if the file does not say.
     ``trajectory``: (t, n, *shape) float32, or None.
+    ``origin``: what the numbers lack of those in the file, one for each entry of the last axis; () for nothing.
     """
 
     samples: npt.NDArray[np.float32]
@@ -45,6 +48,21 @@ class Stored:
     modality: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
     trajectory: npt.NDArray[np.float32] | None = None
+    origin: tuple[float, ...] = ()
+
+    def world(self, x: npt.NDArray[np.float32]) -> npt.NDArray[np.floating]:
+        """Numbers of ``samples`` or ``trajectory`` as in the file: float64 with the origin, or as they are."""
+        return x.astype(np.float64) + np.array(self.origin) if self.origin else x
+
+    def moved(self, origin: tuple[float, ...]) -> Stored:
+        """The same samples with another origin; ValueError if it has another length than the last axis."""
+        if origin == self.origin:
+            return self
+        if origin and len(origin) != self.samples.shape[-1]:
+            raise ValueError(f"samples of {self.samples.shape[-1]} numbers for an origin of {len(origin)}")
+        by = np.array(self.origin or 0.0) - np.array(origin or 0.0)
+        way = None if self.trajectory is None else (self.trajectory + by).astype(np.float32)
+        return replace(self, samples=(self.samples + by).astype(np.float32), trajectory=way, origin=origin)
 
     @property
     def names(self) -> list[str]:
@@ -89,7 +107,8 @@ def _checked(arrays: Mapping[str, Any]) -> Stored:
     if "samples" not in arrays:
         raise ValueError("it has no array 'samples'; 'ptdiff sample' writes files with one")
     given = arrays["samples"]
-    samples = _finite("'samples'", given, given.ndim)
+    origin = _origin(arrays, given)
+    samples = _finite("'samples'", given - np.array(origin) if origin else given, given.ndim)
     names = arrays.get("classes", np.empty(0, np.str_))
     if names.ndim != 1 or (names.size and names.dtype.kind != "U"):
         raise ValueError("'classes' must be a list of names")
@@ -100,14 +119,31 @@ def _checked(arrays: Mapping[str, Any]) -> Stored:
         raise ValueError(f"'label' must lie between -1 and {names.size - 1}, the last class")
     way = arrays.get("trajectory")
     if way is not None:
-        way = _finite("'trajectory'", way, samples.ndim + 1)
+        way = _finite("'trajectory'", way - np.array(origin) if origin else way, samples.ndim + 1)
         if way.shape[1:] != samples.shape:
             raise ValueError(
                 f"'trajectory' has the shape {way.shape}, not (steps, {', '.join(map(str, samples.shape))})"
             )
     return Stored(
-        samples, label.astype(np.int64), tuple(map(str, names)), _text(arrays, "modality"), _options(arrays), way
+        samples,
+        label.astype(np.int64),
+        tuple(map(str, names)),
+        _text(arrays, "modality"),
+        _options(arrays),
+        way,
+        origin,
     )
+
+
+def _origin(arrays: Mapping[str, Any], samples: Any) -> tuple[float, ...]:
+    origin = arrays.get("origin")
+    if origin is None:
+        return ()
+    if origin.dtype != np.float64 or samples.ndim < 2 or origin.shape != samples.shape[-1:]:
+        raise ValueError(f"'origin' must hold {samples.shape[-1:]} float64 numbers, not {origin.dtype} {origin.shape}")
+    if not np.isfinite(origin).all():
+        raise ValueError("'origin': the numbers are not finite")
+    return tuple(origin.tolist())
 
 
 def _finite(name: str, given: Any, rank: int) -> npt.NDArray[np.float32]:
@@ -169,10 +205,11 @@ def write(path: Path, stored: Stored, kind: Modality, format: str | None = None)
     """
     name = format or path.suffix[1:] or "npz"
     if name == "npz":
-        extra = {} if stored.trajectory is None else {"trajectory": stored.trajectory}
+        extra = {} if stored.trajectory is None else {"trajectory": stored.world(stored.trajectory)}
+        extra |= {"origin": np.array(stored.origin)} if stored.origin else {}
         write_npz(
             path,
-            samples=stored.samples,
+            samples=stored.world(stored.samples),
             label=stored.label,
             classes=np.array(stored.classes, dtype=np.str_),
             modality=np.array(stored.modality),
@@ -184,11 +221,11 @@ def write(path: Path, stored: Stored, kind: Modality, format: str | None = None)
     if name in tables:
         target = path if path.suffix else path / f"samples.{name}"
         target.parent.mkdir(parents=True, exist_ok=True)
-        tables[name](target, stored.samples, stored.titles)
+        tables[name](target, stored.world(stored.samples), stored.titles)
         return target
     if name not in single:
         raise unknown("format", name, sorted({"npz", *single, *tables}))
-    for target, x in zip(_targets(path, stored, name), stored.samples, strict=True):
+    for target, x in zip(_targets(path, stored, name), stored.world(stored.samples), strict=True):
         target.parent.mkdir(parents=True, exist_ok=True)
         single[name](target, x)
     return path

@@ -49,7 +49,7 @@ class Samples:
         path = Path(path).expanduser()
         if isinstance(modality, Modality):
             return Samples(files.read(path, modality), modality, source=path)
-        kind = None if path.suffix.lower() == ".npz" else registry.load(modality)
+        kind = None if path.suffix.lower() == ".npz" else registry.load(modality).suited(path)
         stored = files.read(path, kind)
         name = stored.modality or modality
         if ":" in name and name != modality:
@@ -68,7 +68,7 @@ class Samples:
 
     @property
     def samples(self) -> Tensor:
-        """(n, *shape) float32 in world units; shares memory with :meth:`numpy`."""
+        """(n, *shape) float32 in world units, without the data's origin; shares memory with :meth:`numpy`."""
         import torch
 
         return torch.from_numpy(self.stored.samples)
@@ -93,8 +93,12 @@ class Samples:
         return None if self.stored.trajectory is None else torch.from_numpy(self.stored.trajectory)
 
     def numpy(self) -> npt.NDArray[np.float32]:
-        """The samples (n, *shape) as an array."""
+        """The samples (n, *shape) as an array, without the data's origin."""
         return self.stored.samples
+
+    def world(self) -> npt.NDArray[np.floating]:
+        """The samples (n, *shape) as files hold them: in float64 with the data's origin, if it has one."""
+        return self.stored.world(self.stored.samples)
 
     def first(self, count: int | None) -> Samples:
         """The first ``count`` samples; all of them for None."""

@@ -51,7 +51,7 @@ def test_an_archive_is_searched_by_name_then_by_shape(tmp_path: Path) -> None:
         (np.zeros((4, 3), complex), "not of numbers"),
         (np.zeros((4, 3), bool), "not of numbers"),
         (np.zeros((4, 3), "U3"), "not of numbers"),
-        (np.array([[0, 0, np.nan], [0, np.inf, 0], [0, 0, 0]]), "2 of 3 points are NaN or infinite"),
+        (np.array([[0, 0, np.nan], [0, np.inf, 0], [0, 0, 0], [1, 1, 1]]), "2 of 4 points are NaN or infinite"),
     ],
 )
 def test_arrays_that_are_no_points_are_refused(tmp_path: Path, array: np.ndarray, reason: str) -> None:

@@ -210,7 +210,7 @@ def test_nothing_readable_is_a_data_error_with_the_first_reasons(tmp_path: Path,
     fill(tmp_path / "a", {f"x/{i}.obj": b"" for i in range(5)})
     with pytest.raises(DataError, match=r"can be read: x/0.obj: the file is empty .*; and 2 more"):
         load(tmp_path / "a")
-    fill(tmp_path / "b", {"notes.txt": b""})
+    fill(tmp_path / "b", {"notes.md": b""})
     with pytest.raises(DataError, match=r"\(1 files of other types\)"):
         load(tmp_path / "b")
     with pytest.raises(DataError, match="does not exist"):

@@ -159,8 +159,8 @@ def test_named_columns_are_taken_at_their_word(tmp_path: Path) -> None:
     ("name", "data", "reason"),
     [
         ("a.xyz", b"", "no points"),
-        ("a.xyz", b"1 2 3\n4 5\n", "number of columns"),
-        ("a.xyz", b"1 2 3\n4 5 six\n", "could not convert string 'six'"),
+        ("a.xyz", b"1 2 3\n4 5\n", "line 2 has 2 cells, not 3"),
+        ("a.xyz", b"1 2 3\n4 5 six\n", "line 2, column 'c3': 'six' is not a number"),
         ("a.xyz", b"1 2 3\n4 nan 6\n", "1 of 2 points are NaN"),
         ("a.xyz", b"1 2\n3 4\n", "is not a point"),
         ("a.xyz", b"hello world\n", "is not a point"),

@@ -18,7 +18,7 @@ def test_clouds_have_their_normals_and_labels(tmp_path: Path, kind: str) -> None
     with open_hdf5(path) as file:
         assert file.sets == {"data": (3, 24, 3)}
         labels = file.labels("data")
-        assert labels is not None and labels.tolist() == [2, 0, 1]
+        assert labels == [2, 0, 1]
         for i, factor in enumerate((1, 2, -1)):
             cloud = file.read("data", i).cloud(path)
             np.testing.assert_array_equal(cloud.points, factor * POINTS)

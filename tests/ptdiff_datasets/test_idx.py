@@ -129,3 +129,23 @@ def test_no_bytes_do_more_than_raise_a_format_error(
 def test_a_missing_file_is_an_os_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         read_idx(tmp_path / "none")
+
+
+def test_classes_are_those_that_occur_in_training(tmp_path: Path) -> None:
+    from ptdiff_datasets.images.sets import mnist
+
+    def write(part: str, labels: list[int]) -> None:
+        pixels = np.zeros((len(labels), 4, 4), np.uint8) + np.array(labels, np.uint8)[:, None, None]
+        for kind, array, rank in (("images-idx3", pixels, 3), ("labels-idx1", np.array(labels, np.uint8), 1)):
+            head = bytes([0, 0, 8, rank]) + struct.pack(f">{rank}I", *array.shape)
+            (tmp_path / f"{part}-{kind}-ubyte").write_bytes(head + array.tobytes())
+
+    write("train", [1, 2, 5, 1, 2, 5])
+    write("t10k", [5, 1, 9, 2])
+    found = mnist(tmp_path)
+    assert found.classes == ("1", "2", "5")
+    assert found.train.label is not None and found.val.label is not None
+    assert found.train.label.tolist() == [0, 1, 2, 0, 1, 2]
+    # nothing can be learned about the nine
+    assert found.val.label.tolist() == [2, 0, 1] and found.val.pixels[:, 0, 0, 0].tolist() == [5, 1, 2]
+    assert found.notes == ("1 validation images left out: no training image has label 9",)

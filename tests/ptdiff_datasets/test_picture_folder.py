@@ -139,7 +139,7 @@ def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
 def test_what_is_no_picture_is_refused_in_one_line(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     stream = io.BytesIO()
-    Image.fromarray(photo()).save(stream, "TIFF")
+    Image.fromarray(photo()).save(stream, "PPM")
     whole = encoded(photo(), "PNG")
     for content, reason in (
         (b"", "the file is empty"),

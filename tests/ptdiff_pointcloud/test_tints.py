@@ -1,5 +1,7 @@
 """Colors of points: by position, normal, label, or their own."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -45,3 +47,21 @@ def test_own_colors_are_shown_by_default_where_there_are_some() -> None:
     assert Spheres().tints == ("position", "normal", "label")
     with pytest.raises(ValueError, match="no colors of their own"):
         tints(cloud, "rgb", ("xyz",))
+
+
+def test_a_file_is_rendered_in_its_own_colors(tmp_path: Path) -> None:
+    from ptdiff.sampling.samples import Samples
+    from ptdiff_datasets.formats.catalog import WRITERS
+
+    points = np.random.default_rng(0).standard_normal((300, 3)).astype(np.float32)
+    red = np.full((300, 3), (200, 10, 10), np.uint8)
+    for suffix in (".ply", ".pcd", ".xyz"):
+        WRITERS[suffix](tmp_path / f"red{suffix}", points, None, red)
+        found = Samples.read(tmp_path / f"red{suffix}")
+        assert found.numpy().shape == (1, 300, 6)
+        assert "rgb" in found.modality.visualizer().tints
+        picture = np.asarray(found.modality.visualizer().sheet(found.numpy(), [])).astype(int)[..., :3]
+        vivid = picture[np.ptp(picture, axis=-1) > 60]
+        assert len(vivid) and (vivid[:, 0] > vivid[:, 1] + 30).all() and (vivid[:, 0] > vivid[:, 2] + 30).all()
+    WRITERS[".ply"](tmp_path / "plain.ply", points, None, None)
+    assert "rgb" not in Samples.read(tmp_path / "plain.ply").modality.visualizer().tints

@@ -1,22 +1,30 @@
 """Check of a data set (a folder, a file or a store) for problems before training on it."""
 
 import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ptdiff_datasets.clouds import store
+from ptdiff_datasets.clouds.cloud_set import CloudSet
 from ptdiff_datasets.clouds.duplicates import twins
 from ptdiff_datasets.clouds.folder import Progress, build, load_folder, nothing
 from ptdiff_datasets.clouds.layout import existing, scan
 from ptdiff_datasets.clouds.summary import Summary, listed
-from ptdiff_datasets.errors import DataError
+from ptdiff_datasets.errors import DataError, printable
+from ptdiff_datasets.formats.arrays import AxisOrder
 
 SAMPLED = 2048  # points sampled from each mesh
 FEW = 32  # fewer points than this do not make a shape
 COPY = "a copy of "
+SCREEN = 50  # lines of a report, at most
+MIXED = 100  # a shape so many times larger or smaller than the median is in another unit
+OUTLYING = 10  # a box so many times larger than that of all but a hundredth of the points
+SCARCE = 4  # fewer shapes do not make a class, if others have ten times as many
 
 
 @dataclass(frozen=True)
@@ -26,7 +34,9 @@ class Check:
     damaged: files of a store whose checksums do not match. unreadable: (file, reason). degenerate: (shape, reason).
     equal, near: groups of identical and of nearly identical shapes. leaks: those groups that span several splits.
     points: minimum, median and maximum number per shape. extents: 5 %, 50 % and 95 % quantiles of the box diagonals,
-    in units of the files.
+    in units of the files. rows: the first points of the first shape, with their channels. mixed, outliers: (shape,
+    reason) of shapes of another scale, and of those with points far away. scarce: classes with hardly any shape.
+    unheld: classes without a shape held out.
     """
 
     kind: str
@@ -40,6 +50,11 @@ class Check:
     points: tuple[int, int, int]
     extents: tuple[float, float, float]
     units: str
+    rows: tuple[str, ...] = ()
+    mixed: tuple[tuple[str, str], ...] = ()
+    outliers: tuple[tuple[str, str], ...] = ()
+    scarce: tuple[str, ...] = ()
+    unheld: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -51,34 +66,60 @@ class Check:
         return {**asdict(self), "summary": self.summary.as_dict(), "ok": self.ok}
 
     def text(self) -> str:
-        """Format the report for a terminal."""
-        fewest, middle, most = self.points
+        """Format the report for a terminal, in at most ``SCREEN`` lines."""
+        long = self._lines(5, 12, 5)
+        # groups of duplicates say least
+        for most, classes, grouped in ((5, 8, 2), (4, 5, 1), (3, 3, 1), (2, 3, 1), (1, 2, 1)):
+            if len(long) > SCREEN:
+                long = self._lines(most, classes, grouped)
+        return "\n".join(long)
+
+    def _lines(self, most: int, classes: int, grouped: int) -> list[str]:
+        fewest, middle, largest = self.points
         low, half, high = self.extents
         lines = [
-            *self.summary.text().splitlines()[:-2],  # leave out how long reading took
+            *replace(self.summary, skipped=()).lines(classes)[:-2],  # leave out how long reading took
             "",
-            f"  points per shape {fewest:,} to {most:,}, median {middle:,}",
+            *self.rows,
+            f"  points per shape {fewest:,} to {largest:,}, median {middle:,}",
             f"  diagonals {low:.4g} to {high:.4g} (5 % to 95 %), median {half:.4g}: {self.units}",
             "",
         ]
-        lines += listed("checksums do not match", self.damaged)
-        lines += listed("unreadable", [f"{id}: {reason}" for id, reason in self.unreadable])
-        lines += listed("degenerate", [f"{id}: {reason}" for id, reason in self.degenerate])
+        lines += listed("checksums do not match", self.damaged, most)
+        for what, items in (
+            ("unreadable", self.unreadable),
+            ("left out", self._left_out),
+            ("degenerate", self.degenerate),
+            ("mixed scales", self.mixed),
+            ("far outliers", self.outliers),
+        ):
+            lines += listed(what, [f"{id}: {reason}" for id, reason in items], most)
+        for what, names in (
+            ("classes with hardly any shape", self.scarce),
+            ("classes with none held out", self.unheld),
+        ):
+            lines += [f"  {what}: {', '.join(map(printable, names[:8]))}{', …' * (len(names) > 8)}"] if names else []
         for what, groups in (
             ("identical", self.equal),
             ("nearly identical", self.near),
             ("of these, in several splits", self.leaks),
         ):
-            lines += listed(f"{what}, groups", [f"{len(group)}: {', '.join(group)}" for group in groups])
+            lines += listed(f"{what}, groups", [f"{len(group)}: {', '.join(group)}" for group in groups], grouped)
         if self.leaks:
             lines += [
                 "",
                 "  shapes leak between splits: ptdiff data import --together moves duplicates into one split",
             ]
-        return "\n".join([*lines, "nothing is broken" if self.ok else "something is broken"])
+        return [*lines, "nothing is broken" if self.ok else "something is broken"]
+
+    @property
+    def _left_out(self) -> list[tuple[str, str]]:
+        """Files skipped for another reason than that they cannot be read."""
+        known = {id for id, _ in self.unreadable}
+        return [item for item in self.summary.skipped if item[0] not in known and not item[1].startswith(COPY)]
 
 
-def check(root: str | Path, progress: Progress | None = None) -> Check:
+def check(root: str | Path, progress: Progress | None = None, order: AxisOrder = "auto") -> Check:
     """Check every shape below ``root``. DataError if nothing can be read or a store cannot be opened."""
     root = existing(root)
     if root.is_dir() and store.is_store(root):
@@ -87,7 +128,7 @@ def check(root: str | Path, progress: Progress | None = None) -> Check:
         except FileNotFoundError:
             damaged = (store.SUMS,)
         return _checked("store", root, damaged, progress)
-    layout = scan(root)
+    layout = scan(root, order)
     if not layout.shapes:
         raise DataError(nothing(layout, layout.skipped))
     with tempfile.TemporaryDirectory(prefix="ptdiff-check-") as folder:
@@ -124,8 +165,61 @@ def _checked(kind: str, folder: Path, damaged: tuple[str, ...], progress: Progre
         leaks=tuple(group for group in (*equal, *alike) if len({splits[id] for id in group}) > 1),
         points=(int(clouds.counts.min()), int(np.median(clouds.counts)), int(clouds.counts.max())),
         extents=tuple(float(q) for q in np.quantile(diagonals, [0.05, 0.5, 0.95])),  # type: ignore[arg-type]
+        rows=_rows(clouds),
+        mixed=tuple(_mixed(names, diagonals)),
+        outliers=tuple((id, text) for i, id in enumerate(names) if (text := _outlying(clouds.stored(i))) is not None),
+        scarce=tuple(_scarce(clouds.summary.counts)),
+        unheld=tuple(_unheld(clouds.summary.counts)),
         units=_units(float(np.median(diagonals)), float(np.quantile(diagonals, 0.95) / np.quantile(diagonals, 0.05))),
     )
+
+
+def _rows(clouds: CloudSet) -> tuple[str, ...]:
+    """Show the first points of the first shape, so that a wrong reading is seen."""
+    start, origin = int(clouds.starts[0]), clouds.origins[0]
+    count = min(3, int(clouds.counts[0]))
+    parts = [(clouds.points[start : start + count] + origin, "{:.6g}", "x y z")]
+    if clouds.normals is not None:
+        parts.append((clouds.normals[start : start + count], "{:.3g}", "nx ny nz"))
+    if clouds.colors is not None:
+        parts.append((clouds.colors[start : start + count], "{:d}", "red green blue"))
+    head = " ".join(names for _, _, names in parts)
+    lines = [" ".join(form.format(v) for part, form, _ in parts for v in part[i].tolist()) for i in range(count)]
+    return (f"  {printable(clouds.ids[0])[-40:]}: {head}", *(f"    {line}" for line in lines))
+
+
+def _mixed(names: Sequence[str], diagonals: npt.NDArray[np.float64]) -> list[tuple[str, str]]:
+    middle = float(np.median(diagonals))
+    found = []
+    for name, size in zip(names, diagonals.tolist(), strict=True):
+        if size > MIXED * middle or size * MIXED < middle:
+            found.append((name, f"diagonal {size:.4g}, median {middle:.4g}"))
+    return found
+
+
+def _outlying(points: np.ndarray[Any, np.dtype[np.float32]]) -> str | None:
+    """Describe points far from all others, None if there are none."""
+    if len(points) < FEW or not np.isfinite(points).all():
+        return None
+    low, high = np.quantile(points, [0.01, 0.99], axis=0)
+    reach, whole = float(np.linalg.norm(high - low)), float(np.linalg.norm(np.ptp(points, axis=0)))
+    if not whole > OUTLYING * reach:
+        return None
+    far = int((np.linalg.norm(points - (low + high) / 2, axis=1) > OUTLYING / 2 * reach).sum())
+    return f"{far} of {len(points):,} points make the box {whole / reach:.0f} times as large" if reach else None
+
+
+def _scarce(counts: Mapping[str, Mapping[str, int]]) -> list[str]:
+    sizes = {name: sum(row.values()) for name, row in counts.items() if name}
+    middle = np.median(list(sizes.values())) if sizes else 0
+    return [f"{name} ({n})" for name, n in sizes.items() if n < SCARCE and middle >= 10 * n]
+
+
+def _unheld(counts: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """Name the classes without a held-out shape, if anything is held out."""
+    if not any(row.get(split) for row in counts.values() for split in ("val", "test")):
+        return []
+    return [name for name, row in counts.items() if name and not (row.get("val") or row.get("test"))]
 
 
 def _degenerate(points: np.ndarray[Any, np.dtype[np.float32]]) -> str | None:

@@ -10,14 +10,20 @@ PREFERRED = (
 )  # fmt: skip  # in order of preference, for a shape in several formats
 
 
-def one_format(found: dict[str, Stamp], skipped: list[tuple[str, str]]) -> dict[str, Stamp]:
-    """Keep one of the files that differ only in their suffix, the first in ``PREFERRED``; skip the others."""
-    kept: dict[PurePosixPath, str] = {}
+def one_format(
+    found: dict[str, Stamp], skipped: list[tuple[str, str]]
+) -> tuple[dict[str, Stamp], dict[str, tuple[str, ...]]]:
+    """Keep one of the files that differ only in their suffix, the first in ``PREFERRED``; skip the others.
+
+    Returns the files kept, and for each that has them, the others in order of preference.
+    """
+    alike: dict[PurePosixPath, list[str]] = {}
     for id in sorted(found, key=lambda id: (PREFERRED.index(PurePosixPath(id).suffix.lower()), id)):
-        first = kept.setdefault(PurePosixPath(id).with_suffix(""), id)
-        if first != id:
-            skipped.append((id, f"the same shape as {first}"))
-    return {id: found[id] for id in kept.values()}
+        alike.setdefault(PurePosixPath(id).with_suffix(""), []).append(id)
+    for first, *others in alike.values():
+        skipped += [(id, f"the same shape as {first}") for id in others]
+    kept = {ids[0]: found[ids[0]] for ids in alike.values()}
+    return kept, {ids[0]: tuple(ids[1:]) for ids in alike.values() if len(ids) > 1}
 
 
 def whole_shapes(found: dict[str, Stamp]) -> tuple[dict[str, Stamp], int]:

@@ -22,9 +22,10 @@ from ptdiff_datasets.clouds import store
 from ptdiff_datasets.clouds.cloud_set import CloudSet
 from ptdiff_datasets.clouds.layout import Layout, Shape, chosen, existing, only, scan
 from ptdiff_datasets.clouds.reading import Dense, read_shapes
-from ptdiff_datasets.clouds.splits import RULE, SPLITS, splits
+from ptdiff_datasets.clouds.splits import RULE, SPLITS, Rule, splits
 from ptdiff_datasets.clouds.summary import Summary
 from ptdiff_datasets.errors import DataError, FormatError, printable
+from ptdiff_datasets.formats.arrays import AxisOrder
 
 NORMALIZE = ("auto", "box", "per-shape", "global", "none")
 Progress = Callable[[int, int], None]
@@ -38,6 +39,8 @@ def load_folder(
     classes: Sequence[str] | None = None,
     cache: str | Path | None = None,
     progress: Progress | None = None,
+    order: AxisOrder = "auto",
+    split: Rule = "stratified",
 ) -> CloudSet:
     """Load all shapes below ``root``: a folder (for layouts see ``clouds.layout``), a file, or a store.
 
@@ -48,6 +51,9 @@ def load_folder(
         test folders, else "box".
     classes: load only these.
     cache: see ``ptdiff_datasets.cache.default_cache``.
+    order: the axes of arrays, channels-last (…, points, 3) or channels-first (…, 3, points); "auto" is the first, but
+        refuses arrays that may be either.
+    split: the rule for folders that name no validation split, see ``clouds.splits``; stores keep theirs.
     progress(done, total) is called for each shape. A file that cannot be read is skipped, with the reason in the
     summary. DataError if nothing can be read or a store is damaged; ValueError for invalid options.
     """
@@ -59,13 +65,13 @@ def load_folder(
     root = existing(root)
     if root.is_dir() and store.is_store(root):
         return _opened(root, normalize, classes, started)
-    layout = scan(root)
+    layout = scan(root, order)
     if classes is not None:
         layout = only(layout, classes)
     if not layout.shapes:
         raise DataError(nothing(layout, layout.skipped))
     base = Path(cache) if cache is not None else caches.default_cache()
-    entry = base / "clouds" / _entry(root, layout, points, classes)
+    entry = base / "clouds" / _entry(root, layout, points, classes, split)
     damaged, cached = None, False
     try:
         arrays, index = store.load(entry)
@@ -76,7 +82,7 @@ def load_folder(
         damaged = str(error)
     if not cached:
         with caches.workplace(entry) as folder:
-            whole = build(root, layout, folder, points, progress)
+            whole = build(root, layout, folder, points, progress, rule=split)
             if whole:
                 caches.keep(folder, entry)
             # an incomplete store is not cached; its mapping outlives the temporary files
@@ -104,10 +110,11 @@ def _opened(root: Path, normalize: str, classes: Sequence[str] | None, started: 
     return replace(part, labels=labels, classes=kept, summary=replace(clouds.summary, counts=counts))
 
 
-def _entry(root: Path, layout: Layout, points: int, classes: Sequence[str] | None) -> str:
+def _entry(root: Path, layout: Layout, points: int, classes: Sequence[str] | None, rule: Rule) -> str:
     """Return the cache key: hashes of root and options, and of all files' sizes, times and modes and the readers."""
     asked_for = [str(root.resolve()), points, sorted(classes) if classes is not None else None]
-    files = [(s.id, s.label, s.split, *s.stamp) for s in layout.shapes]
+    asked_for += [layout.order, rule]
+    files = [(s.id, s.label, s.split, *s.stamp, *(o.stamp for o in s.instead)) for s in layout.shapes]
     found = [store.VERSION, RULE, version("trimesh"), files]
     return "-".join(hashlib.sha256(json.dumps(part).encode()).hexdigest()[:32] for part in (asked_for, found))
 
@@ -123,7 +130,13 @@ def nothing(layout: Layout, skipped: Sequence[tuple[str, str]]) -> str:
 
 
 def build(
-    root: Path, layout: Layout, folder: Path, points: int, progress: Progress | None, joined: bool = False
+    root: Path,
+    layout: Layout,
+    folder: Path,
+    points: int,
+    progress: Progress | None,
+    joined: bool = False,
+    rule: Rule = "stratified",
 ) -> bool:
     """Read every file once and write a store into the empty ``folder``.
 
@@ -136,7 +149,7 @@ def build(
     closed, done = False, 0
     with store.Writing(folder) as out:
         for _, group in groupby(layout.shapes, lambda shape: shape.file):
-            for shape, dense in read_shapes(layout.root, group, points):
+            for shape, dense in read_shapes(layout.root, group, points, layout.order):
                 done += 1
                 try:
                     if isinstance(dense, Exception):
@@ -157,7 +170,7 @@ def build(
         index = out.index
         if not index.ids:
             raise DataError(nothing(layout, index.skipped))
-        index.splits = splits(index.ids, index.labels, given, out.clouds(), joined)
+        index.splits = splits(index.ids, index.labels, given, out.clouds(), joined, rule)
         arrays = all(shape.file.lower().endswith((".npy", ".npz", ".h5", ".hdf5")) for shape in layout.shapes)
         index.source = {
             "root": str(root),
@@ -212,12 +225,13 @@ def _assembled(
     centers, scales = frames(index, normalize)
     pairs = Counter(zip(index.labels, index.splits, strict=True))
     counts = np.array(index.counts, np.int64)
+    there = set(index.ids)  # some of which are read because their twins cannot be
     summary = Summary(
         root=str(root),
         layout=index.source["layout"],
         normalize=normalize,
         counts={c: {s: pairs[c, s] for s in SPLITS if pairs[c, s]} for c in sorted(set(index.labels))},
-        skipped=tuple(sorted((*left_out[0], *((path, reason) for path, reason in index.skipped)))),
+        skipped=tuple(sorted((id, why) for id, why in (*left_out[0], *index.skipped) if id not in there)),
         other=left_out[1],
         low=_triple(boxes[:, 0].min(axis=0)),
         high=_triple(boxes[:, 1].max(axis=0)),

@@ -18,9 +18,10 @@ from ptdiff_datasets.clouds.lists import FOLDERS, Lists, is_list, read_lists
 from ptdiff_datasets.clouds.synsets import SHAPENET, class_name
 from ptdiff_datasets.directory_scan import Stamp, existing, files, stamp
 from ptdiff_datasets.errors import DataError, FormatError, printable
+from ptdiff_datasets.formats.arrays import AxisOrder, own_labels
 from ptdiff_datasets.formats.catalog import SUFFIXES
 from ptdiff_datasets.formats.containers import may_hold_many, members
-from ptdiff_datasets.formats.text import looks_like_points
+from ptdiff_datasets.formats.text import why_no_points
 
 __all__ = ["Layout", "Shape", "existing", "only", "scan"]
 
@@ -33,6 +34,7 @@ class Shape:
     """A shape: a file, or cloud ``place`` of the data set ``inside`` a file.
 
     id: the path of the file below the root, with #data set/place for a cloud inside. split: None if unknown.
+    instead: the same shape in other formats, in case the file cannot be read.
     """
 
     id: str
@@ -42,6 +44,7 @@ class Shape:
     file: str
     inside: str = ""
     place: int | None = None
+    instead: tuple["Shape", ...] = ()
 
 
 @dataclass(frozen=True)
@@ -54,17 +57,28 @@ class Layout:
     skipped: tuple[tuple[str, str], ...]  # path below the root, reason
     other: int  # files of other kinds
     inside: str = ""  # the folder below the root that holds the class folders, if not the root itself
+    order: AxisOrder = "auto"
 
 
-def scan(root: Path) -> Layout:
-    """List the shapes below ``root`` in order of their paths; for a file, the shapes in it."""
+def scan(root: Path, order: AxisOrder = "auto") -> Layout:
+    """List the shapes below ``root`` in order of their paths; for a file, the shapes in it.
+
+    order: the axes of arrays. DataError for a file of which no format is known.
+    """
     if root.is_file():
-        return _scanned(root.parent, [(root.name, root)], [])
+        if root.suffix.lower() not in SUFFIXES:
+            known = ", ".join(sorted(suffix[1:] for suffix in SUFFIXES))
+            raise DataError(f"{printable(root)} has no suffix of a mesh or point cloud ({known})")
+        return _scanned(root.parent, [(root.name, root)], [], order, named=True)
     skipped: list[tuple[str, str]] = []
-    return _scanned(root, [(id, Path(entry.path)) for id, entry in files(root, "", skipped)], skipped)
+    return _scanned(root, [(id, Path(entry.path)) for id, entry in files(root, "", skipped)], skipped, order)
 
 
-def _scanned(root: Path, there: Sequence[tuple[str, Path]], skipped: list[tuple[str, str]]) -> Layout:
+def _scanned(
+    root: Path, there: Sequence[tuple[str, Path]], skipped: list[tuple[str, str]], order: AxisOrder, named: bool = False
+) -> Layout:
+    """List the shapes in the files ``there``; a file that the user ``named`` is a shape whatever it holds."""
+    prose: list[tuple[str, str]] = []
     found: dict[str, Stamp] = {}
     lists: list[str] = []
     other = 0
@@ -72,21 +86,29 @@ def _scanned(root: Path, there: Sequence[tuple[str, Path]], skipped: list[tuple[
         if (listed := is_list(path.name)) or path.suffix.lower() in SUFFIXES:
             try:
                 marked = stamp(path, root)
-                numbers = not path.name.lower().endswith((*PROSE, ".lst", ".json")) or looks_like_points(path)
+                looked_at = not named and path.name.lower().endswith((*PROSE, ".lst", ".json"))
+                reason = why_no_points(path) if looked_at else None
             except OSError as error:
                 skipped.append((id, error.strerror or str(error)))
                 continue
             except (ValueError, RuntimeError) as error:  # RuntimeError: a loop of symbolic links
                 skipped.append((id, str(error)))
                 continue
-            if numbers and path.suffix.lower() in SUFFIXES:
+            if reason is None and path.suffix.lower() in SUFFIXES:
                 found[id] = marked
                 continue
             if listed:
                 lists.append(id)
                 continue
+            prose.append((id, str(reason)))
         other += 1
-    found, views = whole_shapes(one_format(found, skipped))
+    if not found:
+        # somebody's points, if there is nothing else
+        skipped += prose
+        other -= len(prose)
+    kept, alike = one_format(found, skipped)
+    stamps = found
+    found, views = whole_shapes(kept)
     parts = {id: tuple(id.split("/")) for id in sorted(found)}
     wrapper = _wrapper(list(parts.values()))
     parts = {id: _without_complete(names[len(wrapper) :]) for id, names in parts.items()}
@@ -96,8 +118,9 @@ def _scanned(root: Path, there: Sequence[tuple[str, Path]], skipped: list[tuple[
     for id, names in parts.items():
         try:
             label, split = place(names)
-            shape = Shape(id, label, split or said.split(id), found[id], id)
-            shapes += _expanded(root, shape, said, len(parts))
+            others = tuple(Shape(o, label, split or said.split(o), stamps[o], o) for o in alike.get(id, ()))
+            shape = Shape(id, label, split or said.split(id), found[id], id, instead=others)
+            shapes += _expanded(root, shape, said, len(parts), order)
         except OSError as error:
             skipped.append((id, error.strerror or str(error)))
         except ValueError as error:
@@ -106,14 +129,14 @@ def _scanned(root: Path, there: Sequence[tuple[str, Path]], skipped: list[tuple[
         kind = "lists"
     if any(shape.place is not None for shape in shapes):
         kind = "sets"
-    return Layout(root, kind, tuple(shapes), tuple(sorted(skipped)), other + views, "/".join(wrapper))
+    return Layout(root, kind, tuple(shapes), tuple(sorted(skipped)), other + views, "/".join(wrapper), order)
 
 
-def _expanded(root: Path, shape: Shape, said: Lists, count: int) -> list[Shape]:
+def _expanded(root: Path, shape: Shape, said: Lists, count: int, order: AxisOrder) -> list[Shape]:
     """Return the shapes in a file: itself, or all clouds it holds. Names of ShapeNet-55 files give the class."""
     if may_hold_many(shape.file, count):
         try:
-            inside = members(root / shape.file, shape.file, said)
+            inside = members(root / shape.file, shape.file, said, order)
         except FormatError:
             return [shape]  # reading the file will raise the error
         if inside is not None:
@@ -125,9 +148,17 @@ def _expanded(root: Path, shape: Shape, said: Lists, count: int) -> list[Shape]:
                     split=m.split or shape.split,
                     inside=m.set,
                     place=m.place,
+                    instead=(),
                 )
                 for m in inside
             ]
+        if not shape.label and shape.file.lower().endswith(".npz"):
+            try:
+                labels = own_labels(root / shape.file, order)
+            except FormatError:
+                return [shape]
+            if labels is not None:
+                return [replace(shape, label=said.label(labels[0]))]
     named = NAMED.match(PurePosixPath(shape.file).name)
     if named and named[1] in SHAPENET:
         return [replace(shape, label=class_name(named[1]))]

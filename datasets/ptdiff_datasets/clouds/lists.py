@@ -49,8 +49,10 @@ class Lists:
                     return found
         return None
 
-    def label(self, number: int) -> str:
-        """Return the name of a numbered class; the number itself if no list names it."""
+    def label(self, number: int | str) -> str:
+        """Return the name of a numbered class; the number itself if no list names it. A name stays as it is."""
+        if isinstance(number, str):
+            return number
         return self.classes[number] if 0 <= number < len(self.classes) else f"{number:03d}"
 
 

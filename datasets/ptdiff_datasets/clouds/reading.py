@@ -12,6 +12,7 @@ from ptdiff_datasets.clouds.address import address
 from ptdiff_datasets.clouds.layout import Shape
 from ptdiff_datasets.clouds.lists import Lists
 from ptdiff_datasets.errors import FormatError
+from ptdiff_datasets.formats.arrays import ARRAY_SUFFIXES, AxisOrder, read_points
 from ptdiff_datasets.formats.catalog import read_cloud
 from ptdiff_datasets.formats.cloud import Cloud
 from ptdiff_datasets.formats.containers import members, opened
@@ -42,21 +43,29 @@ class Dense:
     count: int
 
 
-def read_shapes(root: Path, shapes: Iterable[Shape], points: int) -> Iterator[tuple[Shape, Dense | Exception]]:
+def read_shapes(
+    root: Path, shapes: Iterable[Shape], points: int, order: AxisOrder = "auto"
+) -> Iterator[tuple[Shape, Dense | Exception]]:
     """Yield each shape of one file with its dense cloud, or with the FormatError or OSError that prevented reading it.
 
-    points: number sampled from a mesh, and the most kept of a cloud.
+    A shape that also exists in other formats follows in the first of them that can be read, if the file cannot.
+
+    points: number sampled from a mesh, and the most kept of a cloud. order: the axes of arrays.
     """
     shapes = list(shapes)
     if shapes[0].place is None:
         for shape in shapes:
-            try:
-                yield shape, _read(root / shape.file, shape.id, points)
-            except (FormatError, OSError) as error:
-                yield shape, error
+            for each in (shape, *shape.instead):
+                try:
+                    dense = _read(root / each.file, each.id, points, order)
+                except (FormatError, OSError) as error:
+                    yield each, error
+                else:
+                    yield each, dense
+                    break
         return
     try:
-        with opened(root / shapes[0].file) as read:
+        with opened(root / shapes[0].file, order) as read:
             for shape in shapes:
                 assert shape.place is not None
                 try:
@@ -69,19 +78,23 @@ def read_shapes(root: Path, shapes: Iterable[Shape], points: int) -> Iterator[tu
             yield shape, error
 
 
-def read_one(path: str | Path, points: int) -> Cloud:
+def read_one(path: str | Path, points: int, order: AxisOrder = "auto") -> Cloud:
     """Read the cloud in a file, or sample ``points`` from the surface of its mesh; FormatError if it holds neither."""
     path = Path(path)
+    if path.suffix.lower() in ARRAY_SUFFIXES:
+        return read_points(path, order).with_true_normals()
     found = _mesh_or_cloud(path)
     if isinstance(found, Cloud):
         return found.with_true_normals()
     return sample_surface(found, points, address("surface", path.name))
 
 
-def _read(path: Path, id: str, points: int) -> Dense:
+def _read(path: Path, id: str, points: int, order: AxisOrder) -> Dense:
     if path.suffix.lower() in HDF5_SUFFIXES:
         members(path, id, Lists())
         raise FormatError(path, "its clouds could not be counted")
+    if path.suffix.lower() in ARRAY_SUFFIXES:
+        return _dense(read_points(path, order), path, id, points)
     mesh = _mesh_or_cloud(path)
     if isinstance(mesh, Cloud):
         return _dense(mesh, path, id, points)

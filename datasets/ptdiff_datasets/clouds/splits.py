@@ -2,11 +2,15 @@
 
 A hash of the path decides, so that adding or removing a file moves (nearly) no other. The suffix does not count: one
 shape in two formats is in one split. So are duplicates, which would otherwise leak into the validation set.
+
+The rule "stratified" also holds out a shape of every class of four or more; "hashed" is the rule of earlier versions,
+by which runs of theirs are read, because a shape that they trained on must not validate them.
 """
 
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import PurePosixPath
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +20,9 @@ from ptdiff_datasets.clouds.duplicates import groups
 
 SPLITS = ("train", "val", "test")
 VALIDATION = 0.1
-RULE = 2  # version of this rule: data sets split by an earlier one are split again
+RULE = 3  # version of these rules: data sets split by an earlier one are split again
+Rule = Literal["stratified", "hashed"]
+STRATIFIED = 4  # shapes of a class of which one is held out
 
 
 def splits(
@@ -25,26 +31,33 @@ def splits(
     given: Sequence[str | None],
     cloud: Callable[[int], npt.NDArray[np.float32]],
     joined: bool = False,
+    rule: Rule = "stratified",
 ) -> list[str]:
     """Choose the split of each shape, with duplicates in one split; cloud(i) returns the points (n, 3) of shape i.
 
     If the folders name a validation split they are kept as they are, unless ``joined`` moves duplicates there too.
     """
     if "val" in given and not joined:
-        return assign_splits(ids, labels, given)
+        return assign_splits(ids, labels, given, rule=rule)
     twins = groups(len(ids), cloud)
-    found = assign_splits(ids, labels, given, twins)
+    found = assign_splits(ids, labels, given, twins, rule)
     return together(found, twins) if joined else found
 
 
 def assign_splits(
-    ids: Sequence[str], labels: Sequence[str], given: Sequence[str | None], twins: Sequence[Sequence[int]] = ()
+    ids: Sequence[str],
+    labels: Sequence[str],
+    given: Sequence[str | None],
+    twins: Sequence[Sequence[int]] = (),
+    rule: Rule = "hashed",
 ) -> list[str]:
     """Assign "train", "val" or "test" to each shape, as ``given`` by its folder if it is.
 
     Shapes without a split become train or, about one in ten, val. If folders name train and test but no val, a tenth of
     train becomes val. Every class keeps a training shape; val is empty only if no class has a second shape that is not
-    a duplicate. ``twins``: groups of duplicates (indices, each shape in at most one group), which follow the first of
+    a duplicate. By the rule "stratified", every class of at least ``STRATIFIED`` shapes outside the test split has one
+    in val too, unless its twins are most of the class. ``twins``: groups of duplicates (indices, each shape in at most
+    one group), which follow the first of
     them by path unless their folders decide.
     """
     if "val" in given:
@@ -57,15 +70,22 @@ def assign_splits(
     left = Counter(labels[i] for i in free)
     splits = [split or "train" for split in given]
     chosen = 0
-    for unit in sorted(units, key=lambda unit: (place[unit[0]], ids[unit[0]])):
-        if chosen and place[unit[0]] >= VALIDATION:
-            break
+    ordered = sorted(units, key=lambda unit: (place[unit[0]], ids[unit[0]]))
+    size, held = Counter(left), Counter[str]()
+    for unit in ordered:
+        here = {labels[i] for i in unit}
+        wanted = rule == "stratified" and any(size[name] >= STRATIFIED and not held[name] for name in here)
+        if chosen and place[unit[0]] >= VALIDATION and not wanted:
+            if rule == "hashed":
+                break
+            continue
         taken = Counter(labels[i] for i in unit)
         # a group must not take most of its class away; a single shape may, as long as one is left
         if all(left[label] >= (count + 1 if len(unit) == 1 else 2 * count) for label, count in taken.items()):
             for i in unit:
                 splits[i] = "val"
             left -= taken
+            held += taken
             chosen += 1
     return splits
 

@@ -9,7 +9,11 @@ pcd.py          PCD
 lzf.py          its compression
 las.py          LAS and LAZ
 text.py         plain text
+tables.py       tables of text, read by column
+dialect.py      their encoding, separator and header
+numerals.py     their numbers
 arrays.py       NumPy arrays
+labels.py       class labels beside arrays
 hdf5.py         HDF5
 meshes.py       meshes, and points on them
 geometry.py     Geometry: what a mesh file holds

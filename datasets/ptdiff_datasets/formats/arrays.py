@@ -3,34 +3,58 @@
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from math import prod
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from ptdiff_datasets.errors import FormatError
-from ptdiff_datasets.formats.cloud import Cloud, checked, from_table
+from ptdiff_datasets.formats.cloud import Cloud, checked, from_columns, from_table
+from ptdiff_datasets.formats.labels import LABELS, Labels, stored_labels
 from ptdiff_datasets.writing import arrays, replacing
 
 ARRAY_SUFFIXES = frozenset({".npy", ".npz"})
 NAMES = ("points", "pos", "xyz", "pc", "pointcloud", "samples", "arr_0")
-NORMALS, COLORS, LABELS = ("normals", "normal"), ("colors", "rgb"), ("label", "labels")
+NORMALS, COLORS = ("normals", "normal"), ("colors", "rgb", "color", "colours", "colour")
 MEBIBYTE = 1 << 20
 Array = npt.NDArray[np.generic]
+AxisOrder = Literal["auto", "channels-last", "channels-first"]
+"""Axes of arrays: (…, n, 3), (…, 3, n), or the first of them where it cannot be the other."""
+
+
+def in_order(path: Path, array: Array, order: AxisOrder, whole: tuple[int, ...] | None = None) -> Array:
+    """Return an array of points (…, n, c), whatever its order; FormatError if only the user can know it.
+
+    whole: the shape of the array that ``array`` is a part of, for the message.
+    """
+    if order == "channels-first":
+        return np.swapaxes(array, -1, -2)
+    n, channels = array.shape[-2:]
+    if order == "auto" and n > 0 and (n <= 3 or channels > n):
+        shape = array.shape if whole is None else whole
+        many = f"{n} points of {channels} numbers or {channels} of {n}"
+        raise FormatError(
+            path, f"an array of shape {shape}: {many}? -o layout=channels-last or channels-first says which"
+        )
+    return array
 
 
 @dataclass(frozen=True, eq=False)
 class Arrays:
-    """Contents of one file: points (n, c) or (m, n, c), normals and colors of that shape with c = 3, labels (m,)."""
+    """Contents of one file: points (n, c) or (m, n, c), normals and colors of that shape with c = 3.
+
+    points may also be a structured array (n,) with fields x, y, z and others. labels: a class for each cloud.
+    """
 
     points: Array
     normals: Array | None = None
     colors: Array | None = None
-    labels: Array | None = None
+    labels: Labels | None = None
+    remarks: tuple[str, ...] = ()
 
     @property
     def many(self) -> bool:
@@ -44,32 +68,56 @@ class Arrays:
             for array in (self.points, self.normals, self.colors)
         )
         assert part is not None
-        if normals is None and colors is None:
-            return from_table(path, part)
-        return checked(path, part[:, :3], normals, colors)
+        fields: Any = part  # of a structured array
+        if part.dtype.names is not None:
+            cloud = from_columns(path, {name: fields[name] for name in part.dtype.names})
+        elif normals is None and colors is None:
+            cloud = from_table(path, part)
+        else:
+            cloud = checked(path, part[:, :3], normals, colors)
+        return replace(cloud, remarks=(*cloud.remarks, *self.remarks))
 
 
-def read_points(path: str | Path) -> Cloud:
+def read_points(path: str | Path, order: AxisOrder = "auto") -> Cloud:
     """Read the cloud in a ``.npy`` or ``.npz`` file.
 
-    An array must have shape (n, >= 3); the meaning of the other columns is guessed as in ``from_table``. An archive
+    An array must have shape (n, >= 3), or (>= 3, n) if ``order`` is channels-first; the meaning of the other columns is
+    guessed as in ``from_table``. A structured array has fields x, y, z. An archive
     must hold an array named points, pos, xyz, pc, pointcloud, samples or arr_0, or exactly one array of that shape;
     normals and colors are read from the same archive. Raises FormatError for any other content, missing bytes, and NaN
     or infinite values.
     """
     path = Path(path)
-    found = read_arrays(path)
-    if found.many or found.points.ndim != 2 or found.points.shape[1] < 3:
+    found = read_arrays(path, order)
+    if found.many:
         raise FormatError(path, f"an array of shape {found.points.shape}, not (points, 3)")
     return found.cloud(path)
 
 
-def read_arrays(path: Path) -> Arrays:
-    """Read the arrays of a ``.npy`` or ``.npz`` file, one cloud or many; FormatError if it is broken."""
+def read_arrays(path: Path, order: AxisOrder = "auto") -> Arrays:
+    """Read the arrays of a ``.npy`` or ``.npz`` file, one cloud or many.
+
+    FormatError if it is broken, if points have other shapes than (n, c) or (m, n, c), and if the order of the axes is
+    unclear.
+    """
     data = path.read_bytes()
     if path.suffix.lower() == ".npy":
-        return Arrays(_array(BytesIO(data), len(data), path))
-    return _archived(data, path)
+        return Arrays(_ordered(path, _array(BytesIO(data), len(data), path), order))
+    return _archived(data, path, order)
+
+
+def _ordered(path: Path, points: Array, order: AxisOrder) -> Array:
+    """Return points (n, c), (m, n, c) or structured (n,)."""
+    if points.dtype.names is not None:
+        if points.ndim != 1:
+            raise FormatError(
+                path, f"an array of shape {points.shape} with fields {', '.join(points.dtype.names)[:60]}"
+            )
+        return points
+    channels = -2 if order == "channels-first" else -1
+    if points.ndim not in (2, 3) or points.shape[channels] < 3:
+        raise FormatError(path, f"an array of shape {points.shape}, neither (points, 3) nor (clouds, points, 3)")
+    return in_order(path, points, order)
 
 
 def holds_many(path: Path) -> bool:
@@ -84,7 +132,7 @@ def holds_many(path: Path) -> bool:
             return len(_claimed(file, path)[0]) == 3
 
 
-def _claimed(file: IO[bytes], path: Path) -> tuple[tuple[int, ...], np.dtype[np.generic]]:
+def _claimed(file: IO[bytes], path: Path, kinds: str = "fiu") -> tuple[tuple[int, ...], np.dtype[np.generic]]:
     """Parse shape and dtype in the header of a ``.npy`` stream."""
     form = np.lib.format
     try:
@@ -97,14 +145,18 @@ def _claimed(file: IO[bytes], path: Path) -> tuple[tuple[int, ...], np.dtype[np.
         raise
     except Exception as error:  # the header is a Python literal: its parser may raise anything
         raise FormatError(path, f"not a .npy array: {str(error)[:90]}", 0) from None
-    if dtype.kind not in "fiu":
+    if dtype.hasobject or (dtype.names is None and dtype.kind not in kinds):
         raise FormatError(path, f"an array of {str(dtype)[:40]}, not of numbers", 0)
+    if dtype.names is not None and any(dtype[name].kind not in "fiu" or dtype[name].shape for name in dtype.names):
+        raise FormatError(path, f"an array of {str(dtype)[:60]}, not of numbers", 0)
     return shape, dtype
 
 
-def _shape(file: IO[bytes], length: int, path: Path) -> tuple[tuple[int, ...], np.dtype[np.generic]]:
+def _shape(
+    file: IO[bytes], length: int, path: Path, kinds: str = "fiu"
+) -> tuple[tuple[int, ...], np.dtype[np.generic]]:
     """Parse the header of a ``.npy`` stream of ``length`` bytes and check it against that length."""
-    shape, dtype = _claimed(file, path)
+    shape, dtype = _claimed(file, path, kinds)
     start = file.tell()
     needed, there = prod(shape) * dtype.itemsize, length - start
     if needed != there:
@@ -112,8 +164,8 @@ def _shape(file: IO[bytes], length: int, path: Path) -> tuple[tuple[int, ...], n
     return shape, dtype
 
 
-def _array(file: IO[bytes], length: int, path: Path) -> Array:
-    _shape(file, length, path)
+def _array(file: IO[bytes], length: int, path: Path, kinds: str = "fiu") -> Array:
+    _shape(file, length, path, kinds)
     file.seek(0)
     array: Array = np.lib.format.read_array(file, allow_pickle=False)
     return array
@@ -134,29 +186,51 @@ def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
     return {m.filename.removesuffix(".npy"): m for m in archive.infolist() if m.filename.endswith(".npy")}
 
 
-def _archived(data: bytes, path: Path) -> Arrays:
+def _archived(data: bytes, path: Path, order: AxisOrder) -> Arrays:
     with _archive(BytesIO(data), path) as archive:
         members = _members(archive)
-        points = _member(archive, _chosen(archive, members, path), path)
+        chosen = _chosen(archive, members, path)
+        points = _ordered(path, _member(archive, chosen, path), order)
         beside = {
             key: next((_member(archive, members[name], path) for name in names if name in members), None)
-            for key, names in (("normals", NORMALS), ("colors", COLORS), ("labels", LABELS))
+            for key, names in (("normals", NORMALS), ("colors", COLORS))
         }
-    for key in ("normals", "colors"):
-        array = beside[key]
-        if array is not None and array.shape != (*points.shape[:-1], 3):
-            raise FormatError(path, f"{key} of shape {array.shape} for points of shape {points.shape}")
-    labels = beside["labels"]
-    if labels is not None and (labels.shape != points.shape[:1] or labels.dtype.kind not in "iu"):
-        beside["labels"] = None
-    return Arrays(points, **beside)
+        for key, array in beside.items():
+            if array is not None and array.ndim == points.ndim > 1 and order == "channels-first":
+                beside[key] = array = np.swapaxes(array, -1, -2)
+            if array is not None and array.shape != (*points.shape[:-1], 3):
+                raise FormatError(path, f"{key} of shape {array.shape} for points of shape {points.shape}")
+        others = [name for name, member in members.items() if member is not chosen]
+        labels, remarks = stored_labels(
+            path, others, lambda name: _member(archive, members[name], path, f"{name}: "), _full(points)
+        )
+    return Arrays(points, **beside, labels=labels, remarks=remarks)
 
 
-def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> Array:
+def _full(points: Array) -> tuple[int, ...]:
+    return points.shape if points.dtype.names is None else (*points.shape, len(points.dtype.names))
+
+
+def own_labels(path: Path, order: AxisOrder = "auto") -> Labels | None:
+    """Return the class that a ``.npz`` file stores for its only cloud, or None."""
+    with _archive(path, path) as archive:
+        there = {name.lower() for name in _members(archive)}
+    return read_arrays(path, order).labels if there & {*LABELS} else None
+
+
+def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path, said: str = "") -> Array:
     if member.file_size > 64 * MEBIBYTE + 4 * member.compress_size:
         raise FormatError(path, f"{member.filename} would decompress to {member.file_size} bytes")
     with archive.open(member) as file:
-        return _array(file, member.file_size, path)
+        if not said:
+            return _array(file, member.file_size, path)
+        try:
+            return _array(file, member.file_size, path, "fiubUS")
+        except FormatError as error:
+            raise FormatError(path, said + error.reason) from None
+
+
+_ANY = "fiubUScmM"  # kinds of arrays that may lie beside the points
 
 
 def _chosen(archive: zipfile.ZipFile, members: Mapping[str, zipfile.ZipInfo], path: Path) -> zipfile.ZipInfo:
@@ -166,8 +240,8 @@ def _chosen(archive: zipfile.ZipFile, members: Mapping[str, zipfile.ZipInfo], pa
     clouds = []
     for member in members.values():
         with archive.open(member) as file:
-            shape, _ = _shape(file, member.file_size, path)
-        if len(shape) in (2, 3) and shape[-1] >= 3:
+            shape, dtype = _shape(file, member.file_size, path, _ANY)
+        if (dtype.kind in "fiu" and len(shape) in (2, 3) and shape[-1] >= 3) or dtype.names is not None:
             clouds.append(member)
     if len(clouds) != 1:
         raise FormatError(path, f"no array named {', '.join(NAMES[:-1])} or {NAMES[-1]}")

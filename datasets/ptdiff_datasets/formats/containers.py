@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from ptdiff_datasets.clouds.lists import FOLDERS, Lists
 from ptdiff_datasets.clouds.synsets import SHAPENET, class_name
 from ptdiff_datasets.errors import FormatError
-from ptdiff_datasets.formats.arrays import ARRAY_SUFFIXES, holds_many, read_arrays
+from ptdiff_datasets.formats.arrays import ARRAY_SUFFIXES, AxisOrder, holds_many, read_arrays
 from ptdiff_datasets.formats.cloud import Cloud
 from ptdiff_datasets.formats.hdf5 import HDF5_SUFFIXES, open_hdf5
 
@@ -33,7 +33,7 @@ def may_hold_many(file: str, count: int) -> bool:
     return suffix in HDF5_SUFFIXES or (suffix in ARRAY_SUFFIXES and count <= FEW)
 
 
-def members(path: Path, id: str, said: Lists) -> list[Member] | None:
+def members(path: Path, id: str, said: Lists, order: AxisOrder = "auto") -> list[Member] | None:
     """List the clouds in a file with their classes and splits; None if it holds only one cloud.
 
     Classes and splits come from the file, its name and the lists ``said``. FormatError if it is broken or holds no
@@ -43,13 +43,13 @@ def members(path: Path, id: str, said: Lists) -> list[Member] | None:
     if path.suffix.lower() in ARRAY_SUFFIXES:
         if not holds_many(path):
             return None
-        arrays = read_arrays(path)
-        numbers = None if arrays.labels is None else arrays.labels.tolist()
-        names = [""] * len(arrays.points) if numbers is None else [said.label(n) for n in numbers]
+        arrays = read_arrays(path, order)
+        labels = arrays.labels
+        names = [""] * len(arrays.points) if labels is None else [said.label(each) for each in labels]
         return [Member("", place, name, split) for place, name in enumerate(names)]
     each = said.each.get(str(PurePosixPath(id).with_suffix("")))
     out: list[Member] = []
-    with open_hdf5(path) as file:
+    with open_hdf5(path, order) as file:
         for name, shape in file.sets.items():
             labels = file.labels(name)
             folders = name.split("/")
@@ -58,7 +58,7 @@ def members(path: Path, id: str, said: Lists) -> list[Member] | None:
             if not group and len(folders) > 1 and folders[0].lower() not in FOLDERS:
                 group = folders[0]
             for place in range(shape[0]):
-                label = group or ("" if labels is None else said.label(int(labels[place])))
+                label = group or ("" if labels is None else said.label(labels[place]))
                 if each is not None and len(each) == shape[0]:
                     label = each[place]
                 out.append(Member(name, place, label, inner))
@@ -68,11 +68,11 @@ def members(path: Path, id: str, said: Lists) -> list[Member] | None:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Callable[[str, int], Cloud]]:
+def opened(path: Path, order: AxisOrder = "auto") -> Iterator[Callable[[str, int], Cloud]]:
     """Open a file of many clouds and yield a function (data set, place) -> Cloud."""
     if path.suffix.lower() in HDF5_SUFFIXES:
-        with open_hdf5(path) as file:
+        with open_hdf5(path, order) as file:
             yield lambda name, place: file.read(name, place).cloud(path)
     else:
-        arrays = read_arrays(path)
+        arrays = read_arrays(path, order)
         yield lambda _, place: arrays.cloud(path, place)

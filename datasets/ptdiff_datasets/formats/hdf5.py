@@ -1,7 +1,7 @@
-"""HDF5 files of many clouds, (m, n, >= 3) in each data set, read by h5py (``pip install ptdiff[hdf5]``).
+"""HDF5 files of many clouds, (m, n, >= 3) or (m, >= 3, n) in each data set, read by h5py.
 
-Only data in the file itself is read: no links to other files, no external storage, no virtual data sets, and only the
-built-in filters.
+It needs ``pip install ptdiff[hdf5]``. Only data in the file itself is read: no links to other files, no external
+storage, no virtual data sets, and only the built-in filters.
 """
 
 from collections.abc import Iterator
@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ptdiff_datasets.errors import FormatError, needed
-from ptdiff_datasets.formats.arrays import COLORS, LABELS, NORMALS, Arrays
+from ptdiff_datasets.formats.arrays import COLORS, NORMALS, Arrays, AxisOrder, in_order
+from ptdiff_datasets.formats.labels import CLASSES, LABELS, Labels, stored_labels
 
 HDF5_SUFFIXES = frozenset({".h5", ".hdf5"})
 CACHE = 64 << 20  # bytes of decompressed chunks to cache
@@ -26,27 +27,46 @@ MANY = 10_000  # maximum number of data sets in a group
 class Hdf5:
     """An open file; ``sets`` maps the names of its cloud data sets ("data", "03001627/train") to shapes (m, n, c)."""
 
-    def __init__(self, file: Any, path: Path) -> None:
-        self._path, self._size = path, path.stat().st_size
+    def __init__(self, file: Any, path: Path, order: AxisOrder = "auto") -> None:
+        self._path, self._size, self._order = path, path.stat().st_size, order
         self._all = dict(self._found(file, ""))
         self.sets = {name: tuple(data.shape) for name, data in self._all.items() if self._is_clouds(name, data)}
 
-    def labels(self, name: str) -> npt.NDArray[np.int64] | None:
-        """Return the class numbers (m,) stored beside a data set, or None."""
-        data = self._beside(name, LABELS)
-        if data is None or data.dtype.kind not in "iu" or data.size != self.sets[name][0]:
-            return None
-        return np.asarray(data[()]).reshape(-1).astype(np.int64)
+    def labels(self, name: str) -> Labels | None:
+        """Return the classes of the clouds (m,) stored beside a data set, or None; FormatError if they are unclear."""
+        return self._labels(name)[0]
+
+    def _labels(self, name: str) -> tuple[Labels | None, tuple[str, ...]]:
+        folder = name.rpartition("/")[0]
+        prefix = f"{folder}/" if folder else ""
+        there = [other.removeprefix(prefix) for other in self._all if other.rpartition("/")[0] == folder]
+        shape = self.sets[name]
+        if self._order == "channels-first":
+            shape = (shape[0], shape[2], shape[1])
+
+        def read(other: str) -> npt.NDArray[Any]:
+            data = self._all[prefix + other]
+            return np.asarray(data.asstr(errors="replace")[()], np.str_) if _is_text(data) else np.asarray(data[()])
+
+        with _as_format_error(self._path):
+            return stored_labels(self._path, there, read, shape)
 
     def read(self, name: str, place: int) -> Arrays:
         """Read cloud ``place`` of a data set with normals and colors stored beside it; FormatError if broken."""
-        shape = (*self.sets[name][:2], 3)
+        whole = self.sets[name]
         with _as_format_error(self._path):
-            parts = [
-                None if data is None or tuple(data.shape) != shape or data.dtype.kind not in "fiu" else data[place]
-                for data in (self._beside(name, NORMALS), self._beside(name, COLORS))
-            ]
-            return Arrays(self._all[name][place], *parts)
+            points = in_order(self._path, self._all[name][place], self._order, whole)
+            parts: list[Any] = []
+            for kind, names in (("normals", NORMALS), ("colors", COLORS)):
+                data = self._beside(name, names)
+                part = None if data is None or data.dtype.kind not in "fiu" or data.ndim != 3 else data
+                if part is not None:
+                    part = part[place] if part.shape[0] > place else np.zeros((0, 3))
+                    part = part.T if self._order == "channels-first" else part
+                    if part.shape != (len(points), 3):
+                        raise FormatError(self._path, f"{kind} of shape {data.shape} for points of shape {whole}")
+                parts.append(part)
+            return Arrays(points, *parts)
 
     def _beside(self, name: str, names: tuple[str, ...]) -> Any:
         folder = name.rpartition("/")[0]
@@ -56,9 +76,10 @@ class Hdf5:
     def _is_clouds(self, name: str, data: Any) -> bool:
         role = name.rpartition("/")[2]
         shape = tuple(data.shape)
-        return (
-            len(shape) == 3 and shape[2] >= 3 and data.dtype.kind == "f" and role not in NORMALS and role not in COLORS
-        )
+        channels = 1 if self._order == "channels-first" else 2
+        if data.dtype.kind != "f" or len(shape) != 3 or shape[channels] < 3:
+            return False
+        return role not in NORMALS and role not in COLORS and role.lower() not in LABELS
 
     def _found(self, group: Any, prefix: str, depth: int = 0) -> Iterator[tuple[str, Any]]:
         import h5py
@@ -71,8 +92,14 @@ class Hdf5:
             item = group[name]
             if isinstance(item, h5py.Group) and depth < 3:
                 yield from self._found(item, f"{prefix}{name}/", depth + 1)
-            elif isinstance(item, h5py.Dataset) and item.dtype.kind in "fiu" and self._inside(item, prefix + name):
+            elif isinstance(item, h5py.Dataset) and self._wanted(item, name) and self._inside(item, prefix + name):
                 yield prefix + name, item
+
+    def _wanted(self, item: Any, name: str) -> bool:
+        """True for data sets of numbers, and for labels of any kind."""
+        return item.dtype.kind in "fiu" or (
+            name.lower() in (*LABELS, *CLASSES) and (item.dtype.kind in "bSU" or _is_text(item))
+        )
 
     def _inside(self, data: Any, name: str) -> bool:
         """True if the file itself holds the data set; FormatError if the file is too small for it."""
@@ -81,12 +108,23 @@ class Hdf5:
         if data.external or data.is_virtual or not filters <= FILTERS or data.shape is None:
             return False
         claimed, stored = prod(data.shape) * data.dtype.itemsize, int(data.id.get_storage_size())
+        if _is_text(data):  # the texts lie elsewhere in the file, at least a byte each
+            if prod(data.shape) > self._size:
+                raise FormatError(self._path, f"{name} claims {prod(data.shape)} texts, more than fit into the file")
+            return True
         if stored > self._size or claimed > (SWELL * stored if filters & {1, 32000} else stored):
             raise FormatError(self._path, f"{name} claims {claimed} bytes, but {min(stored, self._size)} are stored")
         chunk = prod(data.chunks or (0,)) * data.dtype.itemsize
         if chunk > max(SWELL * stored, 1 << 20):
             raise FormatError(self._path, f"{name} has chunks of {chunk} bytes, too many for its data")
         return True
+
+
+def _is_text(data: Any) -> bool:
+    """True for texts of variable or fixed length."""
+    import h5py
+
+    return h5py.check_string_dtype(data.dtype) is not None
 
 
 @contextmanager
@@ -102,12 +140,12 @@ def _as_format_error(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def open_hdf5(path: Path) -> Iterator[Hdf5]:
+def open_hdf5(path: Path, order: AxisOrder = "auto") -> Iterator[Hdf5]:
     """Open an HDF5 file for reading; FormatError if it is broken, MissingPackage without h5py."""
     h5py: Any = needed("h5py", "hdf5", path)
     with _as_format_error(path):
         file = h5py.File(path, "r", rdcc_nbytes=CACHE, locking=False)
     with file:
         with _as_format_error(path):
-            found = Hdf5(file, path)
+            found = Hdf5(file, path, order)
         yield found

@@ -2,7 +2,7 @@
 
 A text header (VERSION, FIELDS, SIZE, TYPE, COUNT, WIDTH, HEIGHT, VIEWPOINT, POINTS, DATA), then rows of text, packed
 records, or LZF-compressed columns after their two lengths. A color is 0x00RRGGBB in the bits of one float or integer
-called rgb or rgba.
+called rgb or rgba, or three fields. Organized clouds (HEIGHT > 1) have NaN where the camera saw nothing.
 """
 
 import struct
@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from ptdiff_datasets.errors import FormatError
 from ptdiff_datasets.formats import lzf
-from ptdiff_datasets.formats.cloud import SAME, Cloud, checked
+from ptdiff_datasets.formats.cloud import Cloud, from_columns
 from ptdiff_datasets.formats.text import parse
 from ptdiff_datasets.writing import arrays, replacing
 
@@ -45,23 +45,21 @@ def read_pcd(path: str | Path) -> Cloud:
     data = path.read_bytes()
     header = _header(data, path)
     columns = {"ascii": _text, "binary": _binary, "binary_compressed": _compressed}[header.encoding](data, header, path)
-    named = {SAME.get(name.lower(), name.lower()): column for name, column in columns.items()}
-    if not {"x", "y", "z"} <= named.keys():
-        raise FormatError(path, "the points have no x, y and z")
-    normals = _stacked(named, ("nx", "ny", "nz"))
-    packed = next((named[name] for name in ("rgb", "rgba") if name in named), None)
-    colors = None
-    if packed is not None and packed.dtype.itemsize == 4:
-        bits = np.ascontiguousarray(packed).view(np.uint32)
-        colors = np.stack([bits >> 16 & 255, bits >> 8 & 255, bits & 255], axis=1).astype(np.uint8)
-    return checked(path, np.stack([named[name] for name in "xyz"], axis=1), normals, colors)
+    return from_columns(path, columns)
 
 
 Columns = dict[str, npt.NDArray[np.generic]]
 
+_VECTORS = {"xyz": "xyz", "rgb": "rgb", "rgba": "rgb", "normal": ("nx", "ny", "nz"), "normals": ("nx", "ny", "nz")}
+"""Fields of several numbers that some programs write for three fields of one."""
 
-def _stacked(columns: Columns, names: tuple[str, ...]) -> npt.NDArray[np.generic] | None:
-    return np.stack([columns[name] for name in names], axis=1) if set(names) <= columns.keys() else None
+
+def _named(name: str, field: npt.NDArray[np.generic]) -> Columns:
+    """Return a field (n, count) as columns: its first number, or all of a vector."""
+    parts = _VECTORS.get(name.lower(), ())
+    if 3 <= field.shape[1] <= 4 and parts:
+        return dict(zip(parts, field.T, strict=False))
+    return {name: field[:, 0]}
 
 
 def _header(data: bytes, path: Path) -> Header:
@@ -119,12 +117,15 @@ def _text(data: bytes, header: Header, path: Path) -> Columns:
     columns: Columns = {}
     at = 0
     for name, kind, count in header.fields:
-        column = table[:, at] if count else np.zeros(len(table))
+        column = table[:, at : at + count]
+        if not count:
+            continue
         if kind[0] != "f":
             limits = np.iinfo(kind)
-            column = np.clip(np.nan_to_num(column), float(limits.min), np.nextafter(float(limits.max), 0))
+            highest = float(limits.max) if limits.bits < 64 else np.nextafter(float(limits.max), 0)
+            column = np.clip(np.nan_to_num(column), float(limits.min), highest)
         with np.errstate(over="ignore"):
-            columns[name] = column.astype(kind)
+            columns |= _named(name, column.astype(kind))
         at += count
     return columns
 
@@ -136,7 +137,11 @@ def _binary(data: bytes, header: Header, path: Path) -> Columns:
     # Padding fields may share a name, which numpy refuses: number the fields.
     fields = [(str(i), "<" + kind, (count,)) for i, (_, kind, count) in enumerate(header.fields)]
     records = np.frombuffer(data, np.dtype(fields), header.points, header.size)
-    return {name: records[str(i)][:, 0] for i, (name, _, count) in enumerate(header.fields) if count}
+    columns: Columns = {}
+    for i, (name, _, count) in enumerate(header.fields):
+        if count:
+            columns |= _named(name, records[str(i)])
+    return columns
 
 
 def _compressed(data: bytes, header: Header, path: Path) -> Columns:
@@ -160,7 +165,8 @@ def _compressed(data: bytes, header: Header, path: Path) -> Columns:
     for name, kind, count in header.fields:
         size = np.dtype(kind).itemsize * count * header.points
         if count:
-            columns[name] = np.frombuffer(whole, "<" + kind, count * header.points, begin).reshape(-1, count)[:, 0]
+            # a compressed field of several numbers holds them point by point
+            columns |= _named(name, np.frombuffer(whole, "<" + kind, count * header.points, begin).reshape(-1, count))
         begin += size
     return columns
 

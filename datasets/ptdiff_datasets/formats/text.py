@@ -1,7 +1,7 @@
 """Point clouds as plain text: .xyz, .txt, .pts, .asc and .csv, one point per line.
 
-Numbers are separated by spaces, tabs, commas or semicolons. A count (as in .pts) may come first, and a line of names,
-which may be a comment (``# x y z red green blue``, ``//X Y Z R G B``).
+They are text tables, read as any other (``dialect``). A count (as in .pts) may come first, and a line of names, which
+may be a comment (``# x y z red green blue``, ``//X Y Z R G B``).
 """
 
 from collections.abc import Sequence
@@ -13,87 +13,100 @@ import numpy as np
 import numpy.typing as npt
 
 from ptdiff_datasets.errors import FormatError
-from ptdiff_datasets.formats.cloud import COLUMNS, Cloud, from_table
+from ptdiff_datasets.formats.cloud import COLUMNS, Cloud, from_table, known_name
+from ptdiff_datasets.formats.dialect import COMMENTS, Lines, open_lines
+from ptdiff_datasets.formats.numerals import looks_numeric
+from ptdiff_datasets.formats.tables import Row, Table, fitted
 from ptdiff_datasets.writing import arrays, replacing
 
 TEXT_SUFFIXES = frozenset({".xyz", ".txt", ".pts", ".asc", ".csv"})
-HEADER = 100  # lines that may precede the first point
-LINE = 1 << 14  # bytes of one such line
-COMMENTS = ("#", "//")
 
 
 def read_text(path: str | Path) -> Cloud:
     """Read the points of a text file; its columns are recognized by name or as in ``from_table``.
 
-    FormatError for words among the numbers, rows of unequal length, a count in the first line that is wrong, no points,
-    NaN and infinity. Truncation between two lines goes unnoticed in a file without a count.
+    FormatError for words among the numbers, rows of unequal length, names that do not fit the rows, a count in the
+    first line that is wrong, no points, NaN and infinity. Truncation between two lines goes unnoticed in a file without
+    a count.
     """
     path = Path(path)
-    with path.open("rb") as file:
-        names, count, delimiter, start = _opening(file, path)
-        file.seek(start)
-        table = parse(file, path, delimiter)
-    if count is not None and len(table) != count:
-        raise FormatError(path, f"the first line claims {count} points, but {len(table)} follow", start)
-    return from_table(path, table, names if len(names) == table.shape[1] else ())
+    lines = _opened(path)
+    names, start = _names(lines)
+    table = _quickly(lines, start, names)
+    if table is None:
+        names, table = _carefully(lines, start, names)
+    if lines.count is not None and len(table) != lines.count:
+        raise FormatError(path, f"the first line claims {lines.count} points, but {len(table)} follow", 0)
+    return from_table(path, table, names)
 
 
-def looks_like_points(path: Path) -> bool:
-    """True if a text file begins with a row of numbers, possibly after a count or names."""
+def why_no_points(path: Path) -> str | None:
+    """Return None if a text file begins with a row of numbers, possibly after a count or names; else the reason."""
     try:
-        with path.open("rb") as file:
-            _opening(file, path)
-    except FormatError:
-        return False
-    return True
+        lines = _opened(path, head=True)
+        _names(lines)
+    except FormatError as error:
+        return error.reason
+    return None
 
 
-def _opening(file: IO[bytes], path: Path) -> tuple[tuple[str, ...], int | None, str | None, int]:
-    """Parse the lines before the points: column names (or ()), count (or None), delimiter, and offset of the points."""
-    names: tuple[str, ...] = ()
-    count: int | None = None
-    for _ in range(HEADER):
-        start = file.tell()
-        raw = file.readline(LINE)
-        if not raw:
-            raise FormatError(path, "no points", start)
-        line = raw.decode("latin-1").strip()
-        mark = next((m for m in COMMENTS if line.startswith(m)), "")
-        delimiter = next((d for d in ",;" if d in line), None)
-        said = line.removeprefix(mark) if mark else _without_comment(line)
-        words = [word.strip() for word in said.split(delimiter)]
-        if {"x", "y", "z"} <= {word.lower() for word in words}:
-            names = tuple(words)
-        elif mark or not line:
-            continue
-        elif len(words) == 1 and words[0].isdecimal() and count is None:
-            count = int(words[0][:18])
-        elif len(words) >= 3 and all(_is_number(word) for word in words):
-            return names, count, delimiter, start
-        else:
-            raise FormatError(path, f"{line[:40]!r} is not a point", start)
-    raise FormatError(path, f"no points in the first {HEADER} lines", 0)
-
-
-def _without_comment(line: str) -> str:
-    for mark in COMMENTS:
-        line = line.partition(mark)[0]
-    return line.strip()
-
-
-def _is_number(word: str) -> bool:
+def _opened(path: Path, *, head: bool = False) -> Lines:
     try:
-        float(word)
-    except ValueError:
-        return False
-    return "_" not in word
+        return open_lines(path, counted=True, head=head)
+    except FormatError as error:
+        raise FormatError(path, "no points" if error.reason == "no rows" else error.reason, error.offset) from None
+
+
+def _names(lines: Lines) -> tuple[Row, int]:
+    """Return the names of the columns, () if there are none, and the number of rows before the points (0 or 1)."""
+    _, first = next(lines.rows(), (0, ()))
+    if len(first) >= 3 and all(looks_numeric(cell) for cell in first):
+        said = (lines.cells(comment) for comment in reversed(lines.comments))
+        return next((words for words in said if _has_points(words)), ()), 0
+    if _has_points(first):
+        return first, 1
+    words = [cell for cell in first if cell and not looks_numeric(cell)]
+    if len(first) >= 3 and len(words) == len(first):
+        raise FormatError(lines.path, f"no columns x, y and z among {', '.join(first)[:60]}")
+    shown = lines.lines[lines.first].strip()
+    raise FormatError(lines.path, f"{shown[:40]!r} is not a point", 0)
+
+
+def _has_points(names: Sequence[str]) -> bool:
+    return {"x", "y", "z"} <= {known_name(name) for name in names}
+
+
+def _quickly(lines: Lines, start: int, names: Row) -> npt.NDArray[np.float64] | None:
+    """Parse rows of plain numbers as long as ``names``; None if something is not plain."""
+    body = lines.lines[lines.first + start :]
+    try:
+        table = np.loadtxt(body, np.float64, comments=COMMENTS, delimiter=lines.separator, ndmin=2)
+    except (ValueError, OverflowError):
+        return None
+    return table if table.size and len(names) in (0, table.shape[1]) else None
+
+
+def _carefully(lines: Lines, start: int, names: Row) -> tuple[Row, npt.NDArray[np.float64]]:
+    """Parse the rows cell by cell; only the columns of points, normals and colors need to be numbers."""
+    path, rows = lines.path, list(lines.rows())[start:]
+    if not rows:
+        raise FormatError(path, "no points")
+    places, body = [line for line, _ in rows], [row for _, row in rows]
+    wide = names or tuple(f"c{i + 1}" for i in range(len(body[0])))
+    wide, body = fitted(path, wide, body, places)
+    table = Table(path, tuple(name or f" {i}" for i, name in enumerate(wide)), tuple(body), tuple(places))
+    wanted = {name for columns in COLUMNS.values() for name in columns}
+    used = [name for name in table.names if not names or known_name(name) in wanted]
+    if len(set(used)) < len(used):
+        raise FormatError(path, f"duplicate column names: {', '.join(used)}")
+    return (tuple(used) if names else ()), table.values(used)
 
 
 def parse(file: IO[bytes], path: Path, delimiter: str | None) -> npt.NDArray[np.float64]:
     """Parse the remaining rows of numbers in a file, (rows, columns)."""
     try:
         return np.loadtxt(
-            (line.decode("latin-1") for line in file), np.float64, comments=COMMENTS, delimiter=delimiter, ndmin=2
+            (line.decode("latin-1") for line in file), np.float64, comments=COMMENTS[:2], delimiter=delimiter, ndmin=2
         )
     except (ValueError, OverflowError) as error:
         raise FormatError(path, str(error).partition(";")[0][:120]) from None

@@ -1,5 +1,8 @@
-"""One image (PNG, JPEG, WebP, BMP, GIF) or one video (GIF) from a file, as squares of bytes: turned upright, the
-shorter side scaled to the size with antialiasing, then center-cropped.
+"""One image (PNG, JPEG, WebP, BMP, GIF, TIFF) or one video (GIF) from a file, the only reader of pictures.
+
+All are turned upright by their EXIF orientation and placed on white where they are transparent; palettes, CMYK and
+sixteen bits become plain gray or colors. For training they become squares of bytes: the shorter side scaled to the size
+with antialiasing, then center-cropped.
 """
 
 from __future__ import annotations
@@ -20,13 +23,14 @@ from ptdiff_datasets.images.gif import delays
 if TYPE_CHECKING:
     from PIL import Image
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif")
-_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
 FILMS = (".gif",)
 MOST_PIXELS = 50_000_000
 """Maximum of an image, or of all frames of a video together; a small file may claim billions of pixels."""
 MOST_BYTES = 256 << 20
 _ORIENTATION = 0x0112  # the EXIF tag
+_PHOTOMETRIC = 0x0106  # the TIFF tag: 0 if white is zero
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,19 @@ def read_picture(path: Path, size: int, *, gray: bool = False) -> npt.NDArray[np
         if image.format == "JPEG":
             # the decoder may halve as long as twice the size is left
             image.draft(None, (2 * size, 2 * size))
-        return _square(image, size, gray)
+        return _square(path, image, size, gray)
+
+
+def read_gray(path: Path) -> npt.NDArray[np.float64]:
+    """Read the luminance of an image in its own size, (height, width) from 0 (black) to 1, at full bit depth.
+
+    Errors as in :func:`read_picture`.
+    """
+    with _opened(path, _content(path)) as image:
+        turn = _orientation(image)
+        if (deep := _deep(path, image)) is not None:
+            return np.asarray(_upright(_as_image(deep), turn), np.float64)
+        return np.asarray(_upright(_plain(path, image, "L"), turn), np.float64) / 255
 
 
 def read_film(path: Path, frames: int, size: int, *, gray: bool = False) -> npt.NDArray[np.uint8]:
@@ -80,7 +96,7 @@ def read_film(path: Path, frames: int, size: int, *, gray: bool = False) -> npt.
     with _opened(path, content, ("GIF",), MOST_PIXELS // max(frames, 8)) as image:
         for frame in range(turns[-1] + 1):
             image.seek(frame)
-            squares.append(_square(image, size, gray))
+            squares.append(_square(path, image, size, gray))
     return np.stack([squares[frame] for frame in turns], axis=1)
 
 
@@ -106,16 +122,16 @@ def _opened(
     except (FormatError, MemoryError):
         raise
     except UnidentifiedImageError:
-        what = "neither PNG, JPEG, WebP, BMP nor GIF" if content else "the file is empty"
+        what = "neither PNG, JPEG, WebP, BMP, GIF nor TIFF" if content else "the file is empty"
         raise FormatError(path, f"not a readable image: {what}") from None
     except Exception as error:  # decoders may raise anything for broken files
         raise FormatError(path, f"not a readable image: {str(error) or type(error).__name__}") from None
 
 
-def _square(image: Image.Image, size: int, gray: bool) -> npt.NDArray[np.uint8]:
+def _square(path: Path, image: Image.Image, size: int, gray: bool) -> npt.NDArray[np.uint8]:
     from PIL import Image
 
-    plain = _upright(_plain(image, "L" if gray else "RGB"), _orientation(image))
+    plain = _upright(_plain(path, image, "L" if gray else "RGB"), _orientation(image))
     width, height = plain.size
     side = min(width, height)
     left, top = (width - side) / 2, (height - side) / 2
@@ -124,17 +140,41 @@ def _square(image: Image.Image, size: int, gray: bool) -> npt.NDArray[np.uint8]:
     return np.ascontiguousarray(scaled.reshape(size, size, -1).transpose(2, 0, 1))
 
 
-def _plain(image: Image.Image, mode: str) -> Image.Image:
+def _plain(path: Path, image: Image.Image, mode: str) -> Image.Image:
     """Convert to eight-bit colors without transparency."""
     from PIL import Image
 
-    if image.mode.startswith("I"):  # sixteen bits of gray
-        deep = np.asarray(image).astype(np.float64) / 257
-        return Image.fromarray(np.rint(deep.clip(0, 255)).astype(np.uint8)).convert(mode)
+    if (deep := _deep(path, image)) is not None:
+        return Image.fromarray(np.rint(255 * deep).astype(np.uint8)).convert(mode)
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return image.convert(mode)
+
+
+def _deep(path: Path, image: Image.Image) -> npt.NDArray[np.float64] | None:
+    """Return gray with more than eight bits as numbers from 0 to 1, None for other images.
+
+    FormatError for numbers of which nothing says what is white.
+    """
+    if not image.mode.startswith(("I", "F")):
+        return None
+    values = np.asarray(image)
+    white = 65535.0 if image.mode.startswith("I") else 1.0
+    if values.min() < 0 or values.max() > white:
+        low, high = values.min(), values.max()
+        raise FormatError(path, f"gray from {low:g} to {high:g} without a known white: save it with 8 or 16 bits")
+    level = values.astype(np.float64) / white
+    if getattr(image, "tag_v2", {}).get(_PHOTOMETRIC) == 0:
+        level = 1 - level  # Pillow inverts eight bits only
+    through = image.info.get("transparency")
+    return np.where(values == through, 1.0, level) if isinstance(through, int) else level
+
+
+def _as_image(level: npt.NDArray[np.float64]) -> Image.Image:
+    from PIL import Image
+
+    return Image.fromarray(level.astype(np.float32))
 
 
 def _orientation(image: Image.Image) -> int:

@@ -117,9 +117,23 @@ def mnist(path: str | Path) -> ImageSet:
 
 
 def _named(train: ImageSplit, val: ImageSplit) -> ImageSet:
+    """Number the classes that occur in the training images 0, 1, …, and name them by the labels of the file.
+
+    A class that occurs in the validation images only cannot be learned: these images are left out.
+    """
     if train.label is None or val.label is None:
         return ImageSet(train, val)
-    return ImageSet(train, val, classes=numbered(int(max(train.label.max(), val.label.max(initial=0))) + 1))
+    there = np.unique(train.label)
+    known = np.isin(val.label, there)
+    notes = []
+    if not known.all():
+        never = ", ".join(map(str, np.unique(val.label[~known]).tolist()))
+        notes.append(f"{(~known).sum():,} validation images left out: no training image has label {never}")
+        val = val[known]
+    assert val.label is not None and train.label is not None
+    train = replace(train, label=np.searchsorted(there, train.label))
+    val = replace(val, label=np.searchsorted(there, val.label))
+    return ImageSet(train, val, classes=tuple(map(str, there.tolist())), notes=tuple(notes))
 
 
 def has_idx(folder: Path) -> bool:

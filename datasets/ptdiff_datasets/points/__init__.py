@@ -2,6 +2,5 @@
 
 toys.py            toy distributions by name
 formulas.py        their formulas
-tabular.py         tables in text files
 image_density.py   an image as a distribution
 """

@@ -12,32 +12,18 @@ import numpy as np
 import numpy.typing as npt
 
 from ptdiff_datasets.errors import FormatError
+from ptdiff_datasets.images.file import read_gray
 
 Floats = npt.NDArray[np.float64]
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".tiff")
-"""Suffixes of files that are read as images."""
-
 
 def darkness(path: str | Path) -> Floats:
-    """Return 1 minus the luminance of an image, (height, width) in [0, 1]; transparent pixels count as white.
+    """Return 1 minus the luminance of an image, (height, width) in [0, 1], as it is displayed.
 
     FormatError if it cannot be read as an image or is entirely white.
     """
-    from PIL import Image
-
     path = Path(path)
-    try:
-        with Image.open(path) as picture:
-            ink = picture.convert("RGBA")
-    except (ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
-        raise FormatError(path, f"not a readable image ({error})") from None
-    except OSError as error:
-        if not path.is_file():
-            raise
-        raise FormatError(path, f"not a readable image ({error})") from None
-    white = Image.new("RGBA", ink.size, "white")
-    dark: Floats = 1 - np.asarray(Image.alpha_composite(white, ink).convert("L"), dtype=np.float64) / 255
+    dark: Floats = 1 - read_gray(path)
     if not dark.any():
         raise FormatError(path, "the image is entirely white: points are drawn where it is dark")
     return dark

@@ -53,7 +53,8 @@ def joined(cloud: Cloud, channels: Sequence[str], path: Path) -> Array:
     for name in channels[1:]:
         part = cloud.normals if name == "normals" else cloud.colors
         if part is None:
-            raise ValueError(f"{path} has no {name}, which the channels {', '.join(channels)} need")
+            why = "".join(f" ({text})" for text in cloud.remarks if name in text)
+            raise ValueError(f"{path} has no {name}{why}, which the channels {', '.join(channels)} need")
         parts.append(part / np.float32(127.5) - 1 if name == "colors" else part.astype(np.float32))
     return np.concatenate(parts, axis=1).astype(np.float32)
 

@@ -25,6 +25,8 @@ from ptdiff_pointcloud.data.progress import bar
 
 if TYPE_CHECKING:
     from ptdiff_datasets.clouds.cloud_set import CloudSet
+    from ptdiff_datasets.clouds.splits import Rule
+    from ptdiff_datasets.formats.arrays import AxisOrder
 
 HELD_OUT = 1 << 32
 """Training shapes have the seeds 0, 1, …; held-out shapes those from here on."""
@@ -148,12 +150,17 @@ def folder(
     normalize: str,
     up: str = "y",
     channels: tuple[str, ...] = ("xyz",),
+    order: AxisOrder = "auto",
+    split: Rule = "stratified",
 ) -> Data:
     """Load a folder with :func:`ptdiff_datasets.clouds.folder.load_folder`; ``val`` is None if nothing is held out.
 
-    Raises ValueError if shapes lack one of the channels.
+    Raises DataError if shapes lack one of the channels.
     """
     from ptdiff_datasets.clouds.folder import load_folder
+    from ptdiff_datasets.clouds.splits import RULE
+    from ptdiff_datasets.errors import DataError
+    from ptdiff_datasets.formats.cloud import ZERO_NORMALS
 
     with bar("reading the shapes") as progress:
         clouds = load_folder(
@@ -162,13 +169,19 @@ def folder(
             normalize=normalize,
             classes=classes or None,
             progress=progress,
+            order=order,
+            split=split,
         )
     for name in channels[1:]:
         if getattr(clouds, name) is None:
             lacking, count = clouds.summary.lacking.get(name, 0), clouds.summary.total()
-            raise ValueError(f"{root} has no {name} for {lacking:,} of {count:,} shapes; leave it out of channels")
+            zero = [id for id, text in clouds.summary.remarks if name == "normals" and text == ZERO_NORMALS]
+            reason = f" (in {len(zero):,} they are all zero, in {zero[0]} first)" if zero else ""
+            raise DataError(
+                f"{root} has no {name} for {lacking:,} of {count:,} shapes{reason}; leave {name} out of channels"
+            )
     train, val = (FolderSamples(clouds.split(name), points, up, channels) for name in ("train", "val"))
-    summary = {"source": str(root), **clouds.summary.as_dict(), "text": clouds.summary.text()}
+    summary = {"source": str(root), "split_rule": RULE, **clouds.summary.as_dict(), "text": clouds.summary.text()}
     return Data(
         (points, 3 * len(channels)),
         clouds.classes,
