@@ -101,7 +101,7 @@ def test_a_path_has_its_ends_to_the_bit_and_noise_between() -> None:
     assert path.flatten(1).std(1).tolist() == pytest.approx([1.0] * 7, abs=0.05)
     steps = (path[1:] - path[:-1]).flatten(1).norm(dim=1)
     assert steps.max() < 1.05 * steps.min()
-    with pytest.raises(ValueError, match="two ends"):
+    with pytest.raises(ValueError, match="frames must be at least 2"):
         between(one, two, 1)
 
 

@@ -95,7 +95,7 @@ def test_pictures_are_checked_trained_on_and_drawn(ptdiff: Callable, tmp_path: P
         (["import", "nowhere", "store"], 3, "nowhere does not exist"),
         (["check", "nowhere"], 3, "-m pointcloud: nowhere does not exist"),
         (["check", "nowhere", "-m", "images"], 3, "nowhere does not exist"),
-        (["import", "mine", "store", "-m", "images"], 1, "Images reads its data as it is"),
+        (["import", "mine", "store", "-m", "images"], 1, "Images reads its data directly"),
         (["import", "mine", "mine/store"], 3, "lies inside the folder to import"),
         (["check", "mine", "-m", "points2d"], 3, "a folder with no table"),
         (["check", "mine", "-m", "pointclod"], 2, "did you mean 'pointcloud'"),

@@ -73,7 +73,7 @@ def test_data_without_the_split_is_bad_data(call: Call, run: Path, monkeypatch: 
     model = ptdiff.load(run)
     with pytest.raises(DataError, match="no val split"):
         evaluate(model, n=4)
-    with pytest.raises(DataError, match="no val split of two samples"):
+    with pytest.raises(DataError, match="no val split with at least two samples"):
         split_likelihood(model)
     for command in ("eval", "likelihood"):
         done = call(command, run, "-n", 4)

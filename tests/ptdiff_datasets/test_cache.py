@@ -123,7 +123,9 @@ def test_what_could_not_be_opened_is_tried_again(load: Load, tmp_path: Path, mon
 
 
 @pytest.mark.parametrize("fault", [MemoryError("not enough"), ImportError("no such package")])
-@pytest.mark.parametrize("place", ["trimesh.load_scene", "numpy.lib.format.read_array_header_1_0"])
+@pytest.mark.parametrize(
+    "place", ["ptdiff_datasets.clouds.reading.surface_box", "numpy.lib.format.read_array_header_1_0"]
+)
 def test_what_is_no_fault_of_the_files_is_not_kept(
     load: Load, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Exception, place: str
 ) -> None:

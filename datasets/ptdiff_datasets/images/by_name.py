@@ -29,8 +29,10 @@ def named(name: str, size: int | None = None, *, gray: bool = False, progress: P
     published = PUBLISHED[name]
     folder, notes = fetch(name, published, data_folder())
     found = read(folder, size, gray=gray, progress=progress)
-    known = len(published.classes) == len(found.classes) != 0
-    return replace(found, classes=published.classes if known else found.classes, notes=(*found.notes, *notes))
+    # IDX files have the labels that occur as numbers; archives bring names of their own
+    known = all(label.isdecimal() and int(label) < len(published.classes) for label in found.classes)
+    names = tuple(published.classes[int(label)] for label in found.classes) if known else found.classes
+    return replace(found, classes=names, notes=(*found.notes, *notes))
 
 
 def read(source: Path, size: int | None = None, *, gray: bool = False, progress: Progress | None = None) -> ImageSet:
