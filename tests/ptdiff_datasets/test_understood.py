@@ -12,7 +12,7 @@ from ptdiff_datasets.clouds.folder import load_folder
 from ptdiff_datasets.clouds.splits import assign_splits
 from ptdiff_datasets.errors import DataError, FormatError
 from ptdiff_datasets.formats.arrays import read_points
-from ptdiff_datasets.formats.catalog import read_cloud
+from ptdiff_datasets.formats.catalog import WRITERS, read_cloud
 from ptdiff_datasets.formats.cloud import byte_colors, known_name
 from ptdiff_datasets.formats.ply import write_ply
 
@@ -348,3 +348,17 @@ def test_the_check_names_every_fault_on_one_screen(tmp_path: Path, box: Callable
         assert words in text, words
     assert len(text.splitlines()) <= SCREEN
     assert not found.ok
+
+
+def test_zeros_behind_the_points_of_a_pcd_are_left_out_with_a_remark_and_numbers_refused(tmp_path: Path) -> None:
+    path, points = tmp_path / "a.pcd", np.random.default_rng(0).random((20, 3)).astype("f4")
+    WRITERS[".pcd"](path, points, None, None)
+    whole = path.read_bytes()
+    path.write_bytes(whole + bytes(16))
+    cloud = read_cloud(path)
+    assert np.array_equal(cloud.points, points)
+    assert cloud.remarks == ("bytes left out behind the points: 16",)
+    # those might be points that the header does not count
+    path.write_bytes(whole + points[:2].tobytes())
+    with pytest.raises(FormatError, match="the header claims 240 bytes of points, but 264 follow"):
+        read_cloud(path)

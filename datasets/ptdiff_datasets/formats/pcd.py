@@ -6,7 +6,7 @@ called rgb or rgba, or three fields. Organized clouds (HEIGHT > 1) have NaN wher
 """
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 
@@ -40,12 +40,19 @@ class Header:
 
 
 def read_pcd(path: str | Path) -> Cloud:
-    """Read the points of a PCD file. FormatError for missing or surplus bytes, missing x, y or z, NaN and infinity."""
+    """Read the points of a PCD file; zeros behind binary points are left out with a remark.
+
+    Raises FormatError for missing or other surplus bytes, missing x, y or z, and infinite values.
+    """
     path = Path(path)
     data = path.read_bytes()
     header = _header(data, path)
     columns = {"ascii": _text, "binary": _binary, "binary_compressed": _compressed}[header.encoding](data, header, path)
-    return from_columns(path, columns)
+    cloud = from_columns(path, columns)
+    behind = len(data) - header.size - header.points * header.record if header.encoding == "binary" else 0
+    if behind <= 2:
+        return cloud
+    return replace(cloud, remarks=(*cloud.remarks, f"bytes left out behind the points: {behind}"))
 
 
 Columns = dict[str, npt.NDArray[np.generic]]
@@ -132,7 +139,8 @@ def _text(data: bytes, header: Header, path: Path) -> Columns:
 
 def _binary(data: bytes, header: Header, path: Path) -> Columns:
     there, needed = len(data) - header.size, header.points * header.record
-    if not needed <= there <= needed + 2:
+    # behind the points there may be a line end, or zeros up to a block of the disk
+    if there < needed or (there > needed + 2 and data[header.size + needed :].strip(b"\0")):
         raise FormatError(path, f"the header claims {needed} bytes of points, but {there} follow", header.size)
     # Padding fields may share a name, which numpy refuses: number the fields.
     fields = [(str(i), "<" + kind, (count,)) for i, (_, kind, count) in enumerate(header.fields)]
