@@ -49,7 +49,7 @@ def test_a_run_is_continued(version: str, tmp_path: Path) -> None:
     assert run.checkpoint().step == 220
 
 
-@pytest.mark.parametrize("number", [3, 0, "two", True])
+@pytest.mark.parametrize("number", [99, 0, "two", True])
 def test_a_newer_or_impossible_format_is_refused_by_name(number: object, tmp_path: Path) -> None:
     for name in ("config.yaml", "data.json"):
         path = tmp_path / name / "run"
