@@ -1,5 +1,6 @@
 """The wheel, and what the repository promises about itself."""
 
+import os
 import re
 import shutil
 import subprocess
