@@ -29,8 +29,7 @@ from ptdiff.experiments.compare_runs import history
 from ptdiff.experiments.loss_curves import curves
 from ptdiff.gallery import OF_RUN
 from ptdiff.gallery.scene import Scene
-from ptdiff.likelihood.flow import Path as FlowPath
-from ptdiff.likelihood.flow import log_likelihood
+from ptdiff.likelihood.flow import FlowPath, log_likelihood
 from ptdiff.modality import Comparison, registry
 from ptdiff.model import Model
 from ptdiff.process import VE

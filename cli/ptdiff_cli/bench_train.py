@@ -12,7 +12,7 @@ from ptdiff_cli.shared.target import writable
 from ptdiff_cli.shared.terminal import say, show_json, show_table
 
 if TYPE_CHECKING:
-    from ptdiff.training.speed import Speed, Subject
+    from ptdiff.training.speed import Speed, TrainingSetup
 
 MODALITIES = ("pointcloud", "images", "points2d")
 
@@ -73,17 +73,17 @@ def train(
         show_table([f"{name}, float32, one thread", "share"], [[kind, f"{part:.1%}"] for kind, part in shares.items()])
 
 
-def _subject(name: str) -> Subject:
+def _subject(name: str) -> TrainingSetup:
     from ptdiff.training.configuration import resolve
-    from ptdiff.training.speed import Subject
+    from ptdiff.training.speed import TrainingSetup
     from ptdiff_cli.shared.terminal import bad_data
 
     config, kind = resolve({"modality": name})
     with bad_data("data"):
-        return Subject(kind, kind.dataset(), config)
+        return TrainingSetup(kind, kind.dataset(), config)
 
 
-def _speeds(name: str, subject: Subject, threads: list[int] | None, seconds: float, device: str) -> list[Speed]:
+def _speeds(name: str, subject: TrainingSetup, threads: list[int] | None, seconds: float, device: str) -> list[Speed]:
     import torch
 
     from ptdiff.machine import host
@@ -99,7 +99,7 @@ def _speeds(name: str, subject: Subject, threads: list[int] | None, seconds: flo
     return found
 
 
-def _profile(name: str, subject: Subject) -> dict[str, float]:
+def _profile(name: str, subject: TrainingSetup) -> dict[str, float]:
     from ptdiff.training.profile import where_time_goes
 
     say(f"{name}: profiling")

@@ -47,7 +47,7 @@ def likelihood(
     """Compute the negative log-likelihood of held-out data: ptdiff likelihood RUN."""
     from ptdiff.choices import choose
     from ptdiff.likelihood.divergence import Exact, Hutchinson
-    from ptdiff.likelihood.flow import Path as FlowPath
+    from ptdiff.likelihood.flow import FlowPath
     from ptdiff.model.likelihoods import split_likelihood
     from ptdiff.model.loaded import Model
     from ptdiff.process import PROCESSES

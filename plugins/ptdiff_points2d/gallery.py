@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ptdiff.guidance import CFG
 from ptdiff.likelihood.divergence import Exact
-from ptdiff.likelihood.flow import Path, log_likelihood
+from ptdiff.likelihood.flow import FlowPath, log_likelihood
 from ptdiff.modality import TrainedModel, Unsupported
 from ptdiff.noise import Stream, normal
 from ptdiff.pictures.plot import COLORS, INK, density_map, picture, plane
@@ -140,7 +140,7 @@ def histograms(figure: Figure, subject: TrainedModel) -> None:
 def nll(subject: TrainedModel, x: Tensor, steps: int = 16) -> Tensor:
     """Return -log p of the model at x (n, 2) in world units, nats, float64 (n,), by the flow's change of variables."""
     z = subject.data.normalize(x.float()).to(subject.device)
-    nats = log_likelihood(subject.denoiser, z, path=Path(steps=steps), divergence=Exact()).nats
+    nats = log_likelihood(subject.denoiser, z, path=FlowPath(steps=steps), divergence=Exact()).nats
     return -nats.cpu() + torch.as_tensor(subject.data.scale, dtype=torch.float64).expand(2).log().sum()
 
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from ptdiff.choices import unknown
 from ptdiff_datasets.errors import DataError
 from ptdiff_datasets.formats.numerals import Decimal
-from ptdiff_datasets.formats.tables import Table, read_table
+from ptdiff_datasets.formats.tables import TextTable, read_table
 from ptdiff_datasets.holdout import held_out
 from ptdiff_datasets.images.file import SUFFIXES
 from ptdiff_datasets.points import image_density as dark
@@ -175,7 +175,7 @@ def _origin(exact: npt.NDArray[np.float64]) -> tuple[float, ...]:
     return tuple(origin.tolist()) if origin.any() else ()
 
 
-def _rows(table: Table, where: str) -> Table:
+def _rows(table: TextTable, where: str) -> TextTable:
     if not where:
         return table
     name, equals, value = (part.strip() for part in where.partition("="))
@@ -189,7 +189,7 @@ def _rows(table: Table, where: str) -> Table:
     return table.where(holding[0], where)
 
 
-def _columns(table: Table, columns: str, label: str) -> Sequence[str]:
+def _columns(table: TextTable, columns: str, label: str) -> Sequence[str]:
     named = [name.strip() for name in columns.split(",") if name.strip()]
     if named and named != ["all"]:
         return named
@@ -202,7 +202,7 @@ def _columns(table: Table, columns: str, label: str) -> Sequence[str]:
     return chosen
 
 
-def _passed_over(table: Table, names: Sequence[str], columns: str, label: str) -> list[str]:
+def _passed_over(table: TextTable, names: Sequence[str], columns: str, label: str) -> list[str]:
     """Describe columns skipped because they are not of numbers, with the first such cell of each."""
     if columns not in ("", "all"):
         return []

@@ -19,7 +19,7 @@ from ptdiff.denoiser.oracle import Gaussian, Mixture
 from ptdiff.grid import grid
 from ptdiff.likelihood.chain import Variance, variational_bound
 from ptdiff.likelihood.divergence import Divergence, Exact, Hutchinson, HutchPlusPlus
-from ptdiff.likelihood.flow import Path, log_likelihood
+from ptdiff.likelihood.flow import FlowPath, log_likelihood
 from ptdiff.process import VE, Chain, Level, Process, VPCosine
 
 SHAPES = ((8,), (4, 3), (2, 2, 2))
@@ -89,7 +89,7 @@ def _stopped(name: str, shape: tuple[int, ...]) -> Iterator[Certificate]:
     process, tolerance = STOPPED[name]
     target = _mixture(shape)
     x, subject = _data(target), f"exact, mixture, shape {shape}, {name}"
-    found = log_likelihood(target, x, divergence=Exact(), path=Path(process))
+    found = log_likelihood(target, x, divergence=Exact(), path=FlowPath(process))
     start = torch.tensor(math.atan(found.sigma_min), dtype=torch.float64)
     noisy = target.log_prob(x, Level(torch.cos(start), torch.sin(start)))
     truth = target.log_prob(x)
@@ -104,7 +104,7 @@ def _stopped(name: str, shape: tuple[int, ...]) -> Iterator[Certificate]:
 def _calls(name: str, kind: Divergence) -> Certificate:
     """Calls with ``kind``, one product at a time, so that each is counted."""
     x, counted = _data(_mixture((8,)), 4), Counted(_mixture((8,)))
-    found = log_likelihood(counted, x, divergence=kind, path=Path(steps=4))
+    found = log_likelihood(counted, x, divergence=kind, path=FlowPath(steps=4))
     return Certificate("calls", f"likelihood, {name}", counted.rows / len(x), found.calls, 0.0)
 
 
@@ -121,7 +121,7 @@ def _order() -> Certificate:
     target = _mixture((8,))
     x = _data(target, 24)
     coarse, fine = (
-        (log_likelihood(target, x, divergence=Exact(), path=Path(steps=n, sigma_min=0)).nats - target.log_prob(x))
+        (log_likelihood(target, x, divergence=Exact(), path=FlowPath(steps=n, sigma_min=0)).nats - target.log_prob(x))
         for n in (80, 160)
     )
     slope = math.log2(float(coarse.abs().mean()) / float(fine.abs().mean()))

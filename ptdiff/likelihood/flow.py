@@ -38,7 +38,7 @@ _POWER = 1.5
 
 
 @dataclass(frozen=True)
-class Path:
+class FlowPath:
     """The path along the flow: its process, number of steps and lowest noise level.
 
     ``steps``: an even number, with four network calls each.
@@ -87,7 +87,7 @@ class LogLikelihood:
     to fourth order, if that density is smooth at this width.  Data on a surface has no such density.
     ``prior_gap``: KL(q(x_T | x_0) || N(0, r^2)) at the end of the process; the mean of ``nats`` is too low by at most
     its mean.
-    ``sigma_min``: the noise-to-signal ratio at the start of the path, :attr:`Path.lowest`.
+    ``sigma_min``: the noise-to-signal ratio at the start of the path, :attr:`FlowPath.lowest`.
     ``calls``: network evaluations per sample, including products with the Jacobian.
     """
 
@@ -105,14 +105,14 @@ def log_likelihood(
     x: Tensor,
     cond: Condition | None = None,
     *,
-    path: Path | None = None,
+    path: FlowPath | None = None,
     divergence: Divergence | None = None,
     seed: int = 0,
     ids: Tensor | None = None,
 ) -> LogLikelihood:
     """Compute log p(x | cond) for data x (b, …) in model units, of any shape and float type.
 
-    ``path``: default :class:`Path`.
+    ``path``: default :class:`FlowPath`.
     ``divergence``: default :class:`ptdiff.likelihood.divergence.Hutchinson`; its probes are fixed along the path and
     addressed by (seed, ids), so the value of a sample does not depend on its batch.  ``ids``: (b,), default 0 … b - 1.
 
@@ -125,7 +125,7 @@ def log_likelihood(
     >>> round(float(found.nats), 4)  # -log(2 pi) - 1 / 2
     -2.3379
     """
-    path = Path() if path is None else path
+    path = FlowPath() if path is None else path
     kind: Divergence = Hutchinson() if divergence is None else divergence
     cond = {} if cond is None else cond
     ids = torch.arange(len(x), device=x.device) if ids is None else ids

@@ -11,7 +11,7 @@ from torch import Tensor
 from ptdiff.denoiser.network import NetworkDenoiser
 from ptdiff.likelihood.bits import bits_per_dimension, dequantize, world_nats
 from ptdiff.likelihood.divergence import Divergence, Hutchinson
-from ptdiff.likelihood.flow import LogLikelihood, Path, log_likelihood
+from ptdiff.likelihood.flow import FlowPath, LogLikelihood, log_likelihood
 from ptdiff.modality.data import Condition, Data
 from ptdiff.modality.types import Progress
 
@@ -84,7 +84,7 @@ def world_log_likelihood(
     cond: Condition | None = None,
     *,
     bin_width: float | None = None,
-    path: Path | None = None,
+    path: FlowPath | None = None,
     divergence: Divergence | None = None,
     seed: int = 0,
     ids: Tensor | None = None,
@@ -103,7 +103,7 @@ def world_log_likelihood(
 
     Raises ValueError if a likelihood is not finite.
     """
-    path, kind = path or Path(), divergence or Hutchinson()
+    path, kind = path or FlowPath(), divergence or Hutchinson()
     ids = torch.arange(len(x)) if ids is None else ids
     shape, size = tuple(x.shape[1:]), x[0].numel()
     where = next(denoiser.parameters()).device

@@ -14,7 +14,7 @@ from torch import Tensor
 from ptdiff.choices import choose, described, one_of
 from ptdiff.errors import DataError, reading
 from ptdiff.likelihood.divergence import DIVERGENCES, Divergence, Hutchinson
-from ptdiff.likelihood.flow import Path as FlowPath
+from ptdiff.likelihood.flow import FlowPath
 from ptdiff.likelihood.world import WorldLogLikelihood, world_log_likelihood
 from ptdiff.modality.data import Condition
 from ptdiff.modality.types import Progress

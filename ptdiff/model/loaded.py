@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from ptdiff.evaluation import Evaluation
     from ptdiff.likelihood.divergence import Divergence
-    from ptdiff.likelihood.flow import Path as FlowPath
+    from ptdiff.likelihood.flow import FlowPath
     from ptdiff.likelihood.world import WorldLogLikelihood
 
 Say = Callable[[str], None]
@@ -275,7 +275,7 @@ class Model:
 
         Raises ValueError for a consistency model, for x of another shape, and if a likelihood is not finite.
         """
-        from ptdiff.likelihood.flow import Path as FlowPath
+        from ptdiff.likelihood.flow import FlowPath
         from ptdiff.likelihood.world import world_log_likelihood
 
         if not self.means:

@@ -28,7 +28,7 @@ from ptdiff.noise import Stream, normal
 from ptdiff.process import PROCESSES, Level, Process, check_reach
 from ptdiff.run.config import Sampling
 from ptdiff.solvers import ADAPTIVE, SOLVERS, Adaptive, Solver, State, Table, trajectory
-from ptdiff.solvers.brownian import Path
+from ptdiff.solvers.brownian import BrownianPath
 from ptdiff.solvers.runge_kutta import Heun
 
 
@@ -142,7 +142,7 @@ def noise(plan: Plan, table: Table, ids: Tensor, shape: tuple[int, ...]) -> Call
     """A function from the number of a draw in the table to its noise (b, *shape), for samples ``ids`` (b,)."""
     if plan.noise == "path":
         # paths are computed in float64
-        return Path(plan.seed, ids.to(exact(ids.device)), shape).noise(table)
+        return BrownianPath(plan.seed, ids.to(exact(ids.device)), shape).noise(table)
     return lambda draw: normal(plan.seed, Stream.SOLVER, ids, draw, shape)
 
 

@@ -59,7 +59,7 @@ def _octave(octave: int) -> tuple[float, float]:
 
 
 @dataclass(frozen=True, eq=False)
-class Path:
+class BrownianPath:
     """The Brownian paths of the samples ``ids`` (b,), each of ``shape``, for one seed.
 
     The most recent nodes are cached, because the neighboring interval needs many of them; no number depends on the

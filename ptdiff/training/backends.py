@@ -22,7 +22,7 @@ from ptdiff.atomic import write_atomic
 from ptdiff.pictures.files import Picture
 
 
-class Table:
+class MetricsTable:
     """metrics.csv: one column per figure, one row per report."""
 
     def __init__(self, path: Path) -> None:

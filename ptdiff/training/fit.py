@@ -22,7 +22,7 @@ from ptdiff.modality.data import Data
 from ptdiff.run.checkpoint import Checkpoint, latest
 from ptdiff.run.folder import Run, process_rank
 from ptdiff.training.autotuned import settled
-from ptdiff.training.backends import Table
+from ptdiff.training.backends import MetricsTable
 from ptdiff.training.callbacks import Checkpoints, OrderlyStop, Previews, Reports, Slowness
 from ptdiff.training.module import DiffusionModule
 from ptdiff.training.observer import Observer
@@ -123,7 +123,7 @@ def fit(
     run.refuse_model()
     keep_freed_memory()
     hardware, observer = hardware or Hardware(), observer or Observer()
-    table = [Table(run.path / "metrics.csv")] if process_rank() == 0 else []
+    table = [MetricsTable(run.path / "metrics.csv")] if process_rank() == 0 else []
     trackers, status = Trackers([*table, *(loggers or [])], observer.say), "failed"
     stop, rate, threads = OrderlyStop(observer), 1.0, torch.get_num_threads()
     try:

@@ -15,7 +15,7 @@ from ptdiff.machine.host import keep_freed_memory
 from ptdiff.training.loss_by_level import Bands
 
 if TYPE_CHECKING:
-    from ptdiff.training.speed import Subject
+    from ptdiff.training.speed import TrainingSetup
 
 PARTS = ("random numbers", "data", "clipping", "optimiser", "averages", "reports")
 """Parts of a step outside forward and backward; each includes every operation within it."""
@@ -38,7 +38,7 @@ KINDS = {
 OTHER, BETWEEN = "other operations", "between operations"
 
 
-def where_time_goes(subject: Subject, steps: int = 3) -> dict[str, float]:
+def where_time_goes(subject: TrainingSetup, steps: int = 3) -> dict[str, float]:
     """Fractions of a step's time by kind of operation, largest first; they add up to 1.
 
     The parts are those of real training, in its precision, with its averages and reports, on one CPU thread.
@@ -56,7 +56,7 @@ def where_time_goes(subject: Subject, steps: int = 3) -> dict[str, float]:
 class _Step:
     """A training step in parts, as DiffusionModule takes it."""
 
-    def __init__(self, subject: Subject) -> None:
+    def __init__(self, subject: TrainingSetup) -> None:
         bare = subject.bare(torch.device("cpu"))
         self.module, self.optimizer, self.plan = bare.module, bare.optimizer, bare.plan
         self.module.begin()

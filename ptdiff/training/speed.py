@@ -80,17 +80,17 @@ class Speed:
 
 
 @dataclass(frozen=True)
-class Subject:
+class TrainingSetup:
     """The subject of a measurement: a modality, its data and a configuration."""
 
     kind: Modality
     data: Data
     config: Config
 
-    def with_training(self, **changes: object) -> Subject:
+    def with_training(self, **changes: object) -> TrainingSetup:
         """The same subject with other values in ``training``."""
         training = self.config.training.model_copy(update=changes)
-        return Subject(self.kind, self.data, self.config.model_copy(update={"training": training}))
+        return TrainingSetup(self.kind, self.data, self.config.model_copy(update={"training": training}))
 
     @cached_property
     def gflop(self) -> float:
@@ -103,7 +103,7 @@ class Subject:
         return Bare(self.kind, self.data, self.config, where)
 
 
-def speed(subject: Subject, precision: str, threads: int, seconds: float, device: str = "auto") -> Speed:
+def speed(subject: TrainingSetup, precision: str, threads: int, seconds: float, device: str = "auto") -> Speed:
     """Measure the speed of training ``subject`` in this precision with ``threads`` CPU threads, in about ``seconds``.
 
     ``precision``: a name in PRECISIONS.  ``device``: see :func:`ptdiff.machine.host.device`.
@@ -142,7 +142,7 @@ def speed(subject: Subject, precision: str, threads: int, seconds: float, device
     )
 
 
-def _train(subject: Subject, rounds: _Rounds, steps: int) -> None:
+def _train(subject: TrainingSetup, rounds: _Rounds, steps: int) -> None:
     """About ``steps`` steps of real training in short rounds, after one to warm up."""
     inner = max(1, min(subject.config.training.inner_steps, steps // _ROUNDS))
     count = inner * (1 + max(_FEWEST, steps // inner))

@@ -10,7 +10,7 @@ from ptdiff.grid import grid
 from ptdiff.noise import Stream, normal
 from ptdiff.process import Flow
 from ptdiff.solvers import Draw, Stage, Table
-from ptdiff.solvers.brownian import CELLS, Path
+from ptdiff.solvers.brownian import CELLS, BrownianPath
 from ptdiff.solvers.exponential import DDPM
 
 # from 0, below the floor, inside one octave, over octave borders, both sides of a border of cells, far out
@@ -21,7 +21,7 @@ SHAPE = (240,)
 
 @pytest.fixture(scope="module")
 def increments() -> list[torch.Tensor]:
-    path = Path(1, IDS, SHAPE)
+    path = BrownianPath(1, IDS, SHAPE)
     return [path.increment(a, b).double() for a, b in pairwise(TIMES)]
 
 
@@ -46,7 +46,7 @@ def test_increments_over_different_intervals_samples_and_elements_are_uncorrelat
 
 
 def test_increments_add_up(increments: list[torch.Tensor]) -> None:
-    path = Path(1, IDS, SHAPE)
+    path = BrownianPath(1, IDS, SHAPE)
     for i in range(0, len(TIMES), 3):
         for j in range(i + 1, len(TIMES)):
             whole = path.increment(TIMES[i], TIMES[j]).double()
@@ -58,19 +58,19 @@ def test_increments_add_up(increments: list[torch.Tensor]) -> None:
 
 
 def test_an_increment_depends_on_seed_sample_and_interval_alone() -> None:
-    fresh = Path(1, IDS, SHAPE)
-    walked = Path(1, IDS, SHAPE)
+    fresh = BrownianPath(1, IDS, SHAPE)
+    walked = BrownianPath(1, IDS, SHAPE)
     for k in range(40):
         walked.increment(0.1 * 1.2**k, 0.1 * 1.2 ** (k + 1))
-    alone = Path(1, torch.tensor([17]), SHAPE)
+    alone = BrownianPath(1, torch.tensor([17]), SHAPE)
     for a, b in [(0.0, 0.5), (0.31, 0.32), (0.9, 77.7), (1.0, 2.0), (0.31, 0.32)]:
         assert torch.equal(walked.increment(a, b), fresh.increment(a, b))
         assert torch.equal(alone.increment(a, b)[0], fresh.increment(a, b)[17])
-        assert not torch.isclose(Path(2, IDS, SHAPE).increment(a, b), fresh.increment(a, b)).all(dim=1).any()
+        assert not torch.isclose(BrownianPath(2, IDS, SHAPE).increment(a, b), fresh.increment(a, b)).all(dim=1).any()
 
 
 def test_last_bits_of_a_time_do_not_matter() -> None:
-    path = Path(0, torch.arange(3), (5,))
+    path = BrownianPath(0, torch.arange(3), (5,))
     for a in (0.123, 1.0, 57.1):
         near = a * (1 + 1e-15)
         assert torch.equal(path.increment(a, 3 * a), path.increment(near, 3 * near))
@@ -85,7 +85,7 @@ def test_a_walk_needs_few_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
         return normal(*args)
 
     monkeypatch.setattr("ptdiff.solvers.brownian.normal", counting)
-    path = Path(0, torch.arange(1), (1,))
+    path = BrownianPath(0, torch.arange(1), (1,))
     times = [0.1 * 100 ** (k / 160) for k in range(161)]
     for a, b in pairwise(times):
         path.increment(a, b)
@@ -96,13 +96,13 @@ def test_a_walk_needs_few_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(("start", "end"), [(1.0, 1.0), (2.0, 1.0), (-1.0, 1.0), (1.0, math.inf), (math.nan, 1.0)])
 def test_times_that_are_no_interval_are_refused(start: float, end: float) -> None:
     with pytest.raises(ValueError, match="an increment of a Brownian path needs SNR"):
-        Path(0, IDS, SHAPE).increment(start, end)
+        BrownianPath(0, IDS, SHAPE).increment(start, end)
 
 
 @pytest.mark.parametrize(("start", "end"), [(1.2002, 1.2003), (1.0, 1.0 + 1e-12), (1e-300, 2e-300)])
 def test_levels_inside_one_cell_are_refused(start: float, end: float) -> None:
     with pytest.raises(ValueError, match="too close for a Brownian path"):
-        Path(0, IDS, SHAPE).increment(start, end)
+        BrownianPath(0, IDS, SHAPE).increment(start, end)
 
 
 def test_draws_of_a_table_are_the_paths_or_fresh() -> None:
@@ -110,7 +110,7 @@ def test_draws_of_a_table_are_the_paths_or_fresh() -> None:
     path_draw, fresh = Draw(levels[0], levels[1]), Draw(levels[1], levels[2], fresh=0)
     again = Draw(levels[1], levels[2], fresh=1)
     table = Table((Stage(1.0), Stage(1.0, noise=((path_draw, 1.0), (fresh, 1.0), (again, 1.0)))), levels[:2])
-    path = Path(4, torch.arange(8), (3,))
+    path = BrownianPath(4, torch.arange(8), (3,))
     noise = path.noise(table)
     assert torch.equal(noise(0), path.increment(0.0, 1.0))
     assert torch.equal(noise(1), normal(4, Stream.FRESH, torch.arange(8), 1, (3,)))
@@ -118,7 +118,7 @@ def test_draws_of_a_table_are_the_paths_or_fresh() -> None:
 
 
 def test_tables_of_different_lengths_walk_along_one_path() -> None:
-    path = Path(0, torch.arange(4), (7,))
+    path = BrownianPath(0, torch.arange(4), (7,))
     coarse, fine = DDPM().table(grid(Flow(), 10)), DDPM().table(grid(Flow(), 20))
     of_coarse, of_fine = path.noise(coarse), path.noise(fine)
     for k, draw in enumerate(coarse.draws):

@@ -10,7 +10,7 @@ from ptdiff.denoiser.cost import Counted
 from ptdiff.denoiser.network import NetworkDenoiser
 from ptdiff.denoiser.oracle import Gaussian, Mixture
 from ptdiff.likelihood.divergence import Divergence, Exact, Hutchinson, HutchPlusPlus
-from ptdiff.likelihood.flow import LogLikelihood, Path, log_likelihood
+from ptdiff.likelihood.flow import FlowPath, LogLikelihood, log_likelihood
 from ptdiff.process import VE, Chain, Flow, Level, VPCosine, VPLinear
 
 DTYPE = torch.float64
@@ -57,7 +57,7 @@ def test_the_exact_density_of_a_mixture_in_few_hundred_calls(shape: tuple[int, .
     assert found.prior_gap.abs().max() == 0
     assert float(found.step_error.max()) < 1e-3
     # 192 of the path and 96 of the check, before products with the Jacobian
-    assert Path().calls == 288
+    assert FlowPath().calls == 288
     assert found.calls == 288 * (1 + x[0].numel())
 
 
@@ -86,13 +86,13 @@ def test_numbers_are_data_too() -> None:
 def test_the_density_does_not_depend_on_the_process(process: VPLinear) -> None:
     target = mixture((8,))
     x = data(target, 16)
-    found = log_likelihood(target, x, divergence=Exact(), path=Path(process))
+    found = log_likelihood(target, x, divergence=Exact(), path=FlowPath(process))
     assert float((found.nats - truth(target, x)).abs().max()) < 2e-3
 
 
 def test_the_prior_gap_bounds_what_the_mean_loses() -> None:
     # strong signal is left where this process ends
-    target, path = mixture((8,)), Path(VPLinear(beta_max=4.0))
+    target, path = mixture((8,)), FlowPath(VPLinear(beta_max=4.0))
     x = data(target, 400)
     found = log_likelihood(target, x, divergence=Exact(), path=path)
     lost = float((truth(target, x) - found.nats).mean())
@@ -105,7 +105,7 @@ def test_the_order_is_four_and_the_step_error_tells() -> None:
     expected = truth(target, x)
 
     def run(steps: int) -> LogLikelihood:
-        return log_likelihood(target, x, divergence=Exact(), path=Path(steps=steps, sigma_min=0))
+        return log_likelihood(target, x, divergence=Exact(), path=FlowPath(steps=steps, sigma_min=0))
 
     errors = [float((run(steps).nats - expected).abs().mean()) for steps in (40, 80)]
     assert math.log2(errors[0] / errors[1]) > 3.7
@@ -118,7 +118,7 @@ def test_the_bias_of_the_clean_end_is_quadratic_and_may_be_none() -> None:
     expected = (-0.5 * (x / 0.3) ** 2 - math.log(0.3 * math.sqrt(2 * math.pi))).sum(dim=1)
 
     def error(sigma_min: float) -> float:
-        found = log_likelihood(gaussian, x, divergence=Exact(), path=Path(steps=96, sigma_min=sigma_min))
+        found = log_likelihood(gaussian, x, divergence=Exact(), path=FlowPath(steps=96, sigma_min=sigma_min))
         return float((found.nats - expected).abs().mean())
 
     assert error(0.02) / error(0.01) == pytest.approx(4, rel=0.02)
@@ -132,7 +132,7 @@ def test_the_start_gap_leads_to_data_without_noise_in_fourth_order() -> None:
     expected = truth(target, x)
 
     def errors(sigma_min: float) -> tuple[float, float]:
-        found = log_likelihood(target, x, divergence=Exact(), path=Path(steps=240, sigma_min=sigma_min))
+        found = log_likelihood(target, x, divergence=Exact(), path=FlowPath(steps=240, sigma_min=sigma_min))
         assert found.sigma_min == sigma_min
         raw = found.nats - expected
         return float(raw.abs().mean()), float((raw + found.start_gap).abs().mean())
@@ -141,14 +141,14 @@ def test_the_start_gap_leads_to_data_without_noise_in_fourth_order() -> None:
     assert math.log2(coarse[0] / fine[0]) == pytest.approx(2, abs=0.2)
     assert math.log2(coarse[1] / fine[1]) == pytest.approx(4, abs=0.5)
     assert fine[1] < fine[0] / 20
-    assert log_likelihood(target, x, path=Path(steps=2, sigma_min=0)).start_gap.abs().max() == 0
+    assert log_likelihood(target, x, path=FlowPath(steps=2, sigma_min=0)).start_gap.abs().max() == 0
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_a_chain_starts_noisy_and_says_what_that_costs(dtype: torch.dtype) -> None:
     target = mixture((8,))
     x = data(target, 48).to(dtype)
-    found = log_likelihood(target, x, divergence=Exact(), path=Path(Chain()))
+    found = log_likelihood(target, x, divergence=Exact(), path=FlowPath(Chain()))
     assert found.sigma_min == pytest.approx(0.01, rel=1e-3)
     raw = found.nats - truth(target, x.double())
     assert float(raw.abs().max()) > 3e-3
@@ -160,7 +160,7 @@ def test_a_chain_starts_noisy_and_says_what_that_costs(dtype: torch.dtype) -> No
 def test_nothing_is_nan_at_both_ends_in_float32(sigma_min: float, kind: Divergence) -> None:
     target = mixture((2, 3))
     x = torch.cat([data(target, 6), torch.zeros(1, 2, 3), torch.full((1, 2, 3), 8.0)]).float()
-    found = log_likelihood(target, x, divergence=kind, path=Path(steps=16, sigma_min=sigma_min))
+    found = log_likelihood(target, x, divergence=kind, path=FlowPath(steps=16, sigma_min=sigma_min))
     for value in (found.nats, found.standard_error, found.step_error, found.start_gap, found.prior_gap):
         assert torch.isfinite(value).all()
 
@@ -168,7 +168,7 @@ def test_nothing_is_nan_at_both_ends_in_float32(sigma_min: float, kind: Divergen
 @pytest.mark.parametrize("kind", [Exact(), Hutchinson(4), HutchPlusPlus(2, 2)])
 def test_a_sample_has_its_value_alone_and_in_any_batch(kind: Divergence) -> None:
     target = mixture((4, 3))
-    x, path = data(target, 9).float(), Path(steps=8)
+    x, path = data(target, 9).float(), FlowPath(steps=8)
     together = log_likelihood(target, x, divergence=kind, path=path, seed=3)
     alone = log_likelihood(target, x[5:6], divergence=kind, path=path, seed=3, ids=torch.tensor([5]))
     other = log_likelihood(target, x[5:6], divergence=kind, path=path, seed=4, ids=torch.tensor([5]))
@@ -208,9 +208,9 @@ def test_calls_are_counted_honestly(kind: Divergence) -> None:
     x, cond = data(target, 3), {"label": torch.ones(3, dtype=torch.long)}
     for sigma_min in (0.0, 1e-3):
         counted = Counted(labelled)
-        found = log_likelihood(counted, x, cond, divergence=kind, path=Path(steps=4, sigma_min=sigma_min))
+        found = log_likelihood(counted, x, cond, divergence=kind, path=FlowPath(steps=4, sigma_min=sigma_min))
         assert counted.rows == 3 * found.calls
-    assert log_likelihood(_Pair(labelled), x, cond, divergence=kind, path=Path(steps=4)).calls == 2 * found.calls
+    assert log_likelihood(_Pair(labelled), x, cond, divergence=kind, path=FlowPath(steps=4)).calls == 2 * found.calls
 
 
 class _Net(nn.Module):
@@ -227,7 +227,7 @@ def test_a_network_defines_a_density_that_sums_to_one(prediction: str) -> None:
     torch.manual_seed(0)
     model = NetworkDenoiser(_Net(), prediction)
     # an x0 network that does not give x back at the clean end has no smooth flow there
-    path = Path(steps=64, sigma_min=0.3) if prediction == "x0" else Path(steps=32)
+    path = FlowPath(steps=64, sigma_min=0.3) if prediction == "x0" else FlowPath(steps=32)
     x = torch.randn(4000, 3, generator=torch.Generator().manual_seed(0)) * 1.5
     found = log_likelihood(model, x, divergence=Exact(), path=path)
     proposal = -0.5 * (x.double() / 1.5).square().sum(dim=1) - 3 * math.log(1.5 * math.sqrt(2 * math.pi))
@@ -242,7 +242,7 @@ def test_eps_prediction_is_refused_at_pure_noise_alone() -> None:
     model = NetworkDenoiser(_Net(), "eps")
     with pytest.raises(ValueError, match="eps-prediction cannot start at pure noise"):
         log_likelihood(model, torch.zeros(2, 3))
-    found = log_likelihood(model, torch.zeros(2, 3), path=Path(VPLinear(), steps=4))
+    found = log_likelihood(model, torch.zeros(2, 3), path=FlowPath(VPLinear(), steps=4))
     assert torch.isfinite(found.nats).all()
     assert float(found.prior_gap.abs().max()) < 1e-3
 
@@ -257,12 +257,12 @@ def test_a_denoiser_without_derivative_is_refused() -> None:
 
 
 def test_a_path_starts_where_the_process_does() -> None:
-    assert Path(VE(sigma_min=0.01)).lowest == pytest.approx(0.01)
-    assert Path(VE(sigma_min=0.01), sigma_min=0.1).lowest == 0.1
-    assert Path(sigma_min=0).nodes(2)[::2] == [0.0, math.pi / 2]
+    assert FlowPath(VE(sigma_min=0.01)).lowest == pytest.approx(0.01)
+    assert FlowPath(VE(sigma_min=0.01), sigma_min=0.1).lowest == 0.1
+    assert FlowPath(sigma_min=0).nodes(2)[::2] == [0.0, math.pi / 2]
 
 
 @pytest.mark.parametrize("wrong", [{"steps": 7}, {"steps": 0}, {"sigma_min": -1.0}, {"sigma_min": math.nan}])
 def test_paths_that_lead_nowhere_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="must"):
-        Path(**wrong)  # type: ignore[arg-type]
+        FlowPath(**wrong)  # type: ignore[arg-type]

@@ -17,8 +17,7 @@ import torch
 from ptdiff.denoiser.network import NetworkDenoiser
 from ptdiff.inverse import METHODS
 from ptdiff.likelihood.bits import world_nats
-from ptdiff.likelihood.flow import Path as Flowline
-from ptdiff.likelihood.flow import log_likelihood
+from ptdiff.likelihood.flow import FlowPath, log_likelihood
 from ptdiff.machine import host
 from ptdiff.modality import Modality, registry
 from ptdiff.modality.data import Data
@@ -143,7 +142,7 @@ def test_likelihoods_edits_and_completions_compute_on_mps() -> None:
     plan = Plan(VPLinear(), steps=2)
 
     def nats(denoiser: NetworkDenoiser, where: torch.device) -> torch.Tensor:
-        found = log_likelihood(denoiser, x.to(where), path=Flowline(steps=2))
+        found = log_likelihood(denoiser, x.to(where), path=FlowPath(steps=2))
         return world_nats(found.nats.cpu(), data, data.shape)
 
     both("pointcloud", nats)

@@ -17,7 +17,7 @@ import ptdiff
 from ptdiff.errors import DataError, UnknownName
 from ptdiff.evaluation import MOST, evaluate
 from ptdiff.likelihood.divergence import Exact
-from ptdiff.likelihood.flow import Path as FlowPath
+from ptdiff.likelihood.flow import FlowPath
 from ptdiff.modality.data import TensorSplit
 from ptdiff.model.likelihoods import split_likelihood
 from ptdiff_cli.main import app

@@ -28,7 +28,7 @@ Row = tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class Table:
+class TextTable:
     """Cells as text, every row as long as ``names``; ``lines`` are the line numbers at which rows end.
 
     A column without a name holds row names. decimal: the decimal mark, None to find it from the cells.
@@ -49,7 +49,7 @@ class Table:
         place = self.names.index(name)
         return tuple(row[place] for row in self.rows)
 
-    def where(self, name: str, value: str) -> Table:
+    def where(self, name: str, value: str) -> TextTable:
         """Select the rows whose cell in column ``name`` is ``value``; DataError, naming the nearest, if none is."""
         cells = self.column(name)
         rows = [row for row, cell in enumerate(cells) if cell == value]
@@ -60,7 +60,7 @@ class Table:
             raise DataError(f"{self.path}: no row has {name} = {value!r}; {hint}")
         return self._taken(rows)
 
-    def _taken(self, rows: Sequence[int]) -> Table:
+    def _taken(self, rows: Sequence[int]) -> TextTable:
         return replace(self, rows=tuple(self.rows[i] for i in rows), lines=tuple(self.lines[i] for i in rows))
 
     def mark(self, name: str) -> Decimal:
@@ -129,7 +129,7 @@ class Table:
         shown = cell if len(cell) <= 40 else cell[:39] + "…"
         return f"line {self.lines[row]}, column {name!r}: {shown!r} is not a number"
 
-    def complete(self, numbers: Sequence[str], text: Sequence[str] = ()) -> tuple[Table, str]:
+    def complete(self, numbers: Sequence[str], text: Sequence[str] = ()) -> tuple[TextTable, str]:
         """Select the rows with a value in each of these columns; also returns a note on the rows skipped, "" if none.
 
         FormatError if more than half are skipped.
@@ -202,7 +202,7 @@ def _proofs(cells: Iterable[str]) -> set[str]:
     return {found for cell in cells if ("," in cell or "." in cell) and (found := evidence(cell)) is not None}
 
 
-def read_table(path: str | Path, *, header: bool | None = None, decimal: Decimal | None = None) -> Table:
+def read_table(path: str | Path, *, header: bool | None = None, decimal: Decimal | None = None) -> TextTable:
     """Read a text table; see ``dialect`` for separators and encodings.
 
     The first line is a header unless it holds numbers; then the columns are called c1, c2, …, or by a comment of as
@@ -236,7 +236,7 @@ def read_table(path: str | Path, *, header: bool | None = None, decimal: Decimal
     if len(kept) < len(names):
         body = [tuple(row[i] for i in kept) for row in body]
     names = tuple(names[i] or (f"c{i + 1}" if i else "") for i in kept)
-    return Table(path, names, tuple(body), tuple(places), decimal)
+    return TextTable(path, names, tuple(body), tuple(places), decimal)
 
 
 def fitted(path: Path, names: Row, body: Sequence[Row], lines: Sequence[int]) -> tuple[Row, list[Row]]:

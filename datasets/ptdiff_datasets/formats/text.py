@@ -16,7 +16,7 @@ from ptdiff_datasets.errors import FormatError
 from ptdiff_datasets.formats.cloud import COLUMNS, Cloud, from_table, known_name
 from ptdiff_datasets.formats.dialect import COMMENTS, Lines, open_lines
 from ptdiff_datasets.formats.numerals import looks_numeric
-from ptdiff_datasets.formats.tables import Row, Table, fitted
+from ptdiff_datasets.formats.tables import Row, TextTable, fitted
 from ptdiff_datasets.writing import arrays, replacing
 
 TEXT_SUFFIXES = frozenset({".xyz", ".txt", ".pts", ".asc", ".csv"})
@@ -94,7 +94,7 @@ def _carefully(lines: Lines, start: int, names: Row) -> tuple[Row, npt.NDArray[n
     places, body = [line for line, _ in rows], [row for _, row in rows]
     wide = names or tuple(f"c{i + 1}" for i in range(len(body[0])))
     wide, body = fitted(path, wide, body, places)
-    table = Table(path, tuple(name or f" {i}" for i, name in enumerate(wide)), tuple(body), tuple(places))
+    table = TextTable(path, tuple(name or f" {i}" for i, name in enumerate(wide)), tuple(body), tuple(places))
     wanted = {name for columns in COLUMNS.values() for name in columns}
     used = [name for name in table.names if not names or known_name(name) in wanted]
     if len(set(used)) < len(used):

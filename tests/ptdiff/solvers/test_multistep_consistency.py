@@ -13,7 +13,7 @@ from ptdiff.denoiser.oracle import Gaussian, clean
 from ptdiff.grid import grid
 from ptdiff.process import PROCESSES, Flow, Level
 from ptdiff.solvers import SOLVERS, solve, trajectory
-from ptdiff.solvers.brownian import Path
+from ptdiff.solvers.brownian import BrownianPath
 from ptdiff.solvers.consistency import MultistepConsistency
 
 DTYPE = torch.float64
@@ -65,6 +65,6 @@ def test_a_sample_is_the_same_alone_and_in_a_batch() -> None:
     oracle, table = Gaussian(torch.zeros(2), torch.ones(2)), MultistepConsistency().table(grid(Flow(), 4))
     ids = torch.arange(5)
     x = torch.randn(5, 2)
-    whole = solve(oracle.end, x, table, {}, Path(3, ids, (2,)).noise(table))
-    alone = solve(oracle.end, x[3:4], table, {}, Path(3, ids[3:4], (2,)).noise(table))
+    whole = solve(oracle.end, x, table, {}, BrownianPath(3, ids, (2,)).noise(table))
+    alone = solve(oracle.end, x[3:4], table, {}, BrownianPath(3, ids[3:4], (2,)).noise(table))
     assert torch.equal(whole[3:4], alone)

@@ -16,7 +16,7 @@ from ptdiff.noise import Stream, normal
 from ptdiff.process import PROCESSES, Flow, Level, Process
 from ptdiff.solvers import SOLVERS, Solver, Table, solve, trajectory
 from ptdiff.solvers.ancestral import DPM2Ancestral, DPMpp2SAncestral, EulerAncestral
-from ptdiff.solvers.brownian import Path
+from ptdiff.solvers.brownian import BrownianPath
 from ptdiff.solvers.euler_maruyama import EulerMaruyama
 from ptdiff.solvers.exponential import DDIM, DDPM
 from ptdiff.solvers.runge_kutta import Euler
@@ -378,7 +378,7 @@ def test_samples_along_a_path_are_finite_and_bit_equal_alone_or_in_any_order(pro
 
     def samples(ids: torch.Tensor) -> torch.Tensor:
         x = normal(3, Stream.START, ids, 0, (2,)) * math.hypot(alpha, sigma)
-        states = list(trajectory(points, x, table, {}, Path(3, ids, (2,)).noise(table)))
+        states = list(trajectory(points, x, table, {}, BrownianPath(3, ids, (2,)).noise(table)))
         assert len(states) == len(table.levels)
         assert all(torch.isfinite(state.x).all() for state in states)
         return states[-1].x
@@ -400,7 +400,7 @@ def test_runs_with_more_steps_approach_one_sample_along_a_path_and_only_there(so
         found = []
         for steps in (8, 16, 32, 64):
             table = solver.table(levels_between(PROCESSES["ve"](), steps))
-            path = Path(1, ids, (2,))
+            path = BrownianPath(1, ids, (2,))
             noise = path.noise(table) if along_path else lambda k: normal(1, Stream.SOLVER, ids, k, (2,))
             found.append(solve(smooth, x, table, noise=noise))
         return found

@@ -15,7 +15,7 @@ from ptdiff.noise import Stream, normal
 from ptdiff.process import PROCESSES, Flow, Level
 from ptdiff.solvers import SOLVERS, Draw, Solver, Stage, Table, solve, trajectory
 from ptdiff.solvers.ancestral import EulerAncestral
-from ptdiff.solvers.brownian import Path
+from ptdiff.solvers.brownian import BrownianPath
 from ptdiff.solvers.churn import Churn
 from ptdiff.solvers.exponential import DDIM, DDPM
 from ptdiff.solvers.langevin import Corrector, Langevin, langevin_step
@@ -314,7 +314,7 @@ def test_wrappers_take_any_base_and_each_other(name: str, base: str) -> None:
         return points(x, level, cond)
 
     x = normal(3, Stream.START, ids, 0, (2,)) * math.hypot(*table.levels[0])
-    states = list(trajectory(counting, x, table, {}, Path(3, ids, (2,)).noise(table)))
+    states = list(trajectory(counting, x, table, {}, BrownianPath(3, ids, (2,)).noise(table)))
     assert len(states) == len(table.levels)
     assert all(torch.isfinite(state.x).all() for state in states)
     assert calls == table.calls
@@ -328,7 +328,7 @@ def test_samples_are_finite_and_bit_equal_alone_or_in_any_order(name: str, proce
 
     def samples(ids: torch.Tensor) -> torch.Tensor:
         x = normal(3, Stream.START, ids, 0, (2,)) * math.hypot(*table.levels[0])
-        return solve(points, x, table, {}, Path(3, ids, (2,)).noise(table))
+        return solve(points, x, table, {}, BrownianPath(3, ids, (2,)).noise(table))
 
     order = torch.tensor([5, 17, 0, 18, 2, 12, 9])
     batch = samples(torch.arange(19))

@@ -19,7 +19,7 @@ from trial import Recorder, Start, assert_bit_equal
 
 from ptdiff.errors import UnknownName
 from ptdiff.modality import Unsupported
-from ptdiff.training.backends import Table
+from ptdiff.training.backends import MetricsTable
 from ptdiff.training.trackers import Trackers, check_loggers, make_loggers
 
 FIGURES = {"loss", "learning_rate", "ema_decay", "gradient_norm", "validation_loss", "loss_band_0", "loss_band_3"}
@@ -38,10 +38,10 @@ def test_the_table_holds_what_metrics_jsonl_holds(start: Start) -> None:
 
 
 def test_a_table_widens_and_goes_on_where_it_stopped(tmp_path: Path) -> None:
-    table = Table(tmp_path / "t.csv")
+    table = MetricsTable(tmp_path / "t.csv")
     table.log_metrics({"loss": 1.0}, 1)
     table.log_metrics({"loss": 0.5, "validation_loss": 2.0}, 2)
-    Table(tmp_path / "t.csv").log_metrics({"regret": 3.0, "loss": 0.25}, 3)
+    MetricsTable(tmp_path / "t.csv").log_metrics({"regret": 3.0, "loss": 0.25}, 3)
     with (tmp_path / "t.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["loss"] for row in rows] == ["1.0", "0.5", "0.25"]
