@@ -31,14 +31,14 @@ def _estimated() -> list[bool]:
 
 def test_a_spoiled_path_is_seen() -> None:
     assert _exact()
-    nodes = likelihood.Path.nodes
+    nodes = likelihood.FlowPath.nodes
 
-    def short(path: likelihood.Path, steps: int) -> list[float]:
+    def short(path: likelihood.FlowPath, steps: int) -> list[float]:
         return nodes(path, steps)[:-1]
 
-    with mock.patch.object(likelihood.Path, "nodes", short):
+    with mock.patch.object(likelihood.FlowPath, "nodes", short):
         assert not _exact()
-    with mock.patch.object(likelihood.Path, "nodes", lambda path, steps: nodes(path, 12)):
+    with mock.patch.object(likelihood.FlowPath, "nodes", lambda path, steps: nodes(path, 12)):
         assert not _exact()
 
 
