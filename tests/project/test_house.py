@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -176,3 +177,12 @@ def test_the_architecture_names_every_entry_of_the_core(files: dict[str, Path]) 
     }
     named = set(re.findall(r"(?<![\w/])\w+(?:/|\.py)", tree))
     assert sorted(entries - named) == []
+
+
+def test_the_layers_in_the_architecture_are_those_that_are_checked() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
+        "contracts"
+    ]
+    (layers,) = [contract["layers"] for contract in contracts if contract["type"] == "layers"]
+    checked = [", ".join(name.strip().removeprefix("ptdiff.") for name in layer.split("|")) for layer in layers]
+    assert "\n".join(checked) in (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
