@@ -28,6 +28,7 @@ import ptdiff
 from ptdiff.atomic import write_atomic
 from ptdiff.experiments.compare_runs import history
 from ptdiff.machine.host import facts
+from ptdiff.model.card import measurement, score_table
 from ptdiff.process import PROCESSES
 from ptdiff.run.checkpoint import save
 from ptdiff.run.folder import Run
@@ -232,23 +233,14 @@ def described(name: str, run: Run, folder: Path, preset: Preset, made: str) -> d
 def page(name: str, card: dict[str, Any]) -> str:
     """Card as Markdown."""
     measured, machine, half = card["measured"], card["machine"], card["float16"]
-    shape = tuple(measured["sampling"]["shape"])
-    rows = [
-        f"| {key} | {s['value']:.4g} | {s['low']:.4g} to {s['high']:.4g} | {s['floor']:.4g} |"
-        for key, s in card["figures"].items()
-    ]
     lines = [
         f"# {name}",
         "",
         f"{card['summary'][0].upper()}{card['summary'][1:]}: `ptdiff sample {name}`.",
         "",
-        "| metric | value | 95 % interval | floor |",
-        "|---|---|---|---|",
-        *rows,
+        *score_table(card["figures"]),
         "",
-        f"{measured['measures'][0].upper()}{measured['measures'][1:]}; "
-        f"n = {measured['n']} held-out samples of shape {shape}, "
-        f"{measured['sampling']['solver']['name']} with {measured['sampling']['calls']:g} network calls per sample.",
+        measurement(measured),
         "",
         f"- {card['parameters']:,} parameters, {card['steps']:,} steps in {card['minutes']:g} minutes.",
         f"- Weights in float16: estimates change by {half['rms']:.1e} (root mean square) and {half['largest']:.1e} "

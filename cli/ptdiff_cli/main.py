@@ -37,6 +37,9 @@ GROUPS = {
         "mesh": ("mesh", "turn point clouds into watertight meshes"),
         "gallery": ("gallery", "plot theory and runs: strips, animations, losses"),
     },
+    "Share": {
+        "export": ("export", "export a model: a folder, the Hugging Face Hub, ONNX"),
+    },
     "Measure": {
         "eval": ("evaluate", "score a run on held-out data, with intervals and floors"),
         "likelihood": ("likelihood", "log-likelihood and bits per dimension"),

@@ -5,6 +5,9 @@ loaded.py        load, Model: sample, states, denoiser, likelihood, evaluate
 edits.py         edit, complete, upsample and interpolate samples
 best_grid.py     the best time grid for few steps
 likelihoods.py   the likelihood of a split of the data
+export.py        folders to share, and their upload
+card.py          model cards
+onnx.py          the network in ONNX
 """
 
 from ptdiff.model.loaded import Model, load

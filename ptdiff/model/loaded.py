@@ -305,6 +305,24 @@ class Model:
             say=say,
         )
 
+    def export(
+        self,
+        to: Path | str,
+        *,
+        license: str | None = None,
+        half: bool = False,
+        samples: int = 9,
+        replace: bool = False,
+        say: Say | None = None,
+    ) -> str:
+        """Write the model for others and return where: a folder, an ``hf://owner/name`` on the Hub, or a file .onnx.
+
+        All other arguments, and errors: see :func:`ptdiff.model.export.export`.
+        """
+        from ptdiff.model.export import export
+
+        return export(self, to, license=license, half=half, samples=samples, replace=replace, say=say or _silent)
+
     def takes(self, shape: tuple[int, ...]) -> bool:
         """True if the network accepts samples of this shape; the first axis of sets may have any length."""
         own = self.data.shape

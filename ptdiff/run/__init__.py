@@ -6,6 +6,8 @@ checkpoint.py   checkpoints, verified and written atomically
 posthoc.py      averages of the weights of any width, computed after training
 recipes.py      configurations that come with a modality
 models.py       trained models that are installed with a modality
-fine_tuning.py   runs that start from the weights of another run
+fine_tuning.py  runs that start from the weights of another run
+exported.py     folders to share, unpacked into runs
+hub.py          models on the Hugging Face Hub
 lock.py         one training process per run
 """

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ptdiff.modality import registry
+from ptdiff.run import exported, hub
 
 
 @dataclass(frozen=True)
@@ -58,10 +59,18 @@ def models() -> list[Model]:
 def located(run: Path | str, warn: Callable[[str], None] | None = None) -> Path:
     """The folder of a run, given its path or the name of a model; any other path is returned unchanged.
 
-    A run folder takes precedence over a model of the same name, and a model over a folder that is not a run; ``warn``
-    is called with one line about the choice.  Raises ValueError if two modalities have a model of that name.
+    An exported model, as a folder or on the Hub (``hf://owner/name@revision``), is unpacked into the cache.  A run
+    folder takes precedence over a model of the same name, and a model over a folder that is not a run; ``warn`` is
+    called with one line about the choice.
+
+    Raises ValueError if two modalities have a model of that name, and RunError for an exported model that cannot be
+    used.
     """
+    if hub.is_address(run):
+        return hub.downloaded(run, warn)
     path, name = Path(run).expanduser(), str(run)
+    if exported.is_exported(path):
+        return exported.unpacked(path)
     there = [model for model in models() if model.name == name] if path.name == name else []
     if path.is_file() or not there:
         return path
@@ -82,13 +91,13 @@ def _kinds(found: list[Model]) -> list[tuple[str, Path]]:
 
 
 def ships(run: Path) -> bool:
-    """Return True for the folder of an installed model, which is read-only."""
+    """Return True for the folder of an installed or unpacked model, which is read-only."""
     place = run.resolve()
-    return any(place == model.path.resolve() for model in models())
+    return exported.is_unpacked(run) or any(place == model.path.resolve() for model in models())
 
 
 def outputs(run: Path) -> Path:
-    """Folder for files made from a run: its own, or ``runs/models/<name>`` for an installed model."""
+    """Folder for files made from a run: its own, or ``runs/models/<name>`` for an installed or unpacked model."""
     return Path("runs", "models", run.name) if ships(run) else run
 
 

@@ -41,7 +41,7 @@ class CouplingFlow(nn.Module):
     def forward(self, u: Tensor, cond: Condition) -> tuple[Tensor, Tensor]:
         """Return z (b, k) and log |dz / du| (b,), float32."""
         with torch.autocast(u.device.type, enabled=False):
-            z, total = u.float(), u.new_zeros(len(u), dtype=torch.float32)
+            z, total = u.float(), u.new_zeros(u.shape[0], dtype=torch.float32)
             for i, coupling in enumerate(self.couplings):
                 a, b = self._halves(z, i)
                 s, t = self._moves(coupling, a, cond)
@@ -51,7 +51,7 @@ class CouplingFlow(nn.Module):
     def log_density(self, z: Tensor, cond: Condition) -> Tensor:
         """Return log p(z) of codes z (b, k): (b,), float32."""
         with torch.autocast(z.device.type, enabled=False):
-            u, total = z.float(), z.new_zeros(len(z), dtype=torch.float32)
+            u, total = z.float(), z.new_zeros(z.shape[0], dtype=torch.float32)
             for i in reversed(range(len(self.couplings))):
                 a, b = self._halves(u, i)
                 s, t = self._moves(self.couplings[i], a, cond)
@@ -68,7 +68,7 @@ class CouplingFlow(nn.Module):
     def _moves(self, coupling: nn.Module, a: Tensor, cond: Condition) -> tuple[Tensor, Tensor]:
         if self.label is not None:
             label = cond.get("label")
-            given = torch.full((len(a),), -1, device=a.device) if label is None else label
+            given = torch.full((a.shape[0],), -1, device=a.device) if label is None else label
             a = torch.cat([a, self.label(given + 1)], dim=1)
         s, t = coupling(a).chunk(2, dim=1)
         return STEEPEST * torch.tanh(s / STEEPEST), t

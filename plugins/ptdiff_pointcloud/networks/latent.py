@@ -53,7 +53,7 @@ class Latent(Skeleton):
 
     def body(self, f: Tensor, c: Tensor, points: Points) -> Tensor:
         """Map features f (b, n, d / 2), with the latents, through all blocks."""
-        z = self.latents.to(f.dtype).expand(len(f), -1, -1)
+        z = self.latents.to(f.dtype).expand(f.shape[0], -1, -1)
         some = points.read(self.reads)
         present = points.present if points.present is None or some is None else points.present[:, some]
         for block in self.blocks:

@@ -62,7 +62,7 @@ class Pointwise(Skeleton):
     def forward(self, x: Tensor, angle: Tensor, cond: Condition) -> Tensor:
         """Map x (b, n, channels), angle (b,) and ``cond["code"]`` (b, code) to y of the shape of x."""
         if "code" not in cond:
-            cond = {**cond, "code": self.prior(torch.zeros(len(x), self.code, device=x.device), cond)}
+            cond = {**cond, "code": self.prior(torch.zeros(x.shape[0], self.code, device=x.device), cond)}
         return super().forward(x, angle, cond)
 
     def context(self, c: Tensor, cond: Condition) -> Tensor:

@@ -70,7 +70,7 @@ class SetTransformer(nn.Module):
             points = joined(x.float(), cond, self.flags.names)
             features = fourier(points.x, self.octaves)
         f = self.flags(self.lift(features), points)
-        z = self.inducers.to(f.dtype).expand(len(x), -1, -1)
+        z = self.inducers.to(f.dtype).expand(x.shape[0], -1, -1)
         some = points.read(self.reads)
         present = points.present if points.present is None or some is None else points.present[:, some]
         for block in self.blocks:

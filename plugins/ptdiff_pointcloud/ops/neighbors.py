@@ -64,7 +64,7 @@ def check_clouds(*clouds: Tensor) -> None:
     for cloud in clouds:
         if cloud.ndim != 3 or 0 in cloud.shape[1:] or not cloud.is_floating_point():
             raise ValueError(f"clouds must be float tensors (b, points, d), not {cloud.dtype} {tuple(cloud.shape)}")
-        if len(cloud) != len(clouds[0]) or cloud.shape[-1] != clouds[0].shape[-1]:
+        if cloud.shape[0] != clouds[0].shape[0] or cloud.shape[-1] != clouds[0].shape[-1]:
             raise ValueError(f"clouds {tuple(clouds[0].shape)} and {tuple(cloud.shape)} do not match")
 
 

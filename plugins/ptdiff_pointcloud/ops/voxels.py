@@ -42,7 +42,7 @@ def voxelize(x: Tensor, features: Tensor, resolution: int, present: Tensor | Non
 def devoxelize(grid: Tensor, x: Tensor) -> Tensor:
     """Interpolate the grid (b, c, r, r, r) trilinearly at points x (b, n, 3): (b, n, c). Differentiable in both."""
     check_clouds(x)
-    if grid.ndim != 5 or x.shape[-1] != 3 or len(x) != len(grid):
+    if grid.ndim != 5 or x.shape[-1] != 3 or x.shape[0] != grid.shape[0]:
         raise ValueError(f"need a grid (b, c, r, r, r) and points (b, n, 3), not {tuple(grid.shape)}, {tuple(x.shape)}")
     # the last axis of a grid comes first in torch's coordinates
     places = x.flip(-1)[:, :, None, None].to(grid.dtype)

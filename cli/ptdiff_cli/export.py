@@ -1,0 +1,36 @@
+"""``ptdiff export``: a model as a folder to share, on the Hugging Face Hub, or in ONNX."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ptdiff_cli.shared.terminal import doing, say
+
+
+def export(
+    run: Annotated[Path, typer.Argument(help="Run folder or model name.")],
+    to: Annotated[str, typer.Option(help="A folder, a file .onnx, or hf://owner/name.")],
+    weights: Annotated[str | None, typer.Option(help="raw, ema, best or a width; default: best, else ema.")] = None,
+    license_: Annotated[str | None, typer.Option("--license", help="License of the weights, such as mit.")] = None,
+    half: Annotated[bool, typer.Option("--half", help="Weights in float16.")] = False,
+    samples: Annotated[int, typer.Option(min=0, help="Samples in the image on the card; 0: no image.")] = 9,
+    replace: Annotated[bool, typer.Option("--replace", help="Overwrite an earlier export.")] = False,
+) -> None:
+    """Export a model to share it: ptdiff export RUN --to FOLDER.
+
+    The folder has safetensors, a configuration and a card. Load it with ptdiff.load(FOLDER), or name it in place of a
+    run. --to hf://owner/name uploads it; --to net.onnx writes the network alone.
+    """
+    from ptdiff.model.loaded import load
+
+    model = load(run, device="cpu", weights=weights, warn=say)
+    with doing(f"exporting {run}"):
+        place = model.export(to, license=license_, half=half, samples=samples, replace=replace, say=say)
+    print(place)
+    if to.endswith(".onnx"):
+        say("inputs x, angle and label; see docs/sharing.md")
+    else:
+        say(f"next: ptdiff sample {place} -n 16")
