@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 
@@ -17,6 +17,7 @@ from ptdiff.errors import RunError
 from ptdiff.modality import registry
 from ptdiff.modality.tensors import NAME
 from ptdiff.model.card import page
+from ptdiff.model.onnx import NetworkOfRun, save_network
 from ptdiff.run import hub
 from ptdiff.run.checkpoint import sha256
 from ptdiff.run.config import FORMAT as CONFIG_FORMAT
@@ -25,11 +26,17 @@ from ptdiff.run.exported import CARD, CONFIG, FORMAT, LIBRARY, PICTURE, WEIGHTS,
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ptdiff.model.loaded import Model
+    from ptdiff.sampling.samples import Samples
+
+
+class ExportableModel(NetworkOfRun, Protocol):
+    """The parts of :class:`ptdiff.model.Model` that an export needs."""
+
+    def sample(self, n: int) -> Samples: ...
 
 
 def export(
-    model: Model,
+    model: ExportableModel,
     to: Path | str,
     *,
     license: str | None = None,
@@ -53,8 +60,6 @@ def export(
             return hub.uploaded(folder, to)
     target = Path(to).expanduser()
     if target.suffix.lower() == ".onnx":
-        from ptdiff.model.onnx import save_network
-
         if half or license is not None:
             raise ValueError(f"{target}: a license and float16 are for folders; an .onnx file has the network alone")
         return str(save_network(model, target))
@@ -62,7 +67,7 @@ def export(
 
 
 def save_folder(
-    model: Model,
+    model: ExportableModel,
     folder: Path,
     *,
     license: str | None = None,
@@ -124,7 +129,7 @@ def _replace(folder: Path, fresh: Path) -> None:
     shutil.rmtree(earlier, ignore_errors=True)
 
 
-def _weights(model: Model, half: bool) -> dict[str, Tensor]:
+def _weights(model: ExportableModel, half: bool) -> dict[str, Tensor]:
     weights = {key: value.detach().cpu() for key, value in model.denoiser.state_dict().items()}
     if not half:
         return weights
@@ -142,7 +147,7 @@ def _save(weights: Mapping[str, Tensor], path: Path) -> None:
     path.write_bytes(save({key: value.contiguous().clone() for key, value in weights.items()}, {"format": "pt"}))
 
 
-def _facts(model: Model, digest: str, say: Callable[[str], None]) -> dict[str, Any]:
+def _facts(model: ExportableModel, digest: str, say: Callable[[str], None]) -> dict[str, Any]:
     """The contents of config.json."""
     run = model.run
     checkpoint = run.checkpoint()

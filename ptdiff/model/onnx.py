@@ -16,7 +16,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -25,11 +25,23 @@ from ptdiff.atomic import whole
 from ptdiff.errors import Unsupported
 
 if TYPE_CHECKING:
-    from ptdiff.modality.data import Condition
-    from ptdiff.model.loaded import Model
+    from ptdiff.denoiser.network import NetworkDenoiser
+    from ptdiff.modality.data import Condition, Data
+    from ptdiff.run.folder import Run
 
 TOLERANCE = 1e-4
 """Largest difference between ONNX Runtime and torch, relative to the largest output; rounding makes about 1e-6."""
+
+
+class NetworkOfRun(Protocol):
+    """The parts of :class:`ptdiff.model.Model` that have the network, its data and configuration."""
+
+    @property
+    def run(self) -> Run: ...
+    @property
+    def data(self) -> Data: ...
+    @property
+    def denoiser(self) -> NetworkDenoiser: ...
 
 
 class _Network(nn.Module):
@@ -45,7 +57,7 @@ class _Network(nn.Module):
         return y
 
 
-def save_network(model: Model, path: Path) -> Path:
+def save_network(model: NetworkOfRun, path: Path) -> Path:
     """Write the network of ``model`` to ``path`` and return it.
 
     Raises Unsupported without the packages of the extra onnx, for a network that torch cannot export, and if ONNX
