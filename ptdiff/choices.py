@@ -22,6 +22,9 @@ T = TypeVar("T")
 MANY = 16
 """Maximum number of names listed in an error message."""
 
+SHOWN = 200
+"""Maximum number of characters of a name or value that an error message repeats."""
+
 
 class Catalog(dict[str, T]):
     """Named entries of one kind; ``catalog[name]`` with an unknown name raises UnknownName with the nearest name.
@@ -55,11 +58,12 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UnknownName:
     unknown solver 'x'; choose from: heun, ddim
     """
     known = list(known)
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    # the time of difflib grows with the square of the lengths
+    close = difflib.get_close_matches(name[:SHOWN], known, n=1, cutoff=0.5)
     shown = known if len(known) <= MANY else [*known[: MANY - 1], f"and {len(known) - MANY + 1} more"]
     listed = f"choose from: {', '.join(shown)}"
     advice = f": did you mean {close[0]!r}? ({listed})" if close else f"; {listed}"
-    return UnknownName(f"unknown {kind} {name!r}{advice}")
+    return UnknownName(f"unknown {kind} {name[:SHOWN]!r}{advice}")
 
 
 def one_of(kind: str, name: str | None, known: Iterable[str]) -> str:

@@ -12,10 +12,10 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from ptdiff.choices import one_line, unknown
+from ptdiff.choices import SHOWN, one_line, unknown
+from ptdiff.documents import parse_yaml, read_yaml, yaml_text
 from ptdiff.errors import check_format
 
 FORMAT = 2
@@ -139,7 +139,7 @@ class Config(_Section):
 
     def to_yaml(self) -> str:
         """The complete configuration as YAML, with its format number; :func:`read` reads it."""
-        return yaml.safe_dump({"format": FORMAT, **self.model_dump(mode="json")}, sort_keys=False)
+        return yaml_text({"format": FORMAT, **self.model_dump(mode="json")})
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -211,12 +211,9 @@ def defaults(modality: str) -> dict[str, Any]:
 def read(path: Path) -> dict[str, Any]:
     """Read a configuration file as plain values, without its format number.
 
-    Raises ValueError if the file is not a YAML mapping or has a newer format.
+    Raises OSError or ValueError if the file is not a YAML mapping (:mod:`ptdiff.documents`) or has a newer format.
     """
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    values = read_yaml(path)
     if values is None:
         return {}
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
@@ -261,10 +258,7 @@ def flattened(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _scalar(text: str) -> Any:
-    # YAML 1.1 reads 1e-3 as a string, which is never intended
     try:
-        return float(text) if "e" in text.lower() else yaml.safe_load(text)
-    except ValueError:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ValueError(f"{text!r} is not a YAML value: {' '.join(str(error).split())}") from None
+        return parse_yaml(text)
+    except ValueError as error:
+        raise ValueError(f"{text[:SHOWN]!r} is not a value: {error}") from None
