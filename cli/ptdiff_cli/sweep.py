@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from ptdiff.documents import json_lines
+from ptdiff.documents.jsons import json_lines
 from ptdiff_cli.shared.terminal import Failure, say
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ptdiff.documents import json_lines
+from ptdiff.documents.jsons import json_lines
 from ptdiff.errors import RunError
 from ptdiff.experiments.scores import Measured, measured
 from ptdiff.run.config import flattened, read

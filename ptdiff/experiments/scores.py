@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ptdiff.documents import read_json
+from ptdiff.documents.jsons import read_json
 from ptdiff.errors import RunError
 
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from ptdiff.documents import json_lines
+from ptdiff.documents.jsons import json_lines
 from ptdiff.errors import Unsupported
 from ptdiff.gallery.scene import Scene
 from ptdiff.gallery.strips import noisy

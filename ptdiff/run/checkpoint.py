@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ptdiff.atomic import flush, temporary, write_atomic
-from ptdiff.documents import opened, read_bytes, read_json
+from ptdiff.documents.files import opened, read_bytes
+from ptdiff.documents.jsons import read_json
 from ptdiff.errors import CheckpointError
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from ptdiff.choices import SHOWN, one_line, unknown
-from ptdiff.documents import parse_yaml, read_yaml, yaml_text
+from ptdiff.documents.yamls import parse_yaml, read_yaml, yaml_text
 from ptdiff.errors import check_format
 
 FORMAT = 2
@@ -211,7 +211,8 @@ def defaults(modality: str) -> dict[str, Any]:
 def read(path: Path) -> dict[str, Any]:
     """Read a configuration file as plain values, without its format number.
 
-    Raises OSError or ValueError if the file is not a YAML mapping (:mod:`ptdiff.documents`) or has a newer format.
+    Raises OSError, and ValueError if the file is not a YAML mapping (:mod:`ptdiff.documents.yamls`) or has a newer
+    format.
     """
     values = read_yaml(path)
     if values is None:

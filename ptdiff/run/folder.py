@@ -27,7 +27,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from ptdiff.atomic import write_atomic
 from ptdiff.choices import unknown
-from ptdiff.documents import read_json
+from ptdiff.documents.jsons import read_json
 from ptdiff.errors import RunError
 from ptdiff.machine import host
 from ptdiff.modality import registry

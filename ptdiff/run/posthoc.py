@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ptdiff.documents import read_json
+from ptdiff.documents.jsons import read_json
 from ptdiff.run.checkpoint import STATE, Checkpoint, problem
 
 WORST = 0.1

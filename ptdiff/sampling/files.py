@@ -27,7 +27,8 @@ import numpy as np
 
 from ptdiff.atomic import whole
 from ptdiff.choices import unknown
-from ptdiff.documents import opened, parse_json
+from ptdiff.documents.files import opened
+from ptdiff.documents.jsons import parse_json
 from ptdiff.errors import reading
 
 if TYPE_CHECKING:
@@ -131,9 +132,9 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Any:
     """One array of an archive, allocated only if the shape that it declares fits the bytes that it has."""
     with archive.open(info) as file:
         header = np.lib.format.read_magic(file)
-        declared = (
-            np.lib.format.read_array_header_1_0 if header == (1, 0) else np.lib.format.read_array_header_2_0
-        )(file, max_header_size=MOST_HEADER)
+        declared = (np.lib.format.read_array_header_1_0 if header == (1, 0) else np.lib.format.read_array_header_2_0)(
+            file, max_header_size=MOST_HEADER
+        )
         shape, _, dtype = declared
         if dtype.hasobject:
             raise ValueError(f"'{info.filename}' contains Python objects, which are not read")

@@ -19,7 +19,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from ptdiff.documents import read_json
+from ptdiff.documents.jsons import read_json
 from ptdiff.modality.contract import Modality
 
 FILE = "recipes/expectations.json"

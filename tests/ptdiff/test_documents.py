@@ -13,21 +13,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ptdiff.documents import (
-    MOST_DEPTH,
-    MOST_JSON,
-    MOST_LINE,
-    MOST_LINES,
-    MOST_YAML,
-    json_lines,
-    opened,
-    parse_json,
-    parse_yaml,
-    read_json,
-    read_text,
-    read_yaml,
-    yaml_text,
-)
+from ptdiff.documents.files import opened, read_text
+from ptdiff.documents.jsons import MOST_JSON, MOST_LINE, MOST_LINES, json_lines, parse_json, read_json
+from ptdiff.documents.yamls import MOST_DEPTH, MOST_YAML, parse_yaml, read_yaml, yaml_text
 
 LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True)
@@ -53,7 +41,7 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize(("text", "message"), WRONG.items(), ids=[message for message in WRONG.values()])
+@pytest.mark.parametrize(("text", "message"), WRONG.items(), ids=list(WRONG.values()))
 def test_yaml_that_is_not_read_is_refused_in_one_line_at_once(text: str, message: str, tmp_path: Path) -> None:
     path = tmp_path / "c.yaml"
     path.write_text(text)

@@ -16,7 +16,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ptdiff.documents import json_lines
+from ptdiff.documents.jsons import json_lines
 from ptdiff_cli.shared.charts import interval, lines
 
 if TYPE_CHECKING:
