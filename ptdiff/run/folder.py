@@ -181,11 +181,12 @@ class Run:
     def network(self) -> NetworkDenoiser:
         """The denoiser of this run before training, with its initial weights.
 
-        Raises RunError if the weights that it started from are damaged or missing.
+        Raises RunError if the weights that it started from are damaged or missing, and ValueError if the network does
+        not fit the memory.
         """
-        from ptdiff.denoiser.network import NetworkDenoiser
+        from ptdiff.denoiser.building import built
 
-        model = NetworkDenoiser(self.modality().backbone(self.data), self.config.prediction)
+        model = built(self.modality(), self.data, self.config.prediction)
         if (self.path / "start").is_dir():
             found = latest(self.path / "start")
             if found is None:

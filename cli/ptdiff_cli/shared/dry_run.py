@@ -19,14 +19,14 @@ def dry_run(config: Config, kind: Modality, data: Data, device: str = "auto") ->
     """Build the model, time training steps, and print shapes, parameters, operations, memory and time."""
     import torch
 
-    from ptdiff.denoiser.network import NetworkDenoiser
+    from ptdiff.denoiser.building import TRAIN, built
     from ptdiff.machine import host
     from ptdiff.training.autotune import settle
     from ptdiff.training.flops import operations
     from ptdiff.training.module import DiffusionModule
 
     torch.manual_seed(config.seed)
-    denoiser = NetworkDenoiser(kind.backbone(data), config.prediction)
+    denoiser = built(kind, data, config.prediction, TRAIN)
     where = host.device(device)
     module = DiffusionModule(denoiser, data, config).to(where)
     module.begin()
