@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Iterable, Mapping
-from typing import Any, NoReturn, TypeVar, get_type_hints
+from collections.abc import Iterable, Iterator, Mapping
+from types import UnionType
+from typing import Annotated, Any, NoReturn, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -21,6 +22,9 @@ T = TypeVar("T")
 
 MANY = 16
 """Maximum number of names listed in an error message."""
+
+SHOWN = 200
+"""Maximum number of characters of a name or value that an error message repeats."""
 
 
 class Catalog(dict[str, T]):
@@ -55,11 +59,12 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UnknownName:
     unknown solver 'x'; choose from: heun, ddim
     """
     known = list(known)
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    # the time of difflib grows with the square of the lengths
+    close = difflib.get_close_matches(name[:SHOWN], known, n=1, cutoff=0.5)
     shown = known if len(known) <= MANY else [*known[: MANY - 1], f"and {len(known) - MANY + 1} more"]
     listed = f"choose from: {', '.join(shown)}"
     advice = f": did you mean {close[0]!r}? ({listed})" if close else f"; {listed}"
-    return UnknownName(f"unknown {kind} {name!r}{advice}")
+    return UnknownName(f"unknown {kind} {name[:SHOWN]!r}{advice}")
 
 
 def one_of(kind: str, name: str | None, known: Iterable[str]) -> str:
@@ -78,6 +83,7 @@ def build(kind: str, cls: type[T], options: Mapping[str, Any]) -> T:
     Raises UnknownName for an unknown option, and ValueError, in one line, for a value that is not allowed.
     """
     names = [f.name for f in dataclasses.fields(cls)]  # type: ignore[arg-type]
+    limits = {f.name: f.metadata for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
     types, checked, found = get_type_hints(cls), {}, []
     for key, value in options.items():
         if key not in names:
@@ -86,15 +92,67 @@ def build(kind: str, cls: type[T], options: Mapping[str, Any]) -> T:
             checked[key] = value  # already an instance
             continue
         try:
+            refuse_other_kind(types[key], value)
             checked[key] = TypeAdapter(types[key]).validate_python(value)
         except ValidationError as error:
             found.append(f"{key}: {one_line(error)}")
+        except ValueError as error:
+            found.append(f"{key}: {error}")
+        else:
+            found += _out_of_range(key, checked[key], limits[key].get("least"), limits[key].get("most"))
     if found:
         raise ValueError(f"{kind}: {'; '.join(found)}")
     try:
         return cls(**checked)
+    except OverflowError:
+        raise ValueError(f"{kind}: a number is too large or too small to compute with") from None
     except (ValueError, TypeError) as error:
         raise ValueError(f"{kind}: {error}") from None
+
+
+def refuse_other_kind(annotation: Any, value: object) -> None:
+    """Raise ValueError for true or false in place of a number, and for a number in place of true or false.
+
+    pydantic converts them, which would hide a mistake: ``steps: yes`` is one step for it.
+
+    >>> refuse_other_kind(int | None, True)
+    Traceback (most recent call last):
+    ValueError: should be a number, not true
+    """
+    origin = get_origin(annotation)
+    if origin in (tuple, list):
+        inner = [part for part in get_args(annotation) if part is not Ellipsis]
+        for i, part in enumerate(value) if inner and isinstance(value, (list, tuple)) else ():
+            refuse_other_kind(inner[min(i, len(inner) - 1)], part)
+        return
+    leaves = list(_leaves(annotation))
+    if isinstance(value, bool) and bool not in leaves and (int in leaves or float in leaves):
+        raise ValueError(f"should be a number, not {str(value).lower()}")
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and leaves[0] is bool:
+        raise ValueError(f"should be true or false, not {value}")
+
+
+def _leaves(annotation: Any) -> Iterator[Any]:
+    """The types that a union consists of, without what annotates them."""
+    if get_origin(annotation) is Annotated:
+        yield from _leaves(get_args(annotation)[0])
+    elif get_origin(annotation) in (Union, UnionType):
+        for part in get_args(annotation):
+            yield from _leaves(part)
+    else:
+        yield annotation
+
+
+def _out_of_range(key: str, value: object, least: float | None, most: float | None) -> list[str]:
+    """The complaint about a number, or the first one in a tuple, that is out of range; empty if there is none."""
+    for number in value if isinstance(value, (tuple, list)) else (value,):
+        if isinstance(number, bool) or not isinstance(number, (int, float)):
+            continue
+        if least is not None and number < least:
+            return [f"{key} must be at least {least:,}, not {number:,}"]
+        if most is not None and number > most:
+            return [f"{key} must be at most {most:,}, not {number:,}"]
+    return []
 
 
 def one_line(error: ValidationError) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ptdiff_cli.shared.target import writable
-from ptdiff_cli.shared.terminal import Failure, counter, progress, say, show_json, show_table
+from ptdiff_cli.shared.terminal import Failure, counter, progress, say, show, show_json, show_table
 
 if TYPE_CHECKING:
     from ptdiff.certify import Certificate
@@ -57,7 +57,7 @@ def certify(
         show_json([certificate.to_json() for certificate in certificates])
     else:
         _show(worst(certificates), failed)
-        print(f"{len(certificates) - len(failed)} of {len(certificates)} certificates hold", flush=True)
+        show(f"{len(certificates) - len(failed)} of {len(certificates)} certificates hold")
     if failed:
         raise Failure(f"{len(failed)} of {len(certificates)} certificates do not hold", 1)
     if not certificates:
@@ -89,8 +89,8 @@ def _show(worst: Sequence[tuple[Certificate, int]], failed: Sequence[Certificate
     show_table(["kind", "worst case", "measured", "declared", "of", "holds"], rows)
     for c in failed[:SHOWN]:
         sign = {"equal": "±", "at least": "at least, less", "at most": "at most, plus"}[c.direction]
-        print(
+        show(
             f"FAIL  {c.kind}: {c.subject}: measured {c.measured:.6g}, declared {c.declared:.6g} {sign} {c.tolerance:g}"
         )
     if len(failed) > SHOWN:
-        print(f"… and {len(failed) - SHOWN} more; --json or --out shows all")
+        show(f"… and {len(failed) - SHOWN} more; --json or --out shows all")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ptdiff_cli.shared.terminal import BAD_DATA, Failure, bad_data, counter, progress, say, show_json
+from ptdiff_cli.shared.terminal import BAD_DATA, Failure, bad_data, counter, progress, say, show, show_json
 
 if TYPE_CHECKING:
     from ptdiff.modality.contract import Modality
@@ -53,7 +53,7 @@ def import_(
     if as_json:
         show_json(dict(found))
         return
-    print(found["text"])
+    show(found["text"])
     say(f"next: ptdiff data check {target} · ptdiff train -m {modality} --data {target}")
 
 
@@ -75,7 +75,7 @@ def check(
     if as_json:
         show_json({key: value for key, value in found.items() if key != "text"})
     else:
-        print(found["text"])
+        show(found["text"])
     if not found["ok"]:
         raise Failure(f"{path}: some data is broken; see the report above", BAD_DATA)
 

@@ -14,7 +14,7 @@ import typer
 from ptdiff.machine.libraries import advice, missing
 from ptdiff_cli.shared.device import Device
 from ptdiff_cli.shared.finding import Finding
-from ptdiff_cli.shared.terminal import Failure, show_json
+from ptdiff_cli.shared.terminal import Failure, show, show_json
 
 
 def doctor(
@@ -30,7 +30,7 @@ def doctor(
     for finding in _looked_at(device):
         findings.append(finding)
         if not as_json:
-            print(f"{finding.state:8} {finding.what:18} {finding.detail}", flush=True)
+            show(f"{finding.state:8} {finding.what:18} {finding.detail}")
     if as_json:
         show_json([asdict(finding) for finding in findings])
     if any(finding.state == "broken" for finding in findings):

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ptdiff_cli.shared.terminal import Failure, show_json, show_table
+from ptdiff_cli.shared.terminal import Failure, show, show_json, show_table
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -39,7 +39,7 @@ def modalities(
     if as_json:
         show_json({"name": name, "summary": _first_line(cls), "options": options})
         return
-    print(f"{name}: {_first_line(cls)}\n")
+    show(f"{name}: {_first_line(cls)}\n")
     show_table(
         ["option (-o key=value)", "default", "meaning"], [[o["name"], str(o["default"]), o["help"]] for o in options]
     )
@@ -53,9 +53,9 @@ def _check(name: str, as_json: bool) -> None:
         show_json([dataclasses.asdict(finding) for finding in findings])
     else:
         for finding in findings:
-            print(f"{'ok  ' if finding.problem is None else 'FAIL'}  {finding.check}")
+            show(f"{'ok  ' if finding.problem is None else 'FAIL'}  {finding.check}")
             if finding.problem is not None:
-                print(f"      {finding.problem}")
+                show(f"      {finding.problem}")
     bad = sum(finding.problem is not None for finding in findings)
     if bad:
         raise Failure(f"{name}: {bad} of {len(findings)} checks failed", 1)

@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import gc
+import io
 import os
 import sys
+import traceback
 from collections.abc import Collection
 from importlib import import_module
 from typing import Annotated, Any
@@ -15,7 +17,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from ptdiff_cli.shared.terminal import BAD_DATA, Failure, fail
+from ptdiff_cli.shared.terminal import fail, say
 
 GROUPS = {
     "Train": {
@@ -123,13 +125,28 @@ def main() -> None:
     gc.set_threshold(100_000, 50, 100)
     debug = "--debug" in sys.argv
     sys.argv = [argument for argument in sys.argv if argument != "--debug"]
+    for stream in (sys.stdout, sys.stderr):
+        # a terminal that cannot show a character must not end a command
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
-        app(_needed(sys.argv[1:]))()
-    except Exception as error:
-        code = _exit_code(error)
-        if debug or code is None:
-            raise
-        fail(str(error) or type(error).__name__, code)
+        code = app(_needed(sys.argv[1:]))(standalone_mode=False)
+    except (Exception, SystemExit) as error:
+        from ptdiff_cli.shared.errors import explained
+
+        if _shows_help(error):
+            error.show()
+            sys.exit(error.exit_code)
+        line, code = explained(error)
+        if debug:
+            say("".join(traceback.format_exception(error)).rstrip())
+        fail(line, code)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _shows_help(error: Any) -> bool:
+    # by its name, because some versions of Typer contain a Click of their own
+    return type(error).__name__ == "NoArgsIsHelpError"
 
 
 def _needed(arguments: list[str]) -> Collection[str]:
@@ -138,19 +155,6 @@ def _needed(arguments: list[str]) -> Collection[str]:
         return arguments[:1]
     overview = set(arguments) <= {"-h", "--help", "--version"}
     return [] if overview and "_PTDIFF_COMPLETE" not in os.environ else COMMANDS
-
-
-def _exit_code(error: Exception) -> int | None:
-    """The exit code of an error caused by the user or the machine; None for a bug, which needs its traceback."""
-    from ptdiff.errors import CheckpointError, DataError, PluginError, RunError, Unsupported
-
-    if isinstance(error, Failure):
-        return error.code
-    if isinstance(error, DataError):
-        return BAD_DATA
-    if isinstance(error, (ValueError, FileNotFoundError, PluginError, RunError)):
-        return 2
-    return 1 if isinstance(error, (OSError, CheckpointError, Unsupported)) else None
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import typer
 
 from ptdiff_cli.shared.device import Device
 from ptdiff_cli.shared.target import writable
-from ptdiff_cli.shared.terminal import BAD_DATA, Failure, counted, say, show_json
+from ptdiff_cli.shared.terminal import BAD_DATA, Failure, counted, say, show, show_json
 
 if TYPE_CHECKING:
     from ptdiff.sampling.samples import Samples
@@ -77,8 +77,8 @@ def mesh(
         return
     for row in made:
         closed = "watertight" if row["watertight"] else "open"
-        print(f"{row['file']}  {closed}, components {row['components']}, faces {row['faces']}")
-    print(f"watertight: {sum(row['watertight'] for row in made)} of {len(rows)} ({result['method']})")
+        show(f"{row['file']}  {closed}, components {row['components']}, faces {row['faces']}")
+    show(f"watertight: {sum(row['watertight'] for row in made)} of {len(rows)} ({result['method']})")
 
 
 def _of_run(path: Path, count: int, points: int | None, seed: int, device: str) -> Samples:

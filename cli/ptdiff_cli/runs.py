@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import csv
-import sys
+import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ptdiff_cli.shared.terminal import say, show_json, show_side_by_side, show_table
+from ptdiff_cli.shared.terminal import say, show, show_json, show_side_by_side, show_table
 
 if TYPE_CHECKING:
     from ptdiff.experiments.compare_runs import Summary
@@ -123,7 +123,8 @@ def _write_csv(found: Sequence[Summary], keys: Sequence[str]) -> None:
     groups = _groups(found)
     apart = len(groups) > 1
     columns = [(label, name) for label, group in groups.items() for name in _names(group.values())]
-    table = csv.writer(sys.stdout, lineterminator="\n")
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
     figures = [f"{name} ({label})" if apart else name for label, name in columns]
     table.writerow(["run", *keys, *HEAD, "measured", *figures])
     for run in found:
@@ -131,6 +132,7 @@ def _write_csv(found: Sequence[Summary], keys: Sequence[str]) -> None:
         values = [run.figures.get(name) if label == own else None for label, name in columns]
         way = [run.steps, run.minutes, run.loss, run.validation, own]
         table.writerow([run.path, *(run.settings.get(key) for key in keys), *way, *values])
+    show(text.getvalue().rstrip("\n"))
 
 
 def _write_tables(found: Sequence[Summary], keys: Sequence[str]) -> None:
@@ -143,13 +145,13 @@ def _write_tables(found: Sequence[Summary], keys: Sequence[str]) -> None:
     show_side_by_side("run", list(called.values()), settings, way)
     groups = _groups(found)
     for label, group in groups.items():
-        print(label)
+        show(label)
         calls = [_word(m.calls) for m in group.values()]
         columns = {"calls": calls} if len(set(calls)) > 1 else {}
         columns |= {name: [_word(m.figures.get(name)) for m in group.values()] for name in _names(group.values())}
         show_side_by_side("run", [called[path] for path in group], columns)
     if len(groups) > 1:
-        print("Scores in different tables were measured in different ways; do not compare them.")
+        show("Scores in different tables were measured in different ways; do not compare them.")
 
 
 def _groups(found: Sequence[Summary]) -> dict[str, dict[str, Measured]]:

@@ -14,13 +14,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
+from ptdiff.documents.jsons import json_lines
 from ptdiff_cli.shared.terminal import Failure, say
 
 if TYPE_CHECKING:
@@ -156,15 +156,8 @@ def _check_same(folder: Path, text: str, base: Config) -> None:
 
 
 def _recorded(folder: Path) -> dict[int, dict[str, Any]]:
-    path = folder / "trials.jsonl"
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    found: dict[int, dict[str, Any]] = {}
-    for line in lines:
-        # a truncated line, after a kill, belongs to a trial that is still to be finished
-        with suppress(json.JSONDecodeError):
-            record = json.loads(line)
-            found[record["trial"]] = record
-    return found
+    # a truncated line, after a kill, belongs to a trial that is still to be finished
+    return {record["trial"]: record for record in json_lines(folder / "trials.jsonl") if "trial" in record}
 
 
 def _words(settings: dict[str, Any]) -> str:

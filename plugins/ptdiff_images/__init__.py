@@ -61,12 +61,18 @@ class Images(Modality):
     size: Literal["tiny", "small", "base", "large"] = option(
         "small", "preset of the network; the options below override it"
     )
-    width: int | None = option(None, "channels of the network; of a U-Net at its finest resolution")
-    layers: int | None = option(None, "blocks per resolution of the U-Net, or layers of the DiT")
-    heads: int | None = option(None, "attention heads of the DiT")
-    finest: int | None = option(None, "fold pixels into patches until at most this many remain per side")
-    multipliers: tuple[int, ...] | None = option(None, "channels per resolution of the U-Net, as multiples of width")
-    attention: int | None = option(None, "number of the coarsest U-Net resolutions with attention")
+    width: int | None = option(
+        None, "channels of the network; of a U-Net at its finest resolution", least=1, most=1 << 14
+    )
+    layers: int | None = option(None, "blocks per resolution of the U-Net, or layers of the DiT", least=1, most=1000)
+    heads: int | None = option(None, "attention heads of the DiT", least=1, most=1024)
+    finest: int | None = option(
+        None, "fold pixels into patches until at most this many remain per side", least=1, most=4096
+    )
+    multipliers: tuple[int, ...] | None = option(
+        None, "channels per resolution of the U-Net, as multiples of width", least=1, most=1024
+    )
+    attention: int | None = option(None, "number of the coarsest U-Net resolutions with attention", least=0, most=16)
     linear_attention: bool | None = option(None, "use linear attention at the other resolutions of the U-Net")
     resample: Literal["strided", "unshuffle", "bilinear", "transpose", "block", "bilinear-block"] | None = option(
         None, "resampling of the U-Net, default strided; block: inside residual blocks, as in ADM"
@@ -84,7 +90,7 @@ class Images(Modality):
     activation: (
         Literal["silu", "gelu", "mish", "relu", "leaky-relu", "elu", "softplus", "tanh", "sigmoid", "none"] | None
     ) = option(None, "activation of the U-Net; default silu (also called swish)")
-    kernel: int | None = option(None, "kernel size of the convolutions of the U-Net, odd; default 3")
+    kernel: int | None = option(None, "kernel size of the convolutions of the U-Net, odd; default 3", least=1, most=255)
     circular: bool | None = option(None, "periodic U-Net: what leaves on one side enters on the other")
     dropout: float | None = option(None, "dropout rate in the blocks of the network")
     self_conditioning: bool | None = option(None, "condition the network on its previous estimate")

@@ -41,10 +41,14 @@ class PointCloud(Modality):
         "shapes",
         "shapes (procedural, no download), a store ('ptdiff data import'), or a folder or file of meshes or clouds",
     )
-    points: int = option(256, "points per cloud in training; sampling takes any number")
-    dense: int = option(4096, "points stored per shape, from which every batch draws; at least four times points")
+    points: int = option(256, "points per cloud in training; sampling takes any number", least=1, most=10**7)
+    dense: int = option(
+        4096, "points stored per shape, from which every batch draws; at least four times points", least=1, most=10**8
+    )
     classes: tuple[str, ...] = option((), "classes to use, e.g. [chair, table]; default all")
-    shapes_per_class: int = option(1000, "procedural training shapes per class; a tenth as many are held out")
+    shapes_per_class: int = option(
+        1000, "procedural training shapes per class; a tenth as many are held out", least=1, most=10**7
+    )
     normalize: Literal["auto", "box", "per-shape", "global", "none"] = option(
         "auto",
         "for a folder: box (center each shape, scale its box to diagonal 1), per-shape (mean 0, deviation 1), "
@@ -69,22 +73,26 @@ class PointCloud(Modality):
     task: Literal["generate", "complete", "upsample"] = option(
         "generate", "generate; complete (from part of a shape); upsample (from few points of it)"
     )
-    observed: int = option(128, "observed points in training, for complete and upsample")
+    observed: int = option(128, "observed points in training, for complete and upsample", least=1, most=10**7)
     network: Literal["set-transformer", "latent", "pointnet", "point-transformer", "pointwise", "pvcnn", "dit"] = (
         option("set-transformer", "denoiser")
     )
     size: Literal["tiny", "small", "base", "large"] = option(
         "tiny", "preset of the network; the options below override it"
     )
-    width: int | None = option(None, "channels of the network")
-    layers: int | None = option(None, "blocks of the network")
-    inducers: int | None = option(None, "inducing points of the set transformer")
-    latents: int | None = option(None, "number of latents of the latent transformer")
-    compute: int | None = option(None, "layers of the latent transformer between reading and writing")
-    heads: int | None = option(None, "attention heads")
-    neighbors: int | None = option(None, "nearest neighbors of a point, in pointnet and point-transformer")
-    resolution: int | None = option(None, "grid nodes per side, in pvcnn")
-    code: int | None = option(None, "size of the shape code, in pointwise")
+    width: int | None = option(None, "channels of the network", least=1, most=1 << 14)
+    layers: int | None = option(None, "blocks of the network", least=1, most=1000)
+    inducers: int | None = option(None, "inducing points of the set transformer", least=1, most=1 << 16)
+    latents: int | None = option(None, "number of latents of the latent transformer", least=1, most=1 << 16)
+    compute: int | None = option(
+        None, "layers of the latent transformer between reading and writing", least=1, most=1000
+    )
+    heads: int | None = option(None, "attention heads", least=1, most=1024)
+    neighbors: int | None = option(
+        None, "nearest neighbors of a point, in pointnet and point-transformer", least=1, most=4096
+    )
+    resolution: int | None = option(None, "grid nodes per side, in pvcnn", least=1, most=512)
+    code: int | None = option(None, "size of the shape code, in pointwise", least=1, most=1 << 16)
     self_conditioning: bool = option(False, "condition the latent transformer on its previous estimate")
 
     def __post_init__(self) -> None:

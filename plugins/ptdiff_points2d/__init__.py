@@ -65,8 +65,8 @@ class Points2D(Modality):
         "8-gaussians, checkerboard, circles, coins, gaussian-rings, grid, moons, pinwheel, rings, spirals, swissroll, "
         "swissroll-3d, tree, two-gaussians; a CSV or TSV file; or an image, sampled by its darkness",
     )
-    count: int = option(50_000, "training points of a toy distribution or an image")
-    seed: int = option(0, "random seed of a toy distribution or an image")
+    count: int = option(50_000, "training points of a toy distribution or an image", least=1, most=10**8)
+    seed: int = option(0, "random seed of a toy distribution or an image", least=0)
     noise: float | None = option(None, "standard deviation of a toy's noise; default its own")
     columns: str = option("", "table columns, e.g. x,y; 'all' for every numeric one; default the first two of those")
     label: str = option("", "column of a table that holds the class")
@@ -81,8 +81,8 @@ class Points2D(Modality):
     one_scale: bool | None = option(
         None, "one scale for all columns, or one for each; default one, except for tables wider than 3"
     )
-    width: int = option(96, "channels of the network")
-    blocks: int = option(3, "residual blocks of the network")
+    width: int = option(96, "channels of the network", least=1, most=1 << 14)
+    blocks: int = option(3, "residual blocks of the network", least=1, most=1000)
 
     def __post_init__(self) -> None:
         for name in ("count", "width", "blocks"):

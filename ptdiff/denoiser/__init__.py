@@ -1,6 +1,7 @@
 """Denoisers: estimates of E[x0 | x], given the noise level.
 
 network.py             the Denoiser protocol, and networks as denoisers
+building.py            building of networks within the memory of the machine
 convert.py             conversions between prediction types
 cost.py                number of network evaluations
 oracle.py              exact denoisers in closed form

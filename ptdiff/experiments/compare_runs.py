@@ -5,12 +5,12 @@ Everything is read from small files in the run folders; no data, network or chec
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ptdiff.documents.jsons import json_lines
 from ptdiff.errors import RunError
 from ptdiff.experiments.scores import Measured, measured
 from ptdiff.run.config import flattened, read
@@ -53,12 +53,8 @@ def runs_in(folder: Path) -> list[Path]:
 def history(run: Path) -> list[dict[str, Any]]:
     """Read metrics.jsonl; if steps were repeated after a crash, only the later lines are kept."""
     lines: list[dict[str, Any]] = []
-    path = run / "metrics.jsonl"
-    for text in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
-        try:
-            line = json.loads(text)
-        except ValueError:
-            # a crash may leave a partial line
+    for line in json_lines(run / "metrics.jsonl"):
+        if not isinstance(line.get("step"), int):
             continue
         while lines and lines[-1]["step"] >= line["step"]:
             lines.pop()

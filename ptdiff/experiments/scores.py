@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ptdiff.documents.jsons import read_json
 from ptdiff.errors import RunError
 
 
@@ -51,7 +51,7 @@ def measured(run: Path) -> Measured | None:
     if not path.is_file():
         return None
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = read_json(path)
         figures = {str(name): float(score["value"]) for name, score in found["metrics"].items()}
         return Measured(figures, _basis(found), found.get("sampling", {}).get("calls"))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -67,7 +67,7 @@ def main_score(run: Path) -> tuple[str, float, float, float, float] | None:
     if not path.is_file():
         return None
     try:
-        name, score = next(iter(json.loads(path.read_text(encoding="utf-8"))["metrics"].items()))
+        name, score = next(iter(read_json(path)["metrics"].items()))
         value, low, high, floor = (float(score[key]) for key in ("value", "low", "high", "floor"))
         return str(name), value, low, high, floor
     except (ValueError, KeyError, TypeError, AttributeError, StopIteration) as error:

@@ -26,6 +26,9 @@ from ptdiff.experiments.axes import Axis, Range, Settings
 from ptdiff.experiments.optuna import Optuna
 from ptdiff.run import config
 
+MOST_TRIALS = 100_000
+"""Largest number of trials: trials of a second would take a day, and all points of a grid are held in memory."""
+
 
 class Proposals(Protocol):
     """The trials of a search, by number; the same number has the same settings, even after a restart."""
@@ -149,9 +152,11 @@ def read(path: Path) -> Sweep:
         if ranges:
             raise ValueError(f"{path}: a grid takes lists, but {ranges[0]} is a range: use 'search: random'")
         whole = math.prod(len(axis) for axis in axes.values() if isinstance(axis, tuple))
+        if whole > MOST_TRIALS:
+            raise ValueError(f"{path}: a grid of {whole:,} trials, and at most {MOST_TRIALS:,} are run")
         trials = whole if trials is None else min(trials, whole)
-    if trials is None or trials < 1:
-        raise ValueError(f"{path}: trials must be a number of at least 1, for example 'trials: 20'")
+    if trials is None or not 1 <= trials <= MOST_TRIALS:
+        raise ValueError(f"{path}: trials must be a number from 1 to {MOST_TRIALS:,}, for example 'trials: 20'")
     return Sweep(axes, search, trials, head.metric, head.direction)
 
 

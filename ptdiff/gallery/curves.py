@@ -12,7 +12,6 @@ generalizes beats it.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from ptdiff.documents.jsons import json_lines
 from ptdiff.errors import Unsupported
 from ptdiff.gallery.scene import Scene
 from ptdiff.gallery.strips import noisy
@@ -155,14 +155,7 @@ def _least(scene: Scene, x0: Tensor, cond: Condition) -> Any:
 
 def reports(path: Path) -> list[dict[str, Any]]:
     """Read the lines of metrics.jsonl; an incomplete last line is ignored."""
-    found = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
-        try:
-            found.append(json.loads(line))
-        except ValueError:
-            # the run was killed while writing
-            continue
-    return found
+    return list(json_lines(path))
 
 
 def _series(

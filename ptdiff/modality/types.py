@@ -152,6 +152,10 @@ class TrainedModel(Protocol):
         """Raise Unsupported if the denoiser's estimates are samples (consistency models), not means E[x0 | x]."""
 
 
-def option(default: Any, text: str) -> Any:
-    """A field of a modality with its default and its help text on the command line."""
-    return field(default=default, metadata={"help": text})
+def option(default: Any, text: str, *, least: float | None = None, most: float | None = None) -> Any:
+    """A field of a modality with its default and its help text on the command line.
+
+    ``least``, ``most``: the range of a number, or of each number in a tuple; other values are refused when a
+    configuration is read, before anything is built.
+    """
+    return field(default=default, metadata={"help": text, "least": least, "most": most})

@@ -23,6 +23,9 @@ from torch.nn.functional import logsigmoid
 from ptdiff.process.level import Level, Process
 
 Schedule = Literal["linear", "scaled-linear", "cosine", "sigmoid", "sigmoid-abar", "sigmoid-alpha", "given"]
+MOST_STEPS = 1_000_000
+"""Largest number of steps of a chain: published ones have up to 4,000, and a level for each is held in float64."""
+
 SPANS = {"sigmoid": 6.0, "sigmoid-abar": 3.0, "sigmoid-alpha": 5.0}
 
 
@@ -60,8 +63,8 @@ class Chain(Process):
     zero_terminal_snr: bool = False
 
     def __post_init__(self) -> None:
-        if self.steps < 2:
-            raise ValueError(f"steps must be at least 2 in a chain, not {self.steps}")
+        if not 2 <= self.steps <= MOST_STEPS:
+            raise ValueError(f"steps must be from 2 to {MOST_STEPS:,} in a chain, not {self.steps:,}")
         if self.schedule not in _BETAS:
             raise ValueError(f"schedule must be one of {', '.join(_BETAS)}, not {self.schedule!r}")
         if (self.schedule == "given") != bool(self.betas):

@@ -118,6 +118,8 @@ class VE(Process):
         check_positive(sigma_min=self.sigma_min, sigma_max=self.sigma_max, rho=self.rho)
         if self.sigma_min >= self.sigma_max:
             raise ValueError(f"sigma_min must be below sigma_max, not {self.sigma_min} with sigma_max {self.sigma_max}")
+        # refused here and not in sigma(t)
+        _ = self.sigma_min ** (1 / self.rho), self.sigma_max ** (1 / self.rho)
 
     def alpha(self, t: Tensor) -> Tensor:
         """Signal scale 1."""

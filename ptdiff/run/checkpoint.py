@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ptdiff.atomic import flush, temporary, write_atomic
+from ptdiff.documents.files import opened, read_bytes
+from ptdiff.documents.jsons import read_json
 from ptdiff.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -26,10 +28,13 @@ if TYPE_CHECKING:
 
 MANIFEST, COMMITTED, STATE = "MANIFEST.sha256", "COMMITTED", "state.json"
 
+MOST_MANIFEST = 1 << 20
+"""Largest manifest in bytes: a checkpoint has a handful of files, with a line of about 90 bytes each."""
+
 
 def sha256(path: Path) -> str:
     """SHA-256 of a file, as hexadecimal digits."""
-    with path.open("rb") as file:
+    with opened(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -78,7 +83,7 @@ def save(
         raise CheckpointError(f"checkpoint of step {step} was not written: {error}") from error
     try:
         _prune(folder, keep)
-        return Checkpoint(final, json.loads((final / STATE).read_bytes()))
+        return Checkpoint(final, read_json(final / STATE))
     except OSError as error:
         raise CheckpointError(
             f"checkpoint of step {step} was written, but older ones cannot be removed: {error}"
@@ -130,8 +135,8 @@ def problem(path: Path) -> str | None:
     """Verify the checkpoint at ``path``; returns a one-line reason if it cannot be trusted, and None if it can."""
     try:
         # bytes, because reading text converts line ends, and every bit counts
-        manifest = (path / MANIFEST).read_bytes()
-        if (path / COMMITTED).read_bytes() != _seal(manifest).encode():
+        manifest = read_bytes(path / MANIFEST, MOST_MANIFEST)
+        if read_bytes(path / COMMITTED, MOST_MANIFEST) != _seal(manifest).encode():
             return "the manifest has changed since it was committed"
         for line in manifest.decode().splitlines():
             digest, _, name = line.partition("  ")
@@ -140,7 +145,7 @@ def problem(path: Path) -> str | None:
     except FileNotFoundError as error:
         missing = Path(str(error.filename)).name
         return "it was never committed" if missing == COMMITTED else f"{missing} is missing"
-    except OSError as error:
+    except (OSError, ValueError) as error:
         return str(error)
     return None
 
@@ -174,7 +179,7 @@ def latest(folder: Path, warn: Any = None, *, repair: bool = False) -> Checkpoin
     for path in _steps(folder):
         reason = problem(path)
         if reason is None:
-            state = json.loads((path / STATE).read_text(encoding="utf-8"))
+            state = read_json(path / STATE)
             return Checkpoint(path, state)
         place = _set_aside(path) if repair else path
         if warn is not None:

@@ -12,10 +12,19 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
-from ptdiff.choices import one_line, unknown
+from ptdiff.choices import SHOWN, one_line, refuse_other_kind, unknown
+from ptdiff.documents.yamls import parse_yaml, read_yaml, yaml_text
 from ptdiff.errors import check_format
 
 FORMAT = 2
@@ -55,7 +64,22 @@ AverageChoice = Annotated[Choice, BeforeValidator(_decay)]
 """A choice; a number means the fixed average with that decay."""
 
 
-Auto = Literal["auto"] | Annotated[int, Field(ge=1)]
+MOST_BATCH = 1 << 24
+"""Largest batch: the largest published ones have some ten thousand samples, and one of points takes 200 MB."""
+
+MOST_STEPS = 10**12
+"""Largest number of training steps: a thousand years at thirty steps a second."""
+
+MOST_CALLS = 100_000
+"""Largest number of solver steps: discrete chains have up to some thousand, and the table of a solver grows with it."""
+
+MOST_COPIES = 64
+"""Largest number of averages: each is a copy of the weights."""
+
+MOST_THREADS = 4096
+"""Largest number of threads and of parts of a batch: more than any machine has cores."""
+
+Auto = Literal["auto"] | Annotated[int, Field(ge=1, le=MOST_THREADS)]
 """A positive integer, or "auto" for the best value in a short trial on the machine
 (:mod:`ptdiff.training.autotune`)."""
 
@@ -63,25 +87,40 @@ Auto = Literal["auto"] | Annotated[int, Field(ge=1)]
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _of_its_kind(cls, value: object, info: ValidationInfo) -> object:
+        assert info.field_name is not None
+        refuse_other_kind(cls.model_fields[info.field_name].annotation, value)
+        return value
+
 
 class Training(_Section):
     """The training section: optimizer, averages, validation, precision, parallelism and saving."""
 
-    steps: int | None = Field(3000, ge=1, description="optimizer steps; null if only minutes ends the run")
+    steps: int | None = Field(
+        3000, ge=1, le=MOST_STEPS, description="optimizer steps; null if only minutes ends the run"
+    )
     minutes: float | None = Field(None, gt=0, description="time limit in minutes; with steps, whichever comes first")
-    batch: int = Field(32, ge=1, description="samples per step, over all devices")
+    batch: int = Field(32, ge=1, le=MOST_BATCH, description="samples per step, over all devices")
     optimizer: Choice = Field({"name": "adamw"}, description="optimizer of the weights")
     lr: float = Field(2e-3, gt=0, description="peak learning rate")
-    warmup: int = Field(100, ge=0, description="steps of linear warm-up, for any schedule")
+    warmup: int = Field(100, ge=0, le=MOST_STEPS, description="steps of linear warm-up, for any schedule")
     schedule: Choice = Field({"name": "cosine"}, description="learning rate schedule after warm-up")
     weight_decay: float = Field(0.01, ge=0)
     betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.9, 0.99)
     clip: float = Field(1.0, gt=0, description="maximum gradient norm")
     ema: AverageChoice = Field({"name": "fixed", "decay": 0.998}, description="average of the weights; a number: decay")
-    averages: list[AverageChoice] = Field([], description="additional averages of the weights")
-    snapshots: int = Field(0, ge=0, description="snapshots of the power averages, to compute other widths later")
-    validations: int = Field(10, ge=0, description="number of validations, if there is held-out data; 0: none")
-    patience: int | None = Field(None, ge=1, description="stop after this many validations without improvement")
+    averages: list[AverageChoice] = Field([], max_length=MOST_COPIES, description="additional averages of the weights")
+    snapshots: int = Field(
+        0, ge=0, le=100_000, description="snapshots of the power averages, to compute other widths later"
+    )
+    validations: int = Field(
+        10, ge=0, le=MOST_STEPS, description="number of validations, if there is held-out data; 0: none"
+    )
+    patience: int | None = Field(
+        None, ge=1, le=MOST_STEPS, description="stop after this many validations without improvement"
+    )
     min_delta: float = Field(0.0, ge=0, description="minimum decrease that counts as improvement")
     condition_dropout: float = Field(0.1, ge=0, le=1, description="fraction of labels hidden, for guidance")
     precision: Literal["auto", "32", "bf16"] = Field(
@@ -89,12 +128,14 @@ class Training(_Section):
     )
     threads: Auto = Field("auto", description="CPU threads; auto: the fastest number here")
     shards: Auto = Field("auto", description="parts of a batch computed in parallel by CPU threads; auto: as threads")
-    micro_batch: Annotated[int, Field(ge=1)] | Literal["auto"] | None = Field("auto", description="samples at a time")
+    micro_batch: Annotated[int, Field(ge=1, le=MOST_BATCH)] | Literal["auto"] | None = Field(
+        "auto", description="samples at a time"
+    )
     compile: Literal["auto"] | bool = Field("auto", description="compile the network; auto: on a GPU, if it pays off")
-    inner_steps: int = Field(10, ge=1, description="optimizer steps inside one Lightning step")
+    inner_steps: int = Field(10, ge=1, le=100_000, description="optimizer steps inside one Lightning step")
     save_minutes: float = Field(2.0, gt=0, description="minutes between checkpoints")
     preview_minutes: float = Field(2.0, gt=0, description="minutes between preview images")
-    keep: int = Field(2, ge=1, description="number of checkpoints to keep")
+    keep: int = Field(2, ge=1, le=100_000, description="number of checkpoints to keep")
 
     @model_validator(mode="after")
     def _ends(self) -> Training:
@@ -107,7 +148,7 @@ class Sampling(_Section):
     """The sampling section: defaults for generating samples, which options of a command override."""
 
     solver: Choice = {"name": "heun"}
-    steps: int = Field(20, ge=1)
+    steps: int = Field(20, ge=1, le=MOST_CALLS, description="solver steps")
     spacing: Choice = {"name": "uniform"}
     end: Literal["zero", "sigma-min"] = Field("zero", description="last level: the clean one or the last noisy one")
     guidance: GuidanceChoice = Field({"name": "cfg", "scale": 1.0}, description="guidance; scale 1: none")
@@ -139,7 +180,7 @@ class Config(_Section):
 
     def to_yaml(self) -> str:
         """The complete configuration as YAML, with its format number; :func:`read` reads it."""
-        return yaml.safe_dump({"format": FORMAT, **self.model_dump(mode="json")}, sort_keys=False)
+        return yaml_text({"format": FORMAT, **self.model_dump(mode="json")})
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -211,12 +252,10 @@ def defaults(modality: str) -> dict[str, Any]:
 def read(path: Path) -> dict[str, Any]:
     """Read a configuration file as plain values, without its format number.
 
-    Raises ValueError if the file is not a YAML mapping or has a newer format.
+    Raises OSError, and ValueError if the file is not a YAML mapping (:mod:`ptdiff.documents.yamls`) or has a newer
+    format.
     """
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    values = read_yaml(path)
     if values is None:
         return {}
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
@@ -261,10 +300,7 @@ def flattened(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _scalar(text: str) -> Any:
-    # YAML 1.1 reads 1e-3 as a string, which is never intended
     try:
-        return float(text) if "e" in text.lower() else yaml.safe_load(text)
-    except ValueError:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ValueError(f"{text!r} is not a YAML value: {' '.join(str(error).split())}") from None
+        return parse_yaml(text)
+    except ValueError as error:
+        raise ValueError(f"{text[:SHOWN]!r} is not a value: {error}") from None

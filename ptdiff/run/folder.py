@@ -27,6 +27,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from ptdiff.atomic import write_atomic
 from ptdiff.choices import unknown
+from ptdiff.documents.jsons import read_json
 from ptdiff.errors import RunError
 from ptdiff.machine import host
 from ptdiff.modality import registry
@@ -108,7 +109,7 @@ class Run:
             raise RunError(f"{path} is not a run folder: it has no config.yaml{near(path)}")
         config = validate(read(path / "config.yaml"))
         try:
-            data = Data.from_facts(json.loads((path / "data.json").read_text(encoding="utf-8")))
+            data = Data.from_facts(read_json(path / "data.json"))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise RunError(f"{path}/data.json cannot be read: {error}") from error
         return Run(path, config, data, kind)
@@ -116,7 +117,7 @@ class Run:
     def settled(self, config: Config, trial: Mapping[str, Any]) -> Run:
         """This run with ``config``, in which no setting is "auto"; writes it, and adds ``trial`` to env.json."""
         known = self.path / "env.json"
-        facts = json.loads(known.read_text(encoding="utf-8")) if known.exists() else {}
+        facts = read_json(known) if known.exists() else {}
         write_atomic(known, json.dumps({**facts, "trial": dict(trial)}, indent=1) + "\n")
         write_atomic(self.path / "config.yaml", config.to_yaml())
         return replace(self, config=config)
@@ -125,14 +126,14 @@ class Run:
     def expected_rate(self) -> float | None:
         """Steps per second that the trial before training measured; None if there was no trial."""
         try:
-            facts = json.loads((self.path / "env.json").read_text(encoding="utf-8"))
+            facts = read_json(self.path / "env.json")
             return float(facts["trial"]["steps_per_second"])
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
     def change(self, data: Data) -> str | None:
         """Compare ``data`` with the data of this run; returns the first difference in words, or None."""
-        before = json.loads((self.path / "data.json").read_text(encoding="utf-8"))
+        before = read_json(self.path / "data.json")
         now = json.loads(json.dumps(data.facts()))
         for name in ("shape", "classes", "samples", "origin"):
             if before.get(name) != now.get(name):
@@ -180,11 +181,12 @@ class Run:
     def network(self) -> NetworkDenoiser:
         """The denoiser of this run before training, with its initial weights.
 
-        Raises RunError if the weights that it started from are damaged or missing.
+        Raises RunError if the weights that it started from are damaged or missing, and ValueError if the network does
+        not fit the memory.
         """
-        from ptdiff.denoiser.network import NetworkDenoiser
+        from ptdiff.denoiser.building import built
 
-        model = NetworkDenoiser(self.modality().backbone(self.data), self.config.prediction)
+        model = built(self.modality(), self.data, self.config.prediction)
         if (self.path / "start").is_dir():
             found = latest(self.path / "start")
             if found is None:

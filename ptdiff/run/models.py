@@ -9,12 +9,12 @@ a command makes from a model go to :func:`outputs`.
 from __future__ import annotations
 
 import difflib
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ptdiff.documents.jsons import read_json
 from ptdiff.modality import registry
 from ptdiff.run import exported, hub
 
@@ -36,7 +36,7 @@ class Model:
     def card(self) -> dict[str, Any]:
         """Scores, floors, license, size, machine and command, as ``benchmarks/models.py`` writes them; may be empty."""
         path = self.path / "card.json"
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        found: dict[str, Any] = read_json(path) if path.is_file() else {}
         return found
 
     @property

@@ -11,7 +11,6 @@ of the snapshots and slightly beyond; a profile twice as wide as the widest has 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,6 +19,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ptdiff.documents.jsons import read_json
 from ptdiff.run.checkpoint import STATE, Checkpoint, problem
 
 WORST = 0.1
@@ -146,7 +146,7 @@ def _snapshots(folder: Path, last: int, warn: Callable[[str], None] | None) -> l
     for path in (folder / str(step) for step in steps if step < last):
         reason = problem(path)
         if reason is None:
-            found.append(Checkpoint(path, json.loads((path / STATE).read_text(encoding="utf-8"))))
+            found.append(Checkpoint(path, read_json(path / STATE)))
         elif warn is not None:
             warn(f"snapshot {path} is not used: {reason}")
     return found

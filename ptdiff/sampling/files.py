@@ -13,6 +13,9 @@ contain no pickles and no import paths.
 from __future__ import annotations
 
 import json
+import lzma
+import math
+import struct
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -24,12 +27,25 @@ import numpy as np
 
 from ptdiff.atomic import whole
 from ptdiff.choices import unknown
+from ptdiff.documents.files import opened
+from ptdiff.documents.jsons import parse_json
 from ptdiff.errors import reading
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     from ptdiff.modality.contract import Modality
+
+
+NAMES = ("samples", "label", "classes", "modality", "options", "trajectory", "origin")
+"""The arrays of an .npz file of samples; others are not read."""
+
+FREE_EXPANSION, MOST_EXPANSION = 1 << 26, 32
+"""Bytes to which any .npz file may expand, and how many times its size a larger one may: samples hardly compress, and
+DEFLATE makes up to 1,000 bytes of zeros from one."""
+
+MOST_HEADER = 10_000
+"""Largest header of an array in bytes, NumPy's own bound: a header has a shape and a type."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,14 +109,39 @@ def read(path: Path, kind: Modality | None = None) -> Stored:
 
 def _arrays(path: Path) -> dict[str, Any]:
     try:
-        # opened here, because NumPy does not close the file of a damaged archive
-        with path.open("rb") as opened:
-            file = np.load(opened, allow_pickle=False)
-            if not isinstance(file, np.lib.npyio.NpzFile):
-                raise ValueError("it contains a single array; an .npz archive is needed")
-            return {name: file[name] for name in file.files}
-    except (EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, MemoryError, KeyError) as error:
+        with opened(path) as file:
+            single = file.read(len(np.lib.format.MAGIC_PREFIX)) == np.lib.format.MAGIC_PREFIX
+        if single:
+            raise ValueError("it contains a single array; an .npz archive is needed")
+        with opened(path) as file, zipfile.ZipFile(file) as archive:
+            members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+            wanted = {name: members[name] for name in NAMES if name in members}
+            stored, packed = sum(info.file_size for info in wanted.values()), path.stat().st_size
+            if stored > max(FREE_EXPANSION, MOST_EXPANSION * packed):
+                raise ValueError(
+                    f"{packed:,} bytes that expand to {stored:,}: if the file is yours, save it uncompressed (np.savez)"
+                )
+            return {name: _member(archive, info) for name, info in wanted.items()}
+    except (EOFError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, NotImplementedError, RuntimeError) as error:
         raise ValueError(f"not a valid .npz file: {error}") from error
+    except (KeyError, IndexError, OverflowError, SyntaxError, struct.error) as error:
+        raise ValueError(f"not a valid .npz file: {type(error).__name__}: {error}") from error
+
+
+def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Any:
+    """One array of an archive, allocated only if the shape that it declares fits the bytes that it has."""
+    with archive.open(info) as file:
+        header = np.lib.format.read_magic(file)
+        declared = (np.lib.format.read_array_header_1_0 if header == (1, 0) else np.lib.format.read_array_header_2_0)(
+            file, max_header_size=MOST_HEADER
+        )
+        shape, _, dtype = declared
+        if dtype.hasobject:
+            raise ValueError(f"'{info.filename}' contains Python objects, which are not read")
+        if math.prod(shape) * dtype.itemsize != info.file_size - file.tell():
+            raise ValueError(f"'{info.filename}' declares {dtype} {shape}, which is not what it contains")
+        file.seek(0)
+        return np.lib.format.read_array(file, allow_pickle=False, max_header_size=MOST_HEADER)
 
 
 def _checked(arrays: Mapping[str, Any]) -> Stored:
@@ -153,7 +194,7 @@ def _finite(name: str, given: Any, rank: int) -> npt.NDArray[np.float32]:
     if given.size == 0:
         raise ValueError(f"{name}: the array is empty, {given.shape}")
     with np.errstate(over="ignore"):
-        made: npt.NDArray[np.float32] = given.astype(np.float32)
+        made: npt.NDArray[np.float32] = given.astype(np.float32, copy=False)
     if not np.isfinite(made).all():
         raise ValueError(f"{name}: some numbers are not finite")
     return made
@@ -170,7 +211,7 @@ def _text(arrays: Mapping[str, Any], key: str) -> str:
 
 def _options(arrays: Mapping[str, Any]) -> dict[str, Any]:
     text = _text(arrays, "options")
-    found = json.loads(text) if text else {}
+    found = parse_json(text) if text else {}
     if not isinstance(found, dict):
         raise ValueError("'options' must be a JSON object")
     return found

@@ -11,7 +11,6 @@ Lower is better.  ``words`` describe samples whose value is at most the given on
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 from collections.abc import Mapping
@@ -20,6 +19,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from ptdiff.documents.jsons import read_json
 from ptdiff.modality.contract import Modality
 
 FILE = "recipes/expectations.json"
@@ -43,7 +43,7 @@ class Expectations:
         if module is None or not (path := Path(module).parent / FILE).is_file():
             return None
         try:
-            return Expectations.read(json.loads(path.read_text(encoding="utf-8")))
+            return Expectations.read(read_json(path))
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{path}: {error!r}") from None
 

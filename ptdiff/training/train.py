@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ptdiff.denoiser.network import NetworkDenoiser
+from ptdiff.denoiser.building import TRAIN, built
 from ptdiff.machine import host
 from ptdiff.modality import registry
 from ptdiff.modality.contract import Modality
@@ -118,7 +118,7 @@ def train_run(
     data = modality.dataset()
     weights = None
     if source is not None:
-        weights = begun(source, config, NetworkDenoiser(modality.backbone(data), config.prediction), data)
+        weights = begun(source, config, built(modality, data, config.prediction, TRAIN), data)
     run = Run.create(Path(out), config, data, weights, kind)
     fit(run, modality, data, hardware=Hardware(device=device), observer=observer)
     # as it was settled for this machine

@@ -90,9 +90,11 @@ def test_an_existing_run_is_not_overwritten(ptdiff, run: Path) -> None:  # type:
     assert (run / "config.yaml").read_text() == before
 
 
-def test_debug_lets_the_error_through_with_its_traceback(ptdiff) -> None:  # type: ignore[no-untyped-def]
-    with pytest.raises(ValueError, match="pointclod"):
-        ptdiff("train", "-m", "pointclod", "--debug")
+def test_debug_shows_the_traceback_before_the_error(ptdiff) -> None:  # type: ignore[no-untyped-def]
+    done = ptdiff("train", "-m", "pointclod", "--debug")
+    assert done.returncode == 2
+    assert done.stderr.startswith("Traceback") and "registry.py" in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("error: unknown modality 'pointclod'")
 
 
 def test_a_file_cannot_name_what_is_imported(ptdiff, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]

@@ -1,6 +1,7 @@
 """Parts shared by several commands: options, the terminal, sampling, reports.
 
 terminal.py           messages on stderr, results on stdout, failures
+errors.py             any exception as one line, with its exit code
 target.py             output files: tried before the work
 device.py             the option --device
 configuration.py      options to the configuration of a run

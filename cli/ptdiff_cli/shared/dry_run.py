@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from ptdiff_cli.shared.terminal import show
+
 if TYPE_CHECKING:
     import torch
 
@@ -17,14 +19,14 @@ def dry_run(config: Config, kind: Modality, data: Data, device: str = "auto") ->
     """Build the model, time training steps, and print shapes, parameters, operations, memory and time."""
     import torch
 
-    from ptdiff.denoiser.network import NetworkDenoiser
+    from ptdiff.denoiser.building import TRAIN, built
     from ptdiff.machine import host
     from ptdiff.training.autotune import settle
     from ptdiff.training.flops import operations
     from ptdiff.training.module import DiffusionModule
 
     torch.manual_seed(config.seed)
-    denoiser = NetworkDenoiser(kind.backbone(data), config.prediction)
+    denoiser = built(kind, data, config.prediction, TRAIN)
     where = host.device(device)
     module = DiffusionModule(denoiser, data, config).to(where)
     module.begin()
@@ -36,22 +38,20 @@ def dry_run(config: Config, kind: Modality, data: Data, device: str = "auto") ->
     plan = config.training
     # weights, gradients, two moments and the averages
     state = (4 + len(module.averages)) * parameters * 4
-    print(config.to_yaml())
-    print(f"one sample       {data.shape}, {len(data.classes)} classes")
-    print(f"training samples {len(data.train) if data.train is not None else 0:,}")
-    print(f"batch            {plan.batch}")
-    print(f"parameters       {parameters:,}")
-    print(f"operations       {flop / 1e9:.2f} GFLOP per step, forward and backward")
-    print(
-        f"memory           {state / 2**20:.1f} MiB for weights, gradients, moments, averages; {_peak(where)} in total"
-    )
-    print(f"chosen           {found.line()}")
+    show(config.to_yaml())
+    show(f"one sample       {data.shape}, {len(data.classes)} classes")
+    show(f"training samples {len(data.train) if data.train is not None else 0:,}")
+    show(f"batch            {plan.batch}")
+    show(f"parameters       {parameters:,}")
+    show(f"operations       {flop / 1e9:.2f} GFLOP per step, forward and backward")
+    show(f"memory           {state / 2**20:.1f} MiB for weights, gradients, moments, averages; {_peak(where)} in total")
+    show(f"chosen           {found.line()}")
     each = found.seconds[found.way]
-    print(f"one step         {each * 1e3:.0f} ms on {_where(where, found.way.threads)}")
+    show(f"one step         {each * 1e3:.0f} ms on {_where(where, found.way.threads)}")
     if plan.minutes is not None:
-        print(f"training         at most {plan.minutes:g} min, about {plan.minutes * 60 / each:,.0f} steps")
+        show(f"training         at most {plan.minutes:g} min, about {plan.minutes * 60 / each:,.0f} steps")
     if plan.steps is not None:
-        print(f"training         at most {plan.steps:,} steps, about {plan.steps * each / 60:.1f} min")
+        show(f"training         at most {plan.steps:,} steps, about {plan.steps * each / 60:.1f} min")
 
 
 def _where(device: torch.device, threads: int) -> str:

@@ -16,6 +16,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ptdiff.documents.jsons import json_lines
 from ptdiff_cli.shared.charts import interval, lines
 
 if TYPE_CHECKING:
@@ -170,12 +171,7 @@ def _image(picture: Any) -> str:
 def _losses(path: Path) -> str:
     """Charts of the last list of each kind in metrics.jsonl, over bands of equal width in the angle."""
     found: dict[str, list[float | None]] = {}
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
-        try:
-            values = json.loads(line)
-        except ValueError:
-            # the last line of a run that was killed
-            continue
+    for values in json_lines(path):
         found |= {k: v for k, v in values.items() if isinstance(v, list) and any(isinstance(x, float) for x in v)}
     positive = {k: v for k, v in found.items() if all(x is None or x > 0 for x in v)}
     rest = {k: v for k, v in found.items() if k not in positive}

@@ -37,12 +37,12 @@ def check_trainable(
 
     Returns the initial weights from ``source``, None without it.  Raises ValueError for a wrong combination.
     """
-    from ptdiff.denoiser.network import NetworkDenoiser
+    from ptdiff.denoiser.building import TRAIN, built
     from ptdiff.run.fine_tuning import begun
     from ptdiff.training.module import DiffusionModule
     from ptdiff.training.trackers import check_loggers
 
-    denoiser = NetworkDenoiser(kind.backbone(data), config.prediction)
+    denoiser = built(kind, data, config.prediction, TRAIN)
     DiffusionModule(denoiser, data, config)
     check_loggers(loggers)
     if source is None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
+    from rich.text import Text
 
 BAD_DATA, DIVERGED = 3, 4
 
@@ -24,14 +25,34 @@ class Failure(Exception):
 
 def fail(message: str, code: int) -> NoReturn:
     """Print the error and exit with ``code``."""
-    console().print(f"[bold red]error:[/] {_plain(message)}", highlight=False, soft_wrap=True)
+    from rich.text import Text
+
+    line = Text("error: ", style="bold red", end="")
+    console().print(line + _plain(" ".join(message.split())), highlight=False, soft_wrap=True)
     sys.exit(code)
 
 
-def _plain(text: str) -> str:
-    from rich.markup import escape
+def printable(text: str) -> str:
+    r"""``text`` with visible escapes in place of everything that could control the terminal.
 
-    return escape(text)
+    Names of files, classes, runs and columns come from strangers, and so do parts of error messages: an escape sequence
+    may change the window title, hide lines or type commands, and marks of text direction may reverse a name.
+
+    >>> printable("chair\x1b[2J\u202egnp.exe")
+    'chair\\x1b[2J\\u202egnp.exe'
+    """
+    return "".join(c if c.isprintable() or c in _LAYOUT else c.encode("unicode_escape").decode() for c in text)
+
+
+_LAYOUT = frozenset("\n\t\u00a0\u202f\u3000\u200d")
+"""Characters that are harmless but not printable for Python: ends of lines, special spaces, joiners of emoji."""
+
+
+def _plain(text: str) -> Text:
+    from rich.text import Text
+
+    # rich replaces [bold] and :smile: in a string, but not in a Text
+    return Text(printable(text))
 
 
 def console() -> Console:
@@ -46,11 +67,17 @@ def say(line: str) -> None:
     console().print(_plain(line), highlight=False, soft_wrap=True)
 
 
+def show(text: str = "") -> None:
+    """Print a result on stdout."""
+    print(printable(text), flush=True)
+
+
 def show_json(value: Any) -> None:
     """Print a result as JSON on stdout."""
     import json
 
-    print(json.dumps(value, indent=1))
+    # escapes everything that is not ASCII
+    show(json.dumps(value, indent=1))
 
 
 def show_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -119,7 +146,7 @@ def doing(what: str) -> Iterator[None]:
     """Show an activity: as a status on a terminal, otherwise as one line."""
     shown = console()
     if shown.is_terminal:
-        with shown.status(what + " …"):
+        with shown.status(_plain(f"{what} …")):
             yield
     else:
         say(what + " …")
@@ -139,10 +166,10 @@ def progress(unit: str) -> Iterator[Progress]:
     )
 
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
         MofNCompleteColumn(),
-        TextColumn(unit + " [dim]{task.fields[note]}"),
+        TextColumn(unit + " {task.fields[note]}", markup=False),
         TimeElapsedColumn(),
         TextColumn("[dim]left"),
         TimeRemainingColumn(),
@@ -154,7 +181,7 @@ def progress(unit: str) -> Iterator[Progress]:
 
 def counter(bar: Progress, description: str) -> Callable[[int, int], None]:
     """A ``progress(done, total)`` callback that updates a new task of ``bar``."""
-    task = bar.add_task(description, total=None, note="")
+    task = bar.add_task(printable(description), total=None, note="")
 
     def move(done: int, total: int) -> None:
         bar.update(task, completed=done, total=total)

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from ptdiff.training.observer import Observer
-from ptdiff_cli.shared.terminal import console
+from ptdiff_cli.shared.terminal import console, printable
 
 SECONDS = 0.25
 """Seconds between two updates of the bar."""
@@ -26,7 +26,7 @@ class Watch(Observer):
         self.bar = Progress(
             TextColumn("[bold]train"),
             BarColumn(bar_width=20),
-            TextColumn("{task.fields[text]}"),
+            TextColumn("{task.fields[text]}", markup=False),
             TimeElapsedColumn(),
             console=self.console,
             disable=not self.console.is_terminal,
@@ -51,7 +51,7 @@ class Watch(Observer):
 
     def say(self, line: str) -> None:
         """Print a line above the bar."""
-        self.bar.console.print(line, highlight=False, markup=False, soft_wrap=True)
+        self.bar.console.print(printable(line), highlight=False, markup=False, soft_wrap=True)
 
     def begin(self, what: str) -> None:
         """Show the current activity."""
