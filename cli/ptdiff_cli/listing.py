@@ -75,41 +75,6 @@ def processes(as_json: Json = False) -> None:
     _catalog("process", PROCESSES, as_json, lambda cls: {})
 
 
-def catalogs() -> dict[str, Mapping[str, type[Any]]]:
-    """Every catalog of choices, by its key in the configuration."""
-    from ptdiff.density import DENSITIES
-    from ptdiff.grid import SPACINGS
-    from ptdiff.guidance import GUIDANCE
-    from ptdiff.guidance.threshold import THRESHOLDS
-    from ptdiff.objective.consistency import OBJECTIVES
-    from ptdiff.objective.corruption import NOISES
-    from ptdiff.objective.coupling import COUPLINGS
-    from ptdiff.objective.loss import LOSSES
-    from ptdiff.objective.weighting import WEIGHTINGS
-    from ptdiff.process import PROCESSES
-    from ptdiff.solvers import ADAPTIVE, SOLVERS
-    from ptdiff.training.ema import AVERAGES
-    from ptdiff.training.optimizer import OPTIMIZERS
-    from ptdiff.training.schedule import SCHEDULES
-
-    return {
-        "process": PROCESSES,
-        "objective": OBJECTIVES,
-        "density": DENSITIES,
-        "weighting": WEIGHTINGS,
-        "loss": LOSSES,
-        "noise": NOISES,
-        "coupling": COUPLINGS,
-        "average": AVERAGES,
-        "schedule": SCHEDULES,
-        "optimizer": OPTIMIZERS,
-        "solver": SOLVERS | ADAPTIVE,
-        "spacing": SPACINGS,
-        "guidance": GUIDANCE,
-        "threshold": THRESHOLDS,
-    }
-
-
 def choices(
     kind: Annotated[str | None, typer.Argument(help="Kind of choice to describe; default: list all names.")] = None,
     as_json: Json = False,
@@ -124,7 +89,9 @@ def choices(
         _models(as_json)
         return
 
-    found = catalogs()
+    from ptdiff.training.schema import CATALOGS
+
+    found = CATALOGS
     if kind is None:
         names = {name: list(catalog) for name, catalog in found.items()}
         names |= {"recipe": [r.name for r in recipes()], "model": [m.name for m in models()]}

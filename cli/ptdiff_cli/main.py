@@ -23,6 +23,7 @@ GROUPS = {
     "Train": {
         "train": ("train", "train a model: on your files, a data set by name, a recipe"),
         "resume": ("resume", "continue a run from its last checkpoint"),
+        "config": ("config.app", "show and check configurations; the schema for editors"),
         "runs": ("runs.app", "list runs, compare them"),
         "data": ("data.app", "import data into one file, check it before training"),
     },

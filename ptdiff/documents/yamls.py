@@ -32,8 +32,7 @@ def parse_yaml(text: str) -> Any:
     if len(text) > MOST_YAML:
         raise ValueError(f"a YAML document of {len(text):,} characters; at most {MOST_YAML:,} are read")
     try:
-        # _Loader constructs plain values only
-        return yaml.load(text, _Loader)  # noqa: S506
+        return _Loader(text).get_single_data()
     except (yaml.YAMLError, RecursionError) as error:
         raise ValueError(f"not YAML: {' '.join(str(error).split())}") from None
 

@@ -2,6 +2,7 @@
 
 train.py           training in one call
 configuration.py   from names and overrides to the configuration of a run
+schema.py          the JSON Schema of configuration files
 fit.py             a run folder, data and a Trainer in, a trained run out
 module.py          the training step, as a LightningModule
 draws.py           the samples, noise and levels of a step

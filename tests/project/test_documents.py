@@ -12,7 +12,7 @@ import torch
 
 from ptdiff.denoiser.network import PREDICTIONS
 from ptdiff.run.recipes import recipes
-from ptdiff_cli import listing
+from ptdiff.training.schema import CATALOGS
 from ptdiff_cli.main import app
 
 ROOT = Path(__file__).parents[2]
@@ -105,7 +105,7 @@ def there(dotted: str) -> bool:
 
 def test_what_the_parity_list_names_exists() -> None:
     missing = []
-    catalogs = {**listing.catalogs(), "prediction": PREDICTIONS, "recipe": {recipe.name for recipe in recipes()}}
+    catalogs = {**CATALOGS, "prediction": PREDICTIONS, "recipe": {recipe.name for recipe in recipes()}}
     for row in parity():
         if len(row) != 5:
             continue
