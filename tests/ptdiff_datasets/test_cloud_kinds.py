@@ -148,6 +148,12 @@ def test_rows_may_end_with_a_separator(tmp_path: Path, separator: str) -> None:
     assert not cloud.remarks
 
 
+@pytest.mark.parametrize("name", ["point N", "1 2 N 4 5", "a, b; N"])
+def test_words_with_spaces_do_not_cut_the_columns_of_a_table(tmp_path: Path, name: str) -> None:
+    cloud = read(tmp_path / "a.txt", "x\ty\tz\tname\n" + rows(f"N.5\t1\t2\t{name}"))
+    assert cloud.points[0].tolist() == [1.5, 1, 2]
+
+
 @pytest.mark.parametrize("kind", [np.int64, np.uint64])
 def test_large_class_numbers_stay_apart(tmp_path: Path, kind: type) -> None:
     labels = np.array([2**53 + 1, 2**53, 7] * 2, kind)
