@@ -22,7 +22,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from file_examples import CLOUDS, MESHES
+from file_examples import CLOUDS, MESHES, TABLES
 from image_examples import IMAGES
 
 from ptdiff_datasets.errors import FormatError
@@ -30,17 +30,32 @@ from ptdiff_datasets.formats.catalog import read_cloud
 from ptdiff_datasets.formats.cloud import Cloud
 from ptdiff_datasets.formats.hdf5 import open_hdf5
 from ptdiff_datasets.formats.meshes import read_mesh
+from ptdiff_datasets.formats.tables import read_table
 from ptdiff_datasets.images import file as picture
 from ptdiff_datasets.images.cifar import LAYOUTS, cifar
 from ptdiff_datasets.images.idx import read_idx
 
-EXAMPLES = CLOUDS | MESHES | IMAGES
+EXAMPLES = CLOUDS | TABLES | MESHES | IMAGES
 OBJ = ("obj", "obj varied")
-PICTURES = ("png", "jpg", "webp", "bmp", "gif", "film")
+PICTURES = ("png", "png deep", "jpg", "webp", "bmp", "tif", "tif deep", "gif", "film")
 SECONDS, MEMORY = 1.0, 64 << 20
 STUCK = 60  # wall-clock seconds, even on a busy machine
 os.environ["RUST_BACKTRACE"] = "0"  # a panic of lazrs is caught; its backtrace would need memory that is not available
-TEXTS = ("ply ascii", "pcd ascii", "xyz", "pts", "csv", "mesh ply ascii", "stl ascii", *OBJ, "off", "off varied")
+TEXTS = (
+    "ply ascii",
+    "pcd ascii",
+    "xyz",
+    "pts",
+    "csv",
+    "csv quoted",
+    "txt wide",
+    "gltf",
+    "mesh ply ascii",
+    "stl ascii",
+    *OBJ,
+    "off",
+    "off varied",
+)
 TOKENS = (b"nan", b"-1", b"1e999", b"0", b"99999999999", b"\n", b" ", b"\0", b"\xff" * 4, b"4294967295", b"-inf", b"#")
 
 
@@ -48,6 +63,11 @@ def read_whole(path: Path) -> list[np.ndarray]:
     """Return all coordinates or pixels in a file, whatever its kind."""
     if path.stem.startswith("image"):
         return [_pixels(path)]
+    if path.stem.startswith("table"):
+        table = read_table(path)
+        if not (names := table.numeric()):
+            raise FormatError(path, "no numbers")
+        return [table.values(names)]
     if path.suffix == ".h5":
         with open_hdf5(path) as file:
             for name in file.sets:
@@ -118,7 +138,7 @@ def cut(kind: str, data: bytes, path: Path, offsets: range) -> None:
     suffix = EXAMPLES[kind][0]
     path.with_suffix(suffix).write_bytes(data)
     whole = read_whole(path.with_suffix(suffix))
-    counted = kind not in ("xyz", "csv", *OBJ)
+    counted = kind not in ("xyz", "csv", "csv quoted", "txt wide", *OBJ)
     words = len(data.split())
     for length in offsets:
         short = data[:length]
@@ -184,9 +204,10 @@ def main(kinds: list[str], count: int, seed: int, say: Callable[[str], None] = p
     folder = Path(tempfile.mkdtemp(prefix="damage-"))
     for kind in kinds:
         data = EXAMPLES[kind][1](folder)
-        what = "mesh-" if kind in MESHES else "image-" if kind in IMAGES else "cloud-"
+        what = "table-" if kind in TABLES else "mesh-" if kind in MESHES else "image-" if kind in IMAGES else "cloud-"
         name = what + kind.replace(" ", "-")
-        cut(kind, data, folder / name, range(0, len(data), max(1, len(data) // 150)))
+        if kind not in TABLES:  # less of a table may be another table
+            cut(kind, data, folder / name, range(0, len(data), max(1, len(data) // 150)))
         # an image may have many pixels in a few bytes: four bytes each, and as much again for a copy
         claimed = 8 * picture.MOST_PIXELS if kind in PICTURES else 0
         with little_memory(4 * len(data) + MEMORY + claimed):

@@ -1,6 +1,7 @@
 """Small valid files of every format, for tests that damage them."""
 
 import io
+import json
 import random
 import struct
 from collections.abc import Callable
@@ -125,6 +126,39 @@ def mesh(kind: str) -> bytes:
     return data if isinstance(data, bytes) else data.encode()
 
 
+def quoted(_: Path) -> bytes:
+    """Write the example as R and Excel do: quotes, row names, decimal commas, semicolons."""
+    lines = [";".join((f'"{i + 1}"', *(str(v).replace(".", ",") for v in row))) for i, row in enumerate(_rows())]
+    head = ";".join(f'"{name}"' for name in ("X [m]", "y", "z", "nx", "ny", "nz", "Red", "g", "diffuse_blue"))
+    return "\r\n".join([head, *lines]).encode("utf-8-sig")
+
+
+def wide(_: Path) -> bytes:
+    """Write the example as UTF-16 with tabs, a column of words, one of thousands and one of per cent."""
+    rows = ["\t".join((*map(repr, row), f"point {i}", f"{1e6 * row[0]:,.2f}", "12 %")) for i, row in enumerate(_rows())]
+    head = "x\ty\tz\tnx\tny\tnz\tR\tG\tB\tname\tthousands\tshare"
+    return "\n".join([head, *rows]).encode("utf-16")
+
+
+def _rows() -> list[tuple[float, ...]]:
+    return [(*p, *n, *c) for p, n, c in zip(POINTS.tolist(), NORMALS.tolist(), COLORS.tolist(), strict=True)]
+
+
+def gltf(folder: Path) -> bytes:
+    """Write the example as points in a .gltf file with its buffer beside it."""
+    (folder / "points.bin").write_bytes(POINTS.tobytes() + NORMALS.tobytes())
+    accessor = {"componentType": 5126, "count": N, "type": "VEC3"}
+    tree = {
+        "asset": {"version": "2.0"},
+        "buffers": [{"byteLength": 24 * N, "uri": "points.bin"}],
+        "bufferViews": [{"buffer": 0, "byteOffset": at, "byteLength": 12 * N} for at in (0, 12 * N)],
+        "accessors": [accessor | {"bufferView": 0}, accessor | {"bufferView": 1}],
+        "meshes": [{"primitives": [{"mode": 6, "attributes": {"POSITION": 0, "NORMAL": 1}}]}],
+        "nodes": [{"mesh": 0, "scale": [2, 3, -4]}],
+    }
+    return json.dumps(tree).encode()
+
+
 CLOUDS: dict[str, tuple[str, Callable[[Path], bytes]]] = {
     "ply ascii": (".ply", lambda _: ply("ascii")),
     "ply little": (".ply", lambda _: ply("binary_little_endian")),
@@ -135,6 +169,8 @@ CLOUDS: dict[str, tuple[str, Callable[[Path], bytes]]] = {
     "xyz": (".xyz", lambda folder: written(".xyz", folder)),
     "pts": (".pts", lambda folder: b"%d\n" % N + written(".xyz", folder).partition(b"\n")[2]),
     "csv": (".csv", lambda folder: written(".xyz", folder).replace(b"# ", b"").replace(b" ", b",")),
+    "csv quoted": (".csv", quoted),
+    "txt wide": (".txt", wide),
     "npy": (".npy", lambda folder: written(".npy", folder)),
     "npz": (".npz", lambda folder: written(".npz", folder)),
     "las": (".las", lambda folder: written(".las", folder)),
@@ -159,9 +195,16 @@ MESHES: dict[str, tuple[str, Callable[[Path], bytes]]] = {
     "stl ascii": (".stl", lambda _: mesh("stl_ascii")),
     "off": (".off", lambda _: mesh("off")),
     "glb": (".glb", lambda _: mesh("glb")),
+    "gltf": (".gltf", gltf),
     "obj varied": (".obj", lambda _: varied("obj", 2)),
     "off varied": (".off", lambda _: varied("off", 12)),
     "mesh ply varied": (".ply", lambda _: varied("ply", 18)),
     "mesh ply strips": (".ply", lambda _: varied("ply", 25)),
     "glb varied": (".glb", lambda _: varied("glb", 55)),
 }
+
+TABLES: dict[str, tuple[str, Callable[[Path], bytes]]] = {
+    "table quoted": (".csv", quoted),
+    "table wide": (".tsv", wide),
+}
+"""Tables of numbers, read without knowing that they are points."""

@@ -79,6 +79,11 @@ def encoded(pixels: np.ndarray, format: str, **options: object) -> bytes:
     return stream.getvalue()
 
 
+def deep(format: str) -> bytes:
+    """Write the image in gray with sixteen bits."""
+    return encoded(photo()[..., 0].astype(np.uint16) * 257, format)
+
+
 def film(frames: int = 3, height: int = 20, width: int = 30) -> list[np.ndarray]:
     """Frames (height, width, 3) of few colors: a square that moves to the right over a gray background."""
     found = [np.full((height, width, 3), 90, np.uint8) for _ in range(frames)]
@@ -107,6 +112,9 @@ IMAGES: dict[str, tuple[str, Callable[[Path], bytes]]] = {
     "webp": (".webp", lambda _: encoded(photo(), "WEBP")),
     "bmp": (".bmp", lambda _: encoded(photo(), "BMP")),
     "gif": (".gif", lambda _: encoded(photo(), "GIF")),
+    "png deep": (".png", lambda _: deep("PNG")),
+    "tif": (".tif", lambda _: encoded(photo(), "TIFF", compression="tiff_deflate")),
+    "tif deep": (".tif", lambda _: deep("TIFF")),
     "film": (".film.gif", lambda _: animated(film())),
 }
 """Examples by name: suffix and bytes, as in file_examples."""

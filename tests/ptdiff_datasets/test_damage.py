@@ -15,13 +15,14 @@ SCRIPT = Path(__file__).parent / "damage.py"
 GROUPS = {
     "ply": [kind for kind in EXAMPLES if "ply" in kind],
     "pcd": [kind for kind in EXAMPLES if kind.startswith("pcd")],
-    "text and arrays": ["xyz", "pts", "csv", "npy", "npz"],
+    "text and arrays": ["xyz", "pts", "csv", "csv quoted", "txt wide", "npy", "npz"],
+    "tables": ["table quoted", "table wide"],
     "las": ["las", "laz", "laz layered"],
     "hdf5": ["hdf5", "hdf5 packed"],
     "stl": ["stl", "stl ascii"],
-    "meshes": ["obj", "off", "glb", "obj varied", "off varied", "glb varied"],
+    "meshes": ["obj", "off", "glb", "gltf", "obj varied", "off varied", "glb varied"],
     "images": ["idx", "idx packed", "cifar", "cifar pickled"],
-    "pictures": ["png", "jpg", "webp", "bmp", "gif", "film"],
+    "pictures": ["png", "png deep", "jpg", "webp", "bmp", "tif", "tif deep", "gif", "film"],
 }
 
 

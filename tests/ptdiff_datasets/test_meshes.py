@@ -172,7 +172,8 @@ def glb(tree: object, blob: bytes = b"") -> bytes:
     return b"glTF" + struct.pack("<2I", 2, 12 + len(chunk) + len(binary)) + chunk + binary
 
 
-def test_a_glb_cannot_ask_for_memory_or_for_other_files(tmp_path: Path) -> None:
+def test_a_glb_cannot_ask_for_memory_or_for_files_elsewhere(tmp_path: Path) -> None:
+    (tmp_path / "inside").mkdir()
     (tmp_path / "secret.bin").write_bytes(np.eye(3, dtype=np.float32).tobytes())
     accessor = {"componentType": 5126, "type": "VEC3", "count": 3}
     tree = {
@@ -186,8 +187,8 @@ def test_a_glb_cannot_ask_for_memory_or_for_other_files(tmp_path: Path) -> None:
     assert "accessor claims" in refused(tmp_path / "a.glb", glb(tree)).reason
     tree["accessors"] = [{**accessor, "bufferView": 0}]
     tree["bufferViews"] = [{"buffer": 0, "byteLength": 36}]
-    tree["buffers"] = [{"byteLength": 36, "uri": "secret.bin"}]
-    refused(tmp_path / "a.glb", glb(tree))
+    tree["buffers"] = [{"byteLength": 36, "uri": "../secret.bin"}]
+    assert "not a file in its own folder" in refused(tmp_path / "inside" / "a.glb", glb(tree)).reason
 
 
 def test_no_file_beside_the_mesh_is_opened(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from importlib.metadata import version
 from itertools import groupby
@@ -26,6 +27,7 @@ from ptdiff_datasets.clouds.splits import RULE, SPLITS, Rule, splits
 from ptdiff_datasets.clouds.summary import Summary
 from ptdiff_datasets.errors import DataError, FormatError, printable
 from ptdiff_datasets.formats.arrays import AxisOrder
+from ptdiff_datasets.formats.gltf import files_beside
 
 NORMALIZE = ("auto", "box", "per-shape", "global", "none")
 Progress = Callable[[int, int], None]
@@ -114,9 +116,23 @@ def _entry(root: Path, layout: Layout, points: int, classes: Sequence[str] | Non
     """Return the cache key: hashes of root and options, and of all files' sizes, times and modes and the readers."""
     asked_for = [str(root.resolve()), points, sorted(classes) if classes is not None else None]
     asked_for += [layout.order, rule]
-    files = [(s.id, s.label, s.split, *s.stamp, *(o.stamp for o in s.instead)) for s in layout.shapes]
+    files = [
+        (s.id, s.label, s.split, *s.stamp, *(o.stamp for o in s.instead), *_buffers(layout.root, s))
+        for s in layout.shapes
+    ]
     found = [store.VERSION, RULE, version("trimesh"), files]
     return "-".join(hashlib.sha256(json.dumps(part).encode()).hexdigest()[:32] for part in (asked_for, found))
+
+
+def _buffers(root: Path, shape: Shape) -> list[tuple[int, int]]:
+    """Sizes and times of the files beside a .gltf file that hold its geometry."""
+    out = []
+    for each in (shape, *shape.instead):
+        if each.file.lower().endswith(".gltf"):
+            with suppress(OSError):
+                found = [place.stat() for place in files_beside(root / each.file)]
+                out += [(state.st_size, state.st_mtime_ns) for state in found]
+    return out
 
 
 def nothing(layout: Layout, skipped: Sequence[tuple[str, str]]) -> str:
@@ -187,7 +203,7 @@ def build(
 
 def _no_copy(path: Path, shape: Shape, dense: Dense, first: dict[bytes, str]) -> None:
     """Raise FormatError if the shape is a bitwise copy of an earlier one, which would leak between splits."""
-    if shape.place is None:
+    if shape.place is None and path.suffix.lower() != ".gltf":  # whose geometry may lie in other files
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").digest()
     else:

@@ -14,12 +14,13 @@ import numpy.typing as npt
 
 from ptdiff_datasets.errors import FormatError
 from ptdiff_datasets.formats.cloud import Cloud, checked, from_columns, from_table
-from ptdiff_datasets.formats.labels import LABELS, Labels, stored_labels
+from ptdiff_datasets.formats.labels import CLASSES, LABELS, Labels, stored_labels
 from ptdiff_datasets.writing import arrays, replacing
 
 ARRAY_SUFFIXES = frozenset({".npy", ".npz"})
 NAMES = ("points", "pos", "xyz", "pc", "pointcloud", "samples", "arr_0")
 NORMALS, COLORS = ("normals", "normal"), ("colors", "rgb", "color", "colours", "colour")
+FACES = ("faces", "triangles", "face", "edges", "indices")
 MEBIBYTE = 1 << 20
 Array = npt.NDArray[np.generic]
 AxisOrder = Literal["auto", "channels-last", "channels-first"]
@@ -75,6 +76,8 @@ class Arrays:
             cloud = from_table(path, part)
         else:
             cloud = checked(path, part[:, :3], normals, colors)
+            if more := part.shape[1] - 3:
+                cloud = replace(cloud, remarks=(*cloud.remarks, f"columns left out behind x, y and z: {more}"))
         return replace(cloud, remarks=(*cloud.remarks, *self.remarks))
 
 
@@ -198,12 +201,17 @@ def _archived(data: bytes, path: Path, order: AxisOrder) -> Arrays:
         for key, array in beside.items():
             if array is not None and array.ndim == points.ndim > 1 and order == "channels-first":
                 beside[key] = array = np.swapaxes(array, -1, -2)
-            if array is not None and array.shape != (*points.shape[:-1], 3):
+            if array is not None and key == "colors" and array.ndim > 1 and array.shape[-1] == 4 != points.shape[-1]:
+                beside[key] = array = array[..., :3]  # opacity is left out
+            if array is not None and array.shape != (*_full(points)[:-1], 3):
                 raise FormatError(path, f"{key} of shape {array.shape} for points of shape {points.shape}")
         others = [name for name, member in members.items() if member is not chosen]
         labels, remarks = stored_labels(
             path, others, lambda name: _member(archive, members[name], path, f"{name}: "), _full(points)
         )
+        read = {*NORMALS, *COLORS, *LABELS, *CLASSES}
+        if rest := [name for name in others if name.lower() not in read]:
+            remarks = (*remarks, f"arrays left out: {', '.join(rest[:8])}{', …' if len(rest) > 8 else ''}")
     return Arrays(points, **beside, labels=labels, remarks=remarks)
 
 
@@ -238,7 +246,9 @@ def _chosen(archive: zipfile.ZipFile, members: Mapping[str, zipfile.ZipInfo], pa
         if name in members:
             return members[name]
     clouds = []
-    for member in members.values():
+    for name, member in members.items():
+        if name.lower() in (*NORMALS, *COLORS, *LABELS, *CLASSES, *FACES):
+            continue
         with archive.open(member) as file:
             shape, dtype = _shape(file, member.file_size, path, _ANY)
         if (dtype.kind in "fiu" and len(shape) in (2, 3) and shape[-1] >= 3) or dtype.names is not None:

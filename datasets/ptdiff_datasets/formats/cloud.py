@@ -88,7 +88,14 @@ def checked(
         coordinates = coordinates[~lost]
         normals, colors = (None if array is None else array[~lost] for array in (normals, colors))
         remarks.append(f"{count:,} of {len(lost):,} points have no coordinates (NaN) and are left out")
+    if (count := _at_origin(coordinates)) > 1:
+        remarks.append(
+            f"{count:,} of {len(coordinates):,} points are exactly 0, 0, 0: padding, or rays without a return?"
+        )
     _all_finite(path, coordinates, "points")
+    if colors is not None and colors.dtype.kind == "f" and np.isnan(colors.astype(np.float64)).all():
+        colors = None
+        remarks.append("the colors are all NaN and are left out")
     directions = None
     if normals is not None:
         with np.errstate(over="ignore"):
@@ -96,6 +103,11 @@ def checked(
         _all_finite(path, directions, "normals")
     paint = None if colors is None else byte_colors(path, colors)
     return Cloud(coordinates, directions, paint, tuple(remarks))
+
+
+def _at_origin(points: npt.NDArray[np.floating]) -> int:
+    there = np.flatnonzero(points[:, 0] == 0)
+    return int((points[there] == 0).all(axis=1).sum())
 
 
 def _all_finite(path: str | Path, array: npt.NDArray[np.floating], name: str) -> None:
@@ -134,22 +146,84 @@ _ROUNDED = 1e-3  # fractions may be rounded beyond their range
 def from_columns(path: str | Path, columns: Mapping[str, npt.NDArray[np.generic]]) -> Cloud:
     """Build a cloud from named columns (n,) of a file, whatever the names of its colors and normals.
 
-    A column rgb or rgba of four bytes holds 0x00RRGGBB, as an integer or in the bits of a float. Raises FormatError if
-    there are no x, y and z, and as :func:`checked`.
+    A column rgb or rgba holds 0x00RRGGBB, see ``_unpacked``. Columns that are none of these are left out with a remark.
+    Raises FormatError if there are no x, y and z, if two columns mean the same, and as :func:`checked`.
     """
-    named = {known_name(name): column for name, column in columns.items()}
+    check_names(path, tuple(columns))
+    named = {known_name(name): name for name in columns}
     if not {"x", "y", "z"} <= named.keys():
         raise FormatError(path, "the points have no x, y and z")
-    points, normals, colors = (
-        side_by_side([named[name] for name in wanted]) if set(wanted) <= named.keys() else None
-        for wanted in COLUMNS.values()
+    found = {part: [named[name] for name in wanted] for part, wanted in COLUMNS.items() if set(wanted) <= named.keys()}
+    points, normals = (
+        side_by_side([columns[name] for name in found[part]]) if part in found else None
+        for part in ("points", "normals")
     )
-    packed = next((named[name] for name in ("rgb", "rgba") if name in named), None)
-    if colors is None and packed is not None and (packed.dtype.kind in "iu" or packed.dtype.itemsize == 4):
-        whole = packed.astype(np.int64) if packed.dtype.kind in "iu" else np.ascontiguousarray(packed).view(np.uint32)
-        colors = np.stack([whole >> 16 & 255, whole >> 8 & 255, whole & 255], axis=1).astype(np.uint8)
+    colors, painted = colors_of(columns)
+    used = {*(name for names in found.values() for name in names), *painted}
     assert points is not None
-    return checked(path, points, normals, colors)
+    cloud = checked(path, points, normals, colors)
+    return replace(cloud, remarks=(*cloud.remarks, *unused([name for name in columns if name not in used])))
+
+
+def colors_of(
+    columns: Mapping[str, npt.NDArray[np.generic]],
+) -> tuple[npt.NDArray[np.generic] | None, tuple[str, ...]]:
+    """Return colors (n, 3) in named columns (n,), as stored, and the names of their columns; or None and ()."""
+    named = {known_name(name): name for name in columns}
+    if set(COLUMNS["colors"]) <= named.keys():
+        names = tuple(named[name] for name in COLUMNS["colors"])
+        return side_by_side([columns[name] for name in names]), names
+    for name in (named[name] for name in PACKED if name in named):
+        if (colors := _unpacked(columns[name])) is not None:
+            return colors, (name,)
+    return None, ()
+
+
+def check_names(path: str | Path, names: Sequence[str]) -> None:
+    """Raise FormatError if two columns have names of the same coordinate, direction or color."""
+    known = [known_name(name) for name in names]
+    for name in (name for part in COLUMNS.values() for name in part):
+        if known.count(name) > 1:
+            raise FormatError(path, f"several columns are called {name}: {', '.join(names)[:60]}")
+
+
+def unused(names: Sequence[str]) -> list[str]:
+    """Remark on the columns ``names`` of a file that are not read."""
+    known = {known_name(name): name for name in names}
+    hues = next((spelled for spelled in HUES if set(spelled) <= known.keys()), ())
+    remarks = [f"colors given as {', '.join(known[name] for name in hues)} are left out: only RGB is read"] * bool(hues)
+    rest = [name for name in names if known_name(name) not in {*hues, *UNSAID}]
+    if rest:
+        shown = ", ".join(rest[:8]) + (", …" if len(rest) > 8 else "")
+        remarks.append(f"columns left out: {shown}")
+    return remarks
+
+
+PACKED = ("rgb", "rgba")
+HUES = (("h", "s", "v"), ("h", "s", "l"), ("hue", "saturation", "value"))
+UNSAID = ("", "_", "a", "alpha")  # padding, and the opacity beside colors
+
+
+def _unpacked(column: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8] | None:
+    """Split numbers 0x00RRGGBB (n,) into colors (n, 3): whole numbers of any type, or the bits of a four-byte float.
+
+    Returns None for numbers that are neither.
+    """
+    if column.dtype.kind in "iu":
+        whole = column.astype(np.int64)
+    elif column.dtype.kind != "f":
+        return None
+    else:
+        values = column.astype(np.float64)
+        written = values[np.isfinite(values)]
+        most = written.max(initial=0)
+        if (written == np.rint(written)).all() and written.min(initial=0) >= 0 and 1 <= most <= 0xFFFFFF:
+            whole = np.where(np.isfinite(values), values, 0).astype(np.int64)
+        elif column.dtype.itemsize == 4:
+            whole = np.ascontiguousarray(column).view(np.uint32).astype(np.int64)
+        else:
+            return None
+    return np.stack([whole >> 16 & 255, whole >> 8 & 255, whole & 255], axis=1).astype(np.uint8)
 
 
 def side_by_side(columns: Sequence[npt.NDArray[np.generic]]) -> npt.NDArray[np.generic]:
@@ -168,29 +242,37 @@ def from_table(path: str | Path, table: npt.NDArray[np.generic], names: tuple[st
 
     Without names the first three columns are the coordinates. Three consecutive others are normals if nine in ten have
     length 1 within 5 %, and colors if all values are integers from 0 to 255 and some exceed 1; they start at column 3,
-    at 4 (after an intensity) or at 6. Raises FormatError as :func:`checked`.
+    at 4 (after an intensity) or at 6. Colors that could start at two of these are left out, and so is the rest, with
+    remarks. Raises FormatError as :func:`checked` and :func:`from_columns`.
     """
     if table.ndim != 2 or table.shape[1] < 3:
         raise FormatError(path, f"an array of shape {table.shape}, not (points, 3)")
     if len(table) == 0:
         raise FormatError(path, "no points")
     if names:
-        known = [known_name(name) for name in names]
-        for part in COLUMNS.values():
-            if twice := [name for name in part if known.count(name) > 1]:
-                raise FormatError(path, f"several columns are called {twice[0]}: {', '.join(names)[:60]}")
-        found = {
-            part: table[:, [known.index(name) for name in wanted]]
-            for part, wanted in COLUMNS.items()
-            if set(wanted) <= set(known)
-        }
-        if "points" not in found:
+        check_names(path, names)
+        if not {"x", "y", "z"} <= {known_name(name) for name in names}:
             raise FormatError(path, f"no columns x, y and z among {', '.join(names)[:60]}")
-        return checked(path, found["points"], found.get("normals"), found.get("colors"))
-    rest = {at: table[:, at : at + 3] for at in (3, 4, 6) if table.shape[1] >= at + 3}
-    normals = next((part for part in rest.values() if _unit(part)), None)
-    colors = next((part.astype(np.int64) for part in rest.values() if part is not normals and _whole(part)), None)
-    return checked(path, table[:, :3], normals, colors)
+        return from_columns(path, dict(zip(names, table.T, strict=True)))
+    width = table.shape[1]
+    places = [at for at in (3, 4, 6) if width >= at + 3]
+    normals = next((at for at in places if _unit(table[:, at : at + 3])), None)
+    painted = [at for at in places if (normals is None or abs(at - normals) >= 3) and _whole(table[:, at : at + 3])]
+    if Path(path).suffix.lower() == ".pts" and width == 7 and 4 in painted:
+        painted = [4]  # x y z intensity r g b, as scanners write them
+    colors = painted[0] if len(painted) == 1 else None
+    parts = [None if at is None else table[:, at : at + 3] for at in (normals, colors)]
+    cloud = checked(path, table[:, :3], parts[0], None if parts[1] is None else parts[1].astype(np.int64))
+    remarks = list(cloud.remarks)
+    if len(painted) > 1:
+        starts = " or ".join(str(at + 1) for at in painted)
+        remarks.append(f"colors left out: they may begin in column {starts}; name the columns")
+    used = {at + i for at in (0, normals, colors) if at is not None for i in range(3)}
+    rest = [str(i + 1) for i in range(width) if i not in used]
+    if rest and len(painted) < 2:
+        which = ", ".join(rest[:8]) + (", …" if len(rest) > 8 else "")
+        remarks.append(f"columns left out, as nothing says what they are: {which}")
+    return replace(cloud, remarks=tuple(remarks))
 
 
 def known_name(name: str) -> str:

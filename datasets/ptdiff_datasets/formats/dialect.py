@@ -155,9 +155,12 @@ def _cut(lines: Iterable[str], separator: str | None) -> Iterator[list[str]]:
 
 
 def _separator(lines: Sequence[str]) -> str | None:
-    """Choose the separator that cuts the lines into rows of one width with the largest share of numbers."""
+    """Choose the separator that cuts the lines into rows of one width, with as wide a header if possible.
+
+    Of several, it is the one with the largest share of numbers.
+    """
     sample = [line for line in lines[: 2 * SAMPLED] if line.strip() and not is_comment(line)][:SAMPLED]
-    best: tuple[float, str | None] | None = None
+    best: tuple[tuple[bool, float], str | None] | None = None
     for separator in SEPARATORS:
         if separator is not None and separator not in sample[-1]:
             continue
@@ -171,9 +174,10 @@ def _separator(lines: Sequence[str]) -> str | None:
         if width < 2 or any(len(row) != width for row in body):
             continue
         cells = [cell for row in body for cell in row if cell]
-        share = sum(map(looks_numeric, cells)) / max(1, len(cells))
-        if best is None or share > best[0]:
-            best = share, separator
+        # spaces within the words of one column cut more rows than they cut headers
+        fit = len(rows[0]) == width, sum(map(looks_numeric, cells)) / max(1, len(cells))
+        if best is None or fit > best[0]:
+            best = fit, separator
     if best is not None:
         return best[1]
     # rows of different widths: whatever the first line holds, so that the error names the row

@@ -1,4 +1,4 @@
-"""glTF 2.0 as one file: ``.glb``, and ``.gltf`` whose buffers are data URIs.
+"""glTF 2.0: ``.glb``, and ``.gltf`` whose buffers are data URIs or files in its own folder.
 
 Nodes are placed and primitives made triangles. Read: all component types, normalized and sparse accessors,
 KHR_mesh_quantization, EXT_mesh_gpu_instancing, strips, fans,
@@ -16,6 +16,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 import numpy.typing as npt
@@ -77,18 +78,57 @@ def _buffers(tree: dict[str, Any], binary: memoryview | None, path: Path) -> lis
         data = binary if uri is None and i == 0 else None
         if uri is not None:
             if not isinstance(uri, str) or not uri.startswith("data:"):
-                raise FormatError(path, f"its buffer {str(uri)[:60]!r} is another file; export as one .glb file")
-            head, _, body = uri.partition(",")
-            try:
-                data = memoryview(base64.b64decode(body, validate=True)) if head.endswith(";base64") else None
-            except binascii.Error:
-                data = None
-            if data is None:
-                raise FormatError(path, f"buffer {i} is not base64")
+                data = _read_beside(path, uri, buffer["byteLength"])
+            else:
+                data = _inline(uri)
+                if data is None:
+                    raise FormatError(path, f"buffer {i} is not base64")
         if data is not None and not 0 <= buffer["byteLength"] <= len(data):
             raise FormatError(path, f"buffer {i} claims {buffer['byteLength']} bytes, but has {len(data)}")
         out.append(None if data is None else data[: buffer["byteLength"]])
     return out
+
+
+def _inline(uri: str) -> memoryview | None:
+    head, _, body = uri.partition(",")
+    try:
+        return memoryview(base64.b64decode(body, validate=True)) if head.endswith(";base64") else None
+    except binascii.Error:
+        return None
+
+
+def _read_beside(path: Path, uri: Any, length: int) -> memoryview:
+    """Read the first ``length`` bytes of a buffer in a file beside ``path``; FormatError if it lies elsewhere."""
+    place = _beside(path, uri)
+    if place is None:
+        raise FormatError(
+            path, f"its buffer {str(uri)[:60]!r} is not a file in its own folder; export as one .glb file"
+        )
+    try:
+        with place.open("rb") as file:
+            return memoryview(file.read(max(0, min(length, place.stat().st_size))))
+    except OSError as error:
+        raise FormatError(path, f"its buffer {str(uri)[:60]!r} cannot be read: {error.strerror}") from None
+
+
+def _beside(path: Path, uri: Any) -> Path | None:
+    """Return the file of a relative URI below the folder of ``path``, links followed; None for any other URI."""
+    name = unquote(uri) if isinstance(uri, str) else ""
+    if not name or "\0" in name or "\\" in name or ":" in name or ".." in name.split("/") or name.startswith("/"):
+        return None
+    folder = path.parent.resolve()
+    place = (folder / name).resolve()
+    return place if place.is_relative_to(folder) and not place.is_dir() else None
+
+
+def files_beside(path: Path) -> list[Path]:
+    """List the files beside a ``.gltf`` file that hold its buffers; none if it cannot be parsed."""
+    try:
+        buffers = json.loads(_chunks(path.read_bytes(), path)[0])["buffers"]
+        found = [_beside(path, buffer.get("uri")) for buffer in buffers]
+    except (FormatError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return []
+    return [place for place in found if place is not None]
 
 
 def _read(accessors: Accessors, remarks: list[str]) -> Geometry:
@@ -128,17 +168,27 @@ def _read(accessors: Accessors, remarks: list[str]) -> Geometry:
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """A primitive: vertices (v, 3), triangles (f, 3) and colors (v, 3) uint8 or None; no triangles for points."""
+    """A primitive: vertices (v, 3), triangles (f, 3) and colors (v, 3) uint8 or None.
+
+    Points have no triangles, but may have normals (v, 3).
+    """
 
     vertices: npt.NDArray[np.float64]
     faces: npt.NDArray[np.int64]
     colors: npt.NDArray[np.uint8] | None
+    normals: npt.NDArray[np.float64] | None = None
 
     def moved(self, matrix: npt.NDArray[np.float64]) -> "Part":
         """Return the primitive with its vertices transformed by ``matrix`` (4, 4)."""
         vertices = self.vertices @ matrix[:3, :3].T + matrix[:3, 3]
         turned = np.linalg.det(matrix[:3, :3]) < 0  # a mirrored triangle is turned back
-        return Part(vertices, self.faces[:, ::-1] if turned else self.faces, self.colors)
+        normals = None
+        if self.normals is not None:
+            a, b, c = matrix[:3, :3]
+            normals = self.normals @ np.stack([np.cross(b, c), np.cross(c, a), np.cross(a, b)]).T
+            lengths = np.linalg.norm(normals, axis=1, keepdims=True)
+            normals = (-1 if turned else 1) * normals / np.where(lengths > 0, lengths, 1)
+        return Part(vertices, self.faces[:, ::-1] if turned else self.faces, self.colors, normals)
 
 
 def _joined(parts: list[Part], remarks: list[str], path: Path) -> Geometry:
@@ -154,7 +204,9 @@ def _joined(parts: list[Part], remarks: list[str], path: Path) -> Geometry:
     if colors and len(colors) < len(parts):
         remarks.append(f"colors left out: {len(parts) - len(colors)} of {len(parts)} parts have none")
     tints = np.concatenate(colors) if colors and len(colors) == len(parts) else None
-    return Geometry(vertices, faces, tints, None, len(faces), remarks)
+    normals = [part.normals for part in parts if part.normals is not None]
+    directions = np.concatenate(normals) if len(normals) == len(parts) and not surfaces else None
+    return Geometry(vertices, faces, tints, directions, len(faces), remarks)
 
 
 def _mesh(accessors: Accessors, place: int) -> tuple[list[Part], list[str]]:
@@ -199,7 +251,11 @@ def _primitive(accessors: Accessors, primitive: dict[str, Any], mode: int, weigh
         corners = np.arange(len(vertices))
     if mode == 0:
         rows = corners if "indices" in primitive else slice(None)
-        return Part(vertices[rows], np.empty((0, 3), np.int64), None if colors is None else colors[rows])
+        normals = accessors.numbers(attributes["NORMAL"]) if "NORMAL" in attributes else None
+        if normals is not None and normals.shape != vertices.shape:
+            raise accessors.refused(f"normals of shape {normals.shape} for points of shape {vertices.shape}")
+        tints, directions = (None if array is None else array[rows] for array in (colors, normals))
+        return Part(vertices[rows], np.empty((0, 3), np.int64), tints, directions)
     if len(corners) < 3 or (mode == 4 and len(corners) % 3):
         raise accessors.refused(f"{len(corners)} indices do not make {MODES[mode]}")
     if len(vertices) > 2 * len(corners):  # primitives may share one table of vertices

@@ -59,7 +59,7 @@ def _off(data: bytes, path: Path) -> Claim:
 
 
 def _stl(data: bytes, path: Path) -> Claim:
-    if b"\0" in data:
+    if b"\0" in data.rstrip(b"\0\x1a"):
         (faces,) = struct.unpack_from("<I", data, 80)
         return Claim(3 * faces, int(faces))
     # a name of a solid may be any word, but it does not begin a line

@@ -51,7 +51,10 @@ def stored_labels(
     if not kinds:
         return (class_labels(path, names, words, count) if len(words) == count else None), tuple(remarks)
     known = class_labels(path, names, words, len(words))
-    named = [known[n] if isinstance(n, int) and n < len(known) else n for n in kinds[0]]
+    for n in kinds[0]:
+        if isinstance(n, int) and n >= len(known):
+            raise FormatError(path, f"{next(iter(found))} has the class {n}, but {names} has only {len(known)} names")
+    named = [known[n] if isinstance(n, int) else n for n in kinds[0]]
     return named, tuple(remarks)
 
 
@@ -75,11 +78,14 @@ def class_labels(path: Path, name: str, array: npt.NDArray[Any], count: int) -> 
     values = array.reshape(-1)
     if len(values) != count:
         raise FormatError(path, f"{name} of shape {array.shape} for {count} cloud{'s' * (count != 1)}")
-    numbers = values.astype(np.float64)
-    if not np.isfinite(numbers).all() or (numbers != np.rint(numbers)).any() or (numbers < -1).any():
-        bad = int(np.flatnonzero(~np.isfinite(numbers) | (numbers != np.rint(numbers)) | (numbers < -1))[0])
-        raise FormatError(path, f"{name} {bad} is {numbers[bad]:g}: classes are whole numbers from 0, or text")
-    return ["" if n < 0 else int(n) for n in numbers]
+    if array.dtype.kind == "f":
+        wrong = ~np.isfinite(values) | (values != np.rint(values)) | (values < -1)
+    else:
+        wrong = values < -1 if array.dtype.kind == "i" else np.zeros(count, np.bool_)
+    if wrong.any():
+        bad = int(wrong.argmax())
+        raise FormatError(path, f"{name} {bad} is {values[bad]:g}: classes are whole numbers from 0, or text")
+    return ["" if n < 0 else int(n) for n in values.tolist()]
 
 
 def _text(item: str | bytes) -> str:

@@ -1,7 +1,7 @@
 """Meshes in files, and points sampled on their surfaces.
 
 Each format has a reader of its own; what it returns is compared with what the file declares (``headers``). Only the
-named file is read: no materials, textures or buffers beside it.
+named file is read, and the buffers of a .gltf file in its folder: no materials and no textures.
 """
 
 from dataclasses import replace

@@ -17,7 +17,7 @@ from ptdiff_datasets.formats.geometry import Geometry, check_vertices, crossing,
 from ptdiff_datasets.formats.polygons import triangles
 
 PASSED_OVER = frozenset(
-    b"vt vn g o s mg usemtl mtllib usemap maplib lod bevel c_interp d_interp shadow_obj trace_obj p".split()
+    b"vt g o s mg usemtl mtllib usemap maplib lod bevel c_interp d_interp shadow_obj trace_obj p".split()
 ) | {b""}
 FREE_FORM = frozenset(
     b"vp cstype deg bmat step curv curv2 surf parm trim hole scrv sp end con stech ctech bsp bzp cdc cdp res".split()
@@ -32,6 +32,7 @@ def read_obj(data: bytes, path: Path) -> Geometry:
     face_lines: list[int] = []
     before: list[int] = []  # number of vertices before each face
     vertex_lines: list[int] = []
+    normals: list[bytes] = []
     strokes = 0
     for number, line in enumerate(lines, 1):
         key, _, rest = line.partition(b" ")
@@ -42,6 +43,8 @@ def read_obj(data: bytes, path: Path) -> Geometry:
             faces.append(rest)
             face_lines.append(number)
             before.append(len(rows))
+        elif key == b"vn":
+            normals.append(rest)
         elif key == b"l":
             strokes += 1
         elif key not in PASSED_OVER:
@@ -54,7 +57,10 @@ def read_obj(data: bytes, path: Path) -> Geometry:
     if strokes:
         remarks.append(f"lines ('l') left out: {strokes}")
     if not faces:
-        return Geometry(vertices, colors=colors, remarks=remarks)
+        directions = _normals(normals, len(rows))
+        if normals and directions is None:
+            remarks.append(f"normals left out: {len(normals)} for {len(rows)} points")
+        return Geometry(vertices, colors=colors, normals=directions, remarks=remarks)
     corners, sizes = _corners(faces, face_lines, before, len(vertices), path)
     cut, crossed = triangles(vertices, corners, sizes)
     return Geometry(vertices, cut, colors, polygons=len(sizes), remarks=remarks + crossing(crossed))
@@ -110,6 +116,17 @@ def _vertices(
     if width in (5, 7):
         return points, None, [f"{width - 3} more numbers on each vertex line left out"]
     return points, byte_colors(path, table[:, 3:]) if width == 6 else None, []
+
+
+def _normals(rows: list[bytes], count: int) -> npt.NDArray[np.float64] | None:
+    """Normals (count, 3) of a file without faces, one for each vertex; None if they are not that."""
+    if len(rows) != count:
+        return None
+    try:
+        table = numbers(b" ".join(rows).split())
+    except ValueError:
+        return None
+    return table.reshape(count, 3) if len(table) == 3 * count else None
 
 
 def _no_number(rows: list[bytes], at: list[int], path: Path) -> FormatError:

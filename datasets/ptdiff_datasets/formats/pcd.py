@@ -134,6 +134,12 @@ def _text(data: bytes, header: Header, path: Path) -> Columns:
         with np.errstate(over="ignore"):
             columns |= _named(name, column.astype(kind))
         at += count
+    packed = next((columns[name] for name in ("rgb", "rgba") if name in columns), np.zeros(0))
+    if packed.dtype.kind == "f" and len(packed) and {"x", "y", "z"} <= columns.keys():
+        # the bits of a color make a NaN if its first byte is 255, and text does not keep them
+        lost = np.isnan(packed) & ~np.isnan(columns["x"].astype(np.float64))
+        if lost.any():
+            raise FormatError(path, f"{int(lost.sum())} of {len(lost)} colors are NaN; write them as integers (TYPE U)")
     return columns
 
 

@@ -11,7 +11,16 @@ import numpy as np
 import numpy.typing as npt
 
 from ptdiff_datasets.errors import FormatError
-from ptdiff_datasets.formats.cloud import COLUMNS, Cloud, byte_colors, from_columns, known_name, side_by_side
+from ptdiff_datasets.formats.cloud import (
+    COLUMNS,
+    Cloud,
+    byte_colors,
+    check_names,
+    colors_of,
+    from_columns,
+    known_name,
+    side_by_side,
+)
 from ptdiff_datasets.formats.geometry import Geometry, check_vertices, crossing
 from ptdiff_datasets.formats.ply_header import Element, Header, read_header
 from ptdiff_datasets.formats.ply_records import Column, Records, read_records
@@ -67,13 +76,14 @@ def read_surface(data: bytes, path: Path) -> Geometry:
     if not header.count("vertex"):
         raise FormatError(path, "no vertices", header.size)
     records, behind = read_records(data, header, path, "vertex", *SURFACES)
+    check_names(path, tuple(records["vertex"].columns))
     columns = {known_name(name): column for name, column in records["vertex"].columns.items()}
     points = _stacked(columns, COLUMNS["points"])
     if points is None:
         raise FormatError(path, "the vertices have no x, y and z (as numbers, not as lists)")
     vertices = points.astype(np.float64)
     check_vertices(vertices, path)
-    colors = _stacked(columns, COLUMNS["colors"])
+    colors, _ = colors_of(columns)
     tints = None if colors is None else byte_colors(path, colors)
     remarks = [f"bytes left out behind the records: {behind}"] if behind else []
     faces, polygons = [np.empty((0, 3), np.int64)], 0

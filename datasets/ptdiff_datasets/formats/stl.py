@@ -23,7 +23,9 @@ def read_stl(data: bytes, path: Path) -> Geometry:
         if 0 <= behind < RECORD or (behind > 0 and count > 0 and not data[-behind:].strip(b"\0")):
             return _binary(data, count, behind, path)
     text = data.removeprefix(b"\xef\xbb\xbf")
-    if text.lstrip()[:5].lower() != b"solid" or b"\0" in data:
+    if text.lstrip()[:5].lower() == b"solid":
+        text = text.rstrip(b"\0\x1a")  # padding, and the mark at the end of texts of DOS
+    if text.lstrip()[:5].lower() != b"solid" or b"\0" in text:
         if len(data) < HEADER:
             raise FormatError(path, "too short for an STL file", len(data))
         raise FormatError(path, f"the header claims {count} triangles, {len(data) - HEADER} bytes follow", 80)

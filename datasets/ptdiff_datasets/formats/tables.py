@@ -165,7 +165,7 @@ class TextTable:
         return table
 
     def values(self, names: Sequence[str]) -> npt.NDArray[np.float64]:
-        """Parse columns as :meth:`numbers`, but let NaN and infinity pass."""
+        """Parse columns as :meth:`numbers`, but let NaN and infinity pass; a cell without a value is NaN."""
         return np.array([self._parsed(name) for name in names], dtype=np.float64).T.reshape(-1, len(names))
 
     def readings(self, names: Sequence[str]) -> list[str]:
@@ -183,7 +183,7 @@ class TextTable:
 
     def _parsed(self, name: str) -> list[float]:
         cells, mark = self.column(name), self.mark(name)
-        values = [parsed(cell, mark) for cell in cells]
+        values = [float("nan") if _kind(cell) is None else parsed(cell, mark) for cell in cells]
         if wrong := [row for row, value in enumerate(values) if value is None]:
             self._refuse(name, wrong)
         percent = [cell.endswith("%") for cell in cells]

@@ -5,6 +5,7 @@ may be a comment (``# x y z red green blue``, ``//X Y Z R G B``).
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import IO
@@ -13,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ptdiff_datasets.errors import FormatError
-from ptdiff_datasets.formats.cloud import COLUMNS, Cloud, from_table, known_name
+from ptdiff_datasets.formats.cloud import COLUMNS, PACKED, Cloud, from_table, known_name, unused
 from ptdiff_datasets.formats.dialect import COMMENTS, Lines, open_lines
 from ptdiff_datasets.formats.numerals import looks_numeric
 from ptdiff_datasets.formats.tables import Row, TextTable, fitted
@@ -32,12 +33,13 @@ def read_text(path: str | Path) -> Cloud:
     path = Path(path)
     lines = _opened(path)
     names, start = _names(lines)
-    table = _quickly(lines, start, names)
+    table, left = _quickly(lines, start, names), list[str]()
     if table is None:
-        names, table = _carefully(lines, start, names)
+        names, table, left = _carefully(lines, start, names)
     if lines.count is not None and len(table) != lines.count:
         raise FormatError(path, f"the first line claims {lines.count} points, but {len(table)} follow", 0)
-    return from_table(path, table, names)
+    cloud = from_table(path, table, names)
+    return replace(cloud, remarks=(*cloud.remarks, *unused(left)))
 
 
 def why_no_points(path: Path) -> str | None:
@@ -60,7 +62,8 @@ def _opened(path: Path, *, head: bool = False) -> Lines:
 def _names(lines: Lines) -> tuple[Row, int]:
     """Return the names of the columns, () if there are none, and the number of rows before the points (0 or 1)."""
     _, first = next(lines.rows(), (0, ()))
-    if len(first) >= 3 and all(looks_numeric(cell) for cell in first):
+    ended = len(first) > 3 and not first[-1]  # each row may end with a separator
+    if len(first) >= 3 and all(looks_numeric(cell) for cell in first[: len(first) - ended]):
         said = (lines.cells(comment) for comment in reversed(lines.comments))
         return next((words for words in said if _has_points(words)), ()), 0
     if _has_points(first):
@@ -80,26 +83,34 @@ def _quickly(lines: Lines, start: int, names: Row) -> npt.NDArray[np.float64] | 
     """Parse rows of plain numbers as long as ``names``; None if something is not plain."""
     body = lines.lines[lines.first + start :]
     try:
-        table = np.loadtxt(body, np.float64, comments=COMMENTS, delimiter=lines.separator, ndmin=2)
+        # not %, which is a comment only at the start of a line
+        table = np.loadtxt(body, np.float64, comments=COMMENTS[:2], delimiter=lines.separator, ndmin=2)
     except (ValueError, OverflowError):
         return None
     return table if table.size and len(names) in (0, table.shape[1]) else None
 
 
-def _carefully(lines: Lines, start: int, names: Row) -> tuple[Row, npt.NDArray[np.float64]]:
-    """Parse the rows cell by cell; only the columns of points, normals and colors need to be numbers."""
+def _carefully(lines: Lines, start: int, names: Row) -> tuple[Row, npt.NDArray[np.float64], list[str]]:
+    """Parse the rows cell by cell; only the columns of points, normals and colors need to be numbers.
+
+    Returns the names of the columns of the table, () if there are none, the table, and the names of the others.
+    """
     path, rows = lines.path, list(lines.rows())[start:]
     if not rows:
         raise FormatError(path, "no points")
     places, body = [line for line, _ in rows], [row for _, row in rows]
-    wide = names or tuple(f"c{i + 1}" for i in range(len(body[0])))
-    wide, body = fitted(path, wide, body, places)
+    width = len(body[0])
+    if not names and not any(row[-1] for row in body):  # every row ends with a separator
+        width, body = width - 1, [row[:-1] for row in body]
+    wide, body = fitted(path, names or tuple(f"c{i + 1}" for i in range(width)), body, places)
     table = TextTable(path, tuple(name or f" {i}" for i, name in enumerate(wide)), tuple(body), tuple(places))
     wanted = {name for columns in COLUMNS.values() for name in columns}
     used = [name for name in table.names if not names or known_name(name) in wanted]
     if len(set(used)) < len(used):
         raise FormatError(path, f"duplicate column names: {', '.join(used)}")
-    return (tuple(used) if names else ()), table.values(used)
+    used += [name for name in table.names if names and known_name(name) in PACKED and name not in table.dropped]
+    left = [name for name in table.names if name not in used and not name.startswith(" ")]
+    return (tuple(used) if names else ()), table.values(used), left
 
 
 def parse(file: IO[bytes], path: Path, delimiter: str | None) -> npt.NDArray[np.float64]:

@@ -31,6 +31,7 @@ MOST_PIXELS = 50_000_000
 MOST_BYTES = 256 << 20
 _ORIENTATION = 0x0112  # the EXIF tag
 _PHOTOMETRIC = 0x0106  # the TIFF tag: 0 if white is zero
+_BITS, _SAMPLE_FORMAT = 0x0102, 0x0153  # TIFF tags; the format 2 is signed
 
 
 @dataclass(frozen=True)
@@ -161,11 +162,18 @@ def _deep(path: Path, image: Image.Image) -> npt.NDArray[np.float64] | None:
         return None
     values = np.asarray(image)
     white = 65535.0 if image.mode.startswith("I") else 1.0
+    tags = getattr(image, "tag_v2", {})  # of a TIFF
+    (bits,) = {*tags.get(_BITS, (16,))} if image.mode.startswith("I") else (16,)
+    signed = 2 in tags.get(_SAMPLE_FORMAT, ()) and image.mode.startswith("I")
+    if (bits > 16 and values.max(initial=0) <= 255) or (bits <= 16 and signed):
+        what = f"{'signed ' * signed}whole numbers of {bits} bits"
+        raise FormatError(path, f"gray of {what} without a known white: save it with 8 or 16 bits")
+    white = min(white, 2.0**bits - 1)  # of twelve bits say
     if values.min() < 0 or values.max() > white:
         low, high = values.min(), values.max()
         raise FormatError(path, f"gray from {low:g} to {high:g} without a known white: save it with 8 or 16 bits")
     level = values.astype(np.float64) / white
-    if getattr(image, "tag_v2", {}).get(_PHOTOMETRIC) == 0:
+    if tags.get(_PHOTOMETRIC) == 0:
         level = 1 - level  # Pillow inverts eight bits only
     through = image.info.get("transparency")
     return np.where(values == through, 1.0, level) if isinstance(through, int) else level
