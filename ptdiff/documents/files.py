@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import stat
+from io import BufferedReader
 from pathlib import Path
-from typing import IO
 
 
-def opened(path: Path) -> IO[bytes]:
+def opened(path: Path) -> BufferedReader:
     """Open a regular file for reading in binary; a pipe is refused without waiting for a writer.
 
     Raises OSError if the file cannot be read or is a folder, a device, a pipe or a socket.

@@ -41,8 +41,9 @@ def _plugins() -> dict[str, str]:
     return found
 
 
-def _below(cls: type[Modality]) -> set[type[Modality]]:
-    return {deeper for sub in cls.__subclasses__() for deeper in (sub, *_below(sub))}
+def _below(cls: type) -> set[type]:
+    found: list[type] = cls.__subclasses__()
+    return {deeper for sub in found for deeper in (sub, *_below(sub))}
 
 
 def _package(name: str) -> str:
