@@ -4,12 +4,13 @@
 
 To write a checkpoint, all files go into a temporary folder next to the target, with their SHA-256 in MANIFEST.sha256,
 and are flushed to the disk.  The folder is renamed, and only then is COMMITTED written, which contains the hash of the
-manifest.  Readers use the newest checkpoint that verifies.  Training renames one that does not to ``<step>.damaged``
-and never deletes it.
+manifest.  Readers use the newest checkpoint that verifies.  Training renames one that is proven to be damaged to
+``<step>.damaged`` and never deletes it; one that cannot be read ends training, because the next attempt may succeed.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import shutil
@@ -32,6 +33,14 @@ MOST_MANIFEST = 1 << 20
 """Largest manifest in bytes: a checkpoint has a handful of files, with a line of about 90 bytes each."""
 
 
+MISSING = (None, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG)
+"""Error numbers that say what a path is, not that it cannot be read now; None: it is no regular file."""
+
+
+class Damaged(ValueError):
+    """A checkpoint that is proven not to be what was committed; the message says why."""
+
+
 def sha256(path: Path) -> str:
     """SHA-256 of a file, as hexadecimal digits."""
     with opened(path) as file:
@@ -44,10 +53,12 @@ class Checkpoint:
 
     ``path``: its folder.
     ``state``: the contents of state.json.
+    ``parts``: names of the parts that were committed; other files in the folder are not used.
     """
 
     path: Path
     state: Mapping[str, Any]
+    parts: tuple[str, ...]
 
     @property
     def step(self) -> int:
@@ -55,10 +66,20 @@ class Checkpoint:
         return int(self.path.name)
 
     def tensors(self, part: str) -> dict[str, Tensor]:
-        """Load the tensors of one part, ``<part>.safetensors``, on the CPU, by name."""
+        """Load the tensors of one part, ``<part>.safetensors``, on the CPU, by name.
+
+        Raises CheckpointError if they cannot be read, for example because training has removed the checkpoint since.
+        """
+        from safetensors import SafetensorError
         from safetensors.torch import load_file
 
-        tensors: dict[str, Tensor] = load_file(self.path / f"{part}.safetensors")
+        path = self.path / f"{part}.safetensors"
+        if part not in self.parts:
+            raise CheckpointError(f"{self.path} has no {part}; it has {', '.join(self.parts)}")
+        try:
+            tensors: dict[str, Tensor] = load_file(path)
+        except (OSError, SafetensorError) as error:
+            raise CheckpointError(f"{path} cannot be read: {error}") from error
         return tensors
 
 
@@ -77,17 +98,25 @@ def save(
 
     final = folder / str(step)
     try:
-        if problem(final) is not None:
+        try:
+            verified(final)
+        except Damaged:
             _write(final, parts, state)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"checkpoint of step {step} was not written: {error}") from error
     try:
-        _prune(folder, keep)
-        return Checkpoint(final, read_json(final / STATE))
+        kept = _prune(folder, keep)
     except OSError as error:
         raise CheckpointError(
             f"checkpoint of step {step} was written, but older ones cannot be removed: {error}"
         ) from error
+    if final in kept:
+        return kept[final]
+    try:
+        # of an earlier step than others, or not readable
+        return verified(final)
+    except (Damaged, OSError) as error:
+        raise CheckpointError(f"checkpoint of step {step} was written, but does not read back: {error}") from error
 
 
 def _write(final: Path, parts: Mapping[str, Mapping[str, Tensor]], state: Mapping[str, Any]) -> None:
@@ -98,7 +127,7 @@ def _write(final: Path, parts: Mapping[str, Mapping[str, Tensor]], state: Mappin
     size = sum(t.numel() * t.element_size() for part in parts.values() for t in part.values())
     free = shutil.disk_usage(folder).free
     if free < 2 * size:
-        raise OSError(f"{folder} has {free >> 20} MiB free, but a checkpoint needs {2 * size >> 20} MiB to be safe")
+        raise OSError(f"{folder} has {free:,} bytes free, but a checkpoint needs {2 * size:,} bytes to be safe")
     fresh = temporary(folder)
     try:
         fresh.mkdir()
@@ -109,6 +138,9 @@ def _write(final: Path, parts: Mapping[str, Mapping[str, Tensor]], state: Mappin
                 fresh / f"{name}.safetensors",
             )
         (fresh / STATE).write_text(json.dumps(dict(state), indent=1), encoding="utf-8")
+        for name in parts:
+            # safetensors ignores the umask
+            shutil.copymode(fresh / STATE, fresh / f"{name}.safetensors")
         files = sorted(fresh.iterdir())
         manifest = "".join(f"{sha256(file)}  {file.name}\n" for file in files)
         (fresh / MANIFEST).write_text(manifest, encoding="utf-8")
@@ -131,21 +163,43 @@ def _seal(manifest: bytes) -> str:
     return hashlib.sha256(manifest).hexdigest() + "\n"
 
 
-def problem(path: Path) -> str | None:
-    """Verify the checkpoint at ``path``; returns a one-line reason if it cannot be trusted, and None if it can."""
+def verified(path: Path) -> Checkpoint:
+    """The checkpoint at ``path``, all files of which have been read and are those that were committed.
+
+    Raises Damaged if they are proven not to be, and OSError if one cannot be read.
+    """
     try:
         # bytes, because reading text converts line ends, and every bit counts
         manifest = read_bytes(path / MANIFEST, MOST_MANIFEST)
         if read_bytes(path / COMMITTED, MOST_MANIFEST) != _seal(manifest).encode():
-            return "the manifest has changed since it was committed"
+            raise Damaged("the manifest has changed since it was committed")
+        names = []
         for line in manifest.decode().splitlines():
             digest, _, name = line.partition("  ")
+            if Path(name).name != name:
+                raise Damaged(f"the manifest names {name!r}, which is not in the folder")
             if sha256(path / name) != digest:
-                return f"{name} has changed since it was written"
+                raise Damaged(f"{name} has changed since it was written")
+            names.append(name)
+        parts = tuple(Path(name).stem for name in names if name.endswith(".safetensors"))
+        return Checkpoint(path, read_json(path / STATE), parts)
     except FileNotFoundError as error:
         missing = Path(str(error.filename)).name
-        return "it was never committed" if missing == COMMITTED else f"{missing} is missing"
-    except (OSError, ValueError) as error:
+        reason = "it was never committed" if missing == COMMITTED else f"{missing} is missing"
+        raise Damaged(reason) from None
+    except OSError as error:
+        if error.errno in MISSING:
+            raise Damaged(str(error)) from None
+        raise
+    except ValueError as error:
+        raise Damaged(str(error)) from None
+
+
+def problem(path: Path) -> str | None:
+    """Verify the checkpoint at ``path``; returns a one-line reason if it cannot be used now, and None if it can."""
+    try:
+        verified(path)
+    except (Damaged, OSError) as error:
         return str(error)
     return None
 
@@ -172,25 +226,52 @@ def latest(folder: Path, warn: Any = None, *, repair: bool = False) -> Checkpoin
     ``warn``: called with one line about each newer checkpoint that does not verify.
     ``repair``: rename damaged checkpoints and remove temporary folders.  Only training, which owns the run, does this;
     readers leave everything in place.
+
+    With ``repair``, raises CheckpointError for a checkpoint that cannot be read, and changes nothing: continuing from
+    an older one would discard the training since then.
     """
     if repair and folder.is_dir():
         for leftover in folder.glob(".tmp-*"):
             shutil.rmtree(leftover, ignore_errors=True)
     for path in _steps(folder):
-        reason = problem(path)
-        if reason is None:
-            state = read_json(path / STATE)
-            return Checkpoint(path, state)
-        place = _set_aside(path) if repair else path
+        place = path
+        try:
+            return verified(path)
+        except Damaged as error:
+            if not path.exists():
+                # training has removed it since the folder was listed
+                return latest(folder, warn, repair=repair)
+            reason = str(error)
+            place = _set_aside(path) if repair else path
+        except OSError as error:
+            reason = f"it cannot be read: {error}"
+            if repair:
+                raise CheckpointError(f"checkpoint {path} cannot be read: {error}; nothing was changed") from error
         if warn is not None:
             warn(f"checkpoint {place} is not used: {reason}")
     return None
 
 
-def _prune(folder: Path, keep: int) -> None:
-    good = [path for path in _steps(folder) if problem(path) is None]
-    for path in good[keep:]:
-        _discard(path)
+def lost(folder: Path) -> list[Path]:
+    """Checkpoints in ``folder`` that were committed and cannot be used, here or set aside as damaged."""
+    found = folder.iterdir() if folder.is_dir() else ()
+    numbered = (path for path in found if path.name.partition(".")[0].isdecimal())
+    return sorted(path for path in numbered if (path / COMMITTED).exists() and problem(path) is not None)
+
+
+def _prune(folder: Path, keep: int) -> dict[Path, Checkpoint]:
+    """Remove all but the newest ``keep`` checkpoints that verify, and return those; others are left as they are."""
+    good: dict[Path, Checkpoint] = {}
+    for path in _steps(folder):
+        try:
+            found = verified(path)
+        except (Damaged, OSError):
+            continue
+        if len(good) < keep:
+            good[path] = found
+        else:
+            _discard(path)
+    return good
 
 
 def _discard(path: Path) -> None:

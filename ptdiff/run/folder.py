@@ -3,6 +3,7 @@
     runs/<name>/
         config.yaml      the resolved configuration: modality, options, process, prediction, seed, training, sampling
         data.json        facts about the data: shape, classes, mean, scale
+        seal.json        copies of both, against changed digits: see ptdiff.run.seal
         env.json         versions and machine
         metrics.jsonl    one line per report: step, loss, loss by noise band, …;   metrics.csv   the same as a table
         samples/         previews;   logs/   files of the logger
@@ -19,6 +20,7 @@ import json
 import os
 import platform
 import sys
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
@@ -28,21 +30,26 @@ from typing import IO, TYPE_CHECKING, Any
 from ptdiff.atomic import write_atomic
 from ptdiff.choices import unknown
 from ptdiff.documents.jsons import read_json
-from ptdiff.errors import RunError
+from ptdiff.documents.yamls import parse_yaml, read_yaml
+from ptdiff.errors import CheckpointError, RunError
 from ptdiff.machine import host
 from ptdiff.modality import registry
 from ptdiff.modality.contract import Modality
 from ptdiff.modality.data import Data
 from ptdiff.modality.tensors import NAME
-from ptdiff.run.checkpoint import Checkpoint, latest, save
+from ptdiff.run.checkpoint import Checkpoint, latest, lost, save
 from ptdiff.run.config import Config, read, validate
 from ptdiff.run.lock import held
 from ptdiff.run.models import located, near, outputs, ships
+from ptdiff.run.seal import SEAL, changes, read_seal, write_seal
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from ptdiff.denoiser.network import NetworkDenoiser
+
+RETRIES = 5
+"""How often weights are looked for in a newer checkpoint, if training removes one while it is being read."""
 
 
 @dataclass(frozen=True)
@@ -92,26 +99,31 @@ class Run:
         origin = {} if start is None else {"origin": dict(start.origin)}
         write_atomic(path / "env.json", json.dumps(_environment() | origin, indent=1) + "\n")
         write_atomic(path / "data.json", json.dumps(data.facts(), indent=1) + "\n")
+        text = config.to_yaml()
+        write_seal(path, [parse_yaml(text)], data.facts())
         # last, because its presence is what makes the folder a run
-        write_atomic(path / "config.yaml", config.to_yaml())
+        write_atomic(path / "config.yaml", text)
         return Run(path, config, data, kind)
 
     @staticmethod
     def open(run: Path | str, warn: Callable[[str], None] | None = None, kind: Modality | None = None) -> Run:
         """Open an existing run, given its folder or the name of an installed model; its data has no samples.
 
-        ``warn``: called with one line if the name is ambiguous.
+        ``warn``: called with a line if the name is ambiguous, or if config.yaml was edited; default: a warning.
 
-        Raises RunError if this is not a run folder or data.json cannot be read, and ValueError for a bad config.yaml.
+        Raises RunError if this is not a run folder, or data.json cannot be read or was changed, and ValueError for a
+        bad config.yaml.
         """
         path = located(run, warn)
         if not (path / "config.yaml").is_file():
             raise RunError(f"{path} is not a run folder: it has no config.yaml{near(path)}")
         config = validate(read(path / "config.yaml"))
         try:
-            data = Data.from_facts(read_json(path / "data.json"))
+            facts = read_json(path / "data.json")
+            data = Data.from_facts(facts)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise RunError(f"{path}/data.json cannot be read: {error}") from error
+        _compare_with_seal(path, facts, warn or _warn)
         return Run(path, config, data, kind)
 
     def settled(self, config: Config, trial: Mapping[str, Any]) -> Run:
@@ -119,7 +131,10 @@ class Run:
         known = self.path / "env.json"
         facts = read_json(known) if known.exists() else {}
         write_atomic(known, json.dumps({**facts, "trial": dict(trial)}, indent=1) + "\n")
-        write_atomic(self.path / "config.yaml", config.to_yaml())
+        text, data = config.to_yaml(), read_json(self.path / "data.json")
+        write_seal(self.path, [read_yaml(self.path / "config.yaml"), parse_yaml(text)], data)
+        write_atomic(self.path / "config.yaml", text)
+        write_seal(self.path, [parse_yaml(text)], data)
         return replace(self, config=config)
 
     @property
@@ -170,7 +185,11 @@ class Run:
         """The newest checkpoint that verifies; ``warn`` is called about others.  Raises RunError if there is none."""
         found = latest(self.checkpoints, warn)
         if found is None:
-            raise RunError(f"{self.path} has no usable checkpoint: continue training with 'ptdiff resume {self.path}'")
+            damaged = lost(self.checkpoints)
+            reason = f": {damaged[0].name} is damaged" if damaged else ""
+            raise RunError(
+                f"{self.path} has no usable checkpoint{reason}: continue training with 'ptdiff resume {self.path}'"
+            )
         return found
 
     @property
@@ -207,8 +226,20 @@ class Run:
         """
         model = self.network()
         checkpoint = self.checkpoint(warn)
+        for _ in range(RETRIES):
+            try:
+                found = self._weights(checkpoint, weights, warn)
+                break
+            except CheckpointError:
+                # training may have removed it since it was found
+                newer = self.checkpoint(warn)
+                if newer.path == checkpoint.path:
+                    raise
+                checkpoint = newer
+        else:
+            found = self._weights(checkpoint, weights, warn)
         try:
-            model.load_state_dict(self._weights(checkpoint, weights, warn))
+            model.load_state_dict(found)
         except RuntimeError as error:
             first = str(error).splitlines()[-1].strip()
             raise RunError(f"{checkpoint.path} does not fit the modality {self.config.modality!r}: {first}") from error
@@ -220,7 +251,7 @@ class Run:
         from ptdiff.run.posthoc import average
 
         # an installed model has averaged weights only
-        there = sorted(file.stem for file in checkpoint.path.glob("*.safetensors"))
+        there = sorted(checkpoint.parts)
         parts = {"raw": "model"} if "model" in there else {}
         parts |= {part: part for part in there if part.startswith(("ema", "best"))}
         name = ("best" if "best" in parts else "ema") if weights is None else weights
@@ -254,6 +285,29 @@ class Run:
         """Append one line to metrics.jsonl."""
         with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(dict(values)) + "\n")
+
+
+def _compare_with_seal(path: Path, data: Any, warn: Callable[[str], None]) -> None:
+    """Call ``warn`` if config.yaml is not what ptdiff wrote; raise RunError if data.json is not."""
+    try:
+        sealed = read_seal(path)
+    except (OSError, ValueError) as error:
+        warn(f"{error}: changes of config.yaml and data.json since training started cannot be noticed")
+        return
+    if sealed is None:
+        return
+    changed = changes(sealed["data"], data)
+    if changed:
+        raise RunError(
+            f"{path}/data.json is not what training measured: {changed}; restore it, or delete {SEAL} to use it anyway"
+        )
+    config = read_yaml(path / "config.yaml")
+    if all(changes(each, config) for each in sealed["config"]):
+        warn(f"{path}/config.yaml was edited: {changes(sealed['config'][-1], config)}")
+
+
+def _warn(line: str) -> None:
+    warnings.warn(line, stacklevel=3)
 
 
 def process_rank() -> int:

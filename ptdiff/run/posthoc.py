@@ -19,8 +19,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ptdiff.documents.jsons import read_json
-from ptdiff.run.checkpoint import STATE, Checkpoint, problem
+from ptdiff.run.checkpoint import Checkpoint, Damaged, verified
 
 WORST = 0.1
 """Largest relative error of a profile that is accepted."""
@@ -144,9 +143,9 @@ def _snapshots(folder: Path, last: int, warn: Callable[[str], None] | None) -> l
     steps = sorted(int(path.name) for path in folder.iterdir() if path.name.isdecimal())
     found = []
     for path in (folder / str(step) for step in steps if step < last):
-        reason = problem(path)
-        if reason is None:
-            found.append(Checkpoint(path, read_json(path / STATE)))
-        elif warn is not None:
-            warn(f"snapshot {path} is not used: {reason}")
+        try:
+            found.append(verified(path))
+        except (Damaged, OSError) as error:
+            if warn is not None:
+                warn(f"snapshot {path} is not used: {error}")
     return found
