@@ -30,6 +30,7 @@ from ptdiff.metrics import Score, memorization
 from ptdiff.modality import registry
 from ptdiff.modality.contract import Modality
 from ptdiff.modality.data import Condition, Data, Split, unaugmented
+from ptdiff.modality.offsets import with_origin, without_origin
 from ptdiff.modality.types import Comparison, Progress
 from ptdiff.noise import mix
 from ptdiff.run.folder import Run
@@ -183,6 +184,22 @@ class Evaluation:
         return target
 
 
+@dataclass(frozen=True)
+class _Moved:
+    """Samples around ``held``, brought to the origin ``ours`` in float64."""
+
+    samples: Split
+    held: tuple[float, ...]
+    ours: tuple[float, ...]
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def batch(self, ids: torch.Tensor, seed: int) -> tuple[torch.Tensor, Condition]:
+        x, cond = self.samples.batch(ids, seed)
+        return torch.from_numpy(without_origin(with_origin(x.numpy(), self.held), self.ours)), cond
+
+
 def evaluate(
     model: EvaluatedModel,
     *,
@@ -226,11 +243,9 @@ def evaluate(
     with reading("data"):
         ours = model.data if points is None and model.data.train is not None else own.dataset()
         held = ours if reference is None else _other(model.run.config.modality, settings, reference).dataset()
-    if held.origin != ours.origin:
-        raise DataError(
-            f"the reference lies {held.origin or 0} from zero, the run's data {ours.origin or 0}: not compared"
-        )
     target = {"val": held.val, "train": None if held.train is None else unaugmented(held.train)}[split]
+    if target is not None and held.origin != ours.origin:
+        target = _Moved(target, held.origin, ours.origin)
     if target is None or ours.train is None:
         raise DataError(f"the reference has no {split} split")
     training = unaugmented(ours.train)

@@ -35,7 +35,7 @@ __all__ = ["PointCloud"]
 class PointCloud(Modality):
     """Point clouds: ten classes of procedural shapes, or a folder of your own meshes or clouds."""
 
-    of_data = ("data", "classes", "shapes_per_class", "normalize", "layout", "split", "up")
+    of_data = ("data", "classes", "shapes_per_class", "normalize", "layout", "split", "offset", "up")
 
     data: str = option(
         "shapes",
@@ -61,6 +61,9 @@ class PointCloud(Modality):
         "stratified",
         "validation shapes of a folder that names none, a tenth by a hash of the path: stratified (at least one of "
         "every class of four or more) or hashed (as before version 0.3)",
+    )
+    offset: Literal["auto", "none"] = option(
+        "auto", "auto: subtract the place of a folder far from zero before its numbers become float32; none: keep it"
     )
     up: Literal["x", "y", "z"] = option("y", "axis that points up in the files; internally it is +y")
     channels: tuple[Literal["xyz", "normals", "colors"], ...] = option(
@@ -110,7 +113,7 @@ class PointCloud(Modality):
         if self.task == "generate":
             self._refuse(["observed"], "task generate")
         if self.data == "shapes":
-            self._refuse(["normalize", "layout", "split", "up"], "procedural shapes")
+            self._refuse(["normalize", "layout", "split", "offset", "up"], "procedural shapes")
         else:
             self._refuse(["shapes_per_class"], "a folder")
 
@@ -148,6 +151,7 @@ class PointCloud(Modality):
                 self.channels,
                 self.layout,
                 self.split,
+                self.offset == "auto",
             )
         return for_task(
             sources.measured(sources.augmented(splits, how, self.channels), self.channels), self.task, self.observed
@@ -226,9 +230,11 @@ class PointCloud(Modality):
         return joined(read_one(path, self.points, self.layout), self.channels, path)
 
     def as_of(self, data: Data) -> PointCloud:
-        """Return the modality with the split of the run's version: earlier ones did not stratify it."""
+        """Return the modality as the run's version: earlier ones did not stratify the split and had no offset."""
         known = data.summary.get("source") in (None, "shapes") or "split_rule" in data.summary
-        return self if known else replace(self, split="hashed")
+        kind = self if known else replace(self, split="hashed")
+        kept = data.summary.get("normalize") in ("global", "none") and not data.origin
+        return replace(kind, offset="none") if kept else kind
 
     def suited(self, path: Path) -> PointCloud:
         """Return the modality with the channel colors if the file has them."""
@@ -256,9 +262,11 @@ class PointCloud(Modality):
 
     def mesh(self, sample: Array, method: str | None = None) -> Mesh:
         """Mesh the surface of a cloud (n, c) from the positions of its points."""
+        from ptdiff.modality.offsets import find_origin, without_origin
         from ptdiff_pointcloud.meshing import mesh
 
-        return mesh(sample[:, :3], method)
+        origin = find_origin(sample[:, :3])
+        return mesh(without_origin(sample[:, :3], origin), method).at(origin)
 
     def given(self, data: Data, part: Tensor, count: int) -> Condition | None:
         """Return the condition of the tasks complete and upsample from a cloud (m, c) of any size; else None."""

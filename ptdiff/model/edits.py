@@ -20,6 +20,7 @@ from ptdiff.denoiser.latent_code import drawn, read
 from ptdiff.denoiser.network import Denoiser
 from ptdiff.inverse import METHODS
 from ptdiff.modality.data import Condition, Data
+from ptdiff.modality.offsets import without_origin
 from ptdiff.modality.types import Progress
 from ptdiff.model.arguments import Label
 from ptdiff.model.loaded import Model, Say
@@ -49,9 +50,10 @@ def given_to(model: Model, given: Given) -> Samples:
     if isinstance(given, (str, Path)):
         given = Samples.read(given, model.modality)
     if isinstance(given, Samples):
-        return replace(given, stored=given.stored.moved(origin))
+        # data without an origin lies near zero: a frame brings a file there that lies far away
+        return replace(given, stored=given.stored.moved(origin)) if origin else given
     x = given.detach().cpu().numpy() if isinstance(given, Tensor) else np.asarray(given)
-    x = (x - np.array(origin) if origin else x).astype(np.float32)
+    x = without_origin(x, origin).astype(np.float32, copy=False)
     return Samples(Stored(x, np.full(len(x), -1), model.data.classes, origin=origin), model.modality)
 
 
@@ -91,10 +93,11 @@ def edit(
         return editing.edit(denoiser, plan, x0.to(ids.device)[ids], strength, ids, _told(labels, ids))
 
     after = _made(model, len(x0), tuple(x0.shape[1:]), batch, make, progress)
+    made = _samples(model, plan, after, labels, frame, before)
     if say is not None:
-        moved = model.data.world(after) - model.data.world(x0)
-        say(f"moved by {float(moved.square().mean().sqrt()):.4g} (rms, world units)")
-    return _samples(model, plan, after, labels, frame)
+        moved = made.numpy() - before.numpy().repeat(variants, axis=0)
+        say(f"moved by {float(np.sqrt(np.square(moved, dtype=np.float64).mean())):.4g} (rms, units of the file)")
+    return made
 
 
 def complete(
@@ -135,7 +138,7 @@ def complete(
     if say is not None:
         say(f"keeping {len(kept)} of {len(whole)} given points fixed among {shape[0]}")
     after = _filled(model, plan, whole, kept, shape, n, labels, method, batch, progress, say)
-    return _samples(model, plan, after, labels, around)
+    return _samples(model, plan, after, labels, around, before)
 
 
 def upsample(
@@ -165,7 +168,7 @@ def upsample(
         raise ValueError(f"points {points}: {before.source or 'the cloud'} already has {len(few)} points")
     labels = _classes(model, before.stored.names * n, label)
     after = _filled(model, plan, few, few, model.shape(points), n, labels, method, batch, progress, say)
-    return _samples(model, plan, after, labels, frame)
+    return _samples(model, plan, after, labels, frame, before)
 
 
 def interpolate(
@@ -199,9 +202,10 @@ def interpolate(
     denoiser = prepared(model.denoiser, plan, model.data)
     if isinstance(first, int) and isinstance(second, int):
         given: list[Tensor] = []
+        frame, place = None, None
         ends, labels, codes = _numbered(model, plan, denoiser, (first, second), label, points)
     else:
-        given, names = _two(model, first, second, say)
+        given, names, frame, place = _two(model, first, second, frames, say)
         labels = _classes(model, names, label)
         ends, codes = _encoded(model, plan, denoiser, torch.cat(given), labels)
     start_, end = ends
@@ -224,7 +228,7 @@ def interpolate(
         say(
             f"the ends differ from the files by {gaps[0]:.2g} and {gaps[1]:.2g} (rms, data has 1); more steps reduce it"
         )
-    return _samples(model, plan, after, known, None)
+    return _samples(model, plan, after, known, frame, place)
 
 
 def _numbered(
@@ -242,16 +246,32 @@ def _numbered(
     return start(plan, ids, model.shape(points)), labels, codes.get("code")
 
 
-def _two(model: Model, first: Given, second: Given, say: Say | None) -> tuple[list[Tensor], list[str]]:
-    """The first samples of two files, (1, *shape) each in model units, and the names of their classes."""
+def _two(
+    model: Model, first: Given, second: Given, frames: int, say: Say | None
+) -> tuple[list[Tensor], list[str], Frame | None, Samples]:
+    """The first samples of two files, (1, *shape) each in model units, and the names of their classes.
+
+    With them the frames of ``frames`` samples from one to the other, around the origin of the first, which follows.
+    """
     both = [given_to(model, one).first(1) for one in (first, second)]
-    x0 = [fitting(model.data, one, frame_of(model.modality, model.data, one)) for one in both]
+    around = [frame_of(model.modality, model.data, one) for one in both]
+    x0 = [fitting(model.data, one, frame) for one, frame in zip(both, around, strict=True)]
     if x0[0].shape != x0[1].shape:
         sizes = [len(x[0]) for x in x0]
         if say is not None:
             say(f"the clouds have {sizes[0]} and {sizes[1]} points: using the first {min(sizes)} of each")
         x0 = [x[:, : min(sizes)] for x in x0]
-    return x0, [one.stored.names[0] for one in both]
+    return x0, [one.stored.names[0] for one in both], _between(both, around, frames), both[0]
+
+
+def _between(both: list[Samples], around: list[Frame | None], frames: int) -> Frame | None:
+    """The frames (frames, 1, c) and (frames, 1, 1) on the way from one frame to another; None without them."""
+    first, last = around
+    if first is None or last is None:
+        return None
+    share = np.linspace(0, 1, frames)[:, None, None]
+    apart = np.array(both[1].stored.origin or 0.0) - np.array(both[0].stored.origin or 0.0)
+    return (1 - share) * first[0] + share * (last[0] + apart), (1 - share) * first[1] + share * last[1]
 
 
 def _encoded(
@@ -316,8 +336,8 @@ def _frame(model: Model, before: Samples, frame: Frame | None) -> Frame | None:
     """The frame of a whole shape; ValueError if it is needed and not given, as it cannot be found from a part."""
     x = before.numpy()
     if frame is not None:
-        center = np.zeros(x.shape[-1], np.float32)
-        center[:3] = frame[0]
+        center = np.zeros(x.shape[-1])
+        center[:3] = frame[0] - np.array(before.stored.origin or np.zeros(3))[:3]
         return center, frame[1]
     reach = float(np.abs(x[..., :3]).max())
     if frame_of(model.modality, model.data, before) is not None and reach > FAR:
@@ -354,8 +374,10 @@ def _made(
     return in_batches(count, batch_size(count, shape, batch), model.device, make, progress)
 
 
-def _samples(model: Model, plan: Plan, x: Tensor, labels: Tensor | None, frame: Frame | None) -> Samples:
-    """Samples from x (n, *shape) in model units, postprocessed, in the units of the frame."""
+def _samples(
+    model: Model, plan: Plan, x: Tensor, labels: Tensor | None, frame: Frame | None, given: Samples | None = None
+) -> Samples:
+    """Samples from x (n, *shape) in model units, postprocessed, in the units of the frame and at the place of given."""
     world = model.modality.postprocess(model.data.world(x), model.data)
     stored = model.stored(torch.from_numpy(returned(world.numpy().astype(np.float32), frame)), labels)
-    return Samples(stored, model.modality, plan)
+    return Samples(stored if given is None else replace(stored, origin=given.stored.origin), model.modality, plan)

@@ -277,6 +277,7 @@ class Model:
         """
         from ptdiff.likelihood.flow import FlowPath
         from ptdiff.likelihood.world import world_log_likelihood
+        from ptdiff.modality.offsets import without_origin
 
         if not self.means:
             raise ValueError("a network trained for consistency does not estimate E[x0 | x], so it has no likelihood")
@@ -284,7 +285,7 @@ class Model:
         if isinstance(x, Samples):
             values = torch.from_numpy(x.stored.moved(origin).samples)
         else:
-            values = (torch.as_tensor(x).double() - torch.tensor(origin or 0.0, dtype=torch.float64)).float()
+            values = torch.from_numpy(without_origin(torch.as_tensor(x).detach().cpu().numpy(), origin)).float()
         if values.ndim != len(self.data.shape) + 1 or not self.takes(tuple(values.shape[1:])):
             raise ValueError(f"x must have the shape (n, *{self.data.shape}), not {tuple(values.shape)}")
         labels = x.labels if label is None and isinstance(x, Samples) else None

@@ -30,6 +30,7 @@ from ptdiff.choices import unknown
 from ptdiff.documents.files import opened
 from ptdiff.documents.jsons import parse_json
 from ptdiff.errors import reading
+from ptdiff.modality.offsets import find_origin, with_origin, without_origin
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -68,7 +69,7 @@ class Stored:
 
     def world(self, x: npt.NDArray[np.float32]) -> npt.NDArray[np.floating]:
         """Numbers of ``samples`` or ``trajectory`` as in the file: float64 with the origin, or as they are."""
-        return x.astype(np.float64) + np.array(self.origin) if self.origin else x
+        return with_origin(x, self.origin)
 
     def moved(self, origin: tuple[float, ...]) -> Stored:
         """The same samples with another origin; ValueError if it has another length than the last axis."""
@@ -76,9 +77,9 @@ class Stored:
             return self
         if origin and len(origin) != self.samples.shape[-1]:
             raise ValueError(f"samples of {self.samples.shape[-1]} numbers for an origin of {len(origin)}")
-        by = np.array(self.origin or 0.0) - np.array(origin or 0.0)
-        way = None if self.trajectory is None else (self.trajectory + by).astype(np.float32)
-        return replace(self, samples=(self.samples + by).astype(np.float32), trajectory=way, origin=origin)
+        by = tuple((np.zeros(self.samples.shape[-1]) + (origin or 0.0) - np.array(self.origin or 0.0)).tolist())
+        way = None if self.trajectory is None else without_origin(self.trajectory, by)
+        return replace(self, samples=without_origin(self.samples, by), trajectory=way, origin=origin)
 
     @property
     def names(self) -> list[str]:
@@ -104,7 +105,8 @@ def read(path: Path, kind: Modality | None = None) -> Stored:
         if kind is None:
             raise ValueError("only .npz files can be read without a modality")
         x = kind.read(path)[None]
-        return Stored(_finite("the sample", x, x.ndim), np.full(1, -1))
+        origin = find_origin(x)
+        return Stored(_finite("the sample", without_origin(x, origin), x.ndim), np.full(1, -1), origin=origin)
 
 
 def _arrays(path: Path) -> dict[str, Any]:
@@ -149,7 +151,7 @@ def _checked(arrays: Mapping[str, Any]) -> Stored:
         raise ValueError("it has no array 'samples'; 'ptdiff sample' writes files with one")
     given = arrays["samples"]
     origin = _origin(arrays, given)
-    samples = _finite("'samples'", given - np.array(origin) if origin else given, given.ndim)
+    samples = _finite("'samples'", without_origin(given, origin) if origin else given, given.ndim)
     names = arrays.get("classes", np.empty(0, np.str_))
     if names.ndim != 1 or (names.size and names.dtype.kind != "U"):
         raise ValueError("'classes' must be a list of names")
@@ -160,7 +162,7 @@ def _checked(arrays: Mapping[str, Any]) -> Stored:
         raise ValueError(f"'label' must lie between -1 and {names.size - 1}, the last class")
     way = arrays.get("trajectory")
     if way is not None:
-        way = _finite("'trajectory'", way - np.array(origin) if origin else way, samples.ndim + 1)
+        way = _finite("'trajectory'", without_origin(way, origin) if origin else way, samples.ndim + 1)
         if way.shape[1:] != samples.shape:
             raise ValueError(
                 f"'trajectory' has the shape {way.shape}, not (steps, {', '.join(map(str, samples.shape))})"

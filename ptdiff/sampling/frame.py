@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from ptdiff.errors import DataError, reading
 
 if TYPE_CHECKING:
-    import numpy as np
     import numpy.typing as npt
     from torch import Tensor
 
@@ -19,30 +19,32 @@ if TYPE_CHECKING:
     from ptdiff.sampling.samples import Samples
 
 
-Frame = tuple[Any, float]
+Frame = tuple[Any, Any]
 """The center and size that are removed from samples; see :meth:`ptdiff.modality.contract.Modality.frame`."""
 
 
 def frame_of(kind: Modality, data: Data, given: Samples) -> Frame | None:
-    """The center and size of the complete sample in a user's file; None for samples already in the run's units.
+    """The center, without the origin of ``given``, and size of the complete sample in a user's file.
 
-    Raises DataError, with the path, if they cannot be computed.
+    None for samples already in the run's units.  Raises DataError, with the path, if they cannot be computed.
     """
     source = given.source
-    if source is None or source.suffix.lower() == ".npz":
+    # samples of a run have its origin; those with another were returned to the place of a user's file
+    if (source is None or source.suffix.lower() == ".npz") and given.stored.origin == data.origin:
         return None
-    with reading(str(source)):
-        center, size = kind.frame(data, given.numpy()[0])
-    return None if size == 1 else (center, size)
+    with reading(_name(source)):
+        center, size = kind.frame(data, given.stored.samples[0])
+    return (center, size) if size != 1 or np.any(center) else None
 
 
 def fitting(data: Data, given: Samples, frame: Frame | None = None) -> Tensor:
     """The samples (n, *shape) in model units, with ``frame`` removed; DataError if the network needs another shape."""
-    shape, own = given.numpy().shape[1:], data.shape
+    x = given.stored.samples
+    shape, own = x.shape[1:], data.shape
     if shape[1:] != own[1:] if data.unordered else shape != own:
         any_number = ("any number", *own[1:]) if data.unordered else own
         raise DataError(f"{_name(given.source)}: samples have the shape {shape}, but the run needs {any_number}")
-    return data.normalize(torch.from_numpy(placed(given.numpy(), frame)))
+    return data.normalize(torch.from_numpy(placed(x, frame)))
 
 
 def _name(source: Path | None) -> str:
@@ -64,7 +66,6 @@ def returned(samples: npt.NDArray[np.float32], frame: Frame | None) -> npt.NDArr
     if frame is None:
         return samples
     center, size = frame
-    moved: npt.NDArray[np.float32] = samples.copy()
+    moved = samples.astype(np.float64)
     moved[..., :3] *= size
-    moved += center
-    return moved
+    return (moved + center).astype(np.float32)

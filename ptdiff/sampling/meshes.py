@@ -48,7 +48,7 @@ def save_meshes(
     """
     folder.mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, Any]] = []
-    for i, (x, title) in enumerate(zip(stored.samples, stored.names, strict=True)):
+    for i, (x, title) in enumerate(zip(stored.world(stored.samples), stored.names, strict=True)):
         rows.append(_one(kind, x, method, folder / f"{i:04d}-{plain(title or name)}.{format}"))
         if progress is not None:
             progress(i + 1, len(stored.samples))

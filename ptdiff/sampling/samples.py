@@ -68,7 +68,7 @@ class Samples:
 
     @property
     def samples(self) -> Tensor:
-        """(n, *shape) float32 in world units, without the data's origin; shares memory with :meth:`numpy`."""
+        """(n, *shape) float32 in world units, without the data's origin; shares memory with ``stored``."""
         import torch
 
         return torch.from_numpy(self.stored.samples)
@@ -92,12 +92,8 @@ class Samples:
 
         return None if self.stored.trajectory is None else torch.from_numpy(self.stored.trajectory)
 
-    def numpy(self) -> npt.NDArray[np.float32]:
-        """The samples (n, *shape) as an array, without the data's origin."""
-        return self.stored.samples
-
-    def world(self) -> npt.NDArray[np.floating]:
-        """The samples (n, *shape) as files hold them: in float64 with the data's origin, if it has one."""
+    def numpy(self) -> npt.NDArray[np.floating]:
+        """The samples (n, *shape) as files hold them: float64 with the data's origin, if it has one, else float32."""
         return self.stored.world(self.stored.samples)
 
     def first(self, count: int | None) -> Samples:
@@ -152,4 +148,4 @@ class Samples:
         """
         from ptdiff.sampling.meshes import default_method
 
-        return self.modality.mesh(self.stored.samples[i], default_method(self.modality, method))
+        return self.modality.mesh(self.numpy()[i], default_method(self.modality, method))

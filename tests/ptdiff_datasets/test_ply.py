@@ -115,7 +115,7 @@ def test_every_truncation_is_refused(tmp_path: Path) -> None:
 
 
 def test_bytes_beyond_the_records_are_refused(tmp_path: Path) -> None:
-    write_ply(tmp_path / "a.ply", np.ones((3, 3)))
+    write_ply(tmp_path / "a.ply", np.ones((3, 3), np.float32))
     error = refused(tmp_path / "b.ply", (tmp_path / "a.ply").read_bytes() + bytes(12))
     assert "12 bytes follow" in error.reason
 

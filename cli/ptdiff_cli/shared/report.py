@@ -57,7 +57,7 @@ def write_report(path: Path, evaluation: Evaluation, call: str) -> None:
     from ptdiff.atomic import write_atomic
 
     run, result = evaluation.run, evaluation.to_json()
-    samples, titles = evaluation.samples.numpy(), evaluation.samples.stored.titles
+    samples, titles = evaluation.samples.stored.samples, evaluation.samples.stored.titles
     visualizer = run.modality().visualizer()
     digest = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
     policy = f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"

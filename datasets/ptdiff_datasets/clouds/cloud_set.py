@@ -5,7 +5,7 @@ batch. The arrays hold the values of the files; the frame (center, scale) is app
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -27,7 +27,8 @@ class CloudSet:
     points: (total, 3) float32, memory-mapped if it comes from a store, minus ``origins`` (m, 3), which are zero except
     for shapes far from the origin. starts, counts: (m,) int64. labels: (m,) int64 into ``classes``, all -1 if there are
     no classes. ids: unique names of the shapes. splits: "train", "val" or "test" for each. centers: (m, 3) and scales:
-    (m,) float64. normals: (total, 3) float32 and colors: (total, 3) uint8, or None.
+    (m,) float64. origin: (3,) float64, the center of all clouds if they keep their places far from zero, else 0.
+    normals: (total, 3) float32 and colors: (total, 3) uint8, or None.
     """
 
     points: Floats
@@ -43,6 +44,7 @@ class CloudSet:
     summary: Summary
     normals: Floats | None = None
     colors: npt.NDArray[np.uint8] | None = None
+    origin: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(3))
 
     def __len__(self) -> int:
         return len(self.ids)

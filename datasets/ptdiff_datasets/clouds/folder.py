@@ -43,6 +43,7 @@ def load_folder(
     progress: Progress | None = None,
     order: AxisOrder = "auto",
     split: Rule = "stratified",
+    offset: bool = True,
 ) -> CloudSet:
     """Load all shapes below ``root``: a folder (for layouts see ``clouds.layout``), a file, or a store.
 
@@ -56,6 +57,8 @@ def load_folder(
     order: the axes of arrays, channels-last (…, points, 3) or channels-first (…, 3, points); "auto" is the first, but
         refuses arrays that may be either.
     split: the rule for folders that name no validation split, see ``clouds.splits``; stores keep theirs.
+    offset: for "global" and "none", center all clouds on ``origin`` of the result if some lie far from zero, where
+        float32 would blur them; False keeps the coordinates of the files.
     progress(done, total) is called for each shape. A file that cannot be read is skipped, with the reason in the
     summary. DataError if nothing can be read or a store is damaged; ValueError for invalid options.
     """
@@ -66,7 +69,7 @@ def load_folder(
         raise ValueError(f"points={points} must be at least 1")
     root = existing(root)
     if root.is_dir() and store.is_store(root):
-        return _opened(root, normalize, classes, started)
+        return _opened(root, normalize, classes, started, offset)
     layout = scan(root, order)
     if classes is not None:
         layout = only(layout, classes)
@@ -90,17 +93,18 @@ def load_folder(
             # an incomplete store is not cached; its mapping outlives the temporary files
             arrays, index = store.load(entry if whole else folder)
     place = str(entry.parent) if entry.exists() else ""
-    return _assembled(root, normalize, arrays, index, started, (layout.skipped, layout.other), cached, damaged, place)
+    left_out = (layout.skipped, layout.other)
+    return _assembled(root, normalize, arrays, index, started, left_out, cached, damaged, place, offset)
 
 
-def _opened(root: Path, normalize: str, classes: Sequence[str] | None, started: float) -> CloudSet:
+def _opened(root: Path, normalize: str, classes: Sequence[str] | None, started: float, offset: bool) -> CloudSet:
     try:
         arrays, index = store.load(root)
     except (store.DamagedError, FileNotFoundError) as error:
         raise DataError(f"{printable(root)} is a damaged store: {error}; import it again") from None
     left_out = tuple((path, reason) for path, reason in index.source["left_out"])
     left = (left_out, int(index.source["other"]))
-    clouds = _assembled(root, normalize, arrays, index, started, left, True, None, str(root))
+    clouds = _assembled(root, normalize, arrays, index, started, left, True, None, str(root), offset)
     if classes is None:
         return clouds
     names = [clouds.classes[label] if label >= 0 else "" for label in clouds.labels.tolist()]
@@ -233,12 +237,17 @@ def _assembled(
     cached: bool,
     damaged: str | None,
     place: str,
+    offset: bool,
 ) -> CloudSet:
     if normalize == "auto":
         normalize = str(index.source["normalize"])
     classes = tuple(sorted(set(index.labels) - {""}))
     boxes = np.array(index.boxes, np.float64).reshape(-1, 2, 3)
     centers, scales = frames(index, normalize)
+    origin = np.zeros(3)
+    if offset and normalize in ("global", "none") and np.any(index.origins):
+        origin = np.rint(boxes.reshape(-1, 3).min(axis=0) / 2 + boxes.reshape(-1, 3).max(axis=0) / 2)
+        centers = centers + origin
     pairs = Counter(zip(index.labels, index.splits, strict=True))
     counts = np.array(index.counts, np.int64)
     there = set(index.ids)  # some of which are read because their twins cannot be
@@ -275,6 +284,7 @@ def _assembled(
         summary=summary,
         normals=arrays.get("normals"),
         colors=arrays.get("colors"),
+        origin=origin,
     )
 
 

@@ -154,10 +154,14 @@ def write_ply(
 ) -> None:
     """Write points (n, 3), optional normals (n, 3) and colors (n, 3) uint8 as binary little-endian PLY, atomically.
 
-    Raises ValueError for other shapes or types.
+    Points in float64 are written as doubles.  Raises ValueError for other shapes or types.
     """
     cloud = arrays(points, normals, colors)
-    parts: list[tuple[str, str, str, npt.NDArray[np.generic]]] = [("x y z", "float", "<f4", cloud.points)]
+    parts: list[tuple[str, str, str, npt.NDArray[np.generic]]] = [
+        ("x y z", "double", "<f8", cloud.points)
+        if cloud.points.dtype.itemsize == 8
+        else ("x y z", "float", "<f4", cloud.points)
+    ]
     if cloud.normals is not None:
         parts.append(("nx ny nz", "float", "<f4", cloud.normals))
     if cloud.colors is not None:

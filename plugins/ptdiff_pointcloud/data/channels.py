@@ -48,7 +48,7 @@ def split(cloud: Array, channels: Sequence[str]) -> dict[str, npt.NDArray[np.gen
 
 
 def joined(cloud: Cloud, channels: Sequence[str], path: Path) -> Array:
-    """Join the parts that a file reader found to one cloud (n, c); ValueError if a channel is missing."""
+    """Join the parts of a file to one cloud (n, c), float64 if positions are; ValueError if a channel is missing."""
     parts: list[npt.NDArray[np.floating]] = [cloud.points]
     for name in channels[1:]:
         part = cloud.normals if name == "normals" else cloud.colors
@@ -56,7 +56,7 @@ def joined(cloud: Cloud, channels: Sequence[str], path: Path) -> Array:
             why = "".join(f" ({text})" for text in cloud.remarks if name in text)
             raise ValueError(f"{path} has no {name}{why}, which the channels {', '.join(channels)} need")
         parts.append(part / np.float32(127.5) - 1 if name == "colors" else part.astype(np.float32))
-    return np.concatenate(parts, axis=1).astype(np.float32)
+    return np.concatenate(parts, axis=1)
 
 
 def frame(cloud: Array, normalize: str) -> tuple[Array, float]:
@@ -64,7 +64,7 @@ def frame(cloud: Array, normalize: str) -> tuple[Array, float]:
 
     ValueError if all points coincide.
     """
-    center, points = np.zeros(cloud.shape[1], np.float32), cloud[:, :3].astype(np.float64)
+    center, points = np.zeros(cloud.shape[1]), cloud[:, :3].astype(np.float64)
     if normalize == "box":
         low, high = points.min(axis=0), points.max(axis=0)
         center[:3], size = (low + high) / 2, float(np.linalg.norm(high - low))

@@ -152,6 +152,7 @@ def folder(
     channels: tuple[str, ...] = ("xyz",),
     order: AxisOrder = "auto",
     split: Rule = "stratified",
+    offset: bool = True,
 ) -> Data:
     """Load a folder with :func:`ptdiff_datasets.clouds.folder.load_folder`; ``val`` is None if nothing is held out.
 
@@ -171,6 +172,7 @@ def folder(
             progress=progress,
             order=order,
             split=split,
+            offset=offset,
         )
     for name in channels[1:]:
         if getattr(clouds, name) is None:
@@ -182,6 +184,7 @@ def folder(
             )
     train, val = (FolderSamples(clouds.split(name), points, up, channels) for name in ("train", "val"))
     summary = {"source": str(root), "split_rule": RULE, **clouds.summary.as_dict(), "text": clouds.summary.text()}
+    origin = upright(torch.from_numpy(clouds.origin), up).tolist() + [0.0] * (3 * len(channels) - 3)
     return Data(
         (points, 3 * len(channels)),
         clouds.classes,
@@ -189,6 +192,7 @@ def folder(
         train=train,
         val=val if len(val) else None,
         summary=summary,
+        origin=tuple(origin) if any(origin) else (),
     )
 
 

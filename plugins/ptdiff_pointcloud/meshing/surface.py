@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,14 @@ SMALLEST = 0.01
 
 @dataclass(frozen=True, eq=False)
 class Surface:
-    """Triangles, as trimesh holds them."""
+    """Triangles, as trimesh holds them, around ``origin``, (x, y, z) in float64; () for zero."""
 
     triangles: Any
+    origin: tuple[float, ...] = ()
+
+    def at(self, origin: tuple[float, ...]) -> Surface:
+        """Return the surface around another origin."""
+        return replace(self, origin=origin)
 
     @property
     def watertight(self) -> bool:
@@ -39,12 +44,57 @@ class Surface:
         return len(self.triangles.faces)
 
     def save(self, path: Path | str) -> None:
-        """Write glb, obj, stl or ply, by the suffix; UnknownName for another suffix."""
+        """Write glb, obj, stl or ply, by the suffix; UnknownName for another suffix.
+
+        A mesh far from zero keeps its digits: glb in the translation of its node, ply in doubles, obj and stl in text.
+        """
         path = Path(path)
         kind = path.suffix[1:].lower()
         if kind not in FORMATS:
             raise unknown("mesh format", kind, FORMATS)
-        self.triangles.export(path, file_type=kind)
+        if not self.origin:
+            self.triangles.export(path, file_type=kind)
+        elif kind == "glb":
+            import trimesh
+
+            scene = trimesh.Scene()
+            scene.add_geometry(self.triangles, transform=trimesh.transformations.translation_matrix(self.origin))
+            scene.export(path, file_type=kind)
+        else:
+            write_exact(path, kind, self.triangles.vertices + np.array(self.origin), self.triangles)
+
+
+def write_exact(path: Path, kind: str, vertices: Floats, triangles: Any) -> None:
+    """Write triangles with their vertices (n, 3) in float64 as obj, stl (text) or ply (binary, doubles)."""
+    from ptdiff.atomic import whole
+
+    faces = triangles.faces
+    if kind == "ply":
+        header = [
+            "ply",
+            "format binary_little_endian 1.0",
+            f"element vertex {len(vertices)}",
+            *(f"property double {axis}" for axis in "xyz"),
+            f"element face {len(faces)}",
+            "property list uchar int vertex_indices",
+            "end_header",
+        ]
+        rows = np.empty(len(faces), np.dtype([("count", "u1"), ("corners", "<i4", 3)]))
+        rows["count"], rows["corners"] = 3, faces
+        content = ("\n".join(header) + "\n").encode() + vertices.astype("<f8").tobytes() + rows.tobytes()
+    elif kind == "obj":
+        lines = [f"v {x!r} {y!r} {z!r}" for x, y, z in vertices.tolist()]
+        lines += [f"f {a} {b} {c}" for a, b, c in (faces + 1).tolist()]
+        content = ("\n".join(lines) + "\n").encode()
+    else:
+        lines = ["solid ptdiff"]
+        for normal, corners in zip(triangles.face_normals.tolist(), vertices[faces].tolist(), strict=True):
+            lines.append("facet normal {:.9g} {:.9g} {:.9g}\nouter loop".format(*normal))
+            lines += [f"vertex {x!r} {y!r} {z!r}" for x, y, z in corners]
+            lines.append("endloop\nendfacet")
+        content = "\n".join([*lines, "endsolid ptdiff", ""]).encode()
+    with whole(path) as part:
+        part.write_bytes(content)
 
 
 def cleaned(vertices: npt.ArrayLike, faces: npt.ArrayLike, points: Floats, reach: float) -> Surface:
