@@ -49,6 +49,7 @@ class Summary:
     cache: str = ""  # the folder of the cache entry, if anything could be cached
     lacking: Mapping[str, int] = field(default_factory=dict)  # channel -> shapes without it
     remarks: tuple[tuple[str, str], ...] = ()  # shape, what was left out of it
+    sha256: str = ""  # of the content of the shapes, wherever they lie
 
     def total(self, split: str | None = None) -> int:
         """Number of shapes, in one split or in all."""
