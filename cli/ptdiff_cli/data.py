@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ptdiff_cli.shared.target import writable_folder
 from ptdiff_cli.shared.terminal import BAD_DATA, Failure, bad_data, counter, progress, say, show, show_json
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 @app.command("import")
 def import_(
     source: Annotated[Path, typer.Argument(help="Folder or file.")],
-    target: Annotated[Path, typer.Argument(help="Store to write: a new folder.")],
+    target: Annotated[Path, typer.Argument(callback=writable_folder, help="Store to write: a new folder.")],
     points: Annotated[
         int, typer.Option(min=1, help="Points to sample from each mesh, and the most to keep of each cloud.")
     ] = 10_000,
