@@ -44,11 +44,18 @@ CALLS: Mapping[str, list[object]] = {
     "bench solvers --out": ["bench", "solvers"],
     "runs compare --plot": ["runs", "compare", "swissroll"],
     "data import target": ["data", "import", "FILE"],
+    "data check --render": ["data", "check", "FILE"],
 }
 """A call of every command that writes, without the output path; a new command must be added here."""
 
 FOLDERS = {"train --out", "mesh --out", "data import target"}
-SUFFIX = {"render --out": ".png", "gallery --out": ".png", "eval --report": ".html", "runs compare --plot": ".png"}
+SUFFIX = {
+    "data check --render": ".png",
+    "render --out": ".png",
+    "gallery --out": ".png",
+    "eval --report": ".html",
+    "runs compare --plot": ".png",
+}
 
 
 def outputs(found: typer.Typer, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
