@@ -33,12 +33,16 @@ def save_sheet(kind: Modality, target: Path) -> str:
     return f"{len(samples):,} training samples{of}, as a model would see them: {target}"
 
 
-def per_class(classes: int) -> int:
-    """Number of samples of each class for which every row of the sheet is one class, if there is one."""
+def per_class(classes: int, smallest: int = SHOWN) -> int:
+    """Number of samples of each class for which every row of the sheet is one class, if there is one.
+
+    ``smallest``: size of the smallest class.
+    """
     from ptdiff.pictures.files import sheet_columns
 
-    fitting = [k for k in range(1, 13) if classes * k <= SHOWN and sheet_columns(classes * k) == k]
-    return fitting[-1] if fitting else max(1, SHOWN // classes)
+    fitting = [k for k in range(1, SHOWN // classes + 1) if sheet_columns(classes * k) == k]
+    whole = [k for k in fitting if k <= smallest] if smallest > 2 else fitting
+    return max(whole or fitting or [1, SHOWN // classes])
 
 
 def _chosen(split: Split, classes: int, many: int) -> tuple[Array, list[int]]:
@@ -59,5 +63,7 @@ def _chosen(split: Split, classes: int, many: int) -> tuple[Array, list[int]]:
                 kept[label].append(sample)
         if all(len(samples) == each for samples in kept.values()):
             break
+    each = per_class(classes, min(map(len, kept.values())))
+    kept = {label: samples[:each] for label, samples in kept.items()}
     labels = [label for label, samples in kept.items() for _ in samples]
     return np.stack([sample for samples in kept.values() for sample in samples]), labels
