@@ -14,7 +14,6 @@ from ptdiff_datasets.clouds.cloud_set import CloudSet
 from ptdiff_datasets.clouds.duplicates import twins
 from ptdiff_datasets.clouds.folder import Progress, build, load_folder, nothing
 from ptdiff_datasets.clouds.layout import Layout, existing, scan
-from ptdiff_datasets.clouds.splits import SPLITS
 from ptdiff_datasets.clouds.summary import LAYOUTS, Summary, listed, number
 from ptdiff_datasets.clouds.synsets import class_name
 from ptdiff_datasets.errors import DataError, printable
@@ -87,7 +86,7 @@ class Check:
             f"  {LAYOUTS[told.layout]}; normalize {told.normalize}; channels {told.channels()}",
             f"  box {', '.join(box)}",
             f"  diagonals {low:.4g} to {high:.4g} (5 % to 95 %), median {half:.4g}: {self.units}",
-            *_by_class(told.counts),
+            *screen.by_class(told.counts),
             " ".join(row if i == 0 else row.strip() for i, row in enumerate(self.rows[:2])),
         ]
         copies = [(group[0], f"the same as {', '.join(group[1:])}") for group in self.equal]
@@ -164,14 +163,6 @@ class Check:
         return [item for item in self.summary.skipped if item[0] not in known and not item[1].startswith(COPY)]
 
 
-def _by_class(counts: Mapping[str, Mapping[str, int]]) -> list[str]:
-    """Name the largest classes, with their shapes by split, in one line; no line without classes."""
-    splits = [name for name in SPLITS if any(row.get(name) for row in counts.values())]
-    rows = sorted(((n, row) for n, row in counts.items() if n), key=lambda item: -sum(item[1].values()))
-    parts = [f"{printable(name)} {' + '.join(str(row.get(split, 0)) for split in splits)}" for name, row in rows]
-    return [f"  {' + '.join(splits)}: {', '.join(parts)}"] if rows else []
-
-
 def check(root: str | Path, progress: Progress | None = None, order: AxisOrder = "auto") -> Check:
     """Check every shape below ``root``. DataError if nothing can be read or a store cannot be opened."""
     root = existing(root)
@@ -231,7 +222,7 @@ def _checked(kind: str, folder: Path, damaged: tuple[str, ...], progress: Progre
         mixed=tuple(_mixed(names, diagonals)),
         outliers=tuple((id, text) for i, id in enumerate(names) if (text := _outlying(clouds.stored(i))) is not None),
         scarce=tuple(_scarce(clouds.summary.counts)),
-        unheld=tuple(_unheld(clouds.summary.counts)),
+        unheld=tuple(screen.unheld(clouds.summary.counts)),
         units=_units(float(np.median(diagonals)), float(np.quantile(diagonals, 0.95) / np.quantile(diagonals, 0.05))),
     )
 
@@ -275,13 +266,6 @@ def _scarce(counts: Mapping[str, Mapping[str, int]]) -> list[str]:
     sizes = {name: sum(row.values()) for name, row in counts.items() if name}
     middle = np.median(list(sizes.values())) if sizes else 0
     return [f"{name} ({n})" for name, n in sizes.items() if n < SCARCE and middle >= 10 * n]
-
-
-def _unheld(counts: Mapping[str, Mapping[str, int]]) -> list[str]:
-    """Name the classes without a held-out shape, if anything is held out."""
-    if not any(row.get(split) for row in counts.values() for split in ("val", "test")):
-        return []
-    return [name for name, row in counts.items() if name and not (row.get("val") or row.get("test"))]
 
 
 def _degenerate(points: np.ndarray[Any, np.dtype[np.float32]]) -> str | None:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 
+from ptdiff_datasets.clouds.splits import SPLITS
 from ptdiff_datasets.errors import printable
 
 LINES, WIDTH = 24, 80
@@ -34,6 +35,21 @@ def screen(head: Sequence[str], found: Findings, last: Sequence[str]) -> list[st
 def cut(line: str) -> str:
     """Shorten a line to ``WIDTH`` columns at its end."""
     return line if len(line) <= WIDTH else line[: WIDTH - 1] + "…"
+
+
+def by_class(counts: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """Name the largest classes, with their shapes by split, in one line; no line without classes."""
+    splits = [name for name in SPLITS if any(row.get(name) for row in counts.values())]
+    rows = sorted(((n, row) for n, row in counts.items() if n), key=lambda item: -sum(item[1].values()))
+    parts = [f"{printable(name)} {' + '.join(str(row.get(split, 0)) for split in splits)}" for name, row in rows]
+    return [f"  {' + '.join(splits)}: {', '.join(parts)}"] if rows else []
+
+
+def unheld(counts: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """Name the classes without a held-out shape, if anything is held out."""
+    if not any(row.get(split) for row in counts.values() for split in ("val", "test")):
+        return []
+    return [name for name, row in counts.items() if name and not (row.get("val") or row.get("test"))]
 
 
 def _grouped(items: Sequence[tuple[str, str]]) -> list[str]:
