@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 import sys
 import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 
 @contextmanager
@@ -22,6 +24,8 @@ def whole(path: Path) -> Iterator[Path]:
     Readers see the old file or the new one, never a part of it.  After an error, only the old file is left.
     """
     path = regular(path)
+    # a link may lead into a folder that does not exist yet
+    path.parent.mkdir(parents=True, exist_ok=True)
     part = temporary(path.parent).with_suffix(path.suffix.lower())
     try:
         yield part
@@ -46,16 +50,39 @@ def regular(path: Path) -> Path:
     return path.resolve()
 
 
-def check_writable(path: Path, size: int = 0) -> None:
+Kind = Literal["file", "folder", "either"]
+"""What an output path names; "either" is a folder if it exists as one or has no suffix, else a file."""
+
+
+def check_writable(path: Path, size: int = 0, kind: Kind = "either") -> None:
     """Check before long work that ``path`` can be written, without leaving anything behind.
 
-    ``path``: a file, or a folder if it exists as one or has no suffix; parent folders may be missing.
+    ``path``: parent folders may be missing.
     ``size``: its expected size in bytes, if known.
 
-    Raises OSError, without an error number, if it is not a regular file, cannot be written, or needs more space than
-    the disk has.
+    Raises OSError, without an error number, if it is a device, a pipe, a socket, a loop of links, a folder instead of a
+    file or a file instead of a folder, cannot be written, or needs more space than the disk has; and ValueError for a
+    path that no system call takes.
     """
-    folder = path if path.is_dir() or (not path.suffix and not path.exists()) else regular(path).parent
+    if "\0" in str(path):
+        raise ValueError(f"{str(path)!r}: a file name cannot contain a null character")
+    if str(path) == "-":
+        raise OSError("- is not a file: standard output cannot be written to, name a file")
+    try:
+        there = stat.S_IFMT(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        there = 0
+    except OSError as error:
+        # the name is too long, or links lead in a circle
+        raise OSError(f"{path} cannot be written: {error.strerror or error}") from None
+    if there == stat.S_IFDIR and kind != "file":
+        folder = path.resolve()
+    elif kind == "folder" or (kind == "either" and not path.suffix):
+        if there:
+            raise NotADirectoryError(f"{path} is {'a file' if path.is_file() else 'a device or a pipe'}, not a folder")
+        folder = path.resolve()
+    else:
+        folder = regular(path).parent
     while not folder.exists():
         folder = folder.parent
     if not folder.is_dir():
@@ -66,7 +93,7 @@ def check_writable(path: Path, size: int = 0) -> None:
     except OSError as error:
         raise OSError(f"{path} cannot be written: {error.strerror or error}") from None
     free = shutil.disk_usage(folder).free
-    if free < size:
+    if free < max(size, 1):
         raise OSError(f"{path} needs {size:,} bytes, and {folder} has {free:,} bytes free")
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ptdiff_cli.shared.device import Device
-from ptdiff_cli.shared.target import save, writable
+from ptdiff_cli.shared.target import check_format, check_space, save, writable_either
 from ptdiff_cli.shared.terminal import counted, say
 
 
@@ -41,7 +41,9 @@ def edit(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(callback=writable, help="Output file (.npz or a format of the data); default: in the run folder."),
+        typer.Option(
+            callback=writable_either, help="Output file (.npz or a format of the data); default: in the run folder."
+        ),
     ] = None,
     batch: Annotated[
         int | None, typer.Option(min=1, help="Samples per batch; default: chosen from their size.")
@@ -56,14 +58,16 @@ def edit(
     from ptdiff_cli.shared.sampling_options import make_plan, named_as_options, scale
 
     found = Run.open(run, say)
+    check_format(out, found.modality())
     given = {"solver": solver, "steps": steps, "process": process, "spacing": spacing, "guidance": scale(guidance)}
     plan = make_plan(found, given, set_, seed)
     before = Samples.read(file, found.modality()).first(count)
     model = Model.of(found, plan, weights=weights, device=device, warn=say)
+    target = out or found.outputs / "samples" / f"edit-{file.stem}-{strength:g}-seed-{seed}.npz"
     with counted("samples", "sample") as move, named_as_options():
+        check_space(target, variants * len(before), model.shape(None), target.suffix[1:])
         after = edited(
             model, before, strength, variants=variants, label=label, seed=seed, batch=batch, progress=move, say=say
         )
-    target = out or found.outputs / "samples" / f"edit-{file.stem}-{strength:g}-seed-{seed}.npz"
     save(after, target)
     say(f"{len(after)} samples: {target}")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ptdiff_cli.shared.device import Device
-from ptdiff_cli.shared.target import writable
+from ptdiff_cli.shared.target import writable_either
 from ptdiff_cli.shared.terminal import progress, say, show_json, show_table
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def gallery(
     out: Annotated[
         Path | None,
         typer.Option(
-            callback=writable,
+            callback=writable_either,
             help="Output file (.png, .jpg, .webp, .gif, .mp4), or folder for all; default: in the run folder.",
         ),
     ] = None,

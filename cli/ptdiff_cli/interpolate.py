@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ptdiff_cli.shared.device import Device
-from ptdiff_cli.shared.target import save, writable
+from ptdiff_cli.shared.target import check_format, check_space, save, writable_either
 from ptdiff_cli.shared.terminal import counted, say
 
 
@@ -47,7 +47,9 @@ def interpolate(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(callback=writable, help="Output file (.npz or a format of the data); default: in the run folder."),
+        typer.Option(
+            callback=writable_either, help="Output file (.npz or a format of the data); default: in the run folder."
+        ),
     ] = None,
     batch: Annotated[
         int | None, typer.Option(min=1, help="Samples per batch; default: chosen from their size.")
@@ -71,6 +73,7 @@ def interpolate(
     if files and points is not None:
         raise ValueError("--points is for new samples; leave it out with files")
     found = Run.open(run, say)
+    check_format(out, found.modality())
     if files:
         steps, spacing = steps or 50, spacing or "log-snr"
     given = {"solver": solver, "steps": steps, "process": process, "spacing": spacing, "guidance": scale(guidance)}
@@ -78,10 +81,11 @@ def interpolate(
     check_way_back(plan)
     ends = tuple(Samples.read(file, found.modality()) for file in files) if files else (from_, to)
     model = Model.of(found, plan, weights=weights, device=device, warn=say)
+    target = out or found.outputs / "samples" / f"interpolate-{from_}-{to}-seed-{seed}.npz"
     with counted("samples", "sample") as move, named_as_options():
+        check_space(target, frames, model.shape(points), target.suffix[1:])
         after = interpolated(
             model, ends[0], ends[1], frames, points=points, label=label, seed=seed, batch=batch, progress=move, say=say
         )
-    target = out or found.outputs / "samples" / f"interpolate-{from_}-{to}-seed-{seed}.npz"
     save(after, target)
     say(f"{frames} samples of shape {tuple(after.samples.shape[1:])}: {target}")

@@ -8,17 +8,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ptdiff_cli.shared.device import Device
-from ptdiff_cli.shared.target import writable
+from ptdiff_cli.shared.target import writable_folder
 from ptdiff_cli.shared.terminal import BAD_DATA, Failure, counted, say, show, show_json
 
 if TYPE_CHECKING:
     from ptdiff.sampling.samples import Samples
 
+_FACE_BYTES = 100
+"""Bytes of a .glb for each point of a sample: up to six faces, each with half a vertex."""
+
 
 def mesh(
     path: Annotated[Path, typer.Argument(help="Samples (.npz), a cloud (.ply …), a run folder or model name.")],
     out: Annotated[
-        Path | None, typer.Option(callback=writable, help="Output folder; default: next to the samples.")
+        Path | None, typer.Option(callback=writable_folder, help="Output folder; default: next to the samples.")
     ] = None,
     format_: Annotated[str, typer.Option("--format", help="File format: glb, obj, stl or ply.")] = "glb",
     method: Annotated[
@@ -39,6 +42,7 @@ def mesh(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Turn point clouds into meshes: ptdiff mesh samples.npz --out meshes."""
+    from ptdiff.atomic import check_writable
     from ptdiff.choices import unknown
     from ptdiff.run.folder import Run
     from ptdiff.run.models import located, outputs
@@ -62,8 +66,10 @@ def mesh(
     folder = out or (
         outputs(path) / "samples" / f"meshes-seed-{seed}" if path.is_dir() else path.with_name(f"{path.stem}-meshes")
     )
+    some = given.first(count)
+    check_writable(folder.expanduser(), _FACE_BYTES * some.samples[..., 0].numel())
     with counted("meshes", "meshing") as move:
-        rows = save_meshes(given.first(count).stored, kind, folder, format_, way, name=path.stem, progress=move)
+        rows = save_meshes(some.stored, kind, folder, format_, way, name=path.stem, progress=move)
     made = [row for row in rows if "error" not in row]
     for row in rows:
         if "error" in row:

@@ -18,6 +18,7 @@ from ptdiff_cli.shared.session import (
     Threads,
     continue_run,
     make_hardware,
+    moved,
     read_data,
 )
 from ptdiff_cli.shared.terminal import say
@@ -25,6 +26,9 @@ from ptdiff_cli.shared.terminal import say
 
 def resume(
     run: Annotated[Path, typer.Argument(help="Run folder.")],
+    data: Annotated[
+        str | None, typer.Option(help="New place of the data, if it has moved; its content must be the same.")
+    ] = None,
     devices: Devices = 1,
     nodes: Nodes = 1,
     strategy: Strategy = "auto",
@@ -42,9 +46,12 @@ def resume(
     check_loggers(logger or [])
     hardware = make_hardware(device, devices, nodes, strategy, found.config.training.batch)
     given = {key: value for key, value in {"threads": threads, "compile": compile_}.items() if value is not None}
+    read = None
+    if data is not None:
+        found, read = moved(found, data)
     if given:
         # for this session only: config.yaml keeps the original settings
         plan = found.config.training.model_copy(update=given)
         found = replace(found, config=found.config.model_copy(update={"training": plan}))
     kind = found.modality()
-    continue_run(found, kind, read_data(kind), hardware, logger or [])
+    continue_run(found, kind, read or read_data(kind), hardware, logger or [])

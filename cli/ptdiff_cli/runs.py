@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ptdiff_cli.shared.target import writable
 from ptdiff_cli.shared.terminal import say, show, show_json, show_side_by_side, show_table
 
 if TYPE_CHECKING:
@@ -49,7 +50,9 @@ def list_(
 @app.command("compare")
 def compare(
     runs: Annotated[list[Path], typer.Argument(help="Run folders, folders of runs, or models.")],
-    plot: Annotated[Path | None, typer.Option(help="Plot all losses to this image, such as curves.png.")] = None,
+    plot: Annotated[
+        Path | None, typer.Option(callback=writable, help="Plot all losses to this image, such as curves.png.")
+    ] = None,
     as_json: Json = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print comma-separated values.")] = False,
     scores: Annotated[

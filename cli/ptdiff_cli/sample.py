@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from ptdiff_cli.shared.device import Device
-from ptdiff_cli.shared.target import save, writable
+from ptdiff_cli.shared.target import check_format, check_space, save, writable_either
 from ptdiff_cli.shared.terminal import counted, say
 
 
@@ -47,7 +47,7 @@ def sample(
     out: Annotated[
         Path | None,
         typer.Option(
-            callback=writable,
+            callback=writable_either,
             help="Output file (.npz, .csv …) or folder for one file per sample; default: in the run folder.",
         ),
     ] = None,
@@ -71,6 +71,7 @@ def sample(
     found = Run.open(run, say)
     # writers of other formats are imported only if needed
     kind = check_target(out, format_, count, found.modality())
+    check_format(out, found.modality())
     if trajectory and kind != "npz":
         raise ValueError("--trajectory needs --format npz")
     given: dict[str, Any] = {"solver": solver, "steps": steps, "process": process, "spacing": spacing}
@@ -78,7 +79,11 @@ def sample(
     plan = make_plan(found, given, set_, seed)
     other = None if weak is None else Run.open(weak, say)
     model = Model.of(found, plan, weights=weights, device=device, warn=say)
+    tables = {} if kind == "npz" else model.modality.tables()
+    single = kind != "npz" and kind not in tables
+    target = out or found.outputs / "samples" / (f"seed-{seed}-{kind}" if single else f"seed-{seed}.{kind}")
     with counted("samples", "sample") as move, named_as_options():
+        check_space(target, count, model.shape(points), kind, plan.steps + 1 if trajectory else 0)
         samples = model.sample(
             count,
             label=label,
@@ -91,9 +96,6 @@ def sample(
             progress=move,
             say=say,
         )
-    tables = {} if kind == "npz" else model.modality.tables()
-    single = kind != "npz" and kind not in tables
-    target = out or found.outputs / "samples" / (f"seed-{seed}-{kind}" if single else f"seed-{seed}.{kind}")
     target = save(samples, target, kind)
     say(f"{count} samples of shape {tuple(samples.samples.shape[1:])}: {target}")
     if kind == "npz":

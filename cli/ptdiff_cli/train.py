@@ -23,7 +23,7 @@ from ptdiff_cli.shared.session import (
     read_data,
     run_path,
 )
-from ptdiff_cli.shared.target import writable
+from ptdiff_cli.shared.target import writable_folder
 from ptdiff_cli.shared.terminal import say
 
 
@@ -52,7 +52,7 @@ def train(
         float | None, typer.Option(help="Training time in minutes; with --steps, whichever ends first.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(callback=writable, help="Run folder; default: runs/<modality>-<number>.")
+        Path | None, typer.Option(callback=writable_folder, help="Run folder; default: runs/<modality>-<number>.")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Random seed; default: 0.")] = None,
     process: Annotated[

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ptdiff_cli.shared.device import Device
-from ptdiff_cli.shared.target import save, writable
+from ptdiff_cli.shared.target import check_format, check_space, save, writable_either
 from ptdiff_cli.shared.terminal import counted, say
 
 
@@ -36,7 +36,9 @@ def upsample(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(callback=writable, help="Output file (.npz or a format of the data); default: in the run folder."),
+        typer.Option(
+            callback=writable_either, help="Output file (.npz or a format of the data); default: in the run folder."
+        ),
     ] = None,
     batch: Annotated[
         int | None, typer.Option(min=1, help="Samples per batch; default: chosen from their size.")
@@ -56,15 +58,17 @@ def upsample(
     from ptdiff_cli.shared.sampling_options import make_plan, named_as_options, scale
 
     found = Run.open(run, say)
+    check_format(out, found.modality())
     check_sets(found.data, method)
     plan = make_plan(found, {"solver": solver, "steps": steps, "guidance": scale(guidance)}, set_, seed)
     before = Samples.read(file, found.modality())
     model = Model.of(found, plan, weights=weights, device=device, warn=say)
+    target = out or found.outputs / "samples" / f"upsample-{file.stem}-seed-{seed}.npz"
     with counted("samples", "sample") as move, named_as_options():
+        check_space(target, count, model.shape(points), target.suffix[1:])
         after = upsampled(
             model, before, points, count, method=method, label=label, seed=seed, batch=batch, progress=move, say=say
         )
-    target = out or found.outputs / "samples" / f"upsample-{file.stem}-seed-{seed}.npz"
     save(after, target)
     given = before.samples.shape[1]
     say(f"{count} cloud{'s' * (count > 1)} of {points} points, the first {given} given: {target}")

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ptdiff_datasets.clouds.screen import cut
 from ptdiff_datasets.errors import FormatError, printable
 from ptdiff_datasets.formats.tables import read_table
 
 if TYPE_CHECKING:
     from ptdiff_datasets.formats.numerals import Decimal
 
-_ROWS, _COLUMNS, _CLASSES, _WIDTH = 3, 24, 8, 14
+_ROWS, _COLUMNS, _CLASSES, _WIDTH = 2, 6, 8, 14
 _FAR = 100  # a number so many interquartile ranges from the median is an outlier
 _FEW = 6  # of a smaller class, nothing is held out
 
@@ -64,9 +65,10 @@ def check(path: Path, label: str, header: bool | None, decimal: Decimal | None) 
         lines += ["", f"  {len(counts)} classes of {label}: {', '.join(named)}{', …' * (len(counts) > _CLASSES)}"]
         if few := [name for name, count in counts.items() if count < _FEW]:
             lines.append(f"  classes with none held out: {', '.join(map(printable, few[:_CLASSES]))}")
-    lines += [f"  {printable(reason)}" for reason in bad[:5]]
+    lines += [f"  {printable(reason)}" for reason in bad[:3]]
+    lines += [f"  … and {len(bad) - 3:,} more faults; --json lists all"] if len(bad) > 3 else []
     lines.append("something is broken" if bad else "nothing is broken")
-    text = "\n".join(lines)
+    text = "\n".join(map(cut, lines))
     return {"text": text, "ok": not bad, "columns": columns, "classes": counts, "broken": bad, "rows": len(table.rows)}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -104,6 +105,7 @@ def from_picture(path: Path, count: int, seed: int) -> Points:
         "file": path.name,
         "train": count,
         "val": held,
+        "sha256": _content(train, val),
     }
     none = np.zeros(0, dtype=np.int64)
     return Points(train, none, val, none, (), coordinates(2), summary)
@@ -157,9 +159,15 @@ def from_table(
         "where": where,
         "train": int(len(points) - held.sum()),
         "val": int(held.sum()),
+        "sha256": _content(points[~held], index[~held], points[held], index[held]),
     }
     given = classes if label else ()
     return Points(points[~held], index[~held], points[held], index[held], given, tuple(names), summary, origin)
+
+
+def _content(*arrays: npt.NDArray[Any]) -> str:
+    """Hash the arrays that a model sees, and their shapes."""
+    return hashlib.sha256(b"".join(f"{a.shape}".encode() + a.tobytes() for a in arrays)).hexdigest()
 
 
 def _origin(exact: npt.NDArray[np.float64]) -> tuple[float, ...]:

@@ -155,6 +155,43 @@ class Run:
                 return f"{name} were {before.get(name)} and are {now.get(name)}"
         return None
 
+    def with_data(self, where: str) -> Run:
+        """This run with its data at ``where``: an option of the modality, in this object only.
+
+        Raises RunError for a modality without the option ``data``.
+        """
+        if "data" not in self.config.options:
+            raise RunError(f"{self.path}: the modality {self.config.modality} has no option data")
+        options = {**self.config.options, "data": where}
+        return replace(self, config=self.config.model_copy(update={"options": options}))
+
+    def other_content(self, data: Data) -> str | None:
+        """Compare the content of ``data`` with that of this run; returns the first difference in words, or None.
+
+        Stricter than :meth:`change`: the ``sha256`` of the data's summary must match, or without one in either,
+        as for runs of earlier versions, mean and scale to six digits.
+        """
+        import numpy as np
+
+        different = self.change(data)
+        if different is not None:
+            return different
+        before, now = (str(facts.get("sha256", "")) for facts in (self.data.summary, data.summary))
+        if before and now:
+            return None if before == now else f"sha256 of the content was {before[:12]}… and is {now[:12]}…"
+        for name in ("mean", "scale"):
+            old, new = getattr(self.data, name), getattr(data, name)
+            if not np.allclose(np.ravel(old), np.ravel(new), rtol=1e-6, atol=1e-9 * float(np.max(self.data.scale))):
+                return f"{name} was {old} and is {new}"
+        return None
+
+    def move_data(self, data: Data) -> None:
+        """Write the configuration with another place of the data to config.yaml, and the summary of ``data``."""
+        facts = json.loads((self.path / "data.json").read_text(encoding="utf-8"))
+        facts["summary"] = dict(data.summary)
+        write_atomic(self.path / "data.json", json.dumps(facts, indent=1) + "\n")
+        write_atomic(self.path / "config.yaml", self.config.to_yaml())
+
     @property
     def outputs(self) -> Path:
         """Folder for files made from this run: its own, or ``runs/models/<name>`` for an installed model."""

@@ -86,7 +86,7 @@ def test_devices_are_refused_and_stay(tmp_path: Path) -> None:
         with pytest.raises(OSError, match="a device or a pipe, not a file"):
             write_atomic(Path(device), "text")
         with pytest.raises(OSError, match="a device or a pipe, not a file"):
-            check_writable(Path(device))
+            check_writable(Path(device), kind="file")
         assert stat.S_IFMT(Path(device).stat().st_mode) == stat.S_IFMT(before.st_mode)
 
 
@@ -103,6 +103,13 @@ def test_a_target_below_a_file_or_without_space_is_refused(tmp_path: Path) -> No
     free = shutil.disk_usage(tmp_path).free
     with pytest.raises(OSError, match=r"needs [\d,]+ bytes, and .* has [\d,]+ bytes free"):
         check_writable(tmp_path / "a.npz", 2 * free + 10**9)
+
+
+def test_names_that_are_none_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="cannot contain a null character"):
+        check_writable(tmp_path / "a\0b.npz")
+    with pytest.raises(OSError, match="- is not a file: standard output"):
+        check_writable(Path("-"))
 
 
 @POSIX

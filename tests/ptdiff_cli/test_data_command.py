@@ -117,3 +117,91 @@ def test_an_import_does_not_overwrite(ptdiff: Callable, folder: Path, tmp_path: 
     assert done.returncode == 3
     assert "--force replaces it" in done.stderr
     assert ptdiff("data", "import", folder, store, "--force", "--points", 64).returncode == 0
+
+
+@pytest.fixture
+def faulty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with one of every fault."""
+    from ptdiff_datasets.formats.ply import write_ply
+
+    monkeypatch.setenv("PTDIFF_CACHE", str(tmp_path / "cache"))
+    random = np.random.default_rng(0)
+    root = tmp_path / "faulty"
+    for name, count in (("chair", 30), ("table", 30), ("single", 1), ("empty", 0)):
+        (root / name).mkdir(parents=True)
+        for i in range(count):
+            np.savetxt(root / name / f"{i:02d}.xyz", random.random((100 + i, 3)) * [1, 1 + i / 9, 1 + i / 5])
+    chair = root / "chair"
+    cloud = random.random((150, 3)).astype(np.float32)
+    np.save(chair / "nan.npy", np.where(cloud < 0.2, np.nan, cloud))
+    write_ply(chair / "zero-normals.ply", cloud * 0.9, np.zeros_like(cloud))
+    (chair / "twin.obj").write_text("v 1 2\nf 1 2 3\n")
+    write_ply(chair / "twin.ply", cloud * [1, 0.8, 0.7])
+    np.savetxt(chair / "kilometers.xyz", cloud * 1e6)
+    write_ply(chair / "outlier.ply", np.concatenate([cloud, [[80, 80, 80]]]))
+    (chair / "broken.stl").write_bytes(bytes(90) + b"no")
+    np.save(chair / "first.npy", random.random((3, 200)))
+    (chair / "header.csv").write_text("x,y,z\n" + "1,2,3,4\n" * 40)
+    (chair / "model.blend").write_text("unknown")
+    draco = {"asset": {"version": "2.0"}, "extensionsRequired": ["KHR_draco_mesh_compression"], "meshes": []}
+    (chair / "draco.gltf").write_text(json.dumps(draco))
+    np.savetxt(chair / "constant.xyz", np.ones((100, 3)))
+    (chair / "copy.xyz").write_bytes((chair / "01.xyz").read_bytes())
+    np.savetxt(chair / "line.xyz", np.outer(np.arange(60), [1, 2, 3]))
+    return root
+
+
+def test_every_fault_of_a_folder_is_named_on_one_screen(ptdiff: Callable, faulty: Path, tmp_path: Path) -> None:  # type: ignore[type-arg]
+    done = ptdiff("data", "check", faulty, "--render", tmp_path / "sheet.png")
+    assert done.returncode == 3
+    lines = done.stdout.splitlines()
+    assert len(lines) <= 24
+    assert max(map(len, lines)) <= 80
+    for words in (
+        "nan.npy",
+        "zero-normals.ply: the normals are all zero",
+        "twin.obj",
+        "kilometers.xyz",
+        "outlier.ply: 1 of 151 points",
+        "broken.stl",
+        "first.npy: an array of shape (3, 200)",
+        "header.csv: the header has 3 names",
+        "1 file of other types",
+        "draco.gltf",
+        "constant.xyz",
+        "copy.xyz",
+        "line.xyz: all points on one line",
+        "single (1): hardly any shape, none held out",
+        "empty: an empty class",
+    ):
+        assert words in done.stdout, words
+    from PIL import Image
+
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert min(sheet.size) > 400
+
+
+def test_the_image_of_a_table_and_of_pictures_shows_them(ptdiff: Callable, tmp_path: Path) -> None:  # type: ignore[type-arg]
+    from PIL import Image
+
+    random = np.random.default_rng(0)
+    np.savetxt(tmp_path / "t.csv", random.random((90, 2)), header="x,y", delimiter=",", comments="")
+    for name, color in (("red", (250, 0, 0)), ("blue", (0, 0, 250))):
+        (tmp_path / "p" / name).mkdir(parents=True)
+        for i in range(9):
+            Image.new("RGB", (32, 32), tuple(c and c - 9 * i for c in color)).save(tmp_path / "p" / name / f"{i}.png")
+    cache = {"PTDIFF_CACHE": str(tmp_path / "cache")}
+    for source, kind, shown in (("t.csv", "points2d", "90"), ("p", "images", "2 of 2 classes")):
+        out = tmp_path / f"{kind}.png"
+        done = ptdiff("data", "check", source, "-m", kind, "--render", out, cwd=tmp_path, env=cache)
+        assert done.returncode == 0, done.stderr
+        assert "training samples" in done.stderr
+        assert shown in done.stderr + done.stdout
+    with Image.open(tmp_path / "images.png") as sheet:
+        pixels = np.asarray(sheet).astype(int)
+    # classes are in rows of their own: blue above red
+    blue, red = (np.argwhere((pixels[..., c] > 150) & (pixels.sum(-1) < 300))[:, 0] for c in (2, 0))
+    assert blue.max() < red.min()
+    done = ptdiff("data", "check", tmp_path / "t.csv", "-m", "points2d", "--render", tmp_path / "a.csv")
+    assert done.returncode == 2
+    assert "the suffix must be one of .png" in done.stderr

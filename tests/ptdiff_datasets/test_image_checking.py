@@ -100,3 +100,21 @@ def test_nothing_to_look_at_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"")
     with pytest.raises(DataError, match=r"no images .*skipped: a\.png: not a readable image: the file is empty"):
         check(tmp_path)
+
+
+def test_many_faults_and_classes_fit_one_screen_and_what_is_not_held_out_is_named(tmp_path: Path) -> None:
+    for split, names in (("train", "abcdefghijklmnopqrst"), ("val", "abc")):
+        for name in names:
+            for i in range(2):
+                path = tmp_path / split / name / f"{'long' * 20}-{i}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                color = (ord(name), 7 * i, len(split))
+                Image.new("RGB", (40, 40), color).save(path)
+            (tmp_path / split / name / "broken.png").write_bytes(b"no")
+            (tmp_path / split / name / "copy.png").write_bytes(path.read_bytes())
+    found = check(tmp_path)
+    lines = found.text().splitlines()
+    assert len(lines) <= 24
+    assert max(map(len, lines)) <= 80
+    for words in ("unreadable 23", "broken.png and 22 more", "unheld 17", "copy 23", "train + val: "):
+        assert words in found.text(), words

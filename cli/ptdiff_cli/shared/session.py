@@ -117,6 +117,24 @@ def next_free(folder: Path, name: str) -> Path:
     return next(p for i in range(1, 10**6) if not (p := folder / f"{stem}-{i:03d}").exists())
 
 
+def moved(run: Run, where: str) -> tuple[Run, Data]:
+    """The run with its data at ``where``, as config.yaml says from now on, and that data.
+
+    Raises Failure, and writes nothing, if the content is another than that which the run started with.
+    """
+    from ptdiff.run.folder import process_rank
+
+    run = run.with_data(where)
+    data = read_data(run.modality())
+    different = run.other_content(data)
+    if different is not None:
+        raise Failure(f"--data {where}: not the data that {run.path} started with: {different}", BAD_DATA)
+    if process_rank() == 0:
+        with run.locked():
+            run.move_data(data)
+    return run, data
+
+
 def continue_run(run: Run, kind: Modality, data: Data, hardware: Hardware, loggers: list[str]) -> None:
     """Train a run from its last checkpoint to its end; Failure if the data has changed since it started."""
     from ptdiff.run.folder import process_rank

@@ -12,6 +12,7 @@ reading.py     the shapes of one file as dense clouds
 importing.py   import of a folder into a store
 store.py       a memory-mapped store with checksums
 checking.py    ptdiff data check
+screen.py      reports that fit one screen
 summary.py     a summary of what was read
 address.py     stable hashes of shape ids, for random numbers
 """

@@ -9,19 +9,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ptdiff_datasets.clouds import store
+from ptdiff_datasets.clouds import screen, store
 from ptdiff_datasets.clouds.cloud_set import CloudSet
 from ptdiff_datasets.clouds.duplicates import twins
 from ptdiff_datasets.clouds.folder import Progress, build, load_folder, nothing
-from ptdiff_datasets.clouds.layout import existing, scan
-from ptdiff_datasets.clouds.summary import Summary, listed
+from ptdiff_datasets.clouds.layout import Layout, existing, scan
+from ptdiff_datasets.clouds.summary import LAYOUTS, Summary, listed, number
+from ptdiff_datasets.clouds.synsets import class_name
 from ptdiff_datasets.errors import DataError, printable
 from ptdiff_datasets.formats.arrays import AxisOrder
 
 SAMPLED = 2048  # points sampled from each mesh
 FEW = 32  # fewer points than this do not make a shape
 COPY = "a copy of "
-SCREEN = 50  # lines of a report, at most
 MIXED = 100  # a shape so many times larger or smaller than the median is in another unit
 OUTLYING = 10  # a box so many times larger than that of all but a hundredth of the points
 SCARCE = 4  # fewer shapes do not make a class, if others have ten times as many
@@ -36,7 +36,7 @@ class Check:
     points: minimum, median and maximum number per shape. extents: 5 %, 50 % and 95 % quantiles of the box diagonals,
     in units of the files. rows: the first points of the first shape, with their channels. mixed, outliers: (shape,
     reason) of shapes of another scale, and of those with points far away. scarce: classes with hardly any shape.
-    unheld: classes without a shape held out.
+    unheld: classes without a shape held out. empty: folders of classes without a shape that can be read.
     """
 
     kind: str
@@ -55,6 +55,7 @@ class Check:
     outliers: tuple[tuple[str, str], ...] = ()
     scarce: tuple[str, ...] = ()
     unheld: tuple[str, ...] = ()
+    empty: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -66,13 +67,45 @@ class Check:
         return {**asdict(self), "summary": self.summary.as_dict(), "ok": self.ok}
 
     def text(self) -> str:
-        """Format the report for a terminal, in at most ``SCREEN`` lines."""
+        """Format the report for a terminal, in at most ``screen.LINES`` lines of ``screen.WIDTH`` columns."""
         long = self._lines(5, 12, 5)
-        # groups of duplicates say least
-        for most, classes, grouped in ((5, 8, 2), (4, 5, 1), (3, 3, 1), (2, 3, 1), (1, 2, 1)):
-            if len(long) > SCREEN:
-                long = self._lines(most, classes, grouped)
-        return "\n".join(long)
+        fits = len(long) <= screen.LINES and max(map(len, long)) <= screen.WIDTH
+        return "\n".join(long if fits else self._short())
+
+    def _short(self) -> list[str]:
+        """The report with a line for each kind of finding."""
+        told, (fewest, _, largest), (low, half, high) = self.summary, self.points, self.extents
+        named = [name for name in told.counts if name]
+        of = f" in {number(len(named), 'class', 'es')}" if named else ""
+        shapes = f"{number(told.total(), 'shape')}{of}"
+        box = (f"{axis} {a:.4g} to {b:.4g}" for axis, a, b in zip("xyz", told.low, told.high, strict=True))
+        head = [
+            printable(told.root)[-screen.WIDTH :],
+            f"  {shapes}, {number(told.points, 'point')}, {fewest:,} to {largest:,} a shape"
+            + (f"; {number(told.other, 'file')} of other types" if told.other else ""),
+            f"  {LAYOUTS[told.layout]}; normalize {told.normalize}; channels {told.channels()}",
+            f"  box {', '.join(box)}",
+            f"  diagonals {low:.4g} to {high:.4g} (5 % to 95 %), median {half:.4g}: {self.units}",
+            *screen.by_class(told.counts),
+            " ".join(row if i == 0 else row.strip() for i, row in enumerate(self.rows[:2])),
+        ]
+        copies = [(group[0], f"the same as {', '.join(group[1:])}") for group in self.equal]
+        alike = [(group[0], f"much like {', '.join(group[1:])}") for group in self.near]
+        found: screen.Findings = {
+            "damaged": [(name, "checksums do not match") for name in self.damaged],
+            "unreadable": self.unreadable,
+            "left out": self._left_out,
+            "degenerate": self.degenerate,
+            "scale": self.mixed,
+            "outliers": self.outliers,
+            "remark": told.remarks,
+            "class": self._classes,
+            "leak": [(group[0], f"also in another split: {', '.join(group[1:])}") for group in self.leaks],
+            "copy": copies,
+            "twin": alike,
+        }
+        advice = ["  ptdiff data import --together moves duplicates into one split"] if self.leaks else []
+        return screen.screen(head, found, [*advice, "nothing is broken" if self.ok else "something is broken"])
 
     def _lines(self, most: int, classes: int, grouped: int) -> list[str]:
         fewest, middle, largest = self.points
@@ -97,6 +130,7 @@ class Check:
         for what, names in (
             ("classes with hardly any shape", self.scarce),
             ("classes with none held out", self.unheld),
+            ("empty classes", self.empty),
         ):
             lines += [f"  {what}: {', '.join(map(printable, names[:8]))}{', …' * (len(names) > 8)}"] if names else []
         for what, groups in (
@@ -111,6 +145,16 @@ class Check:
                 "  shapes leak between splits: ptdiff data import --together moves duplicates into one split",
             ]
         return [*lines, "nothing is broken" if self.ok else "something is broken"]
+
+    @property
+    def _classes(self) -> list[tuple[str, str]]:
+        """Classes that are not fit to train or to validate on."""
+        rare = {text.rpartition(" (")[0]: text for text in self.scarce}
+        found = [(name, "an empty class") for name in self.empty]
+        for name in dict.fromkeys([*rare, *self.unheld]):
+            reasons = ["hardly any shape"] * (name in rare) + ["none held out"] * (name in self.unheld)
+            found.append((rare.get(name, name), ", ".join(reasons)))
+        return found
 
     @property
     def _left_out(self) -> list[tuple[str, str]]:
@@ -135,7 +179,16 @@ def check(root: str | Path, progress: Progress | None = None, order: AxisOrder =
         place = Path(folder) / "store"
         place.mkdir()
         build(root, layout, place, SAMPLED, progress)
-        return _checked("folder" if root.is_dir() else "file", place, (), progress)
+        found = _checked("folder" if root.is_dir() else "file", place, (), progress)
+        return replace(found, empty=_empty(layout, found.summary.counts))
+
+
+def _empty(layout: Layout, counts: Mapping[str, object]) -> tuple[str, ...]:
+    """Name the class folders of which nothing was read."""
+    if layout.kind != "classes":
+        return ()
+    folders = (path for path in (layout.root / layout.inside).iterdir() if path.is_dir() and path.name[0] != ".")
+    return tuple(sorted({class_name(path.name) for path in folders} - set(counts)))
 
 
 def _checked(kind: str, folder: Path, damaged: tuple[str, ...], progress: Progress | None) -> Check:
@@ -169,7 +222,7 @@ def _checked(kind: str, folder: Path, damaged: tuple[str, ...], progress: Progre
         mixed=tuple(_mixed(names, diagonals)),
         outliers=tuple((id, text) for i, id in enumerate(names) if (text := _outlying(clouds.stored(i))) is not None),
         scarce=tuple(_scarce(clouds.summary.counts)),
-        unheld=tuple(_unheld(clouds.summary.counts)),
+        unheld=tuple(screen.unheld(clouds.summary.counts)),
         units=_units(float(np.median(diagonals)), float(np.quantile(diagonals, 0.95) / np.quantile(diagonals, 0.05))),
     )
 
@@ -213,13 +266,6 @@ def _scarce(counts: Mapping[str, Mapping[str, int]]) -> list[str]:
     sizes = {name: sum(row.values()) for name, row in counts.items() if name}
     middle = np.median(list(sizes.values())) if sizes else 0
     return [f"{name} ({n})" for name, n in sizes.items() if n < SCARCE and middle >= 10 * n]
-
-
-def _unheld(counts: Mapping[str, Mapping[str, int]]) -> list[str]:
-    """Name the classes without a held-out shape, if anything is held out."""
-    if not any(row.get(split) for row in counts.values() for split in ("val", "test")):
-        return []
-    return [name for name, row in counts.items() if name and not (row.get("val") or row.get("test"))]
 
 
 def _degenerate(points: np.ndarray[Any, np.dtype[np.float32]]) -> str | None:

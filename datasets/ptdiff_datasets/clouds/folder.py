@@ -269,6 +269,7 @@ def _assembled(
         cache=place,
         lacking=dict(index.lacking),
         remarks=tuple((id, text) for id, text in index.remarks),
+        sha256=index.content,
     )
     return CloudSet(
         points=arrays["points"],

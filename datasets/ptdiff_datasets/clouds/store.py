@@ -38,6 +38,7 @@ class Index:
     boxes: lowest and highest corner, (m, 6). means: (m, 3) and deviations: (m,) over all coordinates of the stored
     points.
     origins: (m, 3), subtracted from the points. remarks: (id, text) of what was left out of shapes that were read.
+    content: SHA-256 of the shapes, their names, classes and splits, wherever they lie; set by ``load``, not stored.
     """
 
     counts: list[int] = field(default_factory=list)
@@ -52,13 +53,13 @@ class Index:
     lacking: dict[str, int] = field(default_factory=dict)
     source: dict[str, Any] = field(default_factory=dict)
     remarks: list[tuple[str, str]] = field(default_factory=list)
+    content: str = ""
 
     @property
     def columns(self) -> list[list[Any]]:
         """The lists that have an entry for each shape."""
-        return [
-            getattr(self, f.name) for f in fields(self) if f.name not in ("skipped", "lacking", "source", "remarks")
-        ]
+        others = ("skipped", "lacking", "source", "remarks", "content")
+        return [getattr(self, f.name) for f in fields(self) if f.name not in others]
 
 
 Arrays = dict[str, npt.NDArray[Any]]
@@ -112,7 +113,18 @@ def _checked(folder: Path) -> tuple[Arrays, Index]:
         raise DamagedError("the columns of the index differ in length")
     if min(index.counts) < 1 or sum(index.counts) != total or "points" not in arrays:
         raise DamagedError(f"{sum(index.counts)} points in the index, but {total} stored")
+    index.content = _content(folder, index)
     return arrays, index
+
+
+def _content(folder: Path, index: Index) -> str:
+    """Hash what the network sees of a store, from the checksums of its arrays; "" for a store without checksums."""
+    try:
+        sums = [line for line in (folder / SUMS).read_text().splitlines() if line.endswith(".npy")]
+    except FileNotFoundError:
+        return ""
+    facts = [index.counts, index.ids, index.labels, index.splits, index.origins, sorted(sums)]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
 def verified(folder: Path, progress: Callable[[int, int], None] | None = None) -> list[str]:
@@ -198,6 +210,7 @@ class Writing:
                 (self._folder / f"{name}.npy").unlink()
         about = {"format": FORMAT, "version": VERSION, "total": total, "channels": kept}
         facts = asdict(self.index)
+        del facts["content"]
         if not self.index.remarks:
             del facts["remarks"]  # as in stores that know of none
         _write(self._folder / INDEX, json.dumps({**about, **facts}))

@@ -49,6 +49,7 @@ class Summary:
     cache: str = ""  # the folder of the cache entry, if anything could be cached
     lacking: Mapping[str, int] = field(default_factory=dict)  # channel -> shapes without it
     remarks: tuple[tuple[str, str], ...] = ()  # shape, what was left out of it
+    sha256: str = ""  # of the content of the shapes, wherever they lie
 
     def total(self, split: str | None = None) -> int:
         """Number of shapes, in one split or in all."""
@@ -76,7 +77,7 @@ class Summary:
         for axis, low, high in zip("xyz", self.low, self.high, strict=True):
             lines.append(f"  {'box' if axis == 'x' else '':<9}  {axis} {low:>9.4g} to {high:>9.4g}")
         lines.append(f"  diagonal   {self.diagonal:.4g} (median)")
-        lines.append(f"  channels   {self._channels()}")
+        lines.append(f"  channels   {self.channels()}")
         lines += ["", *table(self.counts, most)]
         if self.skipped or self.other:
             lines += ["", *self._left_out()]
@@ -91,7 +92,8 @@ class Summary:
         place = f" in {_homely(self.cache)}" if self.cache else ""
         return [*lines, "", last + place if len(last + place) <= WIDTH else last]
 
-    def _channels(self) -> str:
+    def channels(self) -> str:
+        """Name the channels, and how many shapes lack one that others have."""
         there = ["xyz", *(name for name in ("normals", "colors") if name not in self.lacking)]
         some = [f"{name} except {n:,}" for name, n in self.lacking.items() if n < self.total()]
         return ", ".join([*there, *(f"({text})" for text in some)])

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ptdiff_datasets.clouds import screen
 from ptdiff_datasets.clouds.summary import listed, number, table
 from ptdiff_datasets.errors import DataError, FormatError, printable
 from ptdiff_datasets.images.by_name import SIZE, contents
@@ -83,7 +84,29 @@ class ImageCheck:
         first = " (only the first of each is used)" if self.formats else ""
         groups = [f"{len(group)}: {', '.join(group)}" for group in self.equal]
         lines += listed(f"identical{first}, groups", groups)
-        return "\n".join([*lines, "nothing is broken" if self.ok else "something is broken"])
+        alone = screen.unheld(self.counts)
+        lines += listed("classes with none held out", alone)
+        lines.append("nothing is broken" if self.ok else "something is broken")
+        if len(lines) <= screen.LINES and max(map(len, lines)) <= screen.WIDTH:
+            return "\n".join(lines)
+        # one line for each kind of finding
+        kinds = ", ".join(f"{n:,} {name}" for name, n in sorted(self.formats.items()))
+        head = [
+            printable(self.root)[-screen.WIDTH :],
+            f"  {number(self.total, 'image')}{of}{f': {kinds}' if kinds else ''}",
+            f"  pixels {span}",
+            *(f"  {line}" for line in self._remarks()),
+            *screen.by_class(self.counts),
+            *(f"  {note}" for note in self.notes[:3]),
+            *([f"  {of_other_kinds(self.other)}"] if self.other else []),
+        ]
+        found = {
+            "unreadable": self.unreadable,
+            "left out": self.skipped,
+            "unheld": [(name, "a class with none held out") for name in alone],
+            "copy": [(group[0], f"the same as {', '.join(group[1:])}") for group in self.equal],
+        }
+        return "\n".join(screen.screen(head, found, lines[-1:]))
 
     def _remarks(self) -> list[str]:
         """List the remarks on gray, transparent, animated and small images."""

@@ -38,13 +38,17 @@ class ImageSplit:
 
 @dataclass(frozen=True, eq=False)
 class ImageSet:
-    """Training and validation images, the value of white, the names of classes 0, 1, …, and notes, one line each."""
+    """Training and validation images, the value of white, the names of classes 0, 1, …, and notes, one line each.
+
+    sha256: of the files' content, if it is known without reading all pixels.
+    """
 
     train: ImageSplit
     val: ImageSplit
     white: int = 255
     classes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    sha256: str = ""
 
     def gray(self) -> ImageSet:
         """Convert to one channel, luma Y = 0.299 R + 0.587 G + 0.114 B (ITU-R BT.601)."""

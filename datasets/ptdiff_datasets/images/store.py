@@ -81,8 +81,18 @@ def load_pictures(
     whole = ImageSplit(pixels, label if classes != ("",) else None)
     first = index.splits.count("train")
     return ImageSet(
-        whole[slice(0, first)], whole[slice(first, None)], classes=() if classes == ("",) else classes, notes=(*notes,)
+        whole[slice(0, first)],
+        whole[slice(first, None)],
+        classes=() if classes == ("",) else classes,
+        notes=(*notes,),
+        sha256=_content(entry, index),
     )
+
+
+def _content(folder: Path, index: Index) -> str:
+    """Hash the images, their names, classes and splits, from the checksum of the pixels."""
+    sums = [line for line in (folder / SUMS).read_text().splitlines() if line.endswith(PIXELS)]
+    return hashlib.sha256(json.dumps([index.ids, index.labels, index.splits, sums]).encode()).hexdigest()
 
 
 def load(folder: Path) -> tuple[Bytes, Index]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -55,10 +56,21 @@ def images(source: str, size: int | None, gray: bool, motion: Motion | None = No
         "train": len(found.train),
         "val": len(found.val),
     }
+    if source not in image_sets.NAMES:
+        summary["sha256"] = found.sha256 or _content(found)
     train, val = (PixelSamples(split, found.white) for split in (found.train, found.val))
     shape = (colors, *time, height, width)
     data = Data(shape, found.classes, train=train, val=val if len(val) else None, summary=summary)
     return data if motion is None or films is not None else moving(data, motion, size)
+
+
+def _content(found: ImageSet) -> str:
+    """Hash the pixels and labels of both splits."""
+    digest = hashlib.sha256()
+    for split in (found.train, found.val):
+        label = () if split.label is None else split.label.tolist()
+        digest.update(f"{split.pixels.shape} {label}".encode() + np.ascontiguousarray(split.pixels).tobytes())
+    return digest.hexdigest()
 
 
 @dataclass(frozen=True)
