@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Show and check configurations; the schema for editors.", no_args_is_help=True)
 
 SCHEMA = "ptdiff.schema.json"
-"""Name of the schema beside a configuration.  The file names it without a folder, so that both can move together, and an
-editor finds it on any machine without a network; the configuration of a run, which nobody edits, names none."""
+"""Name of the schema beside a configuration.  The file names it without a folder, so that both can move together and an
+editor finds it on any machine, without a network.  The configuration of a run names none, because nobody edits it."""
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Modality = Annotated[str | None, typer.Option("-m", "--modality", help="Kind of data (see 'ptdiff modalities').")]

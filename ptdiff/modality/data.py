@@ -28,6 +28,10 @@ FORMAT, WITHOUT_ORIGIN = 3, 2
 Format 3 has an ``origin``. Data without one is written in format 2, which earlier versions read too.
 """
 
+MOST_AXES, MOST_NUMBERS = 8, 1 << 30
+"""Largest number of axes and of numbers in one sample: the largest images and clouds have some ten million numbers, and
+a network needs many times the memory of a sample."""
+
 Condition = Mapping[str, "Tensor"]
 """Conditions of a batch: tensors by name, with the batch as the first axis.  The empty mapping means unconditional, and
 an entry of -1 in an integer tensor such as a class label means "not given" for that sample.
@@ -162,8 +166,14 @@ class Data:
         if not isinstance(facts, Mapping):
             raise TypeError(f"it must be a mapping, not {type(facts).__name__}")
         check_format(facts.get("format", 1), FORMAT, "data.json")
+        shape = tuple(int(n) for n in facts["shape"])
+        if not shape or min(shape) < 1 or len(shape) > MOST_AXES or math.prod(shape) > MOST_NUMBERS:
+            shown = " x ".join(f"{n:,}" for n in shape[:MOST_AXES])
+            raise ValueError(
+                f"a sample of {len(shape)} axes, {shown}, and {MOST_AXES} are read, {MOST_NUMBERS:,} numbers"
+            )
         return Data(
-            shape=tuple(int(n) for n in facts["shape"]),
+            shape=shape,
             classes=tuple(str(name) for name in facts["classes"]),
             mean=_nested(facts["mean"]),
             scale=_nested(facts["scale"]),
@@ -174,8 +184,10 @@ class Data:
         )
 
 
-def _nested(value: Any) -> Any:
-    return tuple(_nested(v) for v in value) if isinstance(value, (list, tuple)) else float(value)
+def _nested(value: Any, axes: int = 0) -> Any:
+    if axes > MOST_AXES:
+        raise ValueError(f"numbers nested more than {MOST_AXES} deep")
+    return tuple(_nested(v, axes + 1) for v in value) if isinstance(value, (list, tuple)) else float(value)
 
 
 def _spread(z: Tensor, unordered: bool, limit: int = 512) -> float:

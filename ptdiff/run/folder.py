@@ -29,6 +29,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from ptdiff.atomic import write_atomic
 from ptdiff.choices import unknown
+from ptdiff.documents.files import appended
 from ptdiff.documents.jsons import read_json
 from ptdiff.documents.yamls import parse_yaml, read_yaml
 from ptdiff.errors import CheckpointError, RunError
@@ -320,7 +321,7 @@ class Run:
 
     def log(self, values: Mapping[str, Any]) -> None:
         """Append one line to metrics.jsonl."""
-        with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
+        with appended(self.path / "metrics.jsonl") as file:
             file.write(json.dumps(dict(values)) + "\n")
 
 

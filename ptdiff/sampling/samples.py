@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ptdiff.errors import UnknownName
+from ptdiff.errors import DataError, UnknownName
 from ptdiff.modality import registry
 from ptdiff.modality.contract import Modality
 from ptdiff.sampling import files
@@ -47,6 +47,8 @@ class Samples:
         never decides what is imported.
         """
         path = Path(path).expanduser()
+        if path.exists() and not path.is_file():
+            raise DataError(f"{path} is a {'folder' if path.is_dir() else 'device or a pipe'}, not a file of samples")
         if isinstance(modality, Modality):
             return Samples(files.read(path, modality), modality, source=path)
         kind = None if path.suffix.lower() == ".npz" else registry.load(modality).suited(path)

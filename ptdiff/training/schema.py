@@ -1,8 +1,8 @@
 """The JSON Schema of configuration files, generated from the same dataclasses and catalogs that read them.
 
-Everything in a file is optional, as it overrides defaults and the recipe of its modality.  The schema knows keys, names,
-types and declared ranges.  It cannot know what depends on several values (``sigma_min`` below ``sigma_max``), and it
-refuses a number written as a text, "3", which the reader takes.
+Everything in a file is optional, as it overrides defaults and the recipe of its modality.  The schema knows keys,
+names, types and declared ranges.  It cannot know what depends on several values, such as ``sigma_min`` below
+``sigma_max``, and it refuses a number written as a text, "3", which the reader takes.
 """
 
 from __future__ import annotations

@@ -42,12 +42,17 @@ class TextTable:
 
     def column(self, name: str) -> tuple[str, ...]:
         """Return the cells of one column; DataError, naming the nearest, if there is none."""
-        if name not in self.names:
+        if name not in self._places:
             near = get_close_matches(name, self.names, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(filter(None, self.names))}"
             raise DataError(f"{self.path}: no column {name!r}; {hint}")
-        place = self.names.index(name)
+        place = self._places[name]
         return tuple(row[place] for row in self.rows)
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        # looked up once for each of what may be a hundred thousand columns
+        return {name: place for place, name in reversed([*enumerate(self.names)])}
 
     def where(self, name: str, value: str) -> TextTable:
         """Select the rows whose cell in column ``name`` is ``value``; DataError, naming the nearest, if none is."""
