@@ -96,8 +96,9 @@ class Run:
             folder.mkdir(parents=True, exist_ok=True)
         if start is not None:
             save(path / "start", 0, {"model": start.weights}, start.origin)
-        origin = {} if start is None else {"origin": dict(start.origin)}
-        write_atomic(path / "env.json", json.dumps(_environment() | origin, indent=1) + "\n")
+        facts = _environment() | {"plugin": registry.origin(config.modality)}
+        facts |= {} if start is None else {"origin": dict(start.origin)}
+        write_atomic(path / "env.json", json.dumps(facts, indent=1) + "\n")
         write_atomic(path / "data.json", json.dumps(data.facts(), indent=1) + "\n")
         text = config.to_yaml()
         write_seal(path, [parse_yaml(text)], data.facts())
@@ -141,9 +142,15 @@ class Run:
     def expected_rate(self) -> float | None:
         """Steps per second that the trial before training measured; None if there was no trial."""
         try:
-            facts = read_json(self.path / "env.json")
-            return float(facts["trial"]["steps_per_second"])
-        except (OSError, ValueError, KeyError, TypeError):
+            return float(self._recorded("trial")["steps_per_second"])
+        except (ValueError, KeyError, TypeError):
+            return None
+
+    def _recorded(self, key: str) -> Any:
+        """A value of env.json; None if it is missing or cannot be read."""
+        try:
+            return read_json(self.path / "env.json")[key]
+        except (OSError, ValueError, KeyError, TypeError, IndexError):
             return None
 
     def change(self, data: Data) -> str | None:
@@ -171,7 +178,11 @@ class Run:
         return self.path / "averages"
 
     def modality(self) -> Modality:
-        """The modality with the options of this run; raises RunError if the run was trained on plain tensors."""
+        """The modality with the options of this run.
+
+        Raises RunError if the run was trained on plain tensors, or with a plugin that is not installed, which is named,
+        and UnknownName if its modality is ``module:Class`` and the user has not named it.
+        """
         if self.kind is not None:
             return self.kind
         if self.config.modality == NAME:
@@ -179,6 +190,9 @@ class Run:
                 f"{self.path} was trained on tensors with a network that is not stored: open it in Python with "
                 f"ptdiff.load({str(self.path)!r}, network=...)"
             )
+        needed = registry.missing(self.config.modality, self._recorded("plugin"))
+        if needed is not None:
+            raise RunError(f"{self.path} needs {needed}")
         return registry.load(self.config.modality, self.config.options).as_of(self.data)
 
     def checkpoint(self, warn: Callable[[str], None] | None = None) -> Checkpoint:

@@ -49,6 +49,7 @@ class Samples:
         path = Path(path).expanduser()
         if isinstance(modality, Modality):
             return Samples(files.read(path, modality), modality, source=path)
+        registry.trust(modality)
         kind = None if path.suffix.lower() == ".npz" else registry.load(modality).suited(path)
         stored = files.read(path, kind)
         name = stored.modality or modality
