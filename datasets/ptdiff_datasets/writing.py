@@ -1,6 +1,6 @@
 """Atomic writing of files."""
 
-import os
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,9 +22,10 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
     if path.exists() and not path.is_file():
         raise OSError(f"{path} is {'a folder' if path.is_dir() else 'a device or a pipe'}, not a file")
     path = path.resolve()
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".tmp-{uuid.uuid4().hex}{path.suffix.lower()}")
+    file = temporary.open("xb")
     try:
-        with temporary.open("xb") as file:
+        with file:
             yield file
         temporary.replace(path)
     finally:

@@ -111,7 +111,9 @@ def trust(name: str) -> None:
 def origin(name: str) -> dict[str, str]:
     """Distribution and version of an installed modality, for the record of a run; empty for ``module:Class``."""
     entry = _entries().get(name)
-    return {} if entry is None or entry.dist is None else {"distribution": entry.dist.name, "version": entry.dist.version}
+    return (
+        {} if entry is None or entry.dist is None else {"distribution": entry.dist.name, "version": entry.dist.version}
+    )
 
 
 def missing(name: str, recorded: object) -> str | None:
