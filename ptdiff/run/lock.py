@@ -16,7 +16,8 @@ PATIENCE = 0.5
 def held(path: Path) -> IO[str]:
     """Open a file, which is created if it does not exist, and lock it until it is closed; its contents are unchanged.
 
-    Raises BlockingIOError if another process keeps it locked for PATIENCE seconds, and another OSError if it is a link or no regular file.
+    Raises BlockingIOError if another process keeps it locked for PATIENCE seconds, and another OSError if it is a link
+    or no regular file.
     """
     file, end = locking(path), time.monotonic() + PATIENCE
     while True:
