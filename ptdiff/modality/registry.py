@@ -121,7 +121,7 @@ def missing(name: str, recorded: object) -> str | None:
 
     ``recorded``: what :func:`origin` returned when the run was made, read from a file; anything else gives None.
     """
-    if name in _entries() or not isinstance(recorded, Mapping):
+    if ":" in name or name in _entries() or not isinstance(recorded, Mapping):
         return None
     words = [recorded.get("distribution"), recorded.get("version")]
     # the file may be that of a stranger: nothing that a shell or pip could take for more than a name

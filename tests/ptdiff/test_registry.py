@@ -235,6 +235,7 @@ def test_a_missing_plugin_is_named_with_what_to_install() -> None:
         "the modality 'molecules' of ptdiff-molecules 0.1, which is not installed: pip install ptdiff-molecules"
     )
     assert registry.missing("points2d", recorded) is None
+    assert registry.missing("module:Class", recorded) is None
 
 
 @pytest.mark.parametrize(
