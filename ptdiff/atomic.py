@@ -6,13 +6,15 @@ Only regular files are replaced: links are followed, and devices, pipes and fold
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import stat
 import sys
 import tempfile
+import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal
 
@@ -27,6 +29,8 @@ def whole(path: Path) -> Iterator[Path]:
     # a link may lead into a folder that does not exist yet
     path.parent.mkdir(parents=True, exist_ok=True)
     part = temporary(path.parent).with_suffix(path.suffix.lower())
+    # made here and not by whoever writes: O_EXCL follows no link, and the mode is that of the umask
+    os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
     try:
         yield part
         flush(part)
@@ -104,8 +108,30 @@ def write_atomic(path: Path, text: str) -> None:
 
 
 def temporary(folder: Path) -> Path:
-    """A new path in ``folder`` whose name begins with ".tmp-", so that leftovers of interrupted writes can be found."""
+    """A new path in ``folder`` with an unpredictable name, by which :func:`clear` finds what a killed process left."""
     return folder / f".tmp-{uuid.uuid4().hex}"
+
+
+_TEMPORARY = re.compile(r"\.tmp-[0-9a-f]{32}(\.\w+)?")
+
+
+def clear(folder: Path, idle: float = 0.0) -> None:
+    """Delete what interrupted writes left in ``folder``: files and folders with names of :func:`temporary`, no links.
+
+    ``idle``: seconds since they were last changed, for folders in which another process may be writing.
+    """
+    if not folder.is_dir():
+        return
+    for path in folder.iterdir():
+        if not _TEMPORARY.fullmatch(path.name) or path.is_symlink():
+            continue
+        with suppress(FileNotFoundError):
+            if time.time() - path.stat().st_mtime < idle:
+                continue
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            elif path.is_file():
+                path.unlink()
 
 
 def flush(path: Path) -> None:

@@ -74,10 +74,12 @@ def train(
 
 
 def _subject(name: str) -> TrainingSetup:
+    from ptdiff.modality import registry
     from ptdiff.training.configuration import resolve
     from ptdiff.training.speed import TrainingSetup
     from ptdiff_cli.shared.terminal import bad_data
 
+    registry.trust(name)
     config, kind = resolve({"modality": name})
     with bad_data("data"):
         return TrainingSetup(kind, kind.dataset(), config)

@@ -112,4 +112,5 @@ def _loaded(name: str, data: Path, option: list[str] | None) -> Modality:
     from ptdiff.modality import registry
     from ptdiff.run.config import settings
 
+    registry.trust(name)
     return registry.load(name, {"data": str(data), **settings(option)} if option else {})

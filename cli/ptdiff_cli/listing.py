@@ -34,6 +34,7 @@ def modalities(
     if check:
         _check(name, as_json)
         return
+    registry.trust(name)
     cls = registry.modality_class(name)
     options = _options(cls)
     if as_json:

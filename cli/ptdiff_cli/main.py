@@ -85,7 +85,8 @@ def app(only: Collection[str] = COMMANDS) -> typer.Typer:
         name="ptdiff",
         cls=Overview,
         help="Diffusion models on 3-D point clouds and every other kind of data.",
-        epilog="Run 'ptdiff COMMAND --help' for the options of a command. Add --debug for the traceback of an error.",
+        epilog="Run 'ptdiff COMMAND --help' for the options of a command. Add --debug for the traceback of an error, "
+        "--trust MODULE:CLASS to import a modality that a run names.",
         no_args_is_help=True,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
@@ -125,13 +126,18 @@ def main() -> None:
     # importing torch makes a million permanent objects; scanning them again takes a tenth of its time
     gc.set_threshold(100_000, 50, 100)
     debug = "--debug" in sys.argv
-    sys.argv = [argument for argument in sys.argv if argument != "--debug"]
+    arguments, trusted = _split_trust([argument for argument in sys.argv[1:] if argument != "--debug"])
     for stream in (sys.stdout, sys.stderr):
         # a terminal that cannot show a character must not end a command
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
-        code = app(_needed(sys.argv[1:]))(standalone_mode=False)
+        if trusted:
+            from ptdiff.modality.registry import trust
+
+            for name in trusted:
+                trust(name)
+        code = app(_needed(arguments))(args=arguments, standalone_mode=False)
     except (Exception, SystemExit) as error:
         from ptdiff_cli.shared.errors import explained
 
@@ -143,6 +149,23 @@ def main() -> None:
             say("".join(traceback.format_exception(error)).rstrip())
         fail(line, code)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _split_trust(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """The arguments without --trust MODULE:CLASS, which every command takes, and the names that are trusted."""
+    rest, trusted, coming = [], [], iter(arguments)
+    for argument in coming:
+        option, equals, value = argument.partition("=")
+        if argument == "--":
+            return [*rest, argument, *coming], trusted
+        if option != "--trust":
+            rest.append(argument)
+            continue
+        name = value if equals else next(coming, "")
+        if ":" not in name:
+            fail(f"--trust needs the name of a modality as MODULE:CLASS, not {name!r}", 2)
+        trusted.append(name)
+    return rest, trusted
 
 
 def _shows_help(error: Any) -> bool:

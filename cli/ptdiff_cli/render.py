@@ -111,7 +111,7 @@ def _of_run(
     from ptdiff.run.folder import Run
     from ptdiff_cli.shared.sampling_options import make_plan, named_as_options
 
-    run = Run.open(path)
+    run = Run.open(path, say)
     plan = make_plan(run, given, None, seed)
     model = Model.of(run, plan, weights=weights, device=device, warn=say)
     draw = model.modality.visualizer()

@@ -24,9 +24,10 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
     path = path.resolve()
     # a link may lead into a folder that does not exist yet
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".tmp-{uuid.uuid4().hex}")
+    temporary = path.with_name(f".tmp-{uuid.uuid4().hex}{path.suffix.lower()}")
+    file = temporary.open("xb")
     try:
-        with temporary.open("xb") as file:
+        with file:
             yield file
         temporary.replace(path)
     finally:

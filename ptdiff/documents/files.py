@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from io import BufferedReader, TextIOWrapper
+from io import BufferedReader
 from pathlib import Path
 
 
@@ -20,19 +20,6 @@ def opened(path: Path) -> BufferedReader:
         os.close(handle)
         raise OSError(f"{path} is a {'folder' if stat.S_ISDIR(mode) else 'device or a pipe'}, not a file")
     return os.fdopen(handle, "rb")
-
-
-def appended(path: Path) -> TextIOWrapper:
-    """Open a regular file, which is created if it does not exist, to append text in UTF-8.
-
-    Raises OSError for everything else; a pipe is refused without waiting for a reader.
-    """
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NONBLOCK", 0)
-    handle = os.open(path, flags, 0o666)
-    if not stat.S_ISREG(os.fstat(handle).st_mode):
-        os.close(handle)
-        raise OSError(f"{path} is a device or a pipe, not a file")
-    return os.fdopen(handle, "a", encoding="utf-8")
 
 
 def read_bytes(path: Path, most: int) -> bytes:

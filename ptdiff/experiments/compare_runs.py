@@ -14,6 +14,7 @@ from ptdiff.documents.jsons import json_lines
 from ptdiff.errors import RunError
 from ptdiff.experiments.scores import Measured, measured
 from ptdiff.run.config import flattened, read
+from ptdiff.run.models import check_links
 
 
 @dataclass(frozen=True)
@@ -63,9 +64,10 @@ def history(run: Path) -> list[dict[str, Any]]:
 
 
 def summary(run: Path) -> Summary:
-    """Summarize a run folder; raises RunError if it is not one."""
+    """Summarize a run folder; raises RunError if it is not one, or has links inside."""
     if not (run / "config.yaml").is_file():
         raise RunError(f"{run} is not a run folder: it has no config.yaml")
+    check_links(run)
     lines = history(run)
     last = lines[-1] if lines else {"step": 0, "seconds": 0.0}
     losses = [line["loss"] for line in lines if line.get("loss") is not None]

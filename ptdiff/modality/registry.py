@@ -1,6 +1,8 @@
 """Registry of modalities: entry points in the group ``ptdiff.modalities.v1``, or explicit ``module:Class`` names.
 
-Listing imports nothing.  Only the named modality is imported, so a broken one does not affect others.
+Listing imports nothing.  Only the named modality is imported, so a broken one does not affect others.  Names may come
+from the files of strangers, so ``module:Class`` imports nothing either: it finds classes of modules that the program
+has already imported, or that the user named (:func:`trust`).
 The number in the name of the group is the version of the contract in :mod:`ptdiff.modality.contract`.
 """
 
@@ -10,14 +12,14 @@ import importlib
 import importlib.util
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
-from ptdiff.choices import build, unknown
+from ptdiff.choices import SHOWN, build, unknown
 from ptdiff.errors import PluginError, UnknownName
 from ptdiff.modality.contract import Modality
 
@@ -73,35 +75,84 @@ def package_folder(listed: Listed) -> Path | None:
 
 
 def modality_class(name: str) -> type[Modality]:
-    """Import the class with an installed name, or ``module:Class``.
+    """Return the class with an installed name, which is imported, or ``module:Class`` if the module is imported.
 
     Raises UnknownName for a name that is not installed, and PluginError if it cannot be imported or is no Modality.
     """
     if ":" in name:
-        if not re.fullmatch(r"[\w.]+:[\w.]+", name):
-            raise UnknownName(f"modality {name!r} is not of the form module:Class")
-        entry = EntryPoint(name=name, value=name, group=GROUP)
-    else:
-        known = _entries()
-        if name not in known:
-            raise unknown("modality", name, sorted(known))
-        entry = known[name]
-    origin = f"modality {name!r} ({entry.value})"
+        module, cls = _parts(name)
+        # not getattr, because packages may import what they are asked for
+        there = vars(sys.modules[module]) if module in sys.modules else {}
+        if cls not in there:
+            raise UnknownName(
+                f"modality {name[:SHOWN]!r} is not installed, and a file never decides what is imported: add "
+                f"--trust {name[:SHOWN]} if you trust that code"
+            )
+        return _checked(f"modality {name!r}", lambda: there[cls])
+    known = _entries()
+    if name not in known:
+        raise unknown("modality", name, sorted(known))
+    entry = known[name]
     importlib.invalidate_caches()
+    return _checked(f"modality {name!r} ({entry.value})", entry.load)
+
+
+def trust(name: str) -> None:
+    """Import the modality ``module:Class``, as the user asked, so that names in files find it; others are unchanged.
+
+    Raises UnknownName for a name of another form, and PluginError if it cannot be imported or is no Modality.
+    """
+    if ":" in name:
+        _parts(name)
+        importlib.invalidate_caches()
+        _checked(f"modality {name!r}", EntryPoint(name=name, value=name, group=GROUP).load)
+
+
+def origin(name: str) -> dict[str, str]:
+    """Distribution and version of an installed modality, for the record of a run; empty for ``module:Class``."""
+    entry = _entries().get(name)
+    return (
+        {} if entry is None or entry.dist is None else {"distribution": entry.dist.name, "version": entry.dist.version}
+    )
+
+
+def missing(name: str, recorded: object) -> str | None:
+    """What to install for the modality ``name``, as the end of an error message; None if it is installed.
+
+    ``recorded``: what :func:`origin` returned when the run was made, read from a file; anything else gives None.
+    """
+    if ":" in name or name in _entries() or not isinstance(recorded, Mapping):
+        return None
+    words = [recorded.get("distribution"), recorded.get("version")]
+    # the file may be that of a stranger: nothing that a shell or pip could take for more than a name
+    if not all(isinstance(word, str) and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,80}", word) for word in words):
+        return None
+    return f"the modality {name[:SHOWN]!r} of {words[0]} {words[1]}, which is not installed: pip install {words[0]}"
+
+
+def _parts(name: str) -> tuple[str, str]:
+    if not re.fullmatch(r"[\w.]+:\w+", name):
+        raise UnknownName(f"modality {name[:SHOWN]!r} is not of the form module:Class")
+    module, _, cls = name.partition(":")
+    return module, cls
+
+
+def _checked(label: str, found: Callable[[], Any]) -> type[Modality]:
+    """The class that ``found`` returns; PluginError if it cannot be imported, or is not a complete Modality."""
     try:
-        found = entry.load()
+        cls = found()
     except PluginError as error:
         # the class does not match the contract
-        raise PluginError(f"{origin}: {error}") from error
+        raise PluginError(f"{label}: {error}") from error
     except (Exception, SystemExit) as error:
         # importing a third-party module may raise anything
-        raise PluginError(f"{origin} cannot be imported: {type(error).__name__}: {error}") from error
-    if not (isinstance(found, type) and issubclass(found, Modality)):
-        raise PluginError(f"{origin} is not a subclass of ptdiff.modality.Modality")
-    missing = sorted(getattr(found, "__abstractmethods__", ()))
-    if missing:
-        raise PluginError(f"{origin} does not define {', '.join(missing)}")
-    return found
+        raise PluginError(f"{label} cannot be imported: {type(error).__name__}: {error}") from error
+    if not (isinstance(cls, type) and issubclass(cls, Modality)):
+        raise PluginError(f"{label} is not a subclass of ptdiff.modality.Modality")
+    undefined = sorted(getattr(cls, "__abstractmethods__", ()))
+    if undefined:
+        raise PluginError(f"{label} does not define {', '.join(undefined)}")
+    return cls
 
 
 def load(name: str, options: Mapping[str, Any] | None = None) -> Modality:

@@ -9,5 +9,6 @@ models.py       trained models that are installed with a modality
 fine_tuning.py  runs that start from the weights of another run
 exported.py     folders to share, unpacked into runs
 hub.py          models on the Hugging Face Hub
+links.py        no links inside a run
 lock.py         one training process per run
 """

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ptdiff.atomic import flush, temporary, write_atomic
+from ptdiff.atomic import clear, flush, temporary, write_atomic
 from ptdiff.documents.files import opened, read_bytes
 from ptdiff.documents.jsons import read_json
 from ptdiff.errors import CheckpointError
@@ -230,9 +230,8 @@ def latest(folder: Path, warn: Any = None, *, repair: bool = False) -> Checkpoin
     With ``repair``, raises CheckpointError for a checkpoint that cannot be read, and changes nothing: continuing from
     an older one would discard the training since then.
     """
-    if repair and folder.is_dir():
-        for leftover in folder.glob(".tmp-*"):
-            shutil.rmtree(leftover, ignore_errors=True)
+    if repair:
+        clear(folder)
     for path in _steps(folder):
         place = path
         try:
@@ -272,6 +271,14 @@ def _prune(folder: Path, keep: int) -> dict[Path, Checkpoint]:
         else:
             _discard(path)
     return good
+
+
+def discard_after(folder: Path, step: int) -> None:
+    """Delete the checkpoints in ``folder`` of steps after ``step``, and nothing that is not a checkpoint."""
+    for path in _steps(folder):
+        # by the names in it, damaged ones too
+        if int(path.name) > step and not path.is_symlink() and (path / MANIFEST).is_file() and (path / STATE).is_file():
+            _discard(path)
 
 
 def _discard(path: Path) -> None:

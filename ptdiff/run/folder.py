@@ -27,9 +27,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from ptdiff.atomic import write_atomic
+from ptdiff.atomic import clear, write_atomic
 from ptdiff.choices import unknown
-from ptdiff.documents.files import appended
 from ptdiff.documents.jsons import read_json
 from ptdiff.documents.yamls import parse_yaml, read_yaml
 from ptdiff.errors import CheckpointError, RunError
@@ -38,6 +37,7 @@ from ptdiff.modality import registry
 from ptdiff.modality.contract import Modality
 from ptdiff.modality.data import Data
 from ptdiff.modality.tensors import NAME
+from ptdiff.run import links
 from ptdiff.run.checkpoint import Checkpoint, latest, lost, save
 from ptdiff.run.config import Config, read, validate
 from ptdiff.run.lock import held
@@ -86,25 +86,38 @@ class Run:
 
         ``start``: initial weights; env.json records their origin.
 
-        Raises RunError if the folder already contains a run or is that of an installed model: nothing is overwritten.
+        Raises RunError if the folder already contains a run, is that of an installed model, has links inside, or is
+        being filled by another process: nothing is overwritten.
         """
-        Run(path, config, data).refuse_model()
-        if (path / "config.yaml").exists():
+        run = Run(path, config, data, kind)
+        run.refuse_model()
+        path.mkdir(parents=True, exist_ok=True)
+        # before anything is written or looked for: of two that start at the same time, one gets nothing
+        with run.locked():
+            run._fill(start)
+        return run
+
+    def _fill(self, start: Start | None) -> None:
+        path = self.path
+        if os.path.lexists(path / "config.yaml"):
             raise RunError(
                 f"{path} already contains a run: continue it with 'ptdiff resume {path}', or choose another --out"
             )
-        for folder in (path, path / "samples", path / "checkpoints", path / "logs"):
-            folder.mkdir(parents=True, exist_ok=True)
+        if (found := links.check(path)) is not None:
+            raise RunError(found)
+        for folder in (path / "samples", path / "checkpoints", path / "logs"):
+            folder.mkdir(exist_ok=True)
         if start is not None:
             save(path / "start", 0, {"model": start.weights}, start.origin)
-        origin = {} if start is None else {"origin": dict(start.origin)}
-        write_atomic(path / "env.json", json.dumps(_environment() | origin, indent=1) + "\n")
-        write_atomic(path / "data.json", json.dumps(data.facts(), indent=1) + "\n")
-        text = config.to_yaml()
-        write_seal(path, [parse_yaml(text)], data.facts())
+        environment = _environment() | {"plugin": registry.origin(self.config.modality)}
+        environment |= {} if start is None else {"origin": dict(start.origin)}
+        write_atomic(path / "env.json", json.dumps(environment, indent=1) + "\n")
+        facts = self.data.facts()
+        write_atomic(path / "data.json", json.dumps(facts, indent=1) + "\n")
+        text = self.config.to_yaml()
+        write_seal(path, [parse_yaml(text)], facts)
         # last, because its presence is what makes the folder a run
         write_atomic(path / "config.yaml", text)
-        return Run(path, config, data, kind)
 
     @staticmethod
     def open(run: Path | str, warn: Callable[[str], None] | None = None, kind: Modality | None = None) -> Run:
@@ -112,8 +125,8 @@ class Run:
 
         ``warn``: called with a line if the name is ambiguous, or if config.yaml was edited; default: a warning.
 
-        Raises RunError if this is not a run folder, or data.json cannot be read or was changed, and ValueError for a
-        bad config.yaml.
+        Raises RunError if this is not a run folder, has links inside (:mod:`ptdiff.run.links`), or data.json cannot be
+        read or was changed, and ValueError for a bad config.yaml.
         """
         path = located(run, warn)
         if not (path / "config.yaml").is_file():
@@ -142,9 +155,15 @@ class Run:
     def expected_rate(self) -> float | None:
         """Steps per second that the trial before training measured; None if there was no trial."""
         try:
-            facts = read_json(self.path / "env.json")
-            return float(facts["trial"]["steps_per_second"])
-        except (OSError, ValueError, KeyError, TypeError):
+            return float(self._recorded("trial")["steps_per_second"])
+        except (ValueError, KeyError, TypeError):
+            return None
+
+    def _recorded(self, key: str) -> Any:
+        """A value of env.json; None if it is missing or cannot be read."""
+        try:
+            return read_json(self.path / "env.json")[key]
+        except (OSError, ValueError, KeyError, TypeError, IndexError):
             return None
 
     def change(self, data: Data) -> str | None:
@@ -209,7 +228,11 @@ class Run:
         return self.path / "averages"
 
     def modality(self) -> Modality:
-        """The modality with the options of this run; raises RunError if the run was trained on plain tensors."""
+        """The modality with the options of this run.
+
+        Raises RunError if the run was trained on plain tensors, or with a plugin that is not installed, which is named,
+        and UnknownName if its modality is ``module:Class`` and the user has not named it.
+        """
         if self.kind is not None:
             return self.kind
         if self.config.modality == NAME:
@@ -217,6 +240,9 @@ class Run:
                 f"{self.path} was trained on tensors with a network that is not stored: open it in Python with "
                 f"ptdiff.load({str(self.path)!r}, network=...)"
             )
+        needed = registry.missing(self.config.modality, self._recorded("plugin"))
+        if needed is not None:
+            raise RunError(f"{self.path} needs {needed}")
         return registry.load(self.config.modality, self.config.options).as_of(self.data)
 
     def checkpoint(self, warn: Callable[[str], None] | None = None) -> Checkpoint:
@@ -311,6 +337,11 @@ class Run:
         except BlockingIOError:
             raise RunError(f"{self.path} is being trained by another process") from None
 
+    def clear(self) -> None:
+        """Delete what killed processes left in the run, for the process that trains it; others may write to samples."""
+        for folder in (self.path, self.path / "samples"):
+            clear(folder, idle=3600)
+
     def refuse_model(self) -> None:
         """Raise RunError if this is an installed model, whose folder is read-only."""
         if ships(self.path):
@@ -321,7 +352,7 @@ class Run:
 
     def log(self, values: Mapping[str, Any]) -> None:
         """Append one line to metrics.jsonl."""
-        with appended(self.path / "metrics.jsonl") as file:
+        with links.appending(self.path / "metrics.jsonl") as file:
             file.write(json.dumps(dict(values)) + "\n")
 
 

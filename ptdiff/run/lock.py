@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 from typing import IO
 
+from ptdiff.run.links import locking
+
+PATIENCE = 0.5
+"""Seconds to wait for a lock: a process that only looks whether a run exists has it for some milliseconds."""
+
 
 def held(path: Path) -> IO[str]:
-    """Open a file, which is created if it does not exist, and lock it until it is closed.
+    """Open a file, which is created if it does not exist, and lock it until it is closed; its contents are unchanged.
 
-    Raises BlockingIOError if another process has locked it.
+    Raises BlockingIOError if another process keeps it locked for PATIENCE seconds, and another OSError if it is a link
+    or no regular file.
     """
-    file = path.open("w", encoding="utf-8")
-    try:
-        _lock(file.fileno())
-    except (BlockingIOError, PermissionError) as error:
-        file.close()
-        # Windows raises PermissionError
-        raise BlockingIOError(*error.args) from None
-    return file
+    file, end = locking(path), time.monotonic() + PATIENCE
+    while True:
+        try:
+            _lock(file.fileno())
+            return file
+        except (BlockingIOError, PermissionError) as error:
+            # Windows raises PermissionError
+            if time.monotonic() > end:
+                file.close()
+                raise BlockingIOError(*error.args) from None
+            time.sleep(0.02)
 
 
 def _lock(file: int) -> None:

@@ -9,14 +9,16 @@ a command makes from a model go to :func:`outputs`.
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ptdiff.documents.jsons import read_json
+from ptdiff.errors import RunError
 from ptdiff.modality import registry
-from ptdiff.run import exported, hub
+from ptdiff.run import exported, hub, links
 
 
 @dataclass(frozen=True)
@@ -64,13 +66,14 @@ def located(run: Path | str, warn: Callable[[str], None] | None = None) -> Path:
     called with one line about the choice.
 
     Raises ValueError if two modalities have a model of that name, and RunError for an exported model that cannot be
-    used.
+    used, and for a run folder with links inside.
     """
     if hub.is_address(run):
         return hub.downloaded(run, warn)
     path, name = Path(run).expanduser(), str(run)
     if exported.is_exported(path):
         return exported.unpacked(path)
+    check_links(path)
     there = [model for model in models() if model.name == name] if path.name == name else []
     if path.is_file() or not there:
         return path
@@ -84,6 +87,15 @@ def located(run: Path | str, warn: Callable[[str], None] | None = None) -> Path:
     if path.exists() and warn is not None:
         warn(f"{name} is the installed model: the folder ./{name} is not a run")
     return there[0].path
+
+
+def check_links(run: Path) -> None:
+    """Raise RunError if a folder is a run with a name inside that may lead out of it (:mod:`ptdiff.run.links`).
+
+    Installed models are the user's own: some installers link all their files.
+    """
+    if os.path.lexists(run / "config.yaml") and (found := links.check(run)) is not None and not ships(run):
+        raise RunError(found)
 
 
 def _kinds(found: list[Model]) -> list[tuple[str, Path]]:

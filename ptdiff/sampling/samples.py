@@ -51,6 +51,7 @@ class Samples:
             raise DataError(f"{path} is a {'folder' if path.is_dir() else 'device or a pipe'}, not a file of samples")
         if isinstance(modality, Modality):
             return Samples(files.read(path, modality), modality, source=path)
+        registry.trust(modality)
         kind = None if path.suffix.lower() == ".npz" else registry.load(modality).suited(path)
         stored = files.read(path, kind)
         name = stored.modality or modality

@@ -20,6 +20,7 @@ from pytorch_lightning.loggers import MLFlowLogger, TensorBoardLogger, WandbLogg
 
 from ptdiff.atomic import write_atomic
 from ptdiff.pictures.files import Picture
+from ptdiff.run.links import appending
 
 
 class MetricsTable:
@@ -38,7 +39,7 @@ class MetricsTable:
         new = [name for name in row if name not in self.columns]
         if new:
             self._widen(new)
-        with self.path.open("a", newline="", encoding="utf-8") as file:
+        with appending(self.path) as file:
             csv.DictWriter(file, self.columns).writerow(row)
 
     def _widen(self, new: list[str]) -> None:

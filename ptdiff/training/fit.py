@@ -128,6 +128,8 @@ def fit(
     stop, rate, threads = OrderlyStop(observer), 1.0, torch.get_num_threads()
     try:
         with _listening(stop), run.locked() if process_rank() == 0 else nullcontext():
+            if process_rank() == 0:
+                run.clear()
             run = settled(run, modality, data, device(hardware.device), hardware.devices, observer.say)
             trackers.settings(run.config.model_dump(mode="json"))
             count = run.config.training.threads

@@ -5,13 +5,13 @@ RUN/averages/<step>/{ema.safetensors, ema-1.safetensors, …, state.json, …}  
 
 from __future__ import annotations
 
-import shutil
 from typing import Any
 
 import pytorch_lightning as pl
 
+from ptdiff.atomic import clear
 from ptdiff.errors import CheckpointError
-from ptdiff.run.checkpoint import save
+from ptdiff.run.checkpoint import discard_after, save
 from ptdiff.run.folder import Run
 from ptdiff.training.ema import profiles
 from ptdiff.training.module import DiffusionModule
@@ -25,15 +25,13 @@ class Snapshots(pl.Callback):
         self.run, self.observer, self.count, self.taken = run, observer, count, 0
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Remove snapshots of later steps, and incomplete ones."""
+        """Remove snapshots of later steps, and incomplete ones; whatever else lies there is left alone."""
         assert isinstance(module, DiffusionModule)
         self.taken = module.passed(self.count)
-        if not trainer.is_global_zero or not self.run.averages.is_dir():
-            return
-        for path in self.run.averages.iterdir():
-            # snapshots of steps that will be repeated, perhaps at another learning rate, and files left by a killed run
-            if not path.name.isdecimal() or int(path.name) > module.done:
-                shutil.rmtree(path)
+        if trainer.is_global_zero:
+            # steps that will be repeated, perhaps at another learning rate
+            clear(self.run.averages)
+            discard_after(self.run.averages, module.done)
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:
         """Save a snapshot if a part of the run is over."""

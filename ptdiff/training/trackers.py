@@ -11,6 +11,7 @@ from ptdiff.choices import Catalog, unknown
 from ptdiff.errors import Unsupported
 from ptdiff.pictures.files import Picture
 from ptdiff.run.config import flattened
+from ptdiff.run.links import separate
 from ptdiff.training.backends import Aim, MLflow, TensorBoard, Wandb
 
 LOGGERS: Catalog[Callable[[Path, str, str | None], Any]] = Catalog(
@@ -39,6 +40,8 @@ def make_loggers(names: list[str], run: Path) -> list[Any]:
     Raises like :func:`check_loggers`, and Unsupported if a tracker does not work.
     """
     check_loggers(names)
+    # the packages write some of their files in place
+    separate(run / "logs")
     # trials have the same names in every set
     parent = run.resolve().parent
     group = parent.name if (parent / "sweep.yaml").is_file() else None

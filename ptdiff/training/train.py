@@ -71,6 +71,7 @@ def train(
     values: dict[str, Any] = {} if recipe is None else recipe_by_name(recipe).values()
     kind: Modality | None = None
     if isinstance(what, str):
+        registry.trust(what)
         values = merged(values, {"modality": what})
     elif isinstance(what, Modality):
         kind, named = _installed(what)

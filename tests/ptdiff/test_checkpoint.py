@@ -16,7 +16,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from ptdiff.atomic import write_atomic
+from ptdiff.atomic import temporary, write_atomic
 from ptdiff.errors import CheckpointError
 from ptdiff.run.checkpoint import COMMITTED, MANIFEST, STATE, latest, problem, save
 
@@ -222,10 +222,11 @@ def test_owners_set_damaged_checkpoints_aside_and_delete_none(pair: Path) -> Non
 
 
 def test_owners_clear_what_a_killed_save_left_even_when_all_is_well(pair: Path) -> None:
-    (pair / ".tmp-left").mkdir()
-    (pair / ".tmp-left" / "model.safetensors").write_bytes(b"half")
+    left = temporary(pair)
+    left.mkdir()
+    (left / "model.safetensors").write_bytes(b"half")
     assert latest(pair, repair=True).step == 2  # type: ignore[union-attr]
-    assert not (pair / ".tmp-left").exists()
+    assert not left.exists()
 
 
 def test_readers_change_nothing(pair: Path) -> None:

@@ -13,7 +13,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ptdiff.documents.files import appended, opened, read_text
+from ptdiff.documents.files import opened, read_text
+from ptdiff.run.links import appending
 from ptdiff.documents.jsons import MOST_JSON, MOST_LINE, MOST_LINES, json_lines, parse_json, read_json
 from ptdiff.documents.yamls import MOST_DEPTH, MOST_YAML, parse_yaml, read_yaml, yaml_text
 
@@ -108,11 +109,11 @@ def test_lines_that_are_no_objects_are_left_out_but_a_huge_one_is_refused(tmp_pa
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pipes in folders")
 @pytest.mark.timeout(10)
 def test_appending_to_a_pipe_is_refused_without_waiting(tmp_path: Path) -> None:
-    with appended(tmp_path / "new") as file:
+    with appending(tmp_path / "new") as file:
         file.write("é\n")
-    with appended(tmp_path / "new") as file:
+    with appending(tmp_path / "new") as file:
         file.write("2\n")
     assert (tmp_path / "new").read_text(encoding="utf-8") == "é\n2\n"
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(OSError):  # noqa: PT011
-        appended(tmp_path / "pipe")
+        appending(tmp_path / "pipe")

@@ -200,6 +200,48 @@ def test_a_class_is_found_by_module_and_name() -> None:
 )
 def test_a_class_that_is_none_is_refused_in_one_line(name: str, said: str) -> None:
     with pytest.raises((PluginError, ValueError)) as caught:
-        registry.load(name)
+        registry.trust(name)
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_name_from_a_file_imports_nothing_until_the_user_trusts_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "a_payload.py").write_text(
+        f"import {__name__}\nfrom pathlib import Path\nPath({str(tmp_path / 'ran')!r}).touch()\n"
+        f"Model = {__name__}.Here\n"
+    )
+    with pytest.raises(ValueError, match="--trust a_payload:Model if you trust that code"):
+        registry.load("a_payload:Model")
+    assert not (tmp_path / "ran").exists() and "a_payload" not in sys.modules
+    registry.trust("a_payload:Model")
+    assert (tmp_path / "ran").exists()
+    assert registry.load("a_payload:Model") == Here()
+    del sys.modules["a_payload"]
+
+
+def test_a_module_that_loads_its_parts_on_demand_is_not_asked_for_them() -> None:
+    # ptdiff.train is imported by ptdiff.__getattr__
+    with pytest.raises(ValueError, match="a file never decides what is imported"):
+        registry.load("ptdiff:no_such_part")
+
+
+def test_a_missing_plugin_is_named_with_what_to_install() -> None:
+    recorded = {"distribution": "ptdiff-molecules", "version": "0.1"}
+    said = registry.missing("molecules", recorded)
+    assert said == (
+        "the modality 'molecules' of ptdiff-molecules 0.1, which is not installed: pip install ptdiff-molecules"
+    )
+    assert registry.missing("points2d", recorded) is None
+    assert registry.missing("module:Class", recorded) is None
+
+
+@pytest.mark.parametrize(
+    "distribution",
+    ["--index-url=http://x", "a b", "a; rm -rf ~", "$(id)", "git+https://x/y", "\x1b[2Ja", "../a", "", None, 3, ["a"]],
+)
+def test_what_a_file_says_to_install_is_a_plain_name_or_is_not_said(distribution: Any) -> None:
+    assert registry.missing("molecules", {"distribution": distribution, "version": "0.1"}) is None
+    assert registry.missing("molecules", distribution) is None

@@ -75,7 +75,7 @@ def test_a_run_that_is_opened_is_the_one_that_was_made(run: Run) -> None:
 def test_the_folder_holds_text_that_people_can_read_and_no_pickle(run: Run) -> None:
     trained(run)
     names = {p.name for p in run.path.iterdir()}
-    assert names == {"config.yaml", "data.json", "seal.json", "env.json", "samples", "checkpoints", "logs"}
+    assert names == {".lock", "config.yaml", "data.json", "seal.json", "env.json", "samples", "checkpoints", "logs"}
     environment = json.loads((run.path / "env.json").read_text())
     assert environment["packages"]["torch"] == torch.__version__
     for file in run.path.rglob("*"):

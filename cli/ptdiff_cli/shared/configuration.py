@@ -21,9 +21,12 @@ def overrides(
 
     Raises ValueError for an option or setting without "=", and UnknownName for an unknown recipe.
     """
+    from ptdiff.modality import registry
     from ptdiff.run.config import merged
     from ptdiff.run.config import settings as parse
 
+    if modality is not None:
+        registry.trust(modality)
     over: dict[str, Any] = {}
     for file in files:
         over = merged(over, _values(file, modality))

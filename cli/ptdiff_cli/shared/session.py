@@ -143,7 +143,12 @@ def continue_run(run: Run, kind: Modality, data: Data, hardware: Hardware, logge
     change = run.change(data)
     if change is not None:
         raise Failure(f"the data has changed since {run.path} started: {change}", BAD_DATA)
-    made = make_loggers(loggers, run.path) if process_rank() == 0 else []
+    if process_rank() == 0:
+        # a run that another process trains is refused before its trackers are touched
+        with run.locked():
+            made = make_loggers(loggers, run.path)
+    else:
+        made = []
     # the run keeps its scale, so that the model sees the same units as before
     execute(run, kind, replace(data, mean=run.data.mean, scale=run.data.scale), hardware, made)
 

@@ -12,16 +12,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import uuid
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 from torch.nn import functional
 
+from ptdiff.atomic import whole
 from ptdiff.modality import Progress
 from ptdiff.modality.data import Data, Split, unaugmented
 from ptdiff_datasets.cache import default_cache
@@ -152,12 +152,9 @@ def _digest(train: Split, val: Split, recipe: Recipe) -> str:
 def _write(path: Path, net: LeNet, facts: dict[str, str]) -> None:
     """Write the file atomically, because another process may do the same."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        save_file(net.state_dict(), part, facts)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with whole(path) as part:
+        # not save_file, whose files only the user could read
+        part.write_bytes(save(net.state_dict(), facts))
 
 
 def _read(path: Path, net: LeNet, digest: str, unseen: Tensor) -> Classifier:

@@ -10,13 +10,14 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from ptdiff.atomic import whole
 
 _DIGITS = 64
 
@@ -60,12 +61,8 @@ class Matrix:
         np.save(buffer, distances.numpy(), allow_pickle=False)
         body = self._line() + buffer.getvalue()
         self.folder.mkdir(parents=True, exist_ok=True)
-        part = self.path.with_name(f".{self.path.name}.{os.getpid()}")
-        try:
+        with whole(self.path) as part:
             part.write_bytes(hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
-            part.replace(self.path)
-        finally:
-            part.unlink(missing_ok=True)
 
     def _line(self) -> bytes:
         return json.dumps({"distances": 1, "kind": self.kind, "x": self.x, "y": self.y}).encode() + b"\n"

@@ -21,6 +21,8 @@ from ptdiff.modality import registry  # noqa: E402
 from ptdiff.run.config import merged, validate  # noqa: E402
 from ptdiff.run.folder import Run  # noqa: E402
 
+registry.trust("tiny_modality:Tiny")
+
 
 @pytest.fixture(autouse=True)
 def _one_thread() -> Iterator[None]:

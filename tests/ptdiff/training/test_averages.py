@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from trial import Recorder, Start, Trial, assert_bit_equal
 
+from ptdiff.atomic import temporary
 from ptdiff.errors import RunError, UnknownName
 from ptdiff.run.checkpoint import COMMITTED, latest, problem, save
 from ptdiff.run.config import validate
@@ -49,7 +50,7 @@ def test_averages_and_snapshots_of_a_stopped_run_end_bit_equal(start: Start) -> 
     whole.fit()
     assert parted.fit(stop_at(18)).steps == 18
     # what a kill leaves behind, and a snapshot of steps that will be done anew
-    (parted.run.averages / ".tmp-1").mkdir()
+    temporary(parted.run.averages).mkdir()
     save(parted.run.averages, 35, {"ema-1": {"x": torch.zeros(1)}}, {"profiles": {}}, keep=99)
     (parted.run.averages / "35" / COMMITTED).unlink()
     assert parted.fit().steps == 40
