@@ -9,12 +9,14 @@ COUNT ?= 400
 CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2)
 # damaged files per reader
 FILES ?= 20000
+KILLS ?= 1000
+DAMAGE ?= 2000
 
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 PTDIFF := $(BIN)/ptdiff
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(CORES) --maxprocesses 8 --dist loadfile
 
-.PHONY: help demo gallery notebooks test test-slow test-all check fuzz setup setup-dev machine clean
+.PHONY: help demo gallery notebooks test test-slow test-all check fuzz torture setup setup-dev machine clean
 .DELETE_ON_ERROR:
 
 help:  ## list all targets (the default)
@@ -68,6 +70,10 @@ check: setup-dev  ## only check style, types and import contracts
 fuzz: setup-dev  ## read 20,000 damaged and 20,000 valid files with every reader (half an hour)
 	OMP_NUM_THREADS=1 $(BIN)/python tests/ptdiff_datasets/damage.py --count $(FILES)
 	OMP_NUM_THREADS=1 $(BIN)/python tests/ptdiff_datasets/second_opinion.py --count $(FILES)
+
+torture: MINUTES = 30
+torture: setup-dev  ## 1,000 kills, 2,000 damages, failing disks and a soak (hours; KILLS=, DAMAGE=, MINUTES= shorten it)
+	OMP_NUM_THREADS=1 $(BIN)/python tests/torture/torture.py --kills $(KILLS) --damage $(DAMAGE) --minutes $(MINUTES)
 
 # Installation
 

@@ -36,6 +36,9 @@ def resume(
     logger: Logger = None,
     threads: Threads = None,
     device: Device = "auto",
+    from_scratch: Annotated[
+        bool, typer.Option("--from-scratch", help="Train from step 0 if all checkpoints are damaged.")
+    ] = False,
 ) -> None:
     """Continue a run from its last checkpoint: ptdiff resume RUN."""
     from ptdiff.run.folder import Run
@@ -54,4 +57,4 @@ def resume(
         plan = found.config.training.model_copy(update=given)
         found = replace(found, config=found.config.model_copy(update={"training": plan}))
     kind = found.modality()
-    continue_run(found, kind, read or read_data(kind), hardware, logger or [])
+    continue_run(found, kind, read or read_data(kind), hardware, logger or [], from_scratch=from_scratch)

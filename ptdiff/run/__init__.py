@@ -2,6 +2,7 @@
 
 folder.py       Run: the folder, its parts, its weights
 config.py       config.yaml: sections, defaults, validation
+seal.py         the seal of config.yaml and data.json: damage and edits are noticed
 checkpoint.py   checkpoints, verified and written atomically
 posthoc.py      averages of the weights of any width, computed after training
 recipes.py      configurations that come with a modality

@@ -191,6 +191,9 @@ def verified(path: Path) -> Checkpoint:
         if error.errno in MISSING:
             raise Damaged(str(error)) from None
         raise
+    except MemoryError:
+        # like a file that cannot be read: it proves nothing
+        raise OSError(errno.ENOMEM, f"not enough memory to read {path}") from None
     except ValueError as error:
         raise Damaged(str(error)) from None
 

@@ -76,7 +76,7 @@ def begun(source: Run, config: Config, denoiser: NetworkDenoiser, data: Data) ->
         if label in ours:
             weights[label] = ours[label]
     _check(source.path.name, weights, ours)
-    part = "best" if (checkpoint.path / "best.safetensors").is_file() else "ema"
+    part = "best" if "best" in checkpoint.parts else "ema"
     digest = sha256(checkpoint.path / f"{part}.safetensors")
     return Start(weights, {"name": source.path.name, "step": checkpoint.step, "sha256": digest, "new": new})
 

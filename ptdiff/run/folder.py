@@ -256,6 +256,21 @@ class Run:
             )
         return found
 
+    def check_checkpoint(self, *, from_scratch: bool = False) -> None:
+        """Refuse to train from the beginning by accident, or with ``from_scratch`` to ignore a good checkpoint.
+
+        Raises RunError if the run had checkpoints and none is usable, or if one is usable and ``from_scratch`` is set.
+        """
+        found = latest(self.checkpoints)
+        if found is not None and from_scratch:
+            raise RunError(f"{found.path} is a good checkpoint: resume without --from-scratch")
+        if found is None and not from_scratch and (gone := lost(self.checkpoints)):
+            names = ", ".join(path.name for path in gone[:3])
+            raise RunError(
+                f"{self.path} has no usable checkpoint ({names}): restore one, "
+                f"or train again from step 0 with 'ptdiff resume {self.path} --from-scratch'"
+            )
+
     @property
     def means(self) -> bool:
         """True if the network estimates E[x_0 | x], which all do except those trained for consistency."""

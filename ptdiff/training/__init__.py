@@ -15,6 +15,7 @@ noise_scale.py     the batch size up to which larger batches pay
 optimizer.py       AdamW and Muon
 schedule.py        learning-rate schedules
 ema.py             averages of the weights
+divergence.py      signs of divergence in losses and weights
 early_stopping.py   early stopping
 loss_by_level.py   the loss by noise band
 loss_history.py    noise levels drawn by their loss

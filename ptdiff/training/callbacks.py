@@ -12,7 +12,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
-from ptdiff.errors import CheckpointError
+from ptdiff.errors import CheckpointError, Diverged
 from ptdiff.experiments.loss_curves import curves
 from ptdiff.modality.contract import Modality
 from ptdiff.pictures.files import Picture, save_image
@@ -88,13 +88,14 @@ class Slowness(pl.Callback):
 class Checkpoints(pl.Callback):
     """Saves a checkpoint every few minutes and whenever training stops, for any reason.
 
-    A failed save is reported and training continues; three failures in a row end it.
+    A failed save is reported and training continues; three failures in a row end it.  A state that may be that of a
+    diverging run is not saved: the save waits until a step is good again.
     """
 
     def __init__(self, run: Run, observer: Observer, minutes: float) -> None:
         self.run, self.observer, self.seconds = run, observer, 60 * minutes
         self.last = time.monotonic()
-        self.failed = 0
+        self.failed, self.waiting = 0, False
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:
         """Save if it is due."""
@@ -108,9 +109,20 @@ class Checkpoints(pl.Callback):
     def save(self, trainer: pl.Trainer, module: pl.LightningModule, *, final: bool = False) -> None:
         """Write a checkpoint now; only the first rank writes."""
         assert isinstance(module, DiffusionModule)
-        self.last = time.monotonic()
         if not trainer.is_global_zero:
             return
+        doubt = module.doubt()
+        if doubt is not None and final and float(module.in_a_row) > 0:
+            # skipped steps leave the weights as they were
+            doubt = module.past.problem(list(module.parameters()), steps=3)
+        if doubt is not None:
+            if final:
+                raise Diverged(f"{doubt}, at step {module.done}", module.rate)
+            if not self.waiting:
+                self.observer.say(f"no checkpoint at step {module.done}: {doubt}")
+            self.waiting = True
+            return
+        self.last, self.waiting = time.monotonic(), False
         self.observer.begin("checkpoint")
         optimizer = module.optimizers(use_pl_optimizer=False)
         assert isinstance(optimizer, torch.optim.Optimizer)

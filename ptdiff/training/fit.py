@@ -114,11 +114,14 @@ def fit(
     hardware: Hardware | None = None,
     loggers: list[Any] | None = None,
     observer: Observer | None = None,
+    from_scratch: bool = False,
 ) -> Outcome:
     """Train ``run`` on ``data`` from its newest checkpoint, or from the beginning, to the end of its configuration.
 
-    Raises Diverged if the loss remains non-finite after three returns to a good checkpoint, and CheckpointError if the
-    run cannot be saved.
+    ``from_scratch``: begin again although all checkpoints of the run are damaged, which otherwise raises RunError.
+
+    Raises Diverged if training diverges again after three returns to the last checkpoint, and CheckpointError if the
+    run cannot be saved or a checkpoint cannot be read.
     """
     run.refuse_model()
     keep_freed_memory()
@@ -130,6 +133,8 @@ def fit(
         with _listening(stop), run.locked() if process_rank() == 0 else nullcontext():
             if process_rank() == 0:
                 run.clear()
+                latest(run.checkpoints, observer.say, repair=True)
+                run.check_checkpoint(from_scratch=from_scratch)
             run = settled(run, modality, data, device(hardware.device), hardware.devices, observer.say)
             trackers.settings(run.config.model_dump(mode="json"))
             count = run.config.training.threads
@@ -141,15 +146,27 @@ def fit(
                     break
                 except Diverged as error:
                     rate = error.rate / 2
-                    observer.say(f"{error}: back to the last checkpoint with {rate:g} times the learning rate")
+                    back = f"back to {_kept(run) or 'the beginning'}"
+                    observer.say(f"{error}: {back} with {rate:g} times the learning rate")
             else:
                 torch.set_num_threads(count)
-                outcome = _fit(run, modality, data, hardware, trackers, observer, stop, rate)
+                try:
+                    outcome = _fit(run, modality, data, hardware, trackers, observer, stop, rate)
+                except Diverged as error:
+                    kept = _kept(run)
+                    text = "there is no checkpoint" if kept is None else f"{kept} is kept in {run.checkpoints}"
+                    raise Diverged(f"{error}; {text}", error.rate) from error
         status = "success"
         return outcome
     finally:
         torch.set_num_threads(threads)
         trackers.close(status)
+
+
+def _kept(run: Run) -> str | None:
+    """The checkpoint that a run has after it diverged, in words."""
+    found = latest(run.checkpoints)
+    return None if found is None else f"the checkpoint of step {found.step}"
 
 
 @contextmanager

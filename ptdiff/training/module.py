@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import nullcontext
 from typing import Any
@@ -32,6 +33,7 @@ from ptdiff.objective.coupling import COUPLINGS
 from ptdiff.process import PROCESSES, Level
 from ptdiff.run.config import Config
 from ptdiff.training.ddp import Ranks
+from ptdiff.training.divergence import History
 from ptdiff.training.draws import Draws, Randomness
 from ptdiff.training.early_stopping import best_of
 from ptdiff.training.ema import EMA, averages_of, part_name
@@ -83,6 +85,8 @@ class DiffusionModule(pl.LightningModule):
         # counters of this rank; not buffers, because the first rank's buffers overwrite those of the others
         self.skipped, self.in_a_row, self.norm = torch.zeros(()), torch.zeros(()), torch.zeros(())
         self.bands = Bands()
+        self.past = History()
+        self.recent: deque[Tensor] = deque(maxlen=1000)  # mean losses of the steps since the last look at them
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Build the optimiser of the configuration."""
@@ -209,7 +213,7 @@ class DiffusionModule(pl.LightningModule):
             if self.stop_requested or self.progress >= 1 or now - began > BLOCK:
                 break
         # the only wait for the device in a block; the time of pending work belongs to the steps
-        diverged = float(self.in_a_row) >= PATIENCE
+        sign = self._sign_of_divergence()
         self.elapsed += time.perf_counter() - last
         self.pace = (time.perf_counter() - began) / max(1, self.done - steps.start)
         stop = self.stop_requested
@@ -217,9 +221,27 @@ class DiffusionModule(pl.LightningModule):
             # ranks decide together: ranks that end at different steps would wait for each other forever
             self.elapsed = self.trainer.strategy.broadcast(self.elapsed)
             stop = self.trainer.strategy.reduce_boolean_decision(stop, all=False)
+            if self.trainer.strategy.reduce_boolean_decision(sign is not None, all=False):
+                sign = sign or "another rank has diverged"
         self.ending = stop or self.progress >= 1
-        if diverged:
-            raise Diverged(f"no finite gradient in the {PATIENCE} steps before step {self.done}", self.rate)
+        if sign is not None:
+            raise Diverged(f"{sign}, at step {self.done}", self.rate)
+
+    def _sign_of_divergence(self) -> str | None:
+        """A reason why the last block of steps has diverged, in words, or None; waits for the device."""
+        skipped = float(self.in_a_row)
+        if self.recent:
+            self.past.see(torch.stack(list(self.recent)).tolist())
+            self.recent.clear()
+        if skipped >= PATIENCE:
+            return f"no finite gradient in {skipped:.0f} steps in a row"
+        return self.past.problem(list(self.parameters()))
+
+    def doubt(self) -> str | None:
+        """A reason not to save the state after this step, in words, or None: the next steps may show a divergence."""
+        if (skipped := float(self.in_a_row)) > 0:
+            return f"the last {skipped:.0f} steps had no finite gradient"
+        return self.past.problem(list(self.parameters()), steps=3)
 
     def take_step(self, step: int, random: Randomness, optimizer: torch.optim.Optimizer) -> None:
         """Take one optimiser step: gradients, clipping, update of the weights and their averages."""
@@ -264,4 +286,5 @@ class DiffusionModule(pl.LightningModule):
                 # all ranks must draw the same levels in the next step
                 measured = self.trainer.strategy.reduce(measured, reduce_op="sum")
             self.history.learn(measured)
+        self.recent.append(losses.mean())
         self.bands.add(losses, random.level)

@@ -42,6 +42,9 @@ class Snapshots(pl.Callback):
         self.taken = passed
         if not trainer.is_global_zero:
             return
+        if (doubt := module.doubt()) is not None:
+            self.observer.say(f"no snapshot at step {module.done}: {doubt}")
+            return
         found = profiles(module.averages)
         by_name = module.averages_by_name()
         parts = {name: by_name[name].average for name in found}

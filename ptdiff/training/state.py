@@ -31,6 +31,7 @@ def save_state(module: DiffusionModule, optimizer: torch.optim.Optimizer, folder
         "profiles": profiles(module.averages),
         "skipped": float(module.skipped),
         "micro_batch": module.gradients.most,
+        "past": module.past.facts(),
         "gradient_noise": module.gradients.noise_scale.sums.tolist(),
     }
     parts = {"model": module.denoiser.state_dict(), "optimizer": moments}
@@ -73,3 +74,5 @@ def load_state(module: DiffusionModule, optimizer: torch.optim.Optimizer, checkp
     if "gradient_noise" in checkpoint.state:
         module.gradients.noise_scale.sums = torch.tensor(checkpoint.state["gradient_noise"], dtype=torch.float64)
     module.in_a_row.zero_()
+    module.past.load(checkpoint.state.get("past"))
+    module.recent.clear()

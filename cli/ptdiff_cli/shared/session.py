@@ -135,7 +135,9 @@ def moved(run: Run, where: str) -> tuple[Run, Data]:
     return run, data
 
 
-def continue_run(run: Run, kind: Modality, data: Data, hardware: Hardware, loggers: list[str]) -> None:
+def continue_run(
+    run: Run, kind: Modality, data: Data, hardware: Hardware, loggers: list[str], *, from_scratch: bool = False
+) -> None:
     """Train a run from its last checkpoint to its end; Failure if the data has changed since it started."""
     from ptdiff.run.folder import process_rank
     from ptdiff.training.trackers import make_loggers
@@ -150,10 +152,12 @@ def continue_run(run: Run, kind: Modality, data: Data, hardware: Hardware, logge
     else:
         made = []
     # the run keeps its scale, so that the model sees the same units as before
-    execute(run, kind, replace(data, mean=run.data.mean, scale=run.data.scale), hardware, made)
+    execute(run, kind, replace(data, mean=run.data.mean, scale=run.data.scale), hardware, made, from_scratch)
 
 
-def execute(run: Run, kind: Modality, data: Data, hardware: Hardware, loggers: list[Any]) -> None:
+def execute(
+    run: Run, kind: Modality, data: Data, hardware: Hardware, loggers: list[Any], from_scratch: bool = False
+) -> None:
     """Train a run to its end with a progress bar, and print the next steps; Failure if training diverged."""
     from ptdiff.errors import Diverged
     from ptdiff.run.folder import process_rank
@@ -165,13 +169,13 @@ def execute(run: Run, kind: Modality, data: Data, hardware: Hardware, loggers: l
     try:
         if first:
             with Watch() as watch:
-                outcome = fit(run, kind, data, hardware=hardware, loggers=loggers, observer=watch)
+                outcome = fit(
+                    run, kind, data, hardware=hardware, loggers=loggers, observer=watch, from_scratch=from_scratch
+                )
         else:
             outcome = fit(run, kind, data, hardware=hardware, observer=Observer())
     except Diverged as error:
-        raise Failure(
-            f"training diverged: {error}; the last good checkpoint is kept in {run.path}", DIVERGED
-        ) from error
+        raise Failure(f"training diverged: {error}", DIVERGED) from error
     if outcome.signal is not None:
         if first:
             say(f"stopped after step {outcome.steps}; continue with: ptdiff resume {run.path}")
