@@ -131,6 +131,10 @@ class Run:
         known = self.path / "env.json"
         facts = read_json(known) if known.exists() else {}
         write_atomic(known, json.dumps({**facts, "trial": dict(trial)}, indent=1) + "\n")
+        return self.rewritten(config)
+
+    def rewritten(self, config: Config) -> Run:
+        """This run with ``config``, which replaces config.yaml."""
         text, data = config.to_yaml(), read_json(self.path / "data.json")
         write_seal(self.path, [read_yaml(self.path / "config.yaml"), parse_yaml(text)], data)
         write_atomic(self.path / "config.yaml", text)
