@@ -1,6 +1,6 @@
 """The Typer app; errors become one line on stderr and an exit code.
 
-0 ok · 2 wrong usage or option · 3 bad data · 4 training diverged · 130 or 143 stopped by a signal · 1 anything else.
+0 ok · 2 wrong usage or option · 3 bad data · 4 training diverged · 128 + n stopped by signal n · 1 anything else.
 """
 
 from __future__ import annotations

@@ -145,6 +145,10 @@ class Run:
         known = self.path / "env.json"
         facts = read_json(known) if known.exists() else {}
         write_atomic(known, json.dumps({**facts, "trial": dict(trial)}, indent=1) + "\n")
+        return self.rewritten(config)
+
+    def rewritten(self, config: Config) -> Run:
+        """This run with ``config``, which replaces config.yaml."""
         text, data = config.to_yaml(), read_json(self.path / "data.json")
         write_seal(self.path, [read_yaml(self.path / "config.yaml"), parse_yaml(text)], data)
         write_atomic(self.path / "config.yaml", text)
@@ -209,8 +213,12 @@ class Run:
         """Write the configuration with another place of the data to config.yaml, and the summary of ``data``."""
         facts = json.loads((self.path / "data.json").read_text(encoding="utf-8"))
         facts["summary"] = dict(data.summary)
+        text, before = self.config.to_yaml(), read_yaml(self.path / "config.yaml")
+        # the seal first, and the facts of the data last: whatever is read after a crash in between is sealed
+        write_seal(self.path, [before, parse_yaml(text)], facts)
         write_atomic(self.path / "data.json", json.dumps(facts, indent=1) + "\n")
-        write_atomic(self.path / "config.yaml", self.config.to_yaml())
+        write_atomic(self.path / "config.yaml", text)
+        write_seal(self.path, [parse_yaml(text)], facts)
 
     @property
     def outputs(self) -> Path:

@@ -10,6 +10,7 @@ data_order.py      the order of the data
 gradients.py       the gradient of a step, whole or in parts
 shards.py          parts of a batch on several threads
 ddp.py             parts of a batch on several devices
+peers.py           the end of another rank
 memory.py          the number of samples that fit into memory
 noise_scale.py     the batch size up to which larger batches pay
 optimizer.py       AdamW and Muon
@@ -27,6 +28,7 @@ trackers.py        TensorBoard, MLflow and others by name
 backends.py        how each of them is written to
 state.py           all that a run needs to resume bit for bit
 snapshots.py       averages kept for later ones of other widths
+length.py          a new length for a run trained before
 observer.py        the interface for watching a run
 slowness.py        a warning when training becomes much slower
 autotune.py        the fastest precision, threads and parts, by timed steps

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import time
@@ -203,28 +204,48 @@ class Previews(pl.Callback):
         return self.modality.visualizer().sheet(self.modality.postprocess(samples, data).cpu().numpy(), titles)
 
 
-class OrderlyStop(pl.Callback):
-    """SIGINT and SIGTERM finish the step, save and end the run; a second signal ends it immediately.
+SIGNALS = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGBREAK") if hasattr(signal, name)
+)
+"""Signals that end a run in order: Ctrl-C, kill, a lost terminal, a warning of a batch system; fewer on Windows."""
 
-    ``signal`` is the number of the signal received, kept across returns to a checkpoint.
+HANGUP = getattr(signal, "SIGHUP", None)
+"""The signal of a lost terminal; None on Windows."""
+
+
+class OrderlyStop(pl.Callback):
+    """A signal finishes the step, saves and ends the run on every rank; a second one ends it immediately.
+
+    ``received`` is the number of the first signal of this process, kept across returns to a checkpoint; ``signal`` is
+    that of any rank, once all of them have stopped for it.
     """
 
     def __init__(self, observer: Observer) -> None:
         self.observer = observer
+        self.received: int | None = None
         self.signal: int | None = None
+        self.terminals = [stream for stream in (1, 2) if os.isatty(stream)]
         self.unsaid = False
         self.module: DiffusionModule | None = None
 
     def listen(self) -> None:
-        """Install handlers for both signals, if this is the main thread."""
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
+        """Install a handler for each of ``SIGNALS``, if this is the main thread."""
+        if threading.current_thread() is not threading.main_thread():
+            return
+        for number in SIGNALS:
+            # nohup ignores the loss of the terminal, and so does training then
+            if number != HANGUP or signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, self._stop)
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
-        if self.signal is not None:
+        if number == HANGUP:
+            self._leave_terminal()
+        if self.received is not None:
+            if number == HANGUP:
+                # a lost terminal is signalled twice, by the system and by the shell
+                return
             raise SystemExit(128 + number)
-        self.signal = number
+        self.received = number
         if self.module is not None:
             self.module.stop_requested = True
         try:
@@ -233,6 +254,14 @@ class OrderlyStop(pl.Callback):
             # the signal interrupted another write, and streams are not reentrant
             self.unsaid = True
 
+    def _leave_terminal(self) -> None:
+        """Discard output to terminals that no longer exist: an error of writing must not prevent the checkpoint."""
+        for stream in self.terminals:
+            if not os.isatty(stream):
+                nowhere = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(nowhere, stream)
+                os.close(nowhere)
+
     def _say(self) -> None:
         self.observer.say("stopping after this step; repeat to stop immediately, without saving")
 
@@ -240,7 +269,7 @@ class OrderlyStop(pl.Callback):
         """Install the handlers again."""
         assert isinstance(module, DiffusionModule)
         self.module = module
-        module.stop_requested = self.signal is not None
+        module.stop_requested = self.received is not None
         # again, because Lightning has installed its own handler for SIGTERM
         self.listen()
 
@@ -253,3 +282,5 @@ class OrderlyStop(pl.Callback):
         # several ranks stop at the step they agreed on; a single process may stop immediately
         if module.ending or (trainer.world_size == 1 and module.stop_requested):
             trainer.should_stop = True
+            number = torch.tensor(self.received or 0, device=module.device)
+            self.signal = int(trainer.strategy.reduce(number, reduce_op="max")) or None

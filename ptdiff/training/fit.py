@@ -23,9 +23,10 @@ from ptdiff.run.checkpoint import Checkpoint, latest
 from ptdiff.run.folder import Run, process_rank
 from ptdiff.training.autotuned import settled
 from ptdiff.training.backends import MetricsTable
-from ptdiff.training.callbacks import Checkpoints, OrderlyStop, Previews, Reports, Slowness
+from ptdiff.training.callbacks import SIGNALS, Checkpoints, OrderlyStop, Previews, Reports, Slowness
 from ptdiff.training.module import DiffusionModule
 from ptdiff.training.observer import Observer
+from ptdiff.training.peers import Peers
 from ptdiff.training.snapshots import Snapshots
 from ptdiff.training.state import load_state
 from ptdiff.training.trackers import Trackers
@@ -120,15 +121,15 @@ def fit(
 
     ``from_scratch``: begin again although all checkpoints of the run are damaged, which otherwise raises RunError.
 
-    Raises Diverged if training diverges again after three returns to the last checkpoint, and CheckpointError if the
-    run cannot be saved or a checkpoint cannot be read.
+    Raises Diverged if training diverges again after three returns to the last checkpoint, CheckpointError if the run
+    cannot be saved or a checkpoint cannot be read, and ConnectionError if another rank ended.
     """
     run.refuse_model()
     keep_freed_memory()
     hardware, observer = hardware or Hardware(), observer or Observer()
     table = [MetricsTable(run.path / "metrics.csv")] if process_rank() == 0 else []
     trackers, status = Trackers([*table, *(loggers or [])], observer.say), "failed"
-    stop, rate, threads = OrderlyStop(observer), 1.0, torch.get_num_threads()
+    stop, peers, rate, threads = OrderlyStop(observer), Peers(observer), 1.0, torch.get_num_threads()
     try:
         with _listening(stop), run.locked() if process_rank() == 0 else nullcontext():
             if process_rank() == 0:
@@ -142,7 +143,7 @@ def fit(
             for _ in range(ROLLBACKS):
                 torch.set_num_threads(count)
                 try:
-                    outcome = _fit(run, modality, data, hardware, trackers, observer, stop, rate)
+                    outcome = _fit(run, modality, data, hardware, trackers, observer, stop, peers, rate)
                     break
                 except Diverged as error:
                     rate = error.rate / 2
@@ -151,7 +152,7 @@ def fit(
             else:
                 torch.set_num_threads(count)
                 try:
-                    outcome = _fit(run, modality, data, hardware, trackers, observer, stop, rate)
+                    outcome = _fit(run, modality, data, hardware, trackers, observer, stop, peers, rate)
                 except Diverged as error:
                     kept = _kept(run)
                     text = "there is no checkpoint" if kept is None else f"{kept} is kept in {run.checkpoints}"
@@ -175,7 +176,7 @@ def _listening(stop: OrderlyStop) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.getsignal(number) for number in SIGNALS}
     stop.listen()
     try:
         yield
@@ -192,6 +193,7 @@ def _fit(
     trackers: Trackers,
     observer: Observer,
     stop: OrderlyStop,
+    peers: Peers,
     rate: float,
 ) -> Outcome:
     plan = run.config.training
@@ -201,6 +203,7 @@ def _fit(
     trainer = _trainer(
         hardware,
         [
+            peers,
             _Restore(run, observer),
             *([Validations(run, data, observer)] if validations else []),
             Reports(run, observer, trackers),
@@ -234,6 +237,11 @@ def _fit(
     try:
         with _quiet():
             trainer.fit(module, train_dataloaders=_Blocks(module, plan.steps or 10**12, marks))
+    except RuntimeError as error:
+        lost = peers.lost(error)
+        if isinstance(lost, ConnectionError):
+            raise ConnectionError(f"{lost}; continue from the last checkpoint: ptdiff resume {run.path}") from error
+        raise (error if lost is None else lost) from None
     finally:
         # Lightning skips this if a step raises
         module.teardown("fit")

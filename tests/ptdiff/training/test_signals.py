@@ -60,7 +60,10 @@ def wait_for(child: subprocess.Popen[str], word: str) -> str:
     raise AssertionError(f"{word!r} never came: {''.join(lines)[-2000:]}")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+NUMBERS = [signal.SIGINT, signal.SIGTERM, *(getattr(signal, n) for n in ("SIGHUP", "SIGUSR1") if hasattr(signal, n))]
+
+
+@pytest.mark.parametrize("number", NUMBERS)
 def test_a_signal_leaves_a_usable_run_and_its_exit_code(start: Start, number: signal.Signals) -> None:
     whole, trial = start("whole", {"delay": 0.0}), start("stopped", {"delay": 0.03}, steps=40)
     whole.fit()
@@ -75,6 +78,43 @@ def test_a_signal_leaves_a_usable_run_and_its_exit_code(start: Start, number: si
     assert trial.run.denoiser() is not None
     assert trial.fit().steps == 40
     assert_bit_equal(whole.tensors(), trial.tensors())
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="this system has no terminals that hang up")
+def test_a_lost_terminal_saves_though_nothing_can_be_written_to_it(start: Start) -> None:
+    import pty
+
+    trial = start("stopped", {"delay": 0.03}, steps=40)
+    ours, theirs = pty.openpty()
+    child = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, str(trial.run.path)],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env=environment(),
+        start_new_session=True,
+    )
+    os.close(theirs)
+    seen = b""
+    while b"step 10" not in seen:
+        seen += os.read(ours, 1000)
+    os.close(ours)
+    # the system and the shell both send it
+    child.send_signal(signal.SIGHUP)
+    time.sleep(0.01)
+    child.send_signal(signal.SIGHUP)
+    assert child.wait(timeout=60) == 128 + signal.SIGHUP
+    assert 10 <= trial.state()["step"] < 40
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="this system has no terminals that hang up")
+def test_nohup_is_heeded(start: Start) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        outcome = start(steps=20).fit(Recorder(lambda done: os.kill(os.getpid(), signal.SIGHUP)))
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert (outcome.signal, outcome.steps) == (None, 20)
 
 
 @pytest.mark.slow
