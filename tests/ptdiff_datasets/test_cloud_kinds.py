@@ -154,6 +154,31 @@ def test_words_with_spaces_do_not_cut_the_columns_of_a_table(tmp_path: Path, nam
     assert cloud.points[0].tolist() == [1.5, 1, 2]
 
 
+def test_a_row_name_in_front_or_a_separator_behind_is_asked(tmp_path: Path) -> None:
+    text = "x;y;z;what\n" + rows("N;9;8;7;")
+    assert "a row name in front or a separator behind?" in refused(tmp_path / "a.csv", text)
+    assert read(tmp_path / "a.csv", text + "3;4;5;6;\n").points[0].tolist() == [1, 9, 8]
+    text = "x;y;z;what\n" + rows("N;9;8;7;a")
+    assert read(tmp_path / "a.csv", text).points[0].tolist() == [9, 8, 7]
+
+
+@pytest.mark.parametrize("row", ["0;1;N;2;0;0", "0,1,N,2,0,0", "0\t1\tN\t2\t0\t0", "0 1 N 2 0 0"])
+@pytest.mark.parametrize("names", ["nz z x y nx ny", "nz;z;x;y;nx;ny", "nz, z, x, y, nx, ny"])
+def test_names_in_a_comment_may_be_separated_in_another_way(tmp_path: Path, names: str, row: str) -> None:
+    cloud = read(tmp_path / "a.txt", f"# {names}\n" + rows(row.replace("0", "1", 1)))
+    assert cloud.points[1].tolist() == [2, 2, 1]
+    assert cloud.normals is not None
+    assert cloud.normals[1].tolist() == [0, 0, 1]
+
+
+def test_the_separator_that_a_first_line_names_may_be_a_tab(tmp_path: Path) -> None:
+    assert read(tmp_path / "a.csv", "sep=\t\nx\ty\tz\n" + rows("N\t1\t2")).points[0].tolist() == [1, 1, 2]
+
+
+def test_a_cell_without_a_value_is_not_unlike_the_per_cent_beside_it(tmp_path: Path) -> None:
+    assert len(read(tmp_path / "a.csv", "x,y,z\n" + rows("N%,1%,2%") + "NA,NA,NA\n")) == N
+
+
 @pytest.mark.parametrize("kind", [np.int64, np.uint64])
 def test_large_class_numbers_stay_apart(tmp_path: Path, kind: type) -> None:
     labels = np.array([2**53 + 1, 2**53, 7] * 2, kind)

@@ -64,7 +64,7 @@ def _names(lines: Lines) -> tuple[Row, int]:
     _, first = next(lines.rows(), (0, ()))
     ended = len(first) > 3 and not first[-1]  # each row may end with a separator
     if len(first) >= 3 and all(looks_numeric(cell) for cell in first[: len(first) - ended]):
-        said = (lines.cells(comment) for comment in reversed(lines.comments))
+        said = (lines.names(comment, len(first)) for comment in reversed(lines.comments))
         return next((words for words in said if _has_points(words)), ()), 0
     if _has_points(first):
         return first, 1
