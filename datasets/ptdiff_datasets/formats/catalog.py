@@ -8,6 +8,7 @@ import numpy.typing as npt
 from ptdiff_datasets.errors import FormatError
 from ptdiff_datasets.formats.arrays import ARRAY_SUFFIXES, read_points, write_npy, write_npz
 from ptdiff_datasets.formats.cloud import Cloud
+from ptdiff_datasets.formats.e57 import E57_SUFFIXES, read_e57
 from ptdiff_datasets.formats.hdf5 import HDF5_SUFFIXES
 from ptdiff_datasets.formats.las import LAS_SUFFIXES, read_las, write_las
 from ptdiff_datasets.formats.meshes import MESH_SUFFIXES
@@ -24,6 +25,7 @@ READERS: dict[str, Read] = {
     **dict.fromkeys(sorted(TEXT_SUFFIXES), read_text),
     **dict.fromkeys(sorted(ARRAY_SUFFIXES), read_points),
     **dict.fromkeys(sorted(LAS_SUFFIXES), read_las),
+    **dict.fromkeys(sorted(E57_SUFFIXES), read_e57),
 }
 """Readers of files that hold one cloud; meshes are read by ``ptdiff_datasets.formats.meshes.read_mesh``."""
 
