@@ -32,8 +32,9 @@ RATIO = 64  # bytes of points that one byte of a .laz file may hold
 def read_las(path: str | Path) -> Cloud:
     """Read the points of a LAS or LAZ file, (n, 3) float64 in its units, with colors if it has them.
 
-    A remark counts the points of each class (``CLASSES``). A COPC file is a LAZ file whose points are in the order of an
-    octree; all of its levels are read. FormatError for missing bytes, a broken compressed stream, no points, NaN and infinity.
+    A remark counts the points of each class (``CLASSES``). COPC files are LAZ files with the points in the order of an
+    octree, of which all levels are read. FormatError for missing bytes, a broken compressed stream, no points, NaN and
+    infinity.
     """
     path = Path(path)
     data = path.read_bytes()
