@@ -65,7 +65,7 @@ class Layout:
 def scan(root: Path, order: AxisOrder = "auto", decimal: Decimal | None = None) -> Layout:
     """List the shapes below ``root`` in order of their paths; for a file, the shapes in it.
 
-    order: the axes of arrays. decimal: the decimal mark of text tables, for reading the shapes. DataError for a file of which no format is known.
+    order: the axes of arrays. decimal: the decimal mark of text tables. DataError for a file of unknown format.
     """
     if root.is_file():
         if root.suffix.lower() not in SUFFIXES:
