@@ -257,7 +257,7 @@ def _primitive(accessors: Accessors, primitive: dict[str, Any], mode: int, weigh
         normals = accessors.numbers(attributes["NORMAL"]) if "NORMAL" in attributes else None
         if normals is not None and normals.shape != vertices.shape:
             raise accessors.refused(f"normals of shape {normals.shape} for points of shape {vertices.shape}")
-        tints, directions = (None if array is None else array[rows] for array in (colors, normals))
+        tints, directions = None if colors is None else colors[rows], None if normals is None else normals[rows]
         return Part(vertices[rows], np.empty((0, 3), np.int64), tints, directions)
     if len(corners) < 3 or (mode == 4 and len(corners) % 3):
         raise accessors.refused(f"{len(corners)} indices do not make {MODES[mode]}")

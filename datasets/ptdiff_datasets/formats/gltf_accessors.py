@@ -72,7 +72,8 @@ class Accessors:
         inside = data is not None and all(isinstance(n, int) and n >= 0 for n in (start, length))
         if data is None or not inside or start + length > len(data):
             raise self.refused(f"bufferView {place} does not lie within its buffer")
-        return data[start : start + length]
+        found: memoryview = data[start : start + length]
+        return found
 
     def refused(self, reason: str) -> FormatError:
         """Build the error for this file."""
