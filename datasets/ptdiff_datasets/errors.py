@@ -47,6 +47,10 @@ def needed(name: str, extra: str, path: str | Path) -> Any:
                 import laspy as module
             case "lazrs":
                 import lazrs as module
+            case "pye57":
+                import pye57 as module
+            case "DracoPy":
+                import DracoPy as module  # noqa: N813
             case _:
                 raise ValueError(f"no optional package is called {name!r}")
     except ModuleNotFoundError:

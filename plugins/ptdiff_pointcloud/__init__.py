@@ -35,7 +35,7 @@ __all__ = ["PointCloud"]
 class PointCloud(Modality):
     """Point clouds: ten classes of procedural shapes, or a folder of your own meshes or clouds."""
 
-    of_data = ("data", "classes", "shapes_per_class", "normalize", "layout", "split", "offset", "up")
+    of_data = ("data", "classes", "shapes_per_class", "normalize", "layout", "decimal", "split", "offset", "up")
 
     data: str = option(
         "shapes",
@@ -56,6 +56,9 @@ class PointCloud(Modality):
     )
     layout: Literal["auto", "channels-last", "channels-first"] = option(
         "auto", "axes of arrays: channels-last (…, points, 3), channels-first (…, 3, points); auto refuses the unclear"
+    )
+    decimal: Literal[".", ","] | None = option(
+        None, "decimal mark of clouds in text files, . or ,; default by their numbers, and refused if unclear"
     )
     split: Literal["stratified", "hashed"] = option(
         "stratified",
@@ -113,7 +116,7 @@ class PointCloud(Modality):
         if self.task == "generate":
             self._refuse(["observed"], "task generate")
         if self.data == "shapes":
-            self._refuse(["normalize", "layout", "split", "offset", "up"], "procedural shapes")
+            self._refuse(["normalize", "layout", "decimal", "split", "offset", "up"], "procedural shapes")
         else:
             self._refuse(["shapes_per_class"], "a folder")
 
@@ -152,6 +155,7 @@ class PointCloud(Modality):
                 self.layout,
                 self.split,
                 self.offset == "auto",
+                self.decimal,
             )
         return for_task(
             sources.measured(sources.augmented(splits, how, self.channels), self.channels), self.task, self.observed
@@ -227,7 +231,7 @@ class PointCloud(Modality):
         from ptdiff_datasets.clouds.reading import read_one
         from ptdiff_pointcloud.data.channels import joined
 
-        return joined(read_one(path, self.points, self.layout), self.channels, path)
+        return joined(read_one(path, self.points, self.layout, self.decimal), self.channels, path)
 
     def as_of(self, data: Data) -> PointCloud:
         """Return the modality as the run's version: earlier ones did not stratify the split and had no offset."""
@@ -241,7 +245,7 @@ class PointCloud(Modality):
         from ptdiff_datasets.clouds.reading import read_one
 
         try:
-            colors = read_one(path, self.points, self.layout).colors
+            colors = read_one(path, self.points, self.layout, self.decimal).colors
         except (OSError, ValueError, ImportError):  # reading it tells why
             return self
         return (
@@ -288,7 +292,14 @@ class PointCloud(Modality):
         from ptdiff_datasets.clouds.importing import import_data
 
         found = import_data(
-            source, target, points=points, replace=replace, together=together, progress=progress, order=self.layout
+            source,
+            target,
+            points=points,
+            replace=replace,
+            together=together,
+            progress=progress,
+            order=self.layout,
+            decimal=self.decimal,
         )
         return {**found.summary.as_dict(), "text": found.summary.text()}
 
@@ -296,5 +307,5 @@ class PointCloud(Modality):
         """Check a folder, file or store for problems; see :func:`ptdiff_datasets.clouds.checking.check`."""
         from ptdiff_datasets.clouds.checking import check
 
-        found = check(source, progress, self.layout)
+        found = check(source, progress, self.layout, self.decimal)
         return {**found.as_dict(), "text": found.text()}

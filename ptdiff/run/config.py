@@ -271,6 +271,8 @@ def settings(pairs: list[str], what: str = "key=value") -> dict[str, Any]:
 
     >>> settings(["training.lr=1e-3", "seed=3"])
     {'training': {'lr': 0.001}, 'seed': 3}
+    >>> settings(["decimal=,"])
+    {'decimal': ','}
     """
     result: dict[str, Any] = {}
     for pair in pairs:
@@ -300,6 +302,8 @@ def flattened(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _scalar(text: str) -> Any:
+    if text == ",":
+        return text  # a decimal mark, which YAML wants in quotes
     try:
         return parse_yaml(text)
     except ValueError as error:

@@ -205,3 +205,16 @@ def test_the_image_of_a_table_and_of_pictures_shows_them(ptdiff: Callable, tmp_p
     done = ptdiff("data", "check", tmp_path / "t.csv", "-m", "points2d", "--render", tmp_path / "a.csv")
     assert done.returncode == 2
     assert "the suffix must be one of .png" in done.stderr
+
+
+@pytest.mark.parametrize(("mark", "first"), [(",", "1.043"), (".", "1043")])
+def test_the_option_that_an_unclear_number_asks_for_works(  # type: ignore[type-arg]
+    ptdiff: Callable, tmp_path: Path, mark: str, first: str
+) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("x;y;z\n" + "".join(f"{i},043;2,044;{i % 7}\n" for i in range(1, 41)))
+    asked = ptdiff("data", "check", str(path), "-m", "pointcloud")
+    assert asked.returncode == 3
+    assert "-o decimal=," in asked.stderr
+    read = ptdiff("data", "check", str(path), "-m", "pointcloud", "-o", f"decimal={mark}")
+    assert f"    {first} " in read.stdout

@@ -208,8 +208,8 @@ def main(kinds: list[str], count: int, seed: int, say: Callable[[str], None] = p
         name = what + kind.replace(" ", "-")
         if kind not in TABLES:  # less of a table may be another table
             cut(kind, data, folder / name, range(0, len(data), max(1, len(data) // 150)))
-        # an image may have many pixels in a few bytes: four bytes each, and as much again for a copy
-        claimed = 8 * picture.MOST_PIXELS if kind in PICTURES else 0
+        # an image may have many pixels in a few bytes: four bytes each, as much for a copy, and numbers of deep ones
+        claimed = (16 if "deep" in kind else 8) * picture.MOST_PIXELS if kind in PICTURES else 0
         with little_memory(4 * len(data) + MEMORY + claimed):
             result = survive(kind, folder / name, damaged(kind, data, count, seed))
         say(json.dumps(result))

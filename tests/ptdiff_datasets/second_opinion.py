@@ -1,4 +1,4 @@
-"""A second opinion on the mesh readers: random valid files must be read as they were written.
+"""A second opinion on the readers of meshes and clouds: random valid files must be read as they were written.
 
     python tests/ptdiff_datasets/second_opinion.py --count 20000 --seed 3 [KIND …]
 
@@ -13,8 +13,14 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+from cloud_writers import CLOUD_WRITERS, WrittenCloud
 from mesh_writers import WRITERS, Written
 
+from ptdiff_datasets.clouds.lists import Lists
+from ptdiff_datasets.clouds.reading import read_one
+from ptdiff_datasets.formats.arrays import own_labels
+from ptdiff_datasets.formats.cloud import Cloud
+from ptdiff_datasets.formats.containers import may_hold_many, members, opened
 from ptdiff_datasets.formats.meshes import read_mesh
 
 
@@ -35,24 +41,57 @@ def compare(written: Written, path: Path) -> None:
         np.testing.assert_array_equal(np.asarray(mesh.visual.vertex_colors)[:, :3], written.colors)
 
 
-def check(kind: str, seed: int, path: Path) -> None:
-    """Write file number ``seed`` of a format and compare it with what is read."""
-    written = WRITERS[kind](random.Random(f"{kind} {seed}"))
-    path.write_bytes(written.data)
-    compare(written, path)
+def read_clouds(written: WrittenCloud, path: Path) -> tuple[list[Cloud], list[str] | None]:
+    """Read all clouds of a file, with the names of their classes if it can hold any."""
+    order = written.order
+    inside = members(path, path.name, Lists(), order) if may_hold_many(path.name, 1) else None
+    if inside is None:
+        labels = own_labels(path, order) if path.suffix == ".npz" else None
+        return [read_one(path, 1, order)], None if labels is None else [Lists().label(each) for each in labels]
+    with opened(path, order) as read:
+        return [read(member.set, member.place) for member in inside], [member.label for member in inside]
+
+
+def compare_clouds(written: WrittenCloud, path: Path) -> None:
+    """Raise AssertionError unless the clouds in the file at ``path`` are those that were written."""
+    clouds, labels = read_clouds(written, path)
+    assert len(clouds) == len(written.points), f"{len(clouds)} clouds, written {len(written.points)}"
+    near = written.near * float(np.abs(written.points).max())
+    for i, cloud in enumerate(clouds):
+        assert cloud.points.shape == written.points[i].shape, f"{cloud.points.shape}, written {written.points[i].shape}"
+        np.testing.assert_allclose(cloud.points, written.points[i], rtol=0, atol=near)
+        for name, exact in (("normals", 1e-6), ("colors", 0)):
+            found, known = getattr(cloud, name), getattr(written, name)
+            assert (found is None) == (known is None), f"{name} lost, or never written"
+            if known is not None:
+                np.testing.assert_allclose(found.astype(float), known[i].astype(float), rtol=0, atol=exact)
+    assert (labels or [""] * len(clouds)) == (written.labels or [""] * len(clouds)), f"{labels}, not {written.labels}"
+
+
+def check(kind: str, seed: int, folder: Path) -> None:
+    """Write file number ``seed`` of a format into ``folder`` and compare it with what is read."""
+    if kind in CLOUD_WRITERS:
+        cloud = CLOUD_WRITERS[kind](random.Random(f"{kind} {seed}"))
+        path = folder / f"cloud{cloud.suffix}"
+        path.write_bytes(cloud.data)
+        compare_clouds(cloud, path)
+    else:
+        written = WRITERS[kind](random.Random(f"{kind} {seed}"))
+        path = folder / f"mesh.{kind}"
+        path.write_bytes(written.data)
+        compare(written, path)
+    path.unlink()
 
 
 def main(kinds: list[str], count: int, seed: int) -> None:
     """Compare ``count`` files of each of ``kinds``."""
     folder = Path(tempfile.mkdtemp(prefix="second-opinion-"))
     for kind in kinds:
-        path = folder / f"mesh.{kind}"
         for i in range(count):
             try:
-                check(kind, seed + i, path)
+                check(kind, seed + i, folder)
             except Exception as error:
-                raise AssertionError(f"{kind} number {seed + i}, kept as {path}: {error}") from error
-        path.unlink()
+                raise AssertionError(f"{kind} number {seed + i}, kept in {folder}: {error}") from error
         print(json.dumps({"kind": kind, "equal": count}))
     folder.rmdir()
 
@@ -65,4 +104,4 @@ if __name__ == "__main__":
     given = parser.parse_args()
     seed = random.randrange(2**32) if given.seed is None else given.seed
     print(f"seed {seed}, {given.count} files of each format", file=sys.stderr)
-    main(given.kinds or list(WRITERS), given.count, seed)
+    main(given.kinds or [*WRITERS, *CLOUD_WRITERS], given.count, seed)

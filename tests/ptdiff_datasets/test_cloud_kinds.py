@@ -154,6 +154,42 @@ def test_words_with_spaces_do_not_cut_the_columns_of_a_table(tmp_path: Path, nam
     assert cloud.points[0].tolist() == [1.5, 1, 2]
 
 
+def test_a_row_name_in_front_or_a_separator_behind_is_asked(tmp_path: Path) -> None:
+    text = "x;y;z;what\n" + rows("N;9;8;7;")
+    assert "a row name in front or a separator behind?" in refused(tmp_path / "a.csv", text)
+    assert read(tmp_path / "a.csv", text + "3;4;5;6;\n").points[0].tolist() == [1, 9, 8]
+    text = "x;y;z;what\n" + rows("N;9;8;7;a")
+    assert read(tmp_path / "a.csv", text).points[0].tolist() == [9, 8, 7]
+
+
+@pytest.mark.parametrize("row", ["0;1;N;2;0;0", "0,1,N,2,0,0", "0\t1\tN\t2\t0\t0", "0 1 N 2 0 0"])
+@pytest.mark.parametrize("names", ["nz z x y nx ny", "nz;z;x;y;nx;ny", "nz, z, x, y, nx, ny"])
+def test_names_in_a_comment_may_be_separated_in_another_way(tmp_path: Path, names: str, row: str) -> None:
+    cloud = read(tmp_path / "a.txt", f"# {names}\n" + rows(row.replace("0", "1", 1)))
+    assert cloud.points[1].tolist() == [2, 2, 1]
+    assert cloud.normals is not None
+    assert cloud.normals[1].tolist() == [0, 0, 1]
+
+
+def test_the_decimal_mark_that_the_cells_do_not_tell_is_an_option(tmp_path: Path) -> None:
+    text = "x;y;z\n" + rows("N,043;2,044;9")
+    assert "-o decimal=" in refused(tmp_path / "a.csv", text)
+    for decimal, first in ((",", 1.043), (".", 1043.0)):
+        cloud = read_one(tmp_path / "a.csv", 100, decimal=decimal)
+        assert cloud.points[0, 0] == first
+        found = load_folder(tmp_path / "a.csv", decimal=decimal, cache=tmp_path / "cache")
+        assert float(found.points[0, 0] + found.origins[0, 0]) == pytest.approx(first)
+        assert found.summary.remarks == ()
+
+
+def test_the_separator_that_a_first_line_names_may_be_a_tab(tmp_path: Path) -> None:
+    assert read(tmp_path / "a.csv", "sep=\t\nx\ty\tz\n" + rows("N\t1\t2")).points[0].tolist() == [1, 1, 2]
+
+
+def test_a_cell_without_a_value_is_not_unlike_the_per_cent_beside_it(tmp_path: Path) -> None:
+    assert len(read(tmp_path / "a.csv", "x,y,z\n" + rows("N%,1%,2%") + "NA,NA,NA\n")) == N
+
+
 @pytest.mark.parametrize("kind", [np.int64, np.uint64])
 def test_large_class_numbers_stay_apart(tmp_path: Path, kind: type) -> None:
     labels = np.array([2**53 + 1, 2**53, 7] * 2, kind)
@@ -184,6 +220,46 @@ def test_arrays_besides_the_points_are_named_and_opacity_is_left_out(tmp_path: P
     assert cloud.colors is not None
     assert cloud.colors[0].tolist() == [255, 128, 7]
     assert cloud.remarks == ("arrays left out: features, rest",)
+
+
+def copc(points: np.ndarray) -> bytes:
+    """Write a LAZ file as COPC does: chunks of variable size, an info record first, the hierarchy behind the points."""
+    import laspy
+    import lazrs
+
+    header = laspy.LasHeader(point_format=7, version="1.4")
+    header.scales = np.full(3, 1e-6)
+    file = laspy.LasData(header)
+    file.x, file.y, file.z = points.astype(np.float64).T
+    file.red = np.full(len(points), 65535)
+    file.classification = np.where(np.arange(len(points)) < 3, 6, 2)
+    stream = io.BytesIO()
+    file.write(stream)
+    plain, size = stream.getvalue(), header.point_format.size
+    start = struct.unpack_from("<I", plain, 96)[0]
+    packing, out = lazrs.LazVlr.new_for_compression(7, 0, True), io.BytesIO()
+    compressor = lazrs.LasZipCompressor(out, packing)
+    compressor.reserve_offset_to_chunk_table()
+    for first, last in ((0, 4), (4, 25), (25, len(points))):
+        compressor.compress_many(np.frombuffer(plain[start + first * size : start + last * size], np.uint8))
+        compressor.finish_current_chunk()
+    compressor.done()
+    records = [(b"copc", 1, bytes(160)), (b"laszip encoded", 22204, bytes(packing.record_data()))]
+    more = b"".join(struct.pack("<H16sHH32s", 0, user, id, len(data), b"") + data for user, id, data in records)
+    head, body = bytearray(plain[:375]), bytearray(out.getvalue())
+    struct.pack_into("<q", body, 0, 375 + len(more) + struct.unpack_from("<q", body)[0])
+    struct.pack_into("<II", head, 96, 375 + len(more), 2)
+    head[104] |= 0x80
+    struct.pack_into("<QI", head, 235, 375 + len(more) + len(body), 1)
+    return bytes(head) + more + bytes(body) + struct.pack("<H16sHQ32s", 0, b"copc", 1000, 32, b"") + bytes(32)
+
+
+def test_a_copc_file_is_read_and_the_classes_of_its_points_are_named(tmp_path: Path) -> None:
+    cloud = read(tmp_path / "a.copc.laz", copc(POINTS))
+    np.testing.assert_allclose(cloud.points, POINTS, atol=1e-6)
+    assert cloud.colors is not None
+    assert cloud.colors[0].tolist() == [255, 0, 0]
+    assert cloud.remarks == ("points by class, which are not kept apart: ground 37, building 3",)
 
 
 def test_a_vertex_only_obj_keeps_its_normals(tmp_path: Path) -> None:

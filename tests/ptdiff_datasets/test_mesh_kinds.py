@@ -394,7 +394,7 @@ def test_normalized_positions_are_scaled_by_their_node(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (put(extensionsRequired=["KHR_draco_mesh_compression"]), "requires KHR_draco_mesh_compression"),
+        (put(extensionsRequired=["EXT_meshopt_compression"]), "requires EXT_meshopt_compression"),
         (
             put(extensionsRequired=["KHR_mesh_quantization", "EXT_meshopt_compression"]),
             "requires EXT_meshopt_compression",
@@ -403,9 +403,9 @@ def test_normalized_positions_are_scaled_by_their_node(tmp_path: Path) -> None:
         (
             put(
                 accessors__0__bufferView=None,
-                meshes__0__primitives__0__extensions={"KHR_draco_mesh_compression": {"bufferView": 0}},
+                meshes__0__primitives__0__extensions={"EXT_meshopt_compression": {"bufferView": 0}},
             ),
-            "packed with KHR_draco_mesh_compression",
+            "packed with EXT_meshopt_compression",
         ),
         (
             put(
@@ -521,7 +521,7 @@ def test_mesh_files_without_faces_are_clouds(tmp_path: Path) -> None:
 
 def test_remarks_and_refusals_reach_the_summary(tmp_path: Path) -> None:
     (tmp_path / "tail.stl").write_bytes(stl(12) + b"\n")
-    (tmp_path / "draco.glb").write_bytes(glb(put(extensionsRequired=["KHR_draco_mesh_compression"])))
+    (tmp_path / "draco.glb").write_bytes(glb(put(extensionsRequired=["EXT_meshopt_compression"])))
     (tmp_path / "cloud.obj").write_text(CUBE)
     summary = load_folder(tmp_path, points=64, cache=tmp_path / "cache").summary
     assert summary.remarks == (
@@ -532,4 +532,4 @@ def test_remarks_and_refusals_reach_the_summary(tmp_path: Path) -> None:
     again = load_folder(tmp_path, points=64, cache=tmp_path / "cache").summary
     assert again.cached and again.remarks == summary.remarks
     ((path, reason),) = check(tmp_path).unreadable
-    assert (path, "KHR_draco_mesh_compression" in reason) == ("draco.glb", True)
+    assert (path, "EXT_meshopt_compression" in reason) == ("draco.glb", True)

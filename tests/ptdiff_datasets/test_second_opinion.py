@@ -1,17 +1,21 @@
-"""Random valid mesh files of an independent writer are read as they were written: vertices, area, colors.
+"""Random valid files of independent writers are read as they were written.
+
+Of meshes, vertices, area and colors are compared; of clouds, points, normals, colors and classes.
 
 `make fuzz` does the same with 20,000 files of each format.
 """
 
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from cloud_writers import CLOUD_WRITERS
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mesh_writers import WRITERS, Written, turn
-from second_opinion import check, compare
+from second_opinion import check, compare, compare_clouds
 
 from ptdiff_datasets.formats.polygons import triangles
 
@@ -19,11 +23,31 @@ FILES = 500
 quick = settings(max_examples=FILES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
-@pytest.mark.parametrize("kind", WRITERS)
+@pytest.mark.parametrize("kind", [*WRITERS, *CLOUD_WRITERS])
 @quick
 @given(seed=st.integers(0, 2**32))
 def test_files_are_read_as_they_were_written(tmp_path: Path, kind: str, seed: int) -> None:
-    check(kind, seed, tmp_path / f"mesh.{kind}")
+    check(kind, seed, tmp_path)
+
+
+@pytest.mark.parametrize("kind", CLOUD_WRITERS)
+def test_the_comparison_sees_a_moved_point_and_another_color_normal_and_class(tmp_path: Path, kind: str) -> None:
+    seen = set()
+    for seed in range(30):
+        written = CLOUD_WRITERS[kind](random.Random(seed))
+        path = tmp_path / f"cloud{written.suffix}"
+        path.write_bytes(written.data)
+        compare_clouds(written, path)
+        moved = written.points.copy()
+        moved[-1, -1, 2] += 1e-4 * max(1, float(np.abs(moved).max()))
+        changes: dict[str, object] = {"points": moved, "colors": None if written.colors is not None else moved}
+        changes["normals"] = None if written.normals is not None else moved
+        changes["labels"] = ["another"] * len(moved)
+        for name, value in changes.items():
+            with pytest.raises(AssertionError):
+                compare_clouds(replace(written, **{name: value}), path)
+        seen |= {name for name in changes if getattr(written, name) is not None}
+    assert {"points"} < seen
 
 
 @pytest.mark.parametrize("kind", WRITERS)

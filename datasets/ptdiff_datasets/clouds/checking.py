@@ -18,6 +18,7 @@ from ptdiff_datasets.clouds.summary import LAYOUTS, Summary, listed, number
 from ptdiff_datasets.clouds.synsets import class_name
 from ptdiff_datasets.errors import DataError, printable
 from ptdiff_datasets.formats.arrays import AxisOrder
+from ptdiff_datasets.formats.numerals import Decimal
 
 SAMPLED = 2048  # points sampled from each mesh
 FEW = 32  # fewer points than this do not make a shape
@@ -163,7 +164,9 @@ class Check:
         return [item for item in self.summary.skipped if item[0] not in known and not item[1].startswith(COPY)]
 
 
-def check(root: str | Path, progress: Progress | None = None, order: AxisOrder = "auto") -> Check:
+def check(
+    root: str | Path, progress: Progress | None = None, order: AxisOrder = "auto", decimal: Decimal | None = None
+) -> Check:
     """Check every shape below ``root``. DataError if nothing can be read or a store cannot be opened."""
     root = existing(root)
     if root.is_dir() and store.is_store(root):
@@ -172,7 +175,7 @@ def check(root: str | Path, progress: Progress | None = None, order: AxisOrder =
         except FileNotFoundError:
             damaged = (store.SUMS,)
         return _checked("store", root, damaged, progress)
-    layout = scan(root, order)
+    layout = scan(root, order, decimal)
     if not layout.shapes:
         raise DataError(nothing(layout, layout.skipped))
     with tempfile.TemporaryDirectory(prefix="ptdiff-check-") as folder:

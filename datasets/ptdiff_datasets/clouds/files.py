@@ -5,7 +5,7 @@ from pathlib import PurePosixPath
 from ptdiff_datasets.directory_scan import Stamp
 
 PREFERRED = (
-    ".obj", ".glb", ".gltf", ".ply", ".off", ".stl", ".pcd", ".laz", ".las", ".npy", ".npz", ".h5", ".hdf5",
+    ".obj", ".glb", ".gltf", ".ply", ".off", ".stl", ".pcd", ".laz", ".las", ".e57", ".npy", ".npz", ".h5", ".hdf5",
     ".xyz", ".pts", ".asc", ".txt", ".csv",
 )  # fmt: skip  # in order of preference, for a shape in several formats
 

@@ -28,6 +28,7 @@ from ptdiff_datasets.clouds.summary import Summary
 from ptdiff_datasets.errors import DataError, FormatError, printable
 from ptdiff_datasets.formats.arrays import AxisOrder
 from ptdiff_datasets.formats.gltf import files_beside
+from ptdiff_datasets.formats.numerals import Decimal
 
 NORMALIZE = ("auto", "box", "per-shape", "global", "none")
 Progress = Callable[[int, int], None]
@@ -42,6 +43,7 @@ def load_folder(
     cache: str | Path | None = None,
     progress: Progress | None = None,
     order: AxisOrder = "auto",
+    decimal: Decimal | None = None,
     split: Rule = "stratified",
     offset: bool = True,
 ) -> CloudSet:
@@ -56,6 +58,7 @@ def load_folder(
     cache: see ``ptdiff_datasets.cache.default_cache``.
     order: the axes of arrays, channels-last (…, points, 3) or channels-first (…, 3, points); "auto" is the first, but
         refuses arrays that may be either.
+    decimal: the decimal mark of text tables, None to find it from their cells.
     split: the rule for folders that name no validation split, see ``clouds.splits``; stores keep theirs.
     offset: for "global" and "none", center all clouds on ``origin`` of the result if some lie far from zero, where
         float32 would blur them; False keeps the coordinates of the files.
@@ -70,7 +73,7 @@ def load_folder(
     root = existing(root)
     if root.is_dir() and store.is_store(root):
         return _opened(root, normalize, classes, started, offset)
-    layout = scan(root, order)
+    layout = scan(root, order, decimal)
     if classes is not None:
         layout = only(layout, classes)
     if not layout.shapes:
@@ -119,7 +122,7 @@ def _opened(root: Path, normalize: str, classes: Sequence[str] | None, started: 
 def _entry(root: Path, layout: Layout, points: int, classes: Sequence[str] | None, rule: Rule) -> str:
     """Return the cache key: hashes of root and options, and of all files' sizes, times and modes and the readers."""
     asked_for = [str(root.resolve()), points, sorted(classes) if classes is not None else None]
-    asked_for += [layout.order, rule]
+    asked_for += [layout.order, layout.decimal, rule]
     files = [
         (s.id, s.label, s.split, *s.stamp, *(o.stamp for o in s.instead), *_buffers(layout.root, s))
         for s in layout.shapes
@@ -169,7 +172,7 @@ def build(
     closed, done = False, 0
     with store.Writing(folder) as out:
         for _, group in groupby(layout.shapes, lambda shape: shape.file):
-            for shape, dense in read_shapes(layout.root, group, points, layout.order):
+            for shape, dense in read_shapes(layout.root, group, points, layout.order, layout.decimal):
                 done += 1
                 try:
                     if isinstance(dense, Exception):

@@ -9,6 +9,7 @@ from ptdiff_datasets.clouds.folder import Progress, build, load_folder, nothing
 from ptdiff_datasets.clouds.layout import existing, scan
 from ptdiff_datasets.errors import DataError, printable
 from ptdiff_datasets.formats.arrays import AxisOrder
+from ptdiff_datasets.formats.numerals import Decimal
 
 
 def import_data(
@@ -20,6 +21,7 @@ def import_data(
     together: bool = False,
     progress: Progress | None = None,
     order: AxisOrder = "auto",
+    decimal: Decimal | None = None,
 ) -> CloudSet:
     """Write the shapes of ``source`` as a store at ``target``, atomically.
 
@@ -27,7 +29,7 @@ def import_data(
     replace: replace an earlier store at ``target``; no other folder is ever replaced.
     together: move duplicates that the folders put into several splits into one of them, train before val before test;
         if no folder names a validation split this always happens.
-    order: the axes of arrays, as for ``load_folder``.
+    order, decimal: the axes of arrays and the decimal mark of text tables, as for ``load_folder``.
     progress(done, total) is called for each shape. DataError if nothing can be read, ``target`` is taken, or a file
     could not be opened.
     """
@@ -42,7 +44,7 @@ def import_data(
     if taken and not (replace and target.is_dir() and store.is_store(target)):
         hint = "--force replaces it" if target.is_dir() and store.is_store(target) else "choose another place"
         raise DataError(f"{printable(target)} already exists; {hint}")
-    layout = scan(source, order)
+    layout = scan(source, order, decimal)
     if not layout.shapes:
         raise DataError(nothing(layout, layout.skipped))
     with cache.workplace(target, "choose a place with enough space") as folder:

@@ -21,6 +21,7 @@ from ptdiff_datasets.errors import DataError, FormatError, printable
 from ptdiff_datasets.formats.arrays import AxisOrder, own_labels
 from ptdiff_datasets.formats.catalog import SUFFIXES
 from ptdiff_datasets.formats.containers import may_hold_many, members
+from ptdiff_datasets.formats.numerals import Decimal
 from ptdiff_datasets.formats.text import why_no_points
 
 __all__ = ["Layout", "Shape", "existing", "only", "scan"]
@@ -58,20 +59,22 @@ class Layout:
     other: int  # files of other kinds
     inside: str = ""  # the folder below the root that holds the class folders, if not the root itself
     order: AxisOrder = "auto"
+    decimal: Decimal | None = None
 
 
-def scan(root: Path, order: AxisOrder = "auto") -> Layout:
+def scan(root: Path, order: AxisOrder = "auto", decimal: Decimal | None = None) -> Layout:
     """List the shapes below ``root`` in order of their paths; for a file, the shapes in it.
 
-    order: the axes of arrays. DataError for a file of which no format is known.
+    order: the axes of arrays. decimal: the decimal mark of text tables. DataError for a file of unknown format.
     """
     if root.is_file():
         if root.suffix.lower() not in SUFFIXES:
             known = ", ".join(sorted(suffix[1:] for suffix in SUFFIXES))
             raise DataError(f"{printable(root)} has no suffix of a mesh or point cloud ({known})")
-        return _scanned(root.parent, [(root.name, root)], [], order, named=True)
+        return replace(_scanned(root.parent, [(root.name, root)], [], order, named=True), decimal=decimal)
     skipped: list[tuple[str, str]] = []
-    return _scanned(root, [(id, Path(entry.path)) for id, entry in files(root, "", skipped)], skipped, order)
+    there = [(id, Path(entry.path)) for id, entry in files(root, "", skipped)]
+    return replace(_scanned(root, there, skipped, order), decimal=decimal)
 
 
 def _scanned(

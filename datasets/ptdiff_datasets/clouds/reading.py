@@ -18,6 +18,7 @@ from ptdiff_datasets.formats.cloud import Cloud
 from ptdiff_datasets.formats.containers import members, opened
 from ptdiff_datasets.formats.hdf5 import HDF5_SUFFIXES
 from ptdiff_datasets.formats.meshes import MESH_SUFFIXES, read_mesh_or_points, sample_surface, surface_box
+from ptdiff_datasets.formats.numerals import Decimal
 from ptdiff_datasets.formats.ply import has_surface
 from ptdiff_datasets.formats.ply_header import read_header
 
@@ -44,20 +45,21 @@ class Dense:
 
 
 def read_shapes(
-    root: Path, shapes: Iterable[Shape], points: int, order: AxisOrder = "auto"
+    root: Path, shapes: Iterable[Shape], points: int, order: AxisOrder = "auto", decimal: Decimal | None = None
 ) -> Iterator[tuple[Shape, Dense | Exception]]:
     """Yield each shape of one file with its dense cloud, or with the FormatError or OSError that prevented reading it.
 
     A shape that also exists in other formats follows in the first of them that can be read, if the file cannot.
 
-    points: number sampled from a mesh, and the most kept of a cloud. order: the axes of arrays.
+    points: number sampled from a mesh, and the most kept of a cloud. order: the axes of arrays. decimal: the
+    decimal mark of text tables.
     """
     shapes = list(shapes)
     if shapes[0].place is None:
         for shape in shapes:
             for each in (shape, *shape.instead):
                 try:
-                    dense = _read(root / each.file, each.id, points, order)
+                    dense = _read(root / each.file, each.id, points, order, decimal)
                 except (FormatError, OSError) as error:
                     yield each, error
                 else:
@@ -78,24 +80,24 @@ def read_shapes(
             yield shape, error
 
 
-def read_one(path: str | Path, points: int, order: AxisOrder = "auto") -> Cloud:
+def read_one(path: str | Path, points: int, order: AxisOrder = "auto", decimal: Decimal | None = None) -> Cloud:
     """Read the cloud in a file, or sample ``points`` from the surface of its mesh; FormatError if it holds neither."""
     path = Path(path)
     if path.suffix.lower() in ARRAY_SUFFIXES:
         return read_points(path, order).with_true_normals()
-    found = _mesh_or_cloud(path)
+    found = _mesh_or_cloud(path, decimal)
     if isinstance(found, Cloud):
         return found.with_true_normals()
     return sample_surface(found, points, address("surface", path.name))
 
 
-def _read(path: Path, id: str, points: int, order: AxisOrder) -> Dense:
+def _read(path: Path, id: str, points: int, order: AxisOrder, decimal: Decimal | None) -> Dense:
     if path.suffix.lower() in HDF5_SUFFIXES:
         members(path, id, Lists())
         raise FormatError(path, "its clouds could not be counted")
     if path.suffix.lower() in ARRAY_SUFFIXES:
         return _dense(read_points(path, order), path, id, points)
-    mesh = _mesh_or_cloud(path)
+    mesh = _mesh_or_cloud(path, decimal)
     if isinstance(mesh, Cloud):
         return _dense(mesh, path, id, points)
     low, high = surface_box(mesh)
@@ -125,9 +127,9 @@ def _packed(cloud: Cloud, path: Path, low: Vector, high: Vector, count: int) -> 
     return Dense(replace(cloud, points=points).with_true_normals(), origin, low, high, count)
 
 
-def _mesh_or_cloud(path: Path) -> "trimesh.Trimesh | Cloud":
+def _mesh_or_cloud(path: Path, decimal: Decimal | None) -> "trimesh.Trimesh | Cloud":
     """Read the mesh in a file, or its cloud; a .ply file without faces or strips is a cloud."""
     suffix = path.suffix.lower()
     if suffix not in MESH_SUFFIXES or (suffix == ".ply" and not has_surface(read_header(path.read_bytes(), path))):
-        return read_cloud(path)
+        return read_cloud(path, decimal)
     return read_mesh_or_points(path)

@@ -8,6 +8,7 @@ ply_records.py  its records: numbers and lists, text and binary
 pcd.py          PCD
 lzf.py          its compression
 las.py          LAS and LAZ
+e57.py          E57
 text.py         plain text
 tables.py       tables of text, read by column
 dialect.py      their encoding, separator and header
@@ -19,9 +20,10 @@ meshes.py       meshes, and points on them
 geometry.py     Geometry: what a mesh file holds
 polygons.py     polygons cut into triangles
 obj.py off.py stl.py  OBJ, OFF, STL
-gltf.py         glTF as one file
+gltf.py         glTF
 gltf_nodes.py   its nodes and instances
 gltf_accessors.py  its numbers
+gltf_draco.py   its primitives packed with Draco
 headers.py      claims of mesh files, compared with what was read
 containers.py   files of many clouds
 """

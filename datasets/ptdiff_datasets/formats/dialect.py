@@ -39,9 +39,14 @@ class Lines:
     comments: tuple[str, ...] = ()
     count: int | None = None
 
-    def cells(self, line: str) -> tuple[str, ...]:
-        """Cut a line without quotes, a comment say."""
-        return tuple(line.split() if self.separator is None else (cell.strip() for cell in line.split(self.separator)))
+    def names(self, comment: str, width: int) -> tuple[str, ...]:
+        """Cut a comment as the rows are cut, or with the separator that makes it ``width`` names."""
+
+        def cut(mark: str | None) -> tuple[str, ...]:
+            return tuple(comment.split() if mark is None else (cell.strip() for cell in comment.split(mark)))
+
+        marks = SEPARATORS if self.separator is None else (self.separator, *SEPARATORS)
+        return next((words for mark in marks if len(words := cut(mark)) == width), cut(self.separator))
 
     def rows(self) -> Iterator[tuple[int, tuple[str, ...]]]:
         """Yield line number and cells of every row; FormatError for broken quotes and text that is not UTF-8."""
@@ -89,7 +94,7 @@ def open_lines(path: Path, *, counted: bool = False, head: bool = False) -> Line
         if is_comment(line):
             comments.append(bare.lstrip("#/% \t"))
             continue
-        if said := _SEP.match(bare):
+        if said := _SEP.match(line.strip(" \r\n")):  # the separator may be a tab
             separator = said[1]
             continue
         if counted and count is None and bare.isdecimal() and len(bare) <= 18:

@@ -1,8 +1,8 @@
 """glTF 2.0: ``.glb``, and ``.gltf`` whose buffers are data URIs or files in its own folder.
 
 Nodes are placed and primitives made triangles. Read: all component types, normalized and sparse accessors,
-KHR_mesh_quantization, EXT_mesh_gpu_instancing, strips, fans,
-vertex colors, and clouds of points. Extensions that the file requires and that are not read here are refused by name.
+KHR_mesh_quantization, EXT_mesh_gpu_instancing, KHR_draco_mesh_compression, strips, fans, vertex colors, and clouds of
+points. Extensions that the file requires and that are not read here are refused by name.
 Materials and textures are passed over; skins and animations leave the mesh as it was modeled.
 
 Source: Khronos, glTF 2.0 specification, version 2.0.1 (2021).
@@ -24,10 +24,11 @@ import numpy.typing as npt
 from ptdiff_datasets.errors import FormatError
 from ptdiff_datasets.formats.geometry import Geometry, check_vertices
 from ptdiff_datasets.formats.gltf_accessors import Accessors
+from ptdiff_datasets.formats.gltf_draco import DRACO, unpack
 from ptdiff_datasets.formats.gltf_nodes import placed
 
 JSON_CHUNK, BINARY_CHUNK = 0x4E4F534A, 0x004E4942
-READ = {"KHR_mesh_quantization", "EXT_mesh_gpu_instancing"}
+READ = {"KHR_mesh_quantization", "EXT_mesh_gpu_instancing", DRACO}
 # extensions of materials, textures, lights and remarks, which do not move a vertex
 HARMLESS = ("KHR_materials_", "KHR_texture_", "KHR_lights_", "KHR_xmp", "EXT_texture_", "MSFT_texture_", "EXT_lights_")
 MODES = ("points", "lines", "line loops", "line strips", "triangles", "strips", "fans")
@@ -231,6 +232,8 @@ def _primitive(accessors: Accessors, primitive: dict[str, Any], mode: int, weigh
         raise accessors.refused("a primitive without POSITION")
     packed = ", ".join(n for n in primitive.get("extensions", {}) if not n.startswith(HARMLESS))
     given = [attributes["POSITION"], *([primitive["indices"]] if "indices" in primitive else [])]
+    if DRACO in primitive.get("extensions", {}) and not all(map(accessors.has_data, given)):
+        unpack(accessors, primitive)
     if packed and not all(map(accessors.has_data, given)):
         raise accessors.refused(f"meshes packed with {packed} are not read; export without compression")
     vertices = accessors.numbers(attributes["POSITION"])
@@ -254,7 +257,7 @@ def _primitive(accessors: Accessors, primitive: dict[str, Any], mode: int, weigh
         normals = accessors.numbers(attributes["NORMAL"]) if "NORMAL" in attributes else None
         if normals is not None and normals.shape != vertices.shape:
             raise accessors.refused(f"normals of shape {normals.shape} for points of shape {vertices.shape}")
-        tints, directions = (None if array is None else array[rows] for array in (colors, normals))
+        tints, directions = None if colors is None else colors[rows], None if normals is None else normals[rows]
         return Part(vertices[rows], np.empty((0, 3), np.int64), tints, directions)
     if len(corners) < 3 or (mode == 4 and len(corners) % 3):
         raise accessors.refused(f"{len(corners)} indices do not make {MODES[mode]}")

@@ -1,6 +1,6 @@
 """glTF accessors: numbers in buffers, strided, normalized or sparse, compared with the bounds that are declared."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,15 @@ ROUNDED = 1e-4  # error of a declared bound, relative to the range: exporters ro
 
 @dataclass(frozen=True, eq=False)
 class Accessors:
-    """The accessors of a file: its JSON and the bytes of each buffer (None for one that is not there)."""
+    """The accessors of a file: its JSON and the bytes of each buffer (None for one that is not there).
+
+    unpacked: elements (n, width) of the accessors whose data a compression holds, by their place.
+    """
 
     tree: dict[str, Any]
     buffers: list[memoryview | None]
     path: Path
+    unpacked: dict[int, npt.NDArray[Any]] = field(default_factory=dict)
 
     def read(self, place: int) -> npt.NDArray[Any]:
         """Return the elements of accessor ``place`` as stored, (n, width), after checks of its bounds."""
@@ -32,7 +36,11 @@ class Accessors:
         if not isinstance(count, int) or count < 1:
             raise self.refused(f"an accessor claims {count} elements")
         dtype, columns = np.dtype("<" + TYPES[kind]), WIDTHS[width]
-        if "bufferView" in accessor:
+        if place in self.unpacked:
+            table = self.unpacked[place]
+            if table.shape != (count, columns):
+                raise self.refused(f"accessor {place} declares {count} x {columns} numbers, unpacked are {table.shape}")
+        elif "bufferView" in accessor:
             table = self._stored(accessor["bufferView"], accessor.get("byteOffset", 0), count, dtype, columns)
         elif count > MOST_ZEROS:
             raise self.refused(f"an accessor claims {count} elements without data")
@@ -54,7 +62,18 @@ class Accessors:
     def has_data(self, place: int) -> bool:
         """True if an accessor has stored elements; without, all of them are zero."""
         accessor = self._item("accessors", place)
-        return "bufferView" in accessor or "sparse" in accessor
+        return place in self.unpacked or "bufferView" in accessor or "sparse" in accessor
+
+    def view(self, place: Any) -> memoryview:
+        """Return the bytes of bufferView ``place``."""
+        piece = self._item("bufferViews", place)
+        self._item("buffers", piece["buffer"])
+        data, start, length = self.buffers[piece["buffer"]], piece.get("byteOffset", 0), piece["byteLength"]
+        inside = data is not None and all(isinstance(n, int) and n >= 0 for n in (start, length))
+        if data is None or not inside or start + length > len(data):
+            raise self.refused(f"bufferView {place} does not lie within its buffer")
+        found: memoryview = data[start : start + length]
+        return found
 
     def refused(self, reason: str) -> FormatError:
         """Build the error for this file."""

@@ -63,6 +63,8 @@ class Hdf5:
                 if part is not None:
                     part = part[place] if part.shape[0] > place else np.zeros((0, 3))
                     part = part.T if self._order == "channels-first" else part
+                    if kind == "colors" and part.ndim == 2 and part.shape[1] == 4:
+                        part = part[:, :3]  # opacity is left out
                     if part.shape != (len(points), 3):
                         raise FormatError(self._path, f"{kind} of shape {data.shape} for points of shape {whole}")
                 parts.append(part)

@@ -6,6 +6,7 @@ Header claims are compared with the length of the file before laspy sees it. Nee
 
 import io
 import struct
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,13 @@ from ptdiff_datasets.formats.cloud import Cloud, checked
 from ptdiff_datasets.writing import arrays, replacing
 
 LAS_SUFFIXES = frozenset({".las", ".laz"})
+CLASSES = {
+    0: "never classified", 1: "unclassified", 2: "ground", 3: "low vegetation", 4: "medium vegetation",
+    5: "high vegetation", 6: "building", 7: "low noise", 9: "water", 10: "rail", 11: "road surface", 13: "wire guard",
+    14: "wire conductor", 15: "transmission tower", 16: "wire connector", 17: "bridge deck", 18: "high noise",
+    19: "overhead structure", 20: "ignored ground", 21: "snow", 22: "temporal exclusion",
+}  # fmt: skip
+"""Names of the classes of points (ASPRS, LAS Specification 1.4 R15, table 17)."""
 CHUNK = 1 << 16  # points decompressed at once
 RATIO = 64  # bytes of points that one byte of a .laz file may hold
 
@@ -24,14 +32,16 @@ RATIO = 64  # bytes of points that one byte of a .laz file may hold
 def read_las(path: str | Path) -> Cloud:
     """Read the points of a LAS or LAZ file, (n, 3) float64 in its units, with colors if it has them.
 
-    FormatError for missing bytes, a broken compressed stream, no points, NaN and infinity.
+    A remark counts the points of each class (``CLASSES``). COPC files are LAZ files with the points in the order of an
+    octree, of which all levels are read. FormatError for missing bytes, a broken compressed stream, no points, NaN and
+    infinity.
     """
     path = Path(path)
     data = path.read_bytes()
     count = _check(data, path)
     laspy = needed("laspy", "las", path)
     needed("lazrs", "las", path)
-    points = np.empty((count, 3))
+    points, classes = np.empty((count, 3)), np.zeros(256, np.int64)
     colors = None
     done = 0
     try:
@@ -50,6 +60,7 @@ def read_las(path: str | Path) -> Cloud:
                 if colors is not None:
                     for axis, name in enumerate(("red", "green", "blue")):
                         colors[rows, axis] = getattr(chunk, name)
+                classes += np.bincount(np.asarray(chunk.classification), minlength=256)
                 done += len(chunk)
     except (MemoryError, ImportError, KeyboardInterrupt):
         raise
@@ -59,7 +70,14 @@ def read_las(path: str | Path) -> Cloud:
         raise FormatError(path, f"{type(error).__name__}: {str(error)[:100]}") from None
     if done != count:
         raise FormatError(path, f"the header claims {count} points, but {done} could be read")
-    return checked(path, points, None, colors)
+    cloud = checked(path, points, None, colors)
+    found = {number: int(n) for number, n in enumerate(classes) if n}
+    if found.keys() <= {0}:
+        return cloud
+    most = sorted(found, key=lambda number: (-found[number], number))
+    shown = ", ".join(f"{CLASSES.get(number, f'class {number}')} {found[number]:,}" for number in most[:6])
+    remark = f"points by class, which are not kept apart: {shown}{', …' if len(most) > 6 else ''}"
+    return replace(cloud, remarks=(*cloud.remarks, remark))
 
 
 def _check(data: bytes, path: Path) -> int:

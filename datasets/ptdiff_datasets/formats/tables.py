@@ -191,10 +191,11 @@ class TextTable:
         values = [float("nan") if _kind(cell) is None else parsed(cell, mark) for cell in cells]
         if wrong := [row for row, value in enumerate(values) if value is None]:
             self._refuse(name, wrong)
-        percent = [cell.endswith("%") for cell in cells]
+        there = [row for row, cell in enumerate(cells) if _kind(cell) is not None]
+        percent = [cells[row].endswith("%") for row in there]
         if any(percent) and not all(percent):
-            row = percent.index(not percent[0])
-            words = "per cent, unlike the cells before" if percent[row] else "not per cent, unlike the cells before"
+            row = there[percent.index(not percent[0])]
+            words = f"{'' if cells[row].endswith('%') else 'not '}per cent, unlike the cells before"
             raise FormatError(self.path, f"line {self.lines[row]}, column {name!r}: {cells[row]!r} is {words}")
         return [value for value in values if value is not None]
 
@@ -255,9 +256,13 @@ def fitted(path: Path, names: Row, body: Sequence[Row], lines: Sequence[int]) ->
     if width == len(names) - 1 and not names[-1]:
         return names[:-1], list(body)
     if width == len(names) + 1:
-        if not any(row[-1] for row in body):
+        ended, counted = not any(row[-1] for row in body), _row_names([row[0] for row in body])
+        if ended and counted and len(body) > 1:
+            where = f"line {lines[0]} has {width} cells for {len(names)} names"
+            raise FormatError(path, f"{where}: a row name in front or a separator behind? name every column")
+        if ended:
             return names, [row[:-1] for row in body]
-        if _row_names([row[0] for row in body]):
+        if counted:
             return ("", *names), list(body)
     raise FormatError(path, f"the header has {len(names)} names, but line {lines[0]} has {width} cells")
 
@@ -321,7 +326,7 @@ def _commented(lines: Lines, width: int) -> Row:
     """Return the names in the last comment before the rows, as NumPy and gnuplot write them, or ()."""
     if not lines.comments:
         return ()
-    words = lines.cells(lines.comments[-1])
+    words = lines.names(lines.comments[-1], width)
     fit = len(words) == width and len(set(words)) == width and all(_kind(word) is str for word in words)
     return words if fit else ()
 

@@ -16,16 +16,17 @@ import numpy.typing as npt
 from ptdiff_datasets.errors import FormatError
 from ptdiff_datasets.formats.cloud import COLUMNS, PACKED, Cloud, from_table, known_name, unused
 from ptdiff_datasets.formats.dialect import COMMENTS, Lines, open_lines
-from ptdiff_datasets.formats.numerals import looks_numeric
+from ptdiff_datasets.formats.numerals import Decimal, looks_numeric
 from ptdiff_datasets.formats.tables import Row, TextTable, fitted
 from ptdiff_datasets.writing import arrays, replacing
 
 TEXT_SUFFIXES = frozenset({".xyz", ".txt", ".pts", ".asc", ".csv"})
 
 
-def read_text(path: str | Path) -> Cloud:
+def read_text(path: str | Path, decimal: Decimal | None = None) -> Cloud:
     """Read the points of a text file; its columns are recognized by name or as in ``from_table``.
 
+    decimal: the decimal mark, None to find it from the cells.
     FormatError for words among the numbers, rows of unequal length, names that do not fit the rows, a count in the
     first line that is wrong, no points, NaN and infinity. Truncation between two lines goes unnoticed in a file without
     a count.
@@ -33,9 +34,9 @@ def read_text(path: str | Path) -> Cloud:
     path = Path(path)
     lines = _opened(path)
     names, start = _names(lines)
-    table, left = _quickly(lines, start, names), list[str]()
+    table, left = _quickly(lines, start, names) if decimal != "," else None, list[str]()
     if table is None:
-        names, table, left = _carefully(lines, start, names)
+        names, table, left = _carefully(lines, start, names, decimal)
     if lines.count is not None and len(table) != lines.count:
         raise FormatError(path, f"the first line claims {lines.count} points, but {len(table)} follow", 0)
     cloud = from_table(path, table, names)
@@ -64,7 +65,7 @@ def _names(lines: Lines) -> tuple[Row, int]:
     _, first = next(lines.rows(), (0, ()))
     ended = len(first) > 3 and not first[-1]  # each row may end with a separator
     if len(first) >= 3 and all(looks_numeric(cell) for cell in first[: len(first) - ended]):
-        said = (lines.cells(comment) for comment in reversed(lines.comments))
+        said = (lines.names(comment, len(first)) for comment in reversed(lines.comments))
         return next((words for words in said if _has_points(words)), ()), 0
     if _has_points(first):
         return first, 1
@@ -90,7 +91,9 @@ def _quickly(lines: Lines, start: int, names: Row) -> npt.NDArray[np.float64] | 
     return table if table.size and len(names) in (0, table.shape[1]) else None
 
 
-def _carefully(lines: Lines, start: int, names: Row) -> tuple[Row, npt.NDArray[np.float64], list[str]]:
+def _carefully(
+    lines: Lines, start: int, names: Row, decimal: Decimal | None
+) -> tuple[Row, npt.NDArray[np.float64], list[str]]:
     """Parse the rows cell by cell; only the columns of points, normals and colors need to be numbers.
 
     Returns the names of the columns of the table, () if there are none, the table, and the names of the others.
@@ -103,7 +106,7 @@ def _carefully(lines: Lines, start: int, names: Row) -> tuple[Row, npt.NDArray[n
     if not names and not any(row[-1] for row in body):  # every row ends with a separator
         width, body = width - 1, [row[:-1] for row in body]
     wide, body = fitted(path, names or tuple(f"c{i + 1}" for i in range(width)), body, places)
-    table = TextTable(path, tuple(name or f" {i}" for i, name in enumerate(wide)), tuple(body), tuple(places))
+    table = TextTable(path, tuple(name or f" {i}" for i, name in enumerate(wide)), tuple(body), tuple(places), decimal)
     wanted = {name for columns in COLUMNS.values() for name in columns}
     used = [name for name in table.names if not names or known_name(name) in wanted]
     if len(set(used)) < len(used):

@@ -146,14 +146,15 @@ def _plain(path: Path, image: Image.Image, mode: str) -> Image.Image:
     from PIL import Image
 
     if (deep := _deep(path, image)) is not None:
-        return Image.fromarray(np.rint(255 * deep).astype(np.uint8)).convert(mode)
+        deep *= 255
+        return Image.fromarray(np.rint(deep, out=deep).astype(np.uint8)).convert(mode)
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return image.convert(mode)
 
 
-def _deep(path: Path, image: Image.Image) -> npt.NDArray[np.float64] | None:
+def _deep(path: Path, image: Image.Image) -> npt.NDArray[np.float32] | None:
     """Return gray with more than eight bits as numbers from 0 to 1, None for other images.
 
     FormatError for numbers of which nothing says what is white.
@@ -172,17 +173,20 @@ def _deep(path: Path, image: Image.Image) -> npt.NDArray[np.float64] | None:
     if values.min() < 0 or values.max() > white:
         low, high = values.min(), values.max()
         raise FormatError(path, f"gray from {low:g} to {high:g} without a known white: save it with 8 or 16 bits")
-    level = values.astype(np.float64) / white
+    level = values.astype(np.float32)  # exact for 16 bits, and half as large as float64
+    level /= np.float32(white)
     if tags.get(_PHOTOMETRIC) == 0:
-        level = 1 - level  # Pillow inverts eight bits only
+        level = np.subtract(1, level, out=level)  # Pillow inverts eight bits only
     through = image.info.get("transparency")
-    return np.where(values == through, 1.0, level) if isinstance(through, int) else level
+    if isinstance(through, int):
+        level[values == through] = 1
+    return level
 
 
-def _as_image(level: npt.NDArray[np.float64]) -> Image.Image:
+def _as_image(level: npt.NDArray[np.float32]) -> Image.Image:
     from PIL import Image
 
-    return Image.fromarray(level.astype(np.float32))
+    return Image.fromarray(level)
 
 
 def _orientation(image: Image.Image) -> int:

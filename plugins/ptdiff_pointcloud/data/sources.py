@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ptdiff_datasets.clouds.cloud_set import CloudSet
     from ptdiff_datasets.clouds.splits import Rule
     from ptdiff_datasets.formats.arrays import AxisOrder
+    from ptdiff_datasets.formats.numerals import Decimal
 
 HELD_OUT = 1 << 32
 """Training shapes have the seeds 0, 1, …; held-out shapes those from here on."""
@@ -153,6 +154,7 @@ def folder(
     order: AxisOrder = "auto",
     split: Rule = "stratified",
     offset: bool = True,
+    decimal: Decimal | None = None,
 ) -> Data:
     """Load a folder with :func:`ptdiff_datasets.clouds.folder.load_folder`; ``val`` is None if nothing is held out.
 
@@ -171,6 +173,7 @@ def folder(
             classes=classes or None,
             progress=progress,
             order=order,
+            decimal=decimal,
             split=split,
             offset=offset,
         )
