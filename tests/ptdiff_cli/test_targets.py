@@ -44,6 +44,8 @@ CALLS: Mapping[str, list[object]] = {
     "bench solvers --out": ["bench", "solvers"],
     "runs compare --plot": ["runs", "compare", "swissroll"],
     "data import target": ["data", "import", "FILE"],
+    "config show --out": ["config", "show", "swissroll"],
+    "config schema --out": ["config", "schema"],
     "data check --render": ["data", "check", "FILE"],
 }
 """A call of every command that writes, without the output path; a new command must be added here."""
