@@ -277,3 +277,15 @@ def test_reading_and_replacing_text_are_not_writing() -> None:
         list(writes('path.open("rb")\nopen(path)\ntext.replace("a", "b")\nRun.open(path)\nreplace(run, config=c)'))
         == []
     )
+
+
+def test_the_page_on_security_names_tests_that_exist() -> None:
+    text = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
+    named = re.findall(r"`(test_\w+)`", text)
+    sources = [path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py")]
+    known = {name for source in sources for name in re.findall(r"^def (test_\w+)\(", source, re.M)}
+    assert [name for name in named if name not in known] == []
+    # every line of every table has one
+    rows = [line for line in text.splitlines() if re.match(r"\| \w", line)]
+    assert len(rows) == len(named) > 30
+    assert "(docs/security.md)" in (ROOT / "README.md").read_text(encoding="utf-8")
