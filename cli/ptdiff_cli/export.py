@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ptdiff_cli.shared.terminal import doing, say
+from ptdiff_cli.shared.terminal import doing, say, show
 
 
 def export(
@@ -29,7 +29,7 @@ def export(
     model = load(run, device="cpu", weights=weights, warn=say)
     with doing(f"exporting {run}"):
         place = model.export(to, license=license_, half=half, samples=samples, replace=replace, say=say)
-    print(place)
+    show(str(place))
     if to.endswith(".onnx"):
         say("inputs x, angle and label; see docs/sharing.md")
     else:

@@ -167,7 +167,7 @@ class Data:
             raise TypeError(f"it must be a mapping, not {type(facts).__name__}")
         check_format(facts.get("format", 1), FORMAT, "data.json")
         shape = tuple(int(n) for n in facts["shape"])
-        if not shape or min(shape) < 1 or len(shape) > MOST_AXES or math.prod(shape) > MOST_NUMBERS:
+        if min(shape, default=1) < 1 or len(shape) > MOST_AXES or math.prod(shape) > MOST_NUMBERS:
             shown = " x ".join(f"{n:,}" for n in shape[:MOST_AXES])
             raise ValueError(
                 f"a sample of {len(shape)} axes, {shown}, and {MOST_AXES} are read, {MOST_NUMBERS:,} numbers"

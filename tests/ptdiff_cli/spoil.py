@@ -199,6 +199,9 @@ FITTING = {
     "--config": ["c.yaml"],
     "--sweep": ["s.yaml"],
     "--weak": ["run"],
+    # more would wait for one another
+    "--nodes": ["1"],
+    "--devices": ["1"],
     "--format": ["npz", "csv"],
     "kind": ["solver", "recipe", "models"],
     "name": ["points2d", "training", "schedules", "reverse"],
