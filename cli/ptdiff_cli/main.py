@@ -12,7 +12,7 @@ import sys
 import traceback
 from collections.abc import Collection
 from importlib import import_module
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeGuard
 
 import typer
 from typer.core import TyperGroup
@@ -153,7 +153,9 @@ def main() -> None:
 
 def _split_trust(arguments: list[str]) -> tuple[list[str], list[str]]:
     """The arguments without --trust MODULE:CLASS, which every command takes, and the names that are trusted."""
-    rest, trusted, coming = [], [], iter(arguments)
+    rest: list[str] = []
+    trusted: list[str] = []
+    coming = iter(arguments)
     for argument in coming:
         option, equals, value = argument.partition("=")
         if argument == "--":
@@ -168,7 +170,7 @@ def _split_trust(arguments: list[str]) -> tuple[list[str], list[str]]:
     return rest, trusted
 
 
-def _shows_help(error: Any) -> bool:
+def _shows_help(error: BaseException) -> TypeGuard[Any]:
     # by its name, because some versions of Typer contain a Click of their own
     return type(error).__name__ == "NoArgsIsHelpError"
 

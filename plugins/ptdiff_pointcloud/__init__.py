@@ -23,6 +23,8 @@ from ptdiff_pointcloud.networks.catalog import GIVEN, NUMBERS, build, sized
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import numpy as np
+    import numpy.typing as npt
     from torch import Tensor, nn
 
     from ptdiff.modality import Array, Mesh
@@ -226,7 +228,7 @@ class PointCloud(Modality):
 
         return writers(self.channels)
 
-    def read(self, path: Path) -> Array:
+    def read(self, path: Path) -> npt.NDArray[np.floating]:
         """Read a cloud (n, 3 per channel) in the coordinates of the file; meshes are sampled as in training."""
         from ptdiff_datasets.clouds.reading import read_one
         from ptdiff_pointcloud.data.channels import joined
@@ -252,7 +254,7 @@ class PointCloud(Modality):
             self if colors is None or "colors" in self.channels else replace(self, channels=(*self.channels, "colors"))
         )
 
-    def frame(self, data: Data, sample: Array) -> tuple[Array, float]:
+    def frame(self, data: Data, sample: Array) -> tuple[npt.NDArray[np.float64], float]:
         """Return the center (c,) and size that normalize a whole cloud (n, c) of a file; 0 and 1 if nothing is done."""
         from ptdiff_pointcloud.data.channels import frame
 

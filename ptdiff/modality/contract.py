@@ -31,6 +31,8 @@ from ptdiff.modality.types import (
 from ptdiff.modality.visualizer import Visualizer
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     from torch import Tensor, nn
 
     from ptdiff.modality.types import Array, Image
@@ -141,7 +143,7 @@ class Modality(ABC):
         """File formats for any number of samples, for small data: writers by suffix without dot."""
         return {}
 
-    def read(self, path: Path) -> Array:
+    def read(self, path: Path) -> npt.NDArray[np.floating]:
         """Read one sample, in world units, from a file in a format of :meth:`formats`; OSError or ValueError if bad."""
         raise Unsupported(f"samples of {type(self).__name__} can only be read from .npz files of 'ptdiff sample'")
 
@@ -160,7 +162,7 @@ class Modality(ABC):
         """
         return self
 
-    def frame(self, data: Data, sample: Array) -> tuple[Array | float, float]:
+    def frame(self, data: Data, sample: Array) -> tuple[npt.NDArray[np.floating] | float, float]:
         """The center and size that the run's normalization removes from a complete sample of a user's file.
 
         ``data``: the data of the run.  ``sample``: as returned by :meth:`read`.

@@ -68,4 +68,5 @@ def returned(samples: npt.NDArray[np.float32], frame: Frame | None) -> npt.NDArr
     center, size = frame
     moved = samples.astype(np.float64)
     moved[..., :3] *= size
-    return (moved + center).astype(np.float32)
+    made: npt.NDArray[np.float32] = (moved + center).astype(np.float32)
+    return made

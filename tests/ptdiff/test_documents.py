@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ptdiff.documents.files import opened, read_text
-from ptdiff.run.links import appending
 from ptdiff.documents.jsons import MOST_JSON, MOST_LINE, MOST_LINES, json_lines, parse_json, read_json
 from ptdiff.documents.yamls import MOST_DEPTH, MOST_YAML, parse_yaml, read_yaml, yaml_text
+from ptdiff.run.links import appending
 
 LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True)

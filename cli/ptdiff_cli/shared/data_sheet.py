@@ -56,7 +56,7 @@ def _chosen(split: Split, classes: int, many: int) -> tuple[Array, list[int]]:
         return x.numpy(), cond["label"].tolist() if "label" in cond else []
     each = per_class(classes)
     kept: dict[int, list[Array]] = {label: [] for label in range(classes)}
-    for ids in order.split(64):
+    for ids in torch.split(order, 64):
         x, cond = split.batch(ids, seed=0)
         for sample, label in zip(x.numpy(), cond["label"].tolist(), strict=True):
             if len(kept[label]) < each:

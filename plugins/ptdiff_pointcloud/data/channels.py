@@ -47,7 +47,7 @@ def split(cloud: Array, channels: Sequence[str]) -> dict[str, npt.NDArray[np.gen
     return parts
 
 
-def joined(cloud: Cloud, channels: Sequence[str], path: Path) -> Array:
+def joined(cloud: Cloud, channels: Sequence[str], path: Path) -> npt.NDArray[np.floating]:
     """Join the parts of a file to one cloud (n, c), float64 if positions are; ValueError if a channel is missing."""
     parts: list[npt.NDArray[np.floating]] = [cloud.points]
     for name in channels[1:]:
@@ -59,7 +59,7 @@ def joined(cloud: Cloud, channels: Sequence[str], path: Path) -> Array:
     return np.concatenate(parts, axis=1)
 
 
-def frame(cloud: Array, normalize: str) -> tuple[Array, float]:
+def frame(cloud: Array, normalize: str) -> tuple[npt.NDArray[np.float64], float]:
     """Return center (c,) and size of a cloud (n, c) in a folder's normalization; only positions are centered.
 
     ValueError if all points coincide.
