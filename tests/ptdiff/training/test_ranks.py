@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -28,7 +28,10 @@ class Watch(Observer):
 torch.set_num_threads(1)
 run = Run.open(Path(sys.argv[1]))
 kind = run.modality()
-outcome = fit(run, kind, kind.dataset(), hardware=Hardware(devices=2, strategy="ddp"), observer=Watch())
+try:
+    outcome = fit(run, kind, kind.dataset(), hardware=Hardware(devices=2, strategy="ddp"), observer=Watch())
+except ConnectionError as error:
+    sys.exit(f"ConnectionError: {error}")
 sys.exit(0 if outcome.signal is None else 128 + outcome.signal)
 """
 
@@ -101,16 +104,32 @@ def test_ranks_end_together_by_the_clock(start: Start) -> None:
     assert trial.state()["elapsed"] == pytest.approx(3.0, abs=0.5)
 
 
-@pytest.mark.slow
-def test_a_signal_to_one_rank_stops_both(start: Start) -> None:
-    trial = start(options={"delay": 0.05}, steps=10**4)
-    process = two_ranks(trial)
+def children(process: subprocess.Popen[str]) -> list[int]:
+    return [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+
+
+def past(process: subprocess.Popen[str], word: str) -> None:
     assert process.stdout is not None
     for line in process.stdout:
-        if line.startswith("step 5"):
-            break
-    process.send_signal(signal.SIGINT)
-    time.sleep(0.1)
+        if line.startswith(word):
+            return
+    raise AssertionError(f"{word!r} never came")
+
+
+linux = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds the second rank in /proc")
+NUMBERS = [signal.SIGINT, signal.SIGTERM, *(getattr(signal, n) for n in ("SIGHUP", "SIGUSR1") if hasattr(signal, n))]
+
+
+@pytest.mark.slow
+@linux
+@pytest.mark.parametrize("rank", [0, 1])
+@pytest.mark.parametrize("number", NUMBERS)
+def test_a_signal_to_any_rank_stops_both_with_its_exit_code(start: Start, number: signal.Signals, rank: int) -> None:
+    trial = start(options={"delay": 0.05}, steps=10**4)
+    process = two_ranks(trial)
+    past(process, "step 5")
+    os.kill([process.pid, *children(process)][rank], number)
     code, out = finished(process, 60)
-    assert code == 130, out
+    assert code == 128 + number, out
+    assert "Traceback" not in out
     assert 5 <= trial.state()["step"] < 10**4
