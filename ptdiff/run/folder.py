@@ -185,12 +185,12 @@ class Run:
                 return f"{name} was {old} and is {new}"
         return None
 
-    def move_data(self, data: Data) -> None:
-        """Write the configuration with another place of the data to config.yaml, and the summary of ``data``."""
-        facts = json.loads((self.path / "data.json").read_text(encoding="utf-8"))
-        facts["summary"] = dict(data.summary)
-        write_atomic(self.path / "data.json", json.dumps(facts, indent=1) + "\n")
-        write_atomic(self.path / "config.yaml", self.config.to_yaml())
+    def move_data(self) -> None:
+        """Write the configuration, with another place of the data, to config.yaml."""
+        text, data = self.config.to_yaml(), read_json(self.path / "data.json")
+        write_seal(self.path, [read_yaml(self.path / "config.yaml"), parse_yaml(text)], data)
+        write_atomic(self.path / "config.yaml", text)
+        write_seal(self.path, [parse_yaml(text)], data)
 
     @property
     def outputs(self) -> Path:
