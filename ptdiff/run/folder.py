@@ -209,17 +209,6 @@ class Run:
                 return f"{name} was {old} and is {new}"
         return None
 
-    def move_data(self, data: Data) -> None:
-        """Write the configuration with another place of the data to config.yaml, and the summary of ``data``."""
-        facts = json.loads((self.path / "data.json").read_text(encoding="utf-8"))
-        facts["summary"] = dict(data.summary)
-        text, before = self.config.to_yaml(), read_yaml(self.path / "config.yaml")
-        # the seal first, and the facts of the data last: whatever is read after a crash in between is sealed
-        write_seal(self.path, [before, parse_yaml(text)], facts)
-        write_atomic(self.path / "data.json", json.dumps(facts, indent=1) + "\n")
-        write_atomic(self.path / "config.yaml", text)
-        write_seal(self.path, [parse_yaml(text)], facts)
-
     @property
     def outputs(self) -> Path:
         """Folder for files made from this run: its own, or ``runs/models/<name>`` for an installed model."""

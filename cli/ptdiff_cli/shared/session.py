@@ -131,7 +131,7 @@ def moved(run: Run, where: str) -> tuple[Run, Data]:
         raise Failure(f"--data {where}: not the data that {run.path} started with: {different}", BAD_DATA)
     if process_rank() == 0:
         with run.locked():
-            run.move_data(data)
+            run.rewritten(run.config)
     return run, data
 
 
