@@ -217,4 +217,4 @@ def test_the_option_that_an_unclear_number_asks_for_works(  # type: ignore[type-
     assert asked.returncode == 3
     assert "-o decimal=," in asked.stderr
     read = ptdiff("data", "check", str(path), "-m", "pointcloud", "-o", f"decimal={mark}")
-    assert f"    {first} " in read.stdout
+    assert f" {first} " in read.stdout
