@@ -207,6 +207,7 @@ WRITERS = {
     "ptdiff/training/backends.py": "identities of trackers in logs/ of a run, which was looked at when it was opened",
     "ptdiff/sampling/files.py": "a temporary file of the atomic door",
     "plugins/ptdiff_images/metrics/classifier.py": "a temporary file of the atomic door",
+    "plugins/ptdiff_pointcloud/meshing/surface.py": "a temporary file of the atomic door",
     "plugins/ptdiff_pointcloud/metrics/matrix_store.py": "a temporary file of the atomic door",
 }
 """The modules that write, each with what it writes; data sets have a door of their own, in the cache."""
@@ -229,7 +230,7 @@ def writes(source: str) -> Iterator[tuple[int, str]]:
             yield node.lineno, method
         elif method == "replace" and len(node.args) == 1 and not node.keywords and name != "dataclasses.replace":
             yield node.lineno, "replaces a file"
-        elif name == "os.open" and "O_RDONLY" not in ast.unparse(node):
+        elif name == "os.open" and not re.search(r"O_RDONLY|devnull", ast.unparse(node)):
             yield node.lineno, "opens for writing"
         elif re.fullmatch(
             r"shutil\.(rmtree|move|copy\w*)|os\.(remove|unlink|rmdir|removedirs|rename|replace|truncate)", name
