@@ -99,6 +99,9 @@ def verbs() -> list[Verb]:
                 # in an annotation, Typer keeps the first name of an option as its default
                 given = [str(word) for word in (mark.default, *(mark.param_decls or ())) if str(word).startswith("--")]
                 name = (given or [f"--{key.strip('_').replace('_', '-')}"])[0].partition("/")[0]
+                if name == "--compile":
+                    # takes minutes
+                    continue
                 verb.options.append((name, inner))
                 if inspect.signature(command.callback).parameters[key].default is inspect.Parameter.empty:
                     verb.required.append(name)
