@@ -17,13 +17,15 @@ import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ptdiff.atomic import temporary, write_atomic
+from ptdiff.documents.files import read_text
+from ptdiff.documents.jsons import parse_json
 from ptdiff.errors import RunError, check_format
-from ptdiff.run.checkpoint import save, sha256
-from ptdiff.run.config import FORMAT as CONFIG_FORMAT
-from ptdiff.run.config import Config, validate
+
+if TYPE_CHECKING:
+    from ptdiff.run.config import Config
 
 FORMAT = 1
 """Format of config.json.  Increase it when older versions would misread a file without an error."""
@@ -40,11 +42,13 @@ def is_exported(folder: Path) -> bool:
 
 def described(folder: Path) -> tuple[Config, dict[str, Any]]:
     """The configuration in config.json, and all of its contents; raises RunError if they are not those of ptdiff."""
+    # imported here, because looking for a run's name needs none of it
+    from ptdiff.run.config import FORMAT as CONFIG_FORMAT
+    from ptdiff.run.config import validate
+
     path = folder / CONFIG
     try:
-        if path.stat().st_size > LARGEST:
-            raise ValueError(f"{path.stat().st_size:,} bytes are too many for a configuration")
-        facts = json.loads(path.read_text(encoding="utf-8"))
+        facts = parse_json(read_text(path, LARGEST))
         if not isinstance(facts, dict) or facts.get("library_name") != LIBRARY:
             found = facts.get("library_name") if isinstance(facts, dict) else None
             raise ValueError(f"library_name must be {LIBRARY!r}, not {found!r}: this is not a model of ptdiff")
@@ -57,7 +61,7 @@ def described(folder: Path) -> tuple[Config, dict[str, Any]]:
             raise ValueError("modality must be the name of an installed plugin: a file never decides what is imported")
         check_format(settings.pop("format", None), CONFIG_FORMAT, f"config in {CONFIG}")
         return validate(settings), facts
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise RunError(f"{path}: {error}") from None
 
 
@@ -83,6 +87,8 @@ def unpacked(folder: Path, name: str | None = None) -> Path:
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
+
+    from ptdiff.run.checkpoint import save, sha256
 
     config, facts = described(folder)
     weights = folder / WEIGHTS

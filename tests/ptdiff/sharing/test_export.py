@@ -122,7 +122,7 @@ SPOILS: dict[str, tuple[Callable[[Path], object], str]] = {
     "no configuration": (_config(lambda facts: facts.pop("config")), "config is missing"),
     "not JSON": (lambda folder: (folder / CONFIG).write_text("{"), "config.json"),
     "nested too deep": (lambda folder: (folder / CONFIG).write_text("[" * 100_000), "config.json"),
-    "too large": (lambda folder: (folder / CONFIG).write_text(" " * (5 << 20)), "too many for a configuration"),
+    "too large": (lambda folder: (folder / CONFIG).write_text(" " * (5 << 20)), "at most"),
 }
 
 
