@@ -223,17 +223,21 @@ class PointCloud(Modality):
         return tidied(samples, self.channels) if len(self.channels) > 1 else samples
 
     def formats(self) -> Mapping[str, Writer]:
-        """Return the writers of the formats that can hold the channels: ply, pcd, xyz, npy, las and laz."""
+        """Return the writers of the formats that can hold the channels: ply, pcd, xyz, npy, las and laz.
+
+        As in the files of the data, the axis ``up`` points up in them.
+        """
         from ptdiff_pointcloud.data.channels import writers
 
-        return writers(self.channels)
+        return writers(self.channels, self.up)
 
     def read(self, path: Path) -> npt.NDArray[np.floating]:
-        """Read a cloud (n, 3 per channel) in the coordinates of the file; meshes are sampled as in training."""
+        """Read a cloud (n, 3 per channel), +Y up, in the units of the file; meshes are sampled as in training."""
         from ptdiff_datasets.clouds.reading import read_one
-        from ptdiff_pointcloud.data.channels import joined
+        from ptdiff_pointcloud.data.channels import joined, turned_cloud
 
-        return joined(read_one(path, self.points, self.layout, self.decimal), self.channels, path)
+        found = joined(read_one(path, self.points, self.layout, self.decimal), self.channels, path)
+        return turned_cloud(found, self.channels, self.up)
 
     def as_of(self, data: Data) -> PointCloud:
         """Return the modality as the run's version: earlier ones did not stratify the split and had no offset."""
@@ -272,7 +276,7 @@ class PointCloud(Modality):
         from ptdiff_pointcloud.meshing import mesh
 
         origin = find_origin(sample[:, :3])
-        return mesh(without_origin(sample[:, :3], origin), method).at(origin)
+        return replace(mesh(without_origin(sample[:, :3], origin), method).at(origin), up=self.up)
 
     def given(self, data: Data, part: Tensor, count: int) -> Condition | None:
         """Return the condition of the tasks complete and upsample from a cloud (m, c) of any size; else None."""

@@ -10,7 +10,7 @@ from ptdiff.modality.data import Data, TensorSplit, unaugmented
 from ptdiff_datasets.formats.catalog import WRITERS, read_cloud
 from ptdiff_pointcloud import PointCloud
 from ptdiff_pointcloud.data.augment import Augmentation, Augmented
-from ptdiff_pointcloud.data.sources import upright
+from ptdiff_pointcloud.data.channels import turned
 
 ALL = Augmentation(rotate=True, mirror=True, scale=0.25, jitter=0.01)
 BOTH = ("xyz", "normals")
@@ -97,11 +97,12 @@ def test_only_training_samples_are_augmented() -> None:
 
 
 @pytest.mark.parametrize(("up", "axis"), [("x", 0), ("y", 1), ("z", 2)])
-def test_the_up_axis_becomes_y_by_a_rotation(up: str, axis: int) -> None:
-    basis = torch.eye(3)
-    turned = upright(basis, up)
-    assert turned[axis].tolist() == [0, 1, 0]
-    assert torch.linalg.det(turned) == 1
+def test_the_up_axis_becomes_y_by_a_rotation_and_back(up: str, axis: int) -> None:
+    basis = np.eye(3)
+    found = turned(basis, up)
+    assert found[axis].tolist() == [0, 1, 0]
+    assert np.linalg.det(found) == 1
+    assert np.array_equal(turned(found, up, back=True), basis)
 
 
 @pytest.fixture

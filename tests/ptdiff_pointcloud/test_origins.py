@@ -218,6 +218,34 @@ def test_the_axis_that_points_up_turns_the_origin_too(scans: Path) -> None:
     assert data.origin == (x, z, -y)
 
 
+@pytest.mark.parametrize("normalize", NORMALIZE)
+@pytest.mark.parametrize("up", ["x", "z"])
+def test_files_keep_their_axes_whatever_points_up(
+    scans: Path, given: Path, tmp_path: Path, up: str, normalize: str
+) -> None:
+    options = {
+        "data": str(scans),
+        "normalize": normalize,
+        "up": up,
+        "points": 64,
+        "dense": 256,
+        "width": 16,
+        "layers": 1,
+    }
+    model = train("pointcloud", steps=2, options=options, out=tmp_path / "run", training={"batch": 8})
+    folder = edits.edit(model, given, 0.0, steps=2).save(tmp_path / "out", "las")
+    assert np.abs(read_cloud(next(folder.iterdir())).points - scan(99, 64)).max() < MILLIMETER
+    # the model sees the given cloud as it saw those of the data: the axis of the files that points up is +Y
+    inside = Samples.read(given, model.modality).numpy()[0]
+    axis = "xyz".index(up)
+    assert np.abs(inside[:, 1] - scan(99, 64)[:, axis]).max() < MILLIMETER
+    (row,) = save_meshes(
+        Samples.read(given, model.modality).stored, model.modality, tmp_path / "meshes", "ply", "alpha", name="cloud"
+    )
+    vertices = trimesh.load(row["file"], process=False, force="mesh").vertices
+    assert nearest(vertices, scan(99, 64)).max() < 2 * MILLIMETER
+
+
 def test_colors_have_no_origin(tmp_path: Path) -> None:
     for number in range(12):
         cloud = scan(number)

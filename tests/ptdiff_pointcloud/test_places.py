@@ -11,7 +11,7 @@ from ptdiff.evaluation import _Moved
 from ptdiff.modality import Data
 from ptdiff.modality.offsets import find_origin, with_origin, without_origin
 from ptdiff_pointcloud import PointCloud
-from ptdiff_pointcloud.data.sources import upright
+from ptdiff_pointcloud.data.channels import turned
 
 UTM = np.array([500_000.0, 4_649_776.0, 120.0])
 
@@ -30,7 +30,7 @@ def test_samples_and_origin_add_up_to_the_points_of_the_files(folder: Path, up: 
     data = PointCloud(data=str(folder), points=40, dense=160, normalize=normalize, up=up).dataset()
     assert data.train is not None
     x = with_origin(data.train.batch(torch.arange(len(data.train)), 0)[0].numpy(), data.origin).reshape(-1, 3)
-    files = upright(torch.from_numpy(np.concatenate([np.loadtxt(path) for path in folder.glob("*.xyz")])), up).numpy()
+    files = turned(np.concatenate([np.loadtxt(path) for path in folder.glob("*.xyz")]), up)
     gaps = np.abs(x[:, None] - files[None]).max(axis=-1).min(axis=1)
     assert gaps.max() < 1e-5
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ptdiff_datasets.formats.cloud import Cloud
 
 CHANNELS = ("xyz", "normals", "colors")
+_F = TypeVar("_F", bound=np.floating)
 
 
 def tidied(x: Tensor, channels: Sequence[str]) -> Tensor:
@@ -78,15 +79,40 @@ def frame(cloud: Array, normalize: str) -> tuple[npt.NDArray[np.float64], float]
     return center, size
 
 
-def writers(channels: Sequence[str]) -> dict[str, Writer]:
-    """Return the writers of every format that can hold these channels, by suffix without the dot."""
+_AXES = {"x": ((-2, 1, 3), (2, -1, 3)), "y": ((1, 2, 3), (1, 2, 3)), "z": ((1, 3, -2), (1, -3, 2))}
+"""For each axis that may point up: the axes, from 1 and with their signs, that become x, y, z; and the way back."""
+
+
+def turned(x: npt.NDArray[_F], up: str, *, back: bool = False) -> npt.NDArray[_F]:
+    """Rotate vectors (…, 3) by a quarter turn so that the axis ``up`` becomes +Y; ``back``: the inverse."""
+    axes = _AXES[up][back]
+    made: npt.NDArray[_F] = np.stack([x[..., axis - 1] if axis > 0 else -x[..., -axis - 1] for axis in axes], axis=-1)
+    return made
+
+
+def turned_cloud(x: npt.NDArray[_F], channels: Sequence[str], up: str, *, back: bool = False) -> npt.NDArray[_F]:
+    """Rotate positions and normals of clouds (…, c) as :func:`turned`; colors have no direction."""
+    if up == "y":
+        return x
+    parts = [x[..., 3 * at : 3 * at + 3] for at in range(len(channels))]
+    turned_parts = [
+        part if name == "colors" else turned(part, up, back=back) for part, name in zip(parts, channels, strict=True)
+    ]
+    return np.concatenate(turned_parts, axis=-1)
+
+
+def writers(channels: Sequence[str], up: str = "y") -> dict[str, Writer]:
+    """Return the writers of every format that can hold these channels, by suffix without the dot.
+
+    They take clouds with +Y up, as they are inside, and write files in which the axis ``up`` points up.
+    """
     from ptdiff_datasets.formats.catalog import WRITERS
 
     lacking = {".npy": {"normals", "colors"}, ".las": {"normals"}, ".laz": {"normals"}, ".npz": set(CHANNELS)}
 
     def writer(suffix: str) -> Writer:
         def write(path: Path, sample: Array) -> None:
-            parts = split(sample, channels)
+            parts = split(turned_cloud(sample, channels, up, back=True), channels)
             WRITERS[suffix](path, parts["points"], parts.get("normals"), parts.get("colors"))
 
         return write

@@ -21,6 +21,7 @@ from ptdiff.choices import unknown
 from ptdiff.modality.data import Condition, Data, Split
 from ptdiff_datasets.shapes import CLASSES, dense_clouds, make_shape
 from ptdiff_pointcloud.data.augment import Augmentation, Augmented
+from ptdiff_pointcloud.data.channels import turned, turned_cloud
 from ptdiff_pointcloud.data.progress import bar
 
 if TYPE_CHECKING:
@@ -129,18 +130,8 @@ class FolderSamples:
         """Return points (b, points, 3 per channel), and labels if the folder has classes."""
         rows = ids.numpy()
         label = {"label": torch.from_numpy(self.clouds.labels[rows])} if self.clouds.classes else {}
-        x = torch.from_numpy(self.clouds.draw(rows, self.points, seed, self.channels))
-        if self.up != "y":
-            for at, name in enumerate(self.channels):
-                if name != "colors":
-                    x[..., 3 * at : 3 * at + 3] = upright(x[..., 3 * at : 3 * at + 3], self.up)
-        return x, label
-
-
-def upright(x: Tensor, up: str) -> Tensor:
-    """Rotate vectors (…, 3) by a quarter turn so that the axis ``up`` becomes +Y."""
-    a, b, c = x.unbind(-1)
-    return torch.stack({"x": (-b, a, c), "y": (a, b, c), "z": (a, c, -b)}[up], dim=-1)
+        x = turned_cloud(self.clouds.draw(rows, self.points, seed, self.channels), self.channels, self.up)
+        return torch.from_numpy(x), label
 
 
 def folder(
@@ -187,7 +178,7 @@ def folder(
             )
     train, val = (FolderSamples(clouds.split(name), points, up, channels) for name in ("train", "val"))
     summary = {"source": str(root), "split_rule": RULE, **clouds.summary.as_dict(), "text": clouds.summary.text()}
-    origin = upright(torch.from_numpy(clouds.origin), up).tolist() + [0.0] * (3 * len(channels) - 3)
+    origin = turned(np.array(clouds.origin), up).tolist() + [0.0] * (3 * len(channels) - 3)
     return Data(
         (points, 3 * len(channels)),
         clouds.classes,

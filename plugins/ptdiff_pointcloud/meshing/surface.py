@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ptdiff.choices import unknown
+from ptdiff_pointcloud.data.channels import turned
 
 Floats = npt.NDArray[np.float64]
 FORMATS = ("glb", "obj", "stl", "ply")
@@ -19,10 +20,14 @@ SMALLEST = 0.01
 
 @dataclass(frozen=True, eq=False)
 class Surface:
-    """Triangles, as trimesh holds them, around ``origin``, (x, y, z) in float64; () for zero."""
+    """Triangles, as trimesh holds them, +Y up, around ``origin``, (x, y, z) in float64; () for zero.
+
+    ``up``: axis that points up in files, but for glb, where it is +Y by the standard.
+    """
 
     triangles: Any
     origin: tuple[float, ...] = ()
+    up: str = "y"
 
     def at(self, origin: tuple[float, ...]) -> Surface:
         """Return the surface around another origin."""
@@ -52,7 +57,9 @@ class Surface:
         kind = path.suffix[1:].lower()
         if kind not in FORMATS:
             raise unknown("mesh format", kind, FORMATS)
-        if not self.origin:
+        if self.up != "y" and kind != "glb":
+            self._turned().save(path)
+        elif not self.origin:
             self.triangles.export(path, file_type=kind)
         elif kind == "glb":
             import trimesh
@@ -62,6 +69,13 @@ class Surface:
             scene.export(path, file_type=kind)
         else:
             write_exact(path, kind, self.triangles.vertices + np.array(self.origin), self.triangles)
+
+    def _turned(self) -> Surface:
+        """Return the same surface in the axes of files."""
+        triangles = self.triangles.copy()
+        triangles.vertices = turned(np.asarray(triangles.vertices), self.up, back=True)
+        origin = turned(np.array(self.origin), self.up, back=True).tolist() if self.origin else ()
+        return Surface(triangles, tuple(origin))
 
 
 def write_exact(path: Path, kind: str, vertices: Floats, triangles: Any) -> None:
