@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from ptdiff_cli.shared.device import Device
 from ptdiff_cli.shared.target import check_format, check_space, save, writable_either
 from ptdiff_cli.shared.terminal import counted, say
+
+if TYPE_CHECKING:
+    from ptdiff.model.loaded import Model
 
 
 def sample(
@@ -58,10 +61,15 @@ def sample(
         int | None, typer.Option(min=1, help="Samples per batch; default: chosen from their size.")
     ] = None,
     device: Device = "auto",
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Workers of one thread each; interrupted work goes on the next time.")
+    ] = None,
+    engine: Annotated[str, typer.Option(help="Where workers run: processes or ray.")] = "processes",
 ) -> None:
     """Generate samples: ptdiff sample RUN -n 16 --out samples.npz.
 
-    Sample i depends only on (seed, i) and the options, not on -n or --batch.
+    Sample i depends only on (seed, i) and the options, not on -n or --batch. With --workers, the samples are the same
+    bits for any number of them.
     """
     from ptdiff.model.loaded import Model
     from ptdiff.run.folder import Run
@@ -82,6 +90,12 @@ def sample(
     tables = {} if kind == "npz" else model.modality.tables()
     single = kind != "npz" and kind not in tables
     target = out or found.outputs / "samples" / (f"seed-{seed}-{kind}" if single else f"seed-{seed}.{kind}")
+    if workers is not None:
+        if trajectory or weak is not None:
+            raise ValueError("--workers does not go with --trajectory or --weak")
+        check_space(target, count, model.shape(points), kind, 0)
+        _by_workers(model, count, workers, engine, target, kind, label, points, seed, batch, raw, device)
+        return
     with counted("samples", "sample") as move, named_as_options():
         check_space(target, count, model.shape(points), kind, plan.steps + 1 if trajectory else 0)
         samples = model.sample(
@@ -100,3 +114,40 @@ def sample(
     say(f"{count} samples of shape {tuple(samples.samples.shape[1:])}: {target}")
     if kind == "npz":
         say(f"next: ptdiff render {target}" + (f" · ptdiff mesh {target}" if model.modality.meshing() else ""))
+
+
+def _by_workers(
+    model: Model,
+    count: int,
+    workers: int,
+    engine: str,
+    target: Path,
+    kind: str,
+    label: str | None,
+    points: int | None,
+    seed: int,
+    batch: int | None,
+    raw: bool,
+    device: str,
+) -> None:
+    from ptdiff.machine.engines import ENGINES
+    from ptdiff.model.sharded import remove, sample_in_shards
+    from ptdiff_cli.shared.sampling_options import named_as_options
+
+    with counted("samples", "sample") as move, named_as_options():
+        samples, shards = sample_in_shards(
+            model,
+            count,
+            ENGINES[engine](workers),
+            label=label,
+            points=points,
+            seed=seed,
+            batch=batch,
+            raw=raw,
+            device=device,
+            progress=move,
+            say=say,
+        )
+    place = save(samples, target, kind)
+    remove(shards)
+    say(f"{count} samples of shape {tuple(samples.samples.shape[1:])}: {place}")

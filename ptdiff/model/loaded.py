@@ -149,6 +149,7 @@ class Model:
         self,
         n: int = 16,
         *,
+        first: int = 0,
         label: Label | None = None,
         points: int | None = None,
         seed: int = 0,
@@ -162,6 +163,7 @@ class Model:
     ) -> Samples:
         """Generate ``n`` samples; sample i depends only on (seed, i), its label and the plan.
 
+        ``first``: number of the first sample; ``sample(2, first=5)`` are samples 5 and 6.
         ``label``: see :data:`ptdiff.model.arguments.Label`; default: all classes in turn.
         ``points``: of each sample of a set, any number; default: as in training.
         ``batch``: samples at a time; changes the last digits.  Default: chosen from their size.
@@ -174,7 +176,11 @@ class Model:
 
         Raises UnknownName or ValueError for wrong options, and ValueError if sampling diverged.
         """
-        plan, shape, labels = self.planned(seed, **options), self.shape(points), self.labels(n, label)
+        plan, shape = self.planned(seed, **options), self.shape(points)
+        if first < 0:
+            raise ValueError(f"first must be at least 0, not {first}")
+        labels = self.labels(n, label) if label is not None else self.labels(first + n)
+        labels = labels[-n:] if labels is not None else None
         if trajectory and isinstance(plan.solver, Adaptive):
             raise ValueError(
                 "an adaptive solver takes different steps for each sample: use another solver to keep a trajectory"
@@ -183,7 +189,7 @@ class Model:
             raise ValueError(f"weak: the weaker model has data of another shape, {weak.data.shape}")
         say = say or _silent
         size = batch_size(n, shape, batch)
-        some = torch.arange(min(size, n), device=self.device)
+        some = torch.arange(first, first + min(size, n), device=self.device)
         told: Condition = {} if labels is None else {"label": labels[: len(some)].to(self.device)}
         calls = (plan.cost(self.denoiser) or plan.steps) * math.ceil(n / size)
         way = quickest(self.denoiser, plan, some, shape, told, calls)
@@ -198,17 +204,17 @@ class Model:
         out: list[Tensor] = []
         kept: list[list[Tensor]] = []
         with threads(way.threads):
-            for ids in batches(n, size, self.device):
-                cond: Condition = {} if labels is None else {"label": labels.to(self.device)[ids]}
+            for rows in batches(n, size, self.device):
+                cond: Condition = {} if labels is None else {"label": labels.to(self.device)[rows]}
                 states: list[Tensor] = []
                 noisiest = 0.0
-                for state in walk(denoiser, plan, ids, shape, cond):
+                for state in walk(denoiser, plan, first + rows, shape, cond):
                     if trajectory:
                         states.append(shown(state, self.data).cpu())
                     angle = math.atan2(*reversed(state.level))
                     noisiest = noisiest or angle
                     if progress is not None:
-                        progress(int(ids[0]) + int((1 - angle / noisiest) * len(ids)), n)
+                        progress(int(rows[0]) + int((1 - angle / noisiest) * len(rows)), n)
                 x = finished(state, self.data)
                 out.append((x if raw else self.modality.postprocess(x, self.data)).cpu())
                 kept.append(states)

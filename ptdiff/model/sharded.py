@@ -1,0 +1,174 @@
+"""Many samples by several workers: each makes ranges of ids and writes them to files.
+
+A shard is a range of ids, cut at multiples of the batch size, because the rounding of a network depends on the shape of
+its batch.  So the samples are the same bits for any number of workers and any engine on one kind of machine.  Shards
+that are there already are not made again: a command that was interrupted goes on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple, Unpack
+
+import numpy as np
+import torch
+
+from ptdiff.errors import DataError
+from ptdiff.machine.engines import Engine
+from ptdiff.machine.timing import threads
+from ptdiff.modality.types import Progress
+from ptdiff.model.arguments import Label
+from ptdiff.model.loaded import Model, Say, load
+from ptdiff.sampling.batches import batch_size
+from ptdiff.sampling.files import Stored, read, write
+from ptdiff.sampling.options import Options, facts
+from ptdiff.sampling.sampler import Plan
+from ptdiff.sampling.samples import Samples
+
+ALL = 10**12
+"""More samples than are ever asked for: the size of a shard must not depend on their number."""
+
+
+class Shard(NamedTuple):
+    """Samples ``first`` to ``stop`` - 1, with their classes, and the file they go to."""
+
+    first: int
+    stop: int
+    labels: tuple[int, ...] | None
+    target: Path
+
+
+@dataclass(frozen=True)
+class _Maker:
+    """Makes shards; pickled to workers, which load the model once."""
+
+    run: str
+    weights: str | float | None
+    device: str
+    plan: Plan
+    points: int | None
+    raw: bool
+
+    def __call__(self, shard: Shard) -> Shard:
+        model = _loaded(self.run, self.weights, self.device)
+        options = {name: getattr(self.plan, name) for name in Options.__annotations__}
+        label: Label = "none" if shard.labels is None else list(shard.labels)
+        count = shard.stop - shard.first
+        # one thread each: the sums of several threads round otherwise
+        with threads(1):
+            made = model.sample(
+                count,
+                first=shard.first,
+                label=label if model.data.classes else None,
+                points=self.points,
+                seed=self.plan.seed,
+                batch=count,
+                raw=self.raw,
+                **options,
+            )
+        write(shard.target, made.stored, made.modality, "npz")
+        return shard
+
+
+@lru_cache(maxsize=1)
+def _loaded(run: str, weights: str | float | None, device: str) -> Model:
+    return load(run, weights=weights, device=device, warn=lambda line: None)
+
+
+def sample_in_shards(
+    model: Model,
+    n: int,
+    engine: Engine,
+    *,
+    label: Label | None = None,
+    points: int | None = None,
+    seed: int = 0,
+    batch: int | None = None,
+    raw: bool = False,
+    device: str = "auto",
+    progress: Progress | None = None,
+    say: Say | None = None,
+    **options: Unpack[Options],
+) -> tuple[Samples, Path]:
+    """Generate ``n`` samples with an engine; returns them and the folder of the shards, which may be deleted then.
+
+    ``device``: for the workers.  The other arguments: see :meth:`ptdiff.model.Model.sample`.  ``batch``: samples in a
+    shard, and in a batch.
+
+    Raises ValueError for precision "auto", which would depend on a stopwatch, and for a run that workers cannot load.
+    """
+    plan, shape = model.planned(seed, **options), model.shape(points)
+    if plan.precision == "auto":
+        raise ValueError("precision auto depends on the speed of each worker: give 32 or bf16")
+    if model.run.kind is not None:
+        raise ValueError("the modality of this run is an object in memory, which other processes do not have")
+    size, labels = batch_size(ALL, shape, batch), model.labels(n, label)
+    maker = _Maker(str(model.run.path.resolve()), model.weights, device, plan, points, raw)
+    folder = model.run.outputs.resolve() / "samples" / f"shards-{_digest(model, maker, label, size)}"
+    folder.mkdir(parents=True, exist_ok=True)
+    every = [
+        Shard(
+            first,
+            stop := min(first + size, n),
+            None if labels is None else tuple(labels[first:stop].tolist()),
+            folder / f"{first:09d}-{stop:09d}.npz",
+        )
+        for first in range(0, n, size)
+    ]
+    missing = [shard for shard in every if _read(shard, shape) is None]
+    done = n - sum(shard.stop - shard.first for shard in missing)
+    if done and say is not None:
+        say(f"{done:,} of {n:,} samples are there from before, in {folder}")
+    for shard in engine.map(maker, missing):
+        done += shard.stop - shard.first
+        if progress is not None:
+            progress(done, n)
+    parts = [_read(shard, shape) for shard in every]
+    if any(part is None for part in parts):
+        raise DataError(f"{folder}: a shard was written and cannot be read back")
+    stored = [part for part in parts if part is not None]
+    whole = model.stored(torch.from_numpy(np.concatenate([part.samples for part in stored])), labels)
+    calls = plan.cost(model.denoiser)
+    return Samples(whole, model.modality, plan, None if calls is None else float(calls), 1), folder
+
+
+def remove(shards: Path) -> None:
+    """Delete the shards in a folder of :func:`sample_in_shards`, and the folder unless something else is in it."""
+    for path in shards.glob("*.npz"):
+        path.unlink()
+    with suppress(OSError):
+        shards.rmdir()
+
+
+def _digest(model: Model, maker: _Maker, label: Label | None, size: int) -> str:
+    """A name of everything that the samples depend on."""
+    checkpoint = model.run.checkpoint()
+    plain: Callable[[object], object] = lambda value: value.tolist() if hasattr(value, "tolist") else str(value)  # noqa: E731
+    about = [
+        (checkpoint.path / "MANIFEST.sha256").read_text(encoding="utf-8"),
+        maker.weights,
+        maker.device,
+        facts(maker.plan),
+        maker.points,
+        maker.raw,
+        label,
+        size,
+    ]
+    return hashlib.sha256(json.dumps(about, default=plain).encode()).hexdigest()[:12]
+
+
+def _read(shard: Shard, shape: tuple[int, ...]) -> Stored | None:
+    """A shard that was made before; None if it is missing or damaged."""
+    if not shard.target.is_file():
+        return None
+    try:
+        found = read(shard.target)
+    except DataError:
+        return None
+    return found if found.samples.shape == (shard.stop - shard.first, *shape) else None
