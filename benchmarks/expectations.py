@@ -23,7 +23,7 @@ from ptdiff.run.folder import Run
 from ptdiff.training.expectations import FILE, Expectations
 
 COUNT = 400
-WORDS = [[78, "recognisable shapes"], [92, "rough shapes"], [100, "blobs"]]
+WORDS = [[78, "recognizable shapes"], [92, "rough shapes"], [100, "blobs"]]
 """Appearance of samples up to a value of 1-NNA-CD, judged by eye on the contact sheets of the runs."""
 
 

@@ -77,8 +77,8 @@ fromarray(OF_RUN["denoiser"](scene))
 # works both with and without it.
 
 # %%
-told = train_run(
-    folder / "told",
+conditional = train_run(
+    folder / "conditional",
     {
         "modality": "images",
         "options": options,
@@ -86,7 +86,7 @@ told = train_run(
         "sampling": {"steps": 12, "guidance": 2.0},
     },
 )
-scene = Scene(Model.of(told, data=data))
+scene = Scene(Model.of(conditional, data=data))
 fromarray(OF_RUN["classes"](scene))
 
 # %% [markdown]
@@ -99,10 +99,10 @@ fromarray(OF_RUN["guidance"](scene))
 # %% [markdown]
 # ## Comparing the runs
 #
-# `ptdiff runs compare plain told --plot curves.png` plots the losses of several runs.
+# `ptdiff runs compare plain conditional --plot curves.png` plots the losses of several runs.
 
 # %%
-fromarray(curves([folder / "plain", folder / "told"]))
+fromarray(curves([folder / "plain", folder / "conditional"]))
 
 # %% [markdown]
 # ## Do samples have the requested class?

@@ -1,4 +1,4 @@
-"""ptdiff: diffusion models on 3-D point clouds and every other kind of data.
+"""ptdiff: diffusion models for 3-D point clouds and other data.
 
     import ptdiff
 

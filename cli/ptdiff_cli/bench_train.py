@@ -20,7 +20,7 @@ MODALITIES = ("pointcloud", "images", "points2d")
 def train(
     modality: Annotated[
         list[str] | None,
-        typer.Option("-m", "--modality", help="Kind of data, repeatable; default: all that come with ptdiff."),
+        typer.Option("-m", "--modality", help="Kind of data, repeatable; default: all that ship with ptdiff."),
     ] = None,
     seconds: Annotated[float, typer.Option(min=0.05, help="Length of each measurement in seconds.")] = 4.0,
     threads: Annotated[

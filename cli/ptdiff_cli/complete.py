@@ -17,10 +17,13 @@ def complete(
     file: Annotated[Path, typer.Argument(help="Partial cloud: .npz (first sample), .ply …")],
     count: Annotated[int, typer.Option("-n", "--count", min=1, help="Number of samples.")] = 4,
     points: Annotated[
-        int | None, typer.Option(help="Points per cloud, with the given ones; default: the run's.")
+        int | None, typer.Option(help="Points per cloud, including the given ones; default: the run's.")
     ] = None,
     held: Annotated[
-        int | None, typer.Option(min=1, help="Random given points to keep fixed; default: at most half of --points.")
+        int | None,
+        typer.Option(
+            min=1, help="Number of given points to keep fixed, chosen at random; default: at most half of --points."
+        ),
     ] = None,
     method: Annotated[
         str | None,

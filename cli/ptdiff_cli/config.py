@@ -13,7 +13,7 @@ from ptdiff_cli.shared.terminal import say, show, show_json
 if TYPE_CHECKING:
     from ptdiff.run.config import Config
 
-app = typer.Typer(help="Show and check configurations; the schema for editors.", no_args_is_help=True)
+app = typer.Typer(help="Show and check configurations; print their schema for editors.", no_args_is_help=True)
 
 SCHEMA = "ptdiff.schema.json"
 """Name of the schema beside a configuration.  The file names it without a folder, so that both can move together and an

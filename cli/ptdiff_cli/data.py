@@ -20,7 +20,7 @@ POINTS = 2048
 
 Kind = Annotated[str, typer.Option("-m", "--modality", help="Kind of data.")]
 Options = Annotated[
-    list[str] | None, typer.Option("-o", "--option", help="Modality option on how files are read, key=value.")
+    list[str] | None, typer.Option("-o", "--option", help="Modality option for reading files, key=value.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 

@@ -23,7 +23,7 @@ def doctor(
 ) -> None:
     """Check this machine: ptdiff doctor.
 
-    Looks at libraries, rendering and plugins, and measures the training speed.
+    Checks libraries, rendering and plugins, and measures the training speed.
     Takes about 15 seconds.
     """
     findings = []

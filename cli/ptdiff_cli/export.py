@@ -12,17 +12,21 @@ from ptdiff_cli.shared.terminal import doing, say, show
 
 def export(
     run: Annotated[Path, typer.Argument(help="Run folder or model name.")],
-    to: Annotated[str, typer.Option(help="A folder, a file .onnx, or hf://owner/name.")],
-    weights: Annotated[str | None, typer.Option(help="raw, ema, best or a width; default: best, else ema.")] = None,
+    to: Annotated[str, typer.Option(help="A folder, an .onnx file, or hf://owner/name.")],
+    weights: Annotated[
+        str | None, typer.Option(help="Weights: raw, ema, best or a relative width; default: best, else ema.")
+    ] = None,
     license_: Annotated[str | None, typer.Option("--license", help="License of the weights, such as mit.")] = None,
-    half: Annotated[bool, typer.Option("--half", help="Weights in float16.")] = False,
-    samples: Annotated[int, typer.Option(min=0, help="Samples in the image on the card; 0: no image.")] = 9,
+    half: Annotated[bool, typer.Option("--half", help="Store the weights in float16.")] = False,
+    samples: Annotated[
+        int, typer.Option(min=0, help="Number of samples in the image on the card; 0 for no image.")
+    ] = 9,
     replace: Annotated[bool, typer.Option("--replace", help="Overwrite an earlier export.")] = False,
 ) -> None:
     """Export a model to share it: ptdiff export RUN --to FOLDER.
 
-    The folder has safetensors, a configuration and a card. Load it with ptdiff.load(FOLDER), or name it in place of a
-    run. --to hf://owner/name uploads it; --to net.onnx writes the network alone.
+    The folder contains safetensors, a configuration and a model card. Load it with ptdiff.load(FOLDER), or use it
+    in place of a run. --to hf://owner/name uploads it; --to net.onnx writes the network alone.
     """
     from ptdiff.model.loaded import load
 

@@ -14,16 +14,20 @@ from ptdiff_cli.shared.terminal import counted, say
 
 def interpolate(
     run: Annotated[Path, typer.Argument(help="Run folder or model name.")],
-    files: Annotated[list[Path] | None, typer.Argument(help="Two files; the first sample of each is an end.")] = None,
+    files: Annotated[
+        list[Path] | None, typer.Argument(help="Two files; the first sample of each is an endpoint.")
+    ] = None,
     from_: Annotated[
         int, typer.Option("--from", min=0, help="Without files: number of the first sample, as in 'ptdiff sample'.")
     ] = 0,
     to: Annotated[int, typer.Option(min=0, help="Without files: number of the last sample.")] = 1,
-    frames: Annotated[int, typer.Option(min=2, help="Number of samples, with both ends.")] = 8,
-    label: Annotated[str | None, typer.Option(help="Class name or number, or none; default: the nearer end's.")] = None,
+    frames: Annotated[int, typer.Option(min=2, help="Number of samples, including both endpoints.")] = 8,
+    label: Annotated[
+        str | None, typer.Option(help="Class name or number, or none; default: that of the nearer endpoint.")
+    ] = None,
     points: Annotated[int | None, typer.Option(help="Without files: points per cloud; default: the run's.")] = None,
     solver: Annotated[
-        str | None, typer.Option(help="Solver without noise (see 'ptdiff solvers'); default: the run's.")
+        str | None, typer.Option(help="Deterministic solver (see 'ptdiff solvers'); default: the run's.")
     ] = None,
     steps: Annotated[
         int | None, typer.Option(min=1, help="Number of solver steps; default: the run's, or 50 with files.")

@@ -40,7 +40,7 @@ def likelihood(
     ] = None,
     device: Device = "auto",
     out: Annotated[
-        Path | None, typer.Option(callback=writable, help="Output file (.npz) for the values of each sample.")
+        Path | None, typer.Option(callback=writable, help="Output file (.npz) for the value of each sample.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:

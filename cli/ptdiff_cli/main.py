@@ -21,11 +21,11 @@ from ptdiff_cli.shared.terminal import fail, say
 
 GROUPS = {
     "Train": {
-        "train": ("train", "train a model: on your files, a data set by name, a recipe"),
+        "train": ("train", "train a model on your files or a data set, or with a recipe"),
         "resume": ("resume", "continue a run from its last checkpoint"),
-        "config": ("config.app", "show and check configurations; the schema for editors"),
+        "config": ("config.app", "show and check configurations; print their schema"),
         "runs": ("runs.app", "list runs, compare them"),
-        "data": ("data.app", "import data into one file, check it before training"),
+        "data": ("data.app", "import data into a store, check it before training"),
     },
     "Generate": {
         "sample": ("sample", "generate samples with any process, solver and guidance"),
@@ -33,12 +33,12 @@ GROUPS = {
         "upsample": ("upsample", "add points to a point cloud"),
         "edit": ("edit", "make variations of samples"),
         "interpolate": ("interpolate", "blend one sample into another"),
-        "optimize": ("optimize", "fit the time grid to a model, for few steps"),
+        "optimize": ("optimize", "find the best time grid of a model for few steps"),
     },
     "View": {
         "render": ("render", "render samples as images, animations and pages"),
         "mesh": ("mesh", "turn point clouds into watertight meshes"),
-        "gallery": ("gallery", "plot theory and runs: strips, animations, losses"),
+        "gallery": ("gallery", "plot the theory and runs: strips, animations, losses"),
     },
     "Share": {
         "export": ("export", "export a model: a folder, the Hugging Face Hub, ONNX"),
@@ -47,7 +47,7 @@ GROUPS = {
         "eval": ("evaluate", "score a run on held-out data, with intervals and floors"),
         "likelihood": ("likelihood", "log-likelihood and bits per dimension"),
         "certify": ("certify", "check solvers, losses and likelihoods on exact denoisers"),
-        "bench": ("bench.bench", "measure speed: solvers, training"),
+        "bench": ("bench.bench", "measure the speed of solvers and of training"),
     },
     "Look up": {
         "list": ("listing.choices", "list models, recipes, solvers, spacings, weightings ..."),
@@ -84,7 +84,7 @@ def app(only: Collection[str] = COMMANDS) -> typer.Typer:
     made = typer.Typer(
         name="ptdiff",
         cls=Overview,
-        help="Diffusion models on 3-D point clouds and every other kind of data.",
+        help="Diffusion models for 3-D point clouds and other data.",
         epilog="Run 'ptdiff COMMAND --help' for the options of a command. Add --debug for the traceback of an error, "
         "--trust MODULE:CLASS to import a modality that a run names.",
         no_args_is_help=True,
@@ -115,7 +115,7 @@ def options(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Diffusion models on 3-D point clouds and every other kind of data."""
+    """Diffusion models for 3-D point clouds and other data."""
     from ptdiff.machine.host import keep_freed_memory
 
     keep_freed_memory()

@@ -16,13 +16,13 @@ def optimize(
     run: Annotated[Path, typer.Argument(help="Run folder or model name.")],
     steps: Annotated[int, typer.Option(min=2, help="Number of solver steps; meant for few, 4 to 12.")] = 8,
     solver: Annotated[
-        str | None, typer.Option(help="Solver without noise (see 'ptdiff solvers'); default: the run's.")
+        str | None, typer.Option(help="Deterministic solver (see 'ptdiff solvers'); default: the run's.")
     ] = None,
     process: Annotated[str | None, typer.Option(help="Process (see 'ptdiff processes'); default: the run's.")] = None,
     count: Annotated[int, typer.Option("-n", "--count", min=2, help="Number of samples to fit; too few overfit.")] = 64,
     points: Annotated[int | None, typer.Option(help="Points per cloud; default: the run's.")] = None,
     candidates: Annotated[int, typer.Option(min=8, help="Number of noise levels to choose from.")] = 24,
-    rounds: Annotated[int, typer.Option(min=0, help="Maximum number of rounds of descent; 0 is fast.")] = 5,
+    rounds: Annotated[int, typer.Option(min=0, help="Maximum number of rounds of descent; 0 is fastest.")] = 5,
     seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="Sampling setting, section.key=value; repeatable.")

@@ -66,7 +66,7 @@ def render(
 
     A .gif or .mp4 shows the trajectory from noise to data, of a run or of a file
     that contains one.  With --turntable, or without a trajectory, it rotates the
-    samples.  Samples that are films are played.
+    samples.  Videos are played.
     """
     from ptdiff.run.models import located, outputs
     from ptdiff.sampling.pictures import MOVING, check_picture, colored, save

@@ -33,7 +33,7 @@ def resume(
         float | None, typer.Option(help="New total training time in minutes; with --steps, whichever ends first.")
     ] = None,
     data: Annotated[
-        str | None, typer.Option(help="New place of the data, if it has moved; its content must be the same.")
+        str | None, typer.Option(help="New path of the data, if it has moved; its content must be the same.")
     ] = None,
     devices: Devices = 1,
     nodes: Nodes = 1,

@@ -15,7 +15,7 @@ from ptdiff_cli.shared.terminal import counted, say
 def upsample(
     run: Annotated[Path, typer.Argument(help="Run folder or model name.")],
     file: Annotated[Path, typer.Argument(help="Point cloud: .npz (first sample), .ply …")],
-    points: Annotated[int, typer.Option(min=2, help="Points per cloud, with the given ones.")],
+    points: Annotated[int, typer.Option(min=2, help="Points per cloud, including the given ones.")],
     count: Annotated[int, typer.Option("-n", "--count", min=1, help="Number of samples.")] = 1,
     method: Annotated[
         str | None,

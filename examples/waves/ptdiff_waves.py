@@ -26,7 +26,7 @@ class Waves(Modality):
     width: int = option(64, "channels of the network")
 
     def dataset(self) -> Data:
-        """Return labelled training and validation signals, float32 (1, length)."""
+        """Return labeled training and validation signals, float32 (1, length)."""
         train, val = self._signals(0, self.count), self._signals(1, max(self.count // 10, 8))
         text = f"waves: {self.count} signals of {self.length} samples, {', '.join(KINDS)}"
         data = Data((1, self.length), classes=KINDS, train=train, val=val, summary={"text": text})

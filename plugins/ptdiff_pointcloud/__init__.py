@@ -57,10 +57,11 @@ class PointCloud(Modality):
         "global or none (as in the files); auto is global for arrays in train and val folders, else box",
     )
     layout: Literal["auto", "channels-last", "channels-first"] = option(
-        "auto", "axes of arrays: channels-last (…, points, 3), channels-first (…, 3, points); auto refuses the unclear"
+        "auto",
+        "channels-last (…, points, 3) or channels-first (…, 3, points) arrays; auto: detected, refused if unclear",
     )
     decimal: Literal[".", ","] | None = option(
-        None, "decimal mark of clouds in text files, . or ,; default by their numbers, and refused if unclear"
+        None, "decimal mark of clouds in text files, . or ,; default: detected from their numbers, refused if unclear"
     )
     split: Literal["stratified", "hashed"] = option(
         "stratified",
@@ -68,7 +69,7 @@ class PointCloud(Modality):
         "every class of four or more) or hashed (as before version 0.3)",
     )
     offset: Literal["auto", "none"] = option(
-        "auto", "auto: subtract the place of a folder far from zero before its numbers become float32; none: keep it"
+        "auto", "auto: subtract the offset of a folder far from zero before its numbers become float32; none: keep it"
     )
     up: Literal["x", "y", "z"] = option("y", "axis that points up in the files; internally it is +y")
     channels: tuple[Literal["xyz", "normals", "colors"], ...] = option(
@@ -111,7 +112,9 @@ class PointCloud(Modality):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise ValueError(f"{name} must be finite and not negative, not {getattr(self, name)}")
         if len(set(self.channels)) < len(self.channels) or self.channels[:1] != ("xyz",):
-            raise ValueError(f"channels start with xyz and name each once, not {', '.join(self.channels) or 'none'}")
+            raise ValueError(
+                f"channels must start with xyz and name each channel once, not {', '.join(self.channels) or 'none'}"
+            )
         self._numbers()
         if self.network != "latent":
             self._refuse(["self_conditioning"], self.network)

@@ -67,14 +67,16 @@ class Points2D(Modality):
     )
     count: int = option(50_000, "training points of a toy distribution or an image", least=1, most=10**8)
     seed: int = option(0, "random seed of a toy distribution or an image", least=0)
-    noise: float | None = option(None, "standard deviation of a toy's noise; default its own")
-    columns: str = option("", "table columns, e.g. x,y; 'all' for every numeric one; default the first two of those")
+    noise: float | None = option(None, "standard deviation of a toy's noise; default: its own")
+    columns: str = option("", "table columns, e.g. x,y; 'all' for every numeric one; default: the first two of those")
     label: str = option("", "column of a table that holds the class")
-    where: str = option("", "rows of a table to use, as column=value or the value alone; default all")
+    where: str = option("", "rows of a table to use, as column=value or the value alone; default: all")
     header: bool | None = option(
-        None, "true if the first line of a table holds names, false if numbers; default by look"
+        None, "true if the first line of a table holds names, false if numbers; default: detected"
     )
-    decimal: Literal[".", ","] | None = option(None, "decimal mark of a table, . or ,; default by its numbers")
+    decimal: Literal[".", ","] | None = option(
+        None, "decimal mark of a table, . or ,; default: detected from its numbers"
+    )
     offset: Literal["auto", "none"] = option(
         "auto", "auto: subtract the offset of table columns before they become float32; none: as before version 0.3"
     )
@@ -223,7 +225,7 @@ class Points2D(Modality):
 
         path = sources.found(str(existing(source)))
         if path is None or sources.is_picture(path):
-            raise Unsupported(f"{source} is no table: give it to --data directly")
+            raise Unsupported(f"{source} is not a table: give it to --data directly")
         return check(path, self.label, self.header, self.decimal)
 
     def tables(self) -> Mapping[str, TableWriter]:

@@ -2,7 +2,7 @@
 
 Noisy points are shown at unit variance, y = x / r, at levels (alpha, sigma) = (cos u, sin u).  D = E[x_0 | y].
     score   grad log p_u(y) = (alpha D - y) / sigma^2       shown times sigma: minus the expected noise
-    flow    dy/du = (alpha y - D) / sigma                   shown towards the data, i.e. decreasing u
+    flow    dy/du = (alpha y - D) / sigma                   shown toward the data, i.e. decreasing u
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def score(subject: TrainedModel, y: Tensor, level: Level) -> Tensor:
 
 
 def flow(subject: TrainedModel, y: Tensor, level: Level) -> Tensor:
-    """Return the velocity of the probability flow at y (n, 2), towards the data: -dy/du."""
+    """Return the velocity of the probability flow at y (n, 2), toward the data: -dy/du."""
     with torch.inference_mode():
         found: Tensor = (subject.denoiser(y, level, {}) - level.alpha * y) / level.sigma
     return found

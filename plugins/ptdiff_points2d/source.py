@@ -41,7 +41,7 @@ class Points:
     columns: tuple[str, ...]
     summary: dict[str, Any]
     origin: tuple[float, ...] = ()
-    """What was taken off the columns before they became float32, () if nothing was."""
+    """What was subtracted from the columns before they became float32, () if nothing was."""
 
 
 def found(data: str) -> Path | None:
@@ -151,7 +151,7 @@ def from_table(
     notes = [left_out] * bool(left_out) + _passed_over(table, names, columns, label) + table.readings(names)
     if origin:
         taken = [f"{name} {value:.10g}" for name, value in zip(names, origin, strict=True) if value]
-        notes.append(f"taken off before training, given back to samples: {', '.join(taken[:6])}")
+        notes.append(f"subtracted before training, added to samples again: {', '.join(taken[:6])}")
     summary = {
         "text": "\n  ".join([f"{path.name}: {shown} of {rows}", *notes]),
         "file": path.name,

@@ -1,4 +1,4 @@
-"""Building of networks, refused while they are built if they outgrow the memory of the machine."""
+"""Building of networks that fit into memory; those that do not are refused before they fill it."""
 
 from __future__ import annotations
 

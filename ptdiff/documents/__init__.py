@@ -1,4 +1,4 @@
-"""Reading of files that may come from strangers; bounded before anything is expanded.
+"""Reading of untrusted files, with limits that apply before anything is expanded.
 
 files.py   regular files up to a size, as bytes and text
 jsons.py   JSON, and JSON lines

@@ -27,7 +27,7 @@ def read_bytes(path: Path, most: int) -> bytes:
     with opened(path) as file:
         data = file.read(most + 1)
         if len(data) > most:
-            raise ValueError(f"{path} has {os.fstat(file.fileno()).st_size:,} bytes, and at most {most:,} are read")
+            raise ValueError(f"{path} has {os.fstat(file.fileno()).st_size:,} bytes; at most {most:,} are read")
         return data
 
 

@@ -49,7 +49,7 @@ def json_lines(path: Path) -> Iterator[dict[str, Any]]:
         return
     with opened(path) as file:
         if (size := os.fstat(file.fileno()).st_size) > MOST_LINES:
-            raise ValueError(f"{path} has {size:,} bytes, and at most {MOST_LINES:,} are read")
+            raise ValueError(f"{path} has {size:,} bytes; at most {MOST_LINES:,} are read")
         while line := file.readline(MOST_LINE + 1):
             if len(line) > MOST_LINE:
                 raise ValueError(f"{path} has a line of more than {MOST_LINE:,} bytes")

@@ -72,12 +72,12 @@ class _Loader(yaml.SafeLoader):
         return node
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
-        """Build a mapping; a key that stands twice is refused, because only one of its values could be used."""
+        """Build a mapping; a duplicate key is refused, because only one of its values could be used."""
         seen = set()
         for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
             if isinstance(key, yaml.ScalarNode):
                 if key.value in seen:
-                    raise ValueError(f"the key {key.value!r} stands twice, again in line {key.start_mark.line + 1}")
+                    raise ValueError(f"the key {key.value!r} appears twice, again in line {key.start_mark.line + 1}")
                 seen.add(key.value)
         return super().construct_mapping(node, deep)
 
@@ -86,7 +86,7 @@ class _Dumper(yaml.SafeDumper):
     """Writes what :class:`_Loader` reads."""
 
     def ignore_aliases(self, data: Any) -> bool:
-        """Write a value that stands twice as often as it stands."""
+        """Write a repeated value in full each time, without aliases."""
         return True
 
 

@@ -47,13 +47,13 @@ def training(figure: Figure, scene: Scene) -> None:
     """Training: loss, loss on held-out samples, learning rate."""
     found = reports(scene.model.run.path / "metrics.jsonl")
     if not found:
-        raise Unsupported(f"{scene.model.run.path} has no metrics.jsonl to draw its training from")
+        raise Unsupported(f"{scene.model.run.path} has no metrics.jsonl, so its training cannot be plotted")
     left, middle, right = figure.subplots(1, 3, sharex=True)
     _series(left, found, "loss", "loss of a batch, averaged", COLORS[0])
     _series(left, found, "validation_loss", "held out", COLORS[1], marker=".")
     left.set(title="Loss")
     left.legend()
-    names = ("clean", "little noise", "much noise", "noise")
+    names = ("clean", "low noise", "high noise", "noise")
     for k, name in enumerate(names):
         _series(middle, found, "loss_by_band", name, COLORS[k], part=k)
     middle.set(title="Loss by noise level")

@@ -113,7 +113,7 @@ class Scene:
     def needs_means(self) -> None:
         """Raise Unsupported if the denoiser's estimates are samples and not means."""
         if not self.model.means:
-            raise Unsupported("a network trained for consistency estimates no E[x0 | x]")
+            raise Unsupported("a network trained for consistency does not estimate E[x0 | x]")
 
     def training(self, count: int) -> tuple[Tensor, Condition]:
         """Up to ``count`` training samples selected by the seed, in model units (n, *shape), and their conditions.
@@ -128,7 +128,7 @@ class Scene:
 
     def _drawn(self, samples: Split | None, count: int) -> tuple[Tensor, Condition]:
         if samples is None:
-            raise Unsupported(f"this picture needs the data of {self.model.run.path}, which could not be read")
+            raise Unsupported(f"this plot needs the data of {self.model.run.path}, which could not be read")
         generator = torch.Generator().manual_seed(mix(self.seed, 1))
         chosen = torch.randperm(len(samples), generator=generator)[:count]
         x, cond = samples.batch(chosen, self.seed)

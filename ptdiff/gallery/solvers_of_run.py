@@ -91,7 +91,7 @@ def variance(scene: Scene) -> Picture:
     real = scene.data.world(scene.training(count)[0])
     half = len(real) // 2
     if half == 0:
-        raise Unsupported("this picture compares two halves of the data: it needs at least two samples")
+        raise Unsupported("this plot compares two halves of the data: it needs at least two samples")
     ids = scene.ids(2 * half)
     cond = scene.labels(ids)
     usual = _apart(scene, real[:half], real[half : 2 * half])

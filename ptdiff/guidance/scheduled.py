@@ -1,6 +1,6 @@
 """Classifier-free guidance with a scale that depends on the level, and CFG++ as a special case.
 
-CFG++ (Chung et al. 2024, algorithm 2) moves towards D_u + lambda (D_c - D_u) but keeps the noise eps_u of D_u:
+CFG++ (Chung et al. 2024, algorithm 2) moves toward D_u + lambda (D_c - D_u) but keeps the noise eps_u of D_u:
 
     x_t = alpha_t (D_u + lambda (D_c - D_u)) + sigma_t (x_s - alpha_s D_u) / sigma_s
 

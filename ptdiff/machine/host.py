@@ -40,7 +40,7 @@ def device(name: str = "auto") -> torch.device:
         raise ValueError(f"device {name}: this machine has {', '.join(there)} only")
     if index and (kind != "cuda" or not index.isdecimal() or int(index) >= torch.cuda.device_count()):
         count = torch.cuda.device_count() if kind == "cuda" else 1
-        raise ValueError(f"device {name}: this machine has {count} of kind {kind}, counted from 0")
+        raise ValueError(f"device {name}: this machine has {count} {kind} device{'s' * (count != 1)}, numbered from 0")
     return torch.device(name)
 
 

@@ -3,7 +3,7 @@
 contract.py     Modality: one kind of data, its backbone, metrics and files
 visualizer.py   Visualizer: samples to images
 data.py         Data and Split: a data set with its splits
-offsets.py      numbers far from zero: their origin off and back
+offsets.py      numbers far from zero: subtracts their origin and restores it
 types.py        arrays, writers, meshes, comparisons, options
 overrides.py    refuses plugins whose methods do not match the contract
 tensors.py      Tensors: plain tensors and a network, given by the caller

@@ -148,17 +148,17 @@ class Modality(ABC):
         raise Unsupported(f"samples of {type(self).__name__} can only be read from .npz files of 'ptdiff sample'")
 
     def as_of(self, data: Data) -> Self:
-        """This modality as the version of a run knew it, of which ``data`` holds the facts but no samples.
+        """This modality as it was in the version that made a run; ``data``: the facts of that run, without samples.
 
-        Called whenever a run is opened. Override it where a later version would read or split the same files otherwise:
-        training samples of a run must never become its held-out ones.
+        Called whenever a run is opened. Override it if a later version would read or split the same files differently,
+        because training samples of a run must never become its held-out ones.
         """
         return self
 
     def suited(self, path: Path) -> Self:
         """This modality with the options that show all of a file that :meth:`read` reads, such as its colors.
 
-        Called for files that belong to no run. The default is the modality as it is, also for a file that is bad.
+        Called for files that belong to no run. The default is the modality as it is, even for a damaged file.
         """
         return self
 

@@ -170,7 +170,7 @@ class Data:
         if min(shape, default=1) < 1 or len(shape) > MOST_AXES or math.prod(shape) > MOST_NUMBERS:
             shown = " x ".join(f"{n:,}" for n in shape[:MOST_AXES])
             raise ValueError(
-                f"a sample of {len(shape)} axes, {shown}, and {MOST_AXES} are read, {MOST_NUMBERS:,} numbers"
+                f"a sample has at most {MOST_AXES} axes and {MOST_NUMBERS:,} numbers, not {len(shape)} axes: {shown}"
             )
         return Data(
             shape=shape,

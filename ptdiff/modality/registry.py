@@ -1,7 +1,7 @@
 """Registry of modalities: entry points in the group ``ptdiff.modalities.v1``, or explicit ``module:Class`` names.
 
 Listing imports nothing.  Only the named modality is imported, so a broken one does not affect others.  Names may come
-from the files of strangers, so ``module:Class`` imports nothing either: it finds classes of modules that the program
+from untrusted files, so ``module:Class`` imports nothing either: it finds classes of modules that the program
 has already imported, or that the user named (:func:`trust`).
 The number in the name of the group is the version of the contract in :mod:`ptdiff.modality.contract`.
 """

@@ -226,7 +226,8 @@ def interpolate(
     if say is not None and given:
         gaps = [_gap(model, x[0], end) for x, end in zip(given, (after[0], after[-1]), strict=True)]
         say(
-            f"the ends differ from the files by {gaps[0]:.2g} and {gaps[1]:.2g} (rms, data has 1); more steps reduce it"
+            f"the ends differ from the files by {gaps[0]:.2g} and {gaps[1]:.2g} (rms, in data standard deviations); "
+            "more steps reduce this"
         )
     return _samples(model, plan, after, known, frame, place)
 

@@ -186,7 +186,7 @@ class Model:
                 "an adaptive solver takes different steps for each sample: use another solver to keep a trajectory"
             )
         if weak is not None and weak.data.shape[-1:] != self.data.shape[-1:]:
-            raise ValueError(f"weak: the weaker model has data of another shape, {weak.data.shape}")
+            raise ValueError(f"weak: the weaker model has data of a different shape, {weak.data.shape}")
         say = say or _silent
         size = batch_size(n, shape, batch)
         some = torch.arange(first, first + min(size, n), device=self.device)

@@ -134,4 +134,4 @@ def _verify(network: bytes, torch_network: nn.Module, shape: tuple[int, ...], cl
         (found,) = session.run(None, {name: value.numpy() for name, value in told.items()})
         gap = float((torch.from_numpy(found) - right).abs().max())
         if not gap <= TOLERANCE * max(1.0, float(right.abs().max())):
-            raise Unsupported(f"{path}: ONNX Runtime computes another result than torch: they differ by {gap:.1e}")
+            raise Unsupported(f"{path}: ONNX Runtime gives a different result from torch: they differ by {gap:.1e}")

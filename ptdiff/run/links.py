@@ -1,8 +1,8 @@
-"""Run folders of strangers: no name inside one may lead out of it.
+"""Untrusted run folders: no name inside one may lead out of it.
 
 Links, pipes and devices survive an archive, and whoever writes to a link writes to its target.  :func:`check` looks at
-every name below a run before it is opened, so that nothing behind it needs to ask.  The folder itself may be reached
-through links: that is what the user said.
+every name below a run before it is opened, so that no later code needs to check.  The folder itself may be reached
+through links: the user chose that path.
 
 Files that grow in place are opened by :func:`appending`, and :func:`separate` gives files with several names, as
 backups by hard links have, a copy of their own.
@@ -40,11 +40,11 @@ def check(run: Path) -> str | None:
         path = Path(entry.path)
         if _is_link(entry):
             if not _stays(path, run / "logs" / "wandb"):
-                return f"{path} is a link, and ptdiff follows no links inside a run: replace it by what it leads to"
+                return f"{path} is a link, and ptdiff follows no links inside a run: replace it with its target"
             continue
         is_folder = entry.is_dir(follow_symlinks=False)
         if not is_folder and not entry.is_file(follow_symlinks=False):
-            return f"{path} is a device, a pipe or a socket, which does not belong into a run: remove it"
+            return f"{path} is a device, a pipe or a socket, which does not belong in a run: remove it"
         if path.parent == run and entry.name in (FILES if is_folder else FOLDERS):
             return f"{path} is a {'folder, not a file' if is_folder else 'file, not a folder'}, as a run has it"
     return None

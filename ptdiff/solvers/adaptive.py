@@ -219,7 +219,7 @@ class _Batch:
                 taken.append(k)
             if pace.u != self.goal and pace.calls >= solver.limit:
                 raise ValueError(
-                    f"sample {i} of the batch has not arrived after {pace.calls} calls: raise limit, rtol or atol"
+                    f"sample {i} of the batch is not done after {pace.calls} calls: raise limit, rtol or atol"
                 )
         if taken:
             found = [rows[k] for k in taken]

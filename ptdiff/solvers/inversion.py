@@ -6,7 +6,7 @@ of the data estimate,
     E[eps | x] = (x - alpha E[x_0 | x]) / sigma,
 
 falling noise becomes rising noise.  So every solver, table or adaptive, inverts without change: it "denoises" the data
-towards the noise.  With DDIM this is DDIM inversion (Song et al. 2021, section 4.3).
+toward the noise.  With DDIM this is DDIM inversion (Song et al. 2021, section 4.3).
 
 The inverse of a method is another method of the same order, so encoding and decoding return the data up to the error of
 both.  :func:`invert_exactly` instead solves each step of a one-step solver for its starting point.

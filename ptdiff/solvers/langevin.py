@@ -5,7 +5,7 @@ One step at the level (alpha, sigma), with the score (alpha D - x) / sigma^2 and
     x <- x + size / 2 (alpha D - x) + sqrt(size) sigma z
 
 It preserves the distribution of x at this level up to a relative error of its variance of at most size / 4, and pulls x
-towards it at a rate of size / 2.  The papers derive the step size from the norms of score and noise; here it is their
+toward it at a rate of size / 2.  The papers derive the step size from the norms of score and noise; here it is their
 ratio at typical x, where the score is as long as noise over sigma, so that a step stays linear in x.
 """
 

@@ -1,7 +1,7 @@
 """A short trial before training: the precision, threads and parts of a batch that make a step fastest on this machine.
 
 The winner depends on the processor (without native bfloat16 it is emulated, at a fifth to a sixtieth of the speed), on
-the network and the batch, and on the load of the machine.  So every way takes optimiser steps of the real network on
+the network and the batch, and on the load of the machine.  So every way takes optimizer steps of the real network on
 the real first batch, in turns, until one leads clearly or the time is up.
 """
 

@@ -94,5 +94,5 @@ def _wait(run: Run) -> Run:
                 return replace(run, config=config)
         time.sleep(0.2)
     raise RunError(
-        f"{run.path}: the first rank settled no configuration in {WAIT:.0f} s; do all ranks see this folder?"
+        f"{run.path}: the first rank wrote no configuration within {WAIT:.0f} s; do all ranks see this folder?"
     )

@@ -1,6 +1,6 @@
 """The bare loop: a hand-written training loop for the same network on the same batches.
 
-It has forward, loss, backward, clipping and the same optimiser, but no averages, reports, checkpoints or Lightning;
+It has forward, loss, backward, clipping and the same optimizer, but no averages, reports, checkpoints or Lightning;
 random numbers come from torch's own generator, and a few batches are loaded beforehand.  Any extra time of real
 training is overhead (ptdiff.training.speed).
 """
@@ -24,7 +24,7 @@ BATCHES = 4
 
 
 class Bare:
-    """A separate network with an optimiser and a few batches on ``device``; :meth:`step` is one training step."""
+    """A separate network with an optimizer and a few batches on ``device``; :meth:`step` is one training step."""
 
     def __init__(self, kind: Modality, data: Data, config: Config, device: torch.device) -> None:
         torch.manual_seed(config.seed)

@@ -43,13 +43,13 @@ def resolve(
     """
     options = values.get("options") or {}
     if not isinstance(options, Mapping):
-        raise ValueError(f"configuration: options is a mapping of names to values, not {options!r}")
+        raise ValueError(f"configuration: options must map names to values, not {options!r}")
     over = {**values, "options": dict(options)}
     if source is not None and over.setdefault("modality", source.config.modality) != source.config.modality:
         raise ValueError(f"{source.path.name} is a model of {source.config.modality}, not of {over['modality']}")
     if "modality" not in over:
         raise ValueError(
-            "say what kind of data: name a modality (-m pointcloud, points2d, images …; 'ptdiff modalities' lists them)"
+            "no kind of data given: name a modality (-m pointcloud, points2d, images …; see 'ptdiff modalities')"
         )
     place = over["options"].get("data")
     if isinstance(place, str) and Path(place).expanduser().exists():

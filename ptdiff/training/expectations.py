@@ -3,7 +3,7 @@
 A modality may ship them as recipes/expectations.json beside its module:
 
     {"metric": "1-NNA-CD", "n": 400, "floor": 49.1, "data": "the built-in shapes", "command": "…", "machine": {…},
-     "words": [[70, "recognisable shapes"], [90, "rough shapes"], [100, "no shapes yet"]],
+     "words": [[70, "recognizable shapes"], [90, "rough shapes"], [100, "no shapes yet"]],
      "rows": [{"steps": 300, "value": 85.2, "low": 81.0, "high": 88.7}, …]}
 
 Lower is better.  ``words`` describe samples whose value is at most the given one.
@@ -52,7 +52,7 @@ class Expectations:
         """A table from plain values; raises ValueError if it has no rows or no words."""
         points = sorted((int(row["steps"]), float(row["value"])) for row in values["rows"])
         if not points or not values["words"]:
-            raise ValueError("a table of expectations has rows and words")
+            raise ValueError("a table of expectations must have rows and words")
         return Expectations(
             metric=values["metric"],
             n=int(values["n"]),
@@ -89,5 +89,5 @@ class Expectations:
 
     @property
     def enough(self) -> float:
-        """The worst score of recognisable samples: the first limit of ``words``."""
+        """The worst score of recognizable samples: the first limit of ``words``."""
         return self.words[0][0]

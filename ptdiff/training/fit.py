@@ -66,7 +66,7 @@ class Outcome:
 
 
 class _Blocks:
-    """Remaining optimiser steps in ranges of ``module.block``, one per Lightning step, which may end early.
+    """Remaining optimizer steps in ranges of ``module.block``, one per Lightning step, which may end early.
 
     A range ends at every one of ``marks``, where something has to run between two steps.
     """
@@ -91,7 +91,7 @@ def _marks(steps: int | None, *counts: int) -> set[int]:
 
 
 class _Restore(pl.Callback):
-    """Loads the newest good checkpoint into the module once its optimiser exists."""
+    """Loads the newest good checkpoint into the module once its optimizer exists."""
 
     def __init__(self, run: Run, observer: Observer) -> None:
         self.run, self.observer = run, observer

@@ -60,7 +60,7 @@ class Gradients:
         return self.ranks is not None or len(parts(rows, self.most, count)) > 1
 
     def together(self) -> AbstractContextManager[None]:
-        """All threads for every operation, as the step of the optimiser of a large network wants them."""
+        """All threads for every operation, as the step of the optimizer of a large network wants them."""
         return self.shards.together() if self.shards else nullcontext()
 
     def close(self) -> None:

@@ -1,7 +1,7 @@
 """The training step, as a LightningModule.
 
 Lightning is the outer loop: devices, ranks, precision of the hardware, loggers.  The hot path is our own: several
-optimiser steps inside one Lightning step, because for a small network on a CPU Lightning's overhead per step exceeds
+optimizer steps inside one Lightning step, because for a small network on a CPU Lightning's overhead per step exceeds
 the step itself.  The draws of a step are a function of its number (ptdiff.training.draws), and the state after it is in
 the checkpoint (ptdiff.training.state), so that a stopped run resumes bit for bit.
 """
@@ -50,11 +50,11 @@ PATIENCE = 10
 """Number of steps in a row without a finite gradient that count as divergence."""
 
 BLOCK = 1.0
-"""Approximate limit in seconds of a Lightning step of several optimiser steps, for reports, checkpoints and stops."""
+"""Approximate limit in seconds of a Lightning step of several optimizer steps, for reports, checkpoints and stops."""
 
 
 class DiffusionModule(pl.LightningModule):
-    """Fits a NetworkDenoiser to data; one Lightning step is a range of optimiser steps."""
+    """Fits a NetworkDenoiser to data; one Lightning step is a range of optimizer steps."""
 
     def __init__(self, denoiser: NetworkDenoiser, data: Data, config: Config) -> None:
         super().__init__()
@@ -89,7 +89,7 @@ class DiffusionModule(pl.LightningModule):
         self.recent: deque[Tensor] = deque(maxlen=1000)  # mean losses of the steps since the last look at them
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Build the optimiser of the configuration."""
+        """Build the optimizer of the configuration."""
         return choose("optimizer", OPTIMIZERS, self.plan.optimizer).build(self, self.plan)
 
     def on_fit_start(self) -> None:
@@ -133,7 +133,7 @@ class DiffusionModule(pl.LightningModule):
 
     @property
     def block(self) -> int:
-        """Optimiser steps in the next Lightning step: ``inner_steps``, at most a second's worth; one at first."""
+        """Optimizer steps in the next Lightning step: ``inner_steps``, at most a second's worth; one at first."""
         return max(1, min(self.plan.inner_steps, int(BLOCK / max(self.pace, 1e-9))))
 
     def passed(self, parts: int) -> int:
@@ -198,7 +198,7 @@ class DiffusionModule(pl.LightningModule):
         return self.losses_of(x[some], {key: value[some] for key, value in cond.items()}, random.part(some))
 
     def training_step(self, steps: range) -> None:
-        """Take optimiser steps ``steps``; ends early if the run was asked to stop or its time is over."""
+        """Take optimizer steps ``steps``; ends early if the run was asked to stop or its time is over."""
         optimizer = self.optimizers(use_pl_optimizer=False)
         assert isinstance(optimizer, torch.optim.Optimizer) and self.averages
         if self.stop_requested and self.trainer.world_size == 1:
@@ -244,14 +244,14 @@ class DiffusionModule(pl.LightningModule):
         return self.past.problem(list(self.parameters()), steps=3)
 
     def take_step(self, step: int, random: Randomness, optimizer: torch.optim.Optimizer) -> None:
-        """Take one optimiser step: gradients, clipping, update of the weights and their averages."""
+        """Take one optimizer step: gradients, clipping, update of the weights and their averages."""
         for group in optimizer.param_groups:
             group["lr"] = self.learning_rate()
         losses = self._gradients_of(step, random)
         self.norm = torch.nn.utils.clip_grad_norm_(self.parameters(), self.plan.clip)
-        # the fused optimiser changes nothing if found_inf is set, so nothing waits for the device to decide
+        # the fused optimizer changes nothing if found_inf is set, so nothing waits for the device to decide
         optimizer.found_inf = bad = (~torch.isfinite(self.norm)).float()  # type: ignore[attr-defined]
-        # the fused optimiser of mps ignores found_inf
+        # the fused optimizer of mps ignores found_inf
         if self.device.type != "mps" or not bool(bad):
             with self.gradients.together():
                 optimizer.step()

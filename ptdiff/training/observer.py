@@ -15,7 +15,7 @@ class Observer:
         """Called when something starts that may take a while: "first step", "validation", "preview", "checkpoint"."""
 
     def tick(self, done: int, fraction: float, seconds: float) -> None:
-        """Called after every optimiser step: steps done, share of the run completed, seconds spent on it.
+        """Called after every optimizer step: steps done, share of the run completed, seconds spent on it.
 
         This is in the hot loop and must be fast.  On a GPU the step may still be under way: nothing waits for it.
         """

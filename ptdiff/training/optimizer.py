@@ -1,7 +1,7 @@
-"""Optimisers by name: AdamW, and Muon for the hidden matrices with AdamW for the rest.
+"""Optimizers by name: AdamW, and Muon for the hidden matrices with AdamW for the rest.
 
 One learning rate serves both: a Muon step is scaled to the size of an AdamW step.  If ``found_inf`` is set on the
-optimiser (ptdiff.training.module), a step changes nothing, without waiting for the device to decide.
+optimizer (ptdiff.training.module), a step changes nothing, without waiting for the device to decide.
 
 G: the gradient of a matrix.   M: its running mean.   O: the orthogonal matrix closest to a direction.
 """
@@ -27,7 +27,7 @@ class Choice(Protocol):
     """A rule for updating weights."""
 
     def build(self, network: nn.Module, plan: Training) -> torch.optim.Optimizer:
-        """The optimiser of all weights of ``network``, with the numbers of ``plan``."""
+        """The optimizer of all weights of ``network``, with the numbers of ``plan``."""
         ...
 
 
@@ -62,7 +62,7 @@ class Muon:
 
 
 OPTIMIZERS: Catalog[type[Choice]] = Catalog("optimizer", {"adamw": AdamW, "muon": Muon})
-"""Optimisers by name."""
+"""Optimizers by name."""
 
 
 def hidden(layer: nn.Module) -> bool:

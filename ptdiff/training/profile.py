@@ -17,14 +17,14 @@ from ptdiff.training.loss_by_level import Bands
 if TYPE_CHECKING:
     from ptdiff.training.speed import TrainingSetup
 
-PARTS = ("random numbers", "data", "clipping", "optimiser", "averages", "reports")
+PARTS = ("random numbers", "data", "clipping", "optimizer", "averages", "reports")
 """Parts of a step outside forward and backward; each includes every operation within it."""
 
 KINDS = {
     "matrix products": r"(add|badd|addb)?b?mm_?|linear|matmul|.*convolution.*|.*conv2d.*|mkldnn_.*linear.*",
     "attention": r"_?scaled_dot_product.*|.*flash_attention.*",
     "softmax": r".*softmax.*",
-    "normalisation": r".*(layer|group|batch|rms)_norm.*",
+    "normalization": r".*(layer|group|batch|rms)_norm.*",
     "activation": r"(gelu|silu|relu|sigmoid|tanh|elu|softplus|leaky_relu)(_backward)?_?",
     "copies": r"(copy|clone|cat|stack|contiguous|_to_copy|to|index|index_select|gather|slice_backward|select_backward"
     r"|index_put|_index_put_impl|fill|zero|zeros|zeros_like|pixel_shuffle|pixel_unshuffle|im2col|col2im|repeat|pad"
@@ -74,7 +74,7 @@ class _Step:
         torch.autograd.backward(losses.mean())
         with record_function("clipping"):
             torch.nn.utils.clip_grad_norm_(module.parameters(), self.plan.clip)
-        with record_function("optimiser"):
+        with record_function("optimizer"):
             self.optimizer.step()
             self.optimizer.zero_grad(set_to_none=True)
         with record_function("averages"):

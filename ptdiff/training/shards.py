@@ -22,7 +22,7 @@ from ptdiff.training.noise_scale import NoiseScale, squared_norm
 Gradients = tuple[Tensor | None, ...]
 
 LARGE = 4_000_000
-"""Number of parameters from which threads share the optimiser's operations.  Below, sharing costs more than it saves:
+"""Number of parameters from which threads share the optimizer's operations.  Below, sharing costs more than it saves:
 with half a million, a Muon step took 15 ms on one thread and 38 ms on two."""
 
 
@@ -121,7 +121,7 @@ class Shards:
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """Use all threads for every operation within the context, as the optimiser of a large network needs."""
+        """Use all threads for every operation within the context, as the optimizer of a large network needs."""
         if self.pool is not None and self.large:
             torch.set_num_threads(self.threads)
         yield

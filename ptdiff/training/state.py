@@ -1,4 +1,4 @@
-"""The state that a run needs to resume bit for bit: weights, averaged weights, optimiser moments and a few numbers.
+"""The state that a run needs to resume bit for bit: weights, averaged weights, optimizer moments and a few numbers.
 
 If the run has them, also the learned log-variance, the losses by noise level and the best averaged weights.
 """
@@ -48,7 +48,7 @@ def save_state(module: DiffusionModule, optimizer: torch.optim.Optimizer, folder
 
 
 def load_state(module: DiffusionModule, optimizer: torch.optim.Optimizer, checkpoint: Checkpoint) -> None:
-    """Load a checkpoint into the module (after ``on_fit_start`` created its averages) and the optimiser."""
+    """Load a checkpoint into the module (after ``on_fit_start`` created its averages) and the optimizer."""
     assert module.averages
     module.denoiser.load_state_dict(checkpoint.tensors("model"))
     for name, average in module.averages_by_name().items():

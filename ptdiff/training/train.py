@@ -82,7 +82,7 @@ def train(
         data = what if isinstance(what, Data) else tensor_data(what, labels)
         kind, values = Tensors(data, network), merged(values, {"modality": NAME})
     if network is not None and not isinstance(kind, Tensors):
-        raise ValueError("network goes with plain data; a modality brings a backbone of its own")
+        raise ValueError("network is only for plain data; a modality has its own backbone")
     values = merged(values, {**settings, "options": {**values.get("options", {}), **(options or {})}})
     if steps is not None or minutes is not None:
         values = merged(values, {"training": {"steps": steps, "minutes": minutes}})

@@ -1,4 +1,4 @@
-"""Bits per dimension count the units of the data, and quantised values become densities."""
+"""Bits per dimension count the units of the data, and quantized values become densities."""
 
 import math
 

@@ -20,7 +20,7 @@ VALUES: dict[str, Any] = {
     "n": 400,
     "floor": 48.0,
     "data": "the built-in shapes",
-    "words": [[80, "recognisable shapes"], [100, "blobs"]],
+    "words": [[80, "recognizable shapes"], [100, "blobs"]],
     "rows": [{"steps": 1600, "value": 70}, {"steps": 100, "value": 98}, {"steps": 400, "value": 86}],
 }
 TABLE = Expectations.read(VALUES)
@@ -58,12 +58,12 @@ def settled(minutes: float, rate: float) -> Settled:
 
 def test_a_line_says_what_to_expect_and_which_time_would_do() -> None:
     enough = expected(TABLE, settled(minutes=8, rate=2.0))
-    assert "recognisable shapes, 1-NNA-CD about 76 (floor 48, n = 400)" in enough
+    assert "recognizable shapes, 1-NNA-CD about 76 (floor 48, n = 400)" in enough
     assert "too short" not in enough
     short = expected(TABLE, settled(minutes=1, rate=2.0))
     assert "blobs" in short
     # 80 is reached after 400 * 4^(6/16) = 673 steps
-    assert "recognisable shapes take about 6 minutes at this rate" in short
+    assert "recognizable shapes take about 6 minutes at this rate" in short
 
 
 def test_only_the_recipe_itself_is_promised_anything() -> None:

@@ -171,7 +171,7 @@ def test_what_mps_lacks_is_refused_by_name(pretended: torch.device) -> None:
 
 
 def test_a_step_without_a_finite_gradient_changes_nothing_on_mps(tmp_path: Path, pretended: torch.device) -> None:
-    """The fused optimiser of mps does not look at found_inf: the step is left out."""
+    """The fused optimizer of mps does not look at found_inf: the step is left out."""
     from ptdiff.training.gradients import Gradients
 
     def spoiled(self: Gradients, losses_of: Any, rows: int, step: int, seed: int) -> torch.Tensor:

@@ -31,7 +31,7 @@ def test_normal_numbers_are_normal() -> None:
     assert scipy.stats.kstest(x.flatten().numpy(), "norm").pvalue > 1e-3
     assert abs(float(x.mean())) < 4 / x.numel() ** 0.5
     assert abs(float(x.var()) - 1) < 4 * (2 / x.numel()) ** 0.5
-    # neighbours of every kind are uncorrelated: samples, elements, and the two halves of a Box-Muller pair
+    # neighbors of every kind are uncorrelated: samples, elements, and the two halves of a Box-Muller pair
     for a, b in ((x[1:], x[:-1]), (x[:, 1:], x[:, :-1]), (x[..., 0], x[..., 1])):
         assert abs(float((a * b).mean())) < 4 / a.numel() ** 0.5
 

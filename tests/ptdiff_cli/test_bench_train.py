@@ -37,7 +37,7 @@ def test_training_is_timed_in_both_precisions_and_profiled(ptdiff, tmp_path: Pat
     assert 0 < row["share of peak"] < 0.5
     shares = found["profile"][TINY]
     assert sum(shares.values()) == pytest.approx(1)
-    assert {"matrix products", "activation", "optimiser", "averages", "between operations"} <= shares.keys()
+    assert {"matrix products", "activation", "optimizer", "averages", "between operations"} <= shares.keys()
 
 
 def test_a_step_too_long_to_repeat_is_shown_with_what_was_seen(ptdiff, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]

@@ -171,7 +171,7 @@ def test_every_fault_of_a_folder_is_named_on_one_screen(ptdiff: Callable, faulty
         "constant.xyz",
         "copy.xyz",
         "line.xyz: all points on one line",
-        "single (1): hardly any shape, none held out",
+        "single (1): very few shapes, none held out",
         "empty: an empty class",
     ):
         assert words in done.stdout, words

@@ -55,7 +55,7 @@ def test_lightning_is_told_the_kind_and_the_number(monkeypatch: pytest.MonkeyPat
     assert Hardware(2, device="cuda").trainer()["devices"] == 2
     assert Hardware(device="cuda:1").trainer()["devices"] == [1]
     assert (host.count("cuda"), host.count("cuda:1"), host.count("cpu")) == (2, 1, None)
-    with pytest.raises(ValueError, match="this machine has 2 of kind cuda"):
+    with pytest.raises(ValueError, match="this machine has 2 cuda devices"):
         Hardware(device="cuda:2").trainer()
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pretended_mps():

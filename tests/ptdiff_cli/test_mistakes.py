@@ -7,7 +7,7 @@ import pytest
 
 USAGE = [
     (["train", "-m", "pointclod"], "did you mean 'pointcloud'?"),
-    (["train"], "say what kind of data"),
+    (["train"], "no kind of data given"),
     (["train", "-m", "points2d", "-o", "widht=3"], "did you mean 'width'?"),
     (["train", "-m", "points2d", "-o", "width=many"], "width"),
     (["train", "-m", "points2d", "-o", "width"], "key=value"),

@@ -255,7 +255,7 @@ def _number(r: random.Random, style: dict[str, str]) -> tuple[str, float]:
 
 
 def text(r: random.Random) -> WrittenCloud:
-    """Text tables: separators, decimal marks, thousands, per cent, names, row names, comments, counts, encodings."""
+    """Text tables: separators, decimal marks, thousands, percentages, names, row names, comments, counts, encodings."""
     count, separator = r.randint(5, 9), r.choice(("\t", ";", "|", ",", " "))
     mark = "." if separator == "," else r.choice(".,")
     form = r.choice(("plain", "plain", "exponent"))

@@ -102,7 +102,7 @@ def test_the_colors_of_a_surface_may_be_packed(tmp_path: Path) -> None:
         ("a.csv", "x,y,z,red,green\n" + rows("N,1,2,3,4"), "columns left out: red, green"),
         ("a.csv", "x,y,z,color\n" + rows("N,1,2,#ff8007"), "columns left out: color"),
         ("a.csv", "x,y,z,h,s,v\n" + rows("N,1,2,0.1,1,1"), "colors given as h, s, v are left out: only RGB is read"),
-        ("a.txt", rows("N 1 2 0.5 0.25 0.5"), "columns left out, as nothing says what they are: 4, 5, 6"),
+        ("a.txt", rows("N 1 2 0.5 0.25 0.5"), "columns left out, because their meaning is unknown: 4, 5, 6"),
         ("a.txt", rows("N 1 2 9 100 50 25"), "colors left out: they may begin in column 4 or 5; name the columns"),
         ("a.csv", "x,y,z,red,green,blue\n" + rows("N,1,2,,,"), "the colors are all NaN and are left out"),
         ("a.csv", XYZ + "NA,NA,NA\n", "1 of 41 points have no coordinates (NaN) and are left out"),
@@ -156,7 +156,7 @@ def test_words_with_spaces_do_not_cut_the_columns_of_a_table(tmp_path: Path, nam
 
 def test_a_row_name_in_front_or_a_separator_behind_is_asked(tmp_path: Path) -> None:
     text = "x;y;z;what\n" + rows("N;9;8;7;")
-    assert "a row name in front or a separator behind?" in refused(tmp_path / "a.csv", text)
+    assert "a row name at the start, or a separator at the end?" in refused(tmp_path / "a.csv", text)
     assert read(tmp_path / "a.csv", text + "3;4;5;6;\n").points[0].tolist() == [1, 9, 8]
     text = "x;y;z;what\n" + rows("N;9;8;7;a")
     assert read(tmp_path / "a.csv", text).points[0].tolist() == [9, 8, 7]
@@ -259,7 +259,7 @@ def test_a_copc_file_is_read_and_the_classes_of_its_points_are_named(tmp_path: P
     np.testing.assert_allclose(cloud.points, POINTS, atol=1e-6)
     assert cloud.colors is not None
     assert cloud.colors[0].tolist() == [255, 0, 0]
-    assert cloud.remarks == ("points by class, which are not kept apart: ground 37, building 3",)
+    assert cloud.remarks == ("points by class, which are read as one cloud: ground 37, building 3",)
 
 
 def test_a_vertex_only_obj_keeps_its_normals(tmp_path: Path) -> None:

@@ -231,7 +231,7 @@ def test_triangles_and_quads_lie_in_one_binary_ply(
     body += b"".join(struct.pack(f"{order}{a}{len(f)}{b}", len(f), *f) for f in MIXED)
     data = ply(encoding, FACE_LIST.format(len(MIXED), long, short), body)
     assert read(tmp_path / "a.ply", data) == (pytest.approx(6), UNIT, ())
-    assert read(tmp_path / "a.ply", data + b"\n\n")[2] == ("bytes left out behind the records: 2",)
+    assert read(tmp_path / "a.ply", data + b"\n\n")[2] == ("bytes left out after the records: 2",)
     assert "follow that the header does not declare" in refused(tmp_path / "a.ply", data + bytes(40))
     assert "do not end within the file" in refused(tmp_path / "a.ply", data[:-1])
 
@@ -290,7 +290,7 @@ def stl(count: int, head: bytes = b"") -> bytes:
 @pytest.mark.parametrize("tail", [b"", b"\n", b"\0\0", b"x" * 49, bytes(512)])
 @pytest.mark.parametrize("head", [b"", b"solid not a text", b"facet"])
 def test_bytes_behind_a_binary_stl_are_remarked(tmp_path: Path, tail: bytes, head: bytes) -> None:
-    remarks = (f"bytes left out behind the triangles: {len(tail)}",) if tail else ()
+    remarks = (f"bytes left out after the triangles: {len(tail)}",) if tail else ()
     assert read(tmp_path / "a.stl", stl(12, head) + tail) == (pytest.approx(6), UNIT, remarks)
 
 
@@ -374,7 +374,7 @@ def put(**items: object) -> Callable[[dict[str, object]], object]:
 
 def test_a_plain_glb_is_the_unit_cube_and_a_tail_is_remarked(tmp_path: Path) -> None:
     assert read(tmp_path / "a.glb", glb()) == (pytest.approx(6), UNIT, ())
-    assert read(tmp_path / "a.glb", glb(tail=b"\n"))[2] == ("bytes left out behind the chunks: 1",)
+    assert read(tmp_path / "a.glb", glb(tail=b"\n"))[2] == ("bytes left out after the chunks: 1",)
 
 
 def test_normalized_positions_are_scaled_by_their_node(tmp_path: Path) -> None:
@@ -466,7 +466,7 @@ def test_what_a_glb_shows_in_part_is_remarked(tmp_path: Path) -> None:
     assert remarks == (
         "scenes left out besides the shown one: 1",
         "primitives of line strips left out: 1",
-        "meshes left out that no node of the scene shows: 1",
+        "meshes left out because no node of the scene shows them: 1",
         "primitives of points left out: 1",
     )
 
@@ -526,9 +526,9 @@ def test_remarks_and_refusals_reach_the_summary(tmp_path: Path) -> None:
     summary = load_folder(tmp_path, points=64, cache=tmp_path / "cache").summary
     assert summary.remarks == (
         ("cloud.obj", "no faces, read as a cloud of 8 points"),
-        ("tail.stl", "bytes left out behind the triangles: 1"),
+        ("tail.stl", "bytes left out after the triangles: 1"),
     )
-    assert "tail.stl: bytes left out behind the triangles: 1" in summary.text()
+    assert "tail.stl: bytes left out after the triangles: 1" in summary.text()
     again = load_folder(tmp_path, points=64, cache=tmp_path / "cache").summary
     assert again.cached and again.remarks == summary.remarks
     ((path, reason),) = check(tmp_path).unreadable

@@ -187,7 +187,7 @@ def test_folders_of_splits_are_believed(tree: Callable[..., Path]) -> None:
     tree("valid/a/5.png")
     layout = scan(root)
     assert {p.id for p in layout.pictures if p.split == "val"} == {"valid/a/5.png"}
-    assert layout.skipped == (("test", "2 images, not used beside a validation split"),)
+    assert layout.skipped == (("test", "2 images, not used because there is a validation split"),)
 
 
 def test_about_a_tenth_is_held_out_and_a_new_file_moves_no_other(tree: Callable[..., Path]) -> None:

@@ -205,7 +205,7 @@ def test_a_number_that_may_be_two_is_refused_with_the_option_that_settles_it(tmp
 
 
 def test_per_cent_among_plain_numbers_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(FormatError, match="line 3, column 'a': '5' is not per cent, unlike the cells before"):
+    with pytest.raises(FormatError, match="line 3, column 'a': '5' is not a percentage, unlike the cells before"):
         read_table(table(tmp_path, "a,b\n12%,1\n5,2\n")).numbers(["a"])
 
 

@@ -272,7 +272,7 @@ def test_the_format_that_can_be_read_is_taken(tmp_path: Path) -> None:
         ("a.csv", b"east,north,up\n1,2,3\n", "no columns x, y and z among east, north, up"),
         ("train.txt", b"chair_1\n", "is not a point"),
         ("a.txt", b"", "no points"),
-        ("a.foo", b"1 2 3\n", "has no suffix of a mesh or point cloud"),
+        ("a.foo", b"1 2 3\n", "does not have the suffix of a mesh or point cloud"),
     ],
 )
 def test_a_file_that_the_user_named_gets_its_own_reason(tmp_path: Path, name: str, content: bytes, reason: str) -> None:
@@ -340,7 +340,7 @@ def test_the_check_names_every_fault_on_one_screen(tmp_path: Path, box: Callable
         "mesh.stl",
         "nan.pcd: 4 of 40 points",
         "zero.ply: the normals are all zero",
-        "bowl (2): hardly any shape, none held out",
+        "bowl (2): very few shapes, none held out",
         "00.xyz: x y z",
         "something is broken",
     ):
@@ -357,7 +357,7 @@ def test_zeros_behind_the_points_of_a_pcd_are_left_out_with_a_remark_and_numbers
     path.write_bytes(whole + bytes(16))
     cloud = read_cloud(path)
     assert np.array_equal(cloud.points, points)
-    assert cloud.remarks == ("bytes left out behind the points: 16",)
+    assert cloud.remarks == ("bytes left out after the points: 16",)
     # those might be points that the header does not count
     path.write_bytes(whole + points[:2].tobytes())
     with pytest.raises(FormatError, match="the header claims 240 bytes of points, but 264 follow"):

@@ -111,7 +111,7 @@ def test_the_file_of_other_images_is_not_taken_for_this_one(few: Data, tmp_path:
 
 def test_images_without_labels_or_held_out_images_have_none(few: Data, tmp_path: Path) -> None:
     for data in (dataclasses.replace(few, classes=()), dataclasses.replace(few, val=None)):
-        with pytest.raises(ValueError, match="labelled images, some of them held out"):
+        with pytest.raises(ValueError, match="labeled images, some of them held out"):
             classifier(data, tmp_path, recipe=TINY)
 
 

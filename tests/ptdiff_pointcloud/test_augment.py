@@ -175,7 +175,7 @@ def test_channels_that_the_files_lack_are_named(scans: Path) -> None:
     ("options", "words"),
     [
         ({"channels": ("normals",)}, "start with xyz"),
-        ({"channels": ("xyz", "xyz")}, "name each once"),
+        ({"channels": ("xyz", "xyz")}, "name each channel once"),
         ({"rescale": -0.1}, "rescale must be finite"),
         ({"jitter": float("inf")}, "jitter must be finite"),
         ({"up": "z"}, "up has no effect on procedural shapes"),

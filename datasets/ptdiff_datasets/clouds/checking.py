@@ -36,7 +36,7 @@ class Check:
     equal, near: groups of identical and of nearly identical shapes. leaks: those groups that span several splits.
     points: minimum, median and maximum number per shape. extents: 5 %, 50 % and 95 % quantiles of the box diagonals,
     in units of the files. rows: the first points of the first shape, with their channels. mixed, outliers: (shape,
-    reason) of shapes of another scale, and of those with points far away. scarce: classes with hardly any shape.
+    reason) of shapes of another scale, and of those with points far away. scarce: classes with very few shapes.
     unheld: classes without a shape held out. empty: folders of classes without a shape that can be read.
     """
 
@@ -129,7 +129,7 @@ class Check:
         ):
             lines += listed(what, [f"{id}: {reason}" for id, reason in items], most)
         for what, names in (
-            ("classes with hardly any shape", self.scarce),
+            ("classes with very few shapes", self.scarce),
             ("classes with none held out", self.unheld),
             ("empty classes", self.empty),
         ):
@@ -153,7 +153,7 @@ class Check:
         rare = {text.rpartition(" (")[0]: text for text in self.scarce}
         found = [(name, "an empty class") for name in self.empty]
         for name in dict.fromkeys([*rare, *self.unheld]):
-            reasons = ["hardly any shape"] * (name in rare) + ["none held out"] * (name in self.unheld)
+            reasons = ["very few shapes"] * (name in rare) + ["none held out"] * (name in self.unheld)
             found.append((rare.get(name, name), ", ".join(reasons)))
         return found
 

@@ -1,4 +1,4 @@
-"""``CloudSet``: labelled dense point clouds of any size in one array, and batches resampled from them.
+"""``CloudSet``: labeled dense point clouds of any size in one array, and batches resampled from them.
 
 Cloud i has k_i points, ``points[starts[i]:starts[i] + counts[i]]``. A network sees n of them, drawn again for every
 batch. The arrays hold the values of the files; the frame (center, scale) is applied to the points drawn.

@@ -70,7 +70,7 @@ def scan(root: Path, order: AxisOrder = "auto", decimal: Decimal | None = None) 
     if root.is_file():
         if root.suffix.lower() not in SUFFIXES:
             known = ", ".join(sorted(suffix[1:] for suffix in SUFFIXES))
-            raise DataError(f"{printable(root)} has no suffix of a mesh or point cloud ({known})")
+            raise DataError(f"{printable(root)} does not have the suffix of a mesh or point cloud ({known})")
         return replace(_scanned(root.parent, [(root.name, root)], [], order, named=True), decimal=decimal)
     skipped: list[tuple[str, str]] = []
     there = [(id, Path(entry.path)) for id, entry in files(root, "", skipped)]

@@ -77,7 +77,7 @@ class Arrays:
         else:
             cloud = checked(path, part[:, :3], normals, colors)
             if more := part.shape[1] - 3:
-                cloud = replace(cloud, remarks=(*cloud.remarks, f"columns left out behind x, y and z: {more}"))
+                cloud = replace(cloud, remarks=(*cloud.remarks, f"columns left out after x, y and z: {more}"))
         return replace(cloud, remarks=(*cloud.remarks, *self.remarks))
 
 

@@ -273,7 +273,7 @@ def from_table(path: str | Path, table: npt.NDArray[np.generic], names: tuple[st
     rest = [str(i + 1) for i in range(width) if i not in used]
     if rest and len(painted) < 2:
         which = ", ".join(rest[:8]) + (", …" if len(rest) > 8 else "")
-        remarks.append(f"columns left out, as nothing says what they are: {which}")
+        remarks.append(f"columns left out, because their meaning is unknown: {which}")
     return replace(cloud, remarks=tuple(remarks))
 
 

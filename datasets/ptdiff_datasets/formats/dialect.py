@@ -146,7 +146,7 @@ def _bare(line: str) -> str:
 
 
 def _without_comment(cells: tuple[str, ...]) -> tuple[str, ...]:
-    """Cut the comment behind a number in the last cell: 3 # of four."""
+    """Cut the comment after a number in the last cell: 3 # of four."""
     last = cells[-1]
     for mark in ("#", "//"):
         bare = last.partition(mark)[0].strip()

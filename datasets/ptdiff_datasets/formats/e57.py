@@ -60,7 +60,7 @@ def _check(path: Path) -> int:
         raise FormatError(path, "not an E57 file", 0)
     major, _, claimed, _, _, page = struct.unpack_from("<2I4Q", head, 8)
     if major != 1 or claimed > size or page != 1024:
-        raise FormatError(path, f"version {major} with pages of {page} bytes: {claimed} bytes claimed, {size} there", 8)
+        raise FormatError(path, f"version {major} with pages of {page} bytes: {claimed} bytes claimed, {size} found", 8)
     return size
 
 
@@ -112,7 +112,7 @@ def _pose(header: Any, path: Path) -> tuple[npt.NDArray[np.float64], npt.NDArray
                 numbers |= {axis: float(pose[name][axis].value()) for axis in numbers}
     quaternion = np.array(list(rotation.values()))
     if not abs(float(np.linalg.norm(quaternion)) - 1) < 1e-3:
-        raise FormatError(path, f"a scan is turned by {quaternion.tolist()}, which is no rotation")
+        raise FormatError(path, f"a scan is turned by {quaternion.tolist()}, which is not a rotation")
     w, x, y, z = quaternion / np.linalg.norm(quaternion)
     turn = np.array(
         [

@@ -68,7 +68,7 @@ def _chunks(data: bytes, path: Path) -> tuple[bytes, memoryview | None, list[str
         if kind == BINARY_CHUNK:
             binary = memoryview(data)[at + 8 : at + 8 + size]
     behind = len(data) - length
-    return data[20 : 20 + chunk], binary, [f"bytes left out behind the chunks: {behind}"] if behind else []
+    return data[20 : 20 + chunk], binary, [f"bytes left out after the chunks: {behind}"] if behind else []
 
 
 def _buffers(tree: dict[str, Any], binary: memoryview | None, path: Path) -> list[memoryview | None]:
@@ -158,7 +158,7 @@ def _read(accessors: Accessors, remarks: list[str]) -> Geometry:
     remarks += [f"primitives of {name} left out: {count}" for name, count in left.items()]
     hidden = len(tree.get("meshes", [])) - len(meshes)
     if hidden and meshes:
-        remarks.append(f"meshes left out that no node of the scene shows: {hidden}")
+        remarks.append(f"meshes left out because no node of the scene shows them: {hidden}")
     if not parts:
         shown = f"{sum(left.values())} primitives of {', '.join(left)}, " if left else ""
         raise accessors.refused(

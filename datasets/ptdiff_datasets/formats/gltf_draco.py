@@ -21,7 +21,7 @@ def unpack(accessors: Accessors, primitive: dict[str, Any]) -> None:
     """
     packing = primitive["extensions"][DRACO]
     if primitive.get("mode", 4) != 4 or "indices" not in primitive:
-        raise accessors.refused(f"{DRACO} of a primitive that is no list of triangles")
+        raise accessors.refused(f"{DRACO} of a primitive that is not a list of triangles")
     try:
         draco: Any = needed("DracoPy", "draco", accessors.path)
     except MissingPackage:  # only this file is not read

@@ -76,7 +76,7 @@ def read_las(path: str | Path) -> Cloud:
         return cloud
     most = sorted(found, key=lambda number: (-found[number], number))
     shown = ", ".join(f"{CLASSES.get(number, f'class {number}')} {found[number]:,}" for number in most[:6])
-    remark = f"points by class, which are not kept apart: {shown}{', …' if len(most) > 6 else ''}"
+    remark = f"points by class, which are read as one cloud: {shown}{', …' if len(most) > 6 else ''}"
     return replace(cloud, remarks=(*cloud.remarks, remark))
 
 

@@ -1,4 +1,4 @@
-"""Numbers as people and programs write them: decimal points or commas, thousands, per cent, Fortran's exponents.
+"""Numbers as people and programs write them: decimal points or commas, thousands, percentages, Fortran's exponents.
 
     -1.5  1e-3  1.5D+03  1,043.00  1'043.5  12 %        with a decimal point
     -1,5  1,5e-3  1.043,00  1'043,5  12 %               with a decimal comma
@@ -28,7 +28,7 @@ _GRAMMARS: dict[str, re.Pattern[str]] = {".": _grammar(".", ","), ",": _grammar(
 
 
 def parsed(cell: str, decimal: Decimal = ".") -> float | None:
-    """Parse a number with this decimal mark, NaN and infinity too; per cent are hundredths. None for anything else."""
+    """Parse a number with this decimal mark, NaN, infinity or a percentage (hundredths). None for anything else."""
     if decimal == "." or ("," not in cell and "." not in cell):
         try:
             if cell.isascii() and "_" not in cell:

@@ -40,7 +40,7 @@ class Header:
 
 
 def read_pcd(path: str | Path) -> Cloud:
-    """Read the points of a PCD file; zeros behind binary points are left out with a remark.
+    """Read the points of a PCD file; zeros after binary points are left out with a remark.
 
     Raises FormatError for missing or other surplus bytes, missing x, y or z, and infinite values.
     """
@@ -52,7 +52,7 @@ def read_pcd(path: str | Path) -> Cloud:
     behind = len(data) - header.size - header.points * header.record if header.encoding == "binary" else 0
     if behind <= 2:
         return cloud
-    return replace(cloud, remarks=(*cloud.remarks, f"bytes left out behind the points: {behind}"))
+    return replace(cloud, remarks=(*cloud.remarks, f"bytes left out after the points: {behind}"))
 
 
 Columns = dict[str, npt.NDArray[np.generic]]
@@ -145,7 +145,7 @@ def _text(data: bytes, header: Header, path: Path) -> Columns:
 
 def _binary(data: bytes, header: Header, path: Path) -> Columns:
     there, needed = len(data) - header.size, header.points * header.record
-    # behind the points there may be a line end, or zeros up to a block of the disk
+    # after the points there may be a line end, or zeros up to a block of the disk
     if there < needed or (there > needed + 2 and data[header.size + needed :].strip(b"\0")):
         raise FormatError(path, f"the header claims {needed} bytes of points, but {there} follow", header.size)
     # Padding fields may share a name, which numpy refuses: number the fields.

@@ -54,7 +54,7 @@ def read_ply(path: str | Path) -> Cloud:
             cloud,
             remarks=(
                 *cloud.remarks,
-                f"bytes left out behind the points: {behind}",
+                f"bytes left out after the points: {behind}",
             ),
         )
         if behind
@@ -85,7 +85,7 @@ def read_surface(data: bytes, path: Path) -> Geometry:
     check_vertices(vertices, path)
     colors, _ = colors_of(columns)
     tints = None if colors is None else byte_colors(path, colors)
-    remarks = [f"bytes left out behind the records: {behind}"] if behind else []
+    remarks = [f"bytes left out after the records: {behind}"] if behind else []
     faces, polygons = [np.empty((0, 3), np.int64)], 0
     if header.count("face"):
         corners, sizes = _corners(records["face"], "face", len(vertices), path)

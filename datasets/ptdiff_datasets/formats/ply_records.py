@@ -32,7 +32,7 @@ class Records:
 
 
 def read_records(data: bytes, header: Header, path: Path, *names: str) -> tuple[dict[str, Records], int]:
-    """Read the elements ``names``, and count the bytes behind the last record (0 if the rest was not looked at).
+    """Read the elements ``names``, and count the bytes after the last record (0 if the rest was not looked at).
 
     FormatError if records are missing, if more follow than the header declares, and for lists of negative length.
     """
@@ -109,7 +109,7 @@ def _of_equal_length(data: bytes, at: int, element: Element, order: str) -> tupl
 
 
 def _length(data: bytes, at: int, dtype: str, order: str) -> int:
-    """Length of the list at ``at``, -1 behind the end."""
+    """Length of the list at ``at``, -1 after the end."""
     size = int(dtype[1])
     if at + size > len(data):
         return -1

@@ -35,7 +35,7 @@ def read_stl(data: bytes, path: Path) -> Geometry:
 def _binary(data: bytes, count: int, behind: int, path: Path) -> Geometry:
     record = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
     corners = np.frombuffer(data, record, count, HEADER)["corners"].astype(np.float64)
-    remarks = [f"bytes left out behind the triangles: {behind}"] if behind else []
+    remarks = [f"bytes left out after the triangles: {behind}"] if behind else []
     return _soup(corners.reshape(-1, 3), remarks, path)
 
 

@@ -174,7 +174,7 @@ class TextTable:
         return np.array([self._parsed(name) for name in names], dtype=np.float64).T.reshape(-1, len(names))
 
     def readings(self, names: Sequence[str]) -> list[str]:
-        """Describe how the numbers of these columns were read, if not plainly: decimal commas, thousands, per cent."""
+        """Describe unusual ways in which these columns were read: decimal commas, thousands, percentages."""
         said: dict[str, list[str]] = {}
         for name in names:
             cells, mark = self.column(name), self.mark(name)
@@ -183,7 +183,7 @@ class TextTable:
             elif mark == "." and any("," in cell and parsed(cell) is not None for cell in cells):
                 said.setdefault("commas between thousands", []).append(name)
             if any(cell.endswith("%") for cell in cells):
-                said.setdefault("per cent, read as hundredths", []).append(name)
+                said.setdefault("percentages, read as hundredths", []).append(name)
         return [f"{what}: {', '.join(found[:8])}{', …' if len(found) > 8 else ''}" for what, found in said.items()]
 
     def _parsed(self, name: str) -> list[float]:
@@ -195,7 +195,7 @@ class TextTable:
         percent = [cells[row].endswith("%") for row in there]
         if any(percent) and not all(percent):
             row = there[percent.index(not percent[0])]
-            words = f"{'' if cells[row].endswith('%') else 'not '}per cent, unlike the cells before"
+            words = f"{'' if cells[row].endswith('%') else 'not '}a percentage, unlike the cells before"
             raise FormatError(self.path, f"line {self.lines[row]}, column {name!r}: {cells[row]!r} is {words}")
         return [value for value in values if value is not None]
 
@@ -259,7 +259,7 @@ def fitted(path: Path, names: Row, body: Sequence[Row], lines: Sequence[int]) ->
         ended, counted = not any(row[-1] for row in body), _row_names([row[0] for row in body])
         if ended and counted and len(body) > 1:
             where = f"line {lines[0]} has {width} cells for {len(names)} names"
-            raise FormatError(path, f"{where}: a row name in front or a separator behind? name every column")
+            raise FormatError(path, f"{where}: a row name at the start, or a separator at the end? name every column")
         if ended:
             return names, [row[:-1] for row in body]
         if counted:

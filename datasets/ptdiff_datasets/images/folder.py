@@ -126,7 +126,7 @@ def _arranged(found: Layout) -> Layout:
     if "val" in given:
         many = given.count("test")
         if many:
-            skipped += (("test", f"{many:,} images, not used beside a validation split"),)
+            skipped += (("test", f"{many:,} images, not used because there is a validation split"),)
     elif "test" in given:
         given = ["val" if split == "test" else split for split in given]
     splits = assign_splits([p.id for p in found.pictures], [p.label for p in found.pictures], given)

@@ -48,7 +48,7 @@ def _table(flags: int) -> int:
 
 
 def _behind(data: bytes, path: Path, at: int) -> int:
-    """Return the offset behind the sub-blocks that start at ``at``."""
+    """Return the offset after the sub-blocks that start at ``at``."""
     while at < len(data):
         length = data[at]
         at += 1 + length

@@ -1,4 +1,4 @@
-"""Sets of small labelled images: scikit-learn's handwritten digits, and folders in MNIST's format.
+"""Sets of small labeled images: scikit-learn's handwritten digits, and folders in MNIST's format.
 
 Pixels are bytes from 0 to the ``white`` of their set, images (n, channels, height, width), labels int64 (n,).
 """

@@ -1,4 +1,4 @@
-"""Procedural shapes: ten labelled classes generated from (class, seed), as surface points or meshes; no download.
+"""Procedural shapes: ten labeled classes generated from (class, seed), as surface points or meshes; no download.
 
 catalog.py      the ten classes by name, and batches of clouds
 shape.py        Shape: parts, and the union of their surfaces

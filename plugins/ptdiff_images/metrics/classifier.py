@@ -1,4 +1,4 @@
-"""The classifier that scores images: trained on the labelled training images of the data, and cached.
+"""The classifier that scores images: trained on the labeled training images of the data, and cached.
 
 As many training images as there are held-out ones, but at most half of them, are excluded from its training: features
 of images it was fitted on differ from those of all others, so a floor must be measured on images it has not seen.
@@ -49,7 +49,7 @@ class Recipe:
 class Classifier:
     """A trained network and its origin.
 
-    accuracy: fraction of ``held_out`` labelled images, not trained on, that it classifies correctly.
+    accuracy: fraction of ``held_out`` labeled images, not trained on, that it classifies correctly.
     digest: SHA-256 of the images, labels and recipe that it was made from.
     unseen: (k,) int64, the training images that it was not fitted on.
     """
@@ -74,13 +74,13 @@ class Classifier:
 def classifier(
     data: Data, folder: Path | None = None, progress: Progress | None = None, recipe: Recipe | None = None
 ) -> Classifier:
-    """Load the classifier of labelled images from ``folder`` (default: the cache), or train it and store it there.
+    """Load the classifier of labeled images from ``folder`` (default: the cache), or train it and store it there.
 
     ValueError for data without labels or without held-out images, or if the stored file is damaged.
     """
     recipe = recipe or Recipe()
     if not data.classes or data.train is None or data.val is None:
-        raise ValueError("a classifier needs labelled images, some of them held out")
+        raise ValueError("a classifier needs labeled images, some of them held out")
     train = unaugmented(data.train)
     digest = _digest(train, data.val, recipe)
     path = (folder or default_cache() / "classifiers") / f"lenet-{digest[:20]}.safetensors"
@@ -144,7 +144,7 @@ def _digest(train: Split, val: Split, recipe: Recipe) -> str:
         for ids in _blocks(samples):
             x, cond = samples.batch(ids, 0)
             if "label" not in cond:
-                raise ValueError("a classifier needs labelled images")
+                raise ValueError("a classifier needs labeled images")
             hashed.update(x.float().contiguous().numpy().tobytes() + cond["label"].long().numpy().tobytes())
     return hashed.hexdigest()
 

@@ -47,7 +47,7 @@ FILM_PROTOCOLS = {
 def measure(protocol: str, data: Data, comparison: Comparison) -> Measurement:
     """Score samples (n, *shape) against a reference, all in [0, 1], by one of the protocols.
 
-    data: the labelled images that the classifier of protocol lenet is trained on; without labels there is no
+    data: the labeled images that the classifier of protocol lenet is trained on; without labels there is no
         classifier, and pixels are compared instead.
     comparison: with labels, lenet also scores the fraction classified as requested.
     """

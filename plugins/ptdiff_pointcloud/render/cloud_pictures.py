@@ -33,7 +33,7 @@ def render_cloud(
     engine: Engine = "numpy",
     supersample: int = 2,
 ) -> Picture:
-    """Render a cloud (n, 3) with +Y up and its front towards -Z as an image (size, size, 3), uint8 RGB.
+    """Render a cloud (n, 3) with +Y up and its front toward -Z as an image (size, size, 3), uint8 RGB.
 
     The camera is at ``azimuth`` degrees (0 sees the front, 90 the shape's own right side, +X) and at ``elevation``
     degrees above the horizon. ``colors`` (n, 3) are sRGB in [0, 1], by default from the position; the ``radius`` of the

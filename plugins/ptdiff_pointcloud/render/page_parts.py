@@ -25,7 +25,7 @@ for (let i = 0; i < total; i++) place[i] = raw.getUint16(2 * i, true) * (2 * fac
 const canvases = [...document.querySelectorAll("canvas")], slider = document.querySelector("input");
 let azimuth = facts.azimuth, elevation = facts.elevation, zoom = 1, asked = false;
 
-// a sphere with this radius in pixels: offsets, height of each pixel towards the eye, and its brightness
+// a sphere with this radius in pixels: offsets, height of each pixel toward the eye, and its brightness
 function stamp(radius) {
   const found = [], reach = Math.ceil(radius), light = [-0.45, 0.65, 0.61];
   for (let y = -reach; y <= reach; y++) for (let x = -reach; x <= reach; x++) {

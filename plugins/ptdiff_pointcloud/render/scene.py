@@ -116,7 +116,7 @@ def _checked(array: npt.ArrayLike, name: str) -> npt.NDArray[np.float64]:
 def _bounding_sphere(points: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], float]:
     """Center and radius of a sphere around all points, or all but distant outliers.
 
-    The center is that of the smallest sphere around the inner points (Badoiu and Clarkson 2003: step towards the
+    The center is that of the smallest sphere around the inner points (Badoiu and Clarkson 2003: step toward the
     farthest point by 1, 1/2, 1/3, ...).
     """
     middle = np.median(points, axis=0)

@@ -146,7 +146,7 @@ def plan_of(config: Mapping[str, Any], steps: int) -> tuple[Plan, str]:
     indices = _indices(name, kind, config, process.steps, steps)
     if name == "DDIMScheduler" and any(np.diff(indices) != -(process.steps // steps)):
         raise ValueError(
-            f"{name} steps by {process.steps} // {steps} timesteps and so past the levels of "
+            f"{name} steps by {process.steps} // {steps} timesteps and so skips the levels of "
             f"timestep_spacing = {config.get('timestep_spacing', kind.spacing)!r}: use leading, or steps that divide "
             f"{process.steps}"
         )
@@ -248,7 +248,9 @@ def scheduler_config(plan: Plan, prediction: str) -> dict[str, Any]:
         raise ValueError("diffusers ends at the clean level: use end zero")
     found["clip_sample" if found["_class_name"].startswith("DD") else "thresholding"] = False
     if plan.threshold is not None:
-        raise ValueError("limits of the data are in world units here and in the network's in diffusers: set them there")
+        raise ValueError(
+            "limits of the data are in world units here, but in units of the network in diffusers: set them there"
+        )
     # what is written must be read back as the same plan
     back, _ = plan_of(found, plan.steps)
     if not torch.allclose(back.levels().angle, plan.levels().angle, rtol=0, atol=1e-9):

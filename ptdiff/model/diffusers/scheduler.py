@@ -78,7 +78,7 @@ class TableScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
     def step(
         self, model_output: Tensor, timestep: Any, sample: Tensor, generator: Any = None, return_dict: bool = True
     ) -> Any:
-        """Go on to the next call, or to the sample: ``prev_sample``, and ``pred_original_sample``, E[x_0 | x].
+        """Advance to the next call, or to the sample: ``prev_sample``, and ``pred_original_sample``, E[x_0 | x].
 
         ``timestep`` is not used: calls are taken in order.  ``generator``: of the noise of stochastic solvers.
         """

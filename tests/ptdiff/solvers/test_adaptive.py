@@ -221,7 +221,7 @@ def test_a_sample_that_does_not_arrive_is_given_up_by_name(solver: Adaptive) -> 
         noise = torch.randn(x.shape, generator=generator, dtype=x.dtype)
         return torch.where((cond["label"] == 3)[:, None], noise, 0 * x)
 
-    with pytest.raises(ValueError, match="sample 3 of the batch has not arrived after"):
+    with pytest.raises(ValueError, match="sample 3 of the batch is not done after"):
         _end(_with(solver, limit=200, rtol=1e-6, atol=1e-6), rough, X, _angles(1), {"label": torch.arange(17)})
 
 

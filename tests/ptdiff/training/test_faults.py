@@ -74,7 +74,7 @@ def test_steps_without_a_finite_gradient_are_skipped_and_counted(start: Start, v
         assert moved == (done - 1 not in (4, 5, 6)), done
     assert trial.state()["skipped"] == 3
     assert all(torch.isfinite(value).all() for value in trial.tensors().values())
-    # a step that was skipped does not count for the optimiser's corrections of bias either
+    # a step that was skipped does not count for the optimizer's corrections of bias either
     assert {float(v) for k, v in trial.tensors().items() if k.endswith(".step")} == {9.0}
 
 

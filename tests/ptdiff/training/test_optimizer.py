@@ -1,4 +1,4 @@
-"""Optimisers: Muon against torch's own, its steps against their definition, and steps that are not taken."""
+"""Optimizers: Muon against torch's own, its steps against their definition, and steps that are not taken."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_a_step_whose_gradient_is_not_finite_leaves_everything_as_it_was(name: s
 
 
 @pytest.mark.parametrize("name", sorted(OPTIMIZERS))
-def test_an_optimiser_goes_on_from_its_state(name: str) -> None:
+def test_an_optimizer_goes_on_from_its_state(name: str) -> None:
     whole, halves = a_network(), a_network()
     optimizer = OPTIMIZERS[name]().build(whole, Training())
     first = OPTIMIZERS[name]().build(halves, Training())
