@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from ptdiff_cli.shared import options
 from ptdiff_cli.shared.terminal import doing, say, show
 
 
 def export(
-    run: Annotated[Path, typer.Argument(help="Run folder or model name.")],
+    run: options.RunOrModel,
     to: Annotated[str, typer.Option(help="A folder, a file .onnx, or hf://owner/name.")],
     weights: Annotated[str | None, typer.Option(help="raw, ema, best or a width; default: best, else ema.")] = None,
     license_: Annotated[str | None, typer.Option("--license", help="License of the weights, such as mit.")] = None,

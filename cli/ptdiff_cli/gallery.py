@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ptdiff_cli.shared.device import Device
+from ptdiff_cli.shared import options
 from ptdiff_cli.shared.target import writable_either
 from ptdiff_cli.shared.terminal import progress, say, show_json, show_table
 
@@ -36,24 +36,18 @@ def gallery(
     count: Annotated[
         int | None, typer.Option("-n", "--count", min=1, help="Number of samples; default: depends on the image.")
     ] = None,
-    solver: Annotated[str | None, typer.Option(help="Solver (see 'ptdiff solvers'); default: the run's.")] = None,
+    solver: options.Solver = None,
     steps: Annotated[
         int | None, typer.Option(min=1, help="Number of solver steps, or of frames; default: the run's.")
     ] = None,
-    process: Annotated[str | None, typer.Option(help="Process (see 'ptdiff processes'); default: the run's.")] = None,
-    guidance: Annotated[
-        float | None, typer.Option(min=0, help="Guidance scale, 1 for none; default: the run's.")
-    ] = None,
-    weights: Annotated[
-        str | None, typer.Option(help="Weights: raw, ema, ema-1, best or a relative width; default: best, else ema.")
-    ] = None,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", help="Sampling setting, section.key=value; repeatable.")
-    ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
+    process: options.Process = None,
+    guidance: options.Guidance = None,
+    weights: options.Weights = None,
+    set_: options.SamplingSettings = None,
+    seed: options.Seed = 0,
     fps: Annotated[float, typer.Option(min=1, max=50, help="Frames per second of an animation.")] = 15.0,
-    device: Device = "auto",
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    device: options.Device = "auto",
+    as_json: options.Json = False,
 ) -> None:
     """Plot the theory or a run: ptdiff gallery reverse RUN --out reverse.png.
 
