@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from ptdiff_cli.bench_train import train
-from ptdiff_cli.shared.target import writable
+from ptdiff_cli.shared import options
 from ptdiff_cli.shared.terminal import say, show_json, show_table
 
 YARDSTICK = "k-diffusion sample_dpmpp_2m"
@@ -17,7 +16,7 @@ bench = typer.Typer(help="Measure the speed of solvers and of training on this m
 
 
 @bench.callback()
-def options() -> None:
+def group() -> None:
     """Measure the speed of solvers and of training on this machine."""
 
 
@@ -28,8 +27,8 @@ bench.command("train")(train)
 def solvers(
     peers: Annotated[bool, typer.Option(help="Also time other installed libraries.")] = True,
     rounds: Annotated[int, typer.Option(min=1, help="Number of runs, of which the median is reported.")] = 15,
-    out: Annotated[Path | None, typer.Option(callback=writable, help="Output file (.json) for the results.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    out: options.ResultsOut = None,
+    as_json: options.Json = False,
 ) -> None:
     """Time the overhead of solvers: ptdiff bench solvers.
 

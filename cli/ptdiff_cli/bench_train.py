@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ptdiff_cli.shared.device import Device
-from ptdiff_cli.shared.target import writable
+from ptdiff_cli.shared import options
 from ptdiff_cli.shared.terminal import say, show_json, show_table
 
 if TYPE_CHECKING:
@@ -26,10 +24,10 @@ def train(
     threads: Annotated[
         list[int] | None, typer.Option(min=1, help="CPU threads, repeatable; default: 1 and all cores.")
     ] = None,
-    device: Device = "auto",
+    device: options.Device = "auto",
     profile: Annotated[bool, typer.Option("--profile", help="Show the time of a step by kind of operation.")] = False,
-    out: Annotated[Path | None, typer.Option(callback=writable, help="Output file (.json) for the results.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    out: options.ResultsOut = None,
+    as_json: options.Json = False,
 ) -> None:
     """Time training and a bare training loop: ptdiff bench train -m images.
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ptdiff_cli.shared import options
 from ptdiff_cli.shared.target import writable
 from ptdiff_cli.shared.terminal import Failure, counter, progress, say, show, show_json, show_table
 
@@ -33,7 +34,7 @@ def certify(
             callback=writable, help="Output file (.json) for the worst results and the errors by number of calls."
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: options.Json = False,
 ) -> None:
     """Check solvers, losses and likelihoods: ptdiff certify --only orders.
 

@@ -7,15 +7,15 @@ from typing import Annotated
 
 import typer
 
-from ptdiff_cli.shared.device import Device
-from ptdiff_cli.shared.target import check_format, check_space, save, writable_either
+from ptdiff_cli.shared import options
+from ptdiff_cli.shared.target import check_format, check_space, save
 from ptdiff_cli.shared.terminal import counted, say
 
 
 def complete(
-    run: Annotated[Path, typer.Argument(help="Run folder or model name.")],
+    run: options.RunOrModel,
     file: Annotated[Path, typer.Argument(help="Partial cloud: .npz (first sample), .ply …")],
-    count: Annotated[int, typer.Option("-n", "--count", min=1, help="Number of samples.")] = 4,
+    count: options.Count = 4,
     points: Annotated[
         int | None, typer.Option(help="Points per cloud, including the given ones; default: the run's.")
     ] = None,
@@ -25,41 +25,23 @@ def complete(
             min=1, help="Number of given points to keep fixed, chosen at random; default: at most half of --points."
         ),
     ] = None,
-    method: Annotated[
-        str | None,
-        typer.Option(help="replacement, pigdm or mmps; default: conditioning if trained for it, and replacement."),
-    ] = None,
+    method: options.InverseMethod = None,
     frame: Annotated[
         str | None,
         typer.Option(help="x,y,z,size: center and size of the whole shape in the file's units."),
     ] = None,
-    label: Annotated[str | None, typer.Option(help="Class name or number, or none; default: the file's.")] = None,
-    solver: Annotated[str | None, typer.Option(help="Solver (see 'ptdiff solvers'); default: the run's.")] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Number of solver steps; default: the run's.")] = None,
-    process: Annotated[str | None, typer.Option(help="Process (see 'ptdiff processes'); default: the run's.")] = None,
-    spacing: Annotated[
-        str | None, typer.Option(help="Time grid (see 'ptdiff list spacing') or .yaml file; default: the run's.")
-    ] = None,
-    guidance: Annotated[
-        float | None, typer.Option(min=0, help="Guidance scale, 1 for none; default: the run's.")
-    ] = None,
-    weights: Annotated[
-        str | None, typer.Option(help="Weights: raw, ema, ema-1, best or a relative width; default: best, else ema.")
-    ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", help="Sampling setting, section.key=value; repeatable.")
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            callback=writable_either, help="Output file (.npz or a format of the data); default: in the run folder."
-        ),
-    ] = None,
-    batch: Annotated[
-        int | None, typer.Option(min=1, help="Samples per batch; default: chosen from their size.")
-    ] = None,
-    device: Device = "auto",
+    label: options.LabelOfFile = None,
+    solver: options.Solver = None,
+    steps: options.Steps = None,
+    process: options.Process = None,
+    spacing: options.Spacing = None,
+    guidance: options.Guidance = None,
+    weights: options.Weights = None,
+    seed: options.Seed = 0,
+    set_: options.SamplingSettings = None,
+    out: options.SamplesOut = None,
+    batch: options.Batch = None,
+    device: options.Device = "auto",
 ) -> None:
     """Complete part of a cloud: ptdiff complete RUN part.ply -n 4.
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ptdiff_cli.shared import options
 from ptdiff_cli.shared.target import writable
 from ptdiff_cli.shared.terminal import say, show, show_json
 
@@ -19,23 +20,17 @@ SCHEMA = "ptdiff.schema.json"
 """Name of the schema beside a configuration.  The file names it without a folder, so that both can move together and an
 editor finds it on any machine, without a network.  The configuration of a run names none, because nobody edits it."""
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Modality = Annotated[str | None, typer.Option("-m", "--modality", help="Kind of data (see 'ptdiff modalities').")]
 Out = Annotated[Path | None, typer.Option(callback=writable, help="Output file; default: print it.")]
 
 
 @app.command("show")
 def show_(
     of: Annotated[str | None, typer.Argument(help="Run folder, model, recipe or YAML file.")] = None,
-    modality: Modality = None,
-    option: Annotated[
-        list[str] | None, typer.Option("-o", "--option", help="Modality option, key=value; repeatable.")
-    ] = None,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", help="Configuration setting, section.key=value; repeatable.")
-    ] = None,
+    modality: options.Modality = None,
+    option: options.ModalityOptions = None,
+    set_: options.ConfigSettings = None,
     out: Out = None,
-    as_json: Json = False,
+    as_json: options.Json = False,
 ) -> None:
     """Show a complete configuration, with all defaults: ptdiff config show mnist-ddpm.
 
@@ -70,8 +65,8 @@ def schema_(out: Out = None) -> None:
 @app.command("validate")
 def validate(
     file: Annotated[Path, typer.Argument(help="YAML file, or run folder.")],
-    modality: Modality = None,
-    as_json: Json = False,
+    modality: options.Modality = None,
+    as_json: options.Json = False,
 ) -> None:
     """Check a configuration file without training: ptdiff config validate my.yaml."""
     path = file / "config.yaml" if (file / "config.yaml").is_file() else file

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ptdiff_cli.shared import options
 from ptdiff_cli.shared.target import writable, writable_folder
 from ptdiff_cli.shared.terminal import BAD_DATA, Failure, bad_data, counter, progress, say, show, show_json
 
@@ -22,7 +23,6 @@ Kind = Annotated[str, typer.Option("-m", "--modality", help="Kind of data.")]
 Options = Annotated[
     list[str] | None, typer.Option("-o", "--option", help="Modality option for reading files, key=value.")
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command("import")
@@ -38,7 +38,7 @@ def import_(
     ] = False,
     modality: Kind = "pointcloud",
     option: Options = None,
-    as_json: Json = False,
+    as_json: options.Json = False,
 ) -> None:
     """Import shapes into a store that loads fast: ptdiff data import SOURCE TARGET.
 
@@ -70,7 +70,7 @@ def check(
         Path | None,
         typer.Option(callback=writable, help="Also save an image of some samples of each class, such as sheet.png."),
     ] = None,
-    as_json: Json = False,
+    as_json: options.Json = False,
 ) -> None:
     """Check data for faults: ptdiff data check FOLDER --render sheet.png.
 

@@ -7,19 +7,16 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Annotated
-
-import typer
 
 from ptdiff.machine.libraries import advice, missing
-from ptdiff_cli.shared.device import Device
+from ptdiff_cli.shared import options
 from ptdiff_cli.shared.finding import Finding
 from ptdiff_cli.shared.terminal import Failure, show, show_json
 
 
 def doctor(
-    device: Device = "auto",
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    device: options.Device = "auto",
+    as_json: options.Json = False,
 ) -> None:
     """Check this machine: ptdiff doctor.
 

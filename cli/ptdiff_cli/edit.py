@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
-from ptdiff_cli.shared.device import Device
-from ptdiff_cli.shared.target import check_format, check_space, save, writable_either
+from ptdiff_cli.shared import options
+from ptdiff_cli.shared.target import check_format, check_space, save
 from ptdiff_cli.shared.terminal import counted, say
 
 
 def edit(
-    run: Annotated[Path, typer.Argument(help="Run folder or model name.")],
+    run: options.RunOrModel,
     file: Annotated[Path, typer.Argument(help="Samples: .npz, or a file in a format of the data.")],
     strength: Annotated[
         float, typer.Option(min=0, max=1, help="Amount of noise: 0 changes nothing, 1 makes new samples.")
@@ -21,34 +21,19 @@ def edit(
     count: Annotated[int | None, typer.Option("-n", "--count", min=1, help="Number of samples; default: all.")] = None,
     variants: Annotated[int, typer.Option(min=1, help="Number of variations of each sample.")] = 1,
     label: Annotated[str | None, typer.Option(help="Class name or number, or none; default: the sample's.")] = None,
-    solver: Annotated[str | None, typer.Option(help="Solver (see 'ptdiff solvers'); default: the run's.")] = None,
+    solver: options.Solver = None,
     steps: Annotated[
         int | None, typer.Option(min=1, help="Number of solver steps for the full noise range; default: the run's.")
     ] = None,
-    process: Annotated[str | None, typer.Option(help="Process (see 'ptdiff processes'); default: the run's.")] = None,
-    spacing: Annotated[
-        str | None, typer.Option(help="Time grid (see 'ptdiff list spacing') or .yaml file; default: the run's.")
-    ] = None,
-    guidance: Annotated[
-        float | None, typer.Option(min=0, help="Guidance scale, 1 for none; default: the run's.")
-    ] = None,
-    weights: Annotated[
-        str | None, typer.Option(help="Weights: raw, ema, ema-1, best or a relative width; default: best, else ema.")
-    ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", help="Sampling setting, section.key=value; repeatable.")
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            callback=writable_either, help="Output file (.npz or a format of the data); default: in the run folder."
-        ),
-    ] = None,
-    batch: Annotated[
-        int | None, typer.Option(min=1, help="Samples per batch; default: chosen from their size.")
-    ] = None,
-    device: Device = "auto",
+    process: options.Process = None,
+    spacing: options.Spacing = None,
+    guidance: options.Guidance = None,
+    weights: options.Weights = None,
+    seed: options.Seed = 0,
+    set_: options.SamplingSettings = None,
+    out: options.SamplesOut = None,
+    batch: options.Batch = None,
+    device: options.Device = "auto",
 ) -> None:
     """Make variations of samples: ptdiff edit RUN samples.npz --strength 0.5."""
     from ptdiff.model.edits import edit as edited

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ptdiff_cli.shared.device import Device
+from ptdiff_cli.shared import options
 from ptdiff_cli.shared.target import writable
 from ptdiff_cli.shared.terminal import counted, say, show_json, show_table
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    run: Annotated[Path, typer.Argument(help="Run folder or model name.")],
+    run: options.RunOrModel,
     reference: Annotated[
         str | None, typer.Option(help="Data to compare with, as for train --data; default: the run's.")
     ] = None,
-    split: Annotated[str, typer.Option(help="Split of the data: val or train.")] = "val",
+    split: options.Split = "val",
     protocol: Annotated[
         str | None, typer.Option(help="Evaluation protocol of the modality; default: its first.")
     ] = None,
@@ -28,40 +28,25 @@ def evaluate(
         int | None,
         typer.Option("-n", "--count", min=2, help="Number of samples; default: the whole split, at most 500."),
     ] = None,
-    solver: Annotated[str | None, typer.Option(help="Solver (see 'ptdiff solvers'); default: the run's.")] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Number of solver steps; default: the run's.")] = None,
-    process: Annotated[str | None, typer.Option(help="Process (see 'ptdiff processes'); default: the run's.")] = None,
-    spacing: Annotated[
-        str | None, typer.Option(help="Time grid (see 'ptdiff list spacing') or .yaml file; default: the run's.")
-    ] = None,
-    guidance: Annotated[
-        float | None, typer.Option(min=0, help="Guidance scale, 1 for none; default: the run's.")
-    ] = None,
-    weights: Annotated[
-        str | None, typer.Option(help="Weights: raw, ema, ema-1, best or a relative width; default: best, else ema.")
-    ] = None,
-    precision: Annotated[
-        Literal["auto", "32", "bf16"] | None,
-        typer.Option(help="Network precision; auto: the faster one here; default: the run's."),
-    ] = None,
+    solver: options.Solver = None,
+    steps: options.Steps = None,
+    process: options.Process = None,
+    spacing: options.Spacing = None,
+    guidance: options.Guidance = None,
+    weights: options.Weights = None,
+    precision: options.Precision = None,
     points: Annotated[
         int | None, typer.Option(help="Points per cloud, generated and reference; default: the run's.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
-    raw: Annotated[
-        bool, typer.Option("--raw", help="Keep the raw values; do not round or clip them to those of the data.")
-    ] = False,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", help="Sampling setting, section.key=value; repeatable.")
-    ] = None,
-    batch: Annotated[
-        int | None, typer.Option(min=1, help="Samples per batch; default: chosen from their size.")
-    ] = None,
-    device: Device = "auto",
+    seed: options.Seed = 0,
+    raw: options.Raw = False,
+    set_: options.SamplingSettings = None,
+    batch: options.Batch = None,
+    device: options.Device = "auto",
     report: Annotated[
         Path | None, typer.Option(callback=writable, help="Also write an HTML report to this file.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: options.Json = False,
 ) -> None:
     """Score a run on held-out data: ptdiff eval RUN."""
     import shlex

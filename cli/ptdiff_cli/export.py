@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from ptdiff_cli.shared import options
 from ptdiff_cli.shared.terminal import doing, say, show
 
 
 def export(
-    run: Annotated[Path, typer.Argument(help="Run folder or model name.")],
+    run: options.RunOrModel,
     to: Annotated[str, typer.Option(help="A folder, an .onnx file, or hf://owner/name.")],
-    weights: Annotated[
-        str | None, typer.Option(help="Weights: raw, ema, best or a relative width; default: best, else ema.")
-    ] = None,
+    weights: options.Weights = None,
     license_: Annotated[str | None, typer.Option("--license", help="License of the weights, such as mit.")] = None,
     half: Annotated[bool, typer.Option("--half", help="Store the weights in float16.")] = False,
     samples: Annotated[

@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
-from ptdiff_cli.shared.device import Device
-from ptdiff_cli.shared.target import check_format, check_space, save, writable_either
+from ptdiff_cli.shared import options
+from ptdiff_cli.shared.target import check_format, check_space, save
 from ptdiff_cli.shared.terminal import counted, say
 
 
 def interpolate(
-    run: Annotated[Path, typer.Argument(help="Run folder or model name.")],
+    run: options.RunOrModel,
     files: Annotated[
         list[Path] | None, typer.Argument(help="Two files; the first sample of each is an endpoint.")
     ] = None,
@@ -26,39 +26,24 @@ def interpolate(
         str | None, typer.Option(help="Class name or number, or none; default: that of the nearer endpoint.")
     ] = None,
     points: Annotated[int | None, typer.Option(help="Without files: points per cloud; default: the run's.")] = None,
-    solver: Annotated[
-        str | None, typer.Option(help="Deterministic solver (see 'ptdiff solvers'); default: the run's.")
-    ] = None,
+    solver: options.NoiselessSolver = None,
     steps: Annotated[
         int | None, typer.Option(min=1, help="Number of solver steps; default: the run's, or 50 with files.")
     ] = None,
-    process: Annotated[str | None, typer.Option(help="Process (see 'ptdiff processes'); default: the run's.")] = None,
+    process: options.Process = None,
     spacing: Annotated[
         str | None,
         typer.Option(
             help="Time grid (see 'ptdiff list spacing') or .yaml file; default: the run's, or log-snr with files."
         ),
     ] = None,
-    guidance: Annotated[
-        float | None, typer.Option(min=0, help="Guidance scale, 1 for none; default: the run's.")
-    ] = None,
-    weights: Annotated[
-        str | None, typer.Option(help="Weights: raw, ema, ema-1, best or a relative width; default: best, else ema.")
-    ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", help="Sampling setting, section.key=value; repeatable.")
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            callback=writable_either, help="Output file (.npz or a format of the data); default: in the run folder."
-        ),
-    ] = None,
-    batch: Annotated[
-        int | None, typer.Option(min=1, help="Samples per batch; default: chosen from their size.")
-    ] = None,
-    device: Device = "auto",
+    guidance: options.Guidance = None,
+    weights: options.Weights = None,
+    seed: options.Seed = 0,
+    set_: options.SamplingSettings = None,
+    out: options.SamplesOut = None,
+    batch: options.Batch = None,
+    device: options.Device = "auto",
 ) -> None:
     """Interpolate between two samples: ptdiff interpolate RUN --from 0 --to 5.
 

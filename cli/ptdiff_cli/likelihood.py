@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ptdiff_cli.shared.device import Device
+from ptdiff_cli.shared import options
 from ptdiff_cli.shared.target import writable
 from ptdiff_cli.shared.terminal import counted, say, show_json, show_table
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 def likelihood(
-    run: Annotated[Path, typer.Argument(help="Run folder or model name.")],
+    run: options.RunOrModel,
     count: Annotated[int, typer.Option("-n", "--count", min=2, help="Number of samples.")] = 64,
-    split: Annotated[str, typer.Option(help="Split of the data: val or train.")] = "val",
+    split: options.Split = "val",
     probes: Annotated[
         int | None, typer.Option(min=2, help="Number of random probes of the divergence; default: 8.")
     ] = None,
@@ -29,20 +29,16 @@ def likelihood(
         int, typer.Option(min=2, help="Number of steps along the flow, even; four network calls each.")
     ] = 48,
     sigma_min: Annotated[float, typer.Option(min=0, help="Lowest noise level, for data of unit variance.")] = 1e-3,
-    process: Annotated[str | None, typer.Option(help="Process (see 'ptdiff processes'); default: the run's.")] = None,
-    weights: Annotated[
-        str | None, typer.Option(help="Weights: raw, ema, ema-1, best or a relative width; default: best, else ema.")
-    ] = None,
+    process: options.Process = None,
+    weights: options.Weights = None,
     unconditional: Annotated[bool, typer.Option("--unconditional", help="Ignore the classes.")] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
-    batch: Annotated[
-        int | None, typer.Option(min=1, help="Samples per batch; default: chosen from their size.")
-    ] = None,
-    device: Device = "auto",
+    seed: options.Seed = 0,
+    batch: options.Batch = None,
+    device: options.Device = "auto",
     out: Annotated[
         Path | None, typer.Option(callback=writable, help="Output file (.npz) for the value of each sample.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: options.Json = False,
 ) -> None:
     """Compute the negative log-likelihood of held-out data: ptdiff likelihood RUN."""
     from ptdiff.choices import choose

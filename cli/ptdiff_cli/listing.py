@@ -8,15 +8,14 @@ from typing import Annotated, Any
 
 import typer
 
+from ptdiff_cli.shared import options
 from ptdiff_cli.shared.terminal import Failure, show, show_json, show_table
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def modalities(
     name: Annotated[str | None, typer.Argument(help="Modality to describe; default: list all.")] = None,
     check: Annotated[bool, typer.Option("--check", help="Check that it meets the plugin contract.")] = False,
-    as_json: Json = False,
+    as_json: options.Json = False,
 ) -> None:
     """List the installed kinds of data, or describe one: ptdiff modalities images."""
     from ptdiff.modality import registry
@@ -62,14 +61,14 @@ def _check(name: str, as_json: bool) -> None:
         raise Failure(f"{name}: {bad} of {len(findings)} checks failed", 1)
 
 
-def solvers(as_json: Json = False) -> None:
+def solvers(as_json: options.Json = False) -> None:
     """List the solvers with their orders and options: ptdiff solvers."""
     from ptdiff.solvers import ADAPTIVE, SOLVERS
 
     _catalog("solver", SOLVERS | ADAPTIVE, as_json, lambda cls: {"order": cls().order})
 
 
-def processes(as_json: Json = False) -> None:
+def processes(as_json: options.Json = False) -> None:
     """List the processes with their options: ptdiff processes."""
     from ptdiff.process import PROCESSES
 
@@ -78,7 +77,7 @@ def processes(as_json: Json = False) -> None:
 
 def choices(
     kind: Annotated[str | None, typer.Argument(help="Kind of choice to describe; default: list all names.")] = None,
-    as_json: Json = False,
+    as_json: options.Json = False,
 ) -> None:
     """List models, recipes and the choices of a setting: ptdiff list spacing."""
     from ptdiff.choices import unknown

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ptdiff_cli.shared.device import Device
+from ptdiff_cli.shared import options
 from ptdiff_cli.shared.target import writable_folder
 from ptdiff_cli.shared.terminal import BAD_DATA, Failure, counted, say, show, show_json
 
@@ -33,13 +33,11 @@ def mesh(
     count: Annotated[
         int | None, typer.Option("-n", "--count", min=1, help="Number of samples; default: all of a file, 4 of a run.")
     ] = None,
-    points: Annotated[int | None, typer.Option(help="Runs only: points per cloud; default: the run's.")] = None,
+    points: options.PointsOfRun = None,
     seed: Annotated[int, typer.Option(min=0, help="Runs only: random seed.")] = 0,
-    device: Device = "auto",
-    modality: Annotated[
-        str, typer.Option("-m", "--modality", help="Kind of data, if the file does not say.")
-    ] = "pointcloud",
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    device: options.Device = "auto",
+    modality: options.ModalityOfFile = "pointcloud",
+    as_json: options.Json = False,
 ) -> None:
     """Turn point clouds into meshes: ptdiff mesh samples.npz --out meshes."""
     from ptdiff.atomic import check_writable

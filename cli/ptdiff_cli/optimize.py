@@ -7,30 +7,26 @@ from typing import Annotated
 
 import typer
 
-from ptdiff_cli.shared.device import Device
+from ptdiff_cli.shared import options
 from ptdiff_cli.shared.target import writable
 from ptdiff_cli.shared.terminal import say, show_table
 
 
 def optimize(
-    run: Annotated[Path, typer.Argument(help="Run folder or model name.")],
+    run: options.RunOrModel,
     steps: Annotated[int, typer.Option(min=2, help="Number of solver steps; meant for few, 4 to 12.")] = 8,
-    solver: Annotated[
-        str | None, typer.Option(help="Deterministic solver (see 'ptdiff solvers'); default: the run's.")
-    ] = None,
-    process: Annotated[str | None, typer.Option(help="Process (see 'ptdiff processes'); default: the run's.")] = None,
+    solver: options.NoiselessSolver = None,
+    process: options.Process = None,
     count: Annotated[int, typer.Option("-n", "--count", min=2, help="Number of samples to fit; too few overfit.")] = 64,
-    points: Annotated[int | None, typer.Option(help="Points per cloud; default: the run's.")] = None,
+    points: options.Points = None,
     candidates: Annotated[int, typer.Option(min=8, help="Number of noise levels to choose from.")] = 24,
     rounds: Annotated[int, typer.Option(min=0, help="Maximum number of rounds of descent; 0 is fastest.")] = 5,
-    seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", help="Sampling setting, section.key=value; repeatable.")
-    ] = None,
+    seed: options.Seed = 0,
+    set_: options.SamplingSettings = None,
     out: Annotated[
         Path | None, typer.Option(callback=writable, help="Output file (.yaml); default: in the run folder.")
     ] = None,
-    device: Device = "auto",
+    device: options.Device = "auto",
 ) -> None:
     """Find the best time grid for few steps: ptdiff optimize RUN --steps 8.
 

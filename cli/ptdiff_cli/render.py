@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ptdiff_cli.shared.device import Device
+from ptdiff_cli.shared import options
 from ptdiff_cli.shared.target import writable
 from ptdiff_cli.shared.terminal import counted, say
 
@@ -33,12 +33,10 @@ def render(
         str | None,
         typer.Option(help="Color by position, normal, label or rgb; default: rgb if available, else position."),
     ] = None,
-    modality: Annotated[
-        str, typer.Option("-m", "--modality", help="Kind of data, if the file does not say.")
-    ] = "pointcloud",
+    modality: options.ModalityOfFile = "pointcloud",
     frames: Annotated[int, typer.Option(min=2, help="Number of frames of a turntable.")] = 36,
     fps: Annotated[float, typer.Option(min=1, help="Frames per second of an animation.")] = 12.0,
-    points: Annotated[int | None, typer.Option(help="Runs only: points per cloud; default: the run's.")] = None,
+    points: options.PointsOfRun = None,
     solver: Annotated[
         str | None, typer.Option(help="Runs only: solver (see 'ptdiff solvers'); default: the run's.")
     ] = None,
@@ -60,7 +58,7 @@ def render(
         typer.Option(help="Runs only: weights: raw, ema, ema-1, best or a relative width; default: best, else ema."),
     ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Runs only: random seed; default: 0.")] = None,
-    device: Device = "auto",
+    device: options.Device = "auto",
 ) -> None:
     """Render samples: ptdiff render samples.npz --out samples.png.
 

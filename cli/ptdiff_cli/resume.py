@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ptdiff_cli.shared.device import Device
+from ptdiff_cli.shared import options
 from ptdiff_cli.shared.session import (
     Compile,
     Devices,
@@ -41,7 +41,7 @@ def resume(
     compile_: Compile = None,
     logger: Logger = None,
     threads: Threads = None,
-    device: Device = "auto",
+    device: options.Device = "auto",
     from_scratch: Annotated[
         bool, typer.Option("--from-scratch", help="Train from step 0 if all checkpoints are damaged.")
     ] = False,

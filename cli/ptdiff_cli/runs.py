@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ptdiff_cli.shared import options
 from ptdiff_cli.shared.target import writable
 from ptdiff_cli.shared.terminal import say, show, show_json, show_side_by_side, show_table
 
@@ -19,14 +20,13 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="List runs, and compare them.", no_args_is_help=True)
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 HEAD = ("steps", "minutes", "loss", "validation")
 
 
 @app.command("list")
 def list_(
     folder: Annotated[Path, typer.Argument(help="Folder to search, at any depth.")] = Path("runs"),
-    as_json: Json = False,
+    as_json: options.Json = False,
 ) -> None:
     """List the runs in a folder: ptdiff runs list runs.
 
@@ -53,7 +53,7 @@ def compare(
     plot: Annotated[
         Path | None, typer.Option(callback=writable, help="Plot all losses to this image, such as curves.png.")
     ] = None,
-    as_json: Json = False,
+    as_json: options.Json = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print comma-separated values.")] = False,
     scores: Annotated[
         bool, typer.Option("--scores", help="Show only the main score of 'ptdiff eval', with interval and floor.")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ptdiff_cli.shared.device import Device
+from ptdiff_cli.shared import options
 from ptdiff_cli.shared.target import check_format, check_space, save, writable_either
 from ptdiff_cli.shared.terminal import counted, say
 
@@ -16,37 +16,24 @@ if TYPE_CHECKING:
 
 
 def sample(
-    run: Annotated[Path, typer.Argument(help="Run folder or model name.")],
-    count: Annotated[int, typer.Option("-n", "--count", min=1, help="Number of samples.")] = 16,
-    solver: Annotated[str | None, typer.Option(help="Solver (see 'ptdiff solvers'); default: the run's.")] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Number of solver steps; default: the run's.")] = None,
-    process: Annotated[str | None, typer.Option(help="Process (see 'ptdiff processes'); default: the run's.")] = None,
-    spacing: Annotated[
-        str | None, typer.Option(help="Time grid (see 'ptdiff list spacing') or .yaml file; default: the run's.")
-    ] = None,
+    run: options.RunOrModel,
+    count: options.Count = 16,
+    solver: options.Solver = None,
+    steps: options.Steps = None,
+    process: options.Process = None,
+    spacing: options.Spacing = None,
     label: Annotated[
         str | None, typer.Option(help="Class name or number, or none; default: all classes in turn.")
     ] = None,
-    guidance: Annotated[
-        float | None, typer.Option(min=0, help="Guidance scale, 1 for none; default: the run's.")
-    ] = None,
+    guidance: options.Guidance = None,
     weak: Annotated[Path | None, typer.Option(help="Weaker run or model to guide away from (autoguidance).")] = None,
-    weights: Annotated[
-        str | None, typer.Option(help="Weights: raw, ema, ema-1, best or a relative width; default: best, else ema.")
-    ] = None,
-    precision: Annotated[
-        Literal["auto", "32", "bf16"] | None,
-        typer.Option(help="Network precision; auto: the faster one here; default: the run's."),
-    ] = None,
-    points: Annotated[int | None, typer.Option(help="Points per cloud; default: the run's.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
+    weights: options.Weights = None,
+    precision: options.Precision = None,
+    points: options.Points = None,
+    seed: options.Seed = 0,
     trajectory: Annotated[bool, typer.Option("--trajectory", help="Also save all states from noise to data.")] = False,
-    raw: Annotated[
-        bool, typer.Option("--raw", help="Keep the raw values; do not round or clip them to those of the data.")
-    ] = False,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", help="Sampling setting, section.key=value; repeatable.")
-    ] = None,
+    raw: options.Raw = False,
+    set_: options.SamplingSettings = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -57,10 +44,8 @@ def sample(
     format_: Annotated[
         str | None, typer.Option("--format", help="npz, csv …, or one file per sample: ply, png …; default: by suffix.")
     ] = None,
-    batch: Annotated[
-        int | None, typer.Option(min=1, help="Samples per batch; default: chosen from their size.")
-    ] = None,
-    device: Device = "auto",
+    batch: options.Batch = None,
+    device: options.Device = "auto",
     workers: Annotated[
         int | None, typer.Option(min=1, help="Workers of one thread each; interrupted work goes on the next time.")
     ] = None,

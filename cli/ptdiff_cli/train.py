@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from ptdiff_cli.shared import options
 from ptdiff_cli.shared.configuration import overrides
-from ptdiff_cli.shared.device import Device
 from ptdiff_cli.shared.session import (
     Compile,
     Devices,
@@ -28,9 +28,7 @@ from ptdiff_cli.shared.terminal import say
 
 
 def train(
-    modality: Annotated[
-        str | None, typer.Option("-m", "--modality", help="Kind of data (see 'ptdiff modalities').")
-    ] = None,
+    modality: options.Modality = None,
     data: Annotated[str | None, typer.Option(help="Folder, file or built-in data set; short for -o data=…")] = None,
     config: Annotated[
         list[str] | None,
@@ -40,12 +38,8 @@ def train(
         str | None,
         typer.Option("--from", help="Run or model to fine-tune (see 'ptdiff list model')."),
     ] = None,
-    option: Annotated[
-        list[str] | None, typer.Option("-o", "--option", help="Modality option, key=value; repeatable.")
-    ] = None,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", help="Configuration setting, section.key=value; repeatable.")
-    ] = None,
+    option: options.ModalityOptions = None,
+    set_: options.ConfigSettings = None,
     sweep: Annotated[Path | None, typer.Option(help="YAML file of a sweep: train or resume its set of runs.")] = None,
     steps: Annotated[int | None, typer.Option(help="Number of training steps; default: from the recipe.")] = None,
     minutes: Annotated[
@@ -71,7 +65,7 @@ def train(
     compile_: Compile = None,
     logger: Logger = None,
     threads: Threads = None,
-    device: Device = "auto",
+    device: options.Device = "auto",
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Build everything and print the cost; write nothing.")
     ] = False,

@@ -7,43 +7,27 @@ from typing import Annotated
 
 import typer
 
-from ptdiff_cli.shared.device import Device
-from ptdiff_cli.shared.target import check_format, check_space, save, writable_either
+from ptdiff_cli.shared import options
+from ptdiff_cli.shared.target import check_format, check_space, save
 from ptdiff_cli.shared.terminal import counted, say
 
 
 def upsample(
-    run: Annotated[Path, typer.Argument(help="Run folder or model name.")],
+    run: options.RunOrModel,
     file: Annotated[Path, typer.Argument(help="Point cloud: .npz (first sample), .ply …")],
-    points: Annotated[int, typer.Option(min=2, help="Points per cloud, including the given ones.")],
-    count: Annotated[int, typer.Option("-n", "--count", min=1, help="Number of samples.")] = 1,
-    method: Annotated[
-        str | None,
-        typer.Option(help="replacement, pigdm or mmps; default: conditioning if trained for it, and replacement."),
-    ] = None,
-    label: Annotated[str | None, typer.Option(help="Class name or number, or none; default: the file's.")] = None,
-    solver: Annotated[str | None, typer.Option(help="Solver (see 'ptdiff solvers'); default: the run's.")] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Number of solver steps; default: the run's.")] = None,
-    guidance: Annotated[
-        float | None, typer.Option(min=0, help="Guidance scale, 1 for none; default: the run's.")
-    ] = None,
-    weights: Annotated[
-        str | None, typer.Option(help="Weights: raw, ema, ema-1, best or a relative width; default: best, else ema.")
-    ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", help="Sampling setting, section.key=value; repeatable.")
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            callback=writable_either, help="Output file (.npz or a format of the data); default: in the run folder."
-        ),
-    ] = None,
-    batch: Annotated[
-        int | None, typer.Option(min=1, help="Samples per batch; default: chosen from their size.")
-    ] = None,
-    device: Device = "auto",
+    points: Annotated[int, typer.Option(min=2, help="Points per cloud, with the given ones.")],
+    count: options.Count = 1,
+    method: options.InverseMethod = None,
+    label: options.LabelOfFile = None,
+    solver: options.Solver = None,
+    steps: options.Steps = None,
+    guidance: options.Guidance = None,
+    weights: options.Weights = None,
+    seed: options.Seed = 0,
+    set_: options.SamplingSettings = None,
+    out: options.SamplesOut = None,
+    batch: options.Batch = None,
+    device: options.Device = "auto",
 ) -> None:
     """Add points to a cloud: ptdiff upsample RUN scan.ply --points 4096.
 

@@ -1,6 +1,7 @@
 """The gallery: pictures of the theory and of trained runs, each a function that returns pixels.
 
 scene.py              a model, and the way its pictures are drawn
+plots.py              the list, the plots that a name stands for, and their files
 schedules.py          chains, processes and shifts
 densities.py          densities of the noise levels in training
 preconditioning.py    what surrounds the network

@@ -6,7 +6,7 @@ x_t = alpha x_0 + sigma eps in model units; pictures show world units, with nois
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -21,6 +21,7 @@ from ptdiff.modality.data import Condition, Data, Split
 from ptdiff.modality.visualizer import Visualizer
 from ptdiff.model import Model
 from ptdiff.noise import mix
+from ptdiff.run.folder import Run
 from ptdiff.sampling.sampler import Plan, spread_labels
 from ptdiff.solvers import State
 
@@ -57,6 +58,33 @@ class Scene:
             raise ValueError(f"times of a strip must lie in [0, 1], not {', '.join(map(str, self.at)) or 'none'}")
         if self.count is not None and self.count < 1:
             raise ValueError(f"count must be at least 1, not {self.count}")
+
+    @staticmethod
+    def of(
+        run: Run,
+        plan: Plan,
+        *,
+        count: int | None = None,
+        at: tuple[float, ...] | None = None,
+        weights: str | float | None = None,
+        device: str = "auto",
+        say: Callable[[str], None],
+    ) -> Scene:
+        """The scene of a run, with its data if it can be read; ``say`` is called with a line if not.
+
+        ``at``: default: AT.  ``weights``, ``device``: see :func:`ptdiff.model.load`.
+
+        Raises ValueError if ``count`` or ``at`` is wrong.
+        """
+        try:
+            data = run.modality().dataset()
+        except (OSError, ValueError) as error:
+            # most images need no data
+            say(f"the data cannot be read, so images that need it are skipped: {error}")
+            data = None
+        return Scene(
+            Model.of(run, plan, data=data, weights=weights, device=device, warn=say), count, AT if at is None else at
+        )
 
     @property
     def modality(self) -> Modality:

@@ -2,7 +2,7 @@
 
 arguments.py     plan, shape and labels, checked against a run
 loaded.py        load, Model: sample, states, denoiser, likelihood, evaluate
-edits.py         edit, complete, upsample and interpolate samples
+edits/           edit, complete, upsample and interpolate samples
 best_grid.py     the best time grid for few steps
 likelihoods.py   the likelihood of a split of the data
 export.py        folders to share, and their upload

@@ -154,6 +154,20 @@ def test_imports_are_absolute(files: dict[str, Path]) -> None:
     assert relative == []
 
 
+def test_an_option_of_several_commands_is_written_once(files: dict[str, Path]) -> None:
+    places: dict[str, set[str]] = {}
+    for name, file in files.items():
+        if not name.startswith("ptdiff_cli."):
+            continue
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            written = (
+                node.annotation if isinstance(node, ast.arg) else node.value if isinstance(node, ast.Assign) else None
+            )
+            if written is not None and "typer.Option" in (text := ast.unparse(written)):
+                places.setdefault(text, set()).add(f"{name}:{node.lineno}")
+    assert {text: sorted(found) for text, found in places.items() if len(found) > 1} == {}
+
+
 def test_the_list_of_modules_in_a_package_is_complete(files: dict[str, Path]) -> None:
     wrong = {}
     for name, file in files.items():

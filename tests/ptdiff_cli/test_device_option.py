@@ -13,7 +13,7 @@ from ptdiff.machine import host
 from ptdiff.testing.mps import pretended_mps
 from ptdiff.training.fit import Hardware
 from ptdiff_cli.main import app
-from ptdiff_cli.shared.device import Device
+from ptdiff_cli.shared.options import Device
 
 COMPUTING = ("train", "resume", "sample", "eval", "likelihood", "optimize", "gallery", "render", "edit")
 MORE = ("interpolate", "complete", "upsample", "mesh", "doctor")

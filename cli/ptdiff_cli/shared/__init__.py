@@ -4,7 +4,7 @@ terminal.py           messages on stderr, results on stdout, failures
 errors.py             any exception as one line, with its exit code
 target.py             output files: tried before the work
 data_sheet.py         ptdiff data check --render
-device.py             the option --device
+options.py            options and arguments that several commands share
 configuration.py      options to the configuration of a run
 sampling_options.py   options to a plan of sampling
 session.py            training, shared by train, resume and sweep

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ptdiff.sampling.sampler import Plan
     from ptdiff.sampling.samples import Samples
 
-NAMES = ("points", "label", "spacing", "weak")
+NAMES = ("points", "label", "spacing", "weak", "out")
 """Arguments of the library that are options of the same name here, and with which its errors begin."""
 
 
