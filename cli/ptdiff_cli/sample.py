@@ -47,7 +47,7 @@ def sample(
     batch: options.Batch = None,
     device: options.Device = "auto",
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Workers of one thread each; interrupted work goes on the next time.")
+        int | None, typer.Option(min=1, help="Number of workers, one thread each; a repeated command continues.")
     ] = None,
     engine: Annotated[str, typer.Option(help="Where workers run: processes or ray.")] = "processes",
 ) -> None:

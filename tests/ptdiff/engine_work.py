@@ -1,0 +1,55 @@
+"""Functions for workers, which import them by name."""
+
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ptdiff.machine.engines import Engine
+from ptdiff.model.sharded import Shard
+
+
+@dataclass(frozen=True)
+class Deadly:
+    """Squares a number; the process is killed at its first ``deaths`` calls, by the count of files in ``folder``."""
+
+    folder: str
+    deaths: int
+
+    def __call__(self, number: int) -> int:
+        place = Path(self.folder)
+        if len(list(place.iterdir())) < self.deaths:
+            (place / f"{number}-{os.getpid()}").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return number * number
+
+
+@dataclass(frozen=True)
+class DeadlyEngine:
+    """An engine whose workers are killed twice on the way."""
+
+    engine: Engine
+    folder: str
+
+    def map(self, function: Callable[[Shard], Shard], items: Sequence[Shard]) -> Iterator[Shard]:
+        return self.engine.map(DeadlyMaker(function, Deadly(self.folder, 2)), items)
+
+
+@dataclass(frozen=True)
+class DeadlyMaker:
+    """Makes shards; the process is killed twice on the way."""
+
+    maker: Callable[[Shard], Shard]
+    deadly: Deadly
+
+    def __call__(self, shard: Shard) -> Shard:
+        self.deadly(shard.first)
+        return self.maker(shard)
+
+
+def failing(number: int) -> int:
+    """Fail for 3."""
+    if number == 3:
+        raise ValueError("three")
+    return number
