@@ -81,6 +81,11 @@ def run_path(out: Path | None, name: str) -> Path:
 
     if process_rank() == 0:
         os.environ["PTDIFF_RUN"] = str(out or next_free(Path("runs"), name))
+    elif out is not None:
+        # started by torchrun or SLURM, not by the first rank
+        return out
+    elif "PTDIFF_RUN" not in os.environ:
+        raise ValueError("ranks that are started separately need the same --out")
     return Path(os.environ["PTDIFF_RUN"])
 
 
