@@ -46,7 +46,7 @@ x0, noise = data.sample(0, ids), normal(0, Stream.START, ids, 0, (2,)).double()
 # %% [markdown]
 # ## A line from noise to data
 #
-# Connect a sample $x_0$ and a noise $\epsilon$ by a line, $x_t = (1 - t)\,x_0 + t\,\epsilon$. The velocity along it is
+# Connect a sample $x_0$ and noise $\epsilon$ by a line, $x_t = (1 - t)\,x_0 + t\,\epsilon$. The velocity along it is
 # $\epsilon - x_0$. A network that only sees $x_t$ and $t$ cannot know which pair the line belongs to. It learns the
 # mean velocity of all lines through that point: $u(x, t) = E[\epsilon - x_0 \mid x_t = x]$. Following $u$ from noise
 # leads to the data.

@@ -49,12 +49,12 @@ def sample(
     workers: Annotated[
         int | None, typer.Option(min=1, help="Number of workers, one thread each; a repeated command continues.")
     ] = None,
-    engine: Annotated[str, typer.Option(help="Where workers run: processes or ray.")] = "processes",
+    engine: Annotated[str, typer.Option(help="Engine of the workers: processes or ray.")] = "processes",
 ) -> None:
     """Generate samples: ptdiff sample RUN -n 16 --out samples.npz.
 
-    Sample i depends only on (seed, i) and the options, not on -n or --batch. With --workers, the samples are the same
-    bits for any number of them.
+    Sample i depends only on (seed, i) and the options, not on -n or --batch. With --workers, samples are the same to
+    the last bit for any number of workers.
     """
     from ptdiff.model.loaded import Model
     from ptdiff.run.folder import Run
@@ -77,7 +77,7 @@ def sample(
     target = out or found.outputs / "samples" / (f"seed-{seed}-{kind}" if single else f"seed-{seed}.{kind}")
     if workers is not None:
         if trajectory or weak is not None:
-            raise ValueError("--workers does not go with --trajectory or --weak")
+            raise ValueError("--workers cannot be combined with --trajectory or --weak")
         check_space(target, count, model.shape(points), kind, 0)
         _by_workers(model, count, workers, engine, target, kind, label, points, seed, batch, raw, device)
         return

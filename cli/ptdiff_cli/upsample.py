@@ -15,7 +15,7 @@ from ptdiff_cli.shared.terminal import counted, say
 def upsample(
     run: options.RunOrModel,
     file: Annotated[Path, typer.Argument(help="Point cloud: .npz (first sample), .ply …")],
-    points: Annotated[int, typer.Option(min=2, help="Points per cloud, with the given ones.")],
+    points: Annotated[int, typer.Option(min=2, help="Points per cloud, including the given ones.")],
     count: options.Count = 1,
     method: options.InverseMethod = None,
     label: options.LabelOfFile = None,

@@ -127,9 +127,11 @@ class Training(_Section):
         "auto", description="precision of the network; auto: the faster one here"
     )
     threads: Auto = Field("auto", description="CPU threads; auto: the fastest number here")
-    shards: Auto = Field("auto", description="parts of a batch computed in parallel by CPU threads; auto: as threads")
+    shards: Auto = Field(
+        "auto", description="parts of a batch computed in parallel by CPU threads; auto: the fastest number here"
+    )
     micro_batch: Annotated[int, Field(ge=1, le=MOST_BATCH)] | Literal["auto"] | None = Field(
-        "auto", description="samples at a time"
+        "auto", description="samples processed at a time; auto: as many as fit into memory; null: the whole batch"
     )
     compile: Literal["auto"] | bool = Field("auto", description="compile the network; auto: on a GPU, if it pays off")
     inner_steps: int = Field(10, ge=1, le=100_000, description="optimizer steps inside one Lightning step")

@@ -41,7 +41,7 @@ def test_a_recipe_says_what_it_is_and_what_it_costs_and_builds_what_it_names(nam
     found = recipe(name)
     head = [line for line in found.path.read_text().splitlines() if line.startswith("#")]
     assert 20 < len(found.summary) < 120
-    assert any("Figures" in line for line in head)
+    assert any("Scores" in line for line in head)
     kind = registry.load("images", found.values()["options"])
     assert isinstance(kind, Images)
     config = validate(merged(merged(defaults("images"), kind.recipe()), found.values()))
