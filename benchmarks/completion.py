@@ -37,7 +37,7 @@ from ptdiff.machine.yardstick import yardstick
 from ptdiff.run.folder import Run
 from ptdiff.sampling.editing import complete, denoised
 from ptdiff.sampling.sampler import prepared, start
-from ptdiff_cli.shared.sampling_options import make_plan, scale
+from ptdiff_cli.shared.sampling_plan import make_plan, scale
 
 RESULTS = Path(__file__).parent / "results" / "completion.json"
 Cloud = npt.NDArray[np.float64]

@@ -55,7 +55,7 @@ def complete(
     from ptdiff.model.loaded import Model
     from ptdiff.run.folder import Run
     from ptdiff.sampling.samples import Samples
-    from ptdiff_cli.shared.sampling_options import make_plan, named_as_options, scale
+    from ptdiff_cli.shared.sampling_plan import make_plan, named_as_options, scale
 
     found = Run.open(run, say)
     check_format(out, found.modality())

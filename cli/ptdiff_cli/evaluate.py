@@ -56,7 +56,7 @@ def evaluate(
     from ptdiff.model.loaded import Model
     from ptdiff.run.folder import Run
     from ptdiff_cli.shared.report import write_report
-    from ptdiff_cli.shared.sampling_options import make_plan, named_as_options, scale
+    from ptdiff_cli.shared.sampling_plan import make_plan, named_as_options, scale
 
     if report is not None and report.suffix != ".html":
         raise ValueError(f"--report {report}: the file name must end in .html")

@@ -48,7 +48,7 @@ def gallery(
     """
     from ptdiff.gallery.plots import Chosen, listed
     from ptdiff.gallery.scene import Scene
-    from ptdiff_cli.shared.sampling_options import make_plan, named_as_options, scale
+    from ptdiff_cli.shared.sampling_plan import make_plan, named_as_options, scale
 
     if name is None:
         _show(listed(say), as_json)

@@ -45,7 +45,7 @@ def mesh(
     from ptdiff.run.folder import Run
     from ptdiff.run.models import located, outputs
     from ptdiff.sampling.meshes import FORMATS, default_method, save_meshes
-    from ptdiff_cli.shared.sampling_options import read_samples
+    from ptdiff_cli.shared.sampling_plan import read_samples
 
     path = located(path, say)
     if format_ not in FORMATS:
@@ -88,7 +88,7 @@ def mesh(
 def _of_run(path: Path, count: int, points: int | None, seed: int, device: str) -> Samples:
     from ptdiff.model.loaded import Model
     from ptdiff.run.folder import Run
-    from ptdiff_cli.shared.sampling_options import make_plan, named_as_options
+    from ptdiff_cli.shared.sampling_plan import make_plan, named_as_options
 
     run = Run.open(path)
     model = Model.of(run, make_plan(run, {}, None, seed), device=device, warn=say)

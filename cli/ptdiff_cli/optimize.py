@@ -40,7 +40,7 @@ def optimize(
     from ptdiff.run.folder import Run
     from ptdiff.sampling.options import facts
     from ptdiff.solvers import Adaptive
-    from ptdiff_cli.shared.sampling_options import make_plan, named_as_options
+    from ptdiff_cli.shared.sampling_plan import make_plan, named_as_options
 
     found = Run.open(run, say)
     plan = make_plan(found, {"solver": solver, "process": process, "steps": steps}, set_, seed)

@@ -68,7 +68,7 @@ def render(
     """
     from ptdiff.run.models import located, outputs
     from ptdiff.sampling.pictures import MOVING, check_picture, colored, save
-    from ptdiff_cli.shared.sampling_options import read_samples, scale
+    from ptdiff_cli.shared.sampling_plan import read_samples, scale
 
     path = located(path, say)
     suffix = "" if out is None else out.suffix.lower()
@@ -107,7 +107,7 @@ def _of_run(
 ) -> Samples:
     from ptdiff.model.loaded import Model
     from ptdiff.run.folder import Run
-    from ptdiff_cli.shared.sampling_options import make_plan, named_as_options
+    from ptdiff_cli.shared.sampling_plan import make_plan, named_as_options
 
     run = Run.open(path, say)
     plan = make_plan(run, given, None, seed)

@@ -59,7 +59,7 @@ def sample(
     from ptdiff.model.loaded import Model
     from ptdiff.run.folder import Run
     from ptdiff.sampling.files import check_target
-    from ptdiff_cli.shared.sampling_options import make_plan, named_as_options, scale
+    from ptdiff_cli.shared.sampling_plan import make_plan, named_as_options, scale
 
     found = Run.open(run, say)
     # writers of other formats are imported only if needed
@@ -117,7 +117,7 @@ def _by_workers(
 ) -> None:
     from ptdiff.machine.engines import ENGINES
     from ptdiff.model.sharded import remove, sample_in_shards
-    from ptdiff_cli.shared.sampling_options import named_as_options
+    from ptdiff_cli.shared.sampling_plan import named_as_options
 
     with counted("samples", "sample") as move, named_as_options():
         samples, shards = sample_in_shards(

@@ -6,7 +6,7 @@ target.py             output files: tried before the work
 data_sheet.py         ptdiff data check --render
 options.py            options and arguments that several commands share
 configuration.py      options to the configuration of a run
-sampling_options.py   options to a plan of sampling
+sampling_plan.py      options to a plan of sampling
 session.py            training, shared by train, resume and sweep
 sweep_metric.py       the metric that compares trials
 watch.py              the progress bar of training

@@ -14,7 +14,7 @@ def explained(error: BaseException) -> tuple[str, int]:
     Errors of the user and of the machine are said as they are, those of a plugin with its name.  Everything else is a
     bug of ptdiff, and the line says so.
     """
-    from ptdiff.modality.origin import plugin_of
+    from ptdiff.modality.fault import plugin_of
 
     if isinstance(error.__cause__, EOFError):
         # Typer takes the end of any file for the end of a terminal

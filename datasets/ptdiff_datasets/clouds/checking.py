@@ -79,7 +79,10 @@ class Check:
         named = [name for name in told.counts if name]
         of = f" in {number(len(named), 'class', 'es')}" if named else ""
         shapes = f"{number(told.total(), 'shape')}{of}"
-        box = (f"{axis} {a:.4g} to {b:.4g}" for axis, a, b in zip("xyz", told.low, told.high, strict=True))
+        box = (
+            f"{axis} {a:.{screen.digits(a, b)}g} to {b:.{screen.digits(a, b)}g}"
+            for axis, a, b in zip("xyz", told.low, told.high, strict=True)
+        )
         head = [
             printable(told.root)[-screen.WIDTH :],
             f"  {shapes}, {number(told.points, 'point')}, {fewest:,} to {largest:,} a shape"
@@ -234,7 +237,9 @@ def _rows(clouds: CloudSet) -> tuple[str, ...]:
     """Show the first points of the first shape, so that a wrong reading is seen."""
     start, origin = int(clouds.starts[0]), clouds.origins[0]
     count = min(3, int(clouds.counts[0]))
-    parts = [(clouds.points[start : start + count] + origin, "{:.6g}", "x y z")]
+    points = clouds.points[start : start + count] + origin
+    most = max(screen.digits(low, high) for low, high in zip(clouds.summary.low, clouds.summary.high, strict=True))
+    parts = [(points, f"{{:.{most + 2}g}}", "x y z")]
     if clouds.normals is not None:
         parts.append((clouds.normals[start : start + count], "{:.3g}", "nx ny nz"))
     if clouds.colors is not None:

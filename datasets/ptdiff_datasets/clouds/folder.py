@@ -31,6 +31,9 @@ from ptdiff_datasets.formats.gltf import files_beside
 from ptdiff_datasets.formats.numerals import Decimal
 
 NORMALIZE = ("auto", "box", "per-shape", "global", "none")
+FARTHEST = 10_000
+"""Distance from the common origin, in diagonals of a shape, at which float32 still keeps a thousandth of it."""
+
 Progress = Callable[[int, int], None]
 
 
@@ -251,6 +254,8 @@ def _assembled(
     if offset and normalize in ("global", "none") and np.any(index.origins):
         origin = np.rint(boxes.reshape(-1, 3).min(axis=0) / 2 + boxes.reshape(-1, 3).max(axis=0) / 2)
         centers = centers + origin
+    if offset and normalize in ("global", "none"):
+        _check_distances(root, index.ids, boxes, origin, normalize)
     pairs = Counter(zip(index.labels, index.splits, strict=True))
     counts = np.array(index.counts, np.int64)
     there = set(index.ids)  # some of which are read because their twins cannot be
@@ -290,6 +295,24 @@ def _assembled(
         colors=arrays.get("colors"),
         origin=origin,
     )
+
+
+def _check_distances(
+    root: Path, ids: Sequence[str], boxes: npt.NDArray[np.float64], origin: npt.NDArray[np.float64], normalize: str
+) -> None:
+    """Raise DataError, naming the shape farthest from the others, if float32 loses a shape so far from ``origin``."""
+    middles, diagonals = boxes.mean(axis=1), np.linalg.norm(boxes[:, 1] - boxes[:, 0], axis=1)
+    lost = np.abs(middles - origin).max(axis=1) > FARTHEST * diagonals
+    if lost.any():
+        away = np.linalg.norm(middles - np.median(middles, axis=0), axis=1)
+        far = int(away.argmax())
+        where = (
+            f"{printable(ids[far])} lies {away[far]:.3g} from the other shapes, and {int(lost.sum()):,} of {len(ids):,}"
+        )
+        raise DataError(
+            f"{printable(root)}: {where} are more than {FARTHEST:,} times their size from a common origin, where "
+            f"float32 blurs them; use normalize=box instead of {normalize}, or move them"
+        )
 
 
 def _triple(corner: npt.NDArray[np.float64]) -> tuple[float, float, float]:

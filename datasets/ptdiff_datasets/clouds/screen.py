@@ -3,6 +3,8 @@
 import re
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from ptdiff_datasets.clouds.splits import SPLITS
 from ptdiff_datasets.errors import printable
 
@@ -35,6 +37,12 @@ def screen(head: Sequence[str], found: Findings, last: Sequence[str]) -> list[st
 def cut(line: str) -> str:
     """Shorten a line to ``WIDTH`` columns at its end."""
     return line if len(line) <= WIDTH else line[: WIDTH - 1] + "…"
+
+
+def digits(low: float, high: float) -> int:
+    """Number of digits that show numbers from low to high to a thousandth of their range, 4 to 12."""
+    largest, spread = max(abs(low), abs(high)), high - low
+    return min(12, 4 + max(0, int(np.log10(largest / spread)))) if spread > 0 else 4
 
 
 def by_class(counts: Mapping[str, Mapping[str, int]]) -> list[str]:

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ptdiff_datasets.clouds.screen import digits
 from ptdiff_datasets.clouds.splits import SPLITS
 from ptdiff_datasets.errors import printable
 
@@ -75,7 +76,8 @@ class Summary:
         lines.append(_end(f"  layout     {LAYOUTS[self.layout]}{inside}", WIDTH))
         lines.append(f"  normalize  {self.normalize}: {NORMALIZED[self.normalize]}")
         for axis, low, high in zip("xyz", self.low, self.high, strict=True):
-            lines.append(f"  {'box' if axis == 'x' else '':<9}  {axis} {low:>9.4g} to {high:>9.4g}")
+            n = digits(low, high)
+            lines.append(f"  {'box' if axis == 'x' else '':<9}  {axis} {low:>9.{n}g} to {high:>9.{n}g}")
         lines.append(f"  diagonal   {self.diagonal:.4g} (median)")
         lines.append(f"  channels   {self.channels()}")
         lines += ["", *table(self.counts, most)]

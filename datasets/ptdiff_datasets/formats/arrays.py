@@ -1,7 +1,7 @@
 """Point arrays in ``.npy`` and ``.npz`` files: one cloud (n, >= 3), or many of equal size (m, n, >= 3)."""
 
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from io import BytesIO
@@ -19,7 +19,8 @@ from ptdiff_datasets.writing import arrays, replacing
 
 ARRAY_SUFFIXES = frozenset({".npy", ".npz"})
 NAMES = ("points", "pos", "xyz", "pc", "pointcloud", "samples", "arr_0")
-NORMALS, COLORS = ("normals", "normal"), ("colors", "rgb", "color", "colours", "colour")
+NORMALS = ("normals", "normal", "vertex_normals", "point_normals")
+COLORS = ("colors", "rgb", "color", "colours", "colour", "vertex_colors", "point_colors", "rgba")
 FACES = ("faces", "triangles", "face", "edges", "indices")
 MEBIBYTE = 1 << 20
 Array = npt.NDArray[np.generic]
@@ -105,7 +106,9 @@ def read_arrays(path: Path, order: AxisOrder = "auto") -> Arrays:
     """
     data = path.read_bytes()
     if path.suffix.lower() == ".npy":
-        return Arrays(_ordered(path, _array(BytesIO(data), len(data), path), order))
+        behind = _behind(data, path)
+        points = _ordered(path, _array(BytesIO(data), len(data) - behind, path), order)
+        return Arrays(points, remarks=(f"bytes left out behind the array: {behind}",) * bool(behind))
     return _archived(data, path, order)
 
 
@@ -127,7 +130,7 @@ def holds_many(path: Path) -> bool:
     """True if a ``.npy`` or ``.npz`` file holds an array (m, n, >= 3); only its header is read."""
     if path.suffix.lower() == ".npy":
         with path.open("rb") as file:
-            shape, _ = _shape(file, path.stat().st_size, path)
+            shape, _ = _claimed(file, path)
         return len(shape) == 3
     with _archive(path, path) as archive:
         members = _members(archive)
@@ -167,6 +170,15 @@ def _shape(
     return shape, dtype
 
 
+def _behind(data: bytes, path: Path) -> int:
+    """Count the bytes behind an array in ``data`` if they are fewer than one of its rows and begin no other array."""
+    file = BytesIO(data)
+    shape, dtype = _claimed(file, path)
+    behind = len(data) - file.tell() - prod(shape) * dtype.itemsize
+    row = (shape[-1] if len(shape) > 1 else 1) * dtype.itemsize
+    return behind if 0 < behind < row and np.lib.format.MAGIC_PREFIX not in data[-behind:] else 0
+
+
 def _array(file: IO[bytes], length: int, path: Path, kinds: str = "fiu") -> Array:
     _shape(file, length, path, kinds)
     file.seek(0)
@@ -185,6 +197,12 @@ def _archive(source: Path | BytesIO, path: Path) -> Iterator[zipfile.ZipFile]:
         raise FormatError(path, f"not a .npz archive: {error}") from None
 
 
+def named(names: tuple[str, ...], there: Iterable[str]) -> str | None:
+    """Find the array with the first of ``names`` among those of a file, in upper or lower case; None without one."""
+    by_lower = {name.lower(): name for name in there}
+    return next((by_lower[name] for name in names if name in by_lower), None)
+
+
 def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
     return {m.filename.removesuffix(".npy"): m for m in archive.infolist() if m.filename.endswith(".npy")}
 
@@ -194,9 +212,9 @@ def _archived(data: bytes, path: Path, order: AxisOrder) -> Arrays:
         members = _members(archive)
         chosen = _chosen(archive, members, path)
         points = _ordered(path, _member(archive, chosen, path), order)
+        roles = {"normals": named(NORMALS, members), "colors": named(COLORS, members)}
         beside = {
-            key: next((_member(archive, members[name], path) for name in names if name in members), None)
-            for key, names in (("normals", NORMALS), ("colors", COLORS))
+            key: None if found is None else _member(archive, members[found], path) for key, found in roles.items()
         }
         for key, array in beside.items():
             if array is not None and array.ndim == points.ndim > 1 and order == "channels-first":
@@ -209,8 +227,8 @@ def _archived(data: bytes, path: Path, order: AxisOrder) -> Arrays:
         labels, remarks = stored_labels(
             path, others, lambda name: _member(archive, members[name], path, f"{name}: "), _full(points)
         )
-        read = {*NORMALS, *COLORS, *LABELS, *CLASSES}
-        if rest := [name for name in others if name.lower() not in read]:
+        read = {*roles.values(), *(name for name in others if name.lower() in (*LABELS, *CLASSES))}
+        if rest := [name for name in others if name not in read]:
             remarks = (*remarks, f"arrays left out: {', '.join(rest[:8])}{', …' if len(rest) > 8 else ''}")
     return Arrays(points, **beside, labels=labels, remarks=remarks)
 
@@ -242,9 +260,8 @@ _ANY = "fiubUScmM"  # kinds of arrays that may lie beside the points
 
 
 def _chosen(archive: zipfile.ZipFile, members: Mapping[str, zipfile.ZipInfo], path: Path) -> zipfile.ZipInfo:
-    for name in NAMES:
-        if name in members:
-            return members[name]
+    if (name := named(NAMES, members)) is not None:
+        return members[name]
     clouds = []
     for name, member in members.items():
         if name.lower() in (*NORMALS, *COLORS, *LABELS, *CLASSES, *FACES):

@@ -25,6 +25,7 @@ SAME = {
 """Other names of columns in files: r, diffuse_red and Rf are all red."""
 
 ZERO_NORMALS = "the normals are all zero and are left out"
+_NO_LENGTH = 1e-12  # of a normal
 UNRETURNED = 0.9
 """Largest share of points without coordinates in a file that is still read."""
 
@@ -52,10 +53,21 @@ class Cloud:
         return replace(self, points=self.points[rows], normals=normals, colors=colors)
 
     def with_true_normals(self) -> "Cloud":
-        """Leave out normals that are all zero, with a remark: they say that there are none."""
-        if self.normals is None or self.normals.any():
+        """Give normals length 1, and leave them out, with a remark, if they are all zero: they say that there are none.
+
+        A remark counts those that are zero beside others; they stay zero.
+        """
+        if self.normals is None:
             return self
-        return replace(self, normals=None, remarks=(*self.remarks, ZERO_NORMALS))
+        lengths = np.linalg.norm(self.normals.astype(np.float64), axis=1, keepdims=True)
+        zero = lengths < _NO_LENGTH
+        if zero.all():
+            return replace(self, normals=None, remarks=(*self.remarks, ZERO_NORMALS))
+        if not zero.any() and np.abs(lengths - 1).max() < 1e-3:
+            return self
+        normals = np.where(zero, 0, self.normals / np.where(zero, 1, lengths)).astype(np.float32)
+        some = f"{int(zero.sum()):,} of {len(zero):,} normals are zero"
+        return replace(self, normals=normals, remarks=(*self.remarks, *[some] * bool(zero.any())))
 
 
 def checked(
@@ -96,6 +108,9 @@ def checked(
     if colors is not None and colors.dtype.kind == "f" and np.isnan(colors.astype(np.float64)).all():
         colors = None
         remarks.append("the colors are all NaN and are left out")
+    if normals is not None and normals.dtype.kind == "f" and np.isnan(normals.astype(np.float64)).all():
+        normals = None
+        remarks.append("the normals are all NaN and are left out")
     directions = None
     if normals is not None:
         with np.errstate(over="ignore"):
@@ -228,6 +243,22 @@ def _unpacked(column: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8] | None:
     return np.stack([whole >> 16 & 255, whole >> 8 & 255, whole & 255], axis=1).astype(np.uint8)
 
 
+def as_declared(name: str, column: npt.NDArray[np.float64], dtype: str) -> npt.NDArray[np.floating]:
+    """Convert numbers (n,) of a text to the floating type that its header declares.
+
+    Coordinates stay float64 if that would move them by more than a millionth of their range: programs write "float" in
+    front of numbers with more digits.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        made = column.astype(dtype)
+        if made.dtype.itemsize < 8 and known_name(name) in COLUMNS["points"]:
+            there = column[np.isfinite(column)]
+            lost = np.abs(there - there.astype(dtype)).max(initial=0)
+            if len(there) and lost > 1e-6 * np.ptp(there):
+                return column
+    return made
+
+
 def side_by_side(columns: Sequence[npt.NDArray[np.generic]]) -> npt.NDArray[np.generic]:
     """Join columns (n,) to a table (n, k), without a copy if they are the whole records of a file."""
     first, size = columns[0], columns[0].itemsize
@@ -245,7 +276,8 @@ def from_table(path: str | Path, table: npt.NDArray[np.generic], names: tuple[st
     Without names the first three columns are the coordinates. Three consecutive others are normals if nine in ten have
     length 1 within 5 %, and colors if all values are integers from 0 to 255 and some exceed 1; they start at column 3,
     at 4 (after an intensity) or at 6. Colors that could start at two of these are left out, and so is the rest, with
-    remarks. Raises FormatError as :func:`checked` and :func:`from_columns`.
+    remarks. Raises FormatError as :func:`checked` and :func:`from_columns`, and without names for a first column that
+    counts the rows and for more columns than rows.
     """
     if table.ndim != 2 or table.shape[1] < 3:
         raise FormatError(path, f"an array of shape {table.shape}, not (points, 3)")
@@ -257,6 +289,12 @@ def from_table(path: str | Path, table: npt.NDArray[np.generic], names: tuple[st
             raise FormatError(path, f"no columns x, y and z among {', '.join(names)[:60]}")
         return from_columns(path, dict(zip(names, table.T, strict=True)))
     width = table.shape[1]
+    if width > len(table) and width > _WIDEST:
+        raise FormatError(path, f"{len(table)} rows of {width} numbers: write each point in a row, or name the columns")
+    if width > 3 and len(table) > 3 and _counts(table[:, 0]):
+        raise FormatError(
+            path, "the first column counts the rows: leave it out, or name the columns (x, y and z among them)"
+        )
     places = [at for at in (3, 4, 6) if width >= at + 3]
     normals = next((at for at in places if _unit(table[:, at : at + 3])), None)
     painted = [at for at in places if (normals is None or abs(at - normals) >= 3) and _whole(table[:, at : at + 3])]
@@ -291,6 +329,15 @@ def _unit(part: npt.NDArray[np.generic]) -> bool:
     with np.errstate(all="ignore"):
         length = np.linalg.norm(part.astype(np.float64), axis=1)
     return bool(np.mean(np.abs(length - 1) < 0.05) > 0.9)
+
+
+_WIDEST = 12  # coordinates, normals, colors, and a few more: wider tables of few rows lie on their side
+
+
+def _counts(column: npt.NDArray[np.generic]) -> bool:
+    """True for whole numbers that go up by one from row to row."""
+    first = column[0]
+    return bool(first == np.rint(first) and (column == first + np.arange(len(column))).all())
 
 
 def _whole(part: npt.NDArray[np.generic]) -> bool:

@@ -50,6 +50,7 @@ def members(path: Path, id: str, said: Lists, order: AxisOrder = "auto") -> list
     each = said.each.get(str(PurePosixPath(id).with_suffix("")))
     out: list[Member] = []
     with open_hdf5(path, order) as file:
+        there = file.contents()
         for name, shape in file.sets.items():
             labels = file.labels(name)
             folders = name.split("/")
@@ -63,7 +64,7 @@ def members(path: Path, id: str, said: Lists, order: AxisOrder = "auto") -> list
                     label = each[place]
                 out.append(Member(name, place, label, inner))
     if not out:
-        raise FormatError(path, "no array of clouds (m, n, 3)")
+        raise FormatError(path, f"no array of clouds (m, n, 3), only {there}")
     return out
 
 

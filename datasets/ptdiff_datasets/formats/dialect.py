@@ -80,7 +80,9 @@ def open_lines(path: Path, *, counted: bool = False, head: bool = False) -> Line
     with path.open("rb") as file:
         content = file.read(HEAD if head else -1)
     text = decoded(content, path)
-    if head and len(content) == HEAD:
+    if not head or len(content) < HEAD:
+        text = text.rstrip("\0\x1a\f")
+    else:
         text = text[: max(text.rfind("\n"), text.rfind("\r"))]
     # universal line ends, and no other marks that Python takes for some
     lines = list(io.StringIO(text, newline=""))

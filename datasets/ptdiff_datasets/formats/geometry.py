@@ -11,6 +11,9 @@ import numpy.typing as npt
 
 from ptdiff_datasets.errors import FormatError
 
+PADDING = b"\0\x1a\x0c"
+"""Bytes behind a text that hold nothing: zeros up to a block of the disk, the end mark of DOS, form feeds."""
+
 NO_FACES = np.empty((0, 3), np.int64)
 
 

@@ -4,8 +4,9 @@ It needs ``pip install ptdiff[hdf5]``. Only data in the file itself is read: no 
 storage, no virtual data sets, and only the built-in filters.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ptdiff_datasets.clouds.lists import FOLDERS
 from ptdiff_datasets.errors import FormatError, needed
-from ptdiff_datasets.formats.arrays import COLORS, NORMALS, Arrays, AxisOrder, in_order
+from ptdiff_datasets.formats.arrays import COLORS, NAMES, NORMALS, Arrays, AxisOrder, in_order, named
 from ptdiff_datasets.formats.labels import CLASSES, LABELS, Labels, stored_labels
 
 HDF5_SUFFIXES = frozenset({".h5", ".hdf5"})
@@ -29,17 +31,22 @@ class Hdf5:
 
     def __init__(self, file: Any, path: Path, order: AxisOrder = "auto") -> None:
         self._path, self._size, self._order = path, path.stat().st_size, order
+        self._passed: dict[str, str] = {}
         self._all = dict(self._found(file, ""))
         self.sets = {name: tuple(data.shape) for name, data in self._all.items() if self._is_clouds(name, data)}
+
+    def contents(self) -> str:
+        """List the arrays of the file with their shapes and types, for a message that no clouds are among them."""
+        there = {name: f"{name} {tuple(data.shape)} {str(data.dtype)[:20]}" for name, data in self._all.items()}
+        shown = [*there.values(), *(f"{name} ({why})" for name, why in self._passed.items())]
+        return ", ".join(shown[:4]) + (", …" if len(shown) > 4 else "") or "nothing"
 
     def labels(self, name: str) -> Labels | None:
         """Return the classes of the clouds (m,) stored beside a data set, or None; FormatError if they are unclear."""
         return self._labels(name)[0]
 
     def _labels(self, name: str) -> tuple[Labels | None, tuple[str, ...]]:
-        folder = name.rpartition("/")[0]
-        prefix = f"{folder}/" if folder else ""
-        there = [other.removeprefix(prefix) for other in self._all if other.rpartition("/")[0] == folder]
+        prefix, there = self._neighbors(name, self._all)
         shape = self.sets[name]
         if self._order == "channels-first":
             shape = (shape[0], shape[2], shape[1])
@@ -68,20 +75,47 @@ class Hdf5:
                     if part.shape != (len(points), 3):
                         raise FormatError(self._path, f"{kind} of shape {data.shape} for points of shape {whole}")
                 parts.append(part)
-            return Arrays(points, *parts)
+        normals, colors = parts
+        return Arrays(points, normals, colors, remarks=self._remarks[name])
 
     def _beside(self, name: str, names: tuple[str, ...]) -> Any:
+        prefix, there = self._neighbors(name, self._all)
+        found = named(names, there)
+        return None if found is None else self._all[prefix + found]
+
+    @staticmethod
+    def _neighbors(name: str, names: Iterable[str]) -> tuple[str, list[str]]:
+        """Return the path of the group of a data set with its slash, "" for the root, and which ``names`` are in it."""
         folder = name.rpartition("/")[0]
         prefix = f"{folder}/" if folder else ""
-        return next((self._all[prefix + other] for other in names if prefix + other in self._all), None)
+        return prefix, [other.removeprefix(prefix) for other in names if other.rpartition("/")[0] == folder]
+
+    @cached_property
+    def _remarks(self) -> dict[str, tuple[str, ...]]:
+        """For each data set of clouds, what lies beside it and is not read."""
+        out = {}
+        for name in self.sets:
+            prefix, there = self._neighbors(name, (*self._all, *self._passed))
+            roles = {named(NORMALS, there), named(COLORS, there)}
+            left = [
+                other
+                for other in there
+                if prefix + other not in self.sets and other not in roles and other.lower() not in (*LABELS, *CLASSES)
+            ]
+            remark = f"arrays left out: {', '.join(left[:8])}{', …' if len(left) > 8 else ''}"
+            several = [other for other in there if prefix + other in self.sets and other.lower() not in FOLDERS]
+            both = f"each array is read as clouds of its own: {', '.join(several[:8])}"
+            out[name] = (*self._labels(name)[1], *[remark] * bool(left), *[both] * (len(several) > 1))
+        return out
 
     def _is_clouds(self, name: str, data: Any) -> bool:
         role = name.rpartition("/")[2]
         shape = tuple(data.shape)
         channels = 1 if self._order == "channels-first" else 2
-        if data.dtype.kind != "f" or len(shape) != 3 or shape[channels] < 3:
+        if len(shape) != 3 or shape[channels] < 3 or role.lower() in (*NORMALS, *COLORS, *LABELS):
             return False
-        return role not in NORMALS and role not in COLORS and role.lower() not in LABELS
+        # whole numbers may be faces or parts, unless their name says that they are points
+        return data.dtype.kind == "f" or (data.dtype.kind in "iu" and role.lower() in ("data", *NAMES))
 
     def _found(self, group: Any, prefix: str, depth: int = 0) -> Iterator[tuple[str, Any]]:
         import h5py
@@ -94,8 +128,13 @@ class Hdf5:
             item = group[name]
             if isinstance(item, h5py.Group) and depth < 3:
                 yield from self._found(item, f"{prefix}{name}/", depth + 1)
-            elif isinstance(item, h5py.Dataset) and self._wanted(item, name) and self._inside(item, prefix + name):
-                yield prefix + name, item
+            elif isinstance(item, h5py.Dataset):
+                if not self._wanted(item, name):
+                    self._passed[prefix + name] = f"of {str(item.dtype)[:20]}"
+                elif self._inside(item, prefix + name):
+                    yield prefix + name, item
+                else:
+                    self._passed[prefix + name] = "outside the file, empty, or behind a filter that is not built in"
 
     def _wanted(self, item: Any, name: str) -> bool:
         """True for data sets of numbers, and for labels of any kind."""

@@ -11,9 +11,9 @@ from ptdiff_datasets.errors import FormatError
 
 LABELS = (
     "label", "labels", "y", "class", "target", "targets", "category", "categories", "cls", "class_id", "class_ids",
-    "class_label", "class_labels", "shape_label", "gt", "lbl", "cat",
+    "class_label", "class_labels", "shape_label", "shape_labels", "category_id", "category_ids", "gt", "lbl", "cat",
 )  # fmt: skip
-CLASSES = ("classes", "class_names", "label_names", "names", "categories_names")
+CLASSES = ("classes", "class_names", "label_names", "names", "categories_names", "category_names", "shape_names")
 
 Labels = list[int | str]
 """A class for each cloud: its number, or its name; "" for none."""

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from ptdiff_datasets.errors import FormatError
 from ptdiff_datasets.formats.cloud import byte_colors
-from ptdiff_datasets.formats.geometry import Geometry, check_vertices, crossing, numbers
+from ptdiff_datasets.formats.geometry import PADDING, Geometry, check_vertices, crossing, numbers
 from ptdiff_datasets.formats.polygons import triangles
 
 PASSED_OVER = frozenset(
@@ -68,7 +68,7 @@ def read_obj(data: bytes, path: Path) -> Geometry:
 
 def _logical(data: bytes) -> bytes:
     """Return the text without comments, tabs, indents and continued lines; every statement keeps its line number."""
-    text = data.removeprefix(b"\xef\xbb\xbf")
+    text = data.removeprefix(b"\xef\xbb\xbf").rstrip(PADDING)
     if b"\r" in text:
         text = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     if b"\\\n" in text:
@@ -77,7 +77,7 @@ def _logical(data: bytes) -> bytes:
         )
     if b"#" in text:
         text = re.sub(rb"#[^\n]*", b"", text)
-    text = text.replace(b"\t", b" ")
+    text = text.replace(b"\t", b" ").replace(b"\f", b" ")
     if b"\n " in text or text.startswith(b" "):
         text = re.sub(rb"^ +", b"", text, flags=re.MULTILINE)
     return text

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from ptdiff_datasets.errors import FormatError
 from ptdiff_datasets.formats.cloud import byte_colors
-from ptdiff_datasets.formats.geometry import Geometry, check_vertices, crossing, numbers
+from ptdiff_datasets.formats.geometry import PADDING, Geometry, check_vertices, crossing, numbers
 from ptdiff_datasets.formats.polygons import triangles
 
 PREFIXES = re.compile(rb"(ST)?(C)?(N)?(4)?(n)?OFF *", re.IGNORECASE)
@@ -38,7 +38,7 @@ def read_off(data: bytes, path: Path) -> Geometry:
 
 def _header(data: bytes, path: Path) -> tuple[list[bytes], str, int, int]:
     """Return the lines of vertices and faces without comments, the prefixes in upper case, and both counts."""
-    text = data.removeprefix(b"\xef\xbb\xbf")
+    text = data.removeprefix(b"\xef\xbb\xbf").rstrip(PADDING)
     if b"#" in text:
         text = re.sub(rb"#[^\r\n]*", b"", text)
     lines = [line for raw in text.splitlines() if (line := raw.strip())]

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from ptdiff_datasets.errors import FormatError
 from ptdiff_datasets.formats import lzf
-from ptdiff_datasets.formats.cloud import Cloud, from_columns
+from ptdiff_datasets.formats.cloud import Cloud, as_declared, from_columns
 from ptdiff_datasets.formats.text import parse
 from ptdiff_datasets.writing import arrays, replacing
 
@@ -40,7 +40,7 @@ class Header:
 
 
 def read_pcd(path: str | Path) -> Cloud:
-    """Read the points of a PCD file; zeros after binary points are left out with a remark.
+    """Read the points of a PCD file; bytes after the points that hold no other are left out with a remark.
 
     Raises FormatError for missing or other surplus bytes, missing x, y or z, and infinite values.
     """
@@ -49,7 +49,11 @@ def read_pcd(path: str | Path) -> Cloud:
     header = _header(data, path)
     columns = {"ascii": _text, "binary": _binary, "binary_compressed": _compressed}[header.encoding](data, header, path)
     cloud = from_columns(path, columns)
-    behind = len(data) - header.size - header.points * header.record if header.encoding == "binary" else 0
+    behind = 0
+    if header.encoding == "binary":
+        behind = len(data) - header.size - header.points * header.record
+    elif header.encoding == "binary_compressed":
+        behind = len(data) - header.size - 8 - struct.unpack_from("<I", data, header.size)[0]
     if behind <= 2:
         return cloud
     return replace(cloud, remarks=(*cloud.remarks, f"bytes left out after the points: {behind}"))
@@ -131,8 +135,12 @@ def _text(data: bytes, header: Header, path: Path) -> Columns:
             limits = np.iinfo(kind)
             highest = float(limits.max) if limits.bits < 64 else np.nextafter(float(limits.max), 0)
             column = np.clip(np.nan_to_num(column), float(limits.min), highest)
-        with np.errstate(over="ignore"):
             columns |= _named(name, column.astype(kind))
+        elif count == 1:
+            columns[name] = as_declared(name, column[:, 0], kind)
+        else:
+            with np.errstate(over="ignore"):
+                columns |= _named(name, column.astype(kind))
         at += count
     packed = next((columns[name] for name in ("rgb", "rgba") if name in columns), np.zeros(0))
     if packed.dtype.kind == "f" and len(packed) and {"x", "y", "z"} <= columns.keys():
@@ -145,8 +153,9 @@ def _text(data: bytes, header: Header, path: Path) -> Columns:
 
 def _binary(data: bytes, header: Header, path: Path) -> Columns:
     there, needed = len(data) - header.size, header.points * header.record
-    # after the points there may be a line end, or zeros up to a block of the disk
-    if there < needed or (there > needed + 2 and data[header.size + needed :].strip(b"\0")):
+    # after the points there may be less than another one, or zeros up to a block of the disk
+    few = max(3, header.record)
+    if there < needed or (there >= needed + few and data[header.size + needed :].strip(b"\0")):
         raise FormatError(path, f"the header claims {needed} bytes of points, but {there} follow", header.size)
     # Padding fields may share a name, which numpy refuses: number the fields.
     fields = [(str(i), "<" + kind, (count,)) for i, (_, kind, count) in enumerate(header.fields)]

@@ -15,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ptdiff_datasets.errors import FormatError
-from ptdiff_datasets.formats.geometry import numbers
-from ptdiff_datasets.formats.ply_header import Element, Header
+from ptdiff_datasets.formats.cloud import as_declared
+from ptdiff_datasets.formats.geometry import PADDING, numbers
+from ptdiff_datasets.formats.ply_header import Element, Header, Property
 
 NUMBER = re.compile(rb"[-+]?(\d+\.?\d*([eE][-+]?\d+)?|\.\d+([eE][-+]?\d+)?|nan|inf(inity)?)", re.IGNORECASE)
 CHUNK = 1 << 15  # records of a text file converted at once
@@ -168,7 +169,7 @@ def _missing(element: Element, path: Path, at: int) -> FormatError:
 def _text(
     data: bytes, header: Header, elements: tuple[Element, ...], names: tuple[str, ...], path: Path
 ) -> dict[str, Records]:
-    lines = (line for raw in data[header.size :].splitlines() if (line := raw.strip()))
+    lines = (line for raw in data[header.size :].rstrip(PADDING).splitlines() if (line := raw.strip()))
     out = {}
     for element in elements:
         if element.name not in names:
@@ -193,7 +194,7 @@ def _table(lines: Iterator[bytes], element: Element, path: Path) -> Records:
         pieces.append(_converted([word for row in rows for word in row], path).reshape(-1, width))
         left -= len(rows)
     table = np.concatenate(pieces)
-    return Records({p.name: _typed(table[:, i], p.dtype, path) for i, p in enumerate(element.properties)})
+    return Records({p.name: _typed(table[:, i], p, path) for i, p in enumerate(element.properties)})
 
 
 def _converted(words: list[bytes], path: Path) -> npt.NDArray[np.float64]:
@@ -212,7 +213,7 @@ def _listed(lines: Iterator[bytes], element: Element, path: Path) -> Records:
         table = _converted([word for row in rows for word in row], path).reshape(len(rows), -1)
         (p,) = element.properties
         if (table[:, 0] == table.shape[1] - 1).all():
-            return Records({}, {p.name: (table[:, 0].astype(np.int64), _typed(table[:, 1:].ravel(), p.dtype, path))})
+            return Records({}, {p.name: (table[:, 0].astype(np.int64), _typed(table[:, 1:].ravel(), p, path))})
     values: list[list[float]] = [[] for _ in element.properties]
     lengths: list[list[int]] = [[] for _ in element.properties]
     for row in rows:
@@ -235,7 +236,7 @@ def _listed(lines: Iterator[bytes], element: Element, path: Path) -> Records:
             raise FormatError(path, f"{text!r} is not a record of {element.name}") from None
     records = Records()
     for i, p in enumerate(element.properties):
-        column = _typed(np.array(values[i], np.float64), p.dtype, path)
+        column = _typed(np.array(values[i], np.float64), p, path)
         if p.length:
             records.lists[p.name] = np.array(lengths[i], np.int64), column
         else:
@@ -243,11 +244,11 @@ def _listed(lines: Iterator[bytes], element: Element, path: Path) -> Records:
     return records
 
 
-def _typed(column: npt.NDArray[np.float64], dtype: str, path: Path) -> Column:
+def _typed(column: npt.NDArray[np.float64], declared: Property, path: Path) -> Column:
     """Convert a column read as float64 to the type declared in the header (a uchar color is 0 to 255)."""
+    dtype = declared.dtype
     if dtype[0] == "f":
-        with np.errstate(over="ignore"):
-            return column.astype(dtype)
+        return as_declared(declared.name, column, dtype)
     if not np.isfinite(column).all():
         return column  # counted and refused later
     limits = np.iinfo(dtype)

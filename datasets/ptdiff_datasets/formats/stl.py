@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from ptdiff_datasets.errors import FormatError
-from ptdiff_datasets.formats.geometry import Geometry, check_vertices, numbers
+from ptdiff_datasets.formats.geometry import PADDING, Geometry, check_vertices, numbers
 
 HEADER, RECORD = 84, 50  # bytes before the triangles, and of each
 FACET = b"facet normal 0 0 0 outer loop vertex 0 0 0 vertex 0 0 0 vertex 0 0 0 endloop endfacet".split()
@@ -24,7 +24,7 @@ def read_stl(data: bytes, path: Path) -> Geometry:
             return _binary(data, count, behind, path)
     text = data.removeprefix(b"\xef\xbb\xbf")
     if text.lstrip()[:5].lower() == b"solid":
-        text = text.rstrip(b"\0\x1a")  # padding, and the mark at the end of texts of DOS
+        text = text.rstrip(PADDING)
     if text.lstrip()[:5].lower() != b"solid" or b"\0" in text:
         if len(data) < HEADER:
             raise FormatError(path, "too short for an STL file", len(data))

@@ -190,6 +190,9 @@ def _as_image(level: npt.NDArray[np.float32]) -> Image.Image:
 
 
 def _orientation(image: Image.Image) -> int:
+    """Return the EXIF orientation; 1 for TIFF, which Pillow turns upright itself, size first."""
+    if image.format == "TIFF":
+        return 1
     try:
         return int(image.getexif().get(_ORIENTATION, 1))
     except Exception:  # broken camera data does not make a broken image

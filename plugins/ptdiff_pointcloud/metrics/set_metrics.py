@@ -4,11 +4,11 @@ G: n generated clouds; R: n reference clouds. On the full set, never in groups: 
 repeats forty shapes passes for perfect.
 
 * 1-NNA (Lopez-Paz and Oquab 2017; Yang et al. 2019): the percentage of clouds whose nearest neighbor among the 2n - 1
-others comes from their own set; a tie between the sets counts one half (papers' code decides for the reference). 50 is
-best: the sets are indistinguishable. Its halves tell failures apart: too high among the generated clouds means little
-diversity (they cluster), too high among the reference means generated clouds off the data. * Coverage: the percentage
-of reference clouds that are nearest to some generated cloud. Real samples reach about 55. * Minimum matching distance:
-the mean over the reference of the distance to the nearest generated cloud.
+  others comes from their own set; a tie between the sets counts one half (papers' code decides for the reference). 50
+  is best: the sets are indistinguishable. Its halves tell failures apart: too high among the generated clouds means
+  little diversity (they cluster), too high among the reference means generated clouds off the data.
+* Coverage: the percentage of reference clouds that are nearest to some generated cloud. Real samples reach about 55.
+* Minimum matching distance: the mean over the reference of the distance to the nearest generated cloud.
 
 Each is a mean of one number per shape, and its 95 % interval resamples those numbers, not the shapes: a cloud drawn
 twice would be its own nearest neighbor and raise 1-NNA. Neighboring shapes are not independent (two mutual nearest
