@@ -33,6 +33,7 @@ from ptdiff.modality.data import Condition, Data, Split, unaugmented
 from ptdiff.modality.offsets import with_origin, without_origin
 from ptdiff.modality.types import Comparison, Progress
 from ptdiff.noise import mix
+from ptdiff.run.evaluations import keep
 from ptdiff.run.folder import Run
 from ptdiff.sampling import samples as sampled
 from ptdiff.sampling.options import Options, facts
@@ -152,7 +153,7 @@ class Evaluation:
         }
 
     def to_json(self) -> dict[str, Any]:
-        """The contents of eval.json."""
+        """The contents of an evaluation file."""
         assert self.samples.plan is not None
         plan = facts(self.samples.plan)
         plan["seed"] = plan.pop("seed")  # last, as in all earlier eval.json files
@@ -177,8 +178,14 @@ class Evaluation:
         }
 
     def save(self, path: Path | str | None = None) -> Path:
-        """Write the evaluation to ``path``, by default eval.json in the run folder, and return the path."""
-        target = self.run.outputs / "eval.json" if path is None else Path(path)
+        """Write the evaluation to ``path``, by default eval/<protocol>-n<n>.json in the run folder; return the path.
+
+        Without ``path`` it also becomes eval.json, which stands for the run, unless another one ranks before it:
+        newer weights, then the default protocol on held-out data of the run, then more samples.
+        """
+        if path is None:
+            return keep(self.run, self.to_json(), one_of("protocol", None, self.samples.modality.protocols()))
+        target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(target, json.dumps(self.to_json(), indent=1) + "\n")
         return target

@@ -80,6 +80,9 @@ def evaluate(
             say=say,
         )
     target = result.save()
+    shown = result.run.outputs / "eval.json"
+    if shown.read_bytes() != target.read_bytes():
+        say(f"{shown} keeps an evaluation that ranks before this one; this one is in {target}")
     if report is not None:
         write_report(report, result, shlex.join(["ptdiff", *sys.argv[1:]]))
         say(f"report: {report}")

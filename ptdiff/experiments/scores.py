@@ -46,8 +46,11 @@ class Measured:
 
 
 def measured(run: Path) -> Measured | None:
-    """Read the scores in eval.json of a run folder; None if it does not exist.  Raises RunError for a damaged file."""
-    path = run / "eval.json"
+    """Read the scores in eval.json of a run folder, or in an evaluation file; None if it does not exist.
+
+    Raises RunError for a damaged file.
+    """
+    path = run if run.is_file() else run / "eval.json"
     if not path.is_file():
         return None
     try:
@@ -59,11 +62,12 @@ def measured(run: Path) -> Measured | None:
 
 
 def main_score(run: Path) -> tuple[str, float, float, float, float] | None:
-    """Read the first score in eval.json of a run: name, value, low and high end of its interval, floor.
+    """Read the first score in eval.json of a run, or in an evaluation file: name, value, low and high end, floor.
 
-    Returns None if there is no eval.json, and raises RunError for a damaged file.
+    Low and high are the ends of its interval.  Returns None if there is no such file, and raises RunError for a damaged
+    one.
     """
-    path = run / "eval.json"
+    path = run if run.is_file() else run / "eval.json"
     if not path.is_file():
         return None
     try:

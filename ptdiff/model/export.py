@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 
 from ptdiff.atomic import temporary, write_atomic
+from ptdiff.choices import one_of
 from ptdiff.errors import RunError
 from ptdiff.modality import registry
 from ptdiff.modality.tensors import NAME
 from ptdiff.model.card import page
 from ptdiff.model.onnx import NetworkOfRun, save_network
-from ptdiff.run import hub
+from ptdiff.run import evaluations, hub
 from ptdiff.run.checkpoint import sha256
 from ptdiff.run.config import FORMAT as CONFIG_FORMAT
 from ptdiff.run.exported import CARD, CONFIG, FORMAT, LIBRARY, PICTURE, WEIGHTS, is_exported
@@ -165,9 +166,9 @@ def _facts(model: ExportableModel, digest: str, say: Callable[[str], None]) -> d
         "data": _read(run.path / "data.json"),
         "environment": {key: value for key, value in _read(run.path / "env.json").items() if key != "platform"},
     }
-    scores = next((path for path in (run.outputs, run.path) if (path / "eval.json").is_file()), None)
+    scores = evaluations.first(run, one_of("protocol", None, run.modality().protocols()))
     if scores is not None:
-        facts["eval"] = _read(scores / "eval.json")
+        facts["eval"] = scores
     places = {
         str(value) for value in run.config.options.values() if isinstance(value, str) and Path(value).is_absolute()
     }

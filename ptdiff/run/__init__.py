@@ -8,6 +8,7 @@ posthoc.py      averages of the weights of any width, computed after training
 recipes.py      configurations that come with a modality
 models.py       trained models that are installed with a modality
 fine_tuning.py  runs that start from the weights of another run
+evaluations.py  evaluations in a run folder, and the one that stands for the run
 exported.py     folders to share, unpacked into runs
 hub.py          models on the Hugging Face Hub
 links.py        no links inside a run

@@ -6,6 +6,7 @@
         seal.json        copies of both, against changed digits: see ptdiff.run.seal
         env.json         versions and machine
         metrics.jsonl    one line per report: step, loss, loss by noise band, …;   metrics.csv   the same as a table
+        eval.json        the evaluation that stands for the run;   eval/   all of them: see ptdiff.run.evaluations
         samples/         previews;   logs/   files of the logger
         checkpoints/     see ptdiff.run.checkpoint
         averages/        snapshots of averaged weights, if any: see ptdiff.run.posthoc

@@ -19,7 +19,7 @@ from typing import IO
 
 from ptdiff.atomic import whole
 
-FOLDERS = frozenset({"averages", "checkpoints", "distances", "gallery", "grids", "logs", "samples", "start"})
+FOLDERS = frozenset({"averages", "checkpoints", "distances", "eval", "gallery", "grids", "logs", "samples", "start"})
 """Names in a run that are folders."""
 
 FILES = frozenset(

@@ -108,7 +108,17 @@ def test_evaluation_prints_json_with_intervals_and_floors(ptdiff, run: Path) -> 
     for score in result["metrics"].values():
         assert set(score) == {"value", "low", "high", "floor"}
         assert score["low"] <= score["high"]
-    assert json.loads((run / "eval.json").read_text()) == result
+    assert json.loads((run / "eval" / f"{result['protocol']}-n20.json").read_text()) == result
+
+
+def test_an_evaluation_of_few_samples_keeps_that_of_many_and_says_so(ptdiff, run: Path) -> None:  # type: ignore[no-untyped-def]
+    assert ptdiff("eval", run, "-n", 24, "--steps", 2).returncode == 0
+    many = json.loads((run / "eval.json").read_text())
+    done = ptdiff("eval", run, "-n", 5, "--steps", 2)
+    assert done.returncode == 0, done.stderr
+    assert "keeps an evaluation that ranks before this one" in " ".join(done.stderr.split())
+    assert json.loads((run / "eval.json").read_text()) == many
+    assert (run / "eval" / f"{many['protocol']}-n5.json").is_file()
 
 
 def test_rendering_a_file_a_run_and_an_animation(ptdiff, run: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

@@ -17,6 +17,7 @@ SCRIPT = """
 import os, sys
 from pathlib import Path
 import torch
+from ptdiff.modality import registry
 from ptdiff.run.folder import Run
 from ptdiff.training.observer import Observer
 from ptdiff.training.fit import Hardware, fit
@@ -26,6 +27,7 @@ class Watch(Observer):
         print(f"step {done}", flush=True)
 
 torch.set_num_threads(1)
+registry.trust("tiny_modality:Tiny")
 run = Run.open(Path(sys.argv[1]))
 kind = run.modality()
 try:
@@ -110,10 +112,12 @@ def children(process: subprocess.Popen[str]) -> list[int]:
 
 def past(process: subprocess.Popen[str], word: str) -> None:
     assert process.stdout is not None
+    lines = []
     for line in process.stdout:
+        lines.append(line)
         if line.startswith(word):
             return
-    raise AssertionError(f"{word!r} never came")
+    raise AssertionError(f"{word!r} never came: {''.join(lines)[-2000:]}")
 
 
 linux = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds the second rank in /proc")
