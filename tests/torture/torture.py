@@ -31,11 +31,13 @@ from whole_runs import NUMBERS, faults, kills
 
 from ptdiff.atomic import write_atomic
 from ptdiff.errors import CheckpointError, RunError
+from ptdiff.experiments.compare_runs import summary
 from ptdiff.machine import host
 from ptdiff.modality import Data
-from ptdiff.run.checkpoint import latest, problem, save
+from ptdiff.run.checkpoint import Checkpoint, latest, problem, save
 from ptdiff.run.config import validate
-from ptdiff.run.folder import Run
+from ptdiff.run.folder import Run, Start
+from ptdiff.training.backends import MetricsTable
 
 SHARES = {
     ("points2d", False): 0.3,
@@ -120,13 +122,19 @@ def kills_in_save(folder: Path, count: int, temporary: Path | None = None) -> Re
 
 
 def example(folder: Path) -> Run:
-    """A run with two checkpoints."""
+    """A run with every kind of file: initial weights, two checkpoints, two snapshots, reports and facts."""
     config = validate(
         {"modality": "points2d", "options": {"data": "moons"}, "training": {"lr": 0.00123, "steps": 4321}}
     )
-    run = Run.create(folder, config, Data((2,), mean=(0.123456, -1.5), scale=1.75, summary={"text": "two moons"}))
+    facts = Data((2,), mean=(0.123456, -1.5), scale=1.75, summary={"text": "two moons"})
+    start = Start({"w": torch.full((200,), 0.0)}, {"name": "another", "step": 7})
+    run = Run.create(folder, config, facts, start)
     for step in (1, 2):
         keep_state(run.checkpoints, step)
+        keep_state(run.averages, step)
+        run.log({"step": step, "seconds": 1.5, "loss": 0.5})
+        MetricsTable(run.path / "metrics.csv").log_metrics({"loss": 0.5}, step)
+    write_atomic(run.path / "eval.json", json.dumps({"metrics": {"energy": {"value": 0.5}}, "step": 2}) + "\n")
     return run
 
 
@@ -137,11 +145,14 @@ def keep_state(folder: Path, step: int) -> None:
 
 
 def damage(folder: Path, count: int) -> Result:
-    """Flip a bit of, or cut, one file of a run ``count`` times; nothing else may be read than what was written."""
+    """Flip a bit of, or cut, one file of a run ``count`` times; nothing else may be read than what was written.
+
+    ``records`` are damages of files without a checksum, of which no weight and no setting depends: the environment,
+    reports and scores.  They may be read or refused, but nothing else may happen.
+    """
     run, chance, broken = example(folder / "run"), random.Random(0), 0
     facts = (run.path / "data.json").read_bytes()
-    files = [run.path / name for name in ("config.yaml", "data.json", "seal.json")]
-    files += sorted(path for path in run.checkpoints.rglob("*") if path.is_file())
+    files = sorted(path for path in run.path.rglob("*") if path.is_file() and path.stat().st_size)
     found: dict[str, int] = {}
     for number in range(count):
         file = files[number % len(files)]
@@ -150,12 +161,19 @@ def damage(folder: Path, count: int) -> Result:
         flipped = bytes([data[place] ^ 1 << chance.randrange(8)])
         file.write_bytes(data[:place] if chance.random() < 0.5 else data[:place] + flipped + data[place + 1 :])
         outcome = look(run, facts)
-        if file.parent.parent == run.checkpoints and problem(file.parent) is None:
+        if file.name in RECORDS:
+            # nothing was noticed, because nothing that was looked at depends on them
+            outcome = "silent" if outcome not in ("equal", "refused") else "records"
+        elif file.parent.parent in (run.checkpoints, run.averages, run.path / "start") and problem(file.parent) is None:
             outcome = "silent"
         found[outcome] = found.get(outcome, 0) + 1
         broken += outcome == "silent"
         file.write_bytes(data)
     return {"damages": count, "files": len(files), **found, "broken": broken}
+
+
+RECORDS = ("env.json", "eval.json", "metrics.csv", "metrics.jsonl")
+"""Files of a run without a checksum."""
 
 
 def look(run: Run, facts: bytes) -> str:
@@ -164,13 +182,24 @@ def look(run: Run, facts: bytes) -> str:
     try:
         again = Run.open(run.path, lines.append)
         checkpoint = again.checkpoint(lines.append)
+        # what 'ptdiff runs', a resumed run and averages made afterwards read
+        summary(run.path, lambda line: None)
+        MetricsTable(run.path / "metrics.csv")
+        snapshot = latest(run.averages, lines.append)
+        start = latest(run.path / "start", lines.append)
     except (RunError, CheckpointError, ValueError, OSError):
         return "refused"
     if lines:
         return "named"
     equal = again.config == run.config and json.loads((run.path / "data.json").read_text()) == json.loads(facts)
-    weights = checkpoint.tensors("model")["w"]
-    return "equal" if equal and torch.equal(weights, torch.full((200,), float(checkpoint.step))) else "silent"
+    for found in (checkpoint, snapshot):
+        equal = equal and found is not None and constant(found, float(found.step))
+    return "equal" if equal and start is not None and constant(start, 0.0) else "silent"
+
+
+def constant(found: Checkpoint, value: float) -> bool:
+    """True if the weights of a checkpoint are all ``value``."""
+    return torch.equal(found.tensors("model")["w"], torch.full((200,), value))
 
 
 def faults_in_save(folder: Path, numbers: tuple[int, ...] = NUMBERS) -> Result:

@@ -20,6 +20,7 @@ import os, sys
 from pathlib import Path
 import torch
 from ptdiff.errors import Diverged
+from ptdiff.modality import registry
 from ptdiff.run.folder import Run
 from ptdiff.training.observer import Observer
 from ptdiff.training.fit import Hardware, fit
@@ -32,6 +33,7 @@ class Watch(Observer):
         print(f"step {done}", flush=True)
 
 torch.set_num_threads(1)
+registry.trust("tiny_modality:Tiny")
 run = Run.open(Path(sys.argv[1]))
 kind = run.modality()
 try:
