@@ -22,6 +22,7 @@ SCRIPT = """
 import sys
 from pathlib import Path
 import torch
+from ptdiff.modality import registry
 from ptdiff.run.folder import Run
 from ptdiff.training.observer import Observer
 from ptdiff.training.fit import fit
@@ -33,6 +34,7 @@ class Watch(Observer):
         print(line, flush=True)
 
 torch.set_num_threads(1)
+registry.trust("tiny_modality:Tiny")
 run = Run.open(Path(sys.argv[1]))
 kind = run.modality()
 outcome = fit(run, kind, kind.dataset(), observer=Watch())
