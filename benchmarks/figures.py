@@ -159,11 +159,31 @@ def fine_tuning(result: dict[str, Any]) -> str:
     return "\n".join(rows)
 
 
+def torture(result: dict[str, Any]) -> str:
+    """Kills, damages and faults that were tried, by kind."""
+    rows = ["| kind | tried | broken promises | minutes |", "|---|---|---|---|"]
+    for kind, found in result["kinds"].items():
+        counts = {key: value for key, value in found.items() if key not in ("broken", "minutes", "reasons")}
+        words = ", ".join(
+            f"{value:,} {key.replace('_', ' ')}" if isinstance(value, int) else f"{key} {value}"
+            for key, value in counts.items()
+        )
+        rows.append(f"| {kind} | {words} | {found['broken']} | {found['minutes']:g} |")
+    kills = [found for kind, found in result["kinds"].items() if kind.startswith("kills")]
+    inside = sum(found.get("inside_a_save", 0) for found in kills)
+    rows += [
+        "",
+        f"Together {sum(found['kills'] for found in kills):,} kills; {inside:,} of those of whole runs hit a save.",
+    ]
+    return "\n".join(rows)
+
+
 PLACES: dict[str, tuple[Path, Callable[[dict[str, Any]], str]]] = {
     "demo": (ROOT / "README.md", demos),
     "demo_400": (ROOT / "docs" / "point-clouds.md", demo),
     "tables": (ROOT / "docs" / "point-clouds.md", demo),
     "tables_8_minutes": (ROOT / "docs" / "point-clouds.md", demo),
+    "torture": (ROOT / "docs" / "reliability.md", torture),
     "swissroll": (ROOT / "docs" / "points2d.md", swissroll),
     "metrics_speed": (ROOT / "docs" / "metrics.md", metrics_speed),
     "mnist": (ROOT / "docs" / "images.md", mnist),

@@ -34,7 +34,7 @@ def list_(
     """
     from ptdiff.experiments.compare_runs import runs_in, summary
 
-    found = [summary(path) for path in runs_in(folder)]
+    found = [summary(path, say) for path in runs_in(folder)]
     if as_json:
         show_json([_facts(run, ["modality", "options.data"]) for run in found])
     elif not found:
@@ -77,7 +77,7 @@ def compare(
     empty = [str(run) for run, paths in there.items() if not paths]
     if empty:
         raise FileNotFoundError(f"no runs in {', '.join(empty)}{near(Path(empty[0]))}")
-    found = [summary(path) for path in dict.fromkeys(path for paths in there.values() for path in paths)]
+    found = [summary(path, say) for path in dict.fromkeys(path for paths in there.values() for path in paths)]
     keys = differing(found)
     if scores:
         _write_scores(found)

@@ -5,7 +5,8 @@ Everything is read from small files in the run folders; no data, network or chec
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from ptdiff.errors import RunError
 from ptdiff.experiments.scores import Measured, measured
 from ptdiff.run.config import flattened, read
 from ptdiff.run.models import check_links
+from ptdiff.run.seal import edited
 
 
 @dataclass(frozen=True)
@@ -63,11 +65,16 @@ def history(run: Path) -> list[dict[str, Any]]:
     return lines
 
 
-def summary(run: Path) -> Summary:
-    """Summarize a run folder; raises RunError if it is not one, or has links inside."""
+def summary(run: Path, warn: Callable[[str], None] = warnings.warn) -> Summary:
+    """Summarize a run folder; raises RunError if it is not one, or has links inside.
+
+    ``warn``: called with a line if config.yaml was edited: the settings may not be those of the training.
+    """
     if not (run / "config.yaml").is_file():
         raise RunError(f"{run} is not a run folder: it has no config.yaml")
     check_links(run)
+    if (line := edited(run)) is not None:
+        warn(line)
     lines = history(run)
     last = lines[-1] if lines else {"step": 0, "seconds": 0.0}
     losses = [line["loss"] for line in lines if line.get("loss") is not None]

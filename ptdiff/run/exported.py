@@ -88,7 +88,9 @@ def unpacked(folder: Path, name: str | None = None) -> Path:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    from ptdiff.documents.yamls import parse_yaml
     from ptdiff.run.checkpoint import save, sha256
+    from ptdiff.run.seal import write_seal
 
     config, facts = described(folder)
     weights = folder / WEIGHTS
@@ -114,7 +116,9 @@ def unpacked(folder: Path, name: str | None = None) -> Path:
         for file, key in (("data.json", "data"), ("env.json", "environment"), ("eval.json", "eval")):
             if isinstance(facts.get(key), Mapping):
                 write_atomic(fresh / file, json.dumps(facts[key], indent=1) + "\n")
-        write_atomic(fresh / "config.yaml", config.to_yaml())
+        text = config.to_yaml()
+        write_seal(fresh, [parse_yaml(text)], facts["data"])
+        write_atomic(fresh / "config.yaml", text)
         try:
             fresh.rename(target)
         except OSError:

@@ -43,7 +43,7 @@ from ptdiff.run.checkpoint import Checkpoint, latest, lost, save
 from ptdiff.run.config import Config, read, validate
 from ptdiff.run.lock import held
 from ptdiff.run.models import located, near, outputs, ships
-from ptdiff.run.seal import SEAL, changes, read_seal, write_seal
+from ptdiff.run.seal import SEAL, changes, edited, read_seal, write_seal
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -373,19 +373,16 @@ def _compare_with_seal(path: Path, data: Any, warn: Callable[[str], None]) -> No
     """Call ``warn`` if config.yaml is not what ptdiff wrote; raise RunError if data.json is not."""
     try:
         sealed = read_seal(path)
-    except (OSError, ValueError) as error:
-        warn(f"{error}: changes of config.yaml and data.json since training started cannot be noticed")
-        return
-    if sealed is None:
-        return
-    changed = changes(sealed["data"], data)
+    except (OSError, ValueError):
+        # the line below says it
+        sealed = None
+    changed = "" if sealed is None else changes(sealed["data"], data)
     if changed:
         raise RunError(
             f"{path}/data.json is not what training measured: {changed}; restore it, or delete {SEAL} to use it anyway"
         )
-    config = read_yaml(path / "config.yaml")
-    if all(changes(each, config) for each in sealed["config"]):
-        warn(f"{path}/config.yaml was edited: {changes(sealed['config'][-1], config)}")
+    if (line := edited(path)) is not None:
+        warn(line)
 
 
 def _warn(line: str) -> None:

@@ -54,13 +54,21 @@ def appending(path: Path) -> IO[str]:
     """Open a text file in UTF-8 to append lines; it is created if it does not exist.
 
     Raises OSError if it is a link or no regular file.  A file with several names gets a copy of its own first, so that
-    the others keep their contents.
+    the others keep their contents.  If the last line is incomplete, as a full disk leaves it, it ends before the next.
     """
     file = _opened(path, os.O_APPEND)
     if os.fstat(file).st_nlink > 1:
         os.close(file)
         _copy(path)
         file = _opened(path, os.O_APPEND)
+    try:
+        if os.lseek(file, 0, os.SEEK_END) > 0:
+            os.lseek(file, -1, os.SEEK_END)
+            if os.read(file, 1) != b"\n":
+                os.write(file, b"\n")
+    except OSError:
+        os.close(file)
+        raise
     return os.fdopen(file, "a", encoding="utf-8", newline="")
 
 

@@ -20,6 +20,7 @@ from typing import Any
 
 from ptdiff.atomic import write_atomic
 from ptdiff.documents.jsons import read_json
+from ptdiff.documents.yamls import read_yaml
 from ptdiff.errors import check_format
 
 SEAL = "seal.json"
@@ -48,6 +49,18 @@ def read_seal(folder: Path) -> dict[str, Any] | None:
     if content.pop("sha256", None) != _digest(content):
         raise ValueError(f"{path} is damaged")
     return content
+
+
+def edited(folder: Path) -> str | None:
+    """A line about config.yaml if it is not what ptdiff wrote, or about a damaged seal; None if nothing was changed."""
+    try:
+        sealed = read_seal(folder)
+    except (OSError, ValueError) as error:
+        return f"{error}: changes of config.yaml and data.json since training started cannot be noticed"
+    config = read_yaml(folder / "config.yaml")
+    if sealed is None or not all(changes(each, config) for each in sealed["config"]):
+        return None
+    return f"{folder}/config.yaml was edited: {changes(sealed['config'][-1], config)}"
 
 
 def _digest(content: Mapping[str, Any]) -> str:

@@ -110,12 +110,17 @@ class Checkpoints(pl.Callback):
     def save(self, trainer: pl.Trainer, module: pl.LightningModule, *, final: bool = False) -> None:
         """Write a checkpoint now; only the first rank writes."""
         assert isinstance(module, DiffusionModule)
-        if not trainer.is_global_zero:
+        if not final and not trainer.is_global_zero:
             return
         doubt = module.doubt()
         if doubt is not None and final and float(module.in_a_row) > 0:
             # skipped steps leave the weights as they were
             doubt = module.past.problem(list(module.parameters()), steps=3)
+        if final and trainer.strategy.reduce_boolean_decision(doubt is not None, all=False):
+            # all ranks go back, or none: each has losses of its own
+            doubt = doubt or "another rank has diverged"
+        if doubt is None and not trainer.is_global_zero:
+            return
         if doubt is not None:
             if final:
                 raise Diverged(f"{doubt}, at step {module.done}", module.rate)

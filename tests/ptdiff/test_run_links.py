@@ -15,7 +15,7 @@ import torch
 
 from ptdiff.atomic import clear, temporary
 from ptdiff.errors import RunError
-from ptdiff.experiments.compare_runs import summary
+from ptdiff.experiments.compare_runs import history, summary
 from ptdiff.modality.data import Data, TensorSplit
 from ptdiff.run import links
 from ptdiff.run.checkpoint import discard_after, save
@@ -187,3 +187,13 @@ def test_what_a_killed_process_left_is_deleted_and_what_another_writes_is_not(ru
     os.utime(old, (time.time() - 4000,) * 2)
     run.clear()
     assert not old.exists() and new.exists()
+
+
+def test_a_line_that_was_cut_off_costs_none_of_the_next(run: Run) -> None:
+    run.log({"step": 1})
+    with (run.path / "metrics.jsonl").open("a") as file:
+        # a full disk takes a part of a line
+        file.write('{"step": 2, "lo')
+    run.log({"step": 2})
+    run.log({"step": 3})
+    assert history(run.path) == [{"step": 1}, {"step": 2}, {"step": 3}]

@@ -13,6 +13,7 @@ import pytest
 
 from ptdiff.documents.yamls import read_yaml
 from ptdiff.errors import CheckpointError, RunError
+from ptdiff.experiments.compare_runs import summary
 from ptdiff.run import checkpoint as checkpoints
 from ptdiff.run.checkpoint import COMMITTED, STATE, latest, lost
 from ptdiff.run.folder import Run
@@ -84,6 +85,18 @@ def test_an_edit_of_the_configuration_is_named_and_allowed(run: Path) -> None:
     assert said == [f"{run}/config.yaml was edited: seed 0 -> 7"]
     with pytest.warns(UserWarning, match="seed 0 -> 7"):
         Run.open(run)
+
+
+def test_a_comparison_names_the_runs_whose_configuration_was_edited(run: Path) -> None:
+    said: list[str] = []
+    assert summary(run, said.append).settings["seed"] == 0
+    assert said == []
+    text = (run / "config.yaml").read_text()
+    (run / "config.yaml").write_text(text.replace("\nseed: 0", "\nseed: 7"))
+    assert summary(run, said.append).settings["seed"] == 7
+    assert said == [f"{run}/config.yaml was edited: seed 0 -> 7"]
+    with pytest.warns(UserWarning, match="seed 0 -> 7"):
+        summary(run)
 
 
 def test_changed_facts_about_the_data_are_refused(run: Path) -> None:

@@ -9,11 +9,9 @@ runs a tenth of it or less (tests/ptdiff/test_torture.py).
 from __future__ import annotations
 
 import argparse
-import contextlib
-import errno
 import gc
-import io
 import json
+import math
 import os
 import random
 import shutil
@@ -22,27 +20,35 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
+from failing import failing
+from whole_runs import NUMBERS, faults, kills
 
+from ptdiff.atomic import write_atomic
 from ptdiff.errors import CheckpointError, RunError
+from ptdiff.experiments.compare_runs import summary
+from ptdiff.machine import host
 from ptdiff.modality import Data
-from ptdiff.run.checkpoint import latest, problem, save
+from ptdiff.run.checkpoint import Checkpoint, latest, problem, save
 from ptdiff.run.config import validate
-from ptdiff.run.folder import Run
+from ptdiff.run.folder import Run, Start
+from ptdiff.training.backends import MetricsTable
 
-MODALITIES: dict[str, list[str]] = {
-    "points2d": ["-o", "count=256"],
-    "images": ["-o", "data=digits"],
-    "pointcloud": ["-o", "points=64", "-o", "shapes_per_class=4"],
+SHARES = {
+    ("points2d", False): 0.3,
+    ("points2d", True): 0.2,
+    ("images", False): 0.2,
+    ("pointcloud", False): 0.15,
 }
-"""Modalities with options that make training small."""
+"""Shares of the kills by modality, and whether TMPDIR is on tmpfs; the rest kills a process that only saves."""
 
-INSIDE = 0.3
-"""Share of the kills that are aimed inside the save."""
+EVERY = {"points2d": 1, "images": 11, "pointcloud": 13}
+"""Distance between the operations of a whole run that fail; those of one modality are tried one by one."""
 
 Result = dict[str, Any]
 
@@ -115,72 +121,20 @@ def kills_in_save(folder: Path, count: int, temporary: Path | None = None) -> Re
     return {"kills": count, "checkpoints": step, "broken": broken}
 
 
-def kills_in_training(folder: Path, modality: str, count: int) -> Result:
-    """SIGKILL ``ptdiff`` ``count`` times anywhere; the end must be bit-equal to that of a run without kills."""
-    settings = ["--steps", "400", "--set", "training.save_minutes=0.002", "--set", "training.batch=8"]
-    settings += ["--set", "training.threads=1", "--set", "training.shards=1", "--precision", "32"]
-    settings += ["--set", "training.micro_batch=null", "--set", "training.compile=false", *MODALITIES[modality]]
-    begin = ["train", "-m", modality, *settings, "--out"]
-    whole, run = folder / "whole", folder / "killed"
-    ran = command(*begin, str(whole))
-    text, _ = ran.communicate()
-    if ran.returncode != 0:
-        return {"kills": 0, "broken": 1, "error": text.strip().splitlines()[-1]}
-    chance, broken, done = random.Random(modality), 0, 0
-    process = command(*begin, str(run))
-    while True:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(timeout=chance.uniform(2.0, 12.0) if done < count else None)
-        if process.poll() is None:
-            process.kill()
-            done += 1
-        elif process.returncode not in (0, -signal.SIGKILL):
-            output = process.stdout.read() if process.stdout is not None else ""
-            return {"kills": done, "broken": broken + 1, "error": output.strip().splitlines()[-1]}
-        elif done >= count:
-            break
-        else:
-            # finished too early for all kills: again from the beginning
-            broken += not same(whole, run)
-            shutil.rmtree(run)
-        process.communicate()
-        there = (run / "config.yaml").exists()
-        process = command("resume", str(run)) if there else command(*begin, str(run))
-    broken += not same(whole, run)
-    return {"kills": done, "broken": broken}
-
-
-def command(*arguments: str) -> subprocess.Popen[str]:
-    """Start ``ptdiff``."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "ptdiff_cli.main", *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env=environment(),
-    )
-
-
-def same(one: Path, other: Path) -> bool:
-    """True if the newest checkpoints of two runs have equal tensors, bit for bit."""
-    mine, theirs = latest(one / "checkpoints"), latest(other / "checkpoints")
-    if mine is None or theirs is None or mine.step != theirs.step or set(mine.parts) != set(theirs.parts):
-        return False
-    return all(
-        torch.equal(value, theirs.tensors(part)[name])
-        for part in mine.parts
-        for name, value in mine.tensors(part).items()
-    )
-
-
 def example(folder: Path) -> Run:
-    """A run with two checkpoints."""
+    """A run with every kind of file: initial weights, two checkpoints, two snapshots, reports and facts."""
     config = validate(
         {"modality": "points2d", "options": {"data": "moons"}, "training": {"lr": 0.00123, "steps": 4321}}
     )
-    run = Run.create(folder, config, Data((2,), mean=(0.123456, -1.5), scale=1.75, summary={"text": "two moons"}))
+    facts = Data((2,), mean=(0.123456, -1.5), scale=1.75, summary={"text": "two moons"})
+    start = Start({"w": torch.full((200,), 0.0)}, {"name": "another", "step": 7})
+    run = Run.create(folder, config, facts, start)
     for step in (1, 2):
         keep_state(run.checkpoints, step)
+        keep_state(run.averages, step)
+        run.log({"step": step, "seconds": 1.5, "loss": 0.5})
+        MetricsTable(run.path / "metrics.csv").log_metrics({"loss": 0.5}, step)
+    write_atomic(run.path / "eval.json", json.dumps({"metrics": {"energy": {"value": 0.5}}, "step": 2}) + "\n")
     return run
 
 
@@ -191,11 +145,14 @@ def keep_state(folder: Path, step: int) -> None:
 
 
 def damage(folder: Path, count: int) -> Result:
-    """Flip a bit of, or cut, one file of a run ``count`` times; nothing else may be read than what was written."""
+    """Flip a bit of, or cut, one file of a run ``count`` times; nothing else may be read than what was written.
+
+    ``records`` are damages of files without a checksum, of which no weight and no setting depends: the environment,
+    reports and scores.  They may be read or refused, but nothing else may happen.
+    """
     run, chance, broken = example(folder / "run"), random.Random(0), 0
     facts = (run.path / "data.json").read_bytes()
-    files = [run.path / name for name in ("config.yaml", "data.json", "seal.json")]
-    files += sorted(path for path in run.checkpoints.rglob("*") if path.is_file())
+    files = sorted(path for path in run.path.rglob("*") if path.is_file() and path.stat().st_size)
     found: dict[str, int] = {}
     for number in range(count):
         file = files[number % len(files)]
@@ -204,12 +161,19 @@ def damage(folder: Path, count: int) -> Result:
         flipped = bytes([data[place] ^ 1 << chance.randrange(8)])
         file.write_bytes(data[:place] if chance.random() < 0.5 else data[:place] + flipped + data[place + 1 :])
         outcome = look(run, facts)
-        if file.parent.parent == run.checkpoints and problem(file.parent) is None:
+        if file.name in RECORDS:
+            # nothing was noticed, because nothing that was looked at depends on them
+            outcome = "silent" if outcome not in ("equal", "refused") else "records"
+        elif file.parent.parent in (run.checkpoints, run.averages, run.path / "start") and problem(file.parent) is None:
             outcome = "silent"
         found[outcome] = found.get(outcome, 0) + 1
         broken += outcome == "silent"
         file.write_bytes(data)
     return {"damages": count, "files": len(files), **found, "broken": broken}
+
+
+RECORDS = ("env.json", "eval.json", "metrics.csv", "metrics.jsonl")
+"""Files of a run without a checksum."""
 
 
 def look(run: Run, facts: bytes) -> str:
@@ -218,49 +182,27 @@ def look(run: Run, facts: bytes) -> str:
     try:
         again = Run.open(run.path, lines.append)
         checkpoint = again.checkpoint(lines.append)
+        # what 'ptdiff runs', a resumed run and averages made afterwards read
+        summary(run.path, lambda line: None)
+        MetricsTable(run.path / "metrics.csv")
+        snapshot = latest(run.averages, lines.append)
+        start = latest(run.path / "start", lines.append)
     except (RunError, CheckpointError, ValueError, OSError):
         return "refused"
     if lines:
         return "named"
     equal = again.config == run.config and json.loads((run.path / "data.json").read_text()) == json.loads(facts)
-    weights = checkpoint.tensors("model")["w"]
-    return "equal" if equal and torch.equal(weights, torch.full((200,), float(checkpoint.step))) else "silent"
+    for found in (checkpoint, snapshot):
+        equal = equal and found is not None and constant(found, float(found.step))
+    return "equal" if equal and start is not None and constant(start, 0.0) else "silent"
 
 
-@contextlib.contextmanager
-def failing(at: int, number: int) -> Iterator[list[int]]:
-    """Let the ``at``-th operation on the disk fail with an error number; yields a list with the operations so far."""
-    import safetensors.torch
-
-    count = [0]
-    places: list[tuple[Any, str]] = [
-        *((os, name) for name in ("mkdir", "open", "fsync", "rename", "replace", "unlink", "rmdir", "listdir")),
-        *((os, name) for name in ("scandir", "chmod")),
-        (io, "open"),
-        (shutil, "disk_usage"),
-        (safetensors.torch, "serialize_file"),
-    ]
-    before = [(module, name, getattr(module, name)) for module, name in places]
-
-    def faulty(operation: Callable[..., Any]) -> Callable[..., Any]:
-        def replacement(*args: Any, **kwargs: Any) -> Any:
-            count[0] += 1
-            if count[0] == at:
-                raise OSError(number, os.strerror(number))
-            return operation(*args, **kwargs)
-
-        return replacement
-
-    for module, name, operation in before:
-        setattr(module, name, faulty(operation))
-    try:
-        yield count
-    finally:
-        for module, name, operation in before:
-            setattr(module, name, operation)
+def constant(found: Checkpoint, value: float) -> bool:
+    """True if the weights of a checkpoint are all ``value``."""
+    return torch.equal(found.tensors("model")["w"], torch.full((200,), value))
 
 
-def faults(folder: Path, numbers: tuple[int, ...] = (errno.ENOSPC, errno.EACCES, errno.EIO, errno.ESTALE)) -> Result:
+def faults_in_save(folder: Path, numbers: tuple[int, ...] = NUMBERS) -> Result:
     """Let every operation of a save fail with each error number: the checkpoint before stays, or the save says so."""
     base, broken, tried = folder / "base", 0, 0
     keep_state(base, 1)
@@ -343,39 +285,53 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=1000)
     parser.add_argument("--damage", type=int, default=2000)
     parser.add_argument("--minutes", type=float, default=30.0, help="length of the soak")
+    parser.add_argument(
+        "--limit", type=float, default=math.inf, help="minutes for each kind of kills and faults of runs"
+    )
     parser.add_argument("--only", action="append", help="a kind; repeatable")
-    parser.add_argument("--json", type=Path, help="file for the results")
+    parser.add_argument("--json", type=Path, help="file for the results; those of other kinds in it are kept")
     given = parser.parse_args()
-    inside = round(INSIDE * given.kills)
-    each = (given.kills - inside) // len(MODALITIES)
-    memory = Path("/dev/shm")
+    memory = Path("/dev/shm") if Path("/dev/shm").is_dir() else None
+    saving = given.kills - sum(round(share * given.kills) for share in SHARES.values())
     kinds: dict[str, Callable[[Path], Result]] = {
-        "kills inside the save": lambda folder: kills_in_save(folder / "c", inside - inside // 2),
-        "kills inside the save, TMPDIR on tmpfs": lambda folder: kills_in_save(
-            folder / "c", inside // 2, memory if memory.is_dir() else None
-        ),
+        "kills of a process that only saves": lambda folder: kills_in_save(folder / "c", saving),
         **{
-            f"kills of {name}": lambda folder, name=name: kills_in_training(folder, name, each)  # type: ignore[misc]
-            for name in MODALITIES
+            f"kills of {modality} runs{', TMPDIR on tmpfs' if tmpfs else ''}": partial(
+                kills,
+                modality=modality,
+                count=round(share * given.kills),
+                temporary=memory if tmpfs else None,
+                minutes=given.limit,
+            )
+            for (modality, tmpfs), share in SHARES.items()
         },
         "damage": lambda folder: damage(folder, given.damage),
-        "faults": faults,
+        "faults of a save": faults_in_save,
+        **{
+            f"faults of {modality} runs": partial(faults, modality=modality, every=n, minutes=given.limit)
+            for modality, n in EVERY.items()
+        },
         "full disk": full_disk,
         "soak": lambda folder: soak(folder, given.minutes),
     }
     unknown = set(given.only or []) - set(kinds)
     if unknown:
         parser.error(f"unknown kind {', '.join(sorted(unknown))}; there are: {', '.join(kinds)}")
-    results: dict[str, Result] = {}
+    broken = 0
     for name in given.only or kinds:
         began = time.monotonic()
         with tempfile.TemporaryDirectory() as place:
-            results[name] = kinds[name](Path(place)) | {"seconds": 0.0}
-        results[name]["seconds"] = round(time.monotonic() - began, 1)
-        print(f"{name}: " + ", ".join(f"{key} {value}" for key, value in results[name].items()), flush=True)
+            result = kinds[name](Path(place))
+        result["minutes"] = round((time.monotonic() - began) / 60, 1)
+        broken += result["broken"]
+        print(f"{name}: " + ", ".join(f"{key} {value}" for key, value in result.items()), flush=True)
         if given.json is not None:
-            given.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    sys.exit(any(result["broken"] for result in results.values()))
+            known = json.loads(given.json.read_text(encoding="utf-8")) if given.json.exists() else {}
+            results = {**known.get("kinds", {}), name: result}
+            # in the order of the kinds
+            results = {key: results[key] for key in [*kinds, *results] if key in results}
+            write_atomic(given.json, json.dumps({"machine": host.facts(), "kinds": results}, indent=1) + "\n")
+    sys.exit(broken > 0)
 
 
 if __name__ == "__main__":

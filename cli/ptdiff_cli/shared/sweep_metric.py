@@ -25,7 +25,7 @@ def measure_trial(path: Path, metric: str | None, device: str = "auto") -> tuple
     from ptdiff.experiments.compare_runs import summary
     from ptdiff_cli.evaluate import evaluate
 
-    found = summary(path)
+    found = summary(path, say)
     metric = metric or ("loss" if found.validation is None else "validation_loss")
     losses = {"loss": found.loss, "validation_loss": found.validation}
     if metric in losses:
@@ -37,7 +37,7 @@ def measure_trial(path: Path, metric: str | None, device: str = "auto") -> tuple
         # the table is for people, not part of the result
         with redirect_stdout(sys.stderr):
             evaluate(path, device=device)
-    figures = summary(path).figures
+    figures = summary(path, lambda line: None).figures
     if metric not in figures:
         raise unknown("metric", metric, [*losses, *figures])
     return metric, figures[metric]

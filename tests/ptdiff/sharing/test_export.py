@@ -40,6 +40,14 @@ def test_it_is_unpacked_once_and_read_only(folder: Path) -> None:
         first.run.refuse_model()
 
 
+def test_changed_digits_in_the_cache_are_noticed(folder: Path) -> None:
+    run = load(folder).run.path
+    facts = json.loads((run / "data.json").read_text())
+    (run / "data.json").write_text(json.dumps(facts | {"scale": 2 * facts["scale"]}))
+    with pytest.raises(RunError, match=r"data.json is not what training measured: scale"):
+        Run.open(run)
+
+
 def test_a_new_export_under_the_same_name_is_another_run(model: Model, folder: Path) -> None:
     before = load(folder).run.path
     model.export(folder, samples=0, half=True, replace=True)

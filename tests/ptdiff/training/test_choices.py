@@ -245,9 +245,9 @@ def learn(self, measured):
     seen.append(self.sums)
 LossHistory.learn = learn""",
 ).replace(
-    "sys.exit",
+    "sys.exit(0",
     """print("sums", hashlib.sha256(torch.stack(seen).numpy().tobytes()).hexdigest(), flush=True)
-sys.exit""",
+sys.exit(0""",
 )
 
 

@@ -13,16 +13,22 @@ import pytest
 import torch
 from trial import Start, Trial, environment
 
+from ptdiff.training.fit import ROLLBACKS
+
 SCRIPT = """
 import os, sys
 from pathlib import Path
 import torch
+from ptdiff.errors import Diverged
 from ptdiff.modality import registry
 from ptdiff.run.folder import Run
 from ptdiff.training.observer import Observer
 from ptdiff.training.fit import Hardware, fit
 
 class Watch(Observer):
+    def say(self, line):
+        print(line, flush=True)
+
     def tick(self, done, fraction, seconds):
         print(f"step {done}", flush=True)
 
@@ -32,16 +38,16 @@ run = Run.open(Path(sys.argv[1]))
 kind = run.modality()
 try:
     outcome = fit(run, kind, kind.dataset(), hardware=Hardware(devices=2, strategy="ddp"), observer=Watch())
-except ConnectionError as error:
-    sys.exit(f"ConnectionError: {error}")
+except (ConnectionError, Diverged) as error:
+    sys.exit(f"{type(error).__name__}: {error}")
 sys.exit(0 if outcome.signal is None else 128 + outcome.signal)
 """
 
 
-def two_ranks(trial: Trial) -> subprocess.Popen[str]:
+def two_ranks(trial: Trial, spoil: str = "") -> subprocess.Popen[str]:
     # Lightning starts the second rank by running the same file again
     script = trial.run.path.parent / "train.py"
-    script.write_text(SCRIPT)
+    script.write_text(SCRIPT.replace("torch.set_num_threads(1)\n", f"torch.set_num_threads(1)\n{spoil}\n"))
     return subprocess.Popen(
         [sys.executable, str(script), str(trial.run.path)],
         stdout=subprocess.PIPE,
@@ -137,3 +143,59 @@ def test_a_signal_to_any_rank_stops_both_with_its_exit_code(start: Start, number
     assert code == 128 + number, out
     assert "Traceback" not in out
     assert 5 <= trial.state()["step"] < 10**4
+
+
+DOUBT = """
+from ptdiff.training.divergence import History
+from ptdiff.training.module import DiffusionModule
+original, asked = History.problem, []
+def problem(self, weights, steps=20):
+    # in the look before the final save, once
+    if os.environ.get("LOCAL_RANK", "0") == "{rank}" and steps == 3 and not asked:
+        asked.append(steps)
+        return "a doubt of one rank"
+    return original(self, weights, steps)
+History.problem = problem
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_rank_that_doubts_the_final_state_alone_takes_the_other_back(start: Start, rank: int) -> None:
+    trial = start(steps=20)
+    code, out = finished(two_ranks(trial, DOUBT.replace("{rank}", str(rank))))
+    assert code == 0, out
+    assert "back to the beginning with 0.5 times the learning rate" in out
+    assert (trial.state()["step"], trial.state()["rate"]) == (20, 0.5)
+
+
+@pytest.mark.slow
+def test_two_ranks_that_diverge_end_in_one_line_each(start: Start) -> None:
+    trial = start(options={"broken": True}, steps=40, inner_steps=1)
+    code, out = finished(two_ranks(trial))
+    assert code == 1, out
+    assert "Traceback" not in out
+    assert out.count("back to the beginning") == 2 * ROLLBACKS
+    lines = [line for line in out.splitlines() if line.startswith("Diverged: ")]
+    assert len(lines) == 2 and all("there is no checkpoint" in line for line in lines), out
+
+
+NAN = """
+from ptdiff.training.module import DiffusionModule
+original = DiffusionModule.losses_of
+calls = []
+def losses_of(self, *rest):
+    calls.append(1)
+    return original(self, *rest) * (math.nan if os.environ.get("LOCAL_RANK") == "1" and len(calls) == 10 else 1)
+import math
+DiffusionModule.losses_of = losses_of
+"""
+
+
+@pytest.mark.slow
+def test_a_nan_on_one_rank_is_skipped_by_both(start: Start) -> None:
+    trial = start(steps=20, inner_steps=1)
+    code, out = finished(two_ranks(trial, NAN))
+    assert code == 0, out
+    assert trial.state()["skipped"] == 1
+    assert all(bool(torch.isfinite(value.float()).all()) for value in trial.tensors().values())
