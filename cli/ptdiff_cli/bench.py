@@ -20,10 +20,10 @@ def group() -> None:
     """Measure the speed of solvers and of training on this machine."""
 
 
-bench.command("train")(train)
+bench.command("train", short_help="measure the speed of training")(train)
 
 
-@bench.command("solvers")
+@bench.command("solvers", short_help="measure the speed of solvers")
 def solvers(
     peers: Annotated[bool, typer.Option(help="Also time other installed libraries.")] = True,
     rounds: Annotated[int, typer.Option(min=1, help="Number of runs, of which the median is reported.")] = 15,

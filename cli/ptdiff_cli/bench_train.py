@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ptdiff.errors import reading
 from ptdiff_cli.shared import options
 from ptdiff_cli.shared.terminal import say, show_json, show_table
 
@@ -18,11 +19,13 @@ MODALITIES = ("pointcloud", "images", "points2d")
 def train(
     modality: Annotated[
         list[str] | None,
-        typer.Option("-m", "--modality", help="Kind of data, repeatable; default: all that ship with ptdiff."),
+        typer.Option(
+            "-m", "--modality", metavar="NAME", help="Kind of data, repeatable; default: all that ship with ptdiff."
+        ),
     ] = None,
     seconds: Annotated[float, typer.Option(min=0.05, help="Length of each measurement in seconds.")] = 4.0,
     threads: Annotated[
-        list[int] | None, typer.Option(min=1, help="CPU threads, repeatable; default: 1 and all cores.")
+        list[int] | None, typer.Option(min=1, metavar="N", help="CPU threads, repeatable; default: 1 and all cores.")
     ] = None,
     device: options.Device = "auto",
     profile: Annotated[bool, typer.Option("--profile", help="Show the time of a step by kind of operation.")] = False,
@@ -75,11 +78,10 @@ def _subject(name: str) -> TrainingSetup:
     from ptdiff.modality import registry
     from ptdiff.training.configuration import resolve
     from ptdiff.training.speed import TrainingSetup
-    from ptdiff_cli.shared.terminal import bad_data
 
     registry.trust(name)
     config, kind = resolve({"modality": name})
-    with bad_data("data"):
+    with reading("data"):
         return TrainingSetup(kind, kind.dataset(), config)
 
 

@@ -23,10 +23,13 @@ def certify(
     only: Annotated[
         list[str] | None,
         typer.Option(
-            help="Parts to check: orders, weak, calls, objectives, likelihoods, agreement; repeatable; default: all."
+            metavar="NAME",
+            help="Parts to check: orders, weak, calls, objectives, likelihoods, agreement; repeatable; default: all.",
         ),
     ] = None,
-    solver: Annotated[list[str] | None, typer.Option(help="Solver name, repeatable; default: all.")] = None,
+    solver: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Solver name, repeatable; default: all.")
+    ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Number of parallel processes.")] = 2,
     out: Annotated[
         Path | None,

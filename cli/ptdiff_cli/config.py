@@ -23,7 +23,7 @@ editor finds it on any machine, without a network.  The configuration of a run n
 Out = Annotated[Path | None, typer.Option(callback=writable, help="Output file; default: print it.")]
 
 
-@app.command("show")
+@app.command("show", short_help="show a complete configuration, with all defaults")
 def show_(
     of: Annotated[str | None, typer.Argument(help="Run folder, model, recipe or YAML file.")] = None,
     modality: options.Modality = None,
@@ -46,7 +46,7 @@ def show_(
         show(found.to_yaml().rstrip())
 
 
-@app.command("schema")
+@app.command("schema", short_help="print the JSON Schema of configuration files, for editors")
 def schema_(out: Out = None) -> None:
     """Print the JSON Schema of configuration files: ptdiff config schema.
 
@@ -62,7 +62,7 @@ def schema_(out: Out = None) -> None:
         say(str(out))
 
 
-@app.command("validate")
+@app.command("validate", short_help="check a configuration file without training")
 def validate(
     file: Annotated[Path, typer.Argument(help="YAML file, or run folder.")],
     modality: options.Modality = None,

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ptdiff.errors import reading
 from ptdiff_cli.shared import options
 from ptdiff_cli.shared.target import writable, writable_folder
-from ptdiff_cli.shared.terminal import BAD_DATA, Failure, bad_data, counter, progress, say, show, show_json
+from ptdiff_cli.shared.terminal import BAD_DATA, Failure, counter, progress, say, show, show_json
 
 if TYPE_CHECKING:
     from ptdiff.modality.contract import Modality
@@ -21,11 +22,12 @@ POINTS = 2048
 
 Kind = Annotated[str, typer.Option("-m", "--modality", help="Kind of data.")]
 Options = Annotated[
-    list[str] | None, typer.Option("-o", "--option", help="Modality option for reading files, key=value.")
+    list[str] | None,
+    typer.Option("-o", "--option", metavar="KEY=VALUE", help="Modality option for reading files, key=value."),
 ]
 
 
-@app.command("import")
+@app.command("import", short_help="import shapes into a store that loads fast")
 def import_(
     source: Annotated[Path, typer.Argument(help="Folder or file.")],
     target: Annotated[Path, typer.Argument(callback=writable_folder, help="Store to write: a new folder.")],
@@ -45,7 +47,7 @@ def import_(
     Train on it with --data TARGET.
     """
     kind = _loaded(modality, source, option)
-    with bad_data(f"-m {modality}"), progress("shapes") as bar:
+    with reading(f"-m {modality}"), progress("shapes") as bar:
         found = kind.import_data(
             source,
             target,
@@ -61,7 +63,7 @@ def import_(
     say(f"next: ptdiff data check {target} · ptdiff train -m {modality} --data {target}")
 
 
-@app.command("check")
+@app.command("check", short_help="check data for faults before training")
 def check(
     path: Annotated[Path, typer.Argument(help="Folder, file or store.")],
     modality: Kind = "pointcloud",
@@ -82,7 +84,7 @@ def check(
     if render is not None and render.suffix.lower() not in IMAGE_SUFFIXES:
         raise ValueError(f"--render {render}: the suffix must be one of {', '.join(IMAGE_SUFFIXES)}")
     kind = _loaded(modality, path, option)
-    with bad_data(f"-m {modality}"), progress("files") as bar:
+    with reading(f"-m {modality}"), progress("files") as bar:
         found = kind.check_data(path, progress=counter(bar, f"checking {path.name}"))
     if as_json:
         show_json({key: value for key, value in found.items() if key != "text"})
@@ -91,7 +93,7 @@ def check(
     if render is not None:
         from ptdiff_cli.shared.data_sheet import save_sheet
 
-        with bad_data(f"-m {modality}"):
+        with reading(f"-m {modality}"):
             say(save_sheet(_shown(modality, path, option), render))
     if not found["ok"]:
         raise Failure(f"{path}: some data is broken; see the report above", BAD_DATA)

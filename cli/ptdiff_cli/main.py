@@ -89,6 +89,8 @@ def app(only: Collection[str] = COMMANDS) -> typer.Typer:
         "--trust MODULE:CLASS to import a modality that a run names.",
         no_args_is_help=True,
         pretty_exceptions_enable=False,
+        # the panels of rich leave 32 of 80 columns for the text of an option, plain help 50
+        rich_markup_mode=None,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     made.callback()(options)

@@ -23,7 +23,7 @@ app = typer.Typer(help="List runs, and compare them.", no_args_is_help=True)
 HEAD = ("steps", "minutes", "loss", "validation")
 
 
-@app.command("list")
+@app.command("list", short_help="list the runs in a folder")
 def list_(
     folder: Annotated[Path, typer.Argument(help="Folder to search, at any depth.")] = Path("runs"),
     as_json: options.Json = False,
@@ -47,7 +47,7 @@ def list_(
         show_table(["run", "modality", "data", *HEAD], rows)
 
 
-@app.command("compare")
+@app.command("compare", short_help="compare runs: settings, losses, scores")
 def compare(
     runs: Annotated[list[Path], typer.Argument(help="Run folders, folders of runs, or models.")],
     plot: Annotated[

@@ -32,7 +32,7 @@ def train(
     data: Annotated[str | None, typer.Option(help="Folder, file or built-in data set; short for -o data=…")] = None,
     config: Annotated[
         list[str] | None,
-        typer.Option("-c", "--config", help="YAML file or recipe name, repeatable; later ones win."),
+        typer.Option("-c", "--config", metavar="FILE", help="YAML file or recipe name, repeatable; later ones win."),
     ] = None,
     from_: Annotated[
         str | None,

@@ -1,15 +1,22 @@
 """Commands start quickly, because they import little: what they may import is said here by name."""
 
+import io
 import json
 import os
+import re
 import subprocess
 import sys
+import textwrap
+from collections.abc import Iterator
+from contextlib import redirect_stdout
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from typer.main import get_command
 
-from ptdiff_cli.main import GROUPS
+from ptdiff_cli.main import GROUPS, app
 
 HEAVY = ("torch", "pytorch_lightning", "torch_geometric", "open3d", "trimesh", "sklearn", "matplotlib", "scipy")
 
@@ -97,6 +104,31 @@ def test_help_fits_eighty_columns(ptdiff) -> None:  # type: ignore[no-untyped-de
         done = ptdiff(*command, "--help")
         assert done.returncode == 0
         assert max(len(line) for line in done.stdout.splitlines()) <= 80
+
+
+def test_help_leaves_most_of_eighty_columns_to_the_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    cut = []
+    for command, context in commands(get_command(app()), None):
+        printed = io.StringIO()
+        with redirect_stdout(printed):
+            print(command.get_help(context))
+        text = re.sub(r"\x1b\[\d*m", "", printed.getvalue())
+        assert max(map(len, text.splitlines())) <= 80, command.name
+        # no type such as <list[str]>, and no summary that is cut
+        assert not re.search(r"^  -.*<list|^  .*\w\.\.\.$", text, re.M), command.name
+        # the beginning of each text, in whole words, stands on one line
+        starts = [textwrap.wrap(option.help, 44)[0] for option in command.params if option.help]
+        cut += [f"{command.name}: {start}" for start in starts if start not in text]
+    assert cut == []
+
+
+def commands(command: Any, above: Any) -> Iterator[tuple[Any, Any]]:
+    """A command and all commands below it, with their contexts."""
+    context = command.make_context(command.name, [], parent=above, resilient_parsing=True)
+    yield command, context
+    for below in getattr(command, "commands", {}).values():
+        yield from commands(below, context)
 
 
 def test_the_overview_imports_no_command(tmp_path: Path) -> None:

@@ -40,7 +40,8 @@ Precision = Annotated[
     typer.Option(help="Network precision; auto: the faster one here; default: the run's."),
 ]
 SamplingSettings = Annotated[
-    list[str] | None, typer.Option("--set", help="Sampling setting, section.key=value; repeatable.")
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Sampling setting, section.key=value; repeatable."),
 ]
 Seed = Annotated[int, typer.Option(min=0, help="Random seed.")]
 Batch = Annotated[int | None, typer.Option(min=1, help="Samples per batch; default: chosen from their size.")]
@@ -78,8 +79,10 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 # a configuration
 Modality = Annotated[str | None, typer.Option("-m", "--modality", help="Kind of data (see 'ptdiff modalities').")]
 ModalityOptions = Annotated[
-    list[str] | None, typer.Option("-o", "--option", help="Modality option, key=value; repeatable.")
+    list[str] | None,
+    typer.Option("-o", "--option", metavar="KEY=VALUE", help="Modality option, key=value; repeatable."),
 ]
 ConfigSettings = Annotated[
-    list[str] | None, typer.Option("--set", help="Configuration setting, section.key=value; repeatable.")
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Configuration setting, section.key=value; repeatable."),
 ]

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from ptdiff_cli.shared.terminal import BAD_DATA, DIVERGED, Failure, bad_data, doing, say
+from ptdiff.errors import reading
+from ptdiff_cli.shared.terminal import BAD_DATA, DIVERGED, Failure, doing, say
 
 if TYPE_CHECKING:
     from ptdiff.modality.contract import Modality
@@ -26,7 +27,9 @@ Compile = Annotated[
     bool | None,
     typer.Option("--compile/--no-compile", help="Compile the network; default: if it saves time."),
 ]
-Logger = Annotated[list[str] | None, typer.Option(help="Also log to tensorboard, mlflow, wandb or aim; repeatable.")]
+Logger = Annotated[
+    list[str] | None, typer.Option(metavar="NAME", help="Also log to tensorboard, mlflow, wandb or aim; repeatable.")
+]
 Threads = Annotated[int | None, typer.Option(min=1, help="Number of CPU threads; default: the fastest here.")]
 
 
@@ -108,7 +111,7 @@ def read_data(kind: Modality) -> Data:
     """Read the data of a modality and print its summary; Failure if it cannot be read."""
     from ptdiff.run.folder import process_rank
 
-    with bad_data("data"), doing("reading data") if process_rank() == 0 else nullcontext():
+    with reading("data"), doing("reading data") if process_rank() == 0 else nullcontext():
         data = kind.dataset()
     text = data.summary.get("text")
     if text and process_rank() == 0:

@@ -133,15 +133,6 @@ def _fits(columns: Sequence[Sequence[str]]) -> bool:
 
 
 @contextmanager
-def bad_data(what: str) -> Iterator[None]:
-    """Turn OSError and ValueError into Failure with the exit code for bad data; the message begins with ``what``."""
-    try:
-        yield
-    except (OSError, ValueError) as error:
-        raise Failure(f"{what}: {error}", BAD_DATA) from error
-
-
-@contextmanager
 def doing(what: str) -> Iterator[None]:
     """Show an activity: as a status on a terminal, otherwise as one line."""
     shown = console()
