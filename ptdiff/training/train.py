@@ -86,7 +86,7 @@ def train(
     values = merged(values, {**settings, "options": {**values.get("options", {}), **(options or {})}})
     if steps is not None or minutes is not None:
         values = merged(values, {"training": {"steps": steps, "minutes": minutes}})
-    watching = observer or (Observer() if say is None else Lines(say))
+    watching = observer or (Observer() if say is None else ProgressLines(say))
     run = train_run(out or _temporary(), values, watching, device, start=start, kind=kind)
     return Model.of(run, data=_known(kind), device=device)
 
@@ -126,7 +126,7 @@ def train_run(
     return dataclasses.replace(run, config=Run.open(run.path, kind=kind).config)
 
 
-class Lines(Observer):
+class ProgressLines(Observer):
     """Hands lines about a run to ``write``: what is under way, and progress every ten seconds."""
 
     def __init__(self, write: Callable[[str], None]) -> None:

@@ -28,6 +28,15 @@ UNLISTED = {
 }
 """Packages of more than three modules whose docstring need not list them, with the reason."""
 
+SHARED_NAMES = {
+    "the same meaning for another kind of data": "Attention Augmentation Augmented Block DiT Modulation Points",
+    "the same meaning for another format or kind of files": "DataError Header Index Layout Summary",
+    "the field's name, in another catalog": "Average Cosine EDM Exponential Gaussian Uniform",
+    "the outcome of one check": "Finding",
+    "two meanings, which should get two names": "Draw Model Part Posterior Recipe Scene Shape Stage Surface",
+}
+"""Names of several classes, by the reason why they may be shared; a new one needs a name of its own."""
+
 Arrows = Mapping[str, set[str]]
 
 
@@ -166,6 +175,18 @@ def test_an_option_of_several_commands_is_written_once(files: dict[str, Path]) -
             if written is not None and "typer.Option" in (text := ast.unparse(written)):
                 places.setdefault(text, set()).add(f"{name}:{node.lineno}")
     assert {text: sorted(found) for text, found in places.items() if len(found) > 1} == {}
+
+
+def test_a_class_has_a_name_of_its_own(files: dict[str, Path]) -> None:
+    places: dict[str, list[str]] = {}
+    for module, file in files.items():
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                places.setdefault(node.name, []).append(module)
+    shared = {name for names in SHARED_NAMES.values() for name in names.split()}
+    several = {name: found for name, found in places.items() if len(found) > 1}
+    assert {name: found for name, found in several.items() if name not in shared} == {}
+    assert sorted(shared - set(several)) == []
 
 
 def test_the_list_of_modules_in_a_package_is_complete(files: dict[str, Path]) -> None:

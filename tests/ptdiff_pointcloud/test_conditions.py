@@ -6,7 +6,7 @@ import torch
 
 from ptdiff.modality.data import Data, TensorSplit
 from ptdiff_pointcloud import PointCloud
-from ptdiff_pointcloud.data.conditions import Given, crop, for_task, given_cloud, half_space, observed, view
+from ptdiff_pointcloud.data.conditions import Conditioned, crop, for_task, given_cloud, half_space, observed, view
 
 
 def sphere(n: int, seed: int = 0) -> np.ndarray:
@@ -85,7 +85,7 @@ def test_batches_hold_observed_points_of_the_shape_in_model_units() -> None:
 
 def test_only_what_is_observed_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ptdiff_pointcloud.data.conditions.observed", lambda cloud, random: cloud[:, 0] > 0.5)
-    cond = Given(data().train, data(), "complete", 100).batch(torch.arange(6), seed=3)[1]  # type: ignore[arg-type]
+    cond = Conditioned(data().train, data(), "complete", 100).batch(torch.arange(6), seed=3)[1]  # type: ignore[arg-type]
     there = cond["partial_mask"] > 0
     assert there.any(1).all() and (cond["partial"][there][:, 0] > 0.5).all()
 
@@ -103,12 +103,12 @@ def test_what_is_given_depends_on_the_id_and_the_seed_alone() -> None:
 
 def test_parts_differ_from_the_whole_and_coarse_clouds_do_not() -> None:
     partial, coarse = (
-        Given(data(400).train, data(400), task, 400).batch(torch.arange(6), 0)[1]  # type: ignore[arg-type]
+        Conditioned(data(400).train, data(400), task, 400).batch(torch.arange(6), 0)[1]  # type: ignore[arg-type]
         for task in ("complete", "upsample")
     )
     assert (partial["partial_mask"].sum(1) < 320).all()
     assert (coarse["coarse_mask"] == 1).all()
-    few = Given(data(400).train, data(400), "upsample", 100).batch(torch.arange(6), 0)[1]["coarse"]  # type: ignore[arg-type]
+    few = Conditioned(data(400).train, data(400), "upsample", 100).batch(torch.arange(6), 0)[1]["coarse"]  # type: ignore[arg-type]
     # a uniform sample of spheres, centered where they are
     assert few.mean(1).norm(dim=-1).max() < 0.3
 

@@ -37,7 +37,7 @@ def for_task(data: Data, task: Task, count: int) -> Data:
         return data
 
     def given(samples: Split | None) -> Split | None:
-        return None if samples is None else Given(samples, data, task, count)
+        return None if samples is None else Conditioned(samples, data, task, count)
 
     return replace(data, train=given(data.train), val=given(data.val))
 
@@ -49,7 +49,7 @@ def given_cloud(name: str, data: Data, cloud: Tensor, samples: int) -> Condition
 
 
 @dataclass(frozen=True)
-class Given:
+class Conditioned:
     """A split with the condition of ``task`` in every batch, a pure function of (id, seed)."""
 
     samples: Split
@@ -61,7 +61,7 @@ class Given:
         return len(self.samples)
 
     @property
-    def plain(self) -> Given:
+    def plain(self) -> Conditioned:
         """The same split without augmentation."""
         return replace(self, samples=unaugmented(self.samples))
 

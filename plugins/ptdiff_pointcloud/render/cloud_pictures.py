@@ -11,7 +11,7 @@ import numpy.typing as npt
 from ptdiff_pointcloud.render.camera import Camera, orbit
 from ptdiff_pointcloud.render.light import GatheredLight, Light, cells_per_sphere, gather, studio
 from ptdiff_pointcloud.render.scene import Scene, make_scene, to_srgb
-from ptdiff_pointcloud.render.shading import Surface, nodes_of, shade_ground, shade_spheres, surfaces
+from ptdiff_pointcloud.render.shading import VisibleSurface, nodes_of, shade_ground, shade_spheres, surfaces
 from ptdiff_pointcloud.render.spheres_numpy import NumpyVisibility
 from ptdiff_pointcloud.render.spheres_open3d import Open3DVisibility
 from ptdiff_pointcloud.render.visibility import Visibility
@@ -101,7 +101,7 @@ def _cameras(azimuth: float, elevation: float, size: int, supersample: int) -> t
 
 
 def _develop(
-    scene: Scene, camera: Camera, fine: Camera, parts: Iterable[Surface], light: Light, gathered: GatheredLight
+    scene: Scene, camera: Camera, fine: Camera, parts: Iterable[VisibleSurface], light: Light, gathered: GatheredLight
 ) -> Picture:
     """Composite the shaded spheres over the ground, averaging fine pixels in linear light."""
     block, area = fine.size // camera.size, camera.size**2

@@ -20,7 +20,7 @@ _SHADOW, _CONTACT = 0.50, 0.55  # fraction of the ground's white due to key and 
 
 
 @dataclass(frozen=True)
-class Surface:
+class VisibleSurface:
     """Pixels that see spheres: flat index (m,), sphere (m,), normal (m, 3), direction to the eye (m, 3)."""
 
     pixel: Ints
@@ -29,7 +29,7 @@ class Surface:
     toward_eye: Floats
 
 
-def surfaces(scene: Scene, camera: Camera, hits: Ints) -> Iterator[Surface]:
+def surfaces(scene: Scene, camera: Camera, hits: Ints) -> Iterator[VisibleSurface]:
     """Yield exact normals where the rays of pixels meet the spheres found by an engine, some pixels at a time."""
     found = np.flatnonzero(hits.ravel() >= 0)
     for first in range(0, len(found), _CHUNK):
@@ -37,7 +37,7 @@ def surfaces(scene: Scene, camera: Camera, hits: Ints) -> Iterator[Surface]:
         yield _surface(scene, camera, pixel, hits.ravel()[pixel])
 
 
-def _surface(scene: Scene, camera: Camera, pixel: Ints, sphere: Ints) -> Surface:
+def _surface(scene: Scene, camera: Camera, pixel: Ints, sphere: Ints) -> VisibleSurface:
     rays = camera.through(*np.divmod(pixel, camera.size))
     rays /= np.linalg.norm(rays, axis=1, keepdims=True)
     offset = camera.eye - scene.centers[sphere]
@@ -47,10 +47,10 @@ def _surface(scene: Scene, camera: Camera, pixel: Ints, sphere: Ints) -> Surface
     back = np.sqrt(np.maximum(scene.radius**2 - np.einsum("ij,ij->i", closest, closest), 0))
     normal = closest - back[:, None] * rays
     normal /= np.linalg.norm(normal, axis=1, keepdims=True)
-    return Surface(pixel, sphere, normal, -rays)
+    return VisibleSurface(pixel, sphere, normal, -rays)
 
 
-def nodes_of(parts: Iterable[Surface], count: int, cells: int) -> npt.NDArray[np.bool_]:
+def nodes_of(parts: Iterable[VisibleSurface], count: int, cells: int) -> npt.NDArray[np.bool_]:
     """Mark the light nodes (count, cells + 1, cells + 1) that the visible surfaces need."""
     needed = np.zeros((count, cells + 1, cells + 1), dtype=bool)
     for seen in parts:
@@ -60,7 +60,7 @@ def nodes_of(parts: Iterable[Surface], count: int, cells: int) -> npt.NDArray[np
     return needed
 
 
-def shade_spheres(scene: Scene, seen: Surface, light: Light, gathered: GatheredLight) -> Floats:
+def shade_spheres(scene: Scene, seen: VisibleSurface, light: Light, gathered: GatheredLight) -> Floats:
     """Return the light (m, 3) that the visible surface sends to the eye."""
     place = _place(seen.normal, gathered.key.shape[1] - 1)
     key = _interpolate(gathered.key, seen.sphere, *place)
