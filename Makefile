@@ -71,9 +71,8 @@ fuzz: setup-dev  ## read 20,000 damaged and 20,000 valid files with every reader
 	OMP_NUM_THREADS=1 $(BIN)/python tests/ptdiff_datasets/damage.py --count $(FILES)
 	OMP_NUM_THREADS=1 $(BIN)/python tests/ptdiff_datasets/second_opinion.py --count $(FILES)
 
-torture: MINUTES = 30
 torture: setup-dev  ## 1,000 kills, 2,000 damages, failing disks and a soak (hours; KILLS=, DAMAGE=, MINUTES= shorten it)
-	OMP_NUM_THREADS=1 $(BIN)/python tests/torture/torture.py --kills $(KILLS) --damage $(DAMAGE) --minutes $(MINUTES)
+	OMP_NUM_THREADS=1 $(BIN)/python tests/torture/torture.py --kills $(KILLS) --damage $(DAMAGE) --minutes $(or $(MINUTES),30)
 
 # Installation
 

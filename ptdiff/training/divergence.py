@@ -75,4 +75,5 @@ def weight_norm(weights: Sequence[Tensor]) -> float:
     """Euclidean norm of all weights together."""
     if not weights:
         return 0.0
-    return float(torch.stack(torch._foreach_norm([weight.detach().float() for weight in weights])).norm())
+    norms = torch.stack(torch._foreach_norm([weight.detach().float() for weight in weights]))
+    return float(torch.linalg.vector_norm(norms))

@@ -170,7 +170,7 @@ def test_what_was_first_asked_for_in_inference_mode_can_still_be_differentiated(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"steps": 1}, "steps must be at least 2"),
+        ({"steps": 1}, "steps must be from 2 to 1,000,000"),
         ({"schedule": "linaer"}, "schedule must be one of"),
         ({"schedule": "given"}, "needs betas"),
         ({"betas": (0.1, 0.2)}, "linear has 2 betas"),

@@ -127,6 +127,8 @@ def test_a_run_from_before_there_were_several_opens(start: Start) -> None:
     )
     assert old != text
     (trial.run.path / "config.yaml").write_text(old.replace("  snapshots: 0\n", ""))
+    # runs were not sealed then
+    (trial.run.path / "seal.json").unlink()
     run = Run.open(trial.run.path)
     assert run.config == trial.run.config
     weights = run.network().state_dict()
