@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ptdiff.run.checkpoint import Checkpoint, save
+from ptdiff.training.arithmetic import circumstances
 from ptdiff.training.ema import profiles
 from ptdiff.training.module import DiffusionModule
 
@@ -32,6 +33,7 @@ def save_state(module: DiffusionModule, optimizer: torch.optim.Optimizer, folder
         "skipped": float(module.skipped),
         "micro_batch": module.gradients.most,
         "past": module.past.facts(),
+        "circumstances": circumstances(module.plan, module.device, module.world),
         "gradient_noise": module.gradients.noise_scale.sums.tolist(),
     }
     parts = {"model": module.denoiser.state_dict(), "optimizer": moments}
