@@ -26,6 +26,7 @@ callbacks.py       reports, checkpoints, previews, an orderly stop
 report.py          a line of metrics.jsonl
 trackers.py        TensorBoard, MLflow and others by name
 backends.py        how each of them is written to
+arithmetic.py      threads, instruction set and all else that decides the order of sums
 state.py           all that a run needs to resume bit for bit
 snapshots.py       averages kept for later ones of other widths
 length.py          a new length for a run trained before

@@ -21,6 +21,7 @@ from ptdiff.modality.contract import Modality
 from ptdiff.modality.data import Data
 from ptdiff.run.checkpoint import Checkpoint, latest
 from ptdiff.run.folder import Run, process_rank
+from ptdiff.training.arithmetic import changed, circumstances
 from ptdiff.training.autotuned import settled
 from ptdiff.training.backends import MetricsTable
 from ptdiff.training.callbacks import SIGNALS, Checkpoints, OrderlyStop, Previews, Reports, Slowness
@@ -102,6 +103,10 @@ class _Restore(pl.Callback):
         optimizer = module.optimizers(use_pl_optimizer=False)
         assert isinstance(optimizer, torch.optim.Optimizer)
         if found is not None:
+            now = circumstances(module.plan, module.device, module.world)
+            before = found.state.get("circumstances", {})
+            if trainer.is_global_zero and (line := changed(before, now, module.plan.precision)) is not None:
+                self.observer.say(line)
             rate = module.rate
             load_state(module, optimizer, found)
             module.rate = min(rate, module.rate)

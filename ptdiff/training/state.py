@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ptdiff.errors import CheckpointError
 from ptdiff.run.checkpoint import Checkpoint, save
+from ptdiff.training.arithmetic import circumstances
 from ptdiff.training.ema import profiles
 from ptdiff.training.module import DiffusionModule
 
@@ -33,6 +34,7 @@ def save_state(module: DiffusionModule, optimizer: torch.optim.Optimizer, folder
         "skipped": float(module.skipped),
         "micro_batch": module.gradients.most,
         "past": module.past.facts(),
+        "circumstances": circumstances(module.plan, module.device, module.world),
         "gradient_noise": module.gradients.noise_scale.sums.tolist(),
     }
     parts = {"model": module.denoiser.state_dict(), "optimizer": moments}

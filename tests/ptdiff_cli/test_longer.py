@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from ptdiff.run.folder import Run
+
+SMALL = ["-o", "count=256", "-o", "width=32", "-o", "blocks=1", "--set", "training.batch=64"]
 
 
 @pytest.fixture
@@ -44,3 +47,34 @@ def test_a_total_that_is_already_reached_is_refused_and_nothing_changes(
     assert done.returncode == 2
     assert message in done.stderr
     assert (copy / "config.yaml").read_bytes() == before
+
+
+def test_a_run_that_stopped_improving_gets_no_more_steps_and_its_best_weights_begin_another(
+    ptdiff: Any, tmp_path: Path
+) -> None:
+    path = tmp_path / "run"
+    # nothing is better than the first validation
+    patience = ["training.patience=1", "training.validations=20", "training.min_delta=1e9"]
+    settings = [word for each in patience for word in ("--set", each)]
+    done = ptdiff("train", "-m", "points2d", "--data", "moons", "--steps", 60, "--out", path, *SMALL, *settings)
+    assert done.returncode == 0, done.stderr
+    ended = Run.open(path)
+    step = ended.checkpoint().step
+    assert step < 60
+    before = {file: file.read_bytes() for file in path.rglob("*") if file.is_file()}
+    for option in (("--steps", 80), ("--minutes", 5)):
+        done = ptdiff("resume", path, *option)
+        assert done.returncode == 2
+        said = " ".join(done.stderr.split())
+        assert "ended because it stopped improving (training.patience)" in said
+        assert f"ptdiff train --from {path}" in said
+    assert before == {file: file.read_bytes() for file in path.rglob("*") if file.is_file()}
+    # as the message says
+    done = ptdiff("train", "--from", path, "--steps", 2, "--out", tmp_path / "next")
+    assert done.returncode == 0, done.stderr
+    new = Run.open(tmp_path / "next")
+    assert new.checkpoint().step == 2
+    began, best = new.network().state_dict(), ended.denoiser().state_dict()
+    assert all(torch.equal(began[name], best[name]) for name in best)
+    trained = new.denoiser(weights="raw").state_dict()
+    assert any(not torch.equal(began[name], trained[name]) for name in best)

@@ -13,6 +13,7 @@ from trial import Recorder, Start, Trial, assert_bit_equal
 from ptdiff.denoiser.network import NetworkDenoiser
 from ptdiff.machine import host
 from ptdiff.run.config import validate
+from ptdiff.training.gradients import Gradients
 from ptdiff.training.memory import fitting_rows, kept_bytes, out_of_memory
 from ptdiff.training.module import DiffusionModule
 from ptdiff.training.noise_scale import NoiseScale
@@ -110,6 +111,71 @@ def test_out_of_memory_halves_the_parts_says_so_once_and_changes_no_number(
     assert_bit_equal(trial.tensors(), given.tensors())
     # what was found out is kept
     assert trial.state()["micro_batch"] == 2
+
+
+class NoMemory(torch.autograd.Function):
+    """The identity, whose backward pass runs out of memory for more than ``most`` rows."""
+
+    @staticmethod
+    def forward(ctx: Any, y: Tensor, most: int) -> Tensor:
+        ctx.most = most
+        return y.view_as(y)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        if len(grad) > ctx.most:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return grad, None
+
+
+@pytest.mark.parametrize("where", ["forward", "backward"])
+@pytest.mark.parametrize(("most", "shards", "found"), [(4, 1, 4), (3, 1, 2), (1, 1, 1), (2, 2, 4)])
+def test_a_run_without_memory_has_the_bits_of_its_micro_batch_and_the_weights_of_the_whole_batch(
+    start: Start, monkeypatch: pytest.MonkeyPatch, where: str, most: int, shards: int, found: int
+) -> None:
+    training = {"steps": 12, "lr": 1e-3, "shards": shards}
+    names = {"short": None, "given": found, "whole": None}
+    trials = {name: start(name, {"classes": 2}, micro_batch=size, **training) for name, size in names.items()}
+    backbone, limit = type(trials["short"].modality).backbone, [10**9]
+
+    class Short(Small):
+        def forward(self, x: Tensor, angle: Tensor, cond: Any) -> Tensor:
+            if where == "forward":
+                return super().forward(x, angle, cond)
+            y: Tensor = NoMemory.apply(self.inner(x, angle, cond), self.most)
+            return y
+
+    monkeypatch.setattr(
+        type(trials["short"].modality), "backbone", lambda self, data: Short(backbone(self, data), limit[0])
+    )
+    for name in ("whole", "given"):
+        trials[name].fit()
+    limit[0], seen = most, Recorder()
+    trials["short"].fit(seen)
+    assert [line for line in seen.lines if "out of memory" in line] == [
+        f"out of memory at step 0: continuing with {found} samples at a time, same batch"
+    ]
+    assert trials["short"].state()["micro_batch"] == found
+    assert_bit_equal(trials["short"].tensors(), trials["given"].tensors())
+    mine, whole = trials["short"].tensors(), trials["whole"].tensors()
+    for name in (name for name in mine if name.startswith(("model.", "ema."))):
+        torch.testing.assert_close(mine[name], whole[name], rtol=0, atol=1e-6)
+
+
+def test_memory_that_ends_in_the_middle_of_a_run_halves_the_rest(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    options, training = {"dropout": 0.2}, {"steps": 12, "inner_steps": 1, "micro_batch": None}
+    trial, given = (start(name, options, **training) for name in ("a", "b"))
+    made = limited(trial, 8, monkeypatch)
+
+    def shrink(done: int) -> None:
+        if done == 5:
+            made[-1].most = 4
+
+    trial.fit(Recorder(shrink))
+    given.fit(stop_at(5))
+    monkeypatch.setattr(Gradients, "most", property(lambda self: 4, lambda self, value: None), raising=False)
+    given.fit()
+    assert_bit_equal(trial.tensors(), given.tensors())
 
 
 def test_one_row_that_does_not_fit_is_an_error(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
