@@ -300,8 +300,9 @@ def faults(folder: Path, modality: str, every: int = 1, first: int = 1, minutes:
             here = f"operation {at}, {errno.errorcode[number]}: "
             lines = command.output().strip().splitlines()
             reasons = [trial.wrong(promised(command, trial.run, 0))]
-            if any("Traceback" in line or "bug of ptdiff" in line for line in lines) or command.code in (None, 99):
-                reasons.append(" | ".join(lines[-3:]))
+            said = any("Traceback" in line or "bug of ptdiff" in line for line in lines)
+            if said or command.code is None or (command.code != 0 and not (lines and lines[-1].startswith("error: "))):
+                reasons.append(" | ".join(lines[-3:]) or "it ended without a word")
             if command.code == 0:
                 went_on += 1
                 reasons.append(trial.end(logs=False))
