@@ -129,7 +129,7 @@ def test_commands_named_in_the_documents_exist() -> None:
     assert {a or b for a, b in used} <= COMMANDS | {"NAME"}
 
 
-@pytest.mark.parametrize("name", ["demo", "processes_and_solvers"])
+@pytest.mark.parametrize("name", ["demo", "processes_and_solvers", "torture"])
 def test_figures_in_the_documents_are_those_of_the_files(name: str) -> None:
     spec = importlib.util.spec_from_file_location("figures", ROOT / "benchmarks" / "figures.py")
     assert spec is not None

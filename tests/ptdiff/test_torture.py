@@ -57,9 +57,9 @@ def test_a_lost_or_another_checkpoint_of_a_killed_run_is_noticed(tmp_path: Path)
         torture.keep_state(tmp_path / "checkpoints", step)
     trial.expected = {str(step): whole_runs.facts(tmp_path / "checkpoints" / str(step)) for step in (1, 2)}
     assert trial.wrong(2) is None
-    assert trial.wrong(3) == "step 3 was promised, and step 2 is there"
+    assert trial.wrong(3) == "step 3 was promised, and 2 is there"
     shutil.rmtree(tmp_path / "checkpoints" / "2")
-    assert trial.wrong(2) == "step 2 was promised, and step 1 is there"
+    assert trial.wrong(2) == "step 2 was promised, and 1 is there"
     tensors = {"w": torch.full((200,), 7.0)}
     save(tmp_path / "checkpoints", 2, {"model": tensors, "ema": tensors}, {"step": 2, "elapsed": 9.5})
     assert trial.wrong(2) == "the checkpoint of step 2 is another"

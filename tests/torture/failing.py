@@ -50,7 +50,7 @@ def failing(at: int, number: int, within: Path | None = None) -> Iterator[list[i
             # standard output and input are no files of a run
             if name == "open" and isinstance(made, io.IOBase) and made.writable() and made.fileno() > 2:
                 path = args[0] if isinstance(args[0], (str, os.PathLike)) else inside or "."
-                write = made.write  # type: ignore[attr-defined]
+                write = made.write
 
                 def torn(data: Any) -> Any:
                     if due((path,)):
@@ -61,7 +61,7 @@ def failing(at: int, number: int, within: Path | None = None) -> Iterator[list[i
                     return write(data)
 
                 with contextlib.suppress(AttributeError):
-                    made.write = torn  # type: ignore[attr-defined]
+                    made.write = torn
             return made
 
         return replacement

@@ -15,6 +15,9 @@ from trial import Start, Trial, environment
 
 from ptdiff.training.fit import ROLLBACKS
 
+# two processes import everything: minutes on a busy machine
+pytestmark = pytest.mark.timeout(900)
+
 SCRIPT = """
 import os, sys
 from pathlib import Path
@@ -58,7 +61,7 @@ def two_ranks(trial: Trial, spoil: str = "") -> subprocess.Popen[str]:
     )
 
 
-def finished(process: subprocess.Popen[str], timeout: float = 150) -> tuple[int, str]:
+def finished(process: subprocess.Popen[str], timeout: float = 400) -> tuple[int, str]:
     try:
         out = process.communicate(timeout=timeout)[0]
     except subprocess.TimeoutExpired:
