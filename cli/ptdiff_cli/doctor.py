@@ -111,7 +111,9 @@ def _plugins() -> list[Finding]:
 
 
 def _try(code: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=False)
+    # -P: without it, a module in the current folder would be run
+    command = [sys.executable, "-P", "-c", code]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
 
 
 def _last(done: subprocess.CompletedProcess[str]) -> str:

@@ -12,6 +12,7 @@ import sys
 import traceback
 from collections.abc import Collection
 from importlib import import_module
+from pathlib import Path
 from typing import Annotated, Any, TypeGuard
 
 import typer
@@ -127,6 +128,9 @@ def main() -> None:
     """Run the command line."""
     # importing torch makes a million permanent objects; scanning them again takes a tenth of its time
     gc.set_threshold(100_000, 50, 100)
+    # python -c and the start of a process import from the current folder, which may be a stranger's
+    if not any(place.exists() and place.samefile(".") for place in map(Path, sys.path)):
+        os.environ.setdefault("PYTHONSAFEPATH", "1")
     debug = "--debug" in sys.argv
     arguments, trusted = _split_trust([argument for argument in sys.argv[1:] if argument != "--debug"])
     for stream in (sys.stdout, sys.stderr):

@@ -43,6 +43,7 @@ def mesh(
     from ptdiff.atomic import check_writable
     from ptdiff.choices import unknown
     from ptdiff.run.folder import Run
+    from ptdiff.run.links import chosen
     from ptdiff.run.models import located, outputs
     from ptdiff.sampling.meshes import FORMATS, default_method, save_meshes
     from ptdiff_cli.shared.sampling_plan import read_samples
@@ -64,6 +65,8 @@ def mesh(
     folder = out or (
         outputs(path) / "samples" / f"meshes-seed-{seed}" if path.is_dir() else path.with_name(f"{path.stem}-meshes")
     )
+    if out is None:
+        chosen(folder)
     some = given.first(count)
     check_writable(folder.expanduser(), _FACE_BYTES * some.samples[..., 0].numel())
     with counted("meshes", "meshing") as move:

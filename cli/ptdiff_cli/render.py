@@ -66,6 +66,7 @@ def render(
     that contains one.  With --turntable, or without a trajectory, it rotates the
     samples.  Videos are played.
     """
+    from ptdiff.run.links import chosen
     from ptdiff.run.models import located, outputs
     from ptdiff.sampling.pictures import MOVING, check_picture, colored, save
     from ptdiff_cli.shared.sampling_plan import read_samples, scale
@@ -90,6 +91,8 @@ def render(
     target = out or (outputs(path) / "samples" / "samples.png" if path.is_dir() else path.with_suffix(".png"))
     if out is None and turntable:
         target = target.with_suffix(".gif")
+    if out is None:
+        chosen(target)
     check_picture(target, moving=turntable)
     save(target, shown.stored, draw, turntable=turntable, frames=frames, fps=fps)
     say(str(target))

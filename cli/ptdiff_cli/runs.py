@@ -123,18 +123,21 @@ def _facts(run: Summary, keys: Sequence[str]) -> dict[str, Any]:
 
 def _write_csv(found: Sequence[Summary], keys: Sequence[str]) -> None:
     """Print one line for each run; scores measured in different ways have separate columns."""
+    from ptdiff.documents.cells import cell
+
     groups = _groups(found)
     apart = len(groups) > 1
     columns = [(label, name) for label, group in groups.items() for name in _names(group.values())]
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     figures = [f"{name} ({label})" if apart else name for label, name in columns]
-    table.writerow(["run", *keys, *HEAD, "measured", *figures])
+    table.writerow([cell(name) for name in ("run", *keys, *HEAD, "measured", *figures)])
     for run in found:
         own = next((label for label, group in groups.items() if str(run.path) in group), None)
         values = [run.figures.get(name) if label == own else None for label, name in columns]
         way = [run.steps, run.minutes, run.loss, run.validation, own]
-        table.writerow([run.path, *(run.settings.get(key) for key in keys), *way, *values])
+        row = [run.path, *(run.settings.get(key) for key in keys), *way, *values]
+        table.writerow([v if v is None or isinstance(v, (int, float)) else cell(str(v)) for v in row])
     show(text.getvalue().rstrip("\n"))
 
 

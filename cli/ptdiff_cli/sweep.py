@@ -49,6 +49,7 @@ def run_sweep(
     """
     from ptdiff.atomic import write_atomic
     from ptdiff.experiments.sweep import nested, read
+    from ptdiff.run.links import check_names
     from ptdiff.training.trackers import check_loggers
     from ptdiff_cli.shared.sweep_metric import check_metric
 
@@ -56,6 +57,7 @@ def run_sweep(
     check_loggers(loggers)
     (base, kind), *_ = [resolve(nested(probe)) for probe in plan.probes()]
     folder = out or Path("runs") / file.stem
+    check_names(folder)
     text = file.read_text(encoding="utf-8")
     _check_same(folder, text, base)
     reading = _Reading()
@@ -157,7 +159,18 @@ def _check_same(folder: Path, text: str, base: Config) -> None:
 
 def _recorded(folder: Path) -> dict[int, dict[str, Any]]:
     # a truncated line, after a kill, belongs to a trial that is still to be finished
-    return {record["trial"]: record for record in json_lines(folder / "trials.jsonl") if "trial" in record}
+    return {record["trial"]: record for record in json_lines(folder / "trials.jsonl") if _is_record(record)}
+
+
+def _is_record(record: dict[str, Any]) -> bool:
+    value, problem = record.get("value"), record.get("problem")
+    return (
+        type(record.get("trial")) is int
+        and isinstance(record.get("settings"), dict)
+        and (value is None or type(value) in (int, float))
+        and (problem is None or isinstance(problem, str))
+        and not (value is None and problem is None)
+    )
 
 
 def _words(settings: dict[str, Any]) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ptdiff.atomic import write_atomic
+from ptdiff.documents.cells import cell
 from ptdiff.modality import Unsupported, Visualizer
 from ptdiff_points2d import plane, space, wide
 from ptdiff_points2d.paint import Colors, named
@@ -112,9 +113,9 @@ def write_table(
     names = tuple(columns) if len(columns) == width else coordinates(width)
     text = io.StringIO(newline="")
     table = csv.writer(text, delimiter=separator, lineterminator="\n")
-    table.writerow([*names, *([label] if classes else [])])
+    table.writerow([cell(name) for name in (*names, *([label] if classes else []))])
     # so many digits restore a float32 or a float64 exactly
     digits = 17 if samples.dtype == np.float64 else 9
     for index, point in enumerate(samples.tolist()):
-        table.writerow([*(f"{value:.{digits}g}" for value in point), *classes[index : index + 1]])
+        table.writerow([*(f"{value:.{digits}g}" for value in point), *map(cell, classes[index : index + 1])])
     write_atomic(path, text.getvalue())

@@ -18,15 +18,27 @@ MOST_LINE, MOST_LINES = 1 << 20, 1 << 28
 
 
 def parse_json(text: str | bytes) -> Any:
-    """The value of a JSON document; raises ValueError, in one line, also for nesting that is too deep."""
+    """The value of a JSON document.
+
+    Raises ValueError, in one line, also for nesting that is too deep and for an object with the same key twice, because
+    only one of its values could be used.
+    """
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=_object)
     except RecursionError:
         raise ValueError("not JSON: it is nested too deeply") from None
     except UnicodeDecodeError as error:
         raise ValueError(f"not JSON in UTF-8: {error.reason} at byte {error.start}") from None
     except ValueError as error:
         raise ValueError(f"not JSON: {error}") from None
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"the key {next(key for key in keys if keys.count(key) > 1)!r} stands twice")
+    return made
 
 
 def read_json(path: Path) -> Any:

@@ -76,10 +76,24 @@ class _Loader(yaml.SafeLoader):
         seen = set()
         for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
             if isinstance(key, yaml.ScalarNode):
+                if key.tag == "tag:yaml.org,2002:merge":
+                    raise ValueError(f"merge keys (<<) are not read, line {key.start_mark.line + 1}: write the values")
                 if key.value in seen:
                     raise ValueError(f"the key {key.value!r} appears twice, again in line {key.start_mark.line + 1}")
                 seen.add(key.value)
         return super().construct_mapping(node, deep)
+
+
+def _number(loader: yaml.SafeLoader, node: Any) -> Any:
+    """Refuse what YAML 1.1 reads to another base than it shows: 1:30 is 90 for it, and 010 is 8."""
+    if ":" in node.value or re.fullmatch(r"[-+]?0[0-9_]+", node.value):
+        raise ValueError(f"{node.value} can be read as two numbers, line {node.start_mark.line + 1}: rewrite it")
+    whole = node.tag.endswith(":int")
+    return (loader.construct_yaml_int if whole else loader.construct_yaml_float)(node)  # type: ignore[no-untyped-call]
+
+
+for _kind_of_number in ("int", "float"):
+    _Loader.add_constructor(f"tag:yaml.org,2002:{_kind_of_number}", _number)
 
 
 class _Dumper(yaml.SafeDumper):

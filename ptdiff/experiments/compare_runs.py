@@ -5,6 +5,7 @@ Everything is read from small files in the run folders; no data, network or chec
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from typing import Any
 from ptdiff.documents.jsons import json_lines
 from ptdiff.errors import RunError
 from ptdiff.experiments.scores import Measured, measured
-from ptdiff.run.config import flattened, read
+from ptdiff.run.config import MOST_STEPS, flattened, read
 from ptdiff.run.models import check_links
 from ptdiff.run.seal import edited
 
@@ -54,10 +55,17 @@ def runs_in(folder: Path) -> list[Path]:
 
 
 def history(run: Path) -> list[dict[str, Any]]:
-    """Read metrics.jsonl; if steps were repeated after a crash, only the later lines are kept."""
+    """Read metrics.jsonl; if steps were repeated after a crash, only the later lines are kept.
+
+    Lines without a step and seconds, and lines whose losses are not numbers, are left out.
+    """
     lines: list[dict[str, Any]] = []
     for line in json_lines(run / "metrics.jsonl"):
-        if not isinstance(line.get("step"), int):
+        losses = (line.get(key, 0.0) for key in ("loss", "validation_loss"))
+        numbers = (line.get("seconds"), *(loss for loss in losses if loss is not None))
+        if type(line.get("step")) is not int or not all(type(number) in (int, float) for number in numbers):
+            continue
+        if not 0 <= line["step"] <= MOST_STEPS or not math.isfinite(line["seconds"]):
             continue
         while lines and lines[-1]["step"] >= line["step"]:
             lines.pop()

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from ptdiff.errors import Unsupported
 from ptdiff.experiments.axes import Axis, Settings
+from ptdiff.run.links import alone
 
 
 @dataclass(frozen=True)
@@ -31,12 +32,19 @@ class Optuna:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         kinds = {"tpe": "TPESampler", "gp": "GPSampler", "random": "RandomSampler"}
         folder.mkdir(parents=True, exist_ok=True)
-        study = optuna.create_study(
-            storage=f"sqlite:///{(folder / 'optuna.db').resolve()}",
-            study_name="sweep",
-            load_if_exists=True,
-            direction="minimize" if minimize else "maximize",
-        )
+        kept = folder.resolve() / "optuna.db"
+        # changed in place
+        alone(kept)
+        try:
+            study = optuna.create_study(
+                storage=f"sqlite:///{kept}",
+                study_name="sweep",
+                load_if_exists=True,
+                direction="minimize" if minimize else "maximize",
+            )
+        except Exception as error:
+            # SQLAlchemy and Optuna raise dozens of kinds
+            raise ValueError(f"{kept} is not a study of this sweep: {str(error).splitlines()[0]}") from error
         # a search that is resumed must not repeat the random numbers of its first trials
         study.sampler = getattr(optuna.samplers, kinds[self.sampler])(seed=self.seed + len(study.trials))
         return _Study(study, axes)
@@ -51,6 +59,8 @@ class _Study:
         while len(self.study.trials) <= trial:
             self.study.ask(self._distributions())
         params = self.study.trials[trial].params
+        if set(params) != set(self.axes):
+            raise ValueError("optuna.db has trials of another sweep: choose another --out")
         # Optuna has no lists and mappings as values: they are stored as JSON text
         return {k: _value(axis, params[k]) if isinstance(axis, tuple) else params[k] for k, axis in self.axes.items()}
 

@@ -84,13 +84,16 @@ def _basis(found: Mapping[str, Any]) -> dict[str, str | int]:
     # a fact that is a mapping may contain results, not only settings
     facts = {name: fact for name, fact in sets.items() if isinstance(fact, (str, int))}
     samples = {"reference": drawn["reference"]} if "reference" in drawn else {}
-    return {
+    basis = {
         "protocol": f"{found.get('protocol', '')}{', raw' * bool(found.get('sampling', {}).get('raw'))}",
         "n": found.get("n", 0),
         **found.get("reference", {}),
         **samples,
         **facts,
     }
+    if not all(isinstance(value, (str, int)) for value in basis.values()):
+        raise TypeError("the basis of the measurement must consist of texts and numbers")
+    return basis
 
 
 def alike(runs: Iterable[tuple[str, Measured]]) -> dict[str, dict[str, Measured]]:

@@ -13,7 +13,7 @@ random state, so a resumed run is the same, bit for bit.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -161,33 +161,76 @@ class Data:
     def from_facts(facts: Mapping[str, Any]) -> Data:
         """Data without samples, from :meth:`facts`.
 
-        Raises ValueError for a newer format, and TypeError, KeyError or ValueError for values that cannot be read.
+        Raises ValueError for a newer format, and TypeError, KeyError or ValueError for values that cannot be read, do
+        not fit the shape, or are not finite.
         """
         if not isinstance(facts, Mapping):
             raise TypeError(f"it must be a mapping, not {type(facts).__name__}")
         check_format(facts.get("format", 1), FORMAT, "data.json")
-        shape = tuple(int(n) for n in facts["shape"])
+        if not all(type(n) is int for n in facts["shape"]):
+            raise TypeError(f"shape must hold whole numbers, not {facts['shape']}")
+        shape = tuple(facts["shape"])
         if min(shape, default=1) < 1 or len(shape) > MOST_AXES or math.prod(shape) > MOST_NUMBERS:
             shown = " x ".join(f"{n:,}" for n in shape[:MOST_AXES])
             raise ValueError(
                 f"a sample has at most {MOST_AXES} axes and {MOST_NUMBERS:,} numbers, not {len(shape)} axes: {shown}"
             )
-        return Data(
+        for name, kind in (("classes", list), ("unordered", bool), ("summary", Mapping), ("origin", list)):
+            if name in facts and not isinstance(facts[name], kind):
+                raise TypeError(f"{name} must not be {str(facts[name])[:SHOWN]!r}")
+        if not all(isinstance(name, str) for name in facts["classes"]):
+            raise TypeError("classes must be names")
+        made = Data(
             shape=shape,
-            classes=tuple(str(name) for name in facts["classes"]),
+            classes=tuple(facts["classes"]),
             mean=_nested(facts["mean"]),
             scale=_nested(facts["scale"]),
-            unordered=bool(facts["unordered"]),
+            unordered=facts["unordered"],
             summary=facts.get("summary", {}),
             spread=float(facts.get("spread", 1.0)),
             origin=tuple(float(n) for n in facts.get("origin", ())),
         )
+        for name, number in (("mean", made.mean), ("scale", made.scale)):
+            extent = _extent(name, number)
+            if len(extent) > len(shape) or any(
+                n not in (1, m) for n, m in zip(extent[::-1], shape[::-1], strict=False)
+            ):
+                raise ValueError(f"{name} has the shape {extent}, which does not fit that of a sample, {shape}")
+        if min(_leaves(made.scale)) <= 0 or not 0 < made.spread < math.inf:
+            raise ValueError(f"scale and spread must be positive, not {str(made.scale)[:SHOWN]} and {made.spread}")
+        if made.origin and (len(made.origin) != shape[-1] or not all(map(math.isfinite, made.origin))):
+            raise ValueError(f"origin must hold {shape[-1]} finite numbers, not {str(made.origin)[:SHOWN]}")
+        return made
+
+
+SHOWN = 80
+"""Maximum number of characters of a value that an error message repeats."""
 
 
 def _nested(value: Any, axes: int = 0) -> Any:
     if axes > MOST_AXES:
         raise ValueError(f"numbers nested more than {MOST_AXES} deep")
     return tuple(_nested(v, axes + 1) for v in value) if isinstance(value, (list, tuple)) else float(value)
+
+
+def _leaves(value: Broadcast) -> Iterator[float]:
+    if isinstance(value, tuple):
+        for part in value:
+            yield from _leaves(part)
+    else:
+        yield value
+
+
+def _extent(name: str, value: Broadcast) -> tuple[int, ...]:
+    """The shape of nested tuples of finite numbers; raises ValueError if they are none or their lengths differ."""
+    if not isinstance(value, tuple):
+        if not math.isfinite(value):
+            raise ValueError(f"{name} must be finite, not {value}")
+        return ()
+    inner = {_extent(name, part) for part in value}
+    if len(inner) != 1:
+        raise ValueError(f"{name} must be a full array of numbers")
+    return (len(value), *inner.pop())
 
 
 def _spread(z: Tensor, unordered: bool, limit: int = 512) -> float:

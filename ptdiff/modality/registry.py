@@ -2,7 +2,8 @@
 
 Listing imports nothing.  Only the named modality is imported, so a broken one does not affect others.  Names may come
 from untrusted files, so ``module:Class`` imports nothing either: it finds classes of modules that the program
-has already imported, or that the user named (:func:`trust`).
+has already imported, or that the user named (:func:`trust`).  For the same reason the metadata of distributions in the
+current folder is not used: the folder may be from someone else.
 The number in the name of the group is the version of the contract in :mod:`ptdiff.modality.contract`.
 """
 
@@ -12,10 +13,11 @@ import importlib
 import importlib.util
 import re
 import sys
+import sysconfig
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, EntryPoints, distributions
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +39,11 @@ class Listed:
 
 
 def _entries() -> dict[str, EntryPoint]:
-    folders = [Path(folder) for folder in sys.path]
-    return _of_path(tuple((folder, folder.stat().st_mtime_ns) for folder in folders if folder.exists()))
+    # Python adds the current folder for python -c, python -m and notebooks
+    own = {Path(sysconfig.get_path(kind)) for kind in ("purelib", "platlib")}
+    folders = [folder for folder in map(Path, sys.path) if folder.exists()]
+    folders = [folder for folder in folders if folder in own or not folder.samefile(".")]
+    return _of_path(tuple((folder, folder.stat().st_mtime_ns) for folder in folders))
 
 
 @lru_cache(maxsize=1)
@@ -46,7 +51,13 @@ def _of_path(state: tuple[tuple[Path, int], ...]) -> dict[str, EntryPoint]:
     """Read the entry points of all distributions once, and again after something was installed."""
     # two distributions may claim one name: the first in alphabetical order of distributions wins, whatever the path
     # order
-    found = sorted(entry_points(group=GROUP), key=lambda e: (e.name, e.dist.name if e.dist else ""), reverse=True)
+    installed: dict[str, EntryPoints] = {}
+    for each in distributions(path=[str(folder) for folder, _ in state]):
+        if declared := each.entry_points.select(group=GROUP):
+            # of two versions, the first on the path is the one that is imported
+            installed.setdefault(re.sub(r"[-_.]+", "-", each.name).lower(), declared)
+    entries = [entry for declared in installed.values() for entry in declared]
+    found = sorted(entries, key=lambda e: (e.name, e.dist.name if e.dist else ""), reverse=True)
     return {entry.name: entry for entry in found}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,10 +11,27 @@ import yaml
 from ptdiff.run.exported import LIBRARY, PICTURE
 
 
+def plain(text: object) -> str:
+    r"""``text`` on a card as it is: in one line, without meaning in Markdown or HTML.
+
+    Names of classes, files and metrics may come from a stranger's run, and the card is published by whoever exports it.
+
+    >>> plain("chair\n# <b>")
+    'chair # \\<b\\>'
+    """
+    line = "".join(c if c.isprintable() else " " for c in str(text))
+    return re.sub(r"([\\`<>\[\]|])", r"\\\1", " ".join(line.split()))
+
+
+def literal(text: str) -> str:
+    """``text`` as a string of Python, in double quotes if it needs no escapes."""
+    return f'"{text}"' if text.isprintable() and not set('"\\') & set(text) else repr(text)
+
+
 def score_table(scores: Mapping[str, Mapping[str, float]]) -> list[str]:
     """The lines of a table of scores, given as in eval.json: value, interval and floor."""
     rows = [
-        f"| {name} | {s['value']:.4g} | {s['low']:.4g} to {s['high']:.4g} | {s['floor']:.4g} |"
+        f"| {plain(name)} | {s['value']:.4g} | {s['low']:.4g} to {s['high']:.4g} | {s['floor']:.4g} |"
         for name, s in scores.items()
     ]
     return ["| metric | value | 95 % interval | floor |", "|---|---|---|---|", *rows]
@@ -22,9 +40,10 @@ def score_table(scores: Mapping[str, Mapping[str, float]]) -> list[str]:
 def measurement(found: Mapping[str, Any]) -> str:
     """A sentence about the measurement in an eval.json: protocol, number and shape of samples, solver and its cost."""
     sampling, measures = found["sampling"], str(found["measures"])
+    shape = tuple(map(int, sampling["shape"]))
     return (
-        f"{measures[0].upper()}{measures[1:]}; n = {found['n']} held-out samples of shape {tuple(sampling['shape'])}, "
-        f"{sampling['solver']['name']} with {sampling['calls']:g} network calls per sample."
+        f"{plain(measures[:1].upper() + measures[1:])}; n = {int(found['n'])} held-out samples of shape {shape}, "
+        f"{plain(sampling['solver']['name'])} with {sampling['calls']:g} network calls per sample."
     )
 
 
@@ -39,13 +58,13 @@ def page(
     config, plugin, measured = facts["config"], facts["plugin"], facts.get("eval")
     classes = facts["data"].get("classes") or []
     install = "ptdiff" if plugin["distribution"] == LIBRARY else f"ptdiff {plugin['distribution']}"
-    some = f'16, label="{classes[0]}"' if classes else "16"
+    some = f"16, label={literal(str(classes[0]))}" if classes else "16"
     lines = ["---", *_metadata(facts, name, license), "---", "", f"# {name}", ""]
     if picture:
         lines += [f"![Samples]({PICTURE})", ""]
     lines += [
         f"A diffusion model of the modality `{config['modality']}`"
-        + (f" with {len(classes)} classes: {', '.join(map(str, classes))}." if classes else "."),
+        + (f" with {len(classes)} classes: {', '.join(map(plain, classes))}." if classes else "."),
         "",
         "```",
         f"pip install {install}",
@@ -68,7 +87,7 @@ def page(
         lines += [*score_table(measured["metrics"]), "", measurement(measured), ""]
         lines += [
             "The floor is the score of training samples in place of generated ones.",
-            *([f"Note: {measured['note']}."] if measured.get("note") else []),
+            *([f"Note: {plain(measured['note'])}."] if measured.get("note") else []),
             "",
         ]
     lines += ["## Training", "", *_training(facts, parameters, half), ""]
@@ -76,20 +95,26 @@ def page(
 
 
 def _training(facts: Mapping[str, Any], parameters: int, half: bool) -> list[str]:
-    config, plugin, machine = facts["config"], facts["plugin"], facts.get("environment", {}).get("machine", {})
-    elapsed = facts.get("elapsed")
-    samples = facts["data"].get("samples", {})
+    config, plugin, elapsed = facts["config"], facts["plugin"], facts.get("elapsed")
+    machine = _mapping(facts.get("environment", {}).get("machine"))
+    samples = _mapping(facts["data"].get("samples"))
     data = config["options"].get("data")
+    where = f" on {plain(machine['processor'])} (torch {plain(machine.get('torch'))})" if "processor" in machine else ""
+    splits = ", ".join(f"{n:,} {plain(split)}" for split, n in samples.items() if isinstance(n, int))
     return [
         f"- {parameters:,} parameters, {'float16' if half else 'float32'}; {facts['step']:,} steps"
         + (f" in {elapsed / 60:.1f} minutes" if elapsed else "")
-        + (f" on {machine['processor']} (torch {machine['torch']})" if machine.get("processor") else "")
+        + where
         + ".",
-        *([f"- Data: {data}, " + ", ".join(f"{n:,} {split}" for split, n in samples.items()) + "."] if data else []),
-        f"- Process {config['process']['name']}, prediction {config['prediction']}, objective "
-        f"{config['objective']['name']}.",
+        *([f"- Data: {plain(data)}, {splits}."] if data else []),
+        f"- Process {plain(config['process']['name'])}, prediction {plain(config['prediction'])}, objective "
+        f"{plain(config['objective']['name'])}.",
         f"- Plugin `{plugin['distribution']}` {plugin['version']}, ptdiff {facts['ptdiff']}.",
     ]
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
 
 
 def _metadata(facts: Mapping[str, Any], name: str, license: str | None) -> list[str]:

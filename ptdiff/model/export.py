@@ -14,10 +14,11 @@ import torch
 
 from ptdiff.atomic import temporary, write_atomic
 from ptdiff.choices import one_of
+from ptdiff.documents.jsons import read_json
 from ptdiff.errors import RunError
 from ptdiff.modality import registry
 from ptdiff.modality.tensors import NAME
-from ptdiff.model.card import page
+from ptdiff.model.card import measurement, page, score_table
 from ptdiff.model.onnx import NetworkOfRun, save_network
 from ptdiff.run import evaluations, hub
 from ptdiff.run.checkpoint import sha256
@@ -160,7 +161,7 @@ def _facts(model: ExportableModel, digest: str, say: Callable[[str], None]) -> d
         "modality": plugin.name,
         "plugin": {"distribution": plugin.distribution, "version": plugin.version},
         "step": checkpoint.step,
-        "elapsed": checkpoint.state.get("elapsed"),
+        "elapsed": checkpoint.elapsed if "elapsed" in checkpoint.state else None,
         "sha256": digest,
         "config": {"format": CONFIG_FORMAT, **run.config.model_dump(mode="json")},
         "data": _read(run.path / "data.json"),
@@ -169,6 +170,12 @@ def _facts(model: ExportableModel, digest: str, say: Callable[[str], None]) -> d
     scores = evaluations.first(run, one_of("protocol", None, run.modality().protocols()))
     if scores is not None:
         facts["eval"] = scores
+        try:
+            score_table(scores["metrics"])
+            measurement(scores)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            said = f"{type(error).__name__}: {error}"
+            raise RunError(f"{run.path}/eval.json cannot be read: {said}; evaluate it again") from error
     places = {
         str(value) for value in run.config.options.values() if isinstance(value, str) and Path(value).is_absolute()
     }
@@ -179,7 +186,9 @@ def _facts(model: ExportableModel, digest: str, say: Callable[[str], None]) -> d
 
 
 def _read(path: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    found = read_json(path) if path.is_file() else {}
+    if not isinstance(found, dict):
+        raise RunError(f"{path} cannot be read: it must be a mapping")
     return found
 
 

@@ -13,6 +13,8 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import math
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -64,6 +66,14 @@ class Checkpoint:
     def step(self) -> int:
         """The training step at which it was written."""
         return int(self.path.name)
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds of training up to it; raises CheckpointError if state.json has no such number."""
+        found = self.state.get("elapsed")
+        if type(found) not in (int, float) or not 0 <= found < math.inf:
+            raise CheckpointError(f"{self.path / STATE}: elapsed must be a number of seconds, not {str(found)[:80]!r}")
+        return float(found)
 
     def tensors(self, part: str) -> dict[str, Tensor]:
         """Load the tensors of one part, ``<part>.safetensors``, on the CPU, by name.
@@ -176,13 +186,16 @@ def verified(path: Path) -> Checkpoint:
         names = []
         for line in manifest.decode().splitlines():
             digest, _, name = line.partition("  ")
-            if Path(name).name != name:
+            if Path(name).name != name or name in ("", ".."):
                 raise Damaged(f"the manifest names {name!r}, which is not in the folder")
             if sha256(path / name) != digest:
                 raise Damaged(f"{name} has changed since it was written")
             names.append(name)
         parts = tuple(Path(name).stem for name in names if name.endswith(".safetensors"))
-        return Checkpoint(path, read_json(path / STATE), parts)
+        state = read_json(path / STATE)
+        if not isinstance(state, dict):
+            raise Damaged(f"{STATE} is not a mapping")
+        return Checkpoint(path, state, parts)
     except FileNotFoundError as error:
         missing = Path(str(error.filename)).name
         reason = "it was never committed" if missing == COMMITTED else f"{missing} is missing"
@@ -210,7 +223,9 @@ def problem(path: Path) -> str | None:
 def _steps(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
-    return sorted((p for p in folder.iterdir() if p.name.isdecimal()), key=lambda p: int(p.name), reverse=True)
+    # 060 and ٦٠ are numbers too, but no names that save gives: two folders would be one step
+    named = (p for p in folder.iterdir() if re.fullmatch(r"0|[1-9][0-9]{0,14}", p.name))
+    return sorted(named, key=lambda p: int(p.name), reverse=True)
 
 
 def _set_aside(path: Path) -> Path:

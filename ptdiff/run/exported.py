@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ptdiff.atomic import temporary, write_atomic
-from ptdiff.documents.files import read_text
+from ptdiff.documents.files import opened, read_text
 from ptdiff.documents.jsons import parse_json
 from ptdiff.errors import RunError, check_format
 
@@ -44,7 +44,7 @@ def described(folder: Path) -> tuple[Config, dict[str, Any]]:
     """The configuration in config.json, and all of its contents; raises RunError if they are not those of ptdiff."""
     # imported here, because looking for a run's name needs none of it
     from ptdiff.run.config import FORMAT as CONFIG_FORMAT
-    from ptdiff.run.config import validate
+    from ptdiff.run.config import MOST_STEPS, validate
 
     path = folder / CONFIG
     try:
@@ -56,6 +56,8 @@ def described(folder: Path) -> tuple[Config, dict[str, Any]]:
         for name, kind in (("config", dict), ("data", dict), ("step", int), ("sha256", str)):
             if not isinstance(facts.get(name), kind):
                 raise ValueError(f"{name} is missing or of the wrong type")
+        if isinstance(facts["step"], bool) or not 0 <= facts["step"] <= MOST_STEPS:
+            raise ValueError(f"step must be a number of training steps, 0 to {MOST_STEPS:,}")
         settings = dict(facts["config"])
         if ":" in str(settings.get("modality")):
             raise ValueError("modality must be the name of an installed plugin: a file never decides what is imported")
@@ -86,19 +88,21 @@ def unpacked(folder: Path, name: str | None = None) -> Path:
     Raises RunError if the configuration is not valid or the weights are not those that were exported.
     """
     from safetensors import SafetensorError
-    from safetensors.torch import load_file
+    from safetensors.torch import load
 
     from ptdiff.documents.yamls import parse_yaml
-    from ptdiff.run.checkpoint import save, sha256
+    from ptdiff.run.checkpoint import save
     from ptdiff.run.seal import write_seal
 
     config, facts = described(folder)
     weights = folder / WEIGHTS
     try:
-        found = sha256(weights)
+        with opened(weights) as stream:
+            # read once, so that what is checked is what is used
+            stored = stream.read()
     except OSError as error:
         raise RunError(f"{folder}: the weights cannot be read: {error.strerror or error}") from None
-    if found != facts["sha256"]:
+    if hashlib.sha256(stored).hexdigest() != facts["sha256"]:
         raise RunError(f"{weights} has changed since it was exported, or was not copied completely")
     content = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
     target = cache() / content / (name or folder.resolve().name)
@@ -109,7 +113,7 @@ def unpacked(folder: Path, name: str | None = None) -> Path:
     try:
         fresh.mkdir()
         try:
-            parts = {"ema": load_file(weights)}
+            parts = {"ema": load(stored)}
         except SafetensorError as error:
             raise RunError(f"{weights} is not a safetensors file: {error}") from None
         save(fresh / "checkpoints", facts["step"], parts, {"step": facts["step"], "elapsed": facts.get("elapsed", 0.0)})

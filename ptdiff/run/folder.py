@@ -20,6 +20,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import sys
 import warnings
 from collections.abc import Callable, Mapping
@@ -390,8 +391,15 @@ def _warn(line: str) -> None:
 
 
 def process_rank() -> int:
-    """Rank of this process among those that train together; 0 for a single process."""
-    return int(os.environ.get("RANK") or os.environ.get("LOCAL_RANK") or 0)
+    """Rank of this process among those that train together; 0 for a single process.
+
+    Raises ValueError if the variable RANK or LOCAL_RANK is not a number.
+    """
+    name = "RANK" if os.environ.get("RANK") else "LOCAL_RANK"
+    text = os.environ.get(name) or "0"
+    if not re.fullmatch(r"[0-9]{1,9}", text):
+        raise ValueError(f"the environment variable {name} must be the rank of this process, not {text!r}")
+    return int(text)
 
 
 def _environment() -> dict[str, Any]:

@@ -26,7 +26,7 @@ def parsed(address: Path | str) -> tuple[str, str | None]:
     """The repository, ``owner/name``, and the revision of an address; raises RunError if it has another form."""
     text = address.as_posix() if isinstance(address, Path) else address
     found = _ADDRESS.fullmatch(text)
-    if found is None:
+    if found is None or {".", ".."} & {found["owner"], found["name"]}:
         raise RunError(f"{text}: an address on the Hub is hf://owner/name or hf://owner/name@revision")
     return f"{found['owner']}/{found['name']}", found["revision"]
 

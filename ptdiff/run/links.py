@@ -50,6 +50,28 @@ def check(run: Path) -> str | None:
     return None
 
 
+def chosen(path: Path) -> Path:
+    """Return ``path``, an output that ptdiff chose and the user did not name, if no link leads elsewhere from there.
+
+    Raises OSError if it is a link, or a folder with anything in it that :func:`check` does not accept.
+    """
+    found = f"{path} is a link: name the output to write there" if path.is_symlink() else None
+    if found is None and path.is_dir():
+        found = check(path)
+    if found is not None:
+        raise OSError(found)
+    return path
+
+
+def check_names(folder: Path) -> None:
+    """Raise OSError if a name directly in ``folder`` is a link; a missing folder has none."""
+    if folder.is_dir():
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if _is_link(entry):
+                    raise OSError(f"{entry.path} is a link, and ptdiff follows no links there: replace it")
+
+
 def appending(path: Path) -> IO[str]:
     """Open a text file in UTF-8 to append lines; it is created if it does not exist.
 
@@ -81,8 +103,14 @@ def separate(folder: Path) -> None:
     """Give every file below ``folder`` that has several names a copy of its own; a missing folder has none."""
     if folder.is_dir():
         for entry in _below(folder):
-            if entry.is_file(follow_symlinks=False) and Path(entry.path).lstat().st_nlink > 1:
-                _copy(Path(entry.path))
+            if entry.is_file(follow_symlinks=False):
+                alone(Path(entry.path))
+
+
+def alone(path: Path) -> None:
+    """Give a file that has several names a copy of its own; a missing file needs none."""
+    if path.is_file() and path.lstat().st_nlink > 1:
+        _copy(path)
 
 
 def _below(folder: Path) -> Iterator[os.DirEntry[str]]:

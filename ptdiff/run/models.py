@@ -109,8 +109,11 @@ def ships(run: Path) -> bool:
 
 
 def outputs(run: Path) -> Path:
-    """Folder for files made from a run: its own, or ``runs/models/<name>`` for an installed or unpacked model."""
-    return Path("runs", "models", run.name) if ships(run) else run
+    """Folder for files made from a run: its own, or ``runs/models/<name>`` for an installed or unpacked model.
+
+    Raises OSError if there are links in ``runs/models/<name>``: the current folder may be a stranger's.
+    """
+    return links.chosen(Path("runs", "models", run.name)) if ships(run) else run
 
 
 def near(path: Path) -> str:

@@ -8,6 +8,8 @@ measured facts of data.json may not, because the weights depend on them.
 
 ``config`` has two entries while config.yaml is being replaced, so that a crash in between does not look like an edit.
 Runs of earlier versions have no seal, and nothing is compared.
+
+A seal proves no origin: it has no key, so whoever changes all three files can write a seal that fits.
 """
 
 from __future__ import annotations
@@ -46,7 +48,10 @@ def read_seal(folder: Path) -> dict[str, Any] | None:
     if not isinstance(content, dict):
         raise ValueError(f"{path} is damaged")
     check_format(content.get("format"), FORMAT, SEAL)
-    if content.pop("sha256", None) != _digest(content):
+    configs, data = content.get("config"), content.get("data")
+    whole = isinstance(configs, list) and configs and all(isinstance(each, dict) for each in configs)
+    # of the right form too, because whoever changes it can compute the digest
+    if content.pop("sha256", None) != _digest(content) or not whole or not isinstance(data, dict):
         raise ValueError(f"{path} is damaged")
     return content
 

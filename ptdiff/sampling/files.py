@@ -45,6 +45,9 @@ FREE_EXPANSION, MOST_EXPANSION = 1 << 26, 32
 """Bytes to which any .npz file may expand, and how many times its size a larger one may: samples hardly compress, and
 DEFLATE makes up to 1,000 bytes of zeros from one."""
 
+MOST_NAME = 50
+"""Most characters of a title in a file name: with four bytes each, they fit the 255 bytes that file systems allow."""
+
 MOST_HEADER = 10_000
 """Largest header of an array in bytes, NumPy's own bound: a header has a shape and a type."""
 
@@ -116,7 +119,12 @@ def _arrays(path: Path) -> dict[str, Any]:
         if single:
             raise ValueError("it contains a single array; an .npz archive is needed")
         with opened(path) as file, zipfile.ZipFile(file) as archive:
-            members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+            members: dict[str, zipfile.ZipInfo] = {}
+            for info in archive.infolist():
+                name = info.filename.removesuffix(".npy")
+                if name in NAMES and name in members:
+                    raise ValueError(f"the array {name!r} stands twice")
+                members[name] = info
             wanted = {name: members[name] for name in NAMES if name in members}
             stored, packed = sum(info.file_size for info in wanted.values()), path.stat().st_size
             if stored > max(FREE_EXPANSION, MOST_EXPANSION * packed):
@@ -292,5 +300,5 @@ def _targets(path: Path, stored: Stored, name: str) -> list[Path]:
 
 
 def plain(text: str) -> str:
-    """``text`` for use in a file name: everything but letters, digits, - and _ becomes -."""
-    return "".join(c if c.isalnum() or c in "-_" else "-" for c in text)
+    """``text`` for use in a file name: everything but letters, digits, - and _ becomes -, and long texts are cut."""
+    return "".join(c if c.isalnum() or c in "-_" else "-" for c in text[:MOST_NAME])

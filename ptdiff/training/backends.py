@@ -15,6 +15,8 @@ import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from pytorch_lightning.loggers import MLFlowLogger, TensorBoardLogger, WandbLogger
 
@@ -85,9 +87,13 @@ class MLflow(MLFlowLogger):
     """A run of the experiment ``ptdiff``, in the run's own database or at MLFLOW_TRACKING_URI."""
 
     def __init__(self, place: Path, run: str, group: str | None = None) -> None:
-        server = os.environ.get("MLFLOW_TRACKING_URI")
+        server = os.environ.get("MLFLOW_TRACKING_URI", "")
+        if server.startswith("sqlite:") and server.endswith("/logs/mlflow.db"):
+            # of an earlier run of this process: MLflow exports the address of every logger
+            server = ""
         place.mkdir(parents=True, exist_ok=True)
         self.kept = place / "mlflow-run"
+        self.place = None if server else place.resolve()
         super().__init__(
             experiment_name="ptdiff",
             run_name=run if group is None else f"{group}/{run}",
@@ -106,7 +112,12 @@ class MLflow(MLFlowLogger):
         super().log_hyperparams({name: value for name, value in params.items() if name not in known})
 
     def log_picture(self, name: str, picture: Picture, step: int) -> None:
-        """Log a picture as an artifact of the run."""
+        """Log a picture as an artifact of the run; raises OSError if its database says to write it elsewhere."""
+        if self.place is not None:
+            where = str(self.experiment.get_run(str(self.run_id)).info.artifact_uri)
+            path = Path(url2pathname(urlsplit(where).path)).resolve()
+            if urlsplit(where).scheme not in ("", "file") or not path.is_relative_to(self.place):
+                raise OSError(f"mlflow.db names {where} for pictures, which is outside the run")
         self.experiment.log_image(str(self.run_id), picture, f"{name}/step-{step:07d}.png")
 
 

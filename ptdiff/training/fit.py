@@ -231,7 +231,7 @@ def _fit(
     found = latest(run.checkpoints)
     first = 0 if found is None else found.step
     if _finished(module, found):
-        return Outcome(first, 0.0 if found is None else float(found.state["elapsed"]))
+        return Outcome(first, 0.0 if found is None else found.elapsed)
     observer.begin("first step")
     marks = _marks(plan.steps, plan.snapshots, validations)
     try:
@@ -277,6 +277,6 @@ def _finished(module: DiffusionModule, found: Checkpoint | None) -> bool:
     """Return True if a checkpoint already is the end of its run."""
     if found is None:
         return False
-    module.done, module.elapsed = int(found.state["step"]), float(found.state["elapsed"])
+    module.done, module.elapsed = found.step, found.elapsed
     stale = found.state.get("best", {}).get("stale", 0)
     return module.progress >= 1 or (module.best is not None and stale >= module.best.patience)

@@ -24,7 +24,7 @@ def lengthened(run: Run, steps: int | None, minutes: float | None, say: Callable
     config = validate({**values, "training": {**values["training"], "steps": steps, "minutes": minutes}})
     found = latest(run.checkpoints)
     if found is not None:
-        done, spent = found.step, float(found.state["elapsed"]) / 60
+        done, spent = found.step, found.elapsed / 60
         if steps is not None and steps <= done:
             raise ValueError(f"--steps {steps}: {run.path} has {done} steps already; give a larger total")
         if minutes is not None and minutes <= spent:

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ptdiff.errors import CheckpointError
 from ptdiff.run.checkpoint import Checkpoint, save
 from ptdiff.training.ema import profiles
 from ptdiff.training.module import DiffusionModule
@@ -48,8 +49,22 @@ def save_state(module: DiffusionModule, optimizer: torch.optim.Optimizer, folder
 
 
 def load_state(module: DiffusionModule, optimizer: torch.optim.Optimizer, checkpoint: Checkpoint) -> None:
-    """Load a checkpoint into the module (after ``on_fit_start`` created its averages) and the optimizer."""
+    """Load a checkpoint into the module (after ``on_fit_start`` created its averages) and the optimizer.
+
+    Raises CheckpointError if it is intact but does not fit the run.
+    """
     assert module.averages
+    try:
+        _load(module, optimizer, checkpoint)
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "state_dict" not in str(error):
+            # of the device, not of the file
+            raise
+        said = f"{type(error).__name__}: {str(error).splitlines()[-1].strip() if str(error) else ''}"
+        raise CheckpointError(f"{checkpoint.path} does not fit the run: {said}") from error
+
+
+def _load(module: DiffusionModule, optimizer: torch.optim.Optimizer, checkpoint: Checkpoint) -> None:
     module.denoiser.load_state_dict(checkpoint.tensors("model"))
     for name, average in module.averages_by_name().items():
         average.load(checkpoint.tensors(name), int(checkpoint.state["ema_updates"]))
@@ -65,8 +80,7 @@ def load_state(module: DiffusionModule, optimizer: torch.optim.Optimizer, checkp
         index, _, key = name.partition(".")
         moments.setdefault(int(index), {})[key] = value
     optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
-    module.done = int(checkpoint.state["step"])
-    module.elapsed = float(checkpoint.state["elapsed"])
+    module.done, module.elapsed = checkpoint.step, checkpoint.elapsed
     module.rate = float(checkpoint.state["rate"])
     # the parts measured, or found by running out of memory, at that time: with other parts the sums differ by rounding
     module.gradients.most = checkpoint.state.get("micro_batch")
