@@ -173,7 +173,13 @@ def test_an_answer_of_the_hub_that_is_not_the_model_is_refused(  # type: ignore[
     (folder / "payload.py").write_text("raise SystemExit")
     (folder / "averages").symlink_to(tmp_path / "home")
     found = hub.downloaded("hf://a/b")
-    assert {path.name for path in found.iterdir()} <= {"checkpoints", "config.yaml", "data.json", "env.json"}
+    assert {path.name for path in found.iterdir()} <= {
+        "checkpoints",
+        "config.yaml",
+        "data.json",
+        "env.json",
+        "seal.json",
+    }
     for address in ("hf://a/..", "hf://../b"):
         with pytest.raises(RunError):
             hub.downloaded(address)
