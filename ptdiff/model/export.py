@@ -175,7 +175,7 @@ def _facts(model: ExportableModel, digest: str, say: Callable[[str], None]) -> d
             measurement(scores)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             said = f"{type(error).__name__}: {error}"
-            raise RunError(f"the scores of {run.path} cannot be read: {said}; measure the run again") from error
+            raise RunError(f"{run.path}/eval.json cannot be read: {said}; evaluate it again") from error
     places = {
         str(value) for value in run.config.options.values() if isinstance(value, str) and Path(value).is_absolute()
     }

@@ -97,9 +97,9 @@ def unpacked(folder: Path, name: str | None = None) -> Path:
     config, facts = described(folder)
     weights = folder / WEIGHTS
     try:
-        with opened(weights) as source:
+        with opened(weights) as stream:
             # read once, so that what is checked is what is used
-            stored = source.read()
+            stored = stream.read()
     except OSError as error:
         raise RunError(f"{folder}: the weights cannot be read: {error.strerror or error}") from None
     if hashlib.sha256(stored).hexdigest() != facts["sha256"]:

@@ -123,7 +123,7 @@ def _arrays(path: Path) -> dict[str, Any]:
             for info in archive.infolist():
                 name = info.filename.removesuffix(".npy")
                 if name in NAMES and name in members:
-                    raise ValueError(f"the array {name!r} stands twice")
+                    raise ValueError(f"the array {name!r} appears twice")
                 members[name] = info
             wanted = {name: members[name] for name in NAMES if name in members}
             stored, packed = sum(info.file_size for info in wanted.values()), path.stat().st_size

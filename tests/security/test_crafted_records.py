@@ -204,12 +204,12 @@ def test_scores_of_another_form_end_in_one_line(ptdiff, run: Path, theirs: Path,
 
 
 def test_a_key_that_stands_twice_in_json_is_refused(ptdiff, theirs: Path) -> None:  # type: ignore[no-untyped-def]
-    with pytest.raises(ValueError, match="'a' stands twice"):
+    with pytest.raises(ValueError, match="'a' appears twice"):
         parse_json('[{"b": {"a": 1, "a": 2}}]')
     text = (theirs / "data.json").read_text().rstrip()
     (theirs / "data.json").write_text(text[:-1] + ', "scale": 7.0}')
     done = ptdiff("sample", theirs)
-    assert done.returncode == 2 and "the key 'scale' stands twice" in done.stderr
+    assert done.returncode == 2 and "the key 'scale' appears twice" in done.stderr
 
 
 @pytest.mark.parametrize("step", [-1, True, 10**30, 10**300])

@@ -44,7 +44,7 @@ def test_a_samples_file_with_two_arrays_of_one_name_is_refused(tmp_path: Path, n
         for member, data in stored().items():
             archive.writestr(member, data)
         archive.writestr(name, stored(samples=np.ones((2, 2), np.float32))["samples.npy"])
-    with pytest.raises(DataError, match="'samples' stands twice"):
+    with pytest.raises(DataError, match="'samples' appears twice"):
         read(tmp_path / "x.npz")
 
 
@@ -94,7 +94,7 @@ def test_a_sweep_over_devices_does_not_hang(ptdiff, tmp_path: Path, data: str) -
         ("a: 1\n---\na: 2", "single document"),
         ("%TAG ! tag:x,2000:\n---\n!a b", "tags are not read"),
         ("? [a]\n: 1", "unhashable"),
-        ("{a: 1, a: 2}", "stands twice"),
+        ("{a: 1, a: 2}", "appears twice"),
     ],
 )
 def test_yaml_that_says_one_thing_to_people_and_another_to_the_reader_is_refused(text: str, said: str) -> None:
@@ -173,7 +173,13 @@ def test_an_answer_of_the_hub_that_is_not_the_model_is_refused(  # type: ignore[
     (folder / "payload.py").write_text("raise SystemExit")
     (folder / "averages").symlink_to(tmp_path / "home")
     found = hub.downloaded("hf://a/b")
-    assert {path.name for path in found.iterdir()} <= {"checkpoints", "config.yaml", "data.json", "env.json"}
+    assert {path.name for path in found.iterdir()} <= {
+        "checkpoints",
+        "config.yaml",
+        "data.json",
+        "env.json",
+        "seal.json",
+    }
     for address in ("hf://a/..", "hf://../b"):
         with pytest.raises(RunError):
             hub.downloaded(address)

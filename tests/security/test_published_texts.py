@@ -29,7 +29,13 @@ def card(ptdiff, theirs: Path, tmp_path: Path, edit) -> str:  # type: ignore[no-
     edit(theirs / "data.json", lambda facts: facts.__setitem__("samples", {FENCE + MARKUP: 3, "val": MARKUP}))
     edit(theirs / "env.json", lambda facts: facts["machine"].__setitem__("processor", FENCE + MARKUP))
     score = {"value": 1, "low": 0, "high": 2, "floor": 1}
-    found = {"metrics": {FENCE + MARKUP: score}, "measures": FENCE + MARKUP, "n": 4, "note": FENCE + MARKUP}
+    found = {
+        "metrics": {FENCE + MARKUP: score},
+        "measures": FENCE + MARKUP,
+        "n": 4,
+        "note": FENCE + MARKUP,
+        "protocol": FENCE,
+    }
     found["sampling"] = {"shape": [2], "solver": {"name": FENCE + MARKUP}, "calls": 3}
     (theirs / "eval.json").write_text("{}")
     edit(theirs / "eval.json", lambda _: found)
