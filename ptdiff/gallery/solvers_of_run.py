@@ -85,7 +85,7 @@ def _picture(scene: Scene, x: Tensor, cond: Condition) -> Picture:
 
 
 def variance(scene: Scene) -> Picture:
-    """Noise of the reverse chain: with too little samples collapse, with too much it remains in them."""
+    """Noise of the reverse chain: with too little, samples collapse; with too much, noise remains in them."""
     scene.needs_means()
     count = scene.many(max(18, min(64, 2**15 // math.prod(scene.data.shape))))
     real = scene.data.world(scene.training(count)[0])
