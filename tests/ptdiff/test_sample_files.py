@@ -58,7 +58,7 @@ def test_single_samples_are_read_again(tmp_path: Path, suffix: str) -> None:
 
 
 def test_a_cloud_in_an_archive_without_samples_is_read_as_data(tmp_path: Path) -> None:
-    kind, cloud = registry.load("pointcloud"), RNG.normal(size=(5, 3)) + [500_000, 4_650_000, 0]
+    kind, cloud = registry.load("pointcloud"), RNG.normal(size=(5, 3)) + np.array([500_000, 4_650_000, 0])
     np.savez(tmp_path / "a.npz", points=cloud)
     found = files.read(tmp_path / "a.npz", kind)
     assert np.abs(found.samples[0].astype(np.float64) + found.origin - cloud).max() < 1e-6

@@ -1,8 +1,7 @@
-"""More files of the kinds that go wrong: arrays and columns named otherwise, tables on their side, tails, far shapes."""
+"""More files of kinds that go wrong: other names of arrays and columns, tables on their side, tails, far shapes."""
 
 import io
 import re
-import struct
 from pathlib import Path
 
 import h5py
@@ -238,9 +237,7 @@ def test_a_shape_too_far_for_a_common_origin_is_refused_by_name(load: Load, norm
     assert len(np.unique(far[:, 1])) == len(np.unique(POINTS[3][:, 1]))
 
 
-def test_the_box_of_shapes_far_from_zero_is_shown_with_all_digits(
-    load: Load, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_box_of_shapes_far_from_zero_is_shown_with_all_digits(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PTDIFF_CACHE", str(load.cache))
     np.save(load.root / "a.npy", POINTS[0] * 12 + UTM)
     assert re.search(r"y +46503\d\d\.\d+ to +46503\d\d\.\d+", check(load.root).text())

@@ -170,7 +170,7 @@ class TextTable:
                 raise FormatError(self.path, f"{where}: {cells[bad[0]]!r} is not finite")
             if len(column) and np.abs(column).max() > _EXACT and len(np.unique(column)) < len(set(cells)):
                 kept = f"doubles keep {len(np.unique(column)):,} of its {len(set(cells)):,} values"
-                raise FormatError(self.path, f"column {name!r} holds numbers beyond 2**53, and {kept}: make them smaller")
+                raise FormatError(self.path, f"column {name!r} holds numbers beyond 2**53, and {kept}")
         return table
 
     def values(self, names: Sequence[str]) -> npt.NDArray[np.float64]:
