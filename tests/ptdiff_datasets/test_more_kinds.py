@@ -161,9 +161,9 @@ BINARY_PCD = ascii_pcd(POINTS[0]).partition("ascii")[0].encode() + b"binary\n" +
 @pytest.mark.parametrize(
     ("name", "content", "tail", "said"),
     [
-        ("a.npy", npy(POINTS[0]), b"\n", "bytes left out behind the array: 1"),
-        ("a.npy", npy(POINTS[0]), b"x" * 23, "bytes left out behind the array: 23"),
-        ("a.pcd", BINARY_PCD, b"tail\r\n", "bytes left out behind the points: 6"),
+        ("a.npy", npy(POINTS[0]), b"\n", "bytes left out after the array: 1"),
+        ("a.npy", npy(POINTS[0]), b"x" * 23, "bytes left out after the array: 23"),
+        ("a.pcd", BINARY_PCD, b"tail\r\n", "bytes left out after the points: 6"),
         ("a.ply", ascii_ply(POINTS[0]).encode(), b"\n\x1a", None),
         ("a.obj", OBJ, b"\n\0\0\0", None),
         ("a.obj", OBJ, b"\x0c\n# end\n\x1a", None),
