@@ -68,6 +68,8 @@ def mesh(
     if out is None:
         chosen(folder)
     some = given.first(count)
+    if format_ == "stl" and any(given.stored.origin):
+        say("most programs read .stl in 32 bits, which blurs places this far from zero; .glb and .ply keep them exact")
     check_writable(folder.expanduser(), _FACE_BYTES * some.samples[..., 0].numel())
     with counted("meshes", "meshing") as move:
         rows = save_meshes(some.stored, kind, folder, format_, way, name=path.stem, progress=move)

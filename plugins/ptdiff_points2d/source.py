@@ -138,6 +138,8 @@ def from_table(
     if not np.isfinite(points).all():
         name = names[int(np.flatnonzero(~np.isfinite(points).all(axis=0))[0])]
         raise DataError(f"{path}: column {name!r} holds numbers beyond the range of float32")
+    if offset:
+        _check_detail(path, names, exact, points, origin)
     cells = table.column(label) if label else ("",) * len(points)
     classes = tuple(sorted(set(cells)))
     number = {name: index for index, name in enumerate(classes)}
@@ -149,6 +151,8 @@ def from_table(
     rows = f"{len(points) - held.sum():,} rows{of}, and {held.sum():,} held out"
     shown = ", ".join(names) if len(names) <= 8 else f"{len(names)} columns"
     notes = [left_out] * bool(left_out) + _passed_over(table, names, columns, label) + table.readings(names)
+    if counting := [name for name, column in zip(names, exact.T, strict=True) if _counts(column)]:
+        notes.append(f"counting up by one from row to row: {', '.join(counting[:_NAMED])}; is it data?")
     if origin:
         taken = [f"{name} {value:.10g}" for name, value in zip(names, origin, strict=True) if value]
         notes.append(f"subtracted before training, added to samples again: {', '.join(taken[:6])}")
@@ -183,6 +187,33 @@ def _origin(exact: npt.NDArray[np.float64]) -> tuple[float, ...]:
     return tuple(origin.tolist()) if origin.any() else ()
 
 
+def _check_detail(
+    path: Path,
+    names: Sequence[str],
+    exact: npt.NDArray[np.float64],
+    points: npt.NDArray[np.float32],
+    origin: tuple[float, ...],
+) -> None:
+    """Raise DataError for a column whose rows far from the others leave these no detail in float32.
+
+    Neither as they are nor, for training, relative to their mean.
+    """
+    middle, spread = np.median(exact, axis=0), np.subtract(*np.quantile(exact, [0.75, 0.25], axis=0))
+    lost = np.median(np.abs(points.astype(np.float64) + (origin or 0.0) - exact), axis=0)
+    lost = np.maximum(lost, np.abs(exact.mean(axis=0) - middle) * np.finfo(np.float32).epsneg)
+    if (blurred := (spread > 0) & (lost > 1e-3 * spread)).any():
+        column = int(blurred.argmax())
+        far = exact[np.abs(exact[:, column] - middle[column]).argmax(), column]
+        raise DataError(
+            f"{path}: column {names[column]!r} reaches {far:.10g}, so far from its other numbers, around "
+            f"{middle[column]:.10g}, that 32 bits blur these: remove such rows, or choose other columns"
+        )
+
+
+def _counts(column: npt.NDArray[np.float64]) -> bool:
+    return len(column) > 3 and bool((np.diff(column) == 1).all())
+
+
 def _rows(table: TextTable, where: str) -> TextTable:
     if not where:
         return table
@@ -205,7 +236,8 @@ def _columns(table: TextTable, columns: str, label: str) -> Sequence[str]:
     chosen = numeric if named else numeric[:2]
     if len(chosen) < (1 if named else 2):
         needed = "a column of numbers is" if named else "two columns of numbers are"
-        nearly = "".join(f"; {place}" for place in table.spoiled().values())
+        bad = table.spoiled() or {name: place for name, place in table.dropped.items() if name != label}
+        nearly = "".join(f"; {place}" for place in list(bad.values())[:_NAMED])
         raise DataError(f"{table.path}: {needed} needed, found {', '.join(chosen) or 'none'}{nearly}")
     return chosen
 

@@ -29,7 +29,7 @@ from ptdiff.atomic import whole
 from ptdiff.choices import unknown
 from ptdiff.documents.files import opened
 from ptdiff.documents.jsons import parse_json
-from ptdiff.errors import reading
+from ptdiff.errors import Unsupported, reading
 from ptdiff.modality.offsets import find_origin, with_origin, without_origin
 
 if TYPE_CHECKING:
@@ -96,7 +96,9 @@ class Stored:
 
 
 def read(path: Path, kind: Modality | None = None) -> Stored:
-    """Read the samples of an .npz file, or the single sample of a file in a format of ``kind`` (.ply, .png …).
+    """Read the samples of an .npz file, or the single sample of a file that ``kind`` can read (.ply, .png …).
+
+    An .npz file without samples is such a file, too: a cloud may be stored in one.
 
     Raises DataError, with the path, if the file does not exist or has no valid samples.
     """
@@ -104,10 +106,18 @@ def read(path: Path, kind: Modality | None = None) -> Stored:
         if not path.is_file():
             raise FileNotFoundError("the file does not exist")
         if path.suffix.lower() == ".npz":
-            return _checked(_arrays(path))
-        if kind is None:
+            arrays = _arrays(path)
+            if kind is None or "samples" in arrays:
+                return _checked(arrays)
+        elif kind is None:
             raise ValueError("only .npz files can be read without a modality")
-        x = kind.read(path)[None]
+        try:
+            x = kind.read(path)[None]
+        except (Unsupported, ValueError) as error:
+            if path.suffix.lower() != ".npz":
+                raise
+            made = "it has no array 'samples'; 'ptdiff sample' writes files with one"
+            raise ValueError(f"{made} (as data: {getattr(error, 'reason', error)})") from error
         origin = find_origin(x)
         return Stored(_finite("the sample", without_origin(x, origin), x.ndim), np.full(1, -1), origin=origin)
 

@@ -57,6 +57,16 @@ def test_single_samples_are_read_again(tmp_path: Path, suffix: str) -> None:
     assert after.source == tmp_path / names[1]
 
 
+def test_a_cloud_in_an_archive_without_samples_is_read_as_data(tmp_path: Path) -> None:
+    kind, cloud = registry.load("pointcloud"), RNG.normal(size=(5, 3)) + np.array([500_000, 4_650_000, 0])
+    np.savez(tmp_path / "a.npz", points=cloud)
+    found = files.read(tmp_path / "a.npz", kind)
+    assert np.abs(found.samples[0].astype(np.float64) + found.origin - cloud).max() < 1e-6
+    np.savez(tmp_path / "b.npz", weights=cloud[0])
+    with pytest.raises(DataError, match=r"b\.npz: it has no array 'samples'.*no array named points"):
+        files.read(tmp_path / "b.npz", kind)
+
+
 def test_tables_hold_all_samples(tmp_path: Path) -> None:
     kind = registry.load("points2d")
     flat = Stored(RNG.normal(size=(4, 2)).astype(np.float32), np.array([0, 1, 0, -1]), ("left", "right"), "points2d")

@@ -85,6 +85,12 @@ def read_one(path: str | Path, points: int, order: AxisOrder = "auto", decimal: 
     path = Path(path)
     if path.suffix.lower() in ARRAY_SUFFIXES:
         return read_points(path, order).with_true_normals()
+    if path.suffix.lower() in HDF5_SUFFIXES:
+        inside = members(path, path.name, Lists(), order) or []
+        if len(inside) != 1:
+            raise FormatError(path, f"{len(inside):,} clouds, not one: save one of them as .npy or .ply")
+        with opened(path, order) as read:
+            return read(inside[0].set, inside[0].place).with_true_normals()
     found = _mesh_or_cloud(path, decimal)
     if isinstance(found, Cloud):
         return found.with_true_normals()

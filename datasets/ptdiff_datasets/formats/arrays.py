@@ -108,7 +108,7 @@ def read_arrays(path: Path, order: AxisOrder = "auto") -> Arrays:
     if path.suffix.lower() == ".npy":
         behind = _behind(data, path)
         points = _ordered(path, _array(BytesIO(data), len(data) - behind, path), order)
-        return Arrays(points, remarks=(f"bytes left out behind the array: {behind}",) * bool(behind))
+        return Arrays(points, remarks=(f"bytes left out after the array: {behind}",) * bool(behind))
     return _archived(data, path, order)
 
 

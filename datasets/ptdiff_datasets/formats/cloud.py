@@ -291,7 +291,7 @@ def from_table(path: str | Path, table: npt.NDArray[np.generic], names: tuple[st
     width = table.shape[1]
     if width > len(table) and width > _WIDEST:
         raise FormatError(path, f"{len(table)} rows of {width} numbers: write each point in a row, or name the columns")
-    if width > 3 and len(table) > 3 and _counts(table[:, 0]):
+    if width > 3 and len(table) > 3 and _counts(table[:, 0]) and (table[:, 1:4] != table[0, 1:4]).any(axis=0).all():
         raise FormatError(
             path, "the first column counts the rows: leave it out, or name the columns (x, y and z among them)"
         )

@@ -22,6 +22,7 @@ from ptdiff_datasets.formats.dialect import Lines, open_lines
 from ptdiff_datasets.formats.numerals import Decimal, evidence, parsed
 
 _NO_VALUE = frozenset(("", "na", "n/a", "nan", "null", "none", "?"))
+_EXACT = 2.0**53  # up to here float64 holds every whole number
 _YEARS = range(1800, 2101)
 
 Row = tuple[str, ...]
@@ -167,6 +168,9 @@ class TextTable:
             if len(bad := np.flatnonzero(~np.isfinite(column)).tolist()):
                 where = f"line {self.lines[bad[0]]}, column {name!r}"
                 raise FormatError(self.path, f"{where}: {cells[bad[0]]!r} is not finite")
+            if len(column) and np.abs(column).max() > _EXACT and len(np.unique(column)) < len(set(cells)):
+                kept = f"doubles keep {len(np.unique(column)):,} of its {len(set(cells)):,} values"
+                raise FormatError(self.path, f"column {name!r} holds numbers beyond 2**53, and {kept}")
         return table
 
     def values(self, names: Sequence[str]) -> npt.NDArray[np.float64]:
@@ -242,6 +246,8 @@ def read_table(path: str | Path, *, header: bool | None = None, decimal: Decimal
     if len(kept) < len(names):
         body = [tuple(row[i] for i in kept) for row in body]
     names = tuple(names[i] or (f"c{i + 1}" if i else "") for i in kept)
+    if names[0] == "Unnamed: 0" and _row_names([row[0] for row in body]):
+        names = ("", *names[1:])  # row names that pandas has read and written again
     return TextTable(path, names, tuple(body), tuple(places), decimal)
 
 
