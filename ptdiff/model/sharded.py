@@ -140,6 +140,8 @@ def sample_in_shards(
 
 def remove(shards: Path) -> None:
     """Delete the shards in a folder of :func:`sample_in_shards`, and the folder unless something else is in it."""
+    if shards.is_symlink():
+        return
     for path in shards.glob("*.npz"):
         path.unlink()
     with suppress(OSError):

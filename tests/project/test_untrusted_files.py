@@ -204,6 +204,8 @@ WRITERS = {
     "ptdiff/run/checkpoint.py": "checkpoints: new folders with unpredictable names, renamed",
     "ptdiff/run/exported.py": "runs in the cache: new folders with unpredictable names, renamed",
     "ptdiff/model/export.py": "exported models, where the user said: new folders, renamed",
+    "ptdiff/model/sharded.py": "shards in samples/ of a run, which was looked at when it was opened",
+    "ptdiff/run/evaluations.py": "evaluations of a run, which was looked at when it was opened",
     "ptdiff/training/backends.py": "identities of trackers in logs/ of a run, which was looked at when it was opened",
     "ptdiff/sampling/files.py": "a temporary file of the atomic door",
     "plugins/ptdiff_images/metrics/classifier.py": "a temporary file of the atomic door",
