@@ -122,6 +122,17 @@ def read(path: Path, kind: Modality | None = None) -> Stored:
         return Stored(_finite("the sample", without_origin(x, origin), x.ndim), np.full(1, -1), origin=origin)
 
 
+def holds_samples(path: Path) -> bool:
+    """True for an .npz file, unless it lacks the array samples, as the cloud of a user does."""
+    if path.suffix.lower() != ".npz":
+        return False
+    try:
+        with opened(path) as file, zipfile.ZipFile(file) as archive:
+            return "samples.npy" in archive.namelist()
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, NotImplementedError, RuntimeError):
+        return True  # refused with the reason when it is read
+
+
 def _arrays(path: Path) -> dict[str, Any]:
     try:
         with opened(path) as file:

@@ -52,7 +52,7 @@ class Samples:
         if isinstance(modality, Modality):
             return Samples(files.read(path, modality), modality, source=path)
         registry.trust(modality)
-        kind = None if path.suffix.lower() == ".npz" else registry.load(modality).suited(path)
+        kind = None if files.holds_samples(path) else registry.load(modality).suited(path)
         stored = files.read(path, kind)
         name = stored.modality or modality
         if ":" in name and name != modality:

@@ -62,6 +62,7 @@ def test_a_cloud_in_an_archive_without_samples_is_read_as_data(tmp_path: Path) -
     np.savez(tmp_path / "a.npz", points=cloud)
     found = files.read(tmp_path / "a.npz", kind)
     assert np.abs(found.samples[0].astype(np.float64) + found.origin - cloud).max() < 1e-6
+    assert len(Samples.read(tmp_path / "a.npz").samples) == 1
     np.savez(tmp_path / "b.npz", weights=cloud[0])
     with pytest.raises(DataError, match=r"b\.npz: it has no array 'samples'.*no array named points"):
         files.read(tmp_path / "b.npz", kind)
