@@ -81,7 +81,7 @@ def open_lines(path: Path, *, counted: bool = False, head: bool = False) -> Line
         content = file.read(HEAD if head else -1)
     text = decoded(content, path)
     if not head or len(content) < HEAD:
-        text = text.rstrip("\0\x1a\f")
+        text = text.rstrip("\0\x1a\f") or text
     else:
         text = text[: max(text.rfind("\n"), text.rfind("\r"))]
     # universal line ends, and no other marks that Python takes for some
