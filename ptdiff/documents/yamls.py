@@ -89,7 +89,7 @@ def _number(loader: yaml.SafeLoader, node: Any) -> Any:
     if ":" in node.value or re.fullmatch(r"[-+]?0[0-9_]+", node.value):
         raise ValueError(f"{node.value} can be read as two numbers, line {node.start_mark.line + 1}: rewrite it")
     whole = node.tag.endswith(":int")
-    return (loader.construct_yaml_int if whole else loader.construct_yaml_float)(node)  # type: ignore[no-untyped-call]
+    return (loader.construct_yaml_int if whole else loader.construct_yaml_float)(node)
 
 
 for _kind_of_number in ("int", "float"):

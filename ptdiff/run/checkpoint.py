@@ -71,7 +71,7 @@ class Checkpoint:
     def elapsed(self) -> float:
         """Seconds of training up to it; raises CheckpointError if state.json has no such number."""
         found = self.state.get("elapsed")
-        if type(found) not in (int, float) or not 0 <= found < math.inf:
+        if isinstance(found, bool) or not isinstance(found, (int, float)) or not 0 <= found < math.inf:
             raise CheckpointError(f"{self.path / STATE}: elapsed must be a number of seconds, not {str(found)[:80]!r}")
         return float(found)
 
