@@ -57,15 +57,15 @@ def runs_in(folder: Path) -> list[Path]:
 def history(run: Path) -> list[dict[str, Any]]:
     """Read metrics.jsonl; if steps were repeated after a crash, only the later lines are kept.
 
-    Lines without a step and seconds, and lines whose losses are not numbers, are left out.
+    Lines without a step, and lines whose seconds or losses are not numbers, are left out.
     """
     lines: list[dict[str, Any]] = []
     for line in json_lines(run / "metrics.jsonl"):
         losses = (line.get(key, 0.0) for key in ("loss", "validation_loss"))
-        numbers = (line.get("seconds"), *(loss for loss in losses if loss is not None))
+        numbers = (line.get("seconds", 0.0), *(loss for loss in losses if loss is not None))
         if type(line.get("step")) is not int or not all(type(number) in (int, float) for number in numbers):
             continue
-        if not 0 <= line["step"] <= MOST_STEPS or not math.isfinite(line["seconds"]):
+        if not 0 <= line["step"] <= MOST_STEPS or not math.isfinite(numbers[0]):
             continue
         while lines and lines[-1]["step"] >= line["step"]:
             lines.pop()
@@ -91,7 +91,7 @@ def summary(run: Path, warn: Callable[[str], None] = warnings.warn) -> Summary:
         run,
         flattened(read(run / "config.yaml")),
         int(last["step"]),
-        float(last["seconds"]) / 60,
+        float(last.get("seconds", 0.0)) / 60,
         losses[-1] if losses else None,
         min(validated, default=None),
         measured(run),
