@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
 from torch.nn.parallel import DistributedDataParallel
 
+from ptdiff.machine.host import double
 from ptdiff.training.noise_scale import NoiseScale, squared_norm
 from ptdiff.training.shards import joined, parts
 
@@ -34,8 +35,8 @@ class Ranks:
         world, self.batch, self.backward = dist.get_world_size(), batch, backward
         self.sizes = [len(range(rank, batch, world)) for rank in range(world)]
         self.parameters = [p for p in model.parameters() if p.requires_grad]
-        # |g|^2 of this rank's gradient so far; None if not requested
-        self.square: Tensor | None = None
+        # |g| of this rank's gradient by parameter; None if not requested
+        self.norms: dict[Tensor, Tensor] | None = None
         # torch requires a hook without annotations or with classes as annotations; here they are strings
         model.register_comm_hook(None, lambda _, bucket: self._heard(bucket))
 
@@ -68,19 +69,21 @@ class Ranks:
     def measured(self, scale: NoiseScale) -> Iterator[None]:
         """Pass the gradients of all ranks and their mean, for the one backward pass in this context, to ``scale``."""
         rank, world = dist.get_rank(), len(self.sizes)
-        self.square = torch.zeros((), dtype=torch.float64, device=self.parameters[0].device)
+        self.norms = {}
         yield
-        parts = torch.zeros(world, dtype=torch.float64, device=self.square.device)
+        # in the order of the parameters: DistributedDataParallel rearranges its buckets after the first step
+        norms = torch.stack([self.norms[each] for each in self.parameters if each in self.norms])
+        parts = torch.zeros(world, dtype=torch.float64, device=norms.device)
         # the loss of a rank is weighted by its rows over an even share; the part is the mean over its own rows
-        parts[rank] = self.square * (self.batch / (world * self.sizes[rank])) ** 2
-        self.square = None
+        parts[rank] = double(norms).square().sum() * (self.batch / (world * self.sizes[rank])) ** 2
+        self.norms = None
         dist.all_reduce(parts)
         whole = squared_norm([p.grad for p in self.parameters if p.grad is not None])
         scale.see(parts.unbind(), self.sizes, whole)
 
     def _heard(self, bucket: GradBucket) -> torch.futures.Future[Tensor]:
-        """Record the norm of this rank's gradient, then average over all ranks, as without a hook."""
-        if self.square is not None:
-            self.square += squared_norm([bucket.buffer()])
+        """Record the norms of this rank's gradients, then average over all ranks, as without a hook."""
+        if self.norms is not None:
+            self.norms |= zip(bucket.parameters(), torch._foreach_norm(bucket.gradients()), strict=True)
         mean: torch.futures.Future[Tensor] = allreduce_hook(dist.group.WORLD, bucket)  # type: ignore[arg-type]
         return mean

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -11,8 +12,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from trial import Start, Trial, environment
+from trial import Start, Trial, assert_bit_equal, environment
 
+from ptdiff.run.checkpoint import latest
 from ptdiff.training.fit import ROLLBACKS
 
 # two processes import everything: minutes on a busy machine
@@ -64,10 +66,15 @@ def two_ranks(trial: Trial, spoil: str = "") -> subprocess.Popen[str]:
 def finished(process: subprocess.Popen[str], timeout: float = 400) -> tuple[int, str]:
     try:
         out = process.communicate(timeout=timeout)[0]
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        raise
+    finally:
+        end(process)
     return process.returncode, out
+
+
+def end(process: subprocess.Popen[str]) -> None:
+    """Kill what is left of both ranks."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 @pytest.mark.slow
@@ -140,9 +147,13 @@ NUMBERS = [signal.SIGINT, signal.SIGTERM, *(getattr(signal, n) for n in ("SIGHUP
 def test_a_signal_to_any_rank_stops_both_with_its_exit_code(start: Start, number: signal.Signals, rank: int) -> None:
     trial = start(options={"delay": 0.05}, steps=10**4)
     process = two_ranks(trial)
-    past(process, "step 5")
-    os.kill([process.pid, *children(process)][rank], number)
-    code, out = finished(process, 60)
+    try:
+        past(process, "step 5")
+        os.kill([process.pid, *children(process)][rank], number)
+    except BaseException:
+        end(process)
+        raise
+    code, out = finished(process, 120)
     assert code == 128 + number, out
     assert "Traceback" not in out
     assert 5 <= trial.state()["step"] < 10**4
@@ -202,3 +213,32 @@ def test_a_nan_on_one_rank_is_skipped_by_both(start: Start) -> None:
     assert code == 0, out
     assert trial.state()["skipped"] == 1
     assert all(bool(torch.isfinite(value.float()).all()) for value in trial.tensors().values())
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@linux
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_killed_rank_ends_the_other_with_one_line_that_names_it_and_costs_no_bit(start: Start, rank: int) -> None:
+    training = {"steps": 120, "save_minutes": 0.3 / 60}
+    trial, whole = start("killed", {"delay": 0.02}, **training), start("whole", **training)
+    process = two_ranks(trial)
+    try:
+        while latest(trial.run.checkpoints) is None:
+            past(process, "step")
+        os.kill([process.pid, *children(process)][rank], signal.SIGKILL)
+    except BaseException:
+        end(process)
+        raise
+    # both close the pipe: it is read to its end only once neither is left
+    _, out = finished(process, 120)
+    lines = [line for line in out.splitlines() if line.startswith("ConnectionError")]
+    assert len(lines) == 1, out
+    assert f"rank {rank} " in lines[0]
+    assert "Traceback" not in out
+    assert 0 < trial.state()["step"] < 120
+    for each in (trial, whole):
+        code, out = finished(two_ranks(each))
+        assert code == 0, out
+        assert each.state()["step"] == 120
+    assert_bit_equal(trial.tensors(), whole.tensors())
