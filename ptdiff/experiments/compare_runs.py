@@ -83,10 +83,11 @@ def summary(run: Path, warn: Callable[[str], None] = warnings.warn) -> Summary:
     check_links(run)
     if (line := edited(run)) is not None:
         warn(line)
-    lines = history(run)
+    # a line may be damaged and still be JSON
+    lines = [line for line in history(run) if _is_number(line.get("seconds"))]
     last = lines[-1] if lines else {"step": 0, "seconds": 0.0}
-    losses = [line["loss"] for line in lines if line.get("loss") is not None]
-    validated = [line["validation_loss"] for line in lines if line.get("validation_loss") is not None]
+    losses = [line["loss"] for line in lines if _is_number(line.get("loss"))]
+    validated = [line["validation_loss"] for line in lines if _is_number(line.get("validation_loss"))]
     return Summary(
         run,
         flattened(read(run / "config.yaml")),
@@ -96,6 +97,10 @@ def summary(run: Path, warn: Callable[[str], None] = warnings.warn) -> Summary:
         min(validated, default=None),
         measured(run),
     )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float))
 
 
 def differing(summaries: Sequence[Summary]) -> list[str]:

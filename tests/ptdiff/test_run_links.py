@@ -197,3 +197,13 @@ def test_a_line_that_was_cut_off_costs_none_of_the_next(run: Run) -> None:
     run.log({"step": 2})
     run.log({"step": 3})
     assert history(run.path) == [{"step": 1}, {"step": 2}, {"step": 3}]
+
+
+@pytest.mark.parametrize("damage", [('"seconds"', '"secondr"'), ("1.5", '"1.5"'), ("0.25", '"0.25"'), ("0.25", "[]")])
+def test_a_damaged_report_is_left_out_of_a_summary(run: Run, damage: tuple[str, str]) -> None:
+    run.log({"step": 1, "seconds": 60.0, "loss": 0.5})
+    run.log({"step": 2, "seconds": 61.5, "loss": 0.25})
+    path = run.path / "metrics.jsonl"
+    path.write_text(path.read_text().replace(*damage, 1))
+    found = summary(run.path)
+    assert found.loss in (0.5, 0.25) and found.steps in (1, 2)
