@@ -106,7 +106,7 @@ def test_without_a_folder_the_run_is_temporary() -> None:
         ({"training": {"lr": -1.0}}, "lr.*greater than 0"),
         ({"options": {"widht": 3}}, "widht.*did you mean 'width'"),
         ({"device": "gpu"}, "gpu"),
-        ({"network": nn.Linear(2, 2)}, "backbone of its own"),
+        ({"network": nn.Linear(2, 2)}, "its own backbone"),
     ],
 )
 def test_what_is_wrong_is_refused_before_training(settings: dict[str, Any], message: str, tmp_path: Path) -> None:

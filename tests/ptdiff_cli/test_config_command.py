@@ -49,7 +49,7 @@ def test_an_editor_finds_the_schema_beside_the_file_wherever_both_are(ptdiff, tm
         ("modality: points2d\nsampling: {solver: huen}", "did you mean 'heun'?"),
         ("modality: points2d\noptions: {blocks: 1000000000}", "blocks must be at most 1,000"),
         ("modality: points2d\ntraining: {batch: yes}", "should be a number, not true"),
-        ("modality: points2d\nseed: 1\nseed: 2", "the key 'seed' stands twice"),
+        ("modality: points2d\nseed: 1\nseed: 2", "the key 'seed' appears twice"),
         ("seed: 1", "name a modality"),
         ("modality: *a", "not"),
         ("[", "not YAML"),

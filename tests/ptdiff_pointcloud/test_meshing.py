@@ -217,6 +217,7 @@ def test_the_modality_makes_meshes_of_whatever_channels() -> None:
 def test_a_cloud_is_read_as_it_was_written(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     cloud = random.uniform(-1, 1, (20, 9)).astype(np.float32)
+    cloud[:, 3:6] /= np.linalg.norm(cloud[:, 3:6], axis=1, keepdims=True)
     cloud[:, 6:] = random.integers(0, 256, (20, 3)) / 127.5 - 1
     kind = PointCloud(channels=("xyz", "normals", "colors"))
     kind.formats()["ply"](tmp_path / "a.ply", cloud)

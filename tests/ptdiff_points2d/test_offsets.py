@@ -30,7 +30,7 @@ def test_training_sees_every_value(table: tuple[Path, np.ndarray]) -> None:
     rows = torch.cat([part.batch(torch.arange(len(part)), 0)[0] for part in (data.train, data.val)]).double().numpy()
     back = np.sort(rows + np.array(data.origin), axis=0)
     np.testing.assert_allclose(back, np.sort(values, axis=0), atol=1e-6)
-    assert "given back to samples: x 500000, y 4649776" in str(data.summary["text"])
+    assert "added to samples again: x 500000, y 4649776" in str(data.summary["text"])
 
 
 def test_the_run_keeps_the_origin_and_earlier_versions_have_none(table: tuple[Path, np.ndarray]) -> None:

@@ -85,9 +85,9 @@ def test_the_command_line_gives_both(tmp_path: Path) -> None:
     assert np.array_equal(drawn["rounded"], (drawn["raw"] > 0.5).astype(np.float32))
     assert len(np.unique(drawn["raw"])) > 900
     labels = []
-    for raw in ([], ["--raw"]):
+    for raw, file in (([], "full-set-n20.json"), (["--raw"], "full-set-n20-raw.json")):
         ptdiff("eval", run, "-n", 20, "--steps", 3, *raw)
-        found = measured(run)
+        found = measured(run / "eval" / file)
         assert found is not None
         labels.append((found.label, str(found.basis["measured_on"]).rpartition(", ")[2]))
     assert labels == [

@@ -24,7 +24,7 @@ TINY = {"modality": "tiny_modality:Tiny", "training": {"steps": 1}}
         ({"process": "flwo"}, "did you mean 'flow'"),
         ({"training": {"steps": 1, "optimizer": "adamm"}}, "did you mean 'adam"),
         ({"prediction": "epsilon"}, "unknown prediction 'epsilon'"),
-        ({"options": 5}, "options is a mapping"),
+        ({"options": 5}, "options must map names to values"),
         ({"options": {"widht": 3}}, "did you mean 'width'"),
     ],
 )
