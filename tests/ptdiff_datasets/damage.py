@@ -17,6 +17,7 @@ import shutil
 import sys
 import tempfile
 import time
+import unicodedata  # noqa: F401  Python imports it to parse a name that is not ASCII, which the limit on memory forbids
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
