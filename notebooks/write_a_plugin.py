@@ -133,11 +133,12 @@ sys.path.insert(0, str(folder))
 # ## Loading it by name
 #
 # `module:Class` names a modality that is not installed. On the command line this is
-# `ptdiff train -m melodies:Melodies`.
+# `ptdiff train -m melodies:Melodies`. In Python, `trust` imports the class: a name in a file never does.
 
 # %%
 from ptdiff.modality import registry
 
+registry.trust("melodies:Melodies")
 kind = registry.load("melodies:Melodies", {"count": 500 if SMALL else 2000})
 data = kind.dataset()
 print(data.summary["text"])
