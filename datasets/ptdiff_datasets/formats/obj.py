@@ -5,7 +5,6 @@ do not change the surface (names, materials, smoothing) are passed over; all oth
 """
 
 import re
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -140,6 +139,9 @@ def _no_number(rows: list[bytes], at: list[int], path: Path) -> FormatError:
     return FormatError(path, "a vertex is not made of numbers")
 
 
+_AFTER_V = re.compile(rb"/[0-9/-]*")
+
+
 def _corners(
     faces: list[bytes], at: list[int], before: list[int], vertices: int, path: Path
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
@@ -150,8 +152,10 @@ def _corners(
     try:
         if odd or sizes.min() < 3:
             raise ValueError
-        heads = [word.partition(b"/")[0] for word in chain.from_iterable(words)]
-        given = numbers(heads, "i8")
+        # the first number of each corner, v of v/t/n
+        given = numbers(_AFTER_V.sub(b"", b" ".join(faces)).split(), "i8")
+        if len(given) != sizes.sum():
+            raise ValueError
     except (ValueError, OverflowError):
         number, row = next(((n, r) for n, r in zip(at, words, strict=True) if not _is_face(r)), (at[0], words[0]))
         text = b" ".join([b"f", *row])[:40].decode("latin-1")
