@@ -18,6 +18,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -132,8 +133,9 @@ class Command:
         return self.code is None
 
     def kill(self) -> None:
-        """End it by SIGKILL."""
-        os.kill(self.pid, signal.SIGKILL)
+        """End it by SIGKILL, unless it has just ended by itself."""
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)
         self.wait(LIMIT)
 
     def output(self) -> str:
