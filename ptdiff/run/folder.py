@@ -42,6 +42,7 @@ from ptdiff.modality.tensors import NAME
 from ptdiff.run import links
 from ptdiff.run.checkpoint import Checkpoint, latest, lost, save
 from ptdiff.run.config import Config, read, validate
+from ptdiff.run.exported import is_unpacked
 from ptdiff.run.lock import held
 from ptdiff.run.models import located, near, outputs, ships
 from ptdiff.run.seal import SEAL, changes, edited, read_seal, write_seal
@@ -360,6 +361,10 @@ class Run:
         """Raise RunError if this is an installed model, whose folder is read-only."""
         if ships(self.path):
             name = self.path.name
+            if is_unpacked(self.path):
+                raise RunError(
+                    f"{name} is an exported model, which is read-only: fine-tune it with 'ptdiff train --from'"
+                )
             raise RunError(
                 f"{name} is an installed model, which is read-only: fine-tune it with 'ptdiff train --from {name}'"
             )

@@ -70,6 +70,9 @@ NEUTRAL: dict[str, set[Any]] = {
 }
 """Values of options that a plan has or need not have; any other value is refused by name."""
 
+SHORT = 15
+"""Number of steps below which ``lower_order_final`` has an effect in diffusers."""
+
 USED = {
     *("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas", "rescale_betas_zero_snr"),
     *("prediction_type", "timestep_spacing", "steps_offset", "set_alpha_to_one", "shift", "solver_order"),
@@ -138,7 +141,9 @@ def plan_of(config: Mapping[str, Any], steps: int) -> tuple[Plan, str]:
             raise ValueError(f"{name}: the option {key} = {value!r} is unknown")
         if value not in NEUTRAL[key]:
             raise ValueError(f"{name}: {key} = {value!r} has no counterpart in ptdiff")
-    solver, limits = kind.solver(config), _threshold(kind, config)
+    # diffusers lowers the order of the last steps only of short walks, whatever the option says
+    short = {"lower_order_final": config.get("lower_order_final", True) and steps < SHORT}
+    solver, limits = kind.solver({**config, **short}), _threshold(kind, config)
     if name == "FlowMatchEulerDiscreteScheduler":
         spacing = Given(tuple(_flow_sigmas(config, steps)), of="time")
         return Plan(Flow(), solver, steps, spacing, threshold=limits), "flow"
@@ -255,6 +260,8 @@ def scheduler_config(plan: Plan, prediction: str) -> dict[str, Any]:
     back, _ = plan_of(found, plan.steps)
     if not torch.allclose(back.levels().angle, plan.levels().angle, rtol=0, atol=1e-9):
         raise ValueError(f"{found['_class_name']} would visit other levels than {plan.spacing}")
+    if isinstance(plan.solver, DPMpp3M) and back.solver != plan.solver:
+        raise ValueError(f"diffusers ignores lower_order_final from {SHORT} steps on: set it to false")
     return found
 
 

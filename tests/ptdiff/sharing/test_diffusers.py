@@ -98,6 +98,21 @@ def test_a_plan_follows_the_scheduler_it_was_read_from(name: str, spacing: str, 
     assert compared(name, timestep_spacing=spacing, **options) < 2e-5
 
 
+@pytest.mark.parametrize("steps", [14, 15, 20])
+@pytest.mark.parametrize("lower", [True, False])
+@pytest.mark.parametrize("order", [2, 3])
+def test_the_order_of_the_last_steps_depends_on_their_number(order: int, lower: bool, steps: int) -> None:
+    options = {"solver_order": order, "lower_order_final": lower, "timestep_spacing": "trailing"}
+    assert compared("DPMSolverMultistepScheduler", steps, **options) < 2e-5
+
+
+def test_a_plan_that_lowers_the_order_of_a_long_walk_is_refused() -> None:
+    solver = SOLVERS["dpm++3m"](lower_order_final=True)  # type: ignore[call-arg]
+    assert scheduler_config(Plan(Chain(), solver, 10, "trailing"), "eps")["lower_order_final"] is True
+    with pytest.raises(ValueError, match="ignores lower_order_final from 15 steps on"):
+        scheduler_config(Plan(Chain(), solver, 20, "trailing"), "eps")
+
+
 @pytest.mark.parametrize("shift", [1.0, 3.0])
 def test_a_plan_follows_flow_matching(shift: float) -> None:
     assert compared("FlowMatchEulerDiscreteScheduler", shift=shift) < 1e-6
