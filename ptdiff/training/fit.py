@@ -24,7 +24,7 @@ from ptdiff.run.folder import Run, process_rank
 from ptdiff.training.arithmetic import changed, circumstances
 from ptdiff.training.autotuned import settled
 from ptdiff.training.backends import MetricsTable
-from ptdiff.training.callbacks import SIGNALS, Checkpoints, OrderlyStop, Previews, Reports, Slowness
+from ptdiff.training.callbacks import HANGUP, SIGNALS, Checkpoints, OrderlyStop, Previews, Reports, Slowness
 from ptdiff.training.module import DiffusionModule
 from ptdiff.training.observer import Observer
 from ptdiff.training.peers import Peers
@@ -177,7 +177,11 @@ def _kept(run: Run) -> str | None:
 
 @contextmanager
 def _listening(stop: OrderlyStop) -> Iterator[None]:
-    """Direct signals to ``stop`` from the start, before the first step, and restore the handlers afterwards."""
+    """Direct signals to ``stop`` from the start, before the first step, and restore the handlers afterwards.
+
+    After a hang-up this process ignores further ones, unless it had a handler of its own: the system and the shell
+    both send one, and the second may arrive while the process exits.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -187,7 +191,8 @@ def _listening(stop: OrderlyStop) -> Iterator[None]:
         yield
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            repeated = number == HANGUP == stop.received and handler is signal.SIG_DFL
+            signal.signal(number, signal.SIG_IGN if repeated else handler)
 
 
 def _fit(
