@@ -68,6 +68,7 @@ class EvaluatedModel(Protocol):
         n: int = 16,
         *,
         label: Any = None,
+        conditions: Mapping[str, Any] | None = None,
         points: int | None = None,
         seed: int = 0,
         batch: int | None = None,
@@ -269,9 +270,11 @@ def evaluate(
         sets = reference_sets(training, target, count, seed, match=same_classes)
     labels = sets.labels if same_classes else spread_labels(torch.arange(count), len(classes)).get("label")
     labels = labels if classes else None
+    asked = {name: value for name, value in sets.conditions.items() if name in model.data.conditions}
     generated = model.sample(
         count,
         label="none" if labels is None else labels,
+        conditions=asked,
         points=points,
         seed=seed,
         batch=batch,
@@ -282,7 +285,7 @@ def evaluate(
     )
     tell(f"comparing {count} samples with {count} of the {split} split")
     x, cache = generated.samples, model.run.outputs / "distances"
-    whole = Comparison(x, sets.reference, sets.training, labels, seed, progress, cache, str(model.device))
+    whole = Comparison(x, sets.reference, sets.training, labels, seed, progress, cache, str(model.device), asked)
     found = own.compare(whole, way)
     scores = dict(found.scores)
     candidates = _some(training, seed)
@@ -324,11 +327,15 @@ def _some(training: Split, seed: int) -> Tensor:
 
 @dataclass(frozen=True)
 class ReferenceSets:
-    """n reference samples with their labels (n,) (None without classes), and n training samples, in world units."""
+    """n reference samples with their labels (n,) (None without classes), and n training samples, in world units.
+
+    ``conditions``: all conditions of the reference samples by name, (n, …) each.
+    """
 
     reference: Tensor
     labels: Tensor | None
     training: Tensor
+    conditions: Condition = field(default_factory=dict)
 
 
 def reference_sets(training: Split, target: Split, n: int, seed: int = 0, *, match: bool = True) -> ReferenceSets:
@@ -348,7 +355,7 @@ def reference_sets(training: Split, target: Split, n: int, seed: int = 0, *, mat
     labels = cond.get("label")
     rest = order[n:] if same else _shuffled(len(training), seed + 1)
     wanted = Counter(labels.tolist()) if match and labels is not None else None
-    return ReferenceSets(reference, labels, with_labels(training, rest, n, wanted, mix(seed, 1)))
+    return ReferenceSets(reference, labels, with_labels(training, rest, n, wanted, mix(seed, 1)), cond)
 
 
 def largest(training: Split, target: Split, limit: int) -> int:

@@ -25,6 +25,10 @@ def sample(
     label: Annotated[
         str | None, typer.Option(help="Class name or number, or none; default: all classes in turn.")
     ] = None,
+    condition: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="Condition of all samples, such as atoms=12, or none; repeatable."),
+    ] = None,
     guidance: options.Guidance = None,
     weak: Annotated[Path | None, typer.Option(help="Weaker run or model to guide away from (autoguidance).")] = None,
     weights: options.Weights = None,
@@ -56,10 +60,11 @@ def sample(
     Sample i depends only on (seed, i) and the options, not on -n or --batch. With --workers, samples are the same to
     the last bit for any number of workers.
     """
+    from ptdiff.model.arguments import conditions_of
     from ptdiff.model.loaded import Model
     from ptdiff.run.folder import Run
     from ptdiff.sampling.files import check_target
-    from ptdiff_cli.shared.sampling_plan import make_plan, named_as_options, scale
+    from ptdiff_cli.shared.sampling_plan import make_plan, named_as_options, scale, spoken
 
     found = Run.open(run, say)
     # writers of other formats are imported only if needed
@@ -70,6 +75,9 @@ def sample(
     given: dict[str, Any] = {"solver": solver, "steps": steps, "process": process, "spacing": spacing}
     given |= {"guidance": scale(guidance), "precision": precision}
     plan = make_plan(found, given, set_, seed)
+    conditions = spoken(condition or [])
+    with named_as_options():
+        conditions_of(found, count, label, conditions)  # refused before the weights are read
     other = None if weak is None else Run.open(weak, say)
     model = Model.of(found, plan, weights=weights, device=device, warn=say)
     tables = {} if kind == "npz" else model.modality.tables()
@@ -79,13 +87,14 @@ def sample(
         if trajectory or weak is not None:
             raise ValueError("--workers cannot be combined with --trajectory or --weak")
         check_space(target, count, model.shape(points), kind, 0)
-        _by_workers(model, count, workers, engine, target, kind, label, points, seed, batch, raw, device)
+        _by_workers(model, count, workers, engine, target, kind, label, conditions, points, seed, batch, raw, device)
         return
     with counted("samples", "sample") as move, named_as_options():
         check_space(target, count, model.shape(points), kind, plan.steps + 1 if trajectory else 0)
         samples = model.sample(
             count,
             label=label,
+            conditions=conditions,
             points=points,
             seed=seed,
             batch=batch,
@@ -109,6 +118,7 @@ def _by_workers(
     target: Path,
     kind: str,
     label: str | None,
+    conditions: dict[str, str],
     points: int | None,
     seed: int,
     batch: int | None,
@@ -125,6 +135,7 @@ def _by_workers(
             count,
             ENGINES[engine](workers),
             label=label,
+            conditions=conditions,
             points=points,
             seed=seed,
             batch=batch,

@@ -2,6 +2,7 @@
 
 contract.py     Modality: one kind of data, its backbone, metrics and files
 visualizer.py   Visualizer: samples to images
+conditions.py   kinds of conditions: categories, numbers, vectors
 data.py         Data and Split: a data set with its splits
 offsets.py      numbers far from zero: subtracts their origin and restores it
 types.py        arrays, writers, meshes, comparisons, options
@@ -14,6 +15,7 @@ fault.py        the plugin in whose code an error was raised
 from typing import TYPE_CHECKING
 
 from ptdiff.errors import Unsupported
+from ptdiff.modality.conditions import Category, Number, Vector
 from ptdiff.modality.contract import Modality
 from ptdiff.modality.data import Condition, Data, Split, TensorSplit
 from ptdiff.modality.types import (
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from ptdiff.modality.types import Image as Image
 
 __all__ = [
+    "Category",
     "Comparison",
     "Condition",
     "Data",
@@ -41,12 +44,14 @@ __all__ = [
     "Measurement",
     "Mesh",
     "Modality",
+    "Number",
     "Progress",
     "Split",
     "TableWriter",
     "TensorSplit",
     "TrainedModel",
     "Unsupported",
+    "Vector",
     "Visualizer",
     "Writer",
     "option",

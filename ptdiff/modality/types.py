@@ -60,6 +60,7 @@ class Comparison:
     ``progress``: called with (done, total) by slow metrics.
     ``cache``: folder for intermediate results, with which an interrupted comparison continues; None for no folder.
     ``device``: of metrics that use a GPU, by name, see :func:`ptdiff.machine.host.device`; the tensors are on the CPU.
+    ``conditions``: for which each sample was generated, by name, (n, …) each: those of the reference sample.
     """
 
     samples: Tensor
@@ -70,6 +71,7 @@ class Comparison:
     progress: Progress | None = None
     cache: Path | None = None
     device: str = "auto"
+    conditions: Condition = field(default_factory=dict)
 
 
 def _nothing() -> None:

@@ -1,8 +1,8 @@
-"""Arguments of sampling, checked against a run before its weights are read: plan, shape and labels."""
+"""Arguments of sampling, checked against a run before its weights are read: plan, shape, labels and conditions."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,10 +10,17 @@ import torch
 from torch import Tensor
 
 from ptdiff.choices import unknown
+from ptdiff.modality.conditions import Kind, Number, absent, is_given
+from ptdiff.modality.data import Condition
 from ptdiff.objective.consistency import check_solver
 from ptdiff.run.folder import Run
 from ptdiff.sampling.options import changed
 from ptdiff.sampling.sampler import Plan, spread_labels
+
+Conditions = Mapping[str, Any]
+"""Values of declared conditions by name: one for all samples, or a sequence or tensor with one for each sample.
+
+"none", and NaN or -1, mean not given; see :mod:`ptdiff.modality.conditions`."""
 
 Label = str | int | Sequence[str | int] | Tensor
 """A class by name or number, or a sequence with one for each sample; "none" or -1 means no class."""
@@ -78,3 +85,70 @@ def labels_of(run: Run, count: int, label: Label | None) -> Tensor | None:
     if len(chosen) != count:
         raise ValueError(f"label: {len(chosen)} classes for {count} samples; give one for all, or one for each sample")
     return torch.tensor([label_of(run, one) for one in chosen])
+
+
+def conditions_of(
+    run: Run,
+    count: int,
+    label: Label | None = None,
+    conditions: Conditions | None = None,
+    first: int = 0,
+    say: Callable[[str], None] | None = None,
+) -> Condition:
+    """The condition of samples ``first`` … first + count - 1: a tensor (count, …) for each that is given.
+
+    ``label``: the class, see :func:`labels_of`.  ``conditions``: by name, the class among them as ``label``.
+    ``say``: called with a line about a number beyond those of the training data.
+
+    Raises UnknownName for a condition that the run does not declare, and ValueError for a wrong value, for the class
+    given twice, and for a condition that is left out although the model was never trained without it.
+    """
+    values, declared = dict(conditions or {}), run.data.declared
+    for name in values:
+        if name not in declared:
+            if not declared:
+                raise ValueError(f"condition {name}: this run was trained without conditions")
+            raise unknown("condition", name, declared)
+    if "label" in values:
+        if label is not None:
+            raise ValueError("label: the class is given twice, as label and among the conditions")
+        label = values.pop("label")
+    # by default in turn from sample 0 on
+    labels = labels_of(run, first + count, None) if label is None else labels_of(run, count, label)
+    cond = {} if labels is None else {"label": labels[-count:]}
+    for name, kind in run.data.conditions.items():
+        if name in values:
+            cond[name] = _all_of(name, kind, values[name], count)
+            if say is not None and isinstance(kind, Number):
+                _check_seen(name, kind, cond[name], say)
+            if not bool(is_given(cond[name]).any()):
+                del cond[name]
+        elif run.config.training.condition_dropout == 0:
+            raise ValueError(
+                f"condition {name} must be given: the model was trained without leaving it out "
+                "(training.condition_dropout=0)"
+            )
+    return cond
+
+
+def _all_of(name: str, kind: Kind, value: Any, count: int) -> Tensor:
+    """One value for all samples, or one for each, (count, *kind.shape)."""
+    plain = value.tolist() if hasattr(value, "tolist") else value
+    many = isinstance(plain, Sequence) and not isinstance(plain, str)
+    if many and kind.shape:
+        many = len(plain) > 0 and not isinstance(plain[0], (int, float))
+    if many and len(plain) != count:
+        raise ValueError(f"{name}: {len(plain)} values for {count} samples; give one for all, or one for each sample")
+    each = [kind.parsed(name, one) for one in (plain if many else [plain])]
+    return torch.tensor(each, dtype=absent(kind, 1).dtype).expand(count, *kind.shape).contiguous()
+
+
+def _check_seen(name: str, kind: Number, values: Tensor, say: Callable[[str], None]) -> None:
+    known = values[is_given(values)]
+    if kind.seen is None or len(known) == 0:
+        return
+    low, high = kind.seen
+    for number in (float(known.min()), float(known.max())):
+        if not low <= number <= high:
+            say(f"{name} = {number:g} lies outside the training data, {low:g} to {high:g}")
+            return

@@ -17,11 +17,12 @@ from ptdiff.denoiser.cost import Counted
 from ptdiff.denoiser.network import NetworkDenoiser
 from ptdiff.machine import host
 from ptdiff.machine.timing import WORDS, threads
+from ptdiff.modality.conditions import NOT_GIVEN, Category
 from ptdiff.modality.contract import Modality
 from ptdiff.modality.data import Condition, Data
 from ptdiff.modality.tensors import NAME, Tensors
 from ptdiff.modality.types import Progress
-from ptdiff.model.arguments import Label, checked, labels_of, planned, shape_of
+from ptdiff.model.arguments import Conditions, Label, checked, conditions_of, labels_of, planned, shape_of
 from ptdiff.run.folder import Run
 from ptdiff.sampling.autotune import quickest
 from ptdiff.sampling.batches import batch_size, batches
@@ -151,6 +152,7 @@ class Model:
         *,
         first: int = 0,
         label: Label | None = None,
+        conditions: Conditions | None = None,
         points: int | None = None,
         seed: int = 0,
         batch: int | None = None,
@@ -165,6 +167,7 @@ class Model:
 
         ``first``: number of the first sample; ``sample(2, first=5)`` are samples 5 and 6.
         ``label``: see :data:`ptdiff.model.arguments.Label`; default: all classes in turn.
+        ``conditions``: ``{"atoms": 12}``, see :data:`ptdiff.model.arguments.Conditions`; default: not given.
         ``points``: of each sample of a set, any number; default: as in training.
         ``batch``: samples at a time; changes the last digits.  Default: chosen from their size.
         ``raw``: skip the modality's postprocessing, such as rounding to the values of the data.
@@ -179,18 +182,17 @@ class Model:
         plan, shape = self.planned(seed, **options), self.shape(points)
         if first < 0:
             raise ValueError(f"first must be at least 0, not {first}")
-        labels = self.labels(n, label) if label is not None else self.labels(first + n)
-        labels = labels[-n:] if labels is not None else None
+        say = say or _silent
+        given = conditions_of(self.run, n, label, conditions, first, say)
         if trajectory and isinstance(plan.solver, Adaptive):
             raise ValueError(
                 "an adaptive solver takes different steps for each sample: use another solver to keep a trajectory"
             )
         if weak is not None and weak.data.shape[-1:] != self.data.shape[-1:]:
             raise ValueError(f"weak: the weaker model has data of a different shape, {weak.data.shape}")
-        say = say or _silent
         size = batch_size(n, shape, batch)
         some = torch.arange(first, first + min(size, n), device=self.device)
-        told: Condition = {} if labels is None else {"label": labels[: len(some)].to(self.device)}
+        told = {name: value[: len(some)].to(self.device) for name, value in given.items()}
         calls = (plan.cost(self.denoiser) or plan.steps) * math.ceil(n / size)
         way = quickest(self.denoiser, plan, some, shape, told, calls)
         if plan.precision == "auto":
@@ -199,13 +201,13 @@ class Model:
         network, against = Counted(self.denoiser), None if weak is None else Counted(weak.denoiser)
         denoiser = prepared(network, plan, self.data, against)
         # without a condition, only a weaker model can guide
-        cost = plan.cost(denoiser if labels is not None or weak is not None else network)
+        cost = plan.cost(denoiser if given or weak is not None else network)
         say(f"{n} samples, {'an adaptive number of' if cost is None else cost} network calls each")
         out: list[Tensor] = []
         kept: list[list[Tensor]] = []
         with threads(way.threads):
             for rows in batches(n, size, self.device):
-                cond: Condition = {} if labels is None else {"label": labels.to(self.device)[rows]}
+                cond = {name: value.to(self.device)[rows] for name, value in given.items()}
                 states: list[Tensor] = []
                 noisiest = 0.0
                 for state in walk(denoiser, plan, first + rows, shape, cond):
@@ -224,7 +226,8 @@ class Model:
         if cost is None or spent != n * cost:
             say(f"{spent / n:.4g} network calls for each sample")
         way_there = [torch.cat(parts) for parts in zip(*kept, strict=True)]
-        stored = self.stored(torch.cat(out), labels, torch.stack(way_there) if way_there else None)
+        passed = torch.stack(way_there) if way_there else None
+        stored = self.stored(torch.cat(out), given.get("label"), passed, given)
         return Samples(stored, self.modality, plan, spent / n, way.threads)
 
     def evaluate(
@@ -265,6 +268,7 @@ class Model:
         x: Samples | Tensor | npt.NDArray[Any],
         *,
         label: Label | None = None,
+        conditions: Conditions | None = None,
         path: FlowPath | None = None,
         divergence: Divergence | None = None,
         seed: int = 0,
@@ -275,6 +279,7 @@ class Model:
         """Compute log p(x) of x (n, *shape) in world units, by the probability flow.
 
         ``label``: classes of x, see :data:`ptdiff.model.arguments.Label`; default: those of Samples, none for arrays.
+        ``conditions``: of x, see :data:`ptdiff.model.arguments.Conditions`; default: those of Samples, none for arrays.
         ``path``: levels and steps; default: under the process of the plan.
         ``divergence``, ``seed``, ``batch``, ``progress``, ``say``: see
         :func:`ptdiff.likelihood.world.world_log_likelihood`.
@@ -294,10 +299,14 @@ class Model:
             values = torch.from_numpy(without_origin(torch.as_tensor(x).detach().cpu().numpy(), origin)).float()
         if values.ndim != len(self.data.shape) + 1 or not self.takes(tuple(values.shape[1:])):
             raise ValueError(f"x must have the shape (n, *{self.data.shape}), not {tuple(values.shape)}")
-        labels = x.labels if label is None and isinstance(x, Samples) else None
-        if label is not None:
-            labels = self.labels(len(values), label)
-        cond: Condition = {} if labels is None or not self.data.classes else {"label": labels}
+        asked = dict(conditions or {})
+        if isinstance(x, Samples):
+            asked = {name: v for name, v in x.stored.conditions.items() if name in self.data.conditions} | asked
+            if label is None and "label" not in asked and self.data.classes:
+                label = x.labels
+        elif label is None and "label" not in asked:
+            label = "none"
+        cond = conditions_of(self.run, len(values), label, asked)
         return world_log_likelihood(
             self.denoiser,
             self.data,
@@ -335,21 +344,39 @@ class Model:
         own = self.data.shape
         return shape[1:] == own[1:] if self.data.unordered else shape == own
 
-    def stored(self, samples: Tensor, labels: Tensor | None, trajectory: Tensor | None = None) -> Stored:
-        """Samples (n, *shape) in world units with the metadata for files; ValueError if they are not finite."""
+    def stored(
+        self,
+        samples: Tensor,
+        labels: Tensor | None,
+        trajectory: Tensor | None = None,
+        cond: Condition | None = None,
+    ) -> Stored:
+        """Samples (n, *shape) in world units with the metadata for files; ValueError if they are not finite.
+
+        ``cond``: the condition of the samples, of which those that the data declares are kept.
+        """
         array = _array(samples)
         if not np.isfinite(array).all():
             raise ValueError("sampling diverged: try more steps or another solver")
         label = np.full(len(array), -1) if labels is None else labels.numpy().astype(np.int64)
         config = self.run.config
         way = None if trajectory is None else _array(trajectory)
-        return Stored(array, label, self.data.classes, config.modality, config.options, way, self.data.origin)
+        told = {name: self._plain(name, value) for name, value in (cond or {}).items() if name in self.data.conditions}
+        return Stored(array, label, self.data.classes, config.modality, config.options, way, self.data.origin, told)
+
+    def _plain(self, name: str, value: Tensor) -> npt.NDArray[Any]:
+        """A condition for a file of samples: numbers, or the names of categories."""
+        kind = self.data.conditions[name]
+        if isinstance(kind, Category):
+            return np.array([kind.names[i] if i >= 0 else NOT_GIVEN for i in value.tolist()], dtype=np.str_)
+        return value.cpu().numpy().astype(np.float32)
 
     def states(
         self,
         n: int = 16,
         *,
         label: Label | None = None,
+        conditions: Conditions | None = None,
         points: int | None = None,
         seed: int = 0,
         **options: Unpack[Options],
@@ -360,8 +387,8 @@ class Model:
         :meth:`finish` converts a state to samples.  The loop may stop at any state.  Options are checked at the call,
         before the first state.
         """
-        plan, shape, labels = self.planned(seed, **options), self.shape(points), self.labels(n, label)
-        cond: Condition = {} if labels is None else {"label": labels.to(self.device)}
+        plan, shape = self.planned(seed, **options), self.shape(points)
+        cond = {name: value.to(self.device) for name, value in conditions_of(self.run, n, label, conditions).items()}
         return self.walk(torch.arange(n, device=self.device), cond, plan, shape)
 
     def walk(

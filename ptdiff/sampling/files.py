@@ -1,7 +1,8 @@
 """Reading and writing of sample files.
 
     .npz               samples (n, *shape) float; label (n,) int, -1 for none; classes: names; modality: name;
-                       options: JSON; trajectory (t, n, *shape): states from noise to data, if they were kept
+                       options: JSON; trajectory (t, n, *shape): states from noise to data, if they were kept;
+                       condition.NAME (n, …): each condition given, numbers (NaN: none) or names ("none")
     .csv .parquet …    all samples in one file: :meth:`ptdiff.modality.contract.Modality.tables`
     .ply .png …        one sample in each file: :meth:`ptdiff.modality.contract.Modality.formats`
 
@@ -30,6 +31,7 @@ from ptdiff.choices import unknown
 from ptdiff.documents.files import opened
 from ptdiff.documents.jsons import parse_json
 from ptdiff.errors import Unsupported, reading
+from ptdiff.modality.conditions import MOST_CONDITIONS
 from ptdiff.modality.offsets import find_origin, with_origin, without_origin
 
 if TYPE_CHECKING:
@@ -39,7 +41,10 @@ if TYPE_CHECKING:
 
 
 NAMES = ("samples", "label", "classes", "modality", "options", "trajectory", "origin")
-"""The arrays of an .npz file of samples; others are not read."""
+"""The arrays of an .npz file of samples; others are not read, except for conditions."""
+
+CONDITION = "condition."
+"""Prefix of the names of arrays of conditions."""
 
 FREE_EXPANSION, MOST_EXPANSION = 1 << 26, 32
 """Bytes to which any .npz file may expand, and how many times its size a larger one may: samples hardly compress, and
@@ -60,6 +65,7 @@ class Stored:
     ``classes``: names.  ``modality``, ``options``: as in a run's config.yaml; "" if the file does not say.
     ``trajectory``: (t, n, *shape) float32, or None.
     ``origin``: what the numbers lack of those in the file, one for each entry of the last axis; () for nothing.
+    ``conditions``: by name, (n, …) each: float32, NaN for none, or the names of categories, "none" for none.
     """
 
     samples: npt.NDArray[np.float32]
@@ -69,6 +75,7 @@ class Stored:
     options: Mapping[str, Any] = field(default_factory=dict)
     trajectory: npt.NDArray[np.float32] | None = None
     origin: tuple[float, ...] = ()
+    conditions: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
 
     def world(self, x: npt.NDArray[np.float32]) -> npt.NDArray[np.floating]:
         """Numbers of ``samples`` or ``trajectory`` as in the file: float64 with the origin, or as they are."""
@@ -143,10 +150,10 @@ def _arrays(path: Path) -> dict[str, Any]:
             members: dict[str, zipfile.ZipInfo] = {}
             for info in archive.infolist():
                 name = info.filename.removesuffix(".npy")
-                if name in NAMES and name in members:
+                if _read_too(name) and name in members:
                     raise ValueError(f"the array {name!r} appears twice")
                 members[name] = info
-            wanted = {name: members[name] for name in NAMES if name in members}
+            wanted = {name: info for name, info in members.items() if _read_too(name)}
             stored, packed = sum(info.file_size for info in wanted.values()), path.stat().st_size
             if stored > max(FREE_EXPANSION, MOST_EXPANSION * packed):
                 raise ValueError(
@@ -157,6 +164,10 @@ def _arrays(path: Path) -> dict[str, Any]:
         raise ValueError(f"not a valid .npz file: {error}") from error
     except (KeyError, IndexError, OverflowError, SyntaxError, struct.error) as error:
         raise ValueError(f"not a valid .npz file: {type(error).__name__}: {error}") from error
+
+
+def _read_too(name: str) -> bool:
+    return name in NAMES or (name.startswith(CONDITION) and name[len(CONDITION) :].isidentifier())
 
 
 def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Any:
@@ -204,7 +215,21 @@ def _checked(arrays: Mapping[str, Any]) -> Stored:
         _options(arrays),
         way,
         origin,
+        _conditions(arrays, len(samples)),
     )
+
+
+def _conditions(arrays: Mapping[str, Any], count: int) -> dict[str, npt.NDArray[Any]]:
+    found = {name[len(CONDITION) :]: value for name, value in arrays.items() if name.startswith(CONDITION)}
+    if len(found) > MOST_CONDITIONS:
+        raise ValueError(f"a file has at most {MOST_CONDITIONS} conditions, not {len(found)}")
+    for name, value in found.items():
+        rank = (1, 2) if value.dtype.kind == "f" else (1,)
+        if value.dtype.kind not in "fU" or value.ndim not in rank or len(value) != count:
+            raise ValueError(f"'{CONDITION}{name}' must have a number, vector or name for each of {count} samples")
+        if value.dtype.kind == "f" and np.isinf(value).any():
+            raise ValueError(f"'{CONDITION}{name}': some numbers are not finite")
+    return {name: value.astype(np.float32) if value.dtype.kind == "f" else value for name, value in found.items()}
 
 
 def _origin(arrays: Mapping[str, Any], samples: Any) -> tuple[float, ...]:
@@ -279,6 +304,7 @@ def write(path: Path, stored: Stored, kind: Modality, format: str | None = None)
     if name == "npz":
         extra = {} if stored.trajectory is None else {"trajectory": stored.world(stored.trajectory)}
         extra |= {"origin": np.array(stored.origin)} if stored.origin else {}
+        extra |= {f"{CONDITION}{name}": value for name, value in stored.conditions.items()}
         write_npz(
             path,
             samples=stored.world(stored.samples),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ptdiff.errors import DataError, UnknownName
 from ptdiff.modality import registry
@@ -89,6 +90,11 @@ class Samples:
         return self.stored.classes
 
     @property
+    def conditions(self) -> Mapping[str, npt.NDArray[Any]]:
+        """Conditions by name besides the class, (n, …) each: float32, NaN for none, or names, "none" for none."""
+        return self.stored.conditions
+
+    @property
     def trajectory(self) -> Tensor | None:
         """(t, n, *shape) float32, states from noise to data at unit variance, in world units; None if not kept."""
         import torch
@@ -107,6 +113,7 @@ class Samples:
             samples=self.stored.samples[:count],
             label=self.stored.label[:count],
             trajectory=None if way is None else way[:, :count],
+            conditions={name: value[:count] for name, value in self.stored.conditions.items()},
         )
         return replace(self, stored=some)
 

@@ -38,6 +38,8 @@ CHECKS: list[Callable[[Subject], None]] = [
     network.the_backbone_keeps_shapes_and_stays_finite,
     network.samples_do_not_see_each_other,
     network.not_given_is_said_in_two_ways,
+    data.conditions_are_as_declared,
+    network.the_backbone_listens_to_every_condition,
     network.no_estimate_is_said_in_two_ways,
     network.the_backbone_listens_to_the_noise_level,
     network.sets_have_no_order,

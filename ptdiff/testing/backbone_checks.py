@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 
+from ptdiff.modality.conditions import absent, hide, is_given
 from ptdiff.testing.subject import BATCH, Subject
 
 
@@ -54,6 +55,32 @@ def not_given_is_said_in_two_ways(subject: Subject) -> None:
         given = subject.net(x, angle, {"label": torch.tensor([0, 0])})
     assert torch.allclose(missing, minus_one, atol=1e-6), "label -1 must give the same output as no label"
     assert not torch.allclose(missing, given), "the output of the backbone does not depend on the label"
+
+
+def the_backbone_listens_to_every_condition(subject: Subject) -> None:
+    """Check that a declared condition changes the output, and that leaving it out is the same as NaN or -1."""
+    import torch
+
+    x, angle = torch.randn(2, *subject.data.shape), torch.tensor([0.5, 1.0])
+    _, cond = subject.batch()
+    for name, kind in subject.data.conditions.items():
+        told = cond[name][is_given(cond[name])][:1]
+        if len(told) == 0:
+            continue
+        given = told.repeat(2, *[1] * (told.ndim - 1))
+        with torch.no_grad():
+            missing = subject.net(x, angle, {})
+            nothing = subject.net(x, angle, {name: absent(kind, 2)})
+            one = subject.net(x, angle, {name: given})
+            half = subject.net(x, angle, {name: torch.cat([given[:1], absent(kind, 1)])})
+        assert bool(nothing.isfinite().all()), f"NaN for {name!r}, which means not given, reaches the output"
+        assert torch.allclose(missing, nothing, atol=1e-6), (
+            f"{name!r} given as NaN or -1 must give the same output as no {name!r}"
+        )
+        assert not torch.allclose(missing, one), f"the output of the backbone does not depend on {name!r}"
+        assert torch.allclose(half[:1], one[:1], atol=1e-5) and torch.allclose(half[1:], missing[1:], atol=1e-5), (
+            f"the {name!r} of one sample changes the output of another"
+        )
 
 
 def no_estimate_is_said_in_two_ways(subject: Subject) -> None:
@@ -108,10 +135,11 @@ def every_parameter_learns(subject: Subject) -> None:
     model = NetworkDenoiser(subject.modality.backbone(subject.data))
     x, cond = subject.batch()
     z = subject.data.normalize(x)
+    first = torch.arange(BATCH) < 1
     hidden = {
-        key: torch.where((torch.arange(BATCH) < 1).reshape(-1, *[1] * (value.ndim - 1)), -1, value)
+        key: hide(value, first)
         for key, value in cond.items()
-        if not value.is_floating_point()
+        if key in subject.data.declared or not value.is_floating_point()
     }
     generator = torch.Generator().manual_seed(1)
     eps, level = torch.randn(z.shape, generator=generator), Flow().level(torch.linspace(0.2, 0.9, BATCH))

@@ -8,6 +8,8 @@ import tempfile
 from pathlib import Path
 
 from ptdiff.choices import build
+from ptdiff.modality.conditions import absent, is_given
+from ptdiff.modality.data import Data
 from ptdiff.modality.types import Comparison, EvaluationProtocol
 from ptdiff.modality.visualizer import Visualizer
 from ptdiff.testing.subject import BATCH, Subject
@@ -41,6 +43,25 @@ def batches_have_the_declared_shape(subject: Subject) -> None:
         assert cond["label"].dtype == torch.int64 and bool(inside.all()), (
             "labels must be int64 in [-1, number of classes)"
         )
+
+
+def conditions_are_as_declared(subject: Subject) -> None:
+    """Check that batches have the conditions that the data declares, with their type, shape and range."""
+    _, cond = subject.batch()
+    for name, kind in subject.data.conditions.items():
+        assert name in cond, f"the data declares the condition {name!r}, but a batch has none"
+        value, like = cond[name], absent(kind, BATCH)
+        assert value.dtype == like.dtype and value.shape == like.shape, (
+            f"condition {name!r} must be {like.dtype} of shape {tuple(like.shape)}, not {value.dtype} of "
+            f"{tuple(value.shape)}"
+        )
+        for row in value[is_given(value)].tolist():
+            try:
+                kind.parsed(name, row)
+            except ValueError as error:
+                raise AssertionError(f"a sample has a condition that could not be asked for: {error}") from error
+    again = Data.from_facts(json.loads(json.dumps(subject.data.facts())))
+    assert again.conditions == dict(subject.data.conditions), "the declared conditions do not survive JSON"
 
 
 def samples_are_a_pure_function_of_id_and_seed(subject: Subject) -> None:

@@ -168,7 +168,7 @@ class DiffusionModule(pl.LightningModule):
         return (each.to(self.device) for each in drawn)
 
     def batch(self, step: int, hidden: Tensor) -> tuple[Tensor, Condition]:
-        """This rank's samples of a step in model units, with the labels of ``hidden`` rows removed."""
+        """This rank's samples of a step in model units, with the conditions of ``hidden`` rows removed."""
         return self.draws.batch(step, hidden, self.rows())
 
     def losses(self, step: int, random: Randomness) -> tuple[Tensor, Level]:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ptdiff.denoiser.embedding import LevelEmbedding
 from ptdiff.metrics import Score
-from ptdiff.modality import Data, Measurement, Modality, TensorSplit, Visualizer, Writer
+from ptdiff.modality import Data, Measurement, Modality, Number, TensorSplit, Visualizer, Writer
 from ptdiff.testing import CHECKS, Subject, check_modality
 
 
@@ -23,7 +23,7 @@ class Network(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.level = LevelEmbedding(16, 2)
+        self.level = LevelEmbedding(16, 2, conditions={"lift": Number()})
         self.inside = nn.Linear(2, 16)
         self.context = nn.Linear(2, 16)
         self.out = nn.Linear(16, 2)
@@ -58,8 +58,9 @@ class Good(Modality):
             (self.sizes[0], 2),
             classes=("odd", "even"),
             unordered=True,
-            train=TensorSplit(x, label),
-            val=TensorSplit(x[:10] + 0.5, label[:10]),
+            train=TensorSplit(x, label, {"lift": x[:, 0, 0].clone()}),
+            val=TensorSplit(x[:10] + 0.5, label[:10], {"lift": x[:10, 0, 0].clone()}),
+            conditions={"lift": Number()},
         )
         return data.measured(keep=(-1,))
 
@@ -271,6 +272,22 @@ SPOILED: dict[str, tuple[type[Modality], str]] = {
     "a picture with transparency": (
         picture(np.eye(8, dtype=np.uint8)[..., None].repeat(4, 2)),
         "pictures_are_pictures",
+    ),
+    "a number in another type": (
+        batches_with(lambda x, c, *_: (x, {**c, "lift": c["lift"].double()})),
+        "conditions_are_as_declared",
+    ),
+    "a declared condition that is missing": (
+        batches_with(lambda x, c, *_: (x, {"label": c["label"]})),
+        "conditions_are_as_declared",
+    ),
+    "a network that ignores a number": (
+        network_with(lambda n, x, a, c: n.out(n.hidden(x, a, {k: v for k, v in c.items() if k != "lift"}))),
+        "the_backbone_listens_to_every_condition",
+    ),
+    "a network that lets NaN through": (
+        network_with(lambda n, x, a, c: n.out(n.hidden(x, a, c)) + c.get("lift", torch.zeros(len(x)))[:, None, None]),
+        "the_backbone_listens_to_every_condition",
     ),
     "an empty picture": (picture(np.full((8, 8, 3), 255, dtype=np.uint8)), "pictures_are_pictures"),
     "no visualizer": (method_with(visualizer=lambda self: object()), "pictures_are_pictures"),
