@@ -31,6 +31,7 @@ from ptdiff.modality import registry
 from ptdiff.modality.contract import Modality
 from ptdiff.modality.data import Condition, Data, Split, unaugmented
 from ptdiff.modality.offsets import with_origin, without_origin
+from ptdiff.modality.ragged import padded
 from ptdiff.modality.types import Comparison, Progress
 from ptdiff.noise import mix
 from ptdiff.run.evaluations import keep
@@ -322,7 +323,8 @@ def _other(modality: str, settings: Mapping[str, Any], reference: Path | str) ->
 def _some(training: Split, seed: int) -> Tensor:
     """Up to ``TRAINING`` random training samples, in world units."""
     order = torch.randperm(len(training), generator=torch.Generator().manual_seed(mix(seed, 2)))
-    return training.batch(order[:TRAINING].sort().values, mix(seed, 3))[0]
+    x, cond = training.batch(order[:TRAINING].sort().values, mix(seed, 3))
+    return padded(x, cond.get("mask"))
 
 
 @dataclass(frozen=True)
@@ -352,6 +354,7 @@ def reference_sets(training: Split, target: Split, n: int, seed: int = 0, *, mat
     order = _shuffled(len(target), seed)
     chosen = order[:n].sort().values
     reference, cond = target.batch(chosen, mix(seed, 0))
+    reference = padded(reference, cond.get("mask"))
     labels = cond.get("label")
     rest = order[n:] if same else _shuffled(len(training), seed + 1)
     wanted = Counter(labels.tolist()) if match and labels is not None else None
@@ -373,13 +376,14 @@ def with_labels(samples: Split, ids: Tensor, n: int, wanted: Counter[int] | None
     ``wanted``: number of samples of each label; None for any labels.  Fewer than n if there are fewer ids.
     """
     if wanted is None:
-        return samples.batch(ids[:n], seed)[0]
+        x, cond = samples.batch(ids[:n], seed)
+        return padded(x, cond.get("mask"))
     missing = Counter(wanted)
     taken: list[Tensor] = []
     spare: list[Tensor] = []
     for block in torch.split(ids, n):
         x, cond = samples.batch(block, seed)
-        for row, label in zip(x, _labels(cond, len(block)), strict=True):
+        for row, label in zip(padded(x, cond.get("mask")), _labels(cond, len(block)), strict=True):
             if missing[label] > 0:
                 missing[label] -= 1
                 taken.append(row)

@@ -13,6 +13,7 @@ from ptdiff_cli.shared.terminal import counted, say
 
 if TYPE_CHECKING:
     from ptdiff.model.loaded import Model
+    from ptdiff.sampling.samples import Samples
 
 
 def sample(
@@ -33,7 +34,7 @@ def sample(
     weak: Annotated[Path | None, typer.Option(help="Weaker run or model to guide away from (autoguidance).")] = None,
     weights: options.Weights = None,
     precision: options.Precision = None,
-    points: options.Points = None,
+    points: options.PointsOrRange = None,
     seed: options.Seed = 0,
     trajectory: Annotated[bool, typer.Option("--trajectory", help="Also save all states from noise to data.")] = False,
     raw: options.Raw = False,
@@ -105,7 +106,7 @@ def sample(
             say=say,
         )
     target = save(samples, target, kind)
-    say(f"{count} samples of shape {tuple(samples.samples.shape[1:])}: {target}")
+    say(f"{count} samples of {_shape(samples)}: {target}")
     if kind == "npz":
         say(f"next: ptdiff render {target}" + (f" · ptdiff mesh {target}" if model.modality.meshing() else ""))
 
@@ -119,7 +120,7 @@ def _by_workers(
     kind: str,
     label: str | None,
     conditions: dict[str, str],
-    points: int | None,
+    points: str | None,
     seed: int,
     batch: int | None,
     raw: bool,
@@ -146,4 +147,11 @@ def _by_workers(
         )
     place = save(samples, target, kind)
     remove(shards)
-    say(f"{count} samples of shape {tuple(samples.samples.shape[1:])}: {place}")
+    say(f"{count} samples of {_shape(samples)}: {place}")
+
+
+def _shape(samples: Samples) -> str:
+    sizes = [len(one) for one in samples.sets]
+    if len(set(sizes)) == 1:
+        return f"shape {tuple(samples.samples.shape[1:])}"
+    return f"{min(sizes)} to {max(sizes)} elements of shape {tuple(samples.samples.shape[2:])}"

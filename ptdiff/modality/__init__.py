@@ -5,6 +5,8 @@ visualizer.py   Visualizer: samples to images
 conditions.py   kinds of conditions: categories, numbers, vectors
 data.py         Data and Split: a data set with its splits
 offsets.py      numbers far from zero: subtracts their origin and restores it
+ragged.py       sets of different sizes: padding, masks, RaggedSplit
+set_distances.py  distances between sets of different sizes
 types.py        arrays, writers, meshes, comparisons, options
 overrides.py    refuses plugins whose methods do not match the contract
 tensors.py      Tensors: plain tensors and a network, given by the caller
@@ -18,6 +20,7 @@ from ptdiff.errors import Unsupported
 from ptdiff.modality.conditions import Category, Number, Vector
 from ptdiff.modality.contract import Modality
 from ptdiff.modality.data import Condition, Data, Split, TensorSplit
+from ptdiff.modality.ragged import RaggedSplit
 from ptdiff.modality.types import (
     Comparison,
     EvaluationProtocol,
@@ -46,6 +49,7 @@ __all__ = [
     "Modality",
     "Number",
     "Progress",
+    "RaggedSplit",
     "Split",
     "TableWriter",
     "TensorSplit",

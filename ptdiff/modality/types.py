@@ -52,6 +52,8 @@ Progress = Callable[[int, int], None]
 class Comparison:
     """Generated samples and the samples for comparison, all in world units.
 
+    Sets of different sizes are padded with NaN (:mod:`ptdiff.modality.ragged`).
+
     ``samples``: (n, *shape), generated; sets may have another number of elements than the others.
     ``reference``: (m, *shape), held-out samples.
     ``training``: (k, *shape), training samples; the floor of a score is its value for them in place of ``samples``.

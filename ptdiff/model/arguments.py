@@ -11,16 +11,19 @@ from torch import Tensor
 
 from ptdiff.choices import unknown
 from ptdiff.modality.conditions import Kind, Number, absent, is_given
-from ptdiff.modality.data import Condition
+from ptdiff.modality.ragged import mask_of
 from ptdiff.objective.consistency import check_solver
 from ptdiff.run.folder import Run
 from ptdiff.sampling.options import changed
-from ptdiff.sampling.sampler import Plan, spread_labels
+from ptdiff.sampling.sampler import Plan, drawn_sizes, spread_labels
 
 Conditions = Mapping[str, Any]
 """Values of declared conditions by name: one for all samples, or a sequence or tensor with one for each sample.
 
 "none", and NaN or -1, mean not given; see :mod:`ptdiff.modality.conditions`."""
+
+Points = int | str | tuple[int, int]
+"""Number of elements of a set, or the lowest and highest number, as "12..20" or (12, 20)."""
 
 Label = str | int | Sequence[str | int] | Tensor
 """A class by name or number, or a sequence with one for each sample; "none" or -1 means no class."""
@@ -43,15 +46,40 @@ def checked(run: Run, plan: Plan, seed: int) -> Plan:
     return replace(plan, seed=seed)
 
 
-def shape_of(run: Run, points: int | None) -> tuple[int, ...]:
-    """The shape of one sample of a run, with ``points`` elements for sets; ValueError if the data is not a set."""
+def shape_of(run: Run, points: Points | None) -> tuple[int, ...]:
+    """The shape of one sample of a run, with ``points`` elements for sets, the largest number of a range.
+
+    Raises ValueError if the data is not a set.
+    """
     if points is None:
         return run.data.shape
     if not run.data.unordered:
         raise ValueError(f"points is only for sets; samples of {run.config.modality} have the shape {run.data.shape}")
-    if not isinstance(points, int) or points < 1:
-        raise ValueError(f"points must be a whole number of at least 1, not {points!r}")
-    return (points, *run.data.shape[1:])
+    return (range_of(points)[1], *run.data.shape[1:])
+
+
+def range_of(points: Points) -> tuple[int, int]:
+    """The lowest and highest number of elements that ``points`` allows; ValueError if it is neither."""
+    ends = points.split("..") if isinstance(points, str) else points if isinstance(points, tuple) else [points]
+    numbers = [int(n) for n in ends if type(n) is int or (isinstance(n, str) and n.strip().isdecimal())]
+    if not 0 < len(numbers) == len(ends) <= 2 or not 1 <= numbers[0] <= numbers[-1]:
+        raise ValueError(f"points must be a whole number of at least 1, or a range such as 12..20, not {points!r}")
+    return numbers[0], numbers[-1]
+
+
+def mask_for(
+    run: Run, count: int, points: Points | None, seed: int, labels: Tensor | None = None, first: int = 0
+) -> Tensor | None:
+    """The elements, bool (count, n), of sets ``first`` … first + count - 1; None if all have the same number.
+
+    Sizes are as in the training data, or each number in the range ``points`` is equally likely.
+    """
+    low, high = (0, 0) if points is None else range_of(points)
+    if low == high and (points is not None or not run.data.sizes):
+        return None
+    ids = torch.arange(first, first + count)
+    sizes = drawn_sizes(run.data, ids, seed, None if points is None else (low, high), labels)
+    return mask_of(sizes, int(sizes.max()))
 
 
 def label_of(run: Run, label: str | int) -> int:
@@ -94,7 +122,7 @@ def conditions_of(
     conditions: Conditions | None = None,
     first: int = 0,
     say: Callable[[str], None] | None = None,
-) -> Condition:
+) -> dict[str, Tensor]:
     """The condition of samples ``first`` … first + count - 1: a tensor (count, …) for each that is given.
 
     ``label``: the class, see :func:`labels_of`.  ``conditions``: by name, the class among them as ``label``.

@@ -20,9 +20,20 @@ from ptdiff.machine.timing import WORDS, threads
 from ptdiff.modality.conditions import NOT_GIVEN, Category
 from ptdiff.modality.contract import Modality
 from ptdiff.modality.data import Condition, Data
+from ptdiff.modality.ragged import by_size, sizes_of, stacked
 from ptdiff.modality.tensors import NAME, Tensors
 from ptdiff.modality.types import Progress
-from ptdiff.model.arguments import Conditions, Label, checked, conditions_of, labels_of, planned, shape_of
+from ptdiff.model.arguments import (
+    Conditions,
+    Label,
+    Points,
+    checked,
+    conditions_of,
+    labels_of,
+    mask_for,
+    planned,
+    shape_of,
+)
 from ptdiff.run.folder import Run
 from ptdiff.sampling.autotune import quickest
 from ptdiff.sampling.batches import batch_size, batches
@@ -43,6 +54,9 @@ if TYPE_CHECKING:
 
 Say = Callable[[str], None]
 """Called with a line about the work, such as its cost."""
+
+
+DIVERGED = "sampling diverged: try more steps or another solver"
 
 
 def _warn(line: str) -> None:
@@ -135,8 +149,8 @@ class Model:
         given = {name: value for name, value in options.items() if value is not None}
         return checked(self.run, changed(self.plan, given), seed)
 
-    def shape(self, points: int | None = None) -> tuple[int, ...]:
-        """The shape of one sample, with ``points`` elements for sets; ValueError if the data is not a set."""
+    def shape(self, points: Points | None = None) -> tuple[int, ...]:
+        """The shape of one sample, with ``points`` elements for sets, the largest of a range; ValueError for others."""
         return shape_of(self.run, points)
 
     def labels(self, count: int, label: Label | None = None) -> Tensor | None:
@@ -153,7 +167,7 @@ class Model:
         first: int = 0,
         label: Label | None = None,
         conditions: Conditions | None = None,
-        points: int | None = None,
+        points: Points | None = None,
         seed: int = 0,
         batch: int | None = None,
         raw: bool = False,
@@ -168,7 +182,8 @@ class Model:
         ``first``: number of the first sample; ``sample(2, first=5)`` are samples 5 and 6.
         ``label``: see :data:`ptdiff.model.arguments.Label`; default: all classes in turn.
         ``conditions``: ``{"atoms": 12}``, see :data:`ptdiff.model.arguments.Conditions`; default: not given.
-        ``points``: of each sample of a set, any number; default: as in training.
+        ``points``: of each sample of a set, any number, or a range such as "12..20"; default: as in training.
+        Sets of different sizes are padded with NaN in memory, see :attr:`ptdiff.sampling.samples.Samples.sets`.
         ``batch``: samples at a time; changes the last digits.  Default: chosen from their size.
         ``raw``: skip the modality's postprocessing, such as rounding to the values of the data.
         ``trajectory``: keep all states from noise to data.
@@ -184,6 +199,9 @@ class Model:
             raise ValueError(f"first must be at least 0, not {first}")
         say = say or _silent
         given = conditions_of(self.run, n, label, conditions, first, say)
+        mask = mask_for(self.run, n, points, seed, given.get("label"), first)
+        if mask is not None:
+            given["mask"], shape = mask, (mask.shape[1], *shape[1:])
         if trajectory and isinstance(plan.solver, Adaptive):
             raise ValueError(
                 "an adaptive solver takes different steps for each sample: use another solver to keep a trajectory"
@@ -201,13 +219,17 @@ class Model:
         network, against = Counted(self.denoiser), None if weak is None else Counted(weak.denoiser)
         denoiser = prepared(network, plan, self.data, against)
         # without a condition, only a weaker model can guide
-        cost = plan.cost(denoiser if given or weak is not None else network)
+        cost = plan.cost(denoiser if given.keys() - {"mask"} or weak is not None else network)
         say(f"{n} samples, {'an adaptive number of' if cost is None else cost} network calls each")
         out: list[Tensor] = []
         kept: list[list[Tensor]] = []
         with threads(way.threads):
             for rows in batches(n, size, self.device):
                 cond = {name: value.to(self.device)[rows] for name, value in given.items()}
+                if mask is not None:
+                    # as wide as the largest set of the batch
+                    cond["mask"] = cond["mask"][:, : int(cond["mask"].sum(dim=1).max())]
+                    shape = (cond["mask"].shape[1], *shape[1:])
                 states: list[Tensor] = []
                 noisiest = 0.0
                 for state in walk(denoiser, plan, first + rows, shape, cond):
@@ -217,17 +239,19 @@ class Model:
                     noisiest = noisiest or angle
                     if progress is not None:
                         progress(int(rows[0]) + int((1 - angle / noisiest) * len(rows)), n)
+                if mask is not None and not bool(torch.isfinite(state.x).all()):
+                    raise ValueError(DIVERGED)
                 x = finished(state, self.data)
-                out.append((x if raw else self.modality.postprocess(x, self.data)).cpu())
+                out.append((x if raw else by_size(x, self._postprocessed)).cpu())
                 kept.append(states)
         if progress is not None:
             progress(n, n)
         spent = network.rows + (0 if against is None else against.rows)
         if cost is None or spent != n * cost:
             say(f"{spent / n:.4g} network calls for each sample")
-        way_there = [torch.cat(parts) for parts in zip(*kept, strict=True)]
+        way_there = [stacked(parts) for parts in zip(*kept, strict=True)]
         passed = torch.stack(way_there) if way_there else None
-        stored = self.stored(torch.cat(out), given.get("label"), passed, given)
+        stored = self.stored(stacked(out), given.get("label"), passed, given, ragged=mask is not None)
         return Samples(stored, self.modality, plan, spent / n, way.threads)
 
     def evaluate(
@@ -350,14 +374,17 @@ class Model:
         labels: Tensor | None,
         trajectory: Tensor | None = None,
         cond: Condition | None = None,
+        *,
+        ragged: bool = False,
     ) -> Stored:
         """Samples (n, *shape) in world units with the metadata for files; ValueError if they are not finite.
 
         ``cond``: the condition of the samples, of which those that the data declares are kept.
+        ``ragged``: True for sets of different sizes, padded with NaN.
         """
         array = _array(samples)
-        if not np.isfinite(array).all():
-            raise ValueError("sampling diverged: try more steps or another solver")
+        if not (np.isfinite(array).all() or (ragged and len(sizes_of(array)))):
+            raise ValueError(DIVERGED)
         label = np.full(len(array), -1) if labels is None else labels.numpy().astype(np.int64)
         config = self.run.config
         way = None if trajectory is None else _array(trajectory)
@@ -377,7 +404,7 @@ class Model:
         *,
         label: Label | None = None,
         conditions: Conditions | None = None,
-        points: int | None = None,
+        points: Points | None = None,
         seed: int = 0,
         **options: Unpack[Options],
     ) -> Iterator[State]:
@@ -389,6 +416,9 @@ class Model:
         """
         plan, shape = self.planned(seed, **options), self.shape(points)
         cond = {name: value.to(self.device) for name, value in conditions_of(self.run, n, label, conditions).items()}
+        mask = mask_for(self.run, n, points, seed, cond.get("label"))
+        if mask is not None:
+            cond["mask"], shape = mask.to(self.device), (mask.shape[1], *shape[1:])
         return self.walk(torch.arange(n, device=self.device), cond, plan, shape)
 
     def walk(
@@ -400,7 +430,10 @@ class Model:
 
     def finish(self, state: State) -> Tensor:
         """Convert a state to samples (b, *shape) in world units, postprocessed; earlier states keep their noise."""
-        return self.modality.postprocess(finished(state, self.data), self.data)
+        return by_size(finished(state, self.data), self._postprocessed)
+
+    def _postprocessed(self, x: Tensor) -> Tensor:
+        return self.modality.postprocess(x, self.data)
 
 
 def _array(x: Tensor) -> npt.NDArray[np.float32]:

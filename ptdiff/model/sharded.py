@@ -16,15 +16,15 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple, Unpack
 
-import numpy as np
 import torch
 
 from ptdiff.errors import DataError
 from ptdiff.machine.engines import Engine
 from ptdiff.machine.timing import threads
 from ptdiff.modality.conditions import NOT_GIVEN, is_given
+from ptdiff.modality.ragged import stacked
 from ptdiff.modality.types import Progress
-from ptdiff.model.arguments import Conditions, Label, conditions_of
+from ptdiff.model.arguments import Conditions, Label, Points, conditions_of, mask_for
 from ptdiff.model.loaded import Model, Say, load
 from ptdiff.sampling.batches import batch_size
 from ptdiff.sampling.files import Stored, read, write
@@ -54,7 +54,7 @@ class _Maker:
     weights: str | float | None
     device: str
     plan: Plan
-    points: int | None
+    points: Points | None
     raw: bool
 
     def __call__(self, shard: Shard) -> Shard:
@@ -91,7 +91,7 @@ def sample_in_shards(
     *,
     label: Label | None = None,
     conditions: Conditions | None = None,
-    points: int | None = None,
+    points: Points | None = None,
     seed: int = 0,
     batch: int | None = None,
     raw: bool = False,
@@ -128,6 +128,9 @@ def sample_in_shards(
         )
         for first in range(0, n, size)
     ]
+    sizes = mask_for(model.run, n, points, seed, labels)
+    if sizes is not None:
+        shape = shape[1:]  # the largest set of a shard is smaller than that of all
     missing = [shard for shard in every if _read(shard, shape) is None]
     done = n - sum(shard.stop - shard.first for shard in missing)
     if done and say is not None:
@@ -140,7 +143,8 @@ def sample_in_shards(
     if any(part is None for part in parts):
         raise DataError(f"{folder}: a shard was written and cannot be read back")
     stored = [part for part in parts if part is not None]
-    whole = model.stored(torch.from_numpy(np.concatenate([part.samples for part in stored])), labels, None, given)
+    x = stacked([torch.from_numpy(part.samples) for part in stored])
+    whole = model.stored(x, labels, None, given, ragged=sizes is not None)
     calls = plan.cost(model.denoiser)
     return Samples(whole, model.modality, plan, None if calls is None else float(calls), 1), folder
 
@@ -187,4 +191,5 @@ def _read(shard: Shard, shape: tuple[int, ...]) -> Stored | None:
         found = read(shard.target)
     except DataError:
         return None
-    return found if found.samples.shape == (shard.stop - shard.first, *shape) else None
+    count, *own = found.samples.shape
+    return found if count == shard.stop - shard.first and tuple(own[-len(shape) :]) == shape else None

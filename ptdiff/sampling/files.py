@@ -1,7 +1,9 @@
 """Reading and writing of sample files.
 
-    .npz               samples (n, *shape) float; label (n,) int, -1 for none; classes: names; modality: name;
-                       options: JSON; trajectory (t, n, *shape): states from noise to data, if they were kept;
+    .npz               samples (n, *shape) float, or, for sets of different sizes, all their elements (m, …) one set
+                       after the other, and offsets (n + 1,) int: set i is samples[offsets[i]:offsets[i + 1]];
+                       label (n,) int, -1 for none; classes: names; modality: name; options: JSON;
+                       trajectory (t, n, *shape) or (t, m, …): states from noise to data, if they were kept;
                        condition.NAME (n, …): each condition given, numbers (NaN: none) or names ("none")
     .csv .parquet …    all samples in one file: :meth:`ptdiff.modality.contract.Modality.tables`
     .ply .png …        one sample in each file: :meth:`ptdiff.modality.contract.Modality.formats`
@@ -33,6 +35,7 @@ from ptdiff.documents.jsons import parse_json
 from ptdiff.errors import Unsupported, reading
 from ptdiff.modality.conditions import MOST_CONDITIONS
 from ptdiff.modality.offsets import find_origin, with_origin, without_origin
+from ptdiff.modality.ragged import is_ragged, sets_of, sizes_of
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -40,7 +43,7 @@ if TYPE_CHECKING:
     from ptdiff.modality.contract import Modality
 
 
-NAMES = ("samples", "label", "classes", "modality", "options", "trajectory", "origin")
+NAMES = ("samples", "label", "classes", "modality", "options", "trajectory", "origin", "offsets")
 """The arrays of an .npz file of samples; others are not read, except for conditions."""
 
 CONDITION = "condition."
@@ -61,7 +64,8 @@ MOST_HEADER = 10_000
 class Stored:
     """The contents of a file of samples.
 
-    ``samples``: (n, *shape) float32.  ``label``: (n,) int64, index into ``classes``, -1 for none.
+    ``samples``: (n, *shape) float32; sets of different sizes are padded with NaN, see :attr:`sets`.
+    ``label``: (n,) int64, index into ``classes``, -1 for none.
     ``classes``: names.  ``modality``, ``options``: as in a run's config.yaml; "" if the file does not say.
     ``trajectory``: (t, n, *shape) float32, or None.
     ``origin``: what the numbers lack of those in the file, one for each entry of the last axis; () for nothing.
@@ -90,6 +94,11 @@ class Stored:
         by = tuple((np.zeros(self.samples.shape[-1]) + (origin or 0.0) - np.array(self.origin or 0.0)).tolist())
         way = None if self.trajectory is None else without_origin(self.trajectory, by)
         return replace(self, samples=without_origin(self.samples, by), trajectory=way, origin=origin)
+
+    @property
+    def sets(self) -> npt.NDArray[Any]:
+        """The samples without padding: an object array (n,) of arrays if their sizes differ, else ``samples``."""
+        return sets_of(self.samples)
 
     @property
     def names(self) -> list[str]:
@@ -192,6 +201,9 @@ def _checked(arrays: Mapping[str, Any]) -> Stored:
     given = arrays["samples"]
     origin = _origin(arrays, given)
     samples = _finite("'samples'", without_origin(given, origin) if origin else given, given.ndim)
+    ends = _offsets(arrays, samples)
+    if ends is not None:
+        samples = _padded(samples, ends)
     names = arrays.get("classes", np.empty(0, np.str_))
     if names.ndim != 1 or (names.size and names.dtype.kind != "U"):
         raise ValueError("'classes' must be a list of names")
@@ -202,7 +214,9 @@ def _checked(arrays: Mapping[str, Any]) -> Stored:
         raise ValueError(f"'label' must lie between -1 and {names.size - 1}, the last class")
     way = arrays.get("trajectory")
     if way is not None:
-        way = _finite("'trajectory'", without_origin(way, origin) if origin else way, samples.ndim + 1)
+        way = _finite("'trajectory'", without_origin(way, origin) if origin else way, given.ndim + 1)
+        if ends is not None and way.shape[1:] == given.shape:
+            way = np.stack([_padded(state, ends) for state in way])
         if way.shape[1:] != samples.shape:
             raise ValueError(
                 f"'trajectory' has the shape {way.shape}, not (steps, {', '.join(map(str, samples.shape))})"
@@ -230,6 +244,30 @@ def _conditions(arrays: Mapping[str, Any], count: int) -> dict[str, npt.NDArray[
         if value.dtype.kind == "f" and np.isinf(value).any():
             raise ValueError(f"'{CONDITION}{name}': some numbers are not finite")
     return {name: value.astype(np.float32) if value.dtype.kind == "f" else value for name, value in found.items()}
+
+
+def _offsets(arrays: Mapping[str, Any], elements: npt.NDArray[np.float32]) -> npt.NDArray[np.int64] | None:
+    offsets = arrays.get("offsets")
+    if offsets is None:
+        return None
+    if offsets.ndim != 1 or len(offsets) < 2 or offsets.dtype.kind not in "iu" or offsets.dtype.itemsize > 8:
+        raise ValueError("'offsets' must be a list of whole numbers, with one more than there are sets")
+    ends: npt.NDArray[np.int64] = offsets.astype(np.int64)
+    sizes = np.diff(ends)
+    if ends[0] != 0 or ends[-1] != len(elements) or sizes.min() < 1:
+        raise ValueError(f"'offsets' must rise from 0 to {len(elements)}, the number of elements")
+    needed = len(sizes) * int(sizes.max()) * (elements.nbytes // len(elements))
+    if needed > max(FREE_EXPANSION, MOST_EXPANSION * elements.nbytes):
+        raise ValueError(f"the sizes of the sets differ too much: {elements.nbytes:,} bytes would take {needed:,}")
+    return ends
+
+
+def _padded(elements: npt.NDArray[np.float32], ends: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+    sizes = np.diff(ends)
+    mask = np.arange(sizes.max()) < sizes[:, None]
+    made = np.full((*mask.shape, *elements.shape[1:]), np.nan, dtype=np.float32)
+    made[mask] = elements
+    return made
 
 
 def _origin(arrays: Mapping[str, Any], samples: Any) -> tuple[float, ...]:
@@ -302,12 +340,18 @@ def write(path: Path, stored: Stored, kind: Modality, format: str | None = None)
     """
     name = format or path.suffix[1:] or "npz"
     if name == "npz":
-        extra = {} if stored.trajectory is None else {"trajectory": stored.world(stored.trajectory)}
+        samples, way, extra = stored.samples, stored.trajectory, dict[str, Any]()
+        if is_ragged(samples):
+            sizes = sizes_of(samples)
+            mask = np.arange(samples.shape[1]) < sizes[:, None]
+            samples, way = samples[mask], None if way is None else way[:, mask]
+            extra["offsets"] = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+        extra |= {} if way is None else {"trajectory": stored.world(way)}
         extra |= {"origin": np.array(stored.origin)} if stored.origin else {}
         extra |= {f"{CONDITION}{name}": value for name, value in stored.conditions.items()}
         write_npz(
             path,
-            samples=stored.world(stored.samples),
+            samples=stored.world(samples),
             label=stored.label,
             classes=np.array(stored.classes, dtype=np.str_),
             modality=np.array(stored.modality),
@@ -319,11 +363,11 @@ def write(path: Path, stored: Stored, kind: Modality, format: str | None = None)
     if name in tables:
         target = path if path.suffix else path / f"samples.{name}"
         target.parent.mkdir(parents=True, exist_ok=True)
-        tables[name](target, stored.world(stored.samples), stored.titles)
+        tables[name](target, sets_of(stored.world(stored.samples)), stored.titles)
         return target
     if name not in single:
         raise unknown("format", name, sorted({"npz", *single, *tables}))
-    for target, x in zip(_targets(path, stored, name), stored.world(stored.samples), strict=True):
+    for target, x in zip(_targets(path, stored, name), sets_of(stored.world(stored.samples)), strict=True):
         target.parent.mkdir(parents=True, exist_ok=True)
         single[name](target, x)
     return path

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ptdiff.errors import DataError, UnknownName
 from ptdiff.modality import registry
 from ptdiff.modality.contract import Modality
+from ptdiff.modality.ragged import sets_of
 from ptdiff.sampling import files
 from ptdiff.sampling.files import Stored
 
@@ -72,10 +73,20 @@ class Samples:
 
     @property
     def samples(self) -> Tensor:
-        """(n, *shape) float32 in world units, without the data's origin; shares memory with ``stored``."""
+        """(n, *shape) float32 in world units, without the data's origin; shares memory with ``stored``.
+
+        Sets of different sizes are padded with NaN; :attr:`sets` has them one by one.
+        """
         import torch
 
         return torch.from_numpy(self.stored.samples)
+
+    @property
+    def sets(self) -> list[Tensor]:
+        """The samples one by one, each with its own number of elements if they are sets of different sizes."""
+        import torch
+
+        return [torch.from_numpy(one) for one in self.stored.sets]
 
     @property
     def labels(self) -> Tensor:
@@ -158,4 +169,4 @@ class Samples:
         """
         from ptdiff.sampling.meshes import default_method
 
-        return self.modality.mesh(self.numpy()[i], default_method(self.modality, method))
+        return self.modality.mesh(sets_of(self.numpy())[i], default_method(self.modality, method))

@@ -43,6 +43,7 @@ CHECKS: list[Callable[[Subject], None]] = [
     network.no_estimate_is_said_in_two_ways,
     network.the_backbone_listens_to_the_noise_level,
     network.sets_have_no_order,
+    network.padding_changes_nothing,
     network.every_parameter_learns,
     data.pictures_are_pictures,
     data.files_are_written,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 
 from ptdiff.modality.conditions import absent, hide, is_given
+from ptdiff.modality.ragged import masked
 from ptdiff.testing.subject import BATCH, Subject
 
 
@@ -124,6 +125,25 @@ def sets_have_no_order(subject: Subject) -> None:
     assert more.shape[1] == 2 * x.shape[1] + 1, "the backbone does not accept another number of elements"
 
 
+def padding_changes_nothing(subject: Subject) -> None:
+    """For sets of different sizes, check that a set's output is the same with padding and without."""
+    import torch
+
+    if not subject.data.sizes:
+        return
+    most = subject.data.shape[0]
+    x, angle = torch.randn(2, most, *subject.data.shape[1:]), torch.tensor([0.5, 1.0])
+    few = max(1, most // 2)
+    mask = torch.arange(most) < torch.tensor([[few], [most]])
+    with torch.no_grad():
+        together = subject.net(masked(x, mask), angle, {"mask": mask})
+        alone, whole = subject.net(x[:1, :few], angle[:1], {}), subject.net(x[1:], angle[1:], {})
+    assert bool(together.isfinite().all()), "the output of the backbone is not finite for sets with padding"
+    assert torch.allclose(together[:1, :few], alone, atol=1e-4) and torch.allclose(together[1:], whole, atol=1e-4), (
+        'padding changes the output of the elements of a set: leave it out by cond["mask"]'
+    )
+
+
 def every_parameter_learns(subject: Subject) -> None:
     """Check that every parameter has a finite gradient, and that a few steps reduce the loss."""
     import torch
@@ -134,15 +154,16 @@ def every_parameter_learns(subject: Subject) -> None:
     torch.manual_seed(0)
     model = NetworkDenoiser(subject.modality.backbone(subject.data))
     x, cond = subject.batch()
-    z = subject.data.normalize(x)
+    mask = cond.get("mask")
+    z = masked(subject.data.normalize(x), mask)
     first = torch.arange(BATCH) < 1
     hidden = {
         key: hide(value, first)
         for key, value in cond.items()
-        if key in subject.data.declared or not value.is_floating_point()
+        if key in subject.data.declared or (key != "mask" and not value.is_floating_point())
     }
     generator = torch.Generator().manual_seed(1)
-    eps, level = torch.randn(z.shape, generator=generator), Flow().level(torch.linspace(0.2, 0.9, BATCH))
+    eps, level = masked(torch.randn(z.shape, generator=generator), mask), Flow().level(torch.linspace(0.2, 0.9, BATCH))
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
     losses = []
     for _ in range(12):

@@ -6,10 +6,12 @@ import dataclasses
 import json
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from ptdiff.choices import build
 from ptdiff.modality.conditions import absent, is_given
 from ptdiff.modality.data import Data
+from ptdiff.modality.ragged import masked, padded, sets_of
 from ptdiff.modality.types import Comparison, EvaluationProtocol
 from ptdiff.modality.visualizer import Visualizer
 from ptdiff.testing.subject import BATCH, Subject
@@ -35,6 +37,15 @@ def batches_have_the_declared_shape(subject: Subject) -> None:
     )
     assert x.dtype == torch.float32, f"samples must be float32, not {x.dtype}"
     assert bool(torch.isfinite(x).all()), "samples are not finite"
+    mask = cond.get("mask")
+    assert (mask is None) == (not subject.data.sizes), (
+        "batches of sets of different sizes have a mask, and their sizes are measured by Data(...).measured()"
+    )
+    if mask is not None:
+        assert mask.dtype == torch.bool and mask.shape == x.shape[:2], "a mask must be bool (b, n)"
+        assert bool(mask[:, 0].all() and not (mask[:, 1:] & ~mask[:, :-1]).any()), (
+            "a mask must have at least one element, and padding only after the elements"
+        )
     for key, value in cond.items():
         assert len(value) == BATCH, f"condition {key!r} has {len(value)} rows for {BATCH} samples"
     if subject.data.classes:
@@ -70,14 +81,14 @@ def samples_are_a_pure_function_of_id_and_seed(subject: Subject) -> None:
 
     x, _ = subject.batch(seed=5)
     assert subject.data.train is not None
-    again, _ = subject.data.train.batch(torch.arange(BATCH) % len(subject.data.train), 5)
+    again = subject.rows(torch.arange(BATCH) % len(subject.data.train), 5)
     assert torch.equal(x, again), (
         "the same (ids, seed) gave different samples: something draws from a global random state"
     )
     order = torch.tensor([2, 0, 3, 1])
-    shuffled, _ = subject.data.train.batch(order % len(subject.data.train), 5)
+    shuffled = subject.rows(order % len(subject.data.train), 5)
     assert torch.equal(shuffled, x[order]), "a sample depends on its place in the batch"
-    alone, _ = subject.data.train.batch(torch.tensor([2 % len(subject.data.train)]), 5)
+    alone = subject.rows(torch.tensor([2 % len(subject.data.train)]), 5)
     assert torch.equal(alone, x[2:3]), "a sample depends on other samples in its batch"
 
 
@@ -89,12 +100,14 @@ def normalized_data_has_unit_variance(subject: Subject) -> None:
     assert train is not None
     count = min(512, len(train))
     ids = torch.div(torch.arange(count) * len(train), count, rounding_mode="floor")
-    z = subject.data.normalize(train.batch(ids, 0)[0]).double()
+    x, cond = train.batch(ids, 0)
+    elements = subject.data.normalize(x).double()
+    z = elements[cond["mask"]] if "mask" in cond else elements
     assert abs(float(z.mean())) < 0.3, f"normalized data has mean {float(z.mean()):.3f}: use Data(...).measured()"
     spread = float(z.square().mean().sqrt())
     assert 0.7 < spread < 1.4, f"normalized data has standard deviation {spread:.3f}: use Data(...).measured()"
-    back = subject.data.world(subject.data.normalize(train.batch(ids, 0)[0]))
-    assert torch.allclose(back, train.batch(ids, 0)[0], rtol=1e-4, atol=1e-4), "world(normalize(x)) is not x"
+    back = masked(subject.data.world(subject.data.normalize(x)), cond.get("mask"))
+    assert torch.allclose(back, masked(x, cond.get("mask")), rtol=1e-4, atol=1e-4), "world(normalize(x)) is not x"
 
 
 def splits_do_not_share_samples(subject: Subject) -> None:
@@ -105,10 +118,16 @@ def splits_do_not_share_samples(subject: Subject) -> None:
     if val is None or train is None or not len(val):
         return
     ids = torch.arange(min(16, len(val)))
-    mine = val.batch(ids, 0)[0].flatten(1)
-    theirs = train.batch(torch.arange(min(512, len(train))), 0)[0].flatten(1)
+    x, cond = val.batch(ids, 0)
+    mine = masked(x, cond.get("mask")).flatten(1)
+    theirs = subject.rows(torch.arange(min(512, len(train)))).flatten(1)
     same = (mine[:, None] == theirs[None]).all(-1)
     assert not bool(same.any()), "val contains samples of train"
+
+
+def _padded(subject: Subject) -> Any:
+    x, cond = subject.batch()
+    return padded(x, cond.get("mask")).numpy()
 
 
 def pictures_are_pictures(subject: Subject) -> None:
@@ -117,7 +136,7 @@ def pictures_are_pictures(subject: Subject) -> None:
 
     visualizer = subject.modality.visualizer()
     assert isinstance(visualizer, Visualizer), "visualizer() must return a ptdiff.modality.Visualizer"
-    x = subject.batch()[0].numpy()
+    x = sets_of(_padded(subject))
     for titles in ([], ["one", "two", "three", "four"]):
         image = visualizer.sheet(x, titles)
         assert image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3, "a picture must be uint8 (h, w, 3)"
@@ -126,7 +145,7 @@ def pictures_are_pictures(subject: Subject) -> None:
 
 def files_are_written(subject: Subject) -> None:
     """Check that every file format writes a file that is not empty."""
-    x = subject.batch()[0].numpy()
+    x = sets_of(_padded(subject))
     with tempfile.TemporaryDirectory() as folder:
         for suffix, write in subject.modality.formats().items():
             assert not suffix.startswith("."), f"name the format {suffix!r} without the dot"
@@ -158,8 +177,10 @@ def metrics_know_a_good_set_from_a_bad_one(subject: Subject) -> None:
     if count < 4:
         return
     # interleaved, because data may be sorted by class
-    sets = [train.batch(torch.arange(i, 3 * count, 3), 0)[0] for i in range(3)]
+    batches = [train.batch(torch.arange(i, 3 * count, 3), 0) for i in range(3)]
+    sets = [padded(x, cond.get("mask")) for x, cond in batches]
     noise = subject.data.world(torch.randn(sets[0].shape, generator=torch.Generator().manual_seed(0)) * 3)
+    noise = padded(noise, batches[0][1].get("mask"))
     protocols = subject.modality.protocols()
     assert protocols, "protocols() is empty: the first one is the default"
     for name, protocol in protocols.items():

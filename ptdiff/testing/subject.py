@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ptdiff.modality.contract import Modality
 from ptdiff.modality.data import Data
+from ptdiff.modality.ragged import masked
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -47,4 +48,11 @@ class Subject:
         train = self.data.train
         assert train is not None, "dataset() returned no training samples"
         assert len(train) >= BATCH, f"the checks need at least {BATCH} training samples, not {len(train)}"
-        return train.batch(torch.arange(first, first + BATCH) % len(train), seed)
+        x, cond = train.batch(torch.arange(first, first + BATCH) % len(train), seed)
+        return masked(x, cond.get("mask")), cond
+
+    def rows(self, ids: Tensor, seed: int = 0) -> Tensor:
+        """Training samples ``ids``, with zeros in the padding of sets of different sizes."""
+        assert self.data.train is not None
+        x, cond = self.data.train.batch(ids, seed)
+        return masked(x, cond.get("mask"))

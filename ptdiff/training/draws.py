@@ -21,6 +21,7 @@ from ptdiff.density import LEAST, MOST, Density, stratified
 from ptdiff.machine.host import double
 from ptdiff.modality.conditions import hide
 from ptdiff.modality.data import Condition, Data, Split
+from ptdiff.modality.ragged import masked
 from ptdiff.noise import Stream, mix, normal, uniform
 from ptdiff.objective.corruption import Noise
 from ptdiff.objective.coupling import Coupling, Independent, WithinSets
@@ -65,6 +66,10 @@ class Randomness:
         some = {key: value[rows].contiguous() for key, value in vars(self).items() if isinstance(value, Tensor)}
         return Randomness(**(vars(self) | some))
 
+    def masked(self, mask: Tensor | None) -> Randomness:
+        """The draws with noise only for the elements of ``mask`` (b, n)."""
+        return self if mask is None else replace(self, eps=masked(self.eps, mask))
+
     @property
     def level(self) -> Level:
         """The levels, float32."""
@@ -98,6 +103,8 @@ class Draws:
     code: int = 0
 
     def __post_init__(self) -> None:
+        if self.data.sizes and not isinstance(self.coupling, Independent):
+            raise ValueError("sets of different sizes need the coupling independent: their noise has different sizes")
         if isinstance(self.coupling, WithinSets) and not self.data.unordered:
             raise ValueError(
                 "the coupling within-sets needs unordered point sets, but the elements of this data are ordered"
@@ -188,9 +195,15 @@ class Draws:
         ids = sample_ids(seed, step, self.config.training.batch, len(self.samples))[rows]
         x, cond = self.samples.batch(ids, mix(seed, int(Stream.DATA), step))
         x = self.data.normalize(x.to(device, non_blocking=True))
+        if (mask := cond.get("mask")) is not None:
+            if not self.data.sizes:
+                raise ValueError("the sizes of the sets are not known: use Data(...).measured()")
+            x = masked(x, mask.to(device))
         return x, {key: self._hide(key, value.to(device, non_blocking=True), hidden) for key, value in cond.items()}
 
     def _hide(self, name: str, value: Tensor, rows: Tensor) -> Tensor:
+        if name == "mask":
+            return value
         names = list(self.data.declared)
         if rows.ndim > 1:
             rows = rows[:, names.index(name)] if name in names else rows.all(dim=1)

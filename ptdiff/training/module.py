@@ -183,7 +183,7 @@ class DiffusionModule(pl.LightningModule):
 
     def losses_of(self, x: Tensor, cond: Condition, random: Randomness) -> Tensor:
         """The loss of every one of these samples, times its importance, (b,)."""
-        half = self.plan.precision == "bf16"
+        half, random = self.plan.precision == "bf16", random.masked(cond.get("mask"))
         with torch.autocast(x.device.type, dtype=torch.bfloat16) if half else nullcontext():
             told, penalty = random.condition(self.denoiser, x, cond)
             objective = self.objective.at(self.progress)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ptdiff.denoiser.embedding import LevelEmbedding
 from ptdiff.metrics import Score
-from ptdiff.modality import Data, Measurement, Modality, Number, TensorSplit, Visualizer, Writer
+from ptdiff.modality import Data, Measurement, Modality, Number, RaggedSplit, TensorSplit, Visualizer, Writer
 from ptdiff.testing import CHECKS, Subject, check_modality
 
 
@@ -134,6 +134,17 @@ def network_with(forward: Callable[..., Tensor], **parts: Callable[[], Any]) -> 
             return Spoiled()
 
     return SpoiledModality
+
+
+@dataclass(frozen=True)
+class OfAllSizes(Good):
+    """Sets of different sizes, whose network takes the mean over the padding too."""
+
+    def dataset(self) -> Data:
+        data = super().dataset()
+        assert isinstance(data.train, TensorSplit)
+        sets = [one[: 1 + i % 5] for i, one in enumerate(data.train.x)]
+        return replace(data, train=RaggedSplit(sets, data.train.label, data.train.conditions)).measured(keep=(-1,))
 
 
 def method_with(**methods: Any) -> type[Modality]:
@@ -273,6 +284,7 @@ SPOILED: dict[str, tuple[type[Modality], str]] = {
         picture(np.eye(8, dtype=np.uint8)[..., None].repeat(4, 2)),
         "pictures_are_pictures",
     ),
+    "a network that reads the padding of small sets": (OfAllSizes, "padding_changes_nothing"),
     "a number in another type": (
         batches_with(lambda x, c, *_: (x, {**c, "lift": c["lift"].double()})),
         "conditions_are_as_declared",
