@@ -118,8 +118,8 @@ class NetworkDenoiser(nn.Module):
     def forward(self, x: Tensor, level: Level, cond: Condition) -> Tensor:
         """E[x_0 | x] = skip x + out y, in the shape and dtype of x."""
         numbers = PREDICTIONS[self.prediction](level.like(x))
-        y = masked(self.raw(x, level, cond).to(x.dtype), cond.get("mask"))
-        return numbers.skip * x + numbers.out * y
+        # in this order, in which gradients with respect to x are summed
+        return numbers.skip * x + numbers.out * masked(self.raw(x, level, cond).to(x.dtype), cond.get("mask"))
 
     def residual(self, x0: Tensor, eps: Tensor, level: Level, cond: Condition) -> Tensor:
         """y - target at x = alpha x_0 + sigma eps, shaped like ``x0``; the error D - x_0 is ``out`` times this."""
