@@ -96,7 +96,9 @@ class Number:
         if self.seen is not None and len(self.seen) != 2:
             raise ValueError(f"seen must be the lowest and the highest value, not {self.seen}")
         if self.counts and not (self.whole and self.least is not None and self.least >= 1):
-            raise ValueError("a number of elements must be whole and at least 1: Number(least=1, whole=True, counts=True)")
+            raise ValueError(
+                "a number of elements must be whole and at least 1: Number(least=1, whole=True, counts=True)"
+            )
 
     @property
     def shape(self) -> tuple[int, ...]:

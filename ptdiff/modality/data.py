@@ -118,7 +118,7 @@ class Data:
 
     @property
     def counted(self) -> str | None:
-        """The name of the condition that is the number of elements of a set (:class:`Number` with ``counts``), if any."""
+        """The name of the condition that is the number of elements of a set, a Number with ``counts``; None without."""
         return next((name for name, kind in self.conditions.items() if isinstance(kind, Number) and kind.counts), None)
 
     def normalize(self, x: Tensor) -> Tensor:
@@ -167,7 +167,9 @@ class Data:
         if "mask" in cond:
             return self._measured_sets(x, cond, axes)
         if self.counted is not None:
-            raise ValueError(f"condition {self.counted} counts elements, but batches have no mask: all sets have the same size")
+            raise ValueError(
+                f"condition {self.counted} counts elements, but batches have no mask: all sets have the same size"
+            )
         mean = x.mean(dim=[0, *axes], keepdim=True)[0]
         scale = float((x - mean).square().mean().sqrt())
         if not scale > 0 or not torch.isfinite(mean).all():

@@ -68,9 +68,7 @@ def range_of(points: Points) -> tuple[int, int]:
     return numbers[0], numbers[-1]
 
 
-def mask_for(
-    run: Run, count: int, points: Points | None, seed: int, given: Condition = {}, first: int = 0
-) -> Tensor | None:
+def mask_for(run: Run, count: int, points: Points | None, seed: int, given: Condition, first: int = 0) -> Tensor | None:
     """The elements, bool (count, n), of sets ``first`` … first + count - 1; None if all have the same number.
 
     Sizes are as in the training data, or each number in the range ``points`` is equally likely.  ``given``: the

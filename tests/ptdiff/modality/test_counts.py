@@ -14,9 +14,9 @@ from torch import Tensor, nn
 import ptdiff
 from ptdiff.denoiser.network import NetworkDenoiser
 from ptdiff.modality import Data, Number, RaggedSplit
+from ptdiff.modality.ragged import sizes_of
 from ptdiff.model.loaded import Model
 from ptdiff.model.sharded import sample_in_shards
-from ptdiff.modality.ragged import sizes_of
 
 COUNTS = Number(least=1, whole=True, counts=True)
 
