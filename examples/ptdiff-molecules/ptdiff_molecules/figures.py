@@ -32,6 +32,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m ptdiff_molecules.figures", description="Train, score, plot.")
     parser.add_argument("--minutes", type=float, default=30.0, help="training time in minutes")
     parser.add_argument("-n", type=int, default=500, help="number of samples that are scored")
+    parser.add_argument("--steps", type=int, default=50, help="solver steps")
     parser.add_argument("--heavy", type=int, default=12, help="most atoms of a molecule besides hydrogen")
     parser.add_argument("--out", type=Path, default=Path("figures"), help="folder")
     given = parser.parse_args()
@@ -39,13 +40,13 @@ def main() -> None:
     modality = Molecules(heavy=given.heavy)
     model, took = trained(modality, given.minutes, given.out)
     before = time.process_time()
-    found = model.evaluate(n=given.n, seed=1, say=print)
+    found = model.evaluate(n=given.n, seed=1, steps=given.steps, say=print)
     found.save()
     took["sampling and scores"] = (time.process_time() - before) / 60
     data = modality.dataset()
     assert data.train is not None and data.val is not None
     # two of each number of atoms
-    asked = model.sample(SHOWN, conditions={"atoms": [12 + i // 2 for i in range(SHOWN)]}, seed=2)
+    asked = model.sample(SHOWN, conditions={"atoms": [12 + i // 2 for i in range(SHOWN)]}, seed=2, steps=given.steps)
     asked.render(given.out / "samples.png")
     held = data.val.batch(torch.arange(SHOWN) * (len(data.val) // SHOWN), 0)
     sets = [x[mask].numpy() for x, mask in zip(held[0], held[1]["mask"], strict=True)]
