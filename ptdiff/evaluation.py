@@ -24,6 +24,7 @@ from torch import Tensor
 
 from ptdiff.atomic import write_atomic
 from ptdiff.choices import one_of
+from ptdiff.documents.files import expanded
 from ptdiff.errors import DataError, reading
 from ptdiff.machine import host
 from ptdiff.metrics import Score, memorization
@@ -312,7 +313,7 @@ def evaluate(
 
 def _other(modality: str, settings: Mapping[str, Any], reference: Path | str) -> Modality:
     """The modality with the options of the run and other data."""
-    place = Path(reference).expanduser()
+    place = expanded(reference)
     return registry.load(modality, {**settings, "data": str(place.resolve() if place.exists() else reference)})
 
 

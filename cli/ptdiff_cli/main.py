@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import io
 import os
+import re
 import sys
 import traceback
 from collections.abc import Collection
@@ -131,6 +132,9 @@ def main() -> None:
     # python -c and the start of a process import from the current folder, which may be a stranger's
     if not any(place.exists() and place.samefile(".") for place in map(Path, sys.path)):
         os.environ.setdefault("PYTHONSAFEPATH", "1")
+    if re.fullmatch("0+", os.environ.get("COLUMNS", "")):
+        # an unknown width, which rich takes for one without room for a character
+        del os.environ["COLUMNS"]
     debug = "--debug" in sys.argv
     arguments, trusted = _split_trust([argument for argument in sys.argv[1:] if argument != "--debug"])
     for stream in (sys.stdout, sys.stderr):

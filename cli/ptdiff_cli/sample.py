@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,7 +11,7 @@ import typer
 
 from ptdiff_cli.shared import options
 from ptdiff_cli.shared.target import check_format, check_space, save, writable_either
-from ptdiff_cli.shared.terminal import counted, say
+from ptdiff_cli.shared.terminal import Failure, counted, say
 
 if TYPE_CHECKING:
     from ptdiff.model.loaded import Model
@@ -81,7 +83,12 @@ def sample(
         check_space(target, count, model.shape(points), kind, 0)
         _by_workers(model, count, workers, engine, target, kind, label, points, seed, batch, raw, device)
         return
-    with counted("samples", "sample") as move, named_as_options():
+    advice = "" if trajectory or weak is not None else "; those of --workers are kept, and a repeated command continues"
+    with (
+        _interruptible(f"the samples so far are lost{advice}"),
+        counted("samples", "sample") as move,
+        named_as_options(),
+    ):
         check_space(target, count, model.shape(points), kind, plan.steps + 1 if trajectory else 0)
         samples = model.sample(
             count,
@@ -99,6 +106,15 @@ def sample(
     say(f"{count} samples of shape {tuple(samples.samples.shape[1:])}: {target}")
     if kind == "npz":
         say(f"next: ptdiff render {target}" + (f" · ptdiff mesh {target}" if model.modality.meshing() else ""))
+
+
+@contextmanager
+def _interruptible(left: str) -> Iterator[None]:
+    """Turn Ctrl-C into a line about what is ``left`` of the samples, and the exit code of the signal."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Failure(f"stopped: {left}", 130) from None
 
 
 def _by_workers(
@@ -119,7 +135,8 @@ def _by_workers(
     from ptdiff.model.sharded import remove, sample_in_shards
     from ptdiff_cli.shared.sampling_plan import named_as_options
 
-    with counted("samples", "sample") as move, named_as_options():
+    stopped = _interruptible("the same command continues after the last finished batch")
+    with stopped, counted("samples", "sample") as move, named_as_options():
         samples, shards = sample_in_shards(
             model,
             count,

@@ -11,16 +11,21 @@ from ptdiff_datasets.errors import DataError, printable
 Stamp = tuple[int, int, int]  # size, time of the last change in ns, mode: together they detect a changed file
 
 
+def expanded(path: str | Path) -> Path:
+    """Return the path with ~ and ~user replaced by their home folders; one of an unknown user is left as it is."""
+    # Path.expanduser raises RuntimeError for an unknown user
+    return Path(os.path.expanduser(path))  # noqa: PTH111
+
+
 def existing(root: str | Path) -> Path:
     """Return ``root`` if the folder or file exists; else raise a DataError that names the nearest existing name."""
-    root = Path(root)
+    root = expanded(root)
     try:
-        root = root.expanduser()
         if root.exists():
             return root
         names = [path.name for path in root.parent.iterdir()] if root.parent.is_dir() else []
-    except (OSError, RuntimeError) as error:  # RuntimeError: the home of an unknown user
-        raise DataError(f"{printable(root)}: {getattr(error, 'strerror', None) or error}") from None
+    except OSError as error:
+        raise DataError(f"{printable(root)}: {error.strerror or error}") from None
     near = get_close_matches(root.name, names, 1)
     hint = f"; did you mean {printable(root.parent / near[0])}?" if near else ""
     raise DataError(f"{printable(root)} does not exist{hint}")

@@ -42,6 +42,7 @@ class Processes:
             yield from map(function, items)
             return
         import multiprocessing
+        import signal
         from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
         from concurrent.futures.process import BrokenProcessPool
 
@@ -49,7 +50,11 @@ class Processes:
         while left:
             # spawned, because a process with threads cannot be forked safely
             context = multiprocessing.get_context("spawn")
-            pool = ProcessPoolExecutor(min(self.workers, len(left)), mp_context=context)
+            # by default, Python's workers take Ctrl-C for the result of an item and begin the next one
+            dies = (signal.SIGINT, signal.SIG_DFL)
+            pool = ProcessPoolExecutor(
+                min(self.workers, len(left)), mp_context=context, initializer=signal.signal, initargs=dies
+            )
             try:
                 sent: dict[Future[R], int] = {pool.submit(function, item): i for i, item in left.items()}
                 while sent:

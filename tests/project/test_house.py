@@ -163,6 +163,11 @@ def test_imports_are_absolute(files: dict[str, Path]) -> None:
     assert relative == []
 
 
+def test_paths_of_users_are_expanded_by_the_function_that_accepts_any(files: dict[str, Path]) -> None:
+    # Path.expanduser raises RuntimeError for ~name without a user of that name, wherever a path is read
+    assert [name for name, path in files.items() if ".expanduser()" in path.read_text(encoding="utf-8")] == []
+
+
 def test_an_option_of_several_commands_is_written_once(files: dict[str, Path]) -> None:
     places: dict[str, set[str]] = {}
     for name, file in files.items():

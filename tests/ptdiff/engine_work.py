@@ -12,16 +12,17 @@ from ptdiff.model.sharded import Shard
 
 @dataclass(frozen=True)
 class Deadly:
-    """Squares a number; the process is killed at its first ``deaths`` calls, by the count of files in ``folder``."""
+    """Squares a number; its first ``deaths`` calls end the process by a signal, by the count of files in ``folder``."""
 
     folder: str
     deaths: int
+    signal: str = "SIGKILL"
 
     def __call__(self, number: int) -> int:
         place = Path(self.folder)
         if len(list(place.iterdir())) < self.deaths:
             (place / f"{number}-{os.getpid()}").touch()
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), signal.Signals[self.signal])
         return number * number
 
 

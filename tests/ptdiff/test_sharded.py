@@ -142,6 +142,13 @@ def test_items_of_a_killed_worker_are_done_by_another(tmp_path: Path) -> None:
 
 @no_kill
 @pytest.mark.slow
+def test_ctrl_c_ends_the_workers_and_is_not_the_result_of_an_item(tmp_path: Path) -> None:
+    # to the workers alone: with the command, which ends too, nothing would be left to look at
+    assert sorted(Processes(2).map(Deadly(str(tmp_path), 1, "SIGINT"), range(4))) == [0, 1, 4, 9]
+
+
+@no_kill
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", [Processes(2), Processes(4), Ray(2)], ids=["2", "4", "ray"])
 def test_killed_workers_change_no_bit(
     model: Model, engine: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

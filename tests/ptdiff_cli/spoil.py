@@ -51,7 +51,7 @@ WORDS = [
     "é\x1b[31m",
     "../..",
     "/",
-    "~nobody/x",
+    "~no-such-user/x",
     "none",
     "label=7",
     "solver.eta=x",

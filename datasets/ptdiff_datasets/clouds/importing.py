@@ -7,6 +7,7 @@ from ptdiff_datasets.clouds import store
 from ptdiff_datasets.clouds.cloud_set import CloudSet
 from ptdiff_datasets.clouds.folder import Progress, build, load_folder, nothing
 from ptdiff_datasets.clouds.layout import existing, scan
+from ptdiff_datasets.directory_scan import expanded
 from ptdiff_datasets.errors import DataError, printable
 from ptdiff_datasets.formats.arrays import AxisOrder
 from ptdiff_datasets.formats.numerals import Decimal
@@ -35,7 +36,7 @@ def import_data(
     """
     if points < 1:
         raise ValueError(f"points={points} must be at least 1")
-    source, target = existing(source), Path(target).expanduser().absolute()
+    source, target = existing(source), expanded(target).absolute()
     if source.is_dir() and store.is_store(source):
         raise DataError(f"{printable(source)} is already a store")
     if target.resolve().is_relative_to(source.resolve()):
