@@ -47,8 +47,8 @@ DATA: dict[str, Mixture | Gaussian] = {"mixture": MIXTURE, "gaussian": GAUSSIAN}
 
 
 @dataclass(frozen=True)
-class Pairs:
-    """Pairs of data and noise (b, 2), and angles t and s (b,) at least 0.1 apart, 0.25 <= s < t <= 1.5."""
+class Probes:
+    """Probes of data and noise (b, 2), and angles t and s (b,) at least 0.1 apart, 0.25 <= s < t <= 1.5."""
 
     x0: Tensor
     eps: Tensor
@@ -62,20 +62,20 @@ class Pairs:
 
 
 @cache
-def pairs(name: str, count: int) -> Pairs:
-    """Pairs of the mixture or of the normal distribution."""
+def probes(name: str, count: int) -> Probes:
+    """Probes of the mixture or of the normal distribution."""
     ids = torch.arange(count)
     x0 = DATA[name].sample(0, ids)
     shares = uniform(0, Stream.TRAIN_LEVEL, ids, 0, (2,)).double()
     t = 0.35 + 1.15 * shares[:, 0]
-    return Pairs(x0, normal(0, Stream.TRAIN_NOISE, ids, 0, (2,)).double(), t, 0.25 + (t - 0.35) * shares[:, 1])
+    return Probes(x0, normal(0, Stream.TRAIN_NOISE, ids, 0, (2,)).double(), t, 0.25 + (t - 0.35) * shares[:, 1])
 
 
 MAPS: dict[str, FlowMap] = {"mixture": IntegratedMap(MIXTURE), "gaussian": GaussianMap(GAUSSIAN)}
 
 
 @dataclass(frozen=True)
-class Shifted:
+class ShiftedMap:
     """An exact map plus a linear combination of four functions, with coefficients (b, 4) for each sample."""
 
     exact: FlowMap
@@ -87,10 +87,10 @@ class Shifted:
         return self.exact(x, t, s, cond) + change
 
 
-def gradients(residual: Callable[..., Tensor], flow_map: FlowMap, at: Pairs, powers: Sequence[float]) -> list[Tensor]:
+def gradients(residual: Callable[..., Tensor], flow_map: FlowMap, at: Probes, powers: Sequence[float]) -> list[Tensor]:
     """Gradient of each sample's loss along the four changes, (b, 4), at ``flow_map``, for each adaptive power."""
     shift = torch.zeros(len(at.t), 4, dtype=torch.float64, requires_grad=True)
-    found = residual(Shifted(flow_map, shift), at.x0, at.eps, at.t, at.s, {})
+    found = residual(ShiftedMap(flow_map, shift), at.x0, at.eps, at.t, at.s, {})
     return [torch.autograd.grad(adaptive(found, power).sum(), shift, retain_graph=True)[0] for power in powers]
 
 
@@ -104,11 +104,11 @@ def significance(slopes: Tensor) -> float:
 def identity_certificates() -> Iterator[Certificate]:
     """The identities of both maps, and the diagonal of the closed form against the velocity of its denoiser."""
     for name, flow_map in MAPS.items():
-        at = pairs(name, FEW)
+        at = probes(name, FEW)
         for identity, residual in IDENTITIES.items():
             found = float(residual(flow_map, at.x, at.t, at.s, {}).abs().max())
             yield Certificate("flow-map identity", f"{identity}, {name}", found, 0.0, 1e-9)
-    at = pairs("gaussian", FEW)
+    at = probes("gaussian", FEW)
     gap = MAPS["gaussian"](at.x, at.t, at.t, {}) - velocity(GAUSSIAN, at.x, at.t, {})
     yield Certificate("flow-map identity", "diagonal, gaussian", float(gap.abs().max()), 0.0, 1e-12)
     both = IntegratedMap(GAUSSIAN)(at.x, at.t, at.s, {}) - MAPS["gaussian"](at.x, at.t, at.s, {})
@@ -120,7 +120,7 @@ def gradient_certificates() -> Iterator[Certificate]:
     for name in RESIDUALS:
         if name == "alphaflow":
             continue
-        slopes = gradients(RESIDUALS[name], MAPS["mixture"], pairs("mixture", MANY), POWERS)
+        slopes = gradients(RESIDUALS[name], MAPS["mixture"], probes("mixture", MANY), POWERS)
         for power, found in zip(POWERS, map(significance, slopes), strict=True):
             subject = f"{name}, adaptive power {power:g}"
             if name in NOISY and power:
@@ -131,7 +131,7 @@ def gradient_certificates() -> Iterator[Certificate]:
 
 def order_certificates() -> Iterator[Certificate]:
     """The bias of ``alphaflow`` falls like alpha, and the error of central differences like the square of the step."""
-    at = pairs("mixture", 256)
+    at = probes("mixture", 256)
 
     def mean(alpha: float) -> Tensor:
         return gradients(partial(alphaflow, alpha=alpha), MAPS["mixture"], at, [0.0])[0].mean(dim=0)
@@ -139,7 +139,7 @@ def order_certificates() -> Iterator[Certificate]:
     found = [mean(alpha) for alpha in (0.1, 0.05, 0.025)]
     order = math.log2(float((found[0] - found[1]).norm() / (found[1] - found[2]).norm()))
     yield Certificate("flow-map order", "alphaflow in alpha", order, 1.0, 0.2)
-    few, flow_map = pairs("gaussian", FEW), MAPS["gaussian"]
+    few, flow_map = probes("gaussian", FEW), MAPS["gaussian"]
     v = flow_map(few.x, few.t, few.t, {})
     exact = along(flow_map, few.x, few.t, few.s, {}, v)[1]
 

@@ -13,7 +13,7 @@ import torch
 from scipy.integrate import solve_ivp
 from torch import Tensor
 
-from ptdiff.certify.flow_maps import FEW, MANY, MAPS, gradients, pairs, significance
+from ptdiff.certify.flow_maps import FEW, MANY, MAPS, gradients, probes, significance
 from ptdiff.certify.problem import GAUSSIAN, MIXTURE
 from ptdiff.flow_map import FlowMap, arrive, walk
 from ptdiff.flow_map.exact import GaussianMap, IntegratedMap, velocity
@@ -37,13 +37,13 @@ class Wrong:
 
 @pytest.mark.parametrize("name", IDENTITIES)
 def test_an_identity_holds_for_the_exact_map_and_for_no_other(name: str) -> None:
-    at = pairs("gaussian", FEW)
+    at = probes("gaussian", FEW)
     assert float(IDENTITIES[name](EXACT, at.x, at.t, at.s, {}).abs().max()) < 1e-12
     assert float(IDENTITIES[name](Wrong(), at.x, at.t, at.s, {}).abs().max()) > 1e-4
 
 
 def test_the_map_of_a_mixture_ends_where_scipy_ends() -> None:
-    at = pairs("mixture", 4)
+    at = probes("mixture", 4)
     found = IntegratedMap(MIXTURE).end(at.x, at.t, at.s, {})
     for k in range(4):
 
@@ -55,14 +55,14 @@ def test_the_map_of_a_mixture_ends_where_scipy_ends() -> None:
 
 
 def test_a_short_way_joins_the_velocity_without_a_jump() -> None:
-    at, integrated = pairs("gaussian", FEW), IntegratedMap(GAUSSIAN)
+    at, integrated = probes("gaussian", FEW), IntegratedMap(GAUSSIAN)
     for gap in (0.0, 0.9e-6, 1.1e-6, 1e-3):
         there = at.t - gap
         assert torch.allclose(integrated(at.x, at.t, there, {}), EXACT(at.x, at.t, there, {}), rtol=0, atol=1e-5)
 
 
 def test_one_call_and_many_end_at_the_same_points() -> None:
-    x = pairs("gaussian", FEW).eps
+    x = probes("gaussian", FEW).eps
     one, many = (walk(EXACT, x, angles) for angles in ([1.5, 0.0], [1.5, 1.2, 0.7, 0.1, 0.0]))
     assert torch.allclose(one, many, rtol=0, atol=1e-13)
 
@@ -136,13 +136,13 @@ SPOILED: dict[str, Callable[..., Tensor]] = {
 
 @pytest.mark.parametrize("name", [name for name in RESIDUALS if name != "alphaflow"])
 def test_the_gradient_of_an_objective_is_zero_at_the_exact_map(name: str) -> None:
-    (slopes,) = gradients(RESIDUALS[name], EXACT, pairs("gaussian", MANY), [0.0])
+    (slopes,) = gradients(RESIDUALS[name], EXACT, probes("gaussian", MANY), [0.0])
     assert significance(slopes) < 4
 
 
 @pytest.mark.parametrize("name", SPOILED)
 def test_the_gradient_of_a_spoiled_objective_is_not(name: str) -> None:
-    (slopes,) = gradients(SPOILED[name], EXACT, pairs("gaussian", MANY), [0.0])
+    (slopes,) = gradients(SPOILED[name], EXACT, probes("gaussian", MANY), [0.0])
     assert significance(slopes) > 5
 
 
@@ -153,7 +153,7 @@ def test_the_gradient_of_an_objective_corrects_a_wrong_map(name: str) -> None:
         def __call__(self, x: Tensor, t: Tensor, s: Tensor, cond: Condition, /) -> Tensor:
             return EXACT(x, t, s, cond) + 0.3 * (x if name == "diagonal" else wide(t - s, x) * x)
 
-    at = pairs("gaussian", MANY)
+    at = probes("gaussian", MANY)
     (slopes,) = gradients(RESIDUALS[name], Larger(), at, [0.0])
     mean = slopes.mean(dim=0)
     # the direction of the error, in the four changes: x, or t x - s x
@@ -163,7 +163,7 @@ def test_the_gradient_of_an_objective_corrects_a_wrong_map(name: str) -> None:
 
 def test_the_target_of_meanflow_and_improved_holds_no_gradient_of_the_derivative() -> None:
     scale = torch.tensor(1.0, dtype=torch.float64, requires_grad=True)
-    at = pairs("gaussian", FEW)
+    at = probes("gaussian", FEW)
 
     class Scaled:
         def __call__(self, x: Tensor, t: Tensor, s: Tensor, cond: Condition, /) -> Tensor:
@@ -178,7 +178,7 @@ def test_the_target_of_meanflow_and_improved_holds_no_gradient_of_the_derivative
 
 
 def test_alphaflow_with_alpha_one_regresses_on_the_pair() -> None:
-    at = pairs("gaussian", FEW)
+    at = probes("gaussian", FEW)
     residual = alphaflow(EXACT, at.x0, at.eps, at.t, at.s, {}, alpha=1.0)
     there, _ = mixed(at.x0, at.eps, at.s)
     gap = wide(at.t - at.s, at.x)
@@ -187,7 +187,7 @@ def test_alphaflow_with_alpha_one_regresses_on_the_pair() -> None:
 
 
 def test_the_gaussian_map_serves_a_point_mass_and_single_precision() -> None:
-    at = pairs("gaussian", FEW)
+    at = probes("gaussian", FEW)
     point = GaussianMap(type(GAUSSIAN)(GAUSSIAN.mean, torch.zeros(2, dtype=torch.float64)))
     clean = arrive(point, at.x, at.t, torch.zeros_like(at.t), {})
     assert torch.allclose(clean, GAUSSIAN.mean.expand_as(clean), rtol=0, atol=1e-12)
