@@ -6,7 +6,7 @@ import os
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 Devices = Annotated[int, typer.Option(min=1, help="Number of devices.")]
 Nodes = Annotated[int, typer.Option(min=1, help="Number of machines.")]
-Strategy = Annotated[Literal["auto", "ddp"], typer.Option(help="Strategy for several devices.")]
+Strategy = Annotated[
+    str, typer.Option(help="Strategy for several devices: ddp (a network on each), fsdp (a sharded network) or auto.")
+]
 Compile = Annotated[
     bool | None,
     typer.Option("--compile/--no-compile", help="Compile the network; default: if it saves time."),
