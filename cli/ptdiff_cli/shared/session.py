@@ -28,7 +28,8 @@ Compile = Annotated[
     typer.Option("--compile/--no-compile", help="Compile the network; default: if it saves time."),
 ]
 Logger = Annotated[
-    list[str] | None, typer.Option(metavar="NAME", help="Also log to tensorboard, mlflow, wandb or aim; repeatable.")
+    list[str] | None,
+    typer.Option(metavar="NAME", help="Also log to tensorboard, mlflow, wandb, trackio or aim; repeatable."),
 ]
 Threads = Annotated[int | None, typer.Option(min=1, help="Number of CPU threads; default: the fastest here.")]
 
