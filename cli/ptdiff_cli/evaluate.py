@@ -46,6 +46,7 @@ def evaluate(
     report: Annotated[
         Path | None, typer.Option(callback=writable, help="Also write an HTML report to this file.")
     ] = None,
+    dry_run: options.DryRun = False,
     as_json: options.Json = False,
 ) -> None:
     """Score a run on held-out data: ptdiff eval RUN."""
@@ -53,8 +54,10 @@ def evaluate(
     import sys
 
     from ptdiff.evaluation import evaluate as evaluated
+    from ptdiff.machine.cost import costs
     from ptdiff.model.loaded import Model
     from ptdiff.run.folder import Run
+    from ptdiff_cli.shared.costs import LONG, compared, evaluation_costs, show_costs
     from ptdiff_cli.shared.report import write_report
     from ptdiff_cli.shared.sampling_plan import make_plan, named_as_options, scale
 
@@ -65,7 +68,18 @@ def evaluate(
     given |= {"guidance": scale(guidance), "precision": precision}
     plan = make_plan(found, given, set_, seed)
     model = Model.of(found, plan, weights=weights, device=device, warn=say)
-    with counted("", "evaluate") as move, named_as_options():
+    asked = model, count, reference, split, protocol, points, batch
+    if dry_run:
+        with named_as_options():
+            found_costs = [cost for work in evaluation_costs(*asked) for cost in costs(work)]
+        if as_json:
+            show_json([cost.facts() for cost in found_costs])
+        else:
+            show_costs(found_costs)
+        return
+    with named_as_options():
+        planned = evaluation_costs(*asked, LONG)
+    with compared(planned), counted("", "evaluate") as move, named_as_options():
         result = evaluated(
             model,
             n=count,

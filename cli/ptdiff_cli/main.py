@@ -24,6 +24,7 @@ from ptdiff_cli.shared.terminal import fail, say
 GROUPS = {
     "Train": {
         "train": ("train", "train a model on your files or a data set, or with a recipe"),
+        "plan": ("plan", "hours, memory, disk and money before the work"),
         "resume": ("resume", "continue a run from its last checkpoint"),
         "config": ("config.app", "show and check configurations; print their schema"),
         "runs": ("runs.app", "list runs, compare them"),

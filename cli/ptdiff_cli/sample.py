@@ -52,15 +52,18 @@ def sample(
         int | None, typer.Option(min=1, help="Number of workers, one thread each; a repeated command continues.")
     ] = None,
     engine: Annotated[str, typer.Option(help="Engine of the workers: processes or ray.")] = "processes",
+    dry_run: options.DryRun = False,
 ) -> None:
     """Generate samples: ptdiff sample RUN -n 16 --out samples.npz.
 
     Sample i depends only on (seed, i) and the options, not on -n or --batch. With --workers, samples are the same to
     the last bit for any number of workers.
     """
+    from ptdiff.machine.cost import costs
     from ptdiff.model.loaded import Model
     from ptdiff.run.folder import Run
     from ptdiff.sampling.files import check_target
+    from ptdiff_cli.shared.costs import LONG, compared, sampling_costs, show_costs
     from ptdiff_cli.shared.sampling_plan import make_plan, named_as_options, scale
 
     found = Run.open(run, say)
@@ -74,6 +77,11 @@ def sample(
     plan = make_plan(found, given, set_, seed)
     other = None if weak is None else Run.open(weak, say)
     model = Model.of(found, plan, weights=weights, device=device, warn=say)
+    if dry_run:
+        if weak is not None or workers is not None:
+            raise ValueError("--dry-run cannot be combined with --weak or --workers; see 'ptdiff plan --help'")
+        show_costs([cost for work in sampling_costs(model, count, label, points, batch) for cost in costs(work)])
+        return
     tables = {} if kind == "npz" else model.modality.tables()
     single = kind != "npz" and kind not in tables
     target = out or found.outputs / "samples" / (f"seed-{seed}-{kind}" if single else f"seed-{seed}.{kind}")
@@ -84,12 +92,14 @@ def sample(
         _by_workers(model, count, workers, engine, target, kind, label, points, seed, batch, raw, device)
         return
     advice = "" if trajectory or weak is not None else "; those of --workers are kept, and a repeated command continues"
+    check_space(target, count, model.shape(points), kind, plan.steps + 1 if trajectory else 0)
+    planned = [] if weak is not None else sampling_costs(model, count, label, points, batch, LONG)
     with (
         _interruptible(f"the samples so far are lost{advice}"),
+        compared(planned),
         counted("samples", "sample") as move,
         named_as_options(),
     ):
-        check_space(target, count, model.shape(points), kind, plan.steps + 1 if trajectory else 0)
         samples = model.sample(
             count,
             label=label,

@@ -12,7 +12,7 @@ from ptdiff.errors import Unsupported
 from ptdiff.pictures.files import Picture
 from ptdiff.run.config import flattened
 from ptdiff.run.links import separate
-from ptdiff.training.backends import Aim, MLflow, TensorBoard, Wandb
+from ptdiff.training.backends import Aim, MLflow, TensorBoard, Trackio, Wandb
 
 LOGGERS: Catalog[Callable[[Path, str, str | None], Any]] = Catalog(
     "logger",
@@ -20,6 +20,7 @@ LOGGERS: Catalog[Callable[[Path, str, str | None], Any]] = Catalog(
         "tensorboard": TensorBoard,
         "mlflow": MLflow,
         "wandb": Wandb,
+        "trackio": Trackio,
         "aim": Aim,
     },
 )

@@ -59,7 +59,7 @@ WORDS = [
 ]
 """Values of options."""
 
-LONG = {"certify", "doctor", "bench solvers", "bench train"}
+LONG = {"certify", "doctor", "plan", "bench solvers", "bench train"}
 """Commands that measure for long: only their options are spoiled."""
 
 

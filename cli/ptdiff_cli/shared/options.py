@@ -74,6 +74,7 @@ SamplesOut = Annotated[
     ),
 ]
 ResultsOut = Annotated[Path | None, typer.Option(callback=writable, help="Output file (.json) for the results.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the cost; compute and write nothing.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 # a configuration

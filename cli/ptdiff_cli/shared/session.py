@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ptdiff.modality.data import Data
     from ptdiff.run.config import Config
     from ptdiff.run.folder import Run, Start
-    from ptdiff.training.fit import Hardware
+    from ptdiff.training.fit import Hardware, Outcome
 
 Devices = Annotated[int, typer.Option(min=1, help="Number of devices.")]
 Nodes = Annotated[int, typer.Option(min=1, help="Number of machines.")]
@@ -30,7 +30,8 @@ Compile = Annotated[
     typer.Option("--compile/--no-compile", help="Compile the network; default: if it saves time."),
 ]
 Logger = Annotated[
-    list[str] | None, typer.Option(metavar="NAME", help="Also log to tensorboard, mlflow, wandb or aim; repeatable.")
+    list[str] | None,
+    typer.Option(metavar="NAME", help="Also log to tensorboard, mlflow, wandb, trackio or aim; repeatable."),
 ]
 Threads = Annotated[int | None, typer.Option(min=1, help="Number of CPU threads; default: the fastest here.")]
 
@@ -191,5 +192,24 @@ def execute(
             say(f"stopped after step {outcome.steps}; continue with: ptdiff resume {run.path}")
         raise typer.Exit(128 + outcome.signal)
     if first:
+        if (line := _off(run, outcome)) is not None:
+            say(line)
         say(f"{outcome.steps} steps in {outcome.seconds / 60:.1f} min; the run is {run.path}")
         say(f"next: ptdiff sample {run.path} · ptdiff eval {run.path} · ptdiff render {run.path}")
+
+
+def _off(run: Run, outcome: Outcome) -> str | None:
+    """Compare the length of a run with the rate that its trial measured; None for short runs and without a trial."""
+    from ptdiff.machine.cost import difference, duration, off
+    from ptdiff_cli.shared.costs import LONG
+
+    rate, plan = run.expected_rate, run.config.training
+    if not rate or outcome.seconds < LONG:
+        return None
+    if plan.minutes is None or outcome.steps == plan.steps:
+        return off(outcome.steps / rate, outcome.seconds)
+    planned = plan.minutes * 60 * rate
+    return (
+        f"planned {planned:,.0f} steps in {duration(plan.minutes * 60)}, made {outcome.steps:,}: "
+        f"{difference(planned, outcome.steps, 'more', 'fewer')}"
+    )

@@ -1,0 +1,265 @@
+"""The cost of work before it is done: time, memory, disk and money, on this machine and on others.
+
+A :class:`Work` is measured on this machine (ptdiff.training.estimate, ptdiff.model.estimate); :func:`costs` scales it
+to several machines and to a GPU.  Every number is a range with a basis, because none is exact.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from ptdiff.choices import Catalog, unknown
+
+LOW, HIGH = 0.7, 1.5
+"""The range of an estimate on this machine, as factors of the likely time; docs/many-machines.md has measurements."""
+
+SHARES = (0.05, 0.15, 0.35)
+"""Lowest, likely and highest share of its peak that a GPU reaches, assumed.  The highest is the measured share of the
+GEMM peak of a processor, benchmarks/results/bench_train_avx2.json; GPUs reach less with networks of this size."""
+
+LAUNCHES = (20e-6, 10e-6, 5e-6)
+"""Highest, likely and lowest seconds to call an operator on a GPU, assumed.  Small networks are limited by it."""
+
+SCALINGS = (0.5, 0.8, 1.0)
+"""Lowest, likely and highest share of linear scaling in training on several machines, assumed."""
+
+
+@dataclass(frozen=True)
+class GPU:
+    """A GPU by its peak in bfloat16 without sparsity, in FLOP/s; ``source``: where the peak is from."""
+
+    name: str
+    peak: float
+    source: str = "data sheet of NVIDIA, bfloat16 without sparsity"
+
+
+GPUS: Catalog[GPU] = Catalog(
+    "gpu",
+    {
+        "h200": GPU("H200", 989e12),
+        "h100": GPU("H100", 989e12),
+        "a100": GPU("A100", 312e12),
+        "rtx4090": GPU("RTX 4090", 165e12),
+        "l4": GPU("L4", 121e12),
+    },
+)
+"""GPUs with known peaks, by name."""
+
+
+def gpu(name: str | None = None, peak: float | None = None) -> GPU:
+    """A GPU by its name in GPUS, or by its ``peak`` in TFLOP/s; UnknownName for an unknown name."""
+    if peak is not None:
+        return GPU(name or "GPU", peak * 1e12, "the peak that was given")
+    key = (name or "").lower().replace(" ", "").replace("-", "")
+    if key not in GPUS:
+        raise unknown("gpu", str(name), [*GPUS, "another with --peak TFLOPS"])
+    return GPUS[key]
+
+
+class Range(NamedTuple):
+    """A quantity between ``low`` and ``high``."""
+
+    low: float
+    likely: float
+    high: float
+
+    def times(self, factor: float) -> Range:
+        """All three times ``factor``."""
+        return Range(self.low * factor, self.likely * factor, self.high * factor)
+
+
+@dataclass(frozen=True)
+class Work:
+    """Work as measured on this machine.
+
+    ``name``: of the work.  ``key``: train, sample or compare.
+    ``seconds``: likely time on this machine.
+    ``memory``, ``disk``: bytes, of each machine and of all together.
+    ``flop``: floating-point operations; None if a GPU does not do the work.
+    ``calls``: operators called one after another.
+    ``pieces``: pieces that machines can share without waiting for each other; None if they share every step, as
+    training does.
+    ``basis``: how all this was measured.
+    """
+
+    name: str
+    key: str
+    seconds: float
+    memory: float
+    disk: float
+    flop: float | None
+    calls: float
+    pieces: int | None
+    basis: str
+
+
+@dataclass(frozen=True)
+class Cost:
+    """The cost of work in one place.
+
+    ``place``: this machine, or others.  ``machines``: their number.
+    ``seconds``: from beginning to end.  ``memory``: bytes on each machine.  ``disk``: bytes in total.
+    """
+
+    work: Work
+    place: str
+    machines: int
+    seconds: Range
+    memory: float
+    disk: float
+    basis: str
+
+    @property
+    def hours(self) -> float:
+        """Machine-hours: of all machines together."""
+        return self.seconds.likely * self.machines / 3600
+
+    def money(self, price: float) -> float:
+        """Price of the machine-hours, at ``price`` for an hour of one machine or GPU."""
+        return self.hours * price
+
+    def facts(self, price: float | None = None) -> dict[str, Any]:
+        """The same as JSON values; times in seconds, sizes in bytes."""
+        spent = {} if price is None else {"money": round(self.money(price), 4)}
+        return {
+            "work": self.work.name,
+            "kind": self.work.key,
+            "place": self.place,
+            "machines": self.machines,
+            "seconds": {key: round(value, 3) for key, value in self.seconds._asdict().items()},
+            "machine_hours": round(self.hours, 6),
+            "memory_bytes": round(self.memory),
+            "disk_bytes": round(self.disk),
+            **spent,
+            "basis": self.basis,
+        }
+
+
+def costs(work: Work, machines: int = 1, on: GPU | None = None) -> list[Cost]:
+    """The costs of ``work`` on this machine, on ``machines`` like it, on one GPU and on as many GPUs."""
+    counts = sorted({1, machines})
+    found = [_here(work, count) for count in counts]
+    if on is not None and work.flop is not None:
+        found += [_there(work, on, count) for count in counts]
+    return found
+
+
+def _here(work: Work, machines: int) -> Cost:
+    # those that wait for each other spread the range further
+    part = _part(work, machines)
+    seconds = Range(work.seconds * LOW * part.low, work.seconds * part.likely, work.seconds * HIGH * part.high)
+    place = "this machine" if machines == 1 else f"{machines} machines"
+    basis = work.basis if machines == 1 else f"each like this one; {_shared(work, machines)}"
+    return Cost(work, place, machines, seconds, work.memory, work.disk, basis)
+
+
+def _there(work: Work, on: GPU, machines: int) -> Cost:
+    assert work.flop is not None
+    part = _part(work, machines)
+    # operators of a step are called on every GPU that shares it
+    calls = work.calls * (1.0 if work.pieces is None else part.likely)
+    times = [
+        max(work.flop * share_of / (on.peak * share), calls * launch)
+        for share, launch, share_of in zip(SHARES, LAUNCHES, reversed(part), strict=True)
+    ]
+    high, likely, low = times
+    place = on.name if machines == 1 else f"{machines} x {on.name}"
+    basis = (
+        f"{work.flop:.2g} FLOP at {SHARES[1]:.0%} ({SHARES[0]:.0%} to {SHARES[2]:.0%}) of {on.peak / 1e12:.0f} TFLOP/s "
+        f"({on.source}), but at least {LAUNCHES[1] * 1e6:.0f} ({LAUNCHES[2] * 1e6:.0f} to {LAUNCHES[0] * 1e6:.0f}) µs "
+        f"for each of {work.calls:.2g} operators; share and µs are assumed, not measured"
+    )
+    if machines > 1:
+        basis = f"as {on.name}; {_shared(work, machines)}"
+    return Cost(work, place, machines, Range(low, likely, high), work.memory, work.disk, basis)
+
+
+def _part(work: Work, machines: int) -> Range:
+    """The part of the time that remains with this many machines."""
+    if machines == 1:
+        return Range(1, 1, 1)
+    if work.pieces is None:
+        return Range(*(1 / (machines * share) for share in reversed(SCALINGS)))
+    part = math.ceil(work.pieces / machines) / work.pieces
+    return Range(part, part, part)
+
+
+def _shared(work: Work, machines: int) -> str:
+    if work.pieces is None:
+        low, likely, high = SCALINGS
+        return f"{likely:.0%} ({low:.0%} to {high:.0%}) of linear scaling, assumed, not measured"
+    if work.pieces == 1:
+        return "one piece, which one machine does; a smaller --batch of samples makes more"
+    most = math.ceil(work.pieces / machines)
+    return f"{work.pieces:,} pieces, at most {most:,} for each machine"
+
+
+UNITS: Mapping[str, float] = {"s": 1, "min": 60, "h": 3600, "days": 86400}
+"""Units of time in seconds."""
+
+
+def _unit(seconds: float) -> str:
+    return next((name for name, most in (("s", 90), ("min", 5400), ("h", 172800)) if seconds < most), "days")
+
+
+def duration(seconds: float) -> str:
+    """A time in words, with two or three digits.
+
+    >>> duration(246.0)
+    '4.1 min'
+    """
+    unit = _unit(seconds)
+    return f"{_short(seconds / UNITS[unit])} {unit}"
+
+
+def span(seconds: Range) -> str:
+    """A likely time and its range in words.
+
+    >>> span(Range(200.0, 246.0, 330.0))
+    '4.1 min (3.3–5.5)'
+    """
+    if seconds.high < 0.1:
+        return "under 0.1 s"
+    unit = _unit(seconds.likely)
+    low, likely, high = (_short(value / UNITS[unit]) for value in seconds)
+    return f"{likely} {unit} ({low}–{high})"
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if value >= 99.5 else f"{value:.1f}" if value >= 1 else f"{value:.2g}"
+
+
+def size(count: float) -> str:
+    """A number of bytes in words.
+
+    >>> size(2_500_000_000)
+    '2.3 GiB'
+    """
+    if count < 2**10:
+        return f"{count:.0f} B"
+    for name, unit in (("KiB", 2**10), ("MiB", 2**20), ("GiB", 2**30)):
+        if count < 1000 * unit:
+            return f"{_short(count / unit)} {name}"
+    return f"{_short(count / 2**40)} TiB"
+
+
+def off(planned: float, took: float) -> str:
+    """Compare the planned seconds of finished work with those it took, in words.
+
+    >>> off(246.0, 264.0)
+    'planned 4.1 min, took 4.4 min: 7 % over'
+    """
+    return f"planned {duration(planned)}, took {duration(took)}: {difference(planned, took)}"
+
+
+def difference(planned: float, found: float, more: str = "over", less: str = "under") -> str:
+    """The relative difference in words.
+
+    >>> difference(2000, 1900, "more", "fewer")
+    '5 % fewer'
+    """
+    percent = round(100 * (found / planned - 1))
+    return "as planned" if percent == 0 else f"{abs(percent):,} % {more if percent > 0 else less}"

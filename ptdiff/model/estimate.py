@@ -1,0 +1,221 @@
+"""The cost of sampling and of evaluation, measured in a few seconds before the work."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+
+from ptdiff.choices import one_of
+from ptdiff.denoiser.network import Denoiser
+from ptdiff.errors import DataError
+from ptdiff.evaluation import MOST, TRAINING, largest, reference_sets
+from ptdiff.machine import host
+from ptdiff.machine.cost import Work
+from ptdiff.machine.flops import operations, operator_calls
+from ptdiff.machine.timing import WORDS, Way, threads
+from ptdiff.modality.contract import Modality
+from ptdiff.modality.data import Condition, Data, unaugmented
+from ptdiff.modality.types import Comparison
+from ptdiff.process import Level
+from ptdiff.sampling.autotune import call_seconds, quickest, rate
+from ptdiff.sampling.batches import batch_size
+from ptdiff.sampling.sampler import Plan, in_arithmetic, spread_labels, start
+
+TRIAL = 1.0
+"""Seconds that a trial comparison should take; it begins with FIRST samples and doubles their number."""
+FIRST = 8
+
+
+def sampling_work(
+    denoiser: Denoiser,
+    plan: Plan,
+    data: Data,
+    n: int,
+    shape: tuple[int, ...],
+    *,
+    device: torch.device,
+    batch: int | None = None,
+    conditional: bool = True,
+) -> Work:
+    """Measure the cost of ``n`` samples of ``shape`` with the real network and solver, in one to three seconds.
+
+    ``batch``: see :meth:`ptdiff.model.Model.sample`.  ``conditional``: False for samples without classes.
+    """
+    rows = batch_size(n, shape, batch)
+    ids, cond = _first(rows, data, device, conditional)
+    batches = math.ceil(n / rows)
+    way = quickest(denoiser, plan, ids, shape, cond, (plan.cost(denoiser) or plan.steps) * batches)
+    plan = replace(plan, precision=way.precision)
+    with threads(way.threads):
+        found = rate(denoiser, plan, data, ids, shape, cond)
+    flop, operators = _of_a_call(denoiser, plan, ids[:2], shape, {key: value[:2] for key, value in cond.items()})
+    disk = n * math.prod(shape) * 4
+    return Work(
+        name=f"sample {n:,}",
+        key="sample",
+        seconds=n * found.seconds,
+        # the result is held twice when its batches are joined
+        memory=(host.peak_memory(device) or 0) + 2 * disk,
+        disk=disk,
+        flop=flop * found.calls * n,
+        calls=operators * found.calls * batches,
+        pieces=batches,
+        basis=(
+            f"{found.calls:.4g} network calls for each sample, {found.seconds / found.calls * 1e3:.2g} ms each, timed "
+            f"on {found.rows:,} samples with this solver in {WORDS[way.precision]} on {_where(device, way)}; "
+            f"{batches:,} batch{'es' * (batches > 1)} of {rows:,}; memory: the peak here, and the samples twice"
+        ),
+    )
+
+
+def takes_long(
+    denoiser: Denoiser,
+    plan: Plan,
+    data: Data,
+    n: int,
+    shape: tuple[int, ...],
+    seconds: float,
+    *,
+    device: torch.device,
+    batch: int | None = None,
+) -> bool:
+    """Return True if ``n`` samples take at least about ``seconds``, by two network calls on an eighth of a batch."""
+    ids, cond = _first(batch_size(n, shape, batch), data, device)
+    each = call_seconds(denoiser, plan, ids, shape, cond)
+    return each * n * (plan.cost(denoiser) or plan.steps) >= seconds
+
+
+def _first(rows: int, data: Data, device: torch.device, conditional: bool = True) -> tuple[torch.Tensor, Condition]:
+    """The ids of the first batch, and their classes in turn."""
+    ids = torch.arange(rows, device=device)
+    return ids, spread_labels(ids, len(data.classes)) if conditional else {}
+
+
+def _of_a_call(
+    denoiser: Denoiser, plan: Plan, ids: torch.Tensor, shape: tuple[int, ...], cond: Condition
+) -> tuple[float, int]:
+    """Floating-point operations for one sample, and operators, of a network call."""
+    x, levels = start(plan, ids, shape), plan.levels()
+    level, network = Level(levels.alpha[0], levels.sigma[0]), in_arithmetic(denoiser, plan.precision)
+
+    def call() -> None:
+        # the counters see nothing in inference mode
+        with torch.no_grad():
+            network(x, level, cond)
+
+    return operations(call) / len(ids), operator_calls(call)
+
+
+def _where(device: torch.device, way: Way) -> str:
+    if device.type != "cpu":
+        return host.name_of(device)
+    return f"{way.threads} thread{'s' * (way.threads > 1)} of this machine"
+
+
+def comparison_work(
+    kind: Modality,
+    own: Data,
+    n: int | None,
+    *,
+    held: Data | None = None,
+    protocol: str | None = None,
+    split: str = "val",
+    device: str = "auto",
+) -> tuple[Work, int]:
+    """Measure the cost of comparing ``n`` samples, and return it with the number that would be compared.
+
+    Training samples take the place of generated ones.  A few are compared, then twice as many, until that takes about a
+    second; the time for ``n`` continues the power of n that the last two show.
+    ``own``: the data of the run, with its samples.  ``held``: the data to compare with; None for ``own``.
+
+    Raises UnknownName for an unknown protocol, and DataError if the data cannot be compared.
+    """
+    ways = kind.protocols()
+    way = one_of("protocol", protocol, ways)
+    ways[way].require()
+    one_of("split", split, ("val", "train"))
+    held = own if held is None else held
+    target = {"val": held.val, "train": None if held.train is None else unaugmented(held.train)}[split]
+    if target is None or own.train is None:
+        raise DataError(f"the reference has no {split} split")
+    training = unaugmented(own.train)
+    count = largest(training, target, n or (MOST if way == one_of("protocol", None, ways) else len(target)))
+    if count < 2:
+        raise DataError(f"the {split} split is too small for a comparison")
+    known: list[tuple[int, float, int]] = []
+    with TemporaryDirectory() as folder:
+        few = min(FIRST, count)
+        while True:
+            sets, other = (
+                reference_sets(training, target, few, seed, match=held.classes == own.classes) for seed in (0, 1)
+            )
+            spent = []
+            # the first comparison includes one-time preparation
+            for turn in range(1 if known else 2):
+                cache = Path(folder) / f"{few}-{turn}"
+                trial = Comparison(other.training, sets.reference, sets.training, sets.labels, 0, None, cache, device)
+                began = time.perf_counter()
+                kind.compare(trial, way)
+                spent.append(time.perf_counter() - began)
+            known.append((few, spent[-1], sum(path.stat().st_size for path in cache.rglob("*") if path.is_file())))
+            if few == count or (len(known) > 1 and spent[-1] > TRIAL / 2):
+                break
+            few = min(2 * few, count)
+        candidates = training.batch(torch.arange(min(len(training), few)), 0)[0]
+        began = time.perf_counter()
+        kind.nearest(other.training, candidates)
+        nearest = (time.perf_counter() - began) / len(candidates) / few
+    power = _power(known)
+    few, seconds, disk = known[-1]
+    # generated and held-out samples are each searched for among the training samples
+    copies = 2 * nearest * count * min(len(training), TRAINING)
+    return Work(
+        name=f"compare {count:,}",
+        key="compare",
+        seconds=seconds * (count / few) ** power + copies,
+        memory=host.peak_memory(host.device(device)) or 0,
+        disk=disk * (count / few) ** 2,
+        flop=None,
+        calls=0,
+        pieces=1,
+        basis=(
+            f"protocol {way}: {few} training samples in place of generated ones compared in {seconds:.2g} s, continued "
+            f"with the power {power:.1f} of n that {known[max(0, len(known) - 2)][0]} and {few} show; the search for "
+            f"copies {copies:.2g} s"
+        ),
+    ), count
+
+
+def _power(known: list[tuple[int, float, int]]) -> float:
+    """The power of n with which the time of a comparison grows, from 0 to 2."""
+    if len(known) < 2:
+        return 2.0
+    (a, first, _), (b, second, _) = known[-2:]
+    return min(2.0, max(0.0, math.log(second / first) / math.log(b / a)))
+
+
+def evaluation_works(
+    denoiser: Denoiser,
+    plan: Plan,
+    kind: Modality,
+    own: Data,
+    n: int | None,
+    shape: tuple[int, ...],
+    *,
+    device: str = "auto",
+    batch: int | None = None,
+    **choices: Any,
+) -> list[Work]:
+    """Measure the cost of an evaluation of ``n`` samples: generating them, and comparing them with held-out data.
+
+    ``own``: the data with its samples.  ``choices``: held, protocol and split of :func:`comparison_work`.
+    """
+    comparing, count = comparison_work(kind, own, n, device=device, **choices)
+    where = host.device(device)
+    return [sampling_work(denoiser, plan, own, count, shape, device=where, batch=batch), comparing]
