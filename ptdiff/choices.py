@@ -148,9 +148,10 @@ def _out_of_range(key: str, value: object, least: float | None, most: float | No
     for number in value if isinstance(value, (tuple, list)) else (value,):
         if isinstance(number, bool) or not isinstance(number, (int, float)):
             continue
-        if least is not None and number < least:
+        # so written that NaN is out of any range
+        if least is not None and not number >= least:
             return [f"{key} must be at least {least:,}, not {number:,}"]
-        if most is not None and number > most:
+        if most is not None and not number <= most:
             return [f"{key} must be at most {most:,}, not {number:,}"]
     return []
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from ptdiff_cli.shared import options
-from ptdiff_cli.shared.terminal import Failure, show, show_json, show_table
+from ptdiff_cli.shared.terminal import show, show_json, show_table
 
 
 def modalities(
@@ -31,7 +31,9 @@ def modalities(
             show_table(["modality", "installed by", "class"], rows)
         return
     if check:
-        _check(name, as_json)
+        from ptdiff_cli.plugin import check_modality
+
+        check_modality(name, as_json)
         return
     registry.trust(name)
     cls = registry.modality_class(name)
@@ -43,22 +45,6 @@ def modalities(
     show_table(
         ["option (-o key=value)", "default", "meaning"], [[o["name"], str(o["default"]), o["help"]] for o in options]
     )
-
-
-def _check(name: str, as_json: bool) -> None:
-    from ptdiff.testing import check_modality
-
-    findings = list(check_modality(name))
-    if as_json:
-        show_json([dataclasses.asdict(finding) for finding in findings])
-    else:
-        for finding in findings:
-            show(f"{'ok  ' if finding.problem is None else 'FAIL'}  {finding.check}")
-            if finding.problem is not None:
-                show(f"      {finding.problem}")
-    bad = sum(finding.problem is not None for finding in findings)
-    if bad:
-        raise Failure(f"{name}: {bad} of {len(findings)} checks failed", 1)
 
 
 def solvers(as_json: options.Json = False) -> None:

@@ -67,7 +67,7 @@ class Points2D(Modality):
     )
     count: int = option(50_000, "training points of a toy distribution or an image", least=1, most=10**8)
     seed: int = option(0, "random seed of a toy distribution or an image", least=0)
-    noise: float | None = option(None, "standard deviation of a toy's noise; default: its own")
+    noise: float | None = option(None, "standard deviation of a toy's noise; default: its own", least=0)
     columns: str = option("", "table columns, e.g. x,y; 'all' for every numeric one; default: the first two of those")
     label: str = option("", "column of a table that holds the class")
     where: str = option("", "rows of a table to use, as column=value or the value alone; default: all")

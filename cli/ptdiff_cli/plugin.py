@@ -1,0 +1,109 @@
+"""``ptdiff plugin check``: the conformance checks of a plugin."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ptdiff_cli.shared import options
+from ptdiff_cli.shared.terminal import Failure, progress, show, show_json
+
+if TYPE_CHECKING:
+    from ptdiff.testing import Finding
+
+app = typer.Typer(help="Check plugins.", no_args_is_help=True)
+
+Only = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME",
+        help="Part to check: options, data, network, conditions, training, sampling, images, files, metrics, "
+        "package; or the name of one check; repeatable; default: all.",
+    ),
+]
+Name = Annotated[str, typer.Argument(help="Modality to check: a name, or MODULE:CLASS.")]
+
+
+@app.command()
+def check(name: Name, only: Only = None, option: options.ModalityOptions = None, as_json: options.Json = False) -> None:
+    """Check that a plugin meets the contract: ptdiff plugin check waves.
+
+    Prints one line per check, with what to fix, and exits with code 1 if any fails.
+    -o sets options of the plugin, for example to less data.
+    """
+    from ptdiff.run.config import settings
+
+    began = time.perf_counter()
+    findings = _checked(name, settings(option or []), only or [], quiet=as_json)
+    counts = Counter(_state(finding) for finding in findings)
+    seconds = time.perf_counter() - began
+    if as_json:
+        show_json(
+            {
+                "plugin": name,
+                "ran": counts["ok"] + counts["FAIL"],
+                "failed": counts["FAIL"],
+                "skipped": counts["skip"],
+                "seconds": seconds,
+                "checks": [dataclasses.asdict(finding) for finding in findings],
+            }
+        )
+    else:
+        ran = f"{counts['ok'] + counts['FAIL']} checks ran in {seconds:.0f} s"
+        show(f"\n{ran}: {counts['ok']} passed, {counts['FAIL']} failed; {counts['skip']} skipped")
+    _refuse(name, findings)
+
+
+def check_modality(name: str, as_json: bool) -> None:
+    """Run the checks for ``ptdiff modalities NAME --check``."""
+    findings = _checked(name, {}, [], quiet=as_json)
+    if as_json:
+        show_json([dataclasses.asdict(finding) for finding in findings])
+    _refuse(name, findings)
+
+
+def _checked(name: str, given: Mapping[str, Any], only: Sequence[str], *, quiet: bool) -> list[Finding]:
+    """Run the checks, and print each finding as it comes unless ``quiet``."""
+    from ptdiff.testing import check_modality
+
+    found: list[Finding] = []
+    with progress("checks") as bar:
+        task, part = bar.add_task("checking", total=None, note=""), None
+
+        def begin(words: str, count: int) -> None:
+            bar.update(task, completed=len(found), total=count, note=words)
+
+        for finding in check_modality(name, given, only, begin):
+            found.append(finding)
+            if quiet:
+                continue
+            if finding.part != part:
+                show(f"{'' if part is None else chr(10)}{finding.part}")
+                part = finding.part
+            show(_line(finding))
+    return found
+
+
+def _line(finding: Finding) -> str:
+    reason = "" if finding.skipped is None else f" ({finding.skipped})"
+    took = f"  {finding.seconds:.1f} s" if finding.seconds >= 1 else ""
+    line = f"  {_state(finding):<4}  {finding.check}{reason}{took}"
+    return line if finding.problem is None else f"{line}\n        {finding.problem}"
+
+
+def _state(finding: Finding) -> str:
+    if finding.problem is not None:
+        return "FAIL"
+    return "ok" if finding.skipped is None else "skip"
+
+
+def _refuse(name: str, findings: list[Finding]) -> None:
+    failed = sum(finding.problem is not None for finding in findings)
+    if failed:
+        ran = sum(finding.skipped is None for finding in findings)
+        raise Failure(f"{name}: {failed} of {ran} checks failed", 1)
