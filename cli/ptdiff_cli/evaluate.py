@@ -43,21 +43,29 @@ def evaluate(
     set_: options.SamplingSettings = None,
     batch: options.Batch = None,
     device: options.Device = "auto",
+    workers: options.Workers = None,
+    engine: options.Engine = "processes",
     report: Annotated[
         Path | None, typer.Option(callback=writable, help="Also write an HTML report to this file.")
     ] = None,
     as_json: options.Json = False,
 ) -> None:
-    """Score a run on held-out data: ptdiff eval RUN."""
+    """Score a run on held-out data: ptdiff eval RUN.
+
+    With --workers, scores are the same to the last bit for any number of workers.
+    """
     import shlex
     import sys
 
     from ptdiff.evaluation import evaluate as evaluated
     from ptdiff.model.loaded import Model
+    from ptdiff.model.sharded import ShardedModel
     from ptdiff.run.folder import Run
     from ptdiff_cli.shared.report import write_report
     from ptdiff_cli.shared.sampling_plan import make_plan, named_as_options, scale
+    from ptdiff_cli.shared.workers import chosen_engine
 
+    by = chosen_engine(workers, engine)
     if report is not None and report.suffix != ".html":
         raise ValueError(f"--report {report}: the file name must end in .html")
     found = Run.open(run, say)
@@ -65,9 +73,10 @@ def evaluate(
     given |= {"guidance": scale(guidance), "precision": precision}
     plan = make_plan(found, given, set_, seed)
     model = Model.of(found, plan, weights=weights, device=device, warn=say)
+    sharded = None if by is None else ShardedModel(model, by, device)
     with counted("", "evaluate") as move, named_as_options():
         result = evaluated(
-            model,
+            sharded or model,
             n=count,
             protocol=protocol,
             reference=reference,
@@ -76,10 +85,13 @@ def evaluate(
             seed=seed,
             batch=batch,
             raw=raw,
+            engine=by,
             progress=move,
             say=say,
         )
     target = result.save()
+    if sharded is not None:
+        sharded.remove_shards()
     shown = result.run.outputs / "eval.json"
     if shown.read_bytes() != target.read_bytes():
         say(f"{shown} keeps an evaluation that ranks before this one; this one is in {target}")

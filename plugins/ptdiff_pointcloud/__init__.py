@@ -202,6 +202,7 @@ class PointCloud(Modality):
             comparison.progress,
             comparison.cache,
             comparison.device,
+            comparison.engine,
         )
 
     def nearest(self, samples: Tensor, others: Tensor, progress: Progress | None = None) -> tuple[Tensor, Tensor]:
