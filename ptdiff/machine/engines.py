@@ -129,7 +129,8 @@ def _cluster(workers: int) -> dict[str, Any]:
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
     if os.environ.get("RAY_ADDRESS"):
         return quiet
-    return quiet | {"num_cpus": workers, "include_dashboard": False}
+    # without an address, Ray would join a cluster that somebody else started on this machine
+    return quiet | {"address": "local", "num_cpus": workers, "include_dashboard": False}
 
 
 def _ray() -> Any:

@@ -25,7 +25,7 @@ from engine_work import DeadlyEngine
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
 
-CLOUDS = {"points": 32, "dense": 128, "shapes_per_class": 420, "classes": ["chair", "table", "car", "sofa", "lamp"]}
+CLOUDS = {"points": 32, "dense": 128, "shapes_per_class": 800, "classes": ["chair", "table", "car", "sofa", "lamp"]}
 SETTINGS: dict[str, Any] = {"steps": 2, "solver": "euler"}
 
 

@@ -164,7 +164,8 @@ def _read(shard: Shard) -> list[Read]:
     out: list[Read] = []
 
     def next_of(name: str, count: int) -> npt.NDArray[Any]:
-        part, left[name] = left[name][:count], left[name][count:]
+        part: npt.NDArray[Any] = left[name][:count]
+        left[name] = left[name][count:]
         if len(part) != count:
             raise ValueError(f"fewer {name} than shapes")
         return part
