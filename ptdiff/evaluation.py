@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Protocol, Unpack
+from typing import TYPE_CHECKING, Any, Protocol, Unpack
 
 import numpy as np
 import torch
@@ -39,6 +39,9 @@ from ptdiff.run.folder import Run
 from ptdiff.sampling import samples as sampled
 from ptdiff.sampling.options import Options, facts
 from ptdiff.sampling.sampler import spread_labels
+
+if TYPE_CHECKING:
+    from ptdiff.machine.engines import Engine
 
 MOST = 500
 """Maximum number of reference samples in the default protocol, unless a number is given."""
@@ -219,6 +222,7 @@ def evaluate(
     seed: int = 0,
     batch: int | None = None,
     raw: bool = False,
+    engine: Engine | None = None,
     progress: Progress | None = None,
     say: Callable[[str], None] | None = None,
     **options: Unpack[Options],
@@ -231,6 +235,8 @@ def evaluate(
     ``reference``: data to compare with, a value of the modality's option ``data``; default: that of the run.
     ``split``: "val" or "train" of the reference.
     ``points``, ``seed``, ``batch``, ``raw``, ``options``: see :meth:`ptdiff.model.Model.sample`.
+    ``engine``: lets workers compute slow metrics; workers also sample if ``model`` is a
+    :class:`ptdiff.model.sharded.ShardedModel`.
     ``progress``: called with (done, total) in each stage.  ``say``: called with a line about the work.
 
     An interrupted comparison may leave distances in the run folder, from which the next one continues.
@@ -283,7 +289,7 @@ def evaluate(
     )
     tell(f"comparing {count} samples with {count} of the {split} split")
     x, cache = generated.samples, model.run.outputs / "distances"
-    whole = Comparison(x, sets.reference, sets.training, labels, seed, progress, cache, str(model.device))
+    whole = Comparison(x, sets.reference, sets.training, labels, seed, progress, cache, str(model.device), engine)
     found = own.compare(whole, way)
     scores = dict(found.scores)
     candidates = _some(training, seed)

@@ -14,6 +14,7 @@ from ptdiff_cli.shared.target import check_format, check_space, save, writable_e
 from ptdiff_cli.shared.terminal import Failure, counted, say
 
 if TYPE_CHECKING:
+    from ptdiff.machine.engines import Engine
     from ptdiff.model.loaded import Model
 
 
@@ -48,10 +49,8 @@ def sample(
     ] = None,
     batch: options.Batch = None,
     device: options.Device = "auto",
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Number of workers, one thread each; a repeated command continues.")
-    ] = None,
-    engine: Annotated[str, typer.Option(help="Engine of the workers: processes or ray.")] = "processes",
+    workers: options.Workers = None,
+    engine: options.Engine = "processes",
     dry_run: options.DryRun = False,
 ) -> None:
     """Generate samples: ptdiff sample RUN -n 16 --out samples.npz.
@@ -65,7 +64,9 @@ def sample(
     from ptdiff.sampling.files import check_target
     from ptdiff_cli.shared.costs import LONG, compared, sampling_costs, show_costs
     from ptdiff_cli.shared.sampling_plan import make_plan, named_as_options, scale
+    from ptdiff_cli.shared.workers import chosen_engine
 
+    by = chosen_engine(workers, engine)
     found = Run.open(run, say)
     # writers of other formats are imported only if needed
     kind = check_target(out, format_, count, found.modality())
@@ -85,11 +86,11 @@ def sample(
     tables = {} if kind == "npz" else model.modality.tables()
     single = kind != "npz" and kind not in tables
     target = out or found.outputs / "samples" / (f"seed-{seed}-{kind}" if single else f"seed-{seed}.{kind}")
-    if workers is not None:
+    if by is not None:
         if trajectory or weak is not None:
             raise ValueError("--workers cannot be combined with --trajectory or --weak")
         check_space(target, count, model.shape(points), kind, 0)
-        _by_workers(model, count, workers, engine, target, kind, label, points, seed, batch, raw, device)
+        _by_workers(model, count, by, target, kind, label, points, seed, batch, raw, device)
         return
     advice = "" if trajectory or weak is not None else "; those of --workers are kept, and a repeated command continues"
     check_space(target, count, model.shape(points), kind, plan.steps + 1 if trajectory else 0)
@@ -130,8 +131,7 @@ def _interruptible(left: str) -> Iterator[None]:
 def _by_workers(
     model: Model,
     count: int,
-    workers: int,
-    engine: str,
+    engine: Engine,
     target: Path,
     kind: str,
     label: str | None,
@@ -141,7 +141,6 @@ def _by_workers(
     raw: bool,
     device: str,
 ) -> None:
-    from ptdiff.machine.engines import ENGINES
     from ptdiff.model.sharded import remove, sample_in_shards
     from ptdiff_cli.shared.sampling_plan import named_as_options
 
@@ -150,7 +149,7 @@ def _by_workers(
         samples, shards = sample_in_shards(
             model,
             count,
-            ENGINES[engine](workers),
+            engine,
             label=label,
             points=points,
             seed=seed,

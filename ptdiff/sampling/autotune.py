@@ -33,10 +33,17 @@ def quickest(model: Denoiser, plan: Plan, ids: Tensor, shape: tuple[int, ...], c
 
     A ``plan.precision`` other than "auto" is kept.  Short work gets no trial, see WORTH.
     """
+    before = torch.get_num_threads()
+    fixed: list[Precision] = ["32", "bf16"] if plan.precision == "auto" else [plan.precision]
+    threads = doubling(before) if ids.device.type == "cpu" else [before]
+    if len(fixed) > 1 and host.emulates_bfloat16(ids.device):
+        fixed = ["32"]
+    ways = [Way(kind, count) for kind in fixed for count in threads]
+    if len(ways) == 1:
+        return ways[0]
     x, levels = start(plan, ids, shape), plan.levels()
     level = Level(levels.alpha[0], levels.sigma[0])
-    fixed: list[Precision] = ["32", "bf16"] if plan.precision == "auto" else [plan.precision]
-    before, rows = torch.get_num_threads(), max(1, len(x) // 8)
+    rows = max(1, len(x) // 8)
 
     def measure(way: Way) -> float:
         torch.set_num_threads(way.threads)
@@ -45,15 +52,11 @@ def quickest(model: Denoiser, plan: Plan, ids: Tensor, shape: tuple[int, ...], c
         host.synchronize(x.device)
         return time.perf_counter() - began
 
-    threads = doubling(before) if x.device.type == "cpu" else [before]
-    if len(fixed) > 1 and host.emulates_bfloat16(x.device):
-        fixed = ["32"]
-    ways = [Way(kind, count) for kind in fixed for count in threads]
     try:
         with torch.inference_mode():
             measure(ways[0])
             each = measure(ways[0]) / rows
-            if len(ways) == 1 or calls * len(x) * each < WORTH:
+            if calls * len(x) * each < WORTH:
                 return ways[0]
             rows = max(rows, min(len(x), int(CALL / each)))
             return plainest(race(ways, measure, time.perf_counter() + SECONDS))

@@ -5,9 +5,9 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ptdiff.machine.engines import Engine
-from ptdiff.model.sharded import Shard
 
 
 @dataclass(frozen=True)
@@ -33,20 +33,20 @@ class DeadlyEngine:
     engine: Engine
     folder: str
 
-    def map(self, function: Callable[[Shard], Shard], items: Sequence[Shard]) -> Iterator[Shard]:
-        return self.engine.map(DeadlyMaker(function, Deadly(self.folder, 2)), items)
+    def map(self, function: Callable[[Any], Any], items: Sequence[Any]) -> Iterator[Any]:
+        return self.engine.map(DeadlyWork(function, Deadly(self.folder, 2)), items)
 
 
 @dataclass(frozen=True)
-class DeadlyMaker:
-    """Makes shards; the process is killed twice on the way."""
+class DeadlyWork:
+    """A function whose process is killed twice on the way."""
 
-    maker: Callable[[Shard], Shard]
+    function: Callable[[Any], Any]
     deadly: Deadly
 
-    def __call__(self, shard: Shard) -> Shard:
-        self.deadly(shard.first)
-        return self.maker(shard)
+    def __call__(self, item: Any) -> Any:
+        self.deadly(0)
+        return self.function(item)
 
 
 def failing(number: int) -> int:

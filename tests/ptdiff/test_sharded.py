@@ -134,7 +134,7 @@ def test_items_of_a_killed_worker_are_done_by_another(tmp_path: Path) -> None:
         if deaths == 2:
             assert sorted(found) == [0, 1, 4, 9, 16, 25]
         else:
-            with pytest.raises(RuntimeError, match=f"died {ATTEMPTS} times in a row"):
+            with pytest.raises(ChildProcessError, match=f"died {ATTEMPTS} times in a row"):
                 list(found)
     with pytest.raises(ValueError, match="three"):
         list(Processes(2).map(failing, range(5)))

@@ -7,6 +7,7 @@ data_sheet.py         ptdiff data check --render
 options.py            options and arguments that several commands share
 configuration.py      options to the configuration of a run
 sampling_plan.py      options to a plan of sampling
+workers.py            --workers and --engine
 session.py            training, shared by train, resume and sweep
 sweep_metric.py       the metric that compares trials
 watch.py              the progress bar of training

@@ -10,6 +10,7 @@ synsets.py     the classes of ShapeNet by name
 duplicates.py   duplicate shapes
 reading.py     the shapes of one file as dense clouds
 importing.py   import of a folder into a store
+shards.py      import by several workers
 store.py       a memory-mapped store with checksums
 checking.py    ptdiff data check
 screen.py      reports that fit one screen

@@ -8,7 +8,7 @@ import hashlib
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from importlib.metadata import version
@@ -82,7 +82,7 @@ def load_folder(
     if not layout.shapes:
         raise DataError(nothing(layout, layout.skipped))
     base = Path(cache) if cache is not None else caches.default_cache()
-    entry = base / "clouds" / _entry(root, layout, points, classes, split)
+    entry = base / "clouds" / request(root, layout, points, classes, split)
     damaged, cached = None, False
     try:
         arrays, index = store.load(entry)
@@ -122,7 +122,9 @@ def _opened(root: Path, normalize: str, classes: Sequence[str] | None, started: 
     return replace(part, labels=labels, classes=kept, summary=replace(clouds.summary, counts=counts))
 
 
-def _entry(root: Path, layout: Layout, points: int, classes: Sequence[str] | None, rule: Rule) -> str:
+def request(
+    root: Path, layout: Layout, points: int, classes: Sequence[str] | None = None, rule: Rule = "stratified"
+) -> str:
     """Return the cache key: hashes of root and options, and of all files' sizes, times and modes and the readers."""
     asked_for = [str(root.resolve()), points, sorted(classes) if classes is not None else None]
     asked_for += [layout.order, layout.decimal, rule]
@@ -163,9 +165,11 @@ def build(
     progress: Progress | None,
     joined: bool = False,
     rule: Rule = "stratified",
+    found: Iterable[tuple[Shape, Dense | Exception]] | None = None,
 ) -> bool:
     """Read every file once and write a store into the empty ``folder``.
 
+    found: what ``read_shapes`` yielded for all shapes, in order, if they have been read already.
     Duplicates are put into one split if no folder names a validation split, and always if ``joined``. Returns False if
     a file could not be opened, because the next attempt may succeed. DataError if nothing can be read.
     """
@@ -174,25 +178,24 @@ def build(
     sizes = Counter(shape.stamp[0] for shape in layout.shapes)
     closed, done = False, 0
     with store.Writing(folder) as out:
-        for _, group in groupby(layout.shapes, lambda shape: shape.file):
-            for shape, dense in read_shapes(layout.root, group, points, layout.order, layout.decimal):
-                done += 1
-                try:
-                    if isinstance(dense, Exception):
-                        raise dense
-                    if sizes[shape.stamp[0]] > 1:
-                        _no_copy(layout.root / shape.file, shape, dense, first)
-                except FormatError as error:
-                    where = "" if error.offset is None else f" (byte {error.offset})"
-                    out.index.skipped.append((shape.id, error.reason + where))
-                except OSError as error:
-                    closed = True
-                    out.index.skipped.append((shape.id, error.strerror or str(error)))
-                else:
-                    out.add(shape.id, shape.label, dense)
-                    given.append(shape.split)
-                if progress is not None:
-                    progress(done, len(layout.shapes))
+        for shape, dense in _read(layout, points) if found is None else found:
+            done += 1
+            try:
+                if isinstance(dense, Exception):
+                    raise dense
+                if sizes[shape.stamp[0]] > 1:
+                    _no_copy(layout.root / shape.file, shape, dense, first)
+            except FormatError as error:
+                where = "" if error.offset is None else f" (byte {error.offset})"
+                out.index.skipped.append((shape.id, error.reason + where))
+            except OSError as error:
+                closed = True
+                out.index.skipped.append((shape.id, error.strerror or str(error)))
+            else:
+                out.add(shape.id, shape.label, dense)
+                given.append(shape.split)
+            if progress is not None:
+                progress(done, len(layout.shapes))
         index = out.index
         if not index.ids:
             raise DataError(nothing(layout, index.skipped))
@@ -209,6 +212,11 @@ def build(
         }
         out.finish()
     return not closed
+
+
+def _read(layout: Layout, points: int) -> Iterator[tuple[Shape, Dense | Exception]]:
+    for _, group in groupby(layout.shapes, lambda shape: shape.file):
+        yield from read_shapes(layout.root, group, points, layout.order, layout.decimal)
 
 
 def _no_copy(path: Path, shape: Shape, dense: Dense, first: dict[bytes, str]) -> None:
