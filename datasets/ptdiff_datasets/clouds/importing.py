@@ -49,8 +49,8 @@ def import_data(
         raise DataError(nothing(layout, layout.skipped))
     with cache.workplace(target, "choose a place with enough space") as folder:
         if not build(source, layout, folder, points, progress, together):
-            index = store.load(folder)[1]
-            unread = "; ".join(f"{printable(path)}: {reason}" for path, reason in index.skipped[:3])
+            skipped = store.load(folder).index.skipped
+            unread = "; ".join(f"{printable(path)}: {reason}" for path, reason in skipped[:3])
             raise DataError(f"files could not be opened: {unread}")
         if target.exists():
             cache.remove(target)
