@@ -11,7 +11,7 @@ from ptdiff_cli.shared import options
 from ptdiff_cli.shared.terminal import doing, show_json
 
 if TYPE_CHECKING:
-    from ptdiff.machine.cost import Work
+    from ptdiff.machine.cost import Workload
     from ptdiff.modality.contract import Modality
     from ptdiff.run.config import Config
     from ptdiff.run.folder import Run
@@ -112,7 +112,7 @@ def _measured(
     protocol: str | None,
     batch: int | None,
     device: str,
-) -> list[Work]:
+) -> list[Workload]:
     from ptdiff.denoiser.building import built
     from ptdiff.machine import host
     from ptdiff.model.estimate import evaluation_works, sampling_work

@@ -1,6 +1,6 @@
 """The cost of work before it is done: time, memory, disk and money, on this machine and on others.
 
-A :class:`Work` is measured on this machine (ptdiff.training.estimate, ptdiff.model.estimate); :func:`costs` scales it
+A :class:`Workload` is measured on this machine (ptdiff.training.estimate, ptdiff.model.estimate); :func:`costs` scales it
 to several machines and to a GPU.  Every number is a range with a basis, because none is exact.
 """
 
@@ -59,21 +59,21 @@ def gpu(name: str | None = None, peak: float | None = None) -> GPU:
     return GPUS[key]
 
 
-class Range(NamedTuple):
+class Interval(NamedTuple):
     """A quantity between ``low`` and ``high``."""
 
     low: float
     likely: float
     high: float
 
-    def times(self, factor: float) -> Range:
+    def times(self, factor: float) -> Interval:
         """All three times ``factor``."""
-        return Range(self.low * factor, self.likely * factor, self.high * factor)
+        return Interval(self.low * factor, self.likely * factor, self.high * factor)
 
 
 @dataclass(frozen=True)
-class Work:
-    """Work as measured on this machine.
+class Workload:
+    """Workload as measured on this machine.
 
     ``name``: of the work.  ``key``: train, sample or compare.
     ``seconds``: likely time on this machine.
@@ -104,10 +104,10 @@ class Cost:
     ``seconds``: from beginning to end.  ``memory``: bytes on each machine.  ``disk``: bytes in total.
     """
 
-    work: Work
+    work: Workload
     place: str
     machines: int
-    seconds: Range
+    seconds: Interval
     memory: float
     disk: float
     basis: str
@@ -138,7 +138,7 @@ class Cost:
         }
 
 
-def costs(work: Work, machines: int = 1, on: GPU | None = None) -> list[Cost]:
+def costs(work: Workload, machines: int = 1, on: GPU | None = None) -> list[Cost]:
     """The costs of ``work`` on this machine, on ``machines`` like it, on one GPU and on as many GPUs."""
     counts = sorted({1, machines})
     found = [_here(work, count) for count in counts]
@@ -147,16 +147,16 @@ def costs(work: Work, machines: int = 1, on: GPU | None = None) -> list[Cost]:
     return found
 
 
-def _here(work: Work, machines: int) -> Cost:
+def _here(work: Workload, machines: int) -> Cost:
     # those that wait for each other spread the range further
     part = _part(work, machines)
-    seconds = Range(work.seconds * LOW * part.low, work.seconds * part.likely, work.seconds * HIGH * part.high)
+    seconds = Interval(work.seconds * LOW * part.low, work.seconds * part.likely, work.seconds * HIGH * part.high)
     place = "this machine" if machines == 1 else f"{machines} machines"
     basis = work.basis if machines == 1 else f"each like this one; {_shared(work, machines)}"
     return Cost(work, place, machines, seconds, work.memory, work.disk, basis)
 
 
-def _there(work: Work, on: GPU, machines: int) -> Cost:
+def _there(work: Workload, on: GPU, machines: int) -> Cost:
     assert work.flop is not None
     part = _part(work, machines)
     # operators of a step are called on every GPU that shares it
@@ -174,20 +174,20 @@ def _there(work: Work, on: GPU, machines: int) -> Cost:
     )
     if machines > 1:
         basis = f"as {on.name}; {_shared(work, machines)}"
-    return Cost(work, place, machines, Range(low, likely, high), work.memory, work.disk, basis)
+    return Cost(work, place, machines, Interval(low, likely, high), work.memory, work.disk, basis)
 
 
-def _part(work: Work, machines: int) -> Range:
+def _part(work: Workload, machines: int) -> Interval:
     """The part of the time that remains with this many machines."""
     if machines == 1:
-        return Range(1, 1, 1)
+        return Interval(1, 1, 1)
     if work.pieces is None:
-        return Range(*(1 / (machines * share) for share in reversed(SCALINGS)))
+        return Interval(*(1 / (machines * share) for share in reversed(SCALINGS)))
     part = math.ceil(work.pieces / machines) / work.pieces
-    return Range(part, part, part)
+    return Interval(part, part, part)
 
 
-def _shared(work: Work, machines: int) -> str:
+def _shared(work: Workload, machines: int) -> str:
     if work.pieces is None:
         low, likely, high = SCALINGS
         return f"{likely:.0%} ({low:.0%} to {high:.0%}) of linear scaling, assumed, not measured"
@@ -215,10 +215,10 @@ def duration(seconds: float) -> str:
     return f"{_short(seconds / UNITS[unit])} {unit}"
 
 
-def span(seconds: Range) -> str:
+def span(seconds: Interval) -> str:
     """A likely time and its range in words.
 
-    >>> span(Range(200.0, 246.0, 330.0))
+    >>> span(Interval(200.0, 246.0, 330.0))
     '4.1 min (3.3–5.5)'
     """
     if seconds.high < 0.1:

@@ -16,7 +16,7 @@ from ptdiff.denoiser.network import Denoiser
 from ptdiff.errors import DataError
 from ptdiff.evaluation import MOST, TRAINING, largest, reference_sets
 from ptdiff.machine import host
-from ptdiff.machine.cost import Work
+from ptdiff.machine.cost import Workload
 from ptdiff.machine.flops import operations, operator_calls
 from ptdiff.machine.timing import WORDS, Way, threads
 from ptdiff.modality.contract import Modality
@@ -42,7 +42,7 @@ def sampling_work(
     device: torch.device,
     batch: int | None = None,
     conditional: bool = True,
-) -> Work:
+) -> Workload:
     """Measure the cost of ``n`` samples of ``shape`` with the real network and solver, in one to three seconds.
 
     ``batch``: see :meth:`ptdiff.model.Model.sample`.  ``conditional``: False for samples without classes.
@@ -56,7 +56,7 @@ def sampling_work(
         found = rate(denoiser, plan, data, ids, shape, cond)
     flop, operators = _of_a_call(denoiser, plan, ids[:2], shape, {key: value[:2] for key, value in cond.items()})
     disk = n * math.prod(shape) * 4
-    return Work(
+    return Workload(
         name=f"sample {n:,}",
         key="sample",
         seconds=n * found.seconds,
@@ -127,7 +127,7 @@ def comparison_work(
     protocol: str | None = None,
     split: str = "val",
     device: str = "auto",
-) -> tuple[Work, int]:
+) -> tuple[Workload, int]:
     """Measure the cost of comparing ``n`` samples, and return it with the number that would be compared.
 
     Training samples take the place of generated ones.  A few are compared, then twice as many, until that takes about a
@@ -175,7 +175,7 @@ def comparison_work(
     few, seconds, disk = known[-1]
     # generated and held-out samples are each searched for among the training samples
     copies = 2 * nearest * count * min(len(training), TRAINING)
-    return Work(
+    return Workload(
         name=f"compare {count:,}",
         key="compare",
         seconds=seconds * (count / few) ** power + copies,
@@ -211,7 +211,7 @@ def evaluation_works(
     device: str = "auto",
     batch: int | None = None,
     **choices: Any,
-) -> list[Work]:
+) -> list[Workload]:
     """Measure the cost of an evaluation of ``n`` samples: generating them, and comparing them with held-out data.
 
     ``own``: the data with its samples.  ``choices``: held, protocol and split of :func:`comparison_work`.

@@ -11,7 +11,7 @@ import torch
 
 import ptdiff
 from ptdiff.errors import UnknownName
-from ptdiff.machine.cost import LAUNCHES, SCALINGS, SHARES, Range, Work, costs, difference, gpu, off, size, span
+from ptdiff.machine.cost import LAUNCHES, SCALINGS, SHARES, Interval, Workload, costs, difference, gpu, off, size, span
 from ptdiff.machine.flops import operator_calls
 from ptdiff.modality import registry
 from ptdiff.model.estimate import comparison_work, evaluation_works, sampling_work, takes_long
@@ -21,8 +21,8 @@ from ptdiff.training.estimate import training_estimate
 CPU = torch.device("cpu")
 
 
-def work(seconds: float = 3600.0, flop: float = 1e18, calls: float = 1e4, pieces: int | None = 100) -> Work:
-    return Work("sample 100", "sample", seconds, 2**30, 2**20, flop, calls, pieces, "timed")
+def work(seconds: float = 3600.0, flop: float = 1e18, calls: float = 1e4, pieces: int | None = 100) -> Workload:
+    return Workload("sample 100", "sample", seconds, 2**30, 2**20, flop, calls, pieces, "timed")
 
 
 def test_machines_share_whole_pieces() -> None:
@@ -79,9 +79,9 @@ def test_words() -> None:
     assert off(246, 264) == "planned 4.1 min, took 4.4 min: 7 % over"
     assert off(264, 246).endswith("7 % under")
     assert difference(100, 100.4) == "as planned"
-    assert span(Range(200.0, 246.0, 330.0)) == "4.1 min (3.3–5.5)"
-    assert span(Range(0.001, 0.002, 0.003)) == "under 0.1 s"
-    assert span(Range(4e5, 5e5, 6e5)) == "5.8 days (4.6–6.9)"
+    assert span(Interval(200.0, 246.0, 330.0)) == "4.1 min (3.3–5.5)"
+    assert span(Interval(0.001, 0.002, 0.003)) == "under 0.1 s"
+    assert span(Interval(4e5, 5e5, 6e5)) == "5.8 days (4.6–6.9)"
     assert [size(n) for n in (0, 3 * 2**20, 2.5e9, 5e12)] == ["0 B", "3.0 MiB", "2.3 GiB", "4.5 TiB"]
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ptdiff_cli.shared.terminal import say, show, show_table
 
 if TYPE_CHECKING:
-    from ptdiff.machine.cost import Cost, Work
+    from ptdiff.machine.cost import Cost, Workload
     from ptdiff.model.loaded import Model
 
 LONG = 30.0
@@ -41,7 +41,7 @@ def show_costs(costs: Sequence[Cost], price: float | None = None) -> None:
 
 def sampling_costs(
     model: Model, count: int, label: str | None, points: int | None, batch: int | None, least: float = 0
-) -> list[Work]:
+) -> list[Workload]:
     """The work of ``ptdiff sample``; empty if it takes fewer than ``least`` seconds."""
     from ptdiff.model.estimate import sampling_work, takes_long
 
@@ -61,7 +61,7 @@ def evaluation_costs(
     points: int | None,
     batch: int | None,
     least: float = 0,
-) -> list[Work]:
+) -> list[Workload]:
     """The work of ``ptdiff eval``; empty if generating the samples takes fewer than ``least`` seconds.
 
     Raises Failure if the data cannot be read, and otherwise as the evaluation does.
@@ -96,15 +96,15 @@ def evaluation_costs(
 
 
 @contextmanager
-def compared(works: Sequence[Work]) -> Iterator[None]:
+def compared(works: Sequence[Workload]) -> Iterator[None]:
     """Say what ``works`` are expected to take, and afterwards how far off that was; nothing without any."""
     if not works:
         yield
         return
-    from ptdiff.machine.cost import HIGH, LOW, Range, off, span
+    from ptdiff.machine.cost import HIGH, LOW, Interval, off, span
 
     planned = sum(work.seconds for work in works)
-    say(f"planned: {span(Range(planned * LOW, planned, planned * HIGH))}")
+    say(f"planned: {span(Interval(planned * LOW, planned, planned * HIGH))}")
     began = time.perf_counter()
     yield
     say(off(planned, time.perf_counter() - began))
