@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from ptdiff.likelihood.divergence import Divergence
     from ptdiff.likelihood.flow import FlowPath
     from ptdiff.likelihood.world import WorldLogLikelihood
-    from ptdiff.machine.engines import Engine
 
 Say = Callable[[str], None]
 """Called with a line about the work, such as its cost."""
@@ -239,22 +238,15 @@ class Model:
         seed: int = 0,
         batch: int | None = None,
         raw: bool = False,
-        engine: Engine | None = None,
         progress: Progress | None = None,
         say: Say | None = None,
         **options: Unpack[Options],
     ) -> Evaluation:
-        """Score ``n`` samples against held-out data.
-
-        ``engine``: lets workers sample and compute slow metrics.  All arguments: see
-        :func:`ptdiff.evaluation.evaluate`.
-        """
+        """Score ``n`` samples against held-out data; all arguments: see :func:`ptdiff.evaluation.evaluate`."""
         from ptdiff.evaluation import evaluate
-        from ptdiff.model.sharded import ShardedModel
 
-        sharded = None if engine is None else ShardedModel(self, engine, str(self.device))
-        found = evaluate(
-            sharded or self,
+        return evaluate(
+            self,
             n=n,
             protocol=protocol,
             reference=reference,
@@ -263,14 +255,10 @@ class Model:
             seed=seed,
             batch=batch,
             raw=raw,
-            engine=engine,
             progress=progress,
             say=say,
             **options,
         )
-        if sharded is not None:
-            sharded.remove_shards()
-        return found
 
     def likelihood(
         self,

@@ -155,7 +155,12 @@ def remove(shards: Path) -> None:
 class ShardedModel:
     """A model whose samples are made by an engine, for :func:`ptdiff.evaluation.evaluate`.
 
-    ``name_of_device``: for the workers.  The shards stay until :meth:`remove_shards`.
+        sharded = ShardedModel(model, engine)
+        evaluate(sharded, n=5000, engine=engine).save()
+        sharded.remove_shards()
+
+    ``name_of_device``: for the workers.  The shards stay until :meth:`remove_shards`, so that an evaluation that was
+    interrupted continues.
     """
 
     model: Model

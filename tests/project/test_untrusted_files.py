@@ -211,6 +211,7 @@ WRITERS = {
     "plugins/ptdiff_images/metrics/classifier.py": "a temporary file of the atomic door",
     "plugins/ptdiff_pointcloud/meshing/surface.py": "a temporary file of the atomic door",
     "plugins/ptdiff_pointcloud/metrics/matrix_store.py": "a temporary file of the atomic door",
+    "plugins/ptdiff_pointcloud/metrics/tiles.py": "tiles in distances/ of a run, looked at when it was opened",
 }
 """The modules that write, each with what it writes; data sets have a door of their own, in the cache."""
 

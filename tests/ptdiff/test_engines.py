@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import torch
 
-from ptdiff.evaluation import Evaluation
+from ptdiff.evaluation import Evaluation, evaluate
 from ptdiff.machine.engines import Engine, Processes, Ray
 from ptdiff.model import Model, load
-from ptdiff.model.sharded import remove, sample_in_shards
+from ptdiff.model.sharded import ShardedModel, remove, sample_in_shards
 from ptdiff.training.train import train
 from ptdiff_datasets.clouds import shards
 from ptdiff_datasets.clouds.importing import import_data
@@ -69,7 +69,12 @@ def test_2000_samples(model: Model, engine: DeadlyEngine) -> None:
 def evaluated(model: Model, n: int, engine: Engine | None) -> Evaluation:
     """An evaluation that finds nothing of an earlier one."""
     shutil.rmtree(model.run.outputs / "distances", ignore_errors=True)
-    found = model.evaluate(n=n, engine=engine, batch=50, **SETTINGS)
+    if engine is None:
+        return model.evaluate(n=n, batch=50, **SETTINGS)
+    sharded = ShardedModel(model, engine)
+    found = evaluate(sharded, n=n, engine=engine, batch=50, **SETTINGS)
+    assert list((model.run.outputs / "samples").glob("shards-*/*.npz"))
+    sharded.remove_shards()
     # neither shards nor tiles are left
     assert not list((model.run.outputs / "samples").glob("*"))
     assert all(path.is_file() for path in (model.run.outputs / "distances").iterdir())

@@ -24,7 +24,7 @@ def import_data(
     progress: Progress | None = None,
     order: AxisOrder = "auto",
     decimal: Decimal | None = None,
-    engine: shards.Engine | None = None,
+    engine: shards.Executor | None = None,
 ) -> CloudSet:
     """Write the shapes of ``source`` as a store at ``target``, atomically.
 

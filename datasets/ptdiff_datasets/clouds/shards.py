@@ -38,7 +38,7 @@ Read = tuple[Shape, Dense | Exception]
 """A shape as it was read, or the FormatError or OSError that prevented that; see ``reading.read_shapes``."""
 
 
-class Engine(Protocol):
+class Executor(Protocol):
     """Runs a function on items, somewhere, and yields the results in any order."""
 
     def map(self, function: Callable[[Any], Any], items: Sequence[Any]) -> Iterator[Any]:
@@ -46,7 +46,7 @@ class Engine(Protocol):
         ...
 
 
-class Shard(NamedTuple):
+class ShapeShard(NamedTuple):
     """A range of shapes, and the file for what was read of them."""
 
     shapes: tuple[Shape, ...]
@@ -62,7 +62,7 @@ class _Reader:
     order: AxisOrder
     decimal: Decimal | None
 
-    def __call__(self, shard: Shard) -> int:
+    def __call__(self, shard: ShapeShard) -> int:
         found: list[Read] = []
         for _, group in groupby(shard.shapes, lambda shape: shape.file):
             found += read_shapes(self.root, group, self.points, self.order, self.decimal)
@@ -71,7 +71,7 @@ class _Reader:
 
 
 def read_in_shards(
-    layout: Layout, points: int, folder: Path, engine: Engine, progress: Callable[[int, int], None] | None = None
+    layout: Layout, points: int, folder: Path, engine: Executor, progress: Callable[[int, int], None] | None = None
 ) -> Iterator[Read]:
     """Read all shapes of a layout with an engine, and yield them in order from the files in ``folder``.
 
@@ -80,7 +80,7 @@ def read_in_shards(
     """
     size, total = max(1, min(MOST, POINTS // points)), len(layout.shapes)
     starts = range(0, total, size)
-    shards = [Shard(layout.shapes[first : first + size], folder / f"{first:09d}.npz") for first in starts]
+    shards = [ShapeShard(layout.shapes[first : first + size], folder / f"{first:09d}.npz") for first in starts]
     missing = [shard for shard in shards if not _done(shard)]
     done = total - sum(len(shard.shapes) for shard in missing)
     folder.mkdir(parents=True, exist_ok=True)
@@ -105,7 +105,7 @@ def remove(target: Path) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _found(shards: Sequence[Shard]) -> Iterator[Read]:
+def _found(shards: Sequence[ShapeShard]) -> Iterator[Read]:
     for shard in shards:
         try:
             yield from _read(shard)
@@ -113,7 +113,7 @@ def _found(shards: Sequence[Shard]) -> Iterator[Read]:
             raise DataError(f"{printable(shard.target)} was written and cannot be read back: {error}") from error
 
 
-def _done(shard: Shard) -> bool:
+def _done(shard: ShapeShard) -> bool:
     """True if the file is whole and every shape in it could at least be opened."""
     try:
         return not any(isinstance(dense, OSError) for _, dense in _read(shard))
@@ -121,7 +121,7 @@ def _done(shard: Shard) -> bool:
         return False
 
 
-def _write(shard: Shard, found: Sequence[Read]) -> None:
+def _write(shard: ShapeShard, found: Sequence[Read]) -> None:
     twins = [(shape, *shape.instead) for shape in shard.shapes]
     place = {each.id: (row, turn) for row, same in enumerate(twins) for turn, each in enumerate(same)}
     facts: list[dict[str, Any]] = []
@@ -153,7 +153,7 @@ def _joined(parts: Sequence[npt.NDArray[Any] | None], dtype: npt.DTypeLike) -> n
     return np.concatenate([np.empty((0, 3), dtype), *(part.astype(dtype) for part in parts if part is not None)])
 
 
-def _read(shard: Shard) -> list[Read]:
+def _read(shard: ShapeShard) -> list[Read]:
     """What a shard's file holds; OSError, ValueError or KeyError if it is missing or damaged."""
     try:
         with shard.target.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
