@@ -171,11 +171,12 @@ from ptdiff.training.divergence import History
 from ptdiff.training.module import DiffusionModule
 original, asked = History.problem, []
 def problem(self, weights, steps=20):
-    # in the look before the final save, once
+    # in the look before the final save, once; both ranks take part in the norm of sharded weights
+    found = original(self, weights, steps)
     if os.environ.get("LOCAL_RANK", "0") == "{rank}" and steps == 3 and not asked:
         asked.append(steps)
         return "a doubt of one rank"
-    return original(self, weights, steps)
+    return found
 History.problem = problem
 """
 
