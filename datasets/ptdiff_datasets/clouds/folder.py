@@ -176,7 +176,7 @@ def build(
     """
     given: list[str | None] = []
     repeated = _repeated(layout)
-    arrays, closed, done = True, False, 0
+    closed, done = False, 0
     with Writing(folder) as out, closing(FirstSeen()) as first:
         for shape, dense in _read(layout, points) if found is None else found:
             done += 1
@@ -200,8 +200,9 @@ def build(
         index = out.index
         if not len(out):
             raise DataError(nothing(layout, index.skipped))
-        found = out.stored()
-        chosen_splits = splits(found.names, found.labels(), given, found.cloud, joined, rule)
+        stored = out.stored()
+        chosen_splits = splits(stored.names, stored.labels(), given, stored.cloud, joined, rule)
+        arrays = all(shape.file.lower().endswith((".npy", ".npz", ".h5", ".hdf5")) for shape in layout.shapes)
         index.source = {
             "root": str(root),
             "layout": layout.kind,
