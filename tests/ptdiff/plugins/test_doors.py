@@ -1,0 +1,180 @@
+"""Every door: what an installed distribution brings works by its name, and nothing is imported before it is used."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from ptdiff.choices import Catalog, choose, described
+from ptdiff.denoiser.network import NetworkDenoiser
+from ptdiff.errors import PluginError, UnknownName
+from ptdiff.guidance import CFG, GUIDANCE
+from ptdiff.modality.data import Data
+from ptdiff.objective.consistency import OBJECTIVES
+from ptdiff.process import PROCESSES, Flow
+from ptdiff.run.config import Config, Sampling
+from ptdiff.sampling.options import changed, facts
+from ptdiff.sampling.sampler import Plan, draw
+from ptdiff.solvers import ADAPTIVE, SOLVERS
+
+Install = Callable[..., Path]
+
+CODE = {
+    "solvers": """
+from dataclasses import dataclass
+from ptdiff.solvers.runge_kutta import Euler
+
+@dataclass(frozen=True)
+class Theirs:
+    "Euler with twice the steps of nothing."
+    times: int = 1
+
+    @property
+    def order(self): return 1
+
+    def table(self, levels): return Euler().table(levels)
+""",
+    "processes": """
+from dataclasses import dataclass
+from ptdiff.process import Flow
+
+@dataclass(frozen=True)
+class Theirs(Flow):
+    times: int = 1
+""",
+    "objectives": """
+from dataclasses import dataclass
+from ptdiff.objective.loss import Denoise
+
+@dataclass(frozen=True)
+class Theirs(Denoise):
+    times: int = 1
+""",
+    "guidance": """
+from dataclasses import dataclass
+from ptdiff.guidance import CFG
+
+@dataclass(frozen=True)
+class Theirs(CFG):
+    times: int = 1
+""",
+}
+PAGE = (Path(__file__).parents[3] / "docs" / "plugins.md").read_text(encoding="utf-8")
+
+
+def example(heading: str) -> str:
+    """The code of a section of docs/plugins.md."""
+    section = PAGE[PAGE.index(f"\n## {heading}\n") + 1 :].partition("\n## ")[0]
+    return section.partition("```python\n")[2].partition("```")[0]
+
+
+CATALOGS: dict[str, Catalog[Any]] = {
+    "solvers": SOLVERS,
+    "processes": PROCESSES,
+    "objectives": OBJECTIVES,
+    "guidance": GUIDANCE,
+}
+
+
+@pytest.mark.parametrize("door", CODE)
+def test_a_name_is_found_in_its_catalog_and_imported_when_it_is_used(install: Install, door: str) -> None:
+    catalog = CATALOGS[door]
+    before = list(catalog)
+    install("their-plugin", CODE[door], {f"ptdiff.{door}.v1": {"theirs": "their_plugin:Theirs"}})
+    assert "theirs" in catalog and catalog.names() == [*before, "theirs"] and list(catalog) == before
+    with pytest.raises(UnknownName, match="did you mean 'theirs'"):
+        choose(catalog.kind, catalog, {"name": "theirz"})
+    assert catalog.name_of(object) is None
+    assert "their_plugin" not in sys.modules
+    made = choose(catalog.kind, catalog, {"name": "theirs", "times": "2"})
+    assert made.times == 2 and type(made) is catalog["theirs"] is sys.modules["their_plugin"].Theirs
+    assert described(catalog, made)["name"] == "theirs" and catalog.name_of(type(made)) == "theirs"
+    with pytest.raises(UnknownName, match=f"unknown option of {catalog.kind} theirs 'time': did you mean 'times'"):
+        choose(catalog.kind, catalog, {"name": "theirs", "time": 2})
+
+
+@pytest.mark.parametrize("door", CODE)
+def test_a_builtin_is_never_replaced(install: Install, door: str) -> None:
+    catalog = CATALOGS[door]
+    names = list(catalog)
+    install("aaa-first", CODE[door], {f"ptdiff.{door}.v1": {names[0]: "aaa_first:Theirs"}})
+    said = rf"{catalog.kind} '{names[0]}' is claimed by ptdiff itself and by aaa-first 1.2: uninstall aaa-first 1.2, or"
+    with pytest.raises(PluginError, match=said):
+        catalog[names[0]]
+    with pytest.raises(PluginError, match=said):
+        choose(catalog.kind, catalog, {"name": names[0]})
+    assert catalog[names[1]] is dict(catalog)[names[1]] and catalog.names() == names
+    assert "aaa_first" not in sys.modules
+
+
+def test_an_adaptive_solver_is_not_replaced_either(install: Install) -> None:
+    install("aaa-first", CODE["solvers"], {"ptdiff.solvers.v1": {"dopri5": "aaa_first:Theirs"}})
+    with pytest.raises(PluginError, match="is claimed by ptdiff itself and by aaa-first"):
+        changed(Plan(Flow()), {"solver": "dopri5"})
+
+
+@pytest.mark.parametrize("door", CODE)
+def test_what_the_door_does_not_take_is_refused_in_one_line(install: Install, door: str) -> None:
+    install("their-plugin", "class Theirs: pass\nx = 3\n", {f"ptdiff.{door}.v1": {"a": "their_plugin:Theirs"}})
+    label = r"'a' \(their_plugin:Theirs\) of their-plugin 1.2"
+    with pytest.raises(PluginError, match=f"{label} (is not a subclass of|does not define order, table)"):
+        CATALOGS[door]["a"]
+
+
+def test_a_solver_of_a_plugin_can_be_chosen_wherever_a_solver_can(install: Install) -> None:
+    install("their-plugin", CODE["solvers"], {"ptdiff.solvers.v1": {"theirs": "their_plugin:Theirs"}})
+    plan = changed(Plan(Flow(), steps=4), {"solver": "theirs"})
+    assert facts(plan)["solver"] == {"name": "theirs", "times": 1}
+    # options for the name that is chosen already
+    again = changed(plan, {"solver": {"times": 3}})
+    assert facts(again)["solver"] == {"name": "theirs", "times": 3}
+    assert facts(changed(again, {"steps": 5}))["solver"] == {"name": "theirs", "times": 3}
+    nested = Plan.chosen({"name": "flow"}, Sampling(solver={"name": "churn", "amount": 1, "base": "theirs"}))
+    assert described(SOLVERS, nested.solver)["base"] == {"name": "theirs", "times": 1}
+
+    def denoiser(x: torch.Tensor, level: Any, cond: Any) -> torch.Tensor:
+        return x / (level.alpha**2 + level.sigma**2)
+
+    data = Data(shape=(2,))
+    euler = draw(denoiser, data, Plan(Flow(), SOLVERS["euler"](), 4), torch.arange(3), {}, (2,))
+    assert torch.equal(draw(denoiser, data, plan, torch.arange(3), {}, (2,)), euler)
+
+
+def test_a_process_and_a_guidance_of_a_plugin_make_a_plan(install: Install) -> None:
+    install("their-process", CODE["processes"], {"ptdiff.processes.v1": {"theirs": "their_process:Theirs"}})
+    install("their-guidance", CODE["guidance"], {"ptdiff.guidance.v1": {"theirs": "their_guidance:Theirs"}})
+    plan = changed(Plan(Flow()), {"process": {"name": "theirs", "times": 4}, "guidance": {"name": "theirs"}})
+    assert facts(plan)["process"] == {"name": "theirs", "times": 4}
+    assert isinstance(plan.guidance, CFG) and facts(plan)["guidance"]["name"] == "theirs"
+    assert "theirs" not in ADAPTIVE
+
+
+def test_the_examples_of_the_page_can_be_chosen(install: Install) -> None:
+    for door, cls in {
+        "solvers": "MyDDIM",
+        "processes": "Root",
+        "objectives": "Late",
+        "guidance": "Clipped",
+    }.items():
+        install(f"page-{door}", example(door.capitalize()), {f"ptdiff.{door}.v1": {"mine": f"page_{door}:{cls}"}})
+    table = SOLVERS["mine"]().table(Plan(Flow(), steps=5).levels())
+    ddim = SOLVERS["ddim"]().table(Plan(Flow(), steps=5).levels())
+    assert [s.keep for s in table.stages] == pytest.approx([s.keep for s in ddim.stages])
+    assert [s.mix for s in table.stages] == [pytest.approx(s.mix) for s in ddim.stages]
+    assert PROCESSES["mine"]().ends == (0.0, pytest.approx(1.5508, abs=1e-4))
+    late = OBJECTIVES["mine"]().objective(Config(modality="points2d"), None)
+    x, eps, level = torch.randn(3, 2), torch.randn(3, 2), PROCESSES["flow"]().level(torch.full((3,), 0.5))
+    network = NetworkDenoiser(Zero())
+    assert torch.equal(late.at(0.6)(network, x, eps, level, {}), 2 * late.at(0.4)(network, x, eps, level, {}))
+    one = torch.ones(1, 2)
+    assert GUIDANCE["mine"](scale=3.0).combine(one, level, one, one - 4).tolist() == [[2.0, 2.0]]
+
+
+class Zero(torch.nn.Module):
+    def forward(self, x: torch.Tensor, angle: torch.Tensor, cond: Any) -> torch.Tensor:
+        return torch.zeros_like(x)
