@@ -55,6 +55,7 @@ GROUPS = {
         "modalities": ("listing.modalities", "list the kinds of data and their options"),
         "solvers": ("listing.solvers", "list the solvers with their orders and options"),
         "processes": ("listing.processes", "list the processes with their options"),
+        "plugin": ("plugin.app", "list plugins: what installed distributions add"),
         "doctor": ("doctor", "check this machine: libraries, plugins, training speed"),
     },
 }

@@ -37,7 +37,7 @@ else:
 """
 
 
-def tried(calls: Sequence[Sequence[str]], limit: float = LIMIT) -> Iterator[str | None]:
+def tried(calls: Sequence[Sequence[str]]) -> Iterator[str | None]:
     """The problem of each call, None if there is none, in order; as many processes at a time as there are cores.
 
     A call is an import of ours that defines ``use``, as code, and the arguments of ``use``.  The processes find modules
@@ -48,7 +48,7 @@ def tried(calls: Sequence[Sequence[str]], limit: float = LIMIT) -> Iterator[str 
     # os.cpu_count is the machine's, which a container may not use whole
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     with ThreadPoolExecutor(min(cores, len(calls))) as pool:
-        return iter(list(pool.map(lambda call: _tried(call, limit), calls)))
+        return iter(list(pool.map(lambda call: _tried(call, LIMIT), calls)))
 
 
 def _tried(call: Sequence[str], limit: float) -> str | None:
@@ -108,9 +108,10 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 
 
 def _path() -> str:
-    """The folders in which this process finds modules, without the current one."""
-    folders = [folder for folder in map(Path, sys.path) if folder.exists() and not folder.samefile(".")]
-    return os.pathsep.join(map(str, folders))
+    """The folders in which this process finds modules, without the current one unless the user put it there."""
+    asked = [Path(folder) for folder in os.environ.get("PYTHONPATH", "").split(os.pathsep) if folder]
+    folders = [folder for folder in map(Path, sys.path) if folder.exists()]
+    return os.pathsep.join(str(folder) for folder in folders if folder in asked or not folder.samefile("."))
 
 
 def _read(said: Path) -> str:
