@@ -102,9 +102,12 @@ def choices(
         _models(as_json)
         return
 
+    from ptdiff.evaluation import METRICS
+    from ptdiff.machine.engines import ENGINES
     from ptdiff.training.schema import CATALOGS
+    from ptdiff.training.trackers import LOGGERS
 
-    found = CATALOGS
+    found: dict[str, Catalog[Any]] = {**CATALOGS, "metric": METRICS, "logger": LOGGERS, "engine": ENGINES}
     if kind is None:
         names = {name: catalog.names() for name, catalog in found.items()}
         names |= {"recipe": [r.name for r in recipes()], "model": [m.name for m in models()]}
@@ -144,7 +147,7 @@ def _recipes(as_json: bool) -> None:
         show_table(["recipe (-c …)", "modality", "summary"], [[r.name, r.modality, r.summary] for r in found])
 
 
-def _catalog(kind: str, catalog: Catalog[type[Any]], as_json: bool, extra: Any) -> None:
+def _catalog(kind: str, catalog: Catalog[Any], as_json: bool, extra: Any) -> None:
     found = [
         {"name": name, **extra(cls), "options": _options(cls), "summary": _first_line(cls)}
         for name, cls in catalog.items()
@@ -171,7 +174,9 @@ def _catalog(kind: str, catalog: Catalog[type[Any]], as_json: bool, extra: Any) 
     show_table([kind if key == "name" else key for key in keys] + ["options", "summary"], rows)
 
 
-def _options(cls: type[Any]) -> list[dict[str, Any]]:
+def _options(cls: Any) -> list[dict[str, Any]]:
+    if not dataclasses.is_dataclass(cls):
+        return []
     return [
         {
             "name": field.name,
@@ -189,5 +194,5 @@ def _default(field: dataclasses.Field[Any]) -> Any:
     return None if field.default is dataclasses.MISSING else field.default
 
 
-def _first_line(cls: type[Any]) -> str:
+def _first_line(cls: Any) -> str:
     return (cls.__doc__ or "").strip().splitlines()[0]

@@ -49,7 +49,7 @@ def sample(
     workers: Annotated[
         int | None, typer.Option(min=1, help="Number of workers, one thread each; a repeated command continues.")
     ] = None,
-    engine: Annotated[str, typer.Option(help="Engine of the workers: processes or ray.")] = "processes",
+    engine: Annotated[str, typer.Option(help="Engine of the workers: processes, ray or a plugin's.")] = "processes",
 ) -> None:
     """Generate samples: ptdiff sample RUN -n 16 --out samples.npz.
 

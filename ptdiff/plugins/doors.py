@@ -16,6 +16,9 @@ DOORS: Mapping[str, int] = {
     "processes": 1,
     "objectives": 1,
     "guidance": 1,
+    "metrics": 1,
+    "trackers": 1,
+    "engines": 1,
 }
 """The version of the contract of each door."""
 

@@ -13,15 +13,22 @@ if TYPE_CHECKING:
 DESCRIBED = {"solvers": "solver", "processes": "process", "objectives": "objective", "guidance": "guidance"}
 """Doors whose catalog is in the schema of configurations, with its name there."""
 
+OTHERS = {
+    "metrics": ["sliced_wasserstein", "energy", "mmd_squared"],
+    "trackers": ["tensorboard", "mlflow", "wandb", "aim"],
+    "engines": ["processes", "ray"],
+}
+"""The names in the catalogs of the other doors."""
+
 
 def builtin() -> Mapping[str, Collection[str]]:
     """The names of ptdiff itself by door, without importing the catalogs, which need torch.
 
     Modalities are not among them: the metadata of ptdiff declares those.
     """
-    # a test compares the file with the catalogs
+    # tests compare the file, and OTHERS, with the catalogs
     schema = json.loads((Path(__file__).parents[1] / "config.schema.json").read_text(encoding="utf-8"))
-    return {door: schema["$defs"][kind]["anyOf"][0]["enum"] for door, kind in DESCRIBED.items()}
+    return OTHERS | {door: schema["$defs"][kind]["anyOf"][0]["enum"] for door, kind in DESCRIBED.items()}
 
 
 def catalog(door: str) -> Catalog[Any]:
@@ -43,6 +50,18 @@ def catalog(door: str) -> Catalog[Any]:
             from ptdiff.guidance import GUIDANCE
 
             return GUIDANCE
+        case "metrics":
+            from ptdiff.evaluation import METRICS
+
+            return METRICS
+        case "trackers":
+            from ptdiff.training.trackers import LOGGERS
+
+            return LOGGERS
+        case "engines":
+            from ptdiff.machine.engines import ENGINES
+
+            return ENGINES
     raise AssertionError(door)
 
 

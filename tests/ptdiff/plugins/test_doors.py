@@ -13,14 +13,21 @@ import torch
 from ptdiff.choices import Catalog, choose, described
 from ptdiff.denoiser.network import NetworkDenoiser
 from ptdiff.errors import PluginError, UnknownName
+from ptdiff.evaluation import METRICS
 from ptdiff.guidance import CFG, GUIDANCE
+from ptdiff.machine.engines import ENGINES
+from ptdiff.metrics import Score
+from ptdiff.modality import Comparison
 from ptdiff.modality.data import Data
 from ptdiff.objective.consistency import OBJECTIVES
+from ptdiff.plugins.doors import DOORS
 from ptdiff.process import PROCESSES, Flow
 from ptdiff.run.config import Config, Sampling
 from ptdiff.sampling.options import changed, facts
 from ptdiff.sampling.sampler import Plan, draw
 from ptdiff.solvers import ADAPTIVE, SOLVERS
+from ptdiff.training.trackers import Trackers, check_loggers, make_loggers
+from ptdiff_cli.shared.doors import builtin, catalog
 
 Install = Callable[..., Path]
 
@@ -173,6 +180,51 @@ def test_the_examples_of_the_page_can_be_chosen(install: Install) -> None:
     assert torch.equal(late.at(0.6)(network, x, eps, level, {}), 2 * late.at(0.4)(network, x, eps, level, {}))
     one = torch.ones(1, 2)
     assert GUIDANCE["mine"](scale=3.0).combine(one, level, one, one - 4).tolist() == [[2.0, 2.0]]
+
+
+def test_the_metric_of_the_page_is_a_score(install: Install) -> None:
+    install("page-metrics", example("Metrics"), {"ptdiff.metrics.v1": {"mean-gap": "page_metrics:mean_gap"}})
+    sets = Comparison(torch.ones(8, 2), torch.zeros(8, 2), torch.zeros(8, 2))
+    found = METRICS["mean-gap"](sets)
+    assert isinstance(found, Score) and found.floor == 0
+    assert [found.value, found.low, found.high] == pytest.approx([2**0.5] * 3)
+    assert METRICS["energy"](sets).floor == 0
+    with pytest.raises(UnknownName, match="unknown metric 'mean-gop': did you mean 'mean-gap'"):
+        METRICS["mean-gop"]
+
+
+def test_the_tracker_of_the_page_writes_into_the_run(install: Install, tmp_path: Path) -> None:
+    install("page-trackers", example("Trackers"), {"ptdiff.trackers.v1": {"lines": "page_trackers:Lines"}})
+    run = tmp_path / "run"
+    run.mkdir()
+    (made,) = make_loggers(["lines"], run)
+    trackers = Trackers([made], print)
+    trackers.log({"loss": 0.5}, 3)
+    trackers.close("success")
+    assert (run / "logs" / "lines.txt").read_text() == "3 {'loss': 0.5}\n"
+
+
+def test_a_tracker_that_cannot_be_imported_is_refused_before_the_run_begins(install: Install) -> None:
+    install("bad-tracker", "raise SystemExit(3)", {"ptdiff.trackers.v1": {"bad": "bad_tracker:Lines"}})
+    with pytest.raises(
+        PluginError, match=r"logger 'bad' \(bad_tracker:Lines\) of bad-tracker 1.2 cannot be imported: Sys"
+    ):
+        check_loggers(["bad"])
+    with pytest.raises(UnknownName, match="unknown logger 'tensorbord': did you mean 'tensorboard'"):
+        check_loggers(["tensorbord"])
+
+
+def test_the_engine_of_the_page_runs_everything(install: Install) -> None:
+    install("page-engines", example("Engines"), {"ptdiff.engines.v1": {"threads": "page_engines:Threads"}})
+    assert sorted(ENGINES["threads"](3).map(abs, [-3, 2, -1])) == [1, 2, 3]
+    install("no-engine", "class Threads: pass", {"ptdiff.engines.v1": {"nothing": "no_engine:Threads"}})
+    with pytest.raises(PluginError, match=r"engine 'nothing' .* does not define map"):
+        ENGINES["nothing"]
+
+
+@pytest.mark.parametrize("door", sorted(set(DOORS) - {"modalities"}))
+def test_plugin_ls_knows_the_names_of_ptdiff_itself(door: str) -> None:
+    assert set(catalog(door)) <= set(builtin()[door])
 
 
 class Zero(torch.nn.Module):
