@@ -22,6 +22,7 @@ from ptdiff.plugins.doors import Door
 from ptdiff.plugins.loading import load
 from ptdiff.plugins.metadata import Plugin
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 
@@ -91,7 +92,7 @@ class Catalog(dict[str, T]):
         """A new catalog with the same entries and door."""
         return Catalog(self.kind, self, self.door, opens=self.opens)
 
-    def __or__(self, other: Mapping[str, T]) -> Catalog[T]:  # type: ignore[override]
+    def __or__(self, other: Mapping[str, S]) -> Catalog[T | S]:  # type: ignore[override]
         return Catalog(self.kind, {**self, **other}, self.door, opens=self.opens)
 
 
@@ -107,7 +108,7 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UnknownName:
     # the time of difflib grows with the square of the lengths
     close = difflib.get_close_matches(name[:SHOWN], known, n=1, cutoff=0.5)
     shown = known if len(known) <= MANY else [*known[: MANY - 1], f"and {len(known) - MANY + 1} more"]
-    listed = f"choose from: {', '.join(shown)}"
+    listed = f"choose from: {', '.join(shown)}" if shown else "none is installed"
     advice = f": did you mean {close[0]!r}? ({listed})" if close else f"; {listed}"
     return UnknownName(f"unknown {kind} {name[:SHOWN]!r}{advice}")
 

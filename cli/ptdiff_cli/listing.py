@@ -104,10 +104,17 @@ def choices(
 
     from ptdiff.evaluation import METRICS
     from ptdiff.machine.engines import ENGINES
+    from ptdiff.modality.backbones import BACKBONES
     from ptdiff.training.schema import CATALOGS
     from ptdiff.training.trackers import LOGGERS
 
-    found: dict[str, Catalog[Any]] = {**CATALOGS, "metric": METRICS, "logger": LOGGERS, "engine": ENGINES}
+    found: dict[str, Catalog[Any]] = {
+        **CATALOGS,
+        "metric": METRICS,
+        "logger": LOGGERS,
+        "engine": ENGINES,
+        "backbone": BACKBONES,
+    }
     if kind is None:
         names = {name: catalog.names() for name, catalog in found.items()}
         names |= {"recipe": [r.name for r in recipes()], "model": [m.name for m in models()]}
@@ -161,7 +168,7 @@ def _catalog(kind: str, catalog: Catalog[Any], as_json: bool, extra: Any) -> Non
     if as_json:
         show_json([*found, *({"name": name, "installed_by": origins[name]} for name in plugins)])
         return
-    keys = [key for key in found[0] if key not in ("options", "summary")]
+    keys = [key for key in found[0] if key not in ("options", "summary")] if found else ["name"]
     rows = [
         [
             *(str(item[key]) for key in keys),

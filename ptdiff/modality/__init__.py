@@ -8,6 +8,7 @@ types.py        arrays, writers, meshes, comparisons, options
 overrides.py    refuses plugins whose methods do not match the contract
 tensors.py      Tensors: plain tensors and a network, given by the caller
 registry.py     installed modalities by name
+backbones.py    networks that plugins bring for other modalities
 fault.py        the plugin in whose code an error was raised
 """
 

@@ -27,7 +27,7 @@ def plugin_of(error: BaseException) -> str | None:
 
 def _plugins() -> dict[str, str]:
     """What to call the plugins that have been imported, by package."""
-    found = {}
+    found: dict[str, str] = {}
     for plugin in declared():
         if plugin.module in sys.modules and not plugin.builtin:
             found.setdefault(_package(plugin.target), f"{plugin.name} ({plugin.origin})")

@@ -122,8 +122,8 @@ def modality_class(name: str) -> type[Modality]:
     plugin = claimant(DOOR, name)
     if plugin is None:
         raise unknown("modality", name, [listed.name for listed in modalities()])
-    cls: type[Modality] = load_plugin(DOOR, plugin)
-    return cls
+    found: type[Modality] = load_plugin(DOOR, plugin)
+    return found
 
 
 def trust(name: str) -> None:

@@ -19,6 +19,7 @@ DOORS: Mapping[str, int] = {
     "metrics": 1,
     "trackers": 1,
     "engines": 1,
+    "backbones": 1,
 }
 """The version of the contract of each door."""
 

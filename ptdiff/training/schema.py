@@ -90,6 +90,8 @@ def schema(modalities: Mapping[str, type[Modality]] | None = None) -> Node:
     root["properties"]["options"]["type"] = ["object", "null"]
     root["properties"] |= {
         "format": {"type": "integer", "minimum": 1, "maximum": FORMAT, "description": "format of the file"},
+        # all of them are plugins, whose options are not known
+        "backbone": root["properties"]["backbone"] | {"anyOf": [{"type": ["string", "object"]}, {"type": "null"}]},
         "prediction": {"enum": list(PREDICTIONS), "default": "velocity", "description": "output of the network"},
         "modality": {"anyOf": [{"enum": list(known)}, {"type": "string", "pattern": r"^[\w.]+:[\w.]+$"}]},
     }

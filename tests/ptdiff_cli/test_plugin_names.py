@@ -10,10 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import ptdiff as ptdiff_package
+
 Install = Callable[..., Path]
 
 CODE = """
 from dataclasses import dataclass
+
+from torch import nn
 
 from ptdiff.metrics import Score
 from ptdiff.process import Flow
@@ -34,6 +38,26 @@ class Solver:
 @dataclass(frozen=True)
 class Process(Flow):
     pass
+
+
+@dataclass(frozen=True)
+class Backbone:
+    width: int = 4
+    outputs: int = 2
+
+    def build(self, data):
+        if data.shape != (2,):
+            raise ValueError(f"backbone theirs is for points in the plane, not for samples of shape {data.shape}")
+        return Network(self.width, self.outputs)
+
+
+class Network(nn.Module):
+    def __init__(self, width, outputs):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(2, width), nn.Tanh(), nn.Linear(width, outputs))
+
+    def forward(self, x, angle, cond):
+        return self.layers(x)
 
 
 def metric(sets):
@@ -74,6 +98,7 @@ def _installed(install: Install) -> None:
         "ptdiff.processes.v1": {"theirs": "their_things:Process"},
         "ptdiff.metrics.v1": {"theirs": "their_things:metric", "wrong": "their_things:wrong"},
         "ptdiff.engines.v1": {"theirs": "their_things:Engine"},
+        "ptdiff.backbones.v1": {"theirs": "their_things:Backbone"},
         "ptdiff.trackers.v1": {"theirs": "their_things:Lines"},
     }
     install("their-things", CODE, groups)
@@ -140,7 +165,49 @@ def test_a_run_is_trained_with_names_of_a_plugin_and_says_what_is_missing_withou
     assert done.stderr == "error: process 'theirs' of their-things 1.2 is disabled by PTDIFF_PLUGINS=none\n"
 
 
-@pytest.mark.parametrize("command", [["solvers"], ["processes"], ["list", "metric"], ["list", "engine"], ["list"]])
+SMALL = ["-m", "points2d", "-o", "count=64", "--steps", 4, "--set", "training.batch=16"]
+
+
+def test_a_backbone_of_a_plugin_replaces_that_of_a_modality(ptdiff, tmp_path: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    chosen = ["--set", "backbone.name=theirs", "--set", "backbone.width=5"]
+    done = ptdiff("train", *SMALL, *chosen, "--out", tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    assert "backbone:\n  name: theirs\n  width: 5\n" in (tmp_path / "run" / "config.yaml").read_text()
+    model = ptdiff_package.load(tmp_path / "run")
+    assert sum(p.numel() for p in model.denoiser.parameters()) == 2 * 5 + 5 + 5 * 2 + 2
+    assert ptdiff("sample", tmp_path / "run", "-n", 4, "--steps", 2, "--out", tmp_path / "a.npz").returncode == 0
+    assert ptdiff("resume", tmp_path / "run", "--steps", 6).returncode == 0
+    monkeypatch.setenv("PTDIFF_PLUGINS", "none")
+    done = ptdiff("sample", tmp_path / "run", "-n", 4)
+    assert done.returncode == 2 and "backbone 'theirs' of their-things 1.2 is disabled" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (
+            ["--set", "backbone.name=theirs", "--set", "backbone.outputs=1"],
+            "the network Network returned a tensor of shape (2, 1), not the shape of its input, (2, 2)",
+        ),
+        (["--set", "backbone=thiers"], "unknown backbone 'thiers': did you mean 'theirs'? (choose from: theirs)"),
+        (["--set", "backbone.name=theirs", "--set", "backbone.widht=1"], "'widht': did you mean 'width'?"),
+        (
+            ["--set", "backbone.name=theirs", "-m", "pointcloud", "-o", "shapes_per_class=2"],
+            "is for points in the plane",
+        ),
+    ],
+)
+def test_a_backbone_that_does_not_fit_is_refused_in_one_line(
+    ptdiff, tmp_path: Path, options: list[str], said: str
+) -> None:  # type: ignore[no-untyped-def]
+    small = SMALL[4:] if "pointcloud" in options else SMALL
+    done = ptdiff("train", *small, *options, "--set", "training.micro_batch=null", "--out", tmp_path / "run")
+    assert done.returncode in (1, 2) and said in done.stderr.splitlines()[-1], done.stderr
+
+
+@pytest.mark.parametrize(
+    "command", [["solvers"], ["processes"], ["list", "metric"], ["list", "engine"], ["list", "backbone"], ["list"]]
+)
 def test_lists_have_their_names_and_import_nothing(ptdiff, command: list[str]) -> None:  # type: ignore[no-untyped-def]
     done = ptdiff(*command)
     assert done.returncode == 0 and "theirs" in done.stdout

@@ -17,6 +17,7 @@ OTHERS = {
     "metrics": ["sliced_wasserstein", "energy", "mmd_squared"],
     "trackers": ["tensorboard", "mlflow", "wandb", "aim"],
     "engines": ["processes", "ray"],
+    "backbones": [],
 }
 """The names in the catalogs of the other doors."""
 
@@ -58,6 +59,10 @@ def catalog(door: str) -> Catalog[Any]:
             from ptdiff.training.trackers import LOGGERS
 
             return LOGGERS
+        case "backbones":
+            from ptdiff.modality.backbones import BACKBONES
+
+            return BACKBONES
         case "engines":
             from ptdiff.machine.engines import ENGINES
 

@@ -17,7 +17,8 @@ from ptdiff.evaluation import METRICS
 from ptdiff.guidance import CFG, GUIDANCE
 from ptdiff.machine.engines import ENGINES
 from ptdiff.metrics import Score
-from ptdiff.modality import Comparison
+from ptdiff.modality import Comparison, registry
+from ptdiff.modality.backbones import with_backbone
 from ptdiff.modality.data import Data
 from ptdiff.objective.consistency import OBJECTIVES
 from ptdiff.plugins.doors import DOORS
@@ -220,6 +221,24 @@ def test_the_engine_of_the_page_runs_everything(install: Install) -> None:
     install("no-engine", "class Threads: pass", {"ptdiff.engines.v1": {"nothing": "no_engine:Threads"}})
     with pytest.raises(PluginError, match=r"engine 'nothing' .* does not define map"):
         ENGINES["nothing"]
+
+
+def test_the_backbone_of_the_page_replaces_the_network_of_two_modalities(install: Install) -> None:
+    install("page-backbones", example("Backbones"), {"ptdiff.backbones.v1": {"tiny": "page_backbones:Tiny"}})
+    for name, shape in (("points2d", (2,)), ("pointcloud", (16, 3))):
+        kind = with_backbone(registry.load(name), {"name": "tiny", "width": 8})
+        x, data = torch.randn(4, *shape), Data(shape=shape)
+        assert type(kind) is registry.modality_class(name) and kind == registry.load(name)
+        assert kind.backbone(data)(x, torch.ones(4), {}).shape == x.shape
+    with pytest.raises(ValueError, match=r"backbone tiny is for points, not for samples of shape \(1, 8, 8\)"):
+        with_backbone(registry.load("images"), {"name": "tiny"}).backbone(Data(shape=(1, 8, 8)))
+    with pytest.raises(UnknownName, match="unknown backbone 'tini': did you mean 'tiny'"):
+        with_backbone(registry.load("images"), {"name": "tini"})
+
+
+def test_without_plugins_no_backbone_can_be_named() -> None:
+    with pytest.raises(UnknownName, match="unknown backbone 'tiny'; none is installed"):
+        with_backbone(registry.load("images"), {"name": "tiny"})
 
 
 @pytest.mark.parametrize("door", sorted(set(DOORS) - {"modalities"}))
