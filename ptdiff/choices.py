@@ -95,6 +95,9 @@ class Catalog(dict[str, T]):
     def __or__(self, other: Mapping[str, S]) -> Catalog[T | S]:  # type: ignore[override]
         return Catalog(self.kind, {**self, **other}, self.door, opens=self.opens)
 
+    def __ror__(self, other: Mapping[str, S]) -> Catalog[S | T]:  # type: ignore[override]
+        return Catalog(self.kind, {**other, **self}, self.door, opens=self.opens)
+
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> UnknownName:
     """The error for a name that is not among ``known``, with the nearest one and up to MANY others.
