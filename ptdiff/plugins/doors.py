@@ -19,6 +19,8 @@ DOORS: Mapping[str, int] = {
     "metrics": 1,
     "trackers": 1,
     "engines": 1,
+    "readers": 1,
+    "writers": 1,
     "backbones": 1,
 }
 """The version of the contract of each door."""

@@ -18,6 +18,8 @@ OTHERS = {
     "trackers": ["tensorboard", "mlflow", "wandb", "aim"],
     "engines": ["processes", "ray"],
     "backbones": [],
+    "readers": [],
+    "writers": [],
 }
 """The names in the catalogs of the other doors."""
 
@@ -59,6 +61,16 @@ def catalog(door: str) -> Catalog[Any]:
             from ptdiff.training.trackers import LOGGERS
 
             return LOGGERS
+        case "readers":
+            from ptdiff.sampling.formats import READERS
+
+            return READERS
+        case "writers":
+            from ptdiff.choices import Catalog
+            from ptdiff.sampling.formats import WRITERS
+
+            # those of ptdiff belong to its modalities
+            return Catalog("format", {}, WRITERS)
         case "backbones":
             from ptdiff.modality.backbones import BACKBONES
 

@@ -7,12 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from ptdiff.choices import Catalog, choose, described
 from ptdiff.denoiser.network import NetworkDenoiser
-from ptdiff.errors import PluginError, UnknownName
+from ptdiff.errors import DataError, PluginError, UnknownName
 from ptdiff.evaluation import METRICS
 from ptdiff.guidance import CFG, GUIDANCE
 from ptdiff.machine.engines import ENGINES
@@ -24,8 +25,10 @@ from ptdiff.objective.consistency import OBJECTIVES
 from ptdiff.plugins.doors import DOORS
 from ptdiff.process import PROCESSES, Flow
 from ptdiff.run.config import Config, Sampling
+from ptdiff.sampling.files import Stored, check_target, write
 from ptdiff.sampling.options import changed, facts
 from ptdiff.sampling.sampler import Plan, draw
+from ptdiff.sampling.samples import Samples
 from ptdiff.solvers import ADAPTIVE, SOLVERS
 from ptdiff.training.trackers import Trackers, check_loggers, make_loggers
 from ptdiff_cli.shared.doors import builtin, catalog
@@ -234,6 +237,37 @@ def test_the_backbone_of_the_page_replaces_the_network_of_two_modalities(install
         with_backbone(registry.load("images"), {"name": "tiny"}).backbone(Data(shape=(1, 8, 8)))
     with pytest.raises(UnknownName, match="unknown backbone 'tini': did you mean 'tiny'"):
         with_backbone(registry.load("images"), {"name": "tini"})
+
+
+def test_the_reader_and_the_writer_of_the_page_are_used_by_suffix(install: Install, tmp_path: Path) -> None:
+    groups = {"ptdiff.readers.v1": {"abc": "page_formats:read"}, "ptdiff.writers.v1": {"abc": "page_formats:write"}}
+    install("page-formats", example("Readers and writers"), groups)
+    kind = registry.load("pointcloud", {"points": 8})
+    x = torch.rand(1, 8, 3).numpy()
+    assert check_target(tmp_path / "x.abc", None, 1, kind) == "abc" and check_target(None, "abc", 5, kind) == "abc"
+    assert "page_formats" in sys.modules
+    write(tmp_path / "x.abc", Stored(x, np.full(1, -1)), kind)
+    assert np.array_equal(Samples.read(tmp_path / "x.abc", "pointcloud").samples.numpy(), x)
+    with pytest.raises(UnknownName, match="unknown format 'abd': did you mean 'abc'"):
+        check_target(tmp_path / "x.abd", None, 1, kind)
+    (tmp_path / "bad.abc").write_text("1 2 x")
+    with pytest.raises(DataError, match=r"bad.abc: could not convert string to float: 'x'"):
+        Samples.read(tmp_path / "bad.abc", "pointcloud")
+    (tmp_path / "x.abc").rename(tmp_path / "x.abe")
+    with pytest.raises(DataError, match=r"x\.abe: no point cloud format has the suffix \.abe"):
+        Samples.read(tmp_path / "x.abe", "pointcloud")
+
+
+def test_no_format_of_a_modality_is_replaced(install: Install, tmp_path: Path) -> None:
+    groups = {"ptdiff.readers.v1": {"ply": "ply_formats:read"}, "ptdiff.writers.v1": {"ply": "ply_formats:write"}}
+    install("ply-formats", example("Readers and writers"), groups)
+    kind = registry.load("pointcloud", {"points": 8})
+    with pytest.raises(PluginError, match=r"format 'ply' is claimed by ptdiff itself and by ply-formats 1.2"):
+        check_target(tmp_path / "x.ply", None, 1, kind)
+    (tmp_path / "x.ply").write_text("1 2 3")
+    with pytest.raises(DataError):
+        Samples.read(tmp_path / "x.ply", "pointcloud")
+    assert "ply_formats" not in sys.modules
 
 
 def test_without_plugins_no_backbone_can_be_named() -> None:
