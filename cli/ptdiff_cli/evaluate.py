@@ -24,6 +24,10 @@ def evaluate(
     protocol: Annotated[
         str | None, typer.Option(help="Evaluation protocol of the modality; default: its first.")
     ] = None,
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Another metric (see 'ptdiff list metric'); repeatable."),
+    ] = None,
     count: Annotated[
         int | None,
         typer.Option("-n", "--count", min=2, help="Number of samples; default: the whole split, at most 500."),
@@ -94,6 +98,7 @@ def evaluate(
             sharded or model,
             n=count,
             protocol=protocol,
+            metrics=metric or (),
             reference=reference,
             split=split,
             points=points,

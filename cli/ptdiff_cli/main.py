@@ -57,7 +57,7 @@ GROUPS = {
         "modalities": ("listing.modalities", "list the kinds of data and their options"),
         "solvers": ("listing.solvers", "list the solvers with their orders and options"),
         "processes": ("listing.processes", "list the processes with their options"),
-        "plugin": ("plugin.app", "check plugins, and start a new one"),
+        "plugin": ("plugin.app", "list and check plugins, and start a new one"),
         "doctor": ("doctor", "check this machine: libraries, plugins, training speed"),
     },
 }

@@ -1,4 +1,4 @@
-"""``ptdiff plugin check``: the conformance checks of a plugin."""
+"""``ptdiff plugin``: what installed distributions add to ptdiff, and the conformance checks of a plugin."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ptdiff_cli.shared import options
-from ptdiff_cli.shared.terminal import Failure, progress, show, show_json
+from ptdiff_cli.shared.terminal import Failure, progress, show, show_json, show_table
 
 if TYPE_CHECKING:
     from ptdiff.testing import Finding
 
-app = typer.Typer(help="Check plugins.", no_args_is_help=True)
+app = typer.Typer(help="List and check plugins.", no_args_is_help=True)
 
 Only = Annotated[
     list[str] | None,
@@ -27,6 +27,38 @@ Only = Annotated[
     ),
 ]
 Name = Annotated[str, typer.Argument(help="Modality to check: a name, or MODULE:CLASS.")]
+
+
+@app.command("ls", short_help="list plugins with their state; nothing is imported")
+def ls(as_json: options.Json = False) -> None:
+    """List plugins with their state: ptdiff plugin ls.
+
+    Reads metadata and imports nothing; 'ptdiff doctor' tries each plugin. The
+    environment variable PTDIFF_PLUGINS chooses which are used: none, or names of
+    distributions, separated by commas.
+    """
+    from ptdiff.plugins.claims import claims
+    from ptdiff_cli.shared.doors import builtin
+
+    found = claims(builtin())
+    if as_json:
+        rows = [{**dataclasses.asdict(one.plugin), "state": one.state, "detail": one.detail} for one in found]
+        show_json([{key: value for key, value in row.items() if key != "problem"} for row in rows])
+        return
+    show_table(
+        ["name", "door", "contract", "installed by", "state", "detail"],
+        [
+            [
+                one.plugin.name,
+                one.plugin.door,
+                f"v{one.plugin.contract}" if one.plugin.contract else "?",
+                one.plugin.origin,
+                one.state,
+                one.detail,
+            ]
+            for one in found
+        ],
+    )
 
 
 @app.command()

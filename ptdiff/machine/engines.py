@@ -16,6 +16,7 @@ from typing import Any, Protocol, TypeVar
 
 from ptdiff.choices import Catalog
 from ptdiff.errors import Unsupported
+from ptdiff.plugins.doors import Door
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -144,5 +145,7 @@ def _ray() -> Any:
     return ray
 
 
-ENGINES: Catalog[Callable[[int], Engine]] = Catalog("engine", {"processes": Processes, "ray": Ray})
+ENGINES: Catalog[Callable[[int], Engine]] = Catalog(
+    "engine", {"processes": Processes, "ray": Ray}, Door("engines", "engine", methods=("map",), options=False)
+)
 """Engines by name, for a number of workers."""

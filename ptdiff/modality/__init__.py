@@ -9,6 +9,7 @@ overrides.py    refuses plugins whose methods do not match the contract
 streamed.py     StreamedSplit: samples in a litData dataset
 tensors.py      Tensors: plain tensors and a network, given by the caller
 registry.py     installed modalities by name
+backbones.py    networks that plugins bring for other modalities
 fault.py        the plugin in whose code an error was raised
 """
 

@@ -171,6 +171,7 @@ class Config(_Section):
 
     modality: str
     options: dict[str, Any] = {}
+    backbone: Choice | None = Field(None, description="network of a plugin; null: that of the modality")
     process: Choice = {"name": "flow"}
     prediction: str = "velocity"
     objective: Choice = {"name": "denoise"}

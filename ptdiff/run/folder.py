@@ -36,6 +36,7 @@ from ptdiff.documents.yamls import parse_yaml, read_yaml
 from ptdiff.errors import CheckpointError, RunError
 from ptdiff.machine import host
 from ptdiff.modality import registry
+from ptdiff.modality.backbones import with_backbone
 from ptdiff.modality.contract import Modality
 from ptdiff.modality.data import Data
 from ptdiff.modality.tensors import NAME
@@ -234,7 +235,7 @@ class Run:
         and UnknownName if its modality is ``module:Class`` and the user has not named it.
         """
         if self.kind is not None:
-            return self.kind
+            return with_backbone(self.kind, self.config.backbone)
         if self.config.modality == NAME:
             raise RunError(
                 f"{self.path} was trained on tensors with a network that is not stored: open it in Python with "
@@ -243,7 +244,8 @@ class Run:
         needed = registry.missing(self.config.modality, self._recorded("plugin"))
         if needed is not None:
             raise RunError(f"{self.path} needs {needed}")
-        return registry.load(self.config.modality, self.config.options).as_of(self.data)
+        kind = registry.load(self.config.modality, self.config.options).as_of(self.data)
+        return with_backbone(kind, self.config.backbone)
 
     def checkpoint(self, warn: Callable[[str], None] | None = None) -> Checkpoint:
         """The newest checkpoint that verifies; ``warn`` is called about others.  Raises RunError if there is none."""

@@ -13,6 +13,7 @@ from ptdiff.denoiser.network import PREDICTIONS, check_prediction
 from ptdiff.density import DENSITIES
 from ptdiff.documents.files import expanded
 from ptdiff.modality import registry
+from ptdiff.modality.backbones import with_backbone
 from ptdiff.modality.contract import Modality
 from ptdiff.objective.consistency import OBJECTIVES
 from ptdiff.objective.corruption import NOISES
@@ -62,7 +63,7 @@ def resolve(
     base = base or merged(defaults(over["modality"]), kind.recipe())
     config = validate(merged(base, over))
     check(config)
-    return config, kind
+    return config, with_backbone(kind, config.backbone)
 
 
 def check(config: Config) -> None:

@@ -16,4 +16,5 @@ report.py             ptdiff eval --report
 charts.py             the charts of the report
 finding.py            Finding, one line of ptdiff doctor
 machine.py            the measurements of ptdiff doctor
+doors.py              the catalogs that plugins extend
 """

@@ -53,7 +53,7 @@ Device = Annotated[
 Workers = Annotated[
     int | None, typer.Option(min=1, help="Number of workers, one thread each; a repeated command continues.")
 ]
-Engine = Annotated[str, typer.Option(help="Engine of the workers: processes or ray.")]
+Engine = Annotated[str, typer.Option(help="Engine of the workers: processes, ray or a plugin's.")]
 """The name of an engine, in :data:`ptdiff.machine.engines.ENGINES`."""
 Raw = Annotated[
     bool, typer.Option("--raw", help="Keep the raw values; do not round or clip them to those of the data.")

@@ -47,7 +47,9 @@ def check_format(path: Path | None, kind: Modality) -> None:
     """
     if path is None or not path.suffix:
         return
-    known = ["npz", *kind.formats(), *kind.tables()]
+    from ptdiff.sampling.formats import writers
+
+    known = ["npz", *writers(kind).names(), *kind.tables()]
     if path.suffix[1:] not in known:
         from ptdiff.choices import unknown
 
