@@ -143,6 +143,8 @@ def main() -> None:
         # a terminal that cannot show a character must not end a command
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    if (ranks := _refused_ranks(arguments)) is not None:
+        fail(ranks, 2)
     try:
         if trusted:
             from ptdiff.modality.registry import trust
@@ -180,6 +182,18 @@ def _split_trust(arguments: list[str]) -> tuple[list[str], list[str]]:
             fail(f"--trust needs the name of a modality as MODULE:CLASS, not {name!r}", 2)
         trusted.append(name)
     return rest, trusted
+
+
+def _refused_ranks(arguments: list[str]) -> str | None:
+    """A line if torchrun starts several processes of a command that would all do the same; None otherwise."""
+    command, world = arguments[0] if arguments else "", os.environ.get("WORLD_SIZE", "")
+    alone = "TORCHELASTIC_RUN_ID" not in os.environ or world in ("", "1")
+    if alone or command not in COMMANDS or command in ("train", "resume"):
+        return None
+    return (
+        f"{command} runs in one process, not on {world} ranks: leave out torchrun "
+        "(ptdiff sample --workers N divides sampling among processes)"
+    )
 
 
 def _shows_help(error: BaseException) -> TypeGuard[Any]:

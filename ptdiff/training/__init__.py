@@ -9,7 +9,11 @@ draws.py           the samples, noise and levels of a step
 data_order.py      the order of the data
 gradients.py       the gradient of a step, whole or in parts
 shards.py          parts of a batch on several threads
-ddp.py             parts of a batch on several devices
+hardware.py        devices, and the strategy by which they share a batch
+ranks.py           parts of a batch on several devices, one process (rank) each
+ddp.py             ranks with a replica of the network each
+fsdp.py            ranks that share a sharded network
+sharded.py         sharded tensors: gathered and spread again
 peers.py           the end of another rank
 memory.py          the number of samples that fit into memory
 noise_scale.py     the batch size up to which larger batches pay

@@ -15,18 +15,17 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
-from ptdiff.choices import one_of
 from ptdiff.errors import Diverged
 from ptdiff.machine.host import device, keep_freed_memory
 from ptdiff.modality.contract import Modality
 from ptdiff.modality.data import Data
 from ptdiff.run.checkpoint import Checkpoint, latest
 from ptdiff.run.folder import Run, process_rank
-from ptdiff.training import fsdp
 from ptdiff.training.arithmetic import changed, circumstances
 from ptdiff.training.autotuned import settled
 from ptdiff.training.backends import MetricsTable
 from ptdiff.training.callbacks import HANGUP, SIGNALS, Checkpoints, OrderlyStop, Previews, Reports, Slowness
+from ptdiff.training.hardware import Hardware as Hardware
 from ptdiff.training.module import DiffusionModule
 from ptdiff.training.observer import Observer
 from ptdiff.training.peers import Peers
@@ -37,44 +36,6 @@ from ptdiff.training.validation import Validations
 
 ROLLBACKS = 3
 """Number of returns to the last good checkpoint, each with half the learning rate, before a run is given up."""
-
-
-STRATEGIES = ("auto", "ddp", "fsdp")
-"""How several devices share a training: ddp replicates the network, fsdp shards it, and auto is ddp for several."""
-
-
-@dataclass(frozen=True)
-class Hardware:
-    """Devices for training: how many, on how many machines, in Lightning's terms.
-
-    ``strategy``: a name in STRATEGIES.
-    ``device``: the kind of device, see :func:`ptdiff.machine.host.device`; "cuda:1" is that GPU alone, for any
-    ``devices``.
-
-    Raises UnknownName for another strategy, and ValueError for fsdp on one device.
-    """
-
-    devices: int = 1
-    nodes: int = 1
-    strategy: str = "auto"
-    device: str = "auto"
-
-    def __post_init__(self) -> None:
-        one_of("strategy", self.strategy, STRATEGIES)
-        if self.strategy == "fsdp" and self.devices * self.nodes == 1:
-            raise ValueError(
-                "strategy fsdp needs several devices to shard the network over, not one"
-            )
-
-    def trainer(self) -> dict[str, Any]:
-        """Arguments for Lightning's Trainer; ValueError for a device that does not exist, or one alone with fsdp."""
-        where = device(self.device)
-        one = [where.index] if where.type == "cuda" and where.index is not None else self.devices
-        ranks = self.nodes * (one if isinstance(one, int) else len(one))
-        if self.strategy == "fsdp" and ranks == 1:
-            raise ValueError(f"strategy fsdp needs several devices to shard the network over, but {self.device} is one")
-        strategy = fsdp.strategy(ranks) if self.strategy == "fsdp" else self.strategy
-        return {"accelerator": where.type, "devices": one, "num_nodes": self.nodes, "strategy": strategy}
 
 
 @dataclass(frozen=True)

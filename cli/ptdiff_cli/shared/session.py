@@ -18,12 +18,26 @@ if TYPE_CHECKING:
     from ptdiff.modality.data import Data
     from ptdiff.run.config import Config
     from ptdiff.run.folder import Run, Start
-    from ptdiff.training.fit import Hardware, Outcome
+    from ptdiff.training.fit import Outcome
+    from ptdiff.training.hardware import Hardware
+
+
+def _known_strategy(name: str) -> str:
+    """Return the name unchanged; raise UnknownName for another than STRATEGIES, before a command does any work."""
+    from ptdiff.choices import one_of
+    from ptdiff.training.hardware import STRATEGIES
+
+    return one_of("strategy", name, STRATEGIES)
+
 
 Devices = Annotated[int, typer.Option(min=1, help="Number of devices.")]
 Nodes = Annotated[int, typer.Option(min=1, help="Number of machines.")]
 Strategy = Annotated[
-    str, typer.Option(help="Strategy for several devices: ddp (a network on each), fsdp (a sharded network) or auto.")
+    str,
+    typer.Option(
+        help="Strategy for several devices: ddp (a network on each), fsdp (a sharded network) or auto.",
+        callback=_known_strategy,
+    ),
 ]
 Compile = Annotated[
     bool | None,
@@ -98,7 +112,7 @@ def run_path(out: Path | None, name: str) -> Path:
 def make_hardware(device: str, devices: int, nodes: int, strategy: str, batch: int) -> Hardware:
     """The hardware for training; ValueError for more devices than available, or than samples in a batch."""
     from ptdiff.machine import host
-    from ptdiff.training.fit import Hardware
+    from ptdiff.training.hardware import Hardware
 
     there = host.count(device)
     if there is not None and devices > there:

@@ -180,7 +180,6 @@ def build(
     with Writing(folder) as out, closing(FirstSeen()) as first:
         for shape, dense in _read(layout, points) if found is None else found:
             done += 1
-            arrays = arrays and shape.file.lower().endswith((".npy", ".npz", ".h5", ".hdf5"))
             try:
                 if isinstance(dense, Exception):
                     raise dense

@@ -15,8 +15,8 @@ from ptdiff.errors import UnknownName
 from ptdiff.run.config import Training
 from ptdiff.training.divergence import weight_norm
 from ptdiff.training.ema import EMA
-from ptdiff.training.fit import Hardware
 from ptdiff.training.fsdp import shard
+from ptdiff.training.hardware import Hardware
 from ptdiff.training.optimizer import Muon
 from ptdiff.training.sharded import gathered, like, local, spread, whole
 
