@@ -9,7 +9,7 @@ import torch
 
 from ptdiff.denoiser.building import TRAIN, built
 from ptdiff.machine import host
-from ptdiff.machine.cost import Work
+from ptdiff.machine.cost import Workload, about
 from ptdiff.machine.flops import operations, operator_calls
 from ptdiff.training.autotune import Settled, settle
 from ptdiff.training.memory import kept_bytes
@@ -43,7 +43,7 @@ class TrainingEstimate:
     flop: float
     state: int
     steps: int
-    work: Work
+    work: Workload
 
 
 def training_estimate(config: Config, kind: Modality, data: Data, device: torch.device) -> TrainingEstimate:
@@ -72,10 +72,10 @@ def training_estimate(config: Config, kind: Modality, data: Data, device: torch.
     steps, each = found.steps or 0, found.seconds[found.way]
     # a checkpoint has weights, two moments and the averages
     checkpoint = (COPIES - 1 + averages) * parameters * 4
-    work = Work(
+    work = Workload(
         name=f"train {steps:,}",
         key="train",
-        seconds=steps * each,
+        seconds=about(steps * each),
         memory=max(host.peak_memory(device) or 0, state + kept),
         disk=KEPT * checkpoint + plan.snapshots * averages * parameters * 4,
         flop=flop * steps,
