@@ -115,7 +115,7 @@ def _measured(
 ) -> list[Workload]:
     from ptdiff.denoiser.building import built
     from ptdiff.machine import host
-    from ptdiff.model.estimate import evaluation_works, sampling_work
+    from ptdiff.model.estimate import evaluation_workloads, sampling_workload
     from ptdiff.sampling.sampler import Plan
     from ptdiff.training.estimate import training_estimate
     from ptdiff_cli.shared.session import read_data
@@ -131,9 +131,9 @@ def _measured(
     denoiser = denoiser.to(where).requires_grad_(False).eval()
     plan = Plan.chosen(config.process, config.sampling)
     if samples is not None:
-        works.append(sampling_work(denoiser, plan, data, samples, data.shape, device=where, batch=batch))
+        works.append(sampling_workload(denoiser, plan, data, samples, data.shape, device=where, batch=batch))
     if count is not None:
-        works += evaluation_works(
+        works += evaluation_workloads(
             denoiser, plan, kind, data, count, data.shape, device=device, batch=batch, protocol=protocol
         )
     return works

@@ -59,24 +59,29 @@ def gpu(name: str | None = None, peak: float | None = None) -> GPU:
     return GPUS[key]
 
 
-class Interval(NamedTuple):
-    """A quantity between ``low`` and ``high``."""
+class TimeRange(NamedTuple):
+    """A time between ``low`` and ``high``, in seconds."""
 
     low: float
     likely: float
     high: float
 
-    def times(self, factor: float) -> Interval:
-        """All three times ``factor``."""
-        return Interval(self.low * factor, self.likely * factor, self.high * factor)
+    def times(self, parts: tuple[float, float, float]) -> TimeRange:
+        """Parts of this time, the lowest of the low one and the highest of the high one."""
+        return TimeRange(*(whole * part for whole, part in zip(self, parts, strict=True)))
+
+
+def about(seconds: float) -> TimeRange:
+    """The range of a time that was measured on this machine."""
+    return TimeRange(seconds * LOW, seconds, seconds * HIGH)
 
 
 @dataclass(frozen=True)
 class Workload:
-    """Workload as measured on this machine.
+    """Work as measured on this machine.
 
     ``name``: of the work.  ``key``: train, sample or compare.
-    ``seconds``: likely time on this machine.
+    ``seconds``: on this machine.
     ``memory``, ``disk``: bytes, of each machine and of all together.
     ``flop``: floating-point operations; None if a GPU does not do the work.
     ``calls``: operators called one after another.
@@ -87,7 +92,7 @@ class Workload:
 
     name: str
     key: str
-    seconds: float
+    seconds: TimeRange
     memory: float
     disk: float
     flop: float | None
@@ -100,14 +105,14 @@ class Workload:
 class Cost:
     """The cost of work in one place.
 
-    ``place``: this machine, or others.  ``machines``: their number.
+    ``place``: here, or other machines.  ``machines``: their number.
     ``seconds``: from beginning to end.  ``memory``: bytes on each machine.  ``disk``: bytes in total.
     """
 
     work: Workload
     place: str
     machines: int
-    seconds: Interval
+    seconds: TimeRange
     memory: float
     disk: float
     basis: str
@@ -139,8 +144,12 @@ class Cost:
 
 
 def costs(work: Workload, machines: int = 1, on: GPU | None = None) -> list[Cost]:
-    """The costs of ``work`` on this machine, on ``machines`` like it, on one GPU and on as many GPUs."""
-    counts = sorted({1, machines})
+    """The costs of ``work`` here, on ``machines`` like this one, on one GPU and on as many GPUs.
+
+    Fewer machines are used if there are fewer pieces of work.
+    """
+    # machines without a piece would do nothing
+    counts = sorted({1, machines if work.pieces is None else min(machines, work.pieces)})
     found = [_here(work, count) for count in counts]
     if on is not None and work.flop is not None:
         found += [_there(work, on, count) for count in counts]
@@ -148,10 +157,8 @@ def costs(work: Workload, machines: int = 1, on: GPU | None = None) -> list[Cost
 
 
 def _here(work: Workload, machines: int) -> Cost:
-    # those that wait for each other spread the range further
-    part = _part(work, machines)
-    seconds = Interval(work.seconds * LOW * part.low, work.seconds * part.likely, work.seconds * HIGH * part.high)
-    place = "this machine" if machines == 1 else f"{machines} machines"
+    seconds = work.seconds.times(_part(work, machines))
+    place = "here" if machines == 1 else f"{machines} machines"
     basis = work.basis if machines == 1 else f"each like this one; {_shared(work, machines)}"
     return Cost(work, place, machines, seconds, work.memory, work.disk, basis)
 
@@ -160,7 +167,7 @@ def _there(work: Workload, on: GPU, machines: int) -> Cost:
     assert work.flop is not None
     part = _part(work, machines)
     # operators of a step are called on every GPU that shares it
-    calls = work.calls * (1.0 if work.pieces is None else part.likely)
+    calls = work.calls * (1.0 if work.pieces is None else part[1])
     times = [
         max(work.flop * share_of / (on.peak * share), calls * launch)
         for share, launch, share_of in zip(SHARES, LAUNCHES, reversed(part), strict=True)
@@ -174,25 +181,24 @@ def _there(work: Workload, on: GPU, machines: int) -> Cost:
     )
     if machines > 1:
         basis = f"as {on.name}; {_shared(work, machines)}"
-    return Cost(work, place, machines, Interval(low, likely, high), work.memory, work.disk, basis)
+    return Cost(work, place, machines, TimeRange(low, likely, high), work.memory, work.disk, basis)
 
 
-def _part(work: Workload, machines: int) -> Interval:
-    """The part of the time that remains with this many machines."""
+def _part(work: Workload, machines: int) -> tuple[float, float, float]:
+    """The part of the time that remains with this many machines: lowest, likely and highest."""
     if machines == 1:
-        return Interval(1, 1, 1)
+        return 1.0, 1.0, 1.0
     if work.pieces is None:
-        return Interval(*(1 / (machines * share) for share in reversed(SCALINGS)))
+        low, likely, high = (1 / (machines * share) for share in reversed(SCALINGS))
+        return low, likely, high
     part = math.ceil(work.pieces / machines) / work.pieces
-    return Interval(part, part, part)
+    return part, part, part
 
 
 def _shared(work: Workload, machines: int) -> str:
     if work.pieces is None:
         low, likely, high = SCALINGS
         return f"{likely:.0%} ({low:.0%} to {high:.0%}) of linear scaling, assumed, not measured"
-    if work.pieces == 1:
-        return "one piece, which one machine does; a smaller --batch of samples makes more"
     most = math.ceil(work.pieces / machines)
     return f"{work.pieces:,} pieces, at most {most:,} for each machine"
 
@@ -215,10 +221,10 @@ def duration(seconds: float) -> str:
     return f"{_short(seconds / UNITS[unit])} {unit}"
 
 
-def span(seconds: Interval) -> str:
+def span(seconds: TimeRange) -> str:
     """A likely time and its range in words.
 
-    >>> span(Interval(200.0, 246.0, 330.0))
+    >>> span(TimeRange(200.0, 246.0, 330.0))
     '4.1 min (3.3–5.5)'
     """
     if seconds.high < 0.1:

@@ -31,10 +31,8 @@ def operator_calls(work: Callable[[], object]) -> int:
     return counter.count
 
 
-class _Calls(TorchDispatchMode):
-    def __init__(self) -> None:
-        super().__init__()
-        self.count = 0
+class _Calls(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    count: int = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         self.count += not func.is_view

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,23 +17,23 @@ from ptdiff.denoiser.network import Denoiser
 from ptdiff.errors import DataError
 from ptdiff.evaluation import MOST, TRAINING, largest, reference_sets
 from ptdiff.machine import host
-from ptdiff.machine.cost import Workload
+from ptdiff.machine.cost import HIGH, LOW, TimeRange, Workload, about, duration
 from ptdiff.machine.flops import operations, operator_calls
 from ptdiff.machine.timing import WORDS, Way, threads
 from ptdiff.modality.contract import Modality
-from ptdiff.modality.data import Condition, Data, unaugmented
+from ptdiff.modality.data import Condition, Data, Split, unaugmented
 from ptdiff.modality.types import Comparison
 from ptdiff.process import Level
 from ptdiff.sampling.autotune import call_seconds, quickest, rate
 from ptdiff.sampling.batches import batch_size
 from ptdiff.sampling.sampler import Plan, in_arithmetic, spread_labels, start
 
-TRIAL = 1.0
-"""Seconds that a trial comparison should take; it begins with FIRST samples and doubles their number."""
+TRIAL = 2.0
+"""Seconds after which no larger comparison is tried; the first has FIRST samples, and each next one twice as many."""
 FIRST = 8
 
 
-def sampling_work(
+def sampling_workload(
     denoiser: Denoiser,
     plan: Plan,
     data: Data,
@@ -59,7 +60,7 @@ def sampling_work(
     return Workload(
         name=f"sample {n:,}",
         key="sample",
-        seconds=n * found.seconds,
+        seconds=about(n * found.seconds),
         # the result is held twice when its batches are joined
         memory=(host.peak_memory(device) or 0) + 2 * disk,
         disk=disk,
@@ -118,7 +119,7 @@ def _where(device: torch.device, way: Way) -> str:
     return f"{way.threads} thread{'s' * (way.threads > 1)} of this machine"
 
 
-def comparison_work(
+def comparison_workload(
     kind: Modality,
     own: Data,
     n: int | None,
@@ -130,8 +131,8 @@ def comparison_work(
 ) -> tuple[Workload, int]:
     """Measure the cost of comparing ``n`` samples, and return it with the number that would be compared.
 
-    Training samples take the place of generated ones.  A few are compared, then twice as many, until that takes about a
-    second; the time for ``n`` continues the power of n that the last two show.
+    Training samples take the place of generated ones.  A few are compared, then twice as many, for some seconds; the
+    time for ``n`` continues the power of n that the last two show.
     ``own``: the data of the run, with its samples.  ``held``: the data to compare with; None for ``own``.
 
     Raises UnknownName for an unknown protocol, and DataError if the data cannot be compared.
@@ -148,59 +149,72 @@ def comparison_work(
     count = largest(training, target, n or (MOST if way == one_of("protocol", None, ways) else len(target)))
     if count < 2:
         raise DataError(f"the {split} split is too small for a comparison")
-    known: list[tuple[int, float, int]] = []
+    known: list[tuple[int, float]] = []
+    few, began = min(FIRST, count), time.perf_counter()
     with TemporaryDirectory() as folder:
-        few = min(FIRST, count)
         while True:
             sets, other = (
                 reference_sets(training, target, few, seed, match=held.classes == own.classes) for seed in (0, 1)
             )
-            spent = []
-            # the first comparison includes one-time preparation
             for turn in range(1 if known else 2):
+                # the first comparison includes one-time preparation
                 cache = Path(folder) / f"{few}-{turn}"
                 trial = Comparison(other.training, sets.reference, sets.training, sets.labels, 0, None, cache, device)
-                began = time.perf_counter()
-                kind.compare(trial, way)
-                spent.append(time.perf_counter() - began)
-            known.append((few, spent[-1], sum(path.stat().st_size for path in cache.rglob("*") if path.is_file())))
-            if few == count or (len(known) > 1 and spent[-1] > TRIAL / 2):
+                spent = _spent(lambda: kind.compare(trial, way))  # noqa: B023 - called at once
+            known.append((few, spent))
+            if few == count or (len(known) > 2 and time.perf_counter() - began > TRIAL):
                 break
             few = min(2 * few, count)
-        candidates = training.batch(torch.arange(min(len(training), few)), 0)[0]
-        began = time.perf_counter()
-        kind.nearest(other.training, candidates)
-        nearest = (time.perf_counter() - began) / len(candidates) / few
-    power = _power(known)
-    few, seconds, disk = known[-1]
+        disk = sum(path.stat().st_size for path in cache.rglob("*") if path.is_file())
     # generated and held-out samples are each searched for among the training samples
-    copies = 2 * nearest * count * min(len(training), TRAINING)
+    candidates = min(len(training), TRAINING)
+    copies = 2 * _search(kind, other.training, training, candidates) * count
+    power = _power(known)
+    few, seconds = known[-1]
+    low, likely, high = (seconds * (count / few) ** each + copies for each in (max(0.0, power - 0.5), power, 2.0))
     return Workload(
         name=f"compare {count:,}",
         key="compare",
-        seconds=seconds * (count / few) ** power + copies,
+        seconds=TimeRange(low * LOW, likely, high * HIGH),
         memory=host.peak_memory(host.device(device)) or 0,
         disk=disk * (count / few) ** 2,
         flop=None,
         calls=0,
         pieces=1,
         basis=(
-            f"protocol {way}: {few} training samples in place of generated ones compared in {seconds:.2g} s, continued "
-            f"with the power {power:.1f} of n that {known[max(0, len(known) - 2)][0]} and {few} show; the search for "
-            f"copies {copies:.2g} s"
+            f"protocol {way}: {few} training samples in place of generated ones compared in {duration(seconds)}, "
+            f"continued with the power {power:.1f} of n ({max(0.0, power - 0.5):.1f} to 2) that fewer show; the search "
+            f"for copies takes {duration(copies)}"
         ),
     ), count
 
 
-def _power(known: list[tuple[int, float, int]]) -> float:
+def _search(kind: Modality, x: torch.Tensor, training: Split, candidates: int) -> float:
+    """Seconds to find the nearest of ``candidates`` training samples for one sample, from searches among ever more."""
+    among, began = min(FIRST, candidates), time.perf_counter()
+    while True:
+        some = training.batch(torch.arange(among), 0)[0]
+        spent = _spent(lambda: kind.nearest(x, some))  # noqa: B023 - called at once
+        if among == candidates or time.perf_counter() - began > TRIAL:
+            return spent / len(x) * candidates / among
+        among = min(4 * among, candidates)
+
+
+def _spent(work: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def _power(known: list[tuple[int, float]]) -> float:
     """The power of n with which the time of a comparison grows, from 0 to 2."""
     if len(known) < 2:
         return 2.0
-    (a, first, _), (b, second, _) = known[-2:]
+    (a, first), (b, second) = known[-2:]
     return min(2.0, max(0.0, math.log(second / first) / math.log(b / a)))
 
 
-def evaluation_works(
+def evaluation_workloads(
     denoiser: Denoiser,
     plan: Plan,
     kind: Modality,
@@ -214,8 +228,8 @@ def evaluation_works(
 ) -> list[Workload]:
     """Measure the cost of an evaluation of ``n`` samples: generating them, and comparing them with held-out data.
 
-    ``own``: the data with its samples.  ``choices``: held, protocol and split of :func:`comparison_work`.
+    ``own``: the data with its samples.  ``choices``: held, protocol and split of :func:`comparison_workload`.
     """
-    comparing, count = comparison_work(kind, own, n, device=device, **choices)
+    comparing, count = comparison_workload(kind, own, n, device=device, **choices)
     where = host.device(device)
-    return [sampling_work(denoiser, plan, own, count, shape, device=where, batch=batch), comparing]
+    return [sampling_workload(denoiser, plan, own, count, shape, device=where, batch=batch), comparing]

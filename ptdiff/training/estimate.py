@@ -9,7 +9,7 @@ import torch
 
 from ptdiff.denoiser.building import TRAIN, built
 from ptdiff.machine import host
-from ptdiff.machine.cost import Workload
+from ptdiff.machine.cost import Workload, about
 from ptdiff.machine.flops import operations, operator_calls
 from ptdiff.training.autotune import Settled, settle
 from ptdiff.training.memory import kept_bytes
@@ -75,7 +75,7 @@ def training_estimate(config: Config, kind: Modality, data: Data, device: torch.
     work = Workload(
         name=f"train {steps:,}",
         key="train",
-        seconds=steps * each,
+        seconds=about(steps * each),
         memory=max(host.peak_memory(device) or 0, state + kept),
         disk=KEPT * checkpoint + plan.snapshots * averages * parameters * 4,
         flop=flop * steps,

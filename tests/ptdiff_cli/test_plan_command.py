@@ -16,14 +16,14 @@ def test_a_plan_has_every_place_with_its_basis(ptdiff, run: Path) -> None:  # ty
     done = ptdiff(*arguments)
     assert done.returncode == 0, done.stderr
     assert max(map(len, done.stdout.splitlines())) <= 80
-    for place in ("this machine", "16 machines", "H200", "16 x H200"):
+    for place in ("here", "10 machines", "H200", "10 x H200"):
         assert f"sample 5,000, {place}: " in done.stdout
     assert "assumed, not measured" in " ".join(done.stdout.split())
     done = ptdiff(*arguments, "--json")
     here, many, *_ = json.loads(done.stdout)
     assert here["kind"] == "sample" and here["machines"] == 1
     assert here["seconds"]["low"] < here["seconds"]["likely"] < here["seconds"]["high"]
-    # ten batches of 500
+    # there are ten batches of 500
     assert many["seconds"]["likely"] == pytest.approx(here["seconds"]["likely"] / 10, abs=1e-3)
     assert here["money"] == pytest.approx(2 * here["machine_hours"], abs=1e-4)
     assert here["disk_bytes"] == 5000 * 2 * 4
@@ -65,7 +65,7 @@ def test_a_rehearsed_command_says_what_it_costs_and_does_nothing(ptdiff, run: Pa
     done = ptdiff("eval", run, "-n", 30, "--dry-run", "--reference", "rings", "--split", "train")
     assert "compare 30" in done.stdout, done.stderr
     done = ptdiff("train", "-m", "points2d", "-o", "count=256", "--steps", 700, "--dry-run", cwd=tmp_path)
-    assert "train 700, this machine: 700 steps of" in done.stdout
+    assert "train 700, here: 700 steps of" in done.stdout
     assert sorted(run.rglob("*")) == before and list(tmp_path.iterdir()) == []
     done = ptdiff("sample", run, "--workers", 2, "--dry-run")
     assert "--dry-run cannot be combined with --weak or --workers" in " ".join(done.stderr.split())

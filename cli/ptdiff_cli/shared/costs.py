@@ -43,13 +43,13 @@ def sampling_costs(
     model: Model, count: int, label: str | None, points: int | None, batch: int | None, least: float = 0
 ) -> list[Workload]:
     """The work of ``ptdiff sample``; empty if it takes fewer than ``least`` seconds."""
-    from ptdiff.model.estimate import sampling_work, takes_long
+    from ptdiff.model.estimate import sampling_workload, takes_long
 
     where, shape = model.device, model.shape(points)
     subject = model.denoiser, model.plan, model.data, count, shape
     if least and not takes_long(*subject, least, device=where, batch=batch):
         return []
-    return [sampling_work(*subject, device=where, batch=batch, conditional=label != "none")]
+    return [sampling_workload(*subject, device=where, batch=batch, conditional=label != "none")]
 
 
 def evaluation_costs(
@@ -69,7 +69,7 @@ def evaluation_costs(
     from ptdiff.errors import reading
     from ptdiff.evaluation import MOST
     from ptdiff.modality import registry
-    from ptdiff.model.estimate import evaluation_works
+    from ptdiff.model.estimate import evaluation_workloads
 
     if least and not sampling_costs(model, count or MOST, None, points, batch, least):
         return []
@@ -80,7 +80,7 @@ def evaluation_costs(
     with reading("data"):
         own = kind.dataset()
         held = None if reference is None else registry.load(config.modality, {**settings, "data": reference}).dataset()
-    return evaluation_works(
+    return evaluation_workloads(
         model.denoiser,
         model.plan,
         kind,
@@ -101,10 +101,10 @@ def compared(works: Sequence[Workload]) -> Iterator[None]:
     if not works:
         yield
         return
-    from ptdiff.machine.cost import HIGH, LOW, Interval, off, span
+    from ptdiff.machine.cost import TimeRange, off, span
 
-    planned = sum(work.seconds for work in works)
-    say(f"planned: {span(Interval(planned * LOW, planned, planned * HIGH))}")
+    planned = TimeRange(*map(sum, zip(*(work.seconds for work in works), strict=True)))
+    say(f"planned: {span(planned)}")
     began = time.perf_counter()
     yield
-    say(off(planned, time.perf_counter() - began))
+    say(off(planned.likely, time.perf_counter() - began))
