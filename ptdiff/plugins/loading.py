@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import dis
 import importlib
 import sys
 from collections.abc import Callable
@@ -31,12 +32,12 @@ def checked(label: str, door: Door, find: Callable[[], Any]) -> Any:
     except PluginError as error:
         # a class that does not match the contract, refused when it was defined
         raise PluginError(f"{label}: {error}") from error
-    except KeyboardInterrupt:
-        raise
     except BaseException as error:
         # importing code of others may raise anything
-        said = " ".join(str(error).split())[:500]
-        raise PluginError(f"{label} cannot be imported: {type(error).__name__}: {said}") from error
+        if isinstance(error, KeyboardInterrupt) and not _is_raised(error):
+            raise
+        said = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")[:500]
+        raise PluginError(f"{label} cannot be imported: {said}") from error
     if door.base is not None and not (isinstance(found, type) and issubclass(found, door.base)):
         raise PluginError(f"{label} is not a subclass of {_public(door.base)}")
     undefined = sorted({*_missing(found, door), *getattr(found, "__abstractmethods__", ())})
@@ -58,6 +59,14 @@ def imported(target: str) -> Any:
 def _missing(found: object, door: Door) -> list[str]:
     known = {*dir(found), *getattr(found, "__dataclass_fields__", ())}
     return [name for name in door.methods if name not in known]
+
+
+def _is_raised(error: BaseException) -> bool:
+    """True if a statement raised the error; Ctrl-C raises it between two instructions."""
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    return place is not None and dis.opname[place.tb_frame.f_code.co_code[place.tb_lasti]] == "RAISE_VARARGS"
 
 
 def _public(cls: type) -> str:

@@ -30,8 +30,9 @@ said.write_text("started")
 try:
     use(*sys.argv[2:])
 except BaseException as error:
-    line = " ".join(str(error).split())
-    said.write_text("failed" + (line if type(error).__name__ == "PluginError" else f"{type(error).__name__}: {line}"))
+    ours = type(error).__name__ == "PluginError"
+    line = str(error) if ours else f"{type(error).__name__}: {error}"
+    said.write_text("failed" + " ".join(line.split()).removesuffix(":"))
 else:
     said.write_text("good")
 """

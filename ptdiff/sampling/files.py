@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from ptdiff.modality.contract import Modality
+    from ptdiff.modality.types import TableWriter
 
 
 NAMES = ("samples", "label", "classes", "modality", "options", "trajectory", "origin")
@@ -263,15 +264,13 @@ def check_target(path: Path | None, format: str | None, count: int, kind: Modali
     Raises UnknownName for an unknown format, and ValueError if it does not fit the suffix or the number of samples.
     """
     name = format or (path.suffix[1:] if path is not None and path.suffix else "npz")
-    if name == "npz":
-        single, tables = None, {}
-    else:
-        single, tables = writers(kind), kind.tables()
-        if name not in single and name not in tables:
+    tables: Mapping[str, TableWriter] = {} if name == "npz" else kind.tables()
+    single = None if name == "npz" else writers(kind)
+    if single is not None and name not in tables:
+        if name not in single:
             raise unknown("format", name, sorted({"npz", *single.names(), *tables}))
-        if name not in tables:
-            # a plugin that cannot be used is refused before the work
-            single[name]
+        # a plugin that cannot be used is refused before the work
+        single[name]
     if path is None or not path.suffix:
         return name
     if name in tables and path.suffix != f".{name}":

@@ -138,6 +138,15 @@ def test_a_broken_plugin_is_reported_and_the_others_still_load(
     assert registry.load("points2d") is not None
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="os.kill ends the process there")
+def test_ctrl_c_while_a_plugin_is_imported_stays_an_interrupt(install: Install) -> None:
+    interrupt = "threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()"
+    wait = "while True:\n    time.sleep(0.01)"
+    install("slow", f"import os, signal, threading, time\n{interrupt}\n{wait}", slow="slow:Good")
+    with pytest.raises(KeyboardInterrupt):
+        registry.modality_class("slow")
+
+
 def test_two_claims_to_one_name_are_refused_with_both_origins(install: Install) -> None:
     install("b-plugin", GOOD, shared="b_plugin:Good")
     install("a-plugin", GOOD, shared="a_plugin:Good")
