@@ -1,4 +1,4 @@
-"""``ptdiff plugin``: what installed distributions add to ptdiff, and the conformance checks of a plugin."""
+"""``ptdiff plugin ls|new|check``: what installed distributions add, a new plugin, and the conformance checks."""
 
 from __future__ import annotations
 
@@ -6,17 +6,19 @@ import dataclasses
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ptdiff_cli.shared import options
-from ptdiff_cli.shared.terminal import Failure, progress, show, show_json, show_table
+from ptdiff_cli.shared.target import writable_folder
+from ptdiff_cli.shared.terminal import Failure, progress, say, show, show_json, show_table
 
 if TYPE_CHECKING:
     from ptdiff.testing import Finding
 
-app = typer.Typer(help="List and check plugins.", no_args_is_help=True)
+app = typer.Typer(help="List, write and check plugins.", no_args_is_help=True)
 
 Only = Annotated[
     list[str] | None,
@@ -61,7 +63,28 @@ def ls(as_json: options.Json = False) -> None:
     )
 
 
-@app.command()
+@app.command(short_help="write a new plugin, ready to install")
+def new(
+    name: Annotated[str, typer.Argument(help="Name of the plugin, as in 'ptdiff train -m NAME'.")],
+    kind: Annotated[str, typer.Option(help="What the plugin adds: modality.")] = "modality",
+    out: Annotated[
+        Path | None, typer.Option(callback=writable_folder, help="Folder to write; default: ptdiff-NAME.")
+    ] = None,
+) -> None:
+    """Write a new plugin, ready to install: ptdiff plugin new molecules.
+
+    It works as it is, with tests, a README and a CI file. Then replace its data and
+    its network by yours.
+    """
+    from ptdiff_cli.shared.scaffold import names, write
+
+    folder = (out or Path(names(name)["distribution"])).expanduser()
+    for path in write(folder, name, kind):
+        show(str(path))
+    say(f"next: pip install -e {folder}, then ptdiff plugin check {name}, and edit {folder}/{names(name)['package']}")
+
+
+@app.command(short_help="check that a plugin meets the contract")
 def check(name: Name, only: Only = None, option: options.ModalityOptions = None, as_json: options.Json = False) -> None:
     """Check that a plugin meets the contract: ptdiff plugin check waves.
 

@@ -218,14 +218,19 @@ def changing_a_batch_leaves_the_data_alone(subject: Subject) -> None:
 
 
 def splits_do_not_share_samples(subject: Subject) -> None:
-    """Check that no validation sample equals a training sample."""
+    """Check that no validation sample equals a training sample, but for chance in data of few values."""
     val = subject.data.val
     if val is None or not len(val):
         skip("the data has no validation split")
-    mine, theirs = _some(val)[0].flatten(1), _some(subject.train)[0].flatten(1)
-    known = {row.numpy().tobytes() for row in theirs}
-    same = sum(row.numpy().tobytes() in known for row in mine)
-    assert not same, f"{same} of {len(mine)} samples of val are also in train: split the data before it is augmented"
+    mine, theirs = ([row.numpy().tobytes() for row in _some(split)[0]] for split in (val, subject.train))
+    known = set(theirs)
+    same = sum(row in known for row in mine)
+    # training samples that repeat each other show how often chance makes two equal
+    repeated = 1 - len(known) / len(theirs)
+    allowed = 2 + 4 * repeated * len(mine) if repeated else 0
+    assert same <= allowed, (
+        f"{same} of {len(mine)} samples of val are also in train: split the data before it is augmented"
+    )
 
 
 def normalized_data_has_unit_variance(subject: Subject) -> None:

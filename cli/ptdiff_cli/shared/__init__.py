@@ -15,6 +15,7 @@ dry_run.py            ptdiff train --dry-run
 report.py             ptdiff eval --report
 charts.py             the charts of the report
 finding.py            Finding, one line of ptdiff doctor
+scaffold.py           ptdiff plugin new
 machine.py            the measurements of ptdiff doctor
 doors.py              the catalogs that plugins extend
 """

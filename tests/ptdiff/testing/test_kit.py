@@ -17,7 +17,7 @@ from good_modality import Good
 from torch import nn
 
 from ptdiff.errors import UnknownName
-from ptdiff.modality import Data
+from ptdiff.modality import Data, TensorSplit
 from ptdiff.testing import CHECKS, PARTS, Subject, check_modality, findings
 from ptdiff.testing.catalog import proves, words
 from ptdiff.testing.package_checks import PUBLIC
@@ -73,6 +73,23 @@ def test_data_that_cannot_be_read_is_one_failure_and_what_needs_it_is_skipped() 
 def test_a_network_that_cannot_be_built_is_one_failure() -> None:
     found = list(findings(Subject(Unbuilt()), QUICK))
     assert [finding.check for finding in found if finding.problem] == ["the backbone is built"]
+
+
+def test_equal_samples_by_chance_are_not_taken_for_a_shared_split() -> None:
+    @dataclass(frozen=True)
+    class Coins(Good):
+        """Throws of a coin, of which many are equal."""
+
+        shared: bool = False
+
+        def dataset(self) -> Data:
+            generator = torch.Generator().manual_seed(0)
+            train, val = (torch.randint(2, (n, 5, 2), generator=generator).float() for n in (60, 40))
+            return Data((5, 2), train=TensorSplit(train), val=TensorSplit(train[:40] if self.shared else val))
+
+    for shared, problems in ((False, 0), (True, 1)):
+        (finding,) = findings(Subject(Coins(shared=shared)), ["splits_do_not_share_samples"])
+        assert (finding.problem is not None) == problems, finding
 
 
 def test_findings_have_a_part_a_line_and_a_duration() -> None:
