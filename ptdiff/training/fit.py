@@ -257,10 +257,12 @@ def _trainer(hardware: Hardware, callbacks: list[pl.Callback]) -> pl.Trainer:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Suppress Lightning's advice on loaders and on loggers that are not its own."""
+    """Suppress Lightning's advice on loaders and on loggers that are not its own, and FSDP's on views."""
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="pytorch_lightning")
+        # the objectives change no output of a network in place
+        warnings.filterwarnings("ignore", message="FSDP2-wrapped module")
         yield
 
 

@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method
 
-from ptdiff.denoiser.latent_code import Coded
 from ptdiff.machine.host import double
 from ptdiff.training.noise_scale import squared_norm
 from ptdiff.training.ranks import Ranks
@@ -36,9 +35,10 @@ def shard(network: nn.Module, mesh: DeviceMesh) -> None:
     ValueError for a parameter without dimensions.
     """
     fully_shard(network, mesh=mesh)
-    # the other methods of a network that compute with its weights
-    for name in (name for name in vars(Coded) if callable(getattr(network, name, None)) and not name.startswith("_")):
-        register_fsdp_forward_method(network, name)
+    for name in ("posterior", "prior", "log_prior"):
+        # the methods of ptdiff.denoiser.latent_code.Coded compute with the weights, too
+        if callable(getattr(network, name, None)):
+            register_fsdp_forward_method(network, name)
 
 
 class Sharded(Ranks):
@@ -51,7 +51,8 @@ class Sharded(Ranks):
         # |g|^2 of this rank's gradient, by network; None if not requested
         self.squares: list[Tensor] | None = None
         for root in self.roots:
-            root.set_custom_reduce_scatter(_Overheard(self))
+            # by its methods; the base class is not public
+            root.set_custom_reduce_scatter(_Overheard(self))  # type: ignore[arg-type]
             # a pass without backward, such as a measurement of memory, leaves the weights gathered
             root.reshard()
 
@@ -100,4 +101,5 @@ class _Overheard:
         if self.ranks.squares is not None:
             # padded with zeros
             self.ranks.squares.append(double(input_tensor).square().sum())
-        return dist.reduce_scatter_tensor(output_tensor, input_tensor, op=op, group=group, async_op=async_op)
+        done: dist.Work | None = dist.reduce_scatter_tensor(output_tensor, input_tensor, op, group, async_op)
+        return done

@@ -60,9 +60,7 @@ def _assert_close(folder: Path, other: Path) -> None:
     assert (mine.step, mine.parts) == (theirs.step, theirs.parts)
     for part in mine.parts:
         for name, value in mine.tensors(part).items():
-            torch.testing.assert_close(
-                theirs.tensors(part)[name], value, rtol=0, atol=1e-6, msg=lambda text, name=name: f"{name}: {text}"
-            )
+            torch.testing.assert_close(theirs.tensors(part)[name], value, rtol=0, atol=1e-6, msg=f"{part}.{name}")
 
 
 def _torchrun(folder: Path, *out: str) -> subprocess.CompletedProcess[str]:
@@ -105,7 +103,11 @@ def test_ranks_without_a_common_folder_are_refused_in_one_line(tmp_path: Path) -
 @pytest.mark.parametrize("name", MODALITIES)
 def test_runs_change_their_strategy_and_keep_the_weights_of_one_rank(ptdiff: Call, tmp_path: Path, name: str) -> None:
     # every checkpoint is continued by another strategy
-    orders = {"one": [None] * 3, "first": ["fsdp", "ddp", None], "second": [None, "fsdp", "ddp"]}
+    orders: dict[str, list[str | None]] = {
+        "one": [None] * 3,
+        "first": ["fsdp", "ddp", None],
+        "second": [None, "fsdp", "ddp"],
+    }
     for order, strategies in orders.items():
         (tmp_path / order).mkdir()
         for steps, strategy in zip((4, 8, 12), strategies, strict=True):

@@ -8,10 +8,15 @@ import pytest
 import torch
 import torch.distributed as dist
 from torch import nn
+from torch._C._distributed_c10d import HashStore
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.tensor import DTensor
 
+from ptdiff.denoiser.latent_code import in_training
+from ptdiff.denoiser.network import NetworkDenoiser
 from ptdiff.errors import UnknownName
+from ptdiff.modality import registry
+from ptdiff.process import Level
 from ptdiff.run.config import Training
 from ptdiff.training.divergence import weight_norm
 from ptdiff.training.ema import EMA
@@ -23,7 +28,7 @@ from ptdiff.training.sharded import gathered, like, local, spread, whole
 
 @pytest.fixture
 def mesh() -> Iterator[DeviceMesh]:
-    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    dist.init_process_group("gloo", store=HashStore(), rank=0, world_size=1)
     yield init_device_mesh("cpu", (1,))
     dist.destroy_process_group()
 
@@ -73,9 +78,27 @@ def test_sharded_training_takes_the_same_steps(mesh: DeviceMesh) -> None:
             numbers | gathered(network.state_dict()) | {f"ema {k}": v for k, v in gathered(average.average).items()}
         )
     for name, value in found[0].items():
-        torch.testing.assert_close(
-            found[1][name], value, rtol=0, atol=1e-6, msg=lambda text, name=name: f"{name}: {text}"
-        )
+        torch.testing.assert_close(found[1][name], value, rtol=0, atol=1e-6, msg=name)
+
+
+def test_a_network_that_reads_a_code_of_its_own_computes_with_sharded_weights(mesh: DeviceMesh) -> None:
+    kind = registry.load("pointcloud", {"network": "pointwise", "width": 16, "points": 32, "dense": 64})
+    data = kind.dataset()
+    losses = []
+    for parts in (None, mesh):
+        torch.manual_seed(0)
+        denoiser = NetworkDenoiser(kind.backbone(data))
+        if parts is not None:
+            shard(denoiser.net, parts)
+        generator = torch.Generator().manual_seed(1)
+        x, u = torch.randn(4, 32, 3, generator=generator), torch.randn(4, denoiser.code, generator=generator)
+        cond, penalty = in_training(denoiser, x, {}, u)
+        (
+            denoiser(x, Level(torch.full((4,), 0.6), torch.full((4,), 0.8)), cond).square().mean() + penalty
+        ).sum().backward()
+        assert denoiser.code
+        losses.append(torch.stack([whole(p.grad).norm() for p in denoiser.parameters() if p.grad is not None]))
+    torch.testing.assert_close(*losses)
 
 
 def test_unknown_strategies_and_fsdp_on_one_device_are_refused_in_one_line() -> None:
