@@ -58,6 +58,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_2000_samples(model: Model, engine: DeadlyEngine) -> None:
     samples, folder = sample_in_shards(model, 2000, engine, batch=100, **SETTINGS)
     remove(folder)
@@ -90,6 +91,7 @@ def test_an_evaluation_by_an_engine_is_that_of_one_process(model: Model) -> None
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_an_evaluation_of_400(model: Model, engine: DeadlyEngine) -> None:
     found = evaluated(model, 400, engine)
     assert killed_twice(engine) and found.n == 400
@@ -126,6 +128,7 @@ def test_an_import_by_two_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_an_import_of_5000_meshes(engine: DeadlyEngine, tmp_path: Path) -> None:
     check_import(engine, 5000, tmp_path)
     assert killed_twice(engine)
