@@ -26,21 +26,30 @@ def existing(root: str | Path) -> Path:
     raise DataError(f"{printable(root)} does not exist{hint}")
 
 
-def files(folder: Path, prefix: str, skipped: list[tuple[str, str]]) -> Iterator[tuple[str, os.DirEntry[str]]]:
-    """Yield every file below with its path below the root; hidden ones are ignored, inaccessible ones ``skipped``."""
+def files(folder: Path, prefix: str, skipped: list[tuple[str, str]]) -> Iterator[str]:
+    """Yield the path of every file below, from the root; hidden ones are ignored, inaccessible ones ``skipped``."""
+    names, folders, links = list[str](), set[str](), set[str]()
     try:
         with os.scandir(folder) as entries:
-            visible = sorted((e for e in entries if not e.name.startswith(".")), key=lambda e: e.name)
+            for entry in entries:
+                if entry.name.startswith("."):
+                    continue
+                names.append(entry.name)
+                if entry.is_dir(follow_symlinks=False):
+                    folders.add(entry.name)
+                elif _links_to_folder(entry):
+                    links.add(entry.name)
     except OSError as error:
         skipped.append((prefix or ".", error.strerror or str(error)))
         return
-    for entry in visible:
-        if entry.is_dir(follow_symlinks=False):
-            yield from files(Path(entry.path), f"{prefix}{entry.name}/", skipped)
-        elif _links_to_folder(entry):
-            skipped.append((prefix + entry.name, "a link to a folder"))
+    names.sort()
+    for name in names:
+        if name in folders:
+            yield from files(folder / name, f"{prefix}{name}/", skipped)
+        elif name in links:
+            skipped.append((prefix + name, "a link to a folder"))
         else:
-            yield prefix + entry.name, entry
+            yield prefix + name
 
 
 def _links_to_folder(entry: os.DirEntry[str]) -> bool:

@@ -41,7 +41,7 @@ from ptdiff.modality.data import Data
 from ptdiff.modality.tensors import NAME
 from ptdiff.run import links
 from ptdiff.run.checkpoint import Checkpoint, latest, lost, save
-from ptdiff.run.config import Config, read, validate
+from ptdiff.run.config import Config, read_run
 from ptdiff.run.exported import is_unpacked
 from ptdiff.run.lock import held
 from ptdiff.run.models import located, near, outputs, ships
@@ -134,7 +134,7 @@ class Run:
         path = located(run, warn)
         if not (path / "config.yaml").is_file():
             raise RunError(f"{path} is not a run folder: it has no config.yaml{near(path)}")
-        config = validate(read(path / "config.yaml"))
+        config = read_run(path / "config.yaml")
         try:
             facts = read_json(path / "data.json")
             data = Data.from_facts(facts)

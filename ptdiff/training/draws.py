@@ -164,8 +164,8 @@ class Draws:
 
         The labels of ``hidden`` rows are removed.
         """
-        seed, device = self.config.seed, hidden.device
-        ids = sample_ids(seed, step, self.config.training.batch, len(self.samples))[rows]
+        seed, plan, device = self.config.seed, self.config.training, hidden.device
+        ids = sample_ids(seed, step, plan.batch, len(self.samples), plan.order)[rows]
         x, cond = self.samples.batch(ids, mix(seed, int(Stream.DATA), step))
         x = self.data.normalize(x.to(device, non_blocking=True))
         return x, {key: _hide(value.to(device, non_blocking=True), hidden) for key, value in cond.items()}

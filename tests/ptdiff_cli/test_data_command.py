@@ -54,12 +54,12 @@ def test_text_for_people_says_what_to_do_next(ptdiff: Callable, folder: Path, tm
 
 def test_what_is_broken_ends_with_exit_code_3(ptdiff: Callable, folder: Path, tmp_path: Path) -> None:  # type: ignore[type-arg]
     ptdiff("data", "import", folder, tmp_path / "store")
-    data = bytearray((tmp_path / "store" / "points.npy").read_bytes())
+    data = bytearray((tmp_path / "store" / "points-00000.npy").read_bytes())
     data[-5] ^= 1
-    (tmp_path / "store" / "points.npy").write_bytes(data)
+    (tmp_path / "store" / "points-00000.npy").write_bytes(data)
     done = ptdiff("data", "check", tmp_path / "store", "--json")
     assert done.returncode == 3
-    assert json.loads(done.stdout)["damaged"] == ["points.npy"]
+    assert json.loads(done.stdout)["damaged"] == ["points-00000.npy"]
     (folder / "flat" / "bad.ply").write_text("no")
     done = ptdiff("data", "check", folder)
     assert done.returncode == 3

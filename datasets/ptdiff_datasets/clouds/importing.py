@@ -63,8 +63,8 @@ def import_data(
             shards.remove(target)  # nothing in them can be read
             raise
         if not whole:
-            index = store.load(folder)[1]
-            unread = "; ".join(f"{printable(path)}: {reason}" for path, reason in index.skipped[:3])
+            skipped = store.load(folder).index.skipped
+            unread = "; ".join(f"{printable(path)}: {reason}" for path, reason in skipped[:3])
             raise DataError(f"files could not be opened: {unread}")
         if target.exists():
             cache.remove(target)
