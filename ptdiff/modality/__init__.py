@@ -6,6 +6,7 @@ data.py         Data and Split: a data set with its splits
 offsets.py      numbers far from zero: subtracts their origin and restores it
 types.py        arrays, writers, meshes, comparisons, options
 overrides.py    refuses plugins whose methods do not match the contract
+streamed.py     StreamedSplit: samples in a litData dataset
 tensors.py      Tensors: plain tensors and a network, given by the caller
 registry.py     installed modalities by name
 fault.py        the plugin in whose code an error was raised

@@ -56,7 +56,7 @@ class Shape:
 
 
 class Shapes(Sequence[Shape]):
-    """Shapes, packed into about a hundred bytes each; they can be many."""
+    """Shapes, packed into about a hundred bytes each and, if they are many, mapped from a temporary file."""
 
     def __init__(self, shapes: Iterable[Shape]) -> None:
         self._records = Names.of(json.dumps(_record(shape)) for shape in shapes)

@@ -1,18 +1,21 @@
-"""Sequences of strings that need little more memory than their bytes, in memory or mapped from a file.
+"""Sequences of strings that need no memory of their own: they are mapped from a file.
 
-A Python string of 30 characters takes 80 bytes and a place in a list 8 more; here it takes 38, or none if mapped.
+A Python string of 30 characters takes 80 bytes and a place in a list 8 more; here it takes 38 in a file, of which
+the system keeps in memory what there is room for.
 """
 
 from __future__ import annotations
 
-from array import array
+import mmap
 from collections.abc import Iterable, Iterator, Sequence
-from typing import overload
+from tempfile import SpooledTemporaryFile
+from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
 
 Text = bytes | bytearray | npt.NDArray[np.uint8]
+SPOOLED = 1 << 16  # bytes that stay in memory
 Ends = Sequence[int] | npt.NDArray[np.int64]
 
 
@@ -65,12 +68,23 @@ class Names(Sequence[str]):
 
     @staticmethod
     def of(names: Iterable[str]) -> Names:
-        """Pack strings."""
-        text, ends = bytearray(), array("q")
-        for name in names:
-            text += encoded(name)
-            ends.append(len(text))
-        return Names(text, ends)
+        """Pack strings; many of them go into a temporary file. OSError if there is no room for it."""
+        with SpooledTemporaryFile(SPOOLED) as text, SpooledTemporaryFile(SPOOLED) as ends:
+            end = 0
+            for name in names:
+                end += text.write(encoded(name))
+                ends.write(end.to_bytes(8, "little"))
+            return Names(_content(text, np.dtype("u1")), _content(ends, np.dtype("<i8")))
+
+
+def _content(file: SpooledTemporaryFile[bytes], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    """What was written to a file, mapped if it is on disk; mapped pages stay valid when it is closed and removed."""
+    size = file.tell()
+    if size <= SPOOLED:
+        file.seek(0)
+        return np.frombuffer(file.read(), dtype)
+    file.flush()
+    return np.frombuffer(mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ), dtype)
 
 
 def encoded(name: str) -> bytes:

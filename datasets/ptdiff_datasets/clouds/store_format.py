@@ -31,7 +31,7 @@ SHAPE = np.dtype(
     ]
 )
 TABLES: Mapping[str, np.dtype[Any]] = {"shapes": SHAPE, "names": np.dtype("u1"), "splits": np.dtype("u1")}
-BLOCK = 1 << 14  # shapes looked at together
+BLOCK = 1 << 12  # shapes looked at together
 
 Arrays = dict[str, npt.NDArray[Any]]
 
