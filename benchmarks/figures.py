@@ -178,12 +178,29 @@ def torture(result: dict[str, Any]) -> str:
     return "\n".join(rows)
 
 
+def memory(result: dict[str, Any]) -> str:
+    """Memory of importing and training, by the number of files."""
+    kinds = ("import", "train on the store", "train on the folder")
+    rows = [f"| files | points | {' | '.join(kinds)} |", "|---|---|---|---|---|"]
+    for row in result["rows"]:
+        cells = [f"{row[kind]['anonymous MB']:.0f} MB ({row[kind]['resident MB']:.0f})" for kind in kinds]
+        rows.append(f"| {row['files']:,} | {row['points']:,} | {' | '.join(cells)} |")
+    rows += [
+        "",
+        "Peak memory of the process. In parentheses: with the pages of mapped files, which the system takes back when "
+        f"it needs them. Files of {result['points a file']} points; training for {result['steps']} steps. The folder was "
+        "read with an empty cache, so that column includes its import.",
+    ]
+    return "\n".join(rows)
+
+
 PLACES: dict[str, tuple[Path, Callable[[dict[str, Any]], str]]] = {
     "demo": (ROOT / "README.md", demos),
     "demo_400": (ROOT / "docs" / "point-clouds.md", demo),
     "tables": (ROOT / "docs" / "point-clouds.md", demo),
     "tables_8_minutes": (ROOT / "docs" / "point-clouds.md", demo),
     "torture": (ROOT / "docs" / "reliability.md", torture),
+    "memory": (ROOT / "docs" / "data.md", memory),
     "swissroll": (ROOT / "docs" / "points2d.md", swissroll),
     "metrics_speed": (ROOT / "docs" / "metrics.md", metrics_speed),
     "mnist": (ROOT / "docs" / "images.md", mnist),
