@@ -6,6 +6,7 @@ import os
 import shutil
 import tracemalloc
 from collections.abc import Callable
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from ptdiff_datasets.clouds.files import in_order, one_format
 from ptdiff_datasets.clouds.first_seen import FirstSeen
 from ptdiff_datasets.clouds.folder import load_folder
 from ptdiff_datasets.clouds.importing import import_data
+from ptdiff_datasets.clouds.layout import Shape, Shapes
 from ptdiff_datasets.clouds.names import Names
 from ptdiff_datasets.errors import DataError
 from ptdiff_datasets.formats.ply import write_ply
@@ -170,6 +172,13 @@ def test_many_packed_names_take_no_memory() -> None:
     tracemalloc.stop()
     assert size < 1 << 18
     assert packed[0] == "class0/shape000000.ply" and packed[-1] == "class9/shape049999.ply"
+
+
+def test_a_part_of_many_shapes_is_sent_to_another_process_without_the_others() -> None:
+    shapes = Shapes(Shape(f"{i}.ply", "chair", None, (9, i, 33188), f"{i}.ply") for i in range(20_000))
+    part = shapes[7000:7003]
+    assert list(part) == [shapes[i] for i in range(7000, 7003)]
+    assert len(ForkingPickler.dumps(part)) < 1000
 
 
 def test_the_first_of_equal_files_is_remembered() -> None:

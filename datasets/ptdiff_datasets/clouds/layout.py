@@ -68,11 +68,13 @@ class Shapes(Sequence[Shape]):
     def __getitem__(self, place: int) -> Shape: ...
 
     @overload
-    def __getitem__(self, place: slice) -> Sequence[Shape]: ...
+    def __getitem__(self, place: slice) -> "Shapes": ...
 
-    def __getitem__(self, place: int | slice) -> Shape | Sequence[Shape]:
+    def __getitem__(self, place: int | slice) -> "Shape | Shapes":
         if isinstance(place, slice):
-            return tuple(self[at] for at in range(*place.indices(len(self))))
+            part = Shapes(())
+            part._records = self._records[place]
+            return part
         return _shape(json.loads(self._records[place]))
 
 

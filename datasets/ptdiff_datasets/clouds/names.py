@@ -40,7 +40,7 @@ class Names(Sequence[str]):
 
     def __getitem__(self, place: int | slice) -> str | Names:
         if isinstance(place, slice):
-            return self.take(np.arange(len(self))[place])
+            return self.take(np.arange(*place.indices(len(self))))
         if not -len(self) <= place < len(self):
             raise IndexError(f"name {place} of {len(self)}")
         place %= len(self)
@@ -61,6 +61,9 @@ class Names(Sequence[str]):
     def __repr__(self) -> str:
         shown = ", ".join(map(repr, self[:3]))
         return f"Names({shown}{', …' if len(self) > 3 else ''})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Names.of, (list(self),)  # another process gets these names, not the whole buffer
 
     def take(self, rows: npt.NDArray[np.int64]) -> Names:
         """Return the strings at the places ``rows``, (k,); the buffer is shared."""

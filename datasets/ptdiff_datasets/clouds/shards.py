@@ -49,7 +49,7 @@ class Executor(Protocol):
 class ShapeShard(NamedTuple):
     """A range of shapes, and the file for what was read of them."""
 
-    shapes: tuple[Shape, ...]
+    shapes: Sequence[Shape]
     target: Path
 
 
