@@ -183,13 +183,16 @@ def memory(result: dict[str, Any]) -> str:
     kinds = ("import", "train on the store", "train on the folder")
     rows = [f"| files | points | {' | '.join(kinds)} |", "|---|---|---|---|---|"]
     for row in result["rows"]:
-        cells = [f"{row[kind]['anonymous MB']:.0f} MB ({row[kind]['resident MB']:.0f})" for kind in kinds]
+        cells = [
+            f"{row[kind]['anonymous MB']:.0f} MB ({row[kind]['resident MB']:.0f})" if kind in row else "not measured"
+            for kind in kinds
+        ]
         rows.append(f"| {row['files']:,} | {row['points']:,} | {' | '.join(cells)} |")
     rows += [
         "",
         "Peak memory of the process. In parentheses: with the pages of mapped files, which the system takes back when "
-        f"it needs them. Files of {result['points a file']} points; training for {result['steps']} steps. The folder was "
-        "read with an empty cache, so that column includes its import.",
+        f"it needs them. Files of {result['points a file']} points; training for {result['steps']} steps. The folder "
+        "was read with an empty cache, so that column includes its import.",
     ]
     return "\n".join(rows)
 
