@@ -1,7 +1,7 @@
 """The cost of work before it is done: time, memory, disk and money, on this machine and on others.
 
-A :class:`Workload` is measured on this machine (ptdiff.training.estimate, ptdiff.model.estimate); :func:`costs` scales it
-to several machines and to a GPU.  Every number is a range with a basis, because none is exact.
+A :class:`Workload` is measured on this machine (ptdiff.training.estimate, ptdiff.model.estimate); :func:`costs` scales
+it to several machines and to a GPU.  Every time is a range with a basis, because none is exact.
 """
 
 from __future__ import annotations
@@ -258,7 +258,10 @@ def off(planned: float, took: float) -> str:
     >>> off(246.0, 264.0)
     'planned 4.1 min, took 4.4 min: 7 % over'
     """
-    return f"planned {duration(planned)}, took {duration(took)}: {difference(planned, took)}"
+    # in one unit
+    unit = _unit(max(planned, took))
+    before, after = (_short(value / UNITS[unit]) for value in (planned, took))
+    return f"planned {before} {unit}, took {after} {unit}: {difference(planned, took)}"
 
 
 def difference(planned: float, found: float, more: str = "over", less: str = "under") -> str:

@@ -26,9 +26,10 @@ def operations(work: Callable[[], object]) -> int:
 
 def operator_calls(work: Callable[[], object]) -> int:
     """Calls of torch's operators in ``work()`` that compute something, each at least one kernel on a GPU."""
-    with _Calls() as counter:
+    counter = _Calls()  # type: ignore[no-untyped-call]
+    with counter:
         work()
-    return counter.count
+    return int(counter.count)
 
 
 class _Calls(TorchDispatchMode):  # type: ignore[no-untyped-call]

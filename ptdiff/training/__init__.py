@@ -33,6 +33,7 @@ backends.py        how each of them is written to
 arithmetic.py      threads, instruction set and all else that decides the order of sums
 state.py           all that a run needs to resume bit for bit
 snapshots.py       averages kept for later ones of other widths
+estimate.py        the cost of a run before it
 length.py          a new length for a run trained before
 observer.py        the interface for watching a run
 slowness.py        a warning when training becomes much slower
@@ -44,5 +45,4 @@ expectations.py    the scores to expect after a number of steps
 speed.py           training beside a bare loop
 bare_loop.py       the bare loop
 profile.py         the time of a step by kind of operation
-flops.py           floating-point operations
 """

@@ -28,7 +28,7 @@ CALLS = {
 FOLDERS = ("/dev/", "/etc/", "/home/", "/proc/", "/tmp", "/usr/", "/var/")
 
 BRANCHES = {
-    ("cli/ptdiff_cli/shared/dry_run.py", "resource"): "except ImportError",
+    ("ptdiff/machine/host.py", "resource"): "except ImportError",
     ("ptdiff/machine/host.py", "os.sched_getaffinity"): 'hasattr(os, "sched_getaffinity")',
     ("ptdiff/machine/host.py", "os.sysconf"): "except (AttributeError",
     ("ptdiff/machine/host.py", "os.getloadavg"): "except (AttributeError",

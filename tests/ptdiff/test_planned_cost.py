@@ -92,6 +92,7 @@ def test_a_gpu_is_known_by_its_name_however_it_is_written() -> None:
 def test_words() -> None:
     assert off(246, 264) == "planned 4.1 min, took 4.4 min: 7 % over"
     assert off(264, 246).endswith("7 % under")
+    assert off(92, 87) == "planned 1.5 min, took 1.4 min: 5 % under"
     assert difference(100, 100.4) == "as planned"
     assert span(TimeRange(200.0, 246.0, 330.0)) == "4.1 min (3.3–5.5)"
     assert span(TimeRange(0.001, 0.002, 0.003)) == "under 0.1 s"

@@ -12,6 +12,7 @@ session.py            training, shared by train, resume and sweep
 sweep_metric.py       the metric that compares trials
 watch.py              the progress bar of training
 dry_run.py            ptdiff train --dry-run
+costs.py              the table of ptdiff plan and --dry-run; how far off a plan was
 report.py             ptdiff eval --report
 charts.py             the charts of the report
 finding.py            Finding, one line of ptdiff doctor
