@@ -151,7 +151,9 @@ def _outside(written: Sequence[str]) -> list[str]:
     """The files that are neither temporary nor in a cache of the user."""
     variables = ("PTDIFF_CACHE", "PTDIFF_DATA", "XDG_CACHE_HOME", "MPLCONFIGDIR", "TORCH_HOME", "HF_HOME")
     chosen = [Path(os.environ[variable]) for variable in variables if os.environ.get(variable)]
-    allowed = [folder.resolve() for folder in (Path(tempfile.gettempdir()), Path.home() / ".cache", *chosen)]
+    # matplotlib makes its folder of settings when it is imported
+    own = Path(tempfile.gettempdir()), Path.home() / ".cache", Path.home() / ".config" / "matplotlib"
+    allowed = [folder.resolve() for folder in (*own, *chosen)]
     return [path for path in written if not any(Path(path).resolve().is_relative_to(folder) for folder in allowed)]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ptdiff.modality.data import unaugmented
 from ptdiff.testing.subject import BATCH, Subject, skip
 
 CALLS = 3
@@ -104,11 +105,14 @@ def likelihoods_are_finite(subject: Subject) -> None:
 
 def data_is_a_multiple_of_the_bin_width(subject: Subject) -> None:
     """Check that data with a bin width is quantized: values are whole numbers of bins from one of them."""
+    import torch
+
     width = subject.modality.bin_width
     if width is None:
         skip("bin_width is None: the data is continuous")
     assert width > 0, f"bin_width must be positive, not {width}"
-    x = subject.batch()[0].double()
+    # augmentation makes values between the bins, and likelihoods are those of samples without it
+    x = unaugmented(subject.train).batch(torch.arange(BATCH), 0)[0].double()
     bins = (x - x.min()) / width
     error = float((bins - bins.round()).abs().max())
     assert error < 0.01, f"values lie up to {error:.2f} bins from a multiple of bin_width = {width:g}"

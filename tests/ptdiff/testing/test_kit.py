@@ -163,7 +163,10 @@ class Plugin(Modality):
 FAULTS = {
     "torch at the top": ({"top": "import torch"}, "importing_is_light"),
     "matplotlib when it is built": ({"built": "import matplotlib"}, "importing_is_light"),
-    "a slow import": ({"top": "for i in range(40_000_000): pass"}, "importing_is_light"),
+    "a slow import": (
+        {"top": "import time\nend = time.process_time() + 1.2\nwhile time.process_time() < end: pass"},
+        "importing_is_light",
+    ),
     "a greeting": ({"top": "print('welcome')"}, "importing_has_no_effects"),
     "a log file": ({"top": "open('plugin.log', 'w').close()"}, "importing_has_no_effects"),
     "a request": (
