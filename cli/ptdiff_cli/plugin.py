@@ -76,9 +76,10 @@ def new(
     It works as it is, with tests, a README and a CI file. Then replace its data and
     its network by yours.
     """
+    from ptdiff.documents.files import expanded
     from ptdiff_cli.shared.scaffold import names, write
 
-    folder = (out or Path(names(name)["distribution"])).expanduser()
+    folder = expanded(out or names(name)["distribution"])
     for path in write(folder, name, kind):
         show(str(path))
     say(f"next: pip install -e {folder}, then ptdiff plugin check {name}, and edit {folder}/{names(name)['package']}")

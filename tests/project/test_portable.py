@@ -34,6 +34,7 @@ BRANCHES = {
     ("ptdiff/machine/host.py", "os.getloadavg"): "except (AttributeError",
     ("ptdiff/machine/host.py", "/proc/cpuinfo"): "except OSError",
     ("ptdiff/machine/host.py", "/proc/meminfo"): "except OSError",
+    ("ptdiff/testing/probe.py", "/dev/"): '.startswith("/dev/")',
     ("ptdiff/run/lock.py", "fcntl"): 'sys.platform == "win32"',
 }
 """Where they stand, and the words in the same function that are their branch."""

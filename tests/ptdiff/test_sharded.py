@@ -110,6 +110,8 @@ def test_files_of_others_stay(model: Model) -> None:
     (folder / "notes.txt").write_text("mine")
     remove(folder)
     assert [path.name for path in folder.iterdir()] == ["notes.txt"]
+    (folder / "notes.txt").unlink()
+    folder.rmdir()
 
 
 def test_what_workers_cannot_do_alike_is_refused(model: Model) -> None:
