@@ -81,7 +81,9 @@ def sample(
     if dry_run:
         if weak is not None or workers is not None:
             raise ValueError("--dry-run cannot be combined with --weak or --workers; see 'ptdiff plan --help'")
-        show_costs([cost for work in sampling_costs(model, count, label, points, batch) for cost in costs(work)])
+        with named_as_options():
+            works = sampling_costs(model, count, label, points, batch)
+        show_costs([cost for work in works for cost in costs(work)])
         return
     tables = {} if kind == "npz" else model.modality.tables()
     single = kind != "npz" and kind not in tables
@@ -89,11 +91,13 @@ def sample(
     if by is not None:
         if trajectory or weak is not None:
             raise ValueError("--workers cannot be combined with --trajectory or --weak")
-        check_space(target, count, model.shape(points), kind, 0)
+        with named_as_options():
+            check_space(target, count, model.shape(points), kind, 0)
         _by_workers(model, count, by, target, kind, label, points, seed, batch, raw, device)
         return
     advice = "" if trajectory or weak is not None else "; those of --workers are kept, and a repeated command continues"
-    check_space(target, count, model.shape(points), kind, plan.steps + 1 if trajectory else 0)
+    with named_as_options():
+        check_space(target, count, model.shape(points), kind, plan.steps + 1 if trajectory else 0)
     planned = [] if weak is not None else sampling_costs(model, count, label, points, batch, LONG)
     with (
         _interruptible(f"the samples so far are lost{advice}"),

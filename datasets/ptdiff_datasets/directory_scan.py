@@ -10,6 +10,9 @@ from ptdiff_datasets.errors import DataError, printable
 
 Stamp = tuple[int, int, int]  # size, time of the last change in ns, mode: together they detect a changed file
 
+STORE_INDEX = "index.json"
+"""The file of every store that states its format."""
+
 
 def expanded(path: str | Path) -> Path:
     """Return the path with ~ and ~user replaced by their home folders; one of an unknown user is left as it is."""
@@ -32,7 +35,10 @@ def existing(root: str | Path) -> Path:
 
 
 def files(folder: Path, prefix: str, skipped: list[tuple[str, str]]) -> Iterator[str]:
-    """Yield the path of every file below, from the root; hidden ones are ignored, inaccessible ones ``skipped``."""
+    """Yield the path of every file below, from the root.
+
+    Hidden files are ignored. Inaccessible ones and stores of ptdiff, such as a cache within the data, are ``skipped``.
+    """
     names, folders, links = list[str](), set[str](), set[str]()
     try:
         with os.scandir(folder) as entries:
@@ -47,6 +53,9 @@ def files(folder: Path, prefix: str, skipped: list[tuple[str, str]]) -> Iterator
     except OSError as error:
         skipped.append((prefix or ".", error.strerror or str(error)))
         return
+    if prefix and STORE_INDEX in names and _is_store(folder):
+        skipped.append((prefix, "a store of ptdiff, which is opened by its own path"))
+        return
     names.sort()
     for name in names:
         if name in folders:
@@ -55,6 +64,14 @@ def files(folder: Path, prefix: str, skipped: list[tuple[str, str]]) -> Iterator
             skipped.append((prefix + name, "a link to a folder"))
         else:
             yield prefix + name
+
+
+def _is_store(folder: Path) -> bool:
+    try:
+        with (folder / STORE_INDEX).open("rb") as file:
+            return b'"format": "ptdiff-' in file.read(200)
+    except OSError:
+        return False
 
 
 def _links_to_folder(entry: os.DirEntry[str]) -> bool:

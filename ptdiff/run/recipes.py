@@ -46,7 +46,7 @@ def recipes(modality: str | None = None) -> list[Recipe]:
     result: list[Recipe] = []
     for listed in registry.modalities():
         folder = registry.package_folder(listed)
-        paths = [] if folder is None else sorted(folder.glob("recipes/*.yaml"))
+        paths = [] if folder is None else sorted(folder.glob("recipes/*.yaml"), key=lambda path: path.stem)
         result += [Recipe(path.stem, listed.name, path) for path in paths]
     return result
 

@@ -181,7 +181,8 @@ def _data_of_run(path: Path) -> object:
     from ptdiff.run.models import check_links
 
     for folder in path.absolute().parents[:2]:
-        if (folder / "config.yaml").is_file():
+        # other programs have files of the name config.yaml, too
+        if (folder / "config.yaml").is_file() and (folder / "data.json").is_file():
             check_links(folder)
             try:
                 options = config.read(folder / "config.yaml").get("options")

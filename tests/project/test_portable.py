@@ -35,6 +35,9 @@ BRANCHES = {
     ("ptdiff/machine/host.py", "/proc/cpuinfo"): "except OSError",
     ("ptdiff/machine/host.py", "/proc/meminfo"): "except OSError",
     ("ptdiff/testing/probe.py", "/dev/"): '.startswith("/dev/")',
+    ("ptdiff/plugins/trial.py", "os.sched_getaffinity"): 'hasattr(os, "sched_getaffinity")',
+    ("ptdiff/plugins/trial.py", "os.killpg"): 'hasattr(os, "killpg")',
+    ("ptdiff/plugins/trial.py", "signal.SIGKILL"): 'hasattr(os, "killpg")',
     ("ptdiff/run/lock.py", "fcntl"): 'sys.platform == "win32"',
 }
 """Where they stand, and the words in the same function that are their branch."""

@@ -128,7 +128,7 @@ def test_a_bug_says_that_it_is_one_and_where(ptdiff, run: Path, monkeypatch: pyt
     from ptdiff.run import folder
 
     # raised by ptdiff's own code, because this module may belong to a plugin that another test defined
-    monkeypatch.setattr(folder, "validate", itemgetter("no such key"))
+    monkeypatch.setattr(folder, "read_run", lambda path: itemgetter("no such key")({}))
     done = ptdiff("sample", run)
     assert done.returncode == 1
     assert "a bug of ptdiff, please report it: KeyError: 'no such key' (tests" not in done.stderr

@@ -15,7 +15,7 @@ DESCRIBED = {"solvers": "solver", "processes": "process", "objectives": "objecti
 
 OTHERS = {
     "metrics": ["sliced_wasserstein", "energy", "mmd_squared"],
-    "trackers": ["tensorboard", "mlflow", "wandb", "aim"],
+    "trackers": ["tensorboard", "mlflow", "wandb", "trackio", "aim"],
     "engines": ["processes", "ray"],
     "backbones": [],
     "readers": [],

@@ -81,6 +81,7 @@ def test_sharded_training_takes_the_same_steps(mesh: DeviceMesh) -> None:
         torch.testing.assert_close(found[1][name], value, rtol=0, atol=1e-6, msg=name)
 
 
+@pytest.mark.filterwarnings("ignore:FSDP2-wrapped module:UserWarning")
 def test_a_network_that_reads_a_code_of_its_own_computes_with_sharded_weights(mesh: DeviceMesh) -> None:
     kind = registry.load("pointcloud", {"network": "pointwise", "width": 16, "points": 32, "dense": 64})
     data = kind.dataset()
