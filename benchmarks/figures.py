@@ -178,12 +178,51 @@ def torture(result: dict[str, Any]) -> str:
     return "\n".join(rows)
 
 
+def memory(result: dict[str, Any]) -> str:
+    """Memory of importing and training, by the number of files."""
+    kinds = ("import", "train on the store", "train on the folder")
+    rows = [f"| files | points | {' | '.join(kinds)} |", "|---|---|---|---|---|"]
+    for row in result["rows"]:
+        cells = [
+            f"{row[kind]['anonymous MB']:.0f} MB ({row[kind]['resident MB']:.0f})" if kind in row else "not measured"
+            for kind in kinds
+        ]
+        rows.append(f"| {row['files']:,} | {row['points']:,} | {' | '.join(cells)} |")
+    rows += [
+        "",
+        "Peak memory of the process. In parentheses: with the pages of mapped files, which the system takes back when "
+        f"it needs them. Files of {result['points a file']} points; training for {result['steps']} steps. The folder "
+        "was read with an empty cache, so that column includes its import.",
+    ]
+    return "\n".join(rows)
+
+
+def engines(result: dict[str, Any]) -> str:
+    """Overhead of the executor, and two workers compared with one."""
+    one, two = result["one worker, s"], result["two workers, s"]
+    return "\n".join(
+        [
+            f"| {result['clouds']:,} clouds of {result['points']} points | wall time | processor time |",
+            "|---|---|---|",
+            f"| one worker | {one['wall']:.0f} s | {one['processor']:.0f} s |",
+            f"| two workers | {two['wall']:.0f} s | {two['processor']:.0f} s |",
+            f"| two compared with one | {result['two workers to one, wall']:.2f} | "
+            f"{two['processor'] / one['processor']:.2f} |",
+            f"| overhead of one worker over `model.sample` | {result['overhead of the executor, %']:.2f} % | |",
+            "",
+            f"Heun, {result['heun steps']} steps. One run each; the two workers had {result['cores had']:.2f} cores.",
+        ]
+    )
+
+
 PLACES: dict[str, tuple[Path, Callable[[dict[str, Any]], str]]] = {
     "demo": (ROOT / "README.md", demos),
     "demo_400": (ROOT / "docs" / "point-clouds.md", demo),
     "tables": (ROOT / "docs" / "point-clouds.md", demo),
     "tables_8_minutes": (ROOT / "docs" / "point-clouds.md", demo),
     "torture": (ROOT / "docs" / "reliability.md", torture),
+    "engines": (ROOT / "docs" / "many-machines.md", engines),
+    "memory": (ROOT / "docs" / "data.md", memory),
     "swissroll": (ROOT / "docs" / "points2d.md", swissroll),
     "metrics_speed": (ROOT / "docs" / "metrics.md", metrics_speed),
     "mnist": (ROOT / "docs" / "images.md", mnist),

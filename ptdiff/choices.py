@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from types import UnionType
 from typing import Annotated, Any, NoReturn, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -16,7 +17,12 @@ from typing import Annotated, Any, NoReturn, TypeVar, Union, get_args, get_origi
 from pydantic import TypeAdapter, ValidationError
 
 from ptdiff.errors import UnknownName
+from ptdiff.plugins import claims
+from ptdiff.plugins.doors import Door
+from ptdiff.plugins.loading import load
+from ptdiff.plugins.metadata import Plugin
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 
@@ -30,24 +36,67 @@ SHOWN = 200
 class Catalog(dict[str, T]):
     """Named entries of one kind; ``catalog[name]`` with an unknown name raises UnknownName with the nearest name.
 
+    A catalog with a ``door`` also finds what plugins bring to it: ``in``, ``[]`` and :meth:`names` know their names,
+    and ``[]`` imports the one that is named.  Iteration is over the built-in entries only, so it imports nothing.  With
+    ``opens=False`` it finds no plugins, but a plugin that claims the name of one of its entries is still refused.
+
     >>> Catalog("color", {"red": 1, "green": 2})["gren"]
     Traceback (most recent call last):
     ptdiff.errors.UnknownName: unknown color 'gren': did you mean 'green'? (choose from: red, green)
     """
 
-    def __init__(self, kind: str, entries: Mapping[str, T]) -> None:
+    def __init__(self, kind: str, entries: Mapping[str, T], door: Door | None = None, *, opens: bool = True) -> None:
         super().__init__(entries)
-        self.kind = kind
+        self.kind, self.door, self.opens = kind, door, opens
+
+    def __getitem__(self, name: str) -> T:
+        """The entry; raises PluginError if it comes from a plugin that cannot be used, or is claimed by one."""
+        plugin = self._plugin(name)
+        if plugin is not None and self.door is not None:
+            found: T = load(self.door, plugin)
+            return found
+        return super().__getitem__(name)
+
+    def __contains__(self, name: object) -> bool:
+        if super().__contains__(name):
+            return True
+        return self.door is not None and self.opens and isinstance(name, str) and claims.claimed(self.door, name)
 
     def __missing__(self, name: object) -> NoReturn:
-        raise unknown(self.kind, str(name), self)
+        raise unknown(self.kind, str(name), self.names())
+
+    def names(self) -> list[str]:
+        """All names, those of plugins last; nothing is imported."""
+        more = claims.names(self.door.name) if self.door is not None and self.opens else []
+        return [*self, *(name for name in more if not super(Catalog, self).__contains__(name))]
+
+    def name_of(self, entry: object) -> str | None:
+        """The name of an entry that is built-in, or of a plugin that has been imported; None if there is none."""
+        for name, known in self.items():
+            if known is entry:
+                return name
+        for name in self.names()[len(self) :] if self.door is not None else ():
+            plugin = self._plugin(name)
+            # another module of the plugin may define the object
+            if plugin is not None and plugin.module in sys.modules and self[name] is entry:
+                return name
+        return None
+
+    def _plugin(self, name: str) -> Plugin | None:
+        builtin = super().__contains__(name)
+        if self.door is None or not (self.opens or builtin):
+            return None
+        return claims.claimant(self.door, name, builtin=builtin)
 
     def copy(self) -> Catalog[T]:
-        """A new catalog with the same entries."""
-        return Catalog(self.kind, self)
+        """A new catalog with the same entries and door."""
+        return Catalog(self.kind, self, self.door, opens=self.opens)
 
-    def __or__(self, other: Mapping[str, T]) -> Catalog[T]:  # type: ignore[override]
-        return Catalog(self.kind, {**self, **other})
+    def __or__(self, other: Mapping[str, S]) -> Catalog[T | S]:  # type: ignore[override]
+        return Catalog(self.kind, {**self, **other}, self.door, opens=self.opens)
+
+    def __ror__(self, other: Mapping[str, S]) -> Catalog[S | T]:  # type: ignore[override]
+        return Catalog(self.kind, {**other, **self}, self.door, opens=self.opens)
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> UnknownName:
@@ -58,11 +107,11 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UnknownName:
     >>> print(unknown("solver", "x", ["heun", "ddim"]))
     unknown solver 'x'; choose from: heun, ddim
     """
-    known = list(known)
+    known = known.names() if isinstance(known, Catalog) else list(known)
     # the time of difflib grows with the square of the lengths
     close = difflib.get_close_matches(name[:SHOWN], known, n=1, cutoff=0.5)
     shown = known if len(known) <= MANY else [*known[: MANY - 1], f"and {len(known) - MANY + 1} more"]
-    listed = f"choose from: {', '.join(shown)}"
+    listed = f"choose from: {', '.join(shown)}" if shown else "none is installed"
     advice = f": did you mean {close[0]!r}? ({listed})" if close else f"; {listed}"
     return UnknownName(f"unknown {kind} {name[:SHOWN]!r}{advice}")
 
@@ -148,9 +197,10 @@ def _out_of_range(key: str, value: object, least: float | None, most: float | No
     for number in value if isinstance(value, (tuple, list)) else (value,):
         if isinstance(number, bool) or not isinstance(number, (int, float)):
             continue
-        if least is not None and number < least:
+        # so written that NaN is out of any range
+        if least is not None and not number >= least:
             return [f"{key} must be at least {least:,}, not {number:,}"]
-        if most is not None and number > most:
+        if most is not None and not number <= most:
             return [f"{key} must be at most {most:,}, not {number:,}"]
     return []
 
@@ -173,7 +223,12 @@ def _is_kind(part: str) -> bool:
 
 def described(catalog: Mapping[str, type[Any]], made: Any) -> dict[str, Any]:
     """The choice from which :func:`choose` builds ``made``: its name in the catalog and all its options."""
-    name = next(name for name, cls in catalog.items() if cls is type(made))
+    if isinstance(catalog, Catalog):
+        name = catalog.name_of(type(made))
+    else:
+        name = next((name for name, cls in catalog.items() if cls is type(made)), None)
+    if name is None:
+        raise ValueError(f"{type(made).__name__} is in no catalog, so it has no name")
     options = {f.name: getattr(made, f.name) for f in dataclasses.fields(made)}
     if "base" in options:
         options["base"] = described(catalog, options["base"])
@@ -187,7 +242,8 @@ def choose(kind: str, catalog: Mapping[str, type[T]], choice: Mapping[str, Any])
     """
     options = dict(choice)
     if "name" not in options:
-        raise ValueError(f"{kind} needs a name; choose from: {', '.join(catalog)}")
+        known = catalog.names() if isinstance(catalog, Catalog) else catalog
+        raise ValueError(f"{kind} needs a name; choose from: {', '.join(known)}")
     name = str(options.pop("name"))
     if name not in catalog:
         raise unknown(kind, name, catalog)

@@ -11,22 +11,23 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Protocol, Unpack
+from typing import TYPE_CHECKING, Any, Protocol, Unpack
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ptdiff.atomic import write_atomic
-from ptdiff.choices import one_of
-from ptdiff.errors import DataError, reading
+from ptdiff.choices import Catalog, one_of
+from ptdiff.documents.files import expanded
+from ptdiff.errors import DataError, PluginError, reading
 from ptdiff.machine import host
-from ptdiff.metrics import Score, memorization
+from ptdiff.metrics import Score, compare, memorization
 from ptdiff.modality import registry
 from ptdiff.modality.contract import Modality
 from ptdiff.modality.data import Condition, Data, Split, unaugmented
@@ -34,11 +35,15 @@ from ptdiff.modality.offsets import with_origin, without_origin
 from ptdiff.modality.ragged import padded
 from ptdiff.modality.types import Comparison, Progress
 from ptdiff.noise import mix
+from ptdiff.plugins.doors import Door
 from ptdiff.run.evaluations import keep
 from ptdiff.run.folder import Run
 from ptdiff.sampling import samples as sampled
 from ptdiff.sampling.options import Options, facts
 from ptdiff.sampling.sampler import spread_labels
+
+if TYPE_CHECKING:
+    from ptdiff.machine.engines import Engine
 
 MOST = 500
 """Maximum number of reference samples in the default protocol, unless a number is given."""
@@ -48,6 +53,35 @@ FEW = 300
 
 TRAINING = 1000
 """Maximum number of training samples in the search for the nearest ones."""
+
+
+Metric = Callable[[Comparison], Score]
+"""A score of generated samples, from everything that can be compared."""
+
+
+def _general(name: str, summary: str) -> Metric:
+    """One of the scores of any data, :func:`ptdiff.metrics.compare`."""
+
+    def metric(sets: Comparison) -> Score:
+        found = compare(sets.samples, sets.reference, sets.training, sets.seed)
+        if name not in found:
+            raise ValueError(f"metric {name} is not defined for reference samples that are all equal")
+        return found[name]
+
+    metric.__doc__ = summary
+    return metric
+
+
+METRICS: Catalog[Metric] = Catalog(
+    "metric",
+    {
+        "sliced_wasserstein": _general("sliced_wasserstein", "Sliced Wasserstein distance of the flattened samples."),
+        "energy": _general("energy", "Energy distance of the flattened samples."),
+        "mmd_squared": _general("mmd_squared", "Squared kernel discrepancy of the flattened samples."),
+    },
+    Door("metrics", "metric", options=False),
+)
+"""Metrics by name that can be added to those of a modality."""
 
 
 class EvaluatedModel(Protocol):
@@ -214,12 +248,14 @@ def evaluate(
     *,
     n: int | None = None,
     protocol: str | None = None,
+    metrics: Sequence[str] = (),
     reference: Path | str | None = None,
     split: str = "val",
     points: int | None = None,
     seed: int = 0,
     batch: int | None = None,
     raw: bool = False,
+    engine: Engine | None = None,
     progress: Progress | None = None,
     say: Callable[[str], None] | None = None,
     **options: Unpack[Options],
@@ -229,18 +265,25 @@ def evaluate(
     ``n``: number of samples to compare, fewer if the data has fewer; default: the whole split, but at most ``MOST`` for
     the default protocol.
     ``protocol``: one of :meth:`ptdiff.modality.contract.Modality.protocols`; default: the first.
+    ``metrics``: names in METRICS, whose scores follow those of the protocol; one that the protocol has too is not
+    computed again.
     ``reference``: data to compare with, a value of the modality's option ``data``; default: that of the run.
     ``split``: "val" or "train" of the reference.
     ``points``, ``seed``, ``batch``, ``raw``, ``options``: see :meth:`ptdiff.model.Model.sample`.
+    ``engine``: lets workers compute slow metrics; workers also sample if ``model`` is a
+    :class:`ptdiff.model.sharded.ShardedModel`.
     ``progress``: called with (done, total) in each stage.  ``say``: called with a line about the work.
 
     An interrupted comparison may leave distances in the run folder, from which the next one continues.
 
-    Raises UnknownName for an unknown protocol, split or option, Unsupported if this machine lacks a requirement of the
-    protocol, DataError for data that cannot be read or compared, and ValueError if sampling diverged.
+    Raises UnknownName for an unknown protocol, metric, split or option, Unsupported if this machine lacks a requirement
+    of the protocol, PluginError for a metric that cannot be used, DataError for data that cannot be read or compared,
+    and ValueError if sampling diverged.
     """
     tell = say or (lambda line: None)
     one_of("split", split, ("val", "train"))
+    # before anything is sampled
+    added = {name: METRICS[name] for name in metrics}
     model.shape(points)
     settings = dict(model.run.config.options) | ({} if points is None else {"points": points})
     own = model.modality
@@ -288,9 +331,14 @@ def evaluate(
     )
     tell(f"comparing {count} samples with {count} of the {split} split")
     x, cache = generated.samples, model.run.outputs / "distances"
-    whole = Comparison(x, sets.reference, sets.training, labels, seed, progress, cache, str(model.device), asked)
+    whole = Comparison(
+        x, sets.reference, sets.training, labels, seed, progress, cache, str(model.device), engine, asked
+    )
     found = own.compare(whole, way)
     scores = dict(found.scores)
+    for name, metric in added.items():
+        if name not in scores:
+            scores[name] = _score(name, metric(whole))
     candidates = _some(training, seed)
     distance, which = own.nearest(x, candidates, progress)
     if reference is None and split == "val":
@@ -316,9 +364,15 @@ def evaluate(
     )
 
 
+def _score(name: str, found: object) -> Score:
+    if not isinstance(found, Score):
+        raise PluginError(f"metric {name} returned a {type(found).__name__}, not a ptdiff.metrics.Score")
+    return found
+
+
 def _other(modality: str, settings: Mapping[str, Any], reference: Path | str) -> Modality:
     """The modality with the options of the run and other data."""
-    place = Path(reference).expanduser()
+    place = expanded(reference)
     return registry.load(modality, {**settings, "data": str(place.resolve() if place.exists() else reference)})
 
 

@@ -23,7 +23,7 @@ def train(
             "-m", "--modality", metavar="NAME", help="Kind of data, repeatable; default: all that ship with ptdiff."
         ),
     ] = None,
-    seconds: Annotated[float, typer.Option(min=0.05, help="Length of each measurement in seconds.")] = 4.0,
+    seconds: Annotated[float, typer.Option(min=0.05, max=3600, help="Length of each measurement in seconds.")] = 4.0,
     threads: Annotated[
         list[int] | None, typer.Option(min=1, metavar="N", help="CPU threads, repeatable; default: 1 and all cores.")
     ] = None,

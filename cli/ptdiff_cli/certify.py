@@ -24,7 +24,8 @@ def certify(
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="Parts to check: orders, weak, calls, objectives, likelihoods, agreement; repeatable; default: all.",
+            help="Parts to check: orders, weak, calls, objectives, likelihoods, flow-maps, agreement; repeatable; "
+            "default: all.",
         ),
     ] = None,
     solver: Annotated[

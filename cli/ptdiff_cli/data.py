@@ -40,12 +40,17 @@ def import_(
     ] = False,
     modality: Kind = "pointcloud",
     option: Options = None,
+    workers: options.Workers = None,
+    engine: options.Engine = "processes",
     as_json: options.Json = False,
 ) -> None:
     """Import shapes into a store that loads fast: ptdiff data import SOURCE TARGET.
 
-    Train on it with --data TARGET.
+    Train on it with --data TARGET. With --workers, the store is the same to the last bit.
     """
+    from ptdiff_cli.shared.workers import chosen_engine
+
+    by = chosen_engine(workers, engine)
     kind = _loaded(modality, source, option)
     with reading(f"-m {modality}"), progress("shapes") as bar:
         found = kind.import_data(
@@ -55,6 +60,7 @@ def import_(
             replace=force,
             together=together,
             progress=counter(bar, f"importing {source.name}"),
+            engine=by,
         )
     if as_json:
         show_json(dict(found))

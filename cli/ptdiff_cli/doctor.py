@@ -31,7 +31,7 @@ def doctor(
     if as_json:
         show_json([asdict(finding) for finding in findings])
     if any(finding.state == "broken" for finding in findings):
-        raise Failure("a requirement of ptdiff is broken; see the lines above", 1)
+        raise Failure("a requirement of ptdiff or a plugin is broken; see the lines above", 1)
 
 
 def _looked_at(device: str) -> Iterator[Finding]:
@@ -97,17 +97,33 @@ def _video() -> Finding:
 
 
 def _plugins() -> list[Finding]:
-    from ptdiff.errors import PluginError
-    from ptdiff.modality import registry
+    """Import each plugin in a process of its own: it may exit, crash or hang."""
+    from ptdiff.modality.registry import DOOR
+    from ptdiff.plugins.claims import claims
+    from ptdiff.plugins.trial import tried
+    from ptdiff_cli.shared.doors import builtin
 
+    declared = claims(builtin())
+    usable = [one.plugin for one in declared if one.state == "ok"]
+    problems = dict(zip(usable, tried([[_USE.format(one.door), one.name] for one in usable]), strict=True))
     found = []
-    for item in registry.modalities():
-        try:
-            registry.modality_class(item.name)
-            found.append(Finding(f"modality {item.name}", "ok", item.target))
-        except PluginError as error:
-            found.append(Finding(f"modality {item.name}", "broken", str(error)))
+    for one in declared:
+        plugin = one.plugin
+        # the names of modalities have always stood here as they are
+        what = f"modality {plugin.name}" if plugin.door == DOOR.name else f"{plugin.door}: {plugin.name}"
+        if one.state == "ok":
+            problem = problems[plugin]
+            detail = plugin.target if plugin.builtin else f"{plugin.target} of {plugin.origin}"
+            if problem is not None:
+                detail = problem if plugin.origin in problem else f"{plugin.origin} {problem}"
+            found.append(Finding(what, "ok" if problem is None else "broken", detail))
+        else:
+            state = "missing" if one.state == "disabled" else "broken"
+            found.append(Finding(what, state, f"{plugin.origin} {one.detail}" if one.state != "clash" else one.detail))
     return found
+
+
+_USE = "from ptdiff_cli.shared.doors import finder\nuse = finder({!r})"
 
 
 def _try(code: str) -> subprocess.CompletedProcess[str]:

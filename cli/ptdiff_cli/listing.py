@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ptdiff_cli.shared import options
-from ptdiff_cli.shared.terminal import Failure, show, show_json, show_table
+from ptdiff_cli.shared.terminal import say, show, show_json, show_table
+
+if TYPE_CHECKING:
+    from ptdiff.choices import Catalog
 
 
 def modalities(
@@ -29,9 +31,12 @@ def modalities(
         else:
             rows = [[m.name, f"{m.distribution} {m.version}", m.target] for m in found]
             show_table(["modality", "installed by", "class"], rows)
+            _mention_others()
         return
     if check:
-        _check(name, as_json)
+        from ptdiff_cli.plugin import check_modality
+
+        check_modality(name, as_json)
         return
     registry.trust(name)
     cls = registry.modality_class(name)
@@ -45,20 +50,14 @@ def modalities(
     )
 
 
-def _check(name: str, as_json: bool) -> None:
-    from ptdiff.testing import check_modality
+def _mention_others() -> None:
+    """Say how many modalities are declared and cannot be used."""
+    from ptdiff.modality.registry import DOOR
+    from ptdiff.plugins.claims import claims
 
-    findings = list(check_modality(name))
-    if as_json:
-        show_json([dataclasses.asdict(finding) for finding in findings])
-    else:
-        for finding in findings:
-            show(f"{'ok  ' if finding.problem is None else 'FAIL'}  {finding.check}")
-            if finding.problem is not None:
-                show(f"      {finding.problem}")
-    bad = sum(finding.problem is not None for finding in findings)
+    bad = [claim for claim in claims() if claim.plugin.door == DOOR.name and claim.state not in ("ok", "disabled")]
     if bad:
-        raise Failure(f"{name}: {bad} of {len(findings)} checks failed", 1)
+        say(f"{len(bad)} declared {'modality' if len(bad) == 1 else 'modalities'} cannot be used: ptdiff plugin ls")
 
 
 def solvers(as_json: options.Json = False) -> None:
@@ -89,11 +88,21 @@ def choices(
         _models(as_json)
         return
 
+    from ptdiff.evaluation import METRICS
+    from ptdiff.machine.engines import ENGINES
+    from ptdiff.modality.backbones import BACKBONES
     from ptdiff.training.schema import CATALOGS
+    from ptdiff.training.trackers import LOGGERS
 
-    found = CATALOGS
+    found: dict[str, Catalog[Any]] = {
+        **CATALOGS,
+        "metric": METRICS,
+        "logger": LOGGERS,
+        "engine": ENGINES,
+        "backbone": BACKBONES,
+    }
     if kind is None:
-        names = {name: list(catalog) for name, catalog in found.items()}
+        names = {name: catalog.names() for name, catalog in found.items()}
         names |= {"recipe": [r.name for r in recipes()], "model": [m.name for m in models()]}
         if as_json:
             show_json(names)
@@ -131,15 +140,21 @@ def _recipes(as_json: bool) -> None:
         show_table(["recipe (-c …)", "modality", "summary"], [[r.name, r.modality, r.summary] for r in found])
 
 
-def _catalog(kind: str, catalog: Mapping[str, type[Any]], as_json: bool, extra: Any) -> None:
+def _catalog(kind: str, catalog: Catalog[Any], as_json: bool, extra: Any) -> None:
     found = [
         {"name": name, **extra(cls), "options": _options(cls), "summary": _first_line(cls)}
         for name, cls in catalog.items()
     ]
+    from ptdiff.plugins.claims import claims
+
+    # their options are not known, because nothing is imported for a list
+    plugins = catalog.names()[len(catalog) :]
+    door = catalog.door.name if catalog.door is not None else None
+    origins = {one.plugin.name: one.plugin.origin for one in claims() if one.plugin.door == door and one.state == "ok"}
     if as_json:
-        show_json(found)
+        show_json([*found, *({"name": name, "installed_by": origins[name]} for name in plugins)])
         return
-    keys = [key for key in found[0] if key not in ("options", "summary")]
+    keys = [key for key in found[0] if key not in ("options", "summary")] if found else ["name"]
     rows = [
         [
             *(str(item[key]) for key in keys),
@@ -148,10 +163,13 @@ def _catalog(kind: str, catalog: Mapping[str, type[Any]], as_json: bool, extra: 
         ]
         for item in found
     ]
+    rows += [[name, *[""] * len(keys), f"plugin of {origins[name]}"] for name in plugins]
     show_table([kind if key == "name" else key for key in keys] + ["options", "summary"], rows)
 
 
-def _options(cls: type[Any]) -> list[dict[str, Any]]:
+def _options(cls: Any) -> list[dict[str, Any]]:
+    if not dataclasses.is_dataclass(cls):
+        return []
     return [
         {
             "name": field.name,
@@ -169,5 +187,5 @@ def _default(field: dataclasses.Field[Any]) -> Any:
     return None if field.default is dataclasses.MISSING else field.default
 
 
-def _first_line(cls: type[Any]) -> str:
+def _first_line(cls: Any) -> str:
     return (cls.__doc__ or "").strip().splitlines()[0]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import io
 import os
+import re
 import sys
 import traceback
 from collections.abc import Collection
@@ -23,6 +24,7 @@ from ptdiff_cli.shared.terminal import fail, say
 GROUPS = {
     "Train": {
         "train": ("train", "train a model on your files or a data set, or with a recipe"),
+        "plan": ("plan", "hours, memory, disk and money before the work"),
         "resume": ("resume", "continue a run from its last checkpoint"),
         "config": ("config.app", "show and check configurations; print their schema"),
         "runs": ("runs.app", "list runs, compare them"),
@@ -55,6 +57,7 @@ GROUPS = {
         "modalities": ("listing.modalities", "list the kinds of data and their options"),
         "solvers": ("listing.solvers", "list the solvers with their orders and options"),
         "processes": ("listing.processes", "list the processes with their options"),
+        "plugin": ("plugin.app", "list and check plugins, and start a new one"),
         "doctor": ("doctor", "check this machine: libraries, plugins, training speed"),
     },
 }
@@ -131,12 +134,17 @@ def main() -> None:
     # python -c and the start of a process import from the current folder, which may be a stranger's
     if not any(place.exists() and place.samefile(".") for place in map(Path, sys.path)):
         os.environ.setdefault("PYTHONSAFEPATH", "1")
+    if re.fullmatch("0+", os.environ.get("COLUMNS", "")):
+        # an unknown width, which rich takes for one without room for a character
+        del os.environ["COLUMNS"]
     debug = "--debug" in sys.argv
     arguments, trusted = _split_trust([argument for argument in sys.argv[1:] if argument != "--debug"])
     for stream in (sys.stdout, sys.stderr):
         # a terminal that cannot show a character must not end a command
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    if (ranks := _refused_ranks(arguments)) is not None:
+        fail(ranks, 2)
     try:
         if trusted:
             from ptdiff.modality.registry import trust
@@ -174,6 +182,18 @@ def _split_trust(arguments: list[str]) -> tuple[list[str], list[str]]:
             fail(f"--trust needs the name of a modality as MODULE:CLASS, not {name!r}", 2)
         trusted.append(name)
     return rest, trusted
+
+
+def _refused_ranks(arguments: list[str]) -> str | None:
+    """A line if torchrun starts several processes of a command that would all do the same; None otherwise."""
+    command, world = arguments[0] if arguments else "", os.environ.get("WORLD_SIZE", "")
+    alone = "TORCHELASTIC_RUN_ID" not in os.environ or world in ("", "1")
+    if alone or command not in COMMANDS or command in ("train", "resume"):
+        return None
+    return (
+        f"{command} runs in one process, not on {world} ranks: leave out torchrun "
+        "(ptdiff sample --workers N divides sampling among processes)"
+    )
 
 
 def _shows_help(error: BaseException) -> TypeGuard[Any]:

@@ -42,6 +42,7 @@ def mesh(
     """Turn point clouds into meshes: ptdiff mesh samples.npz --out meshes."""
     from ptdiff.atomic import check_writable
     from ptdiff.choices import unknown
+    from ptdiff.documents.files import expanded
     from ptdiff.run.folder import Run
     from ptdiff.run.links import chosen
     from ptdiff.run.models import located, outputs
@@ -70,7 +71,7 @@ def mesh(
     some = given.first(count)
     if format_ == "stl" and any(given.stored.origin):
         say("most programs read .stl in 32 bits, which blurs places this far from zero; .glb and .ply keep them exact")
-    check_writable(folder.expanduser(), _FACE_BYTES * some.samples[..., 0].numel())
+    check_writable(expanded(folder), _FACE_BYTES * some.samples[..., 0].numel())
     with counted("meshes", "meshing") as move:
         rows = save_meshes(some.stored, kind, folder, format_, way, name=path.stem, progress=move)
     made = [row for row in rows if "error" not in row]

@@ -34,6 +34,10 @@ def render(
         typer.Option(help="Color by position, normal, label or rgb; default: rgb if available, else position."),
     ] = None,
     modality: options.ModalityOfFile = "pointcloud",
+    data: Annotated[
+        str | None,
+        typer.Option(help="Files only: data whose frame and names an image shows; default: that of the run around it."),
+    ] = None,
     frames: Annotated[int, typer.Option(min=2, help="Number of frames of a turntable.")] = 36,
     fps: Annotated[float, typer.Option(min=1, help="Frames per second of an animation.")] = 12.0,
     points: options.PointsOfRun = None,
@@ -76,12 +80,14 @@ def render(
     given = {"solver": solver, "steps": steps, "process": process, "spacing": spacing, "guidance": scale(guidance)}
     drawing = {**given, "--points": points, "--weights": weights, "--seed": seed}
     if path.is_dir():
+        if data is not None:
+            raise ValueError(f"--data: for files only, and {path} is a run")
         shown = _of_run(path, count, given, points, weights, seed or 0, device, suffix in MOVING and not turntable)
     elif any(value is not None for value in drawing.values()):
         names = ", ".join(f"--{name.lstrip('-')}" for name, value in drawing.items() if value is not None)
         raise ValueError(f"{names}: for runs only, and {path} is a file")
     else:
-        shown = read_samples(path, modality)
+        shown = read_samples(path, modality, data)
         shown = shown.first(count or shown.modality.visualizer().many)
     draw = colored(shown.modality.visualizer(), color, shown.stored.label.tolist())
     if show:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,9 +11,10 @@ import typer
 
 from ptdiff_cli.shared import options
 from ptdiff_cli.shared.target import check_format, check_space, save, writable_either
-from ptdiff_cli.shared.terminal import counted, say
+from ptdiff_cli.shared.terminal import Failure, counted, say
 
 if TYPE_CHECKING:
+    from ptdiff.machine.engines import Engine
     from ptdiff.model.loaded import Model
     from ptdiff.sampling.samples import Samples
 
@@ -51,22 +54,25 @@ def sample(
     ] = None,
     batch: options.Batch = None,
     device: options.Device = "auto",
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Number of workers, one thread each; a repeated command continues.")
-    ] = None,
-    engine: Annotated[str, typer.Option(help="Engine of the workers: processes or ray.")] = "processes",
+    workers: options.Workers = None,
+    engine: options.Engine = "processes",
+    dry_run: options.DryRun = False,
 ) -> None:
     """Generate samples: ptdiff sample RUN -n 16 --out samples.npz.
 
     Sample i depends only on (seed, i) and the options, not on -n or --batch. With --workers, samples are the same to
     the last bit for any number of workers.
     """
+    from ptdiff.machine.cost import costs
     from ptdiff.model.arguments import conditions_of
     from ptdiff.model.loaded import Model
     from ptdiff.run.folder import Run
     from ptdiff.sampling.files import check_target
+    from ptdiff_cli.shared.costs import LONG, compared, sampling_costs, show_costs
     from ptdiff_cli.shared.sampling_plan import make_plan, named_as_options, scale, spoken
+    from ptdiff_cli.shared.workers import chosen_engine
 
+    by = chosen_engine(workers, engine)
     found = Run.open(run, say)
     # writers of other formats are imported only if needed
     kind = check_target(out, format_, count, found.modality())
@@ -81,17 +87,33 @@ def sample(
         conditions_of(found, count, label, conditions)  # refused before the weights are read
     other = None if weak is None else Run.open(weak, say)
     model = Model.of(found, plan, weights=weights, device=device, warn=say)
+    if dry_run:
+        if weak is not None or workers is not None:
+            raise ValueError("--dry-run cannot be combined with --weak or --workers; see 'ptdiff plan --help'")
+        with named_as_options():
+            works = sampling_costs(model, count, label, conditions, points, batch)
+        show_costs([cost for work in works for cost in costs(work)])
+        return
     tables = {} if kind == "npz" else model.modality.tables()
     single = kind != "npz" and kind not in tables
     target = out or found.outputs / "samples" / (f"seed-{seed}-{kind}" if single else f"seed-{seed}.{kind}")
-    if workers is not None:
+    if by is not None:
         if trajectory or weak is not None:
             raise ValueError("--workers cannot be combined with --trajectory or --weak")
-        check_space(target, count, model.shape(points), kind, 0)
-        _by_workers(model, count, workers, engine, target, kind, label, conditions, points, seed, batch, raw, device)
+        with named_as_options():
+            check_space(target, count, model.shape(points), kind, 0)
+        _by_workers(model, count, by, target, kind, label, conditions, points, seed, batch, raw, device)
         return
-    with counted("samples", "sample") as move, named_as_options():
+    advice = "" if trajectory or weak is not None else "; those of --workers are kept, and a repeated command continues"
+    with named_as_options():
         check_space(target, count, model.shape(points), kind, plan.steps + 1 if trajectory else 0)
+    planned = [] if weak is not None else sampling_costs(model, count, label, conditions, points, batch, LONG)
+    with (
+        _interruptible(f"the samples so far are lost{advice}"),
+        compared(planned),
+        counted("samples", "sample") as move,
+        named_as_options(),
+    ):
         samples = model.sample(
             count,
             label=label,
@@ -111,11 +133,19 @@ def sample(
         say(f"next: ptdiff render {target}" + (f" · ptdiff mesh {target}" if model.modality.meshing() else ""))
 
 
+@contextmanager
+def _interruptible(left: str) -> Iterator[None]:
+    """Turn Ctrl-C into a line about what is ``left`` of the samples, and the exit code of the signal."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Failure(f"stopped: {left}", 130) from None
+
+
 def _by_workers(
     model: Model,
     count: int,
-    workers: int,
-    engine: str,
+    engine: Engine,
     target: Path,
     kind: str,
     label: str | None,
@@ -126,15 +156,15 @@ def _by_workers(
     raw: bool,
     device: str,
 ) -> None:
-    from ptdiff.machine.engines import ENGINES
     from ptdiff.model.sharded import remove, sample_in_shards
     from ptdiff_cli.shared.sampling_plan import named_as_options
 
-    with counted("samples", "sample") as move, named_as_options():
+    stopped = _interruptible("the same command continues after the last finished batch")
+    with stopped, counted("samples", "sample") as move, named_as_options():
         samples, shards = sample_in_shards(
             model,
             count,
-            ENGINES[engine](workers),
+            engine,
             label=label,
             conditions=conditions,
             points=points,

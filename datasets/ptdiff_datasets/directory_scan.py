@@ -10,37 +10,68 @@ from ptdiff_datasets.errors import DataError, printable
 
 Stamp = tuple[int, int, int]  # size, time of the last change in ns, mode: together they detect a changed file
 
+STORE_INDEX = "index.json"
+"""The file of every store that states its format."""
+
+
+def expanded(path: str | Path) -> Path:
+    """Return the path with ~ and ~user replaced by their home folders; one of an unknown user is left as it is."""
+    # Path.expanduser raises RuntimeError for an unknown user
+    return Path(os.path.expanduser(path))  # noqa: PTH111
+
 
 def existing(root: str | Path) -> Path:
     """Return ``root`` if the folder or file exists; else raise a DataError that names the nearest existing name."""
-    root = Path(root)
+    root = expanded(root)
     try:
-        root = root.expanduser()
         if root.exists():
             return root
         names = [path.name for path in root.parent.iterdir()] if root.parent.is_dir() else []
-    except (OSError, RuntimeError) as error:  # RuntimeError: the home of an unknown user
-        raise DataError(f"{printable(root)}: {getattr(error, 'strerror', None) or error}") from None
+    except OSError as error:
+        raise DataError(f"{printable(root)}: {error.strerror or error}") from None
     near = get_close_matches(root.name, names, 1)
     hint = f"; did you mean {printable(root.parent / near[0])}?" if near else ""
     raise DataError(f"{printable(root)} does not exist{hint}")
 
 
-def files(folder: Path, prefix: str, skipped: list[tuple[str, str]]) -> Iterator[tuple[str, os.DirEntry[str]]]:
-    """Yield every file below with its path below the root; hidden ones are ignored, inaccessible ones ``skipped``."""
+def files(folder: Path, prefix: str, skipped: list[tuple[str, str]]) -> Iterator[str]:
+    """Yield the path of every file below, from the root.
+
+    Hidden files are ignored. Inaccessible ones and stores of ptdiff, such as a cache within the data, are ``skipped``.
+    """
+    names, folders, links = list[str](), set[str](), set[str]()
     try:
         with os.scandir(folder) as entries:
-            visible = sorted((e for e in entries if not e.name.startswith(".")), key=lambda e: e.name)
+            for entry in entries:
+                if entry.name.startswith("."):
+                    continue
+                names.append(entry.name)
+                if entry.is_dir(follow_symlinks=False):
+                    folders.add(entry.name)
+                elif _links_to_folder(entry):
+                    links.add(entry.name)
     except OSError as error:
         skipped.append((prefix or ".", error.strerror or str(error)))
         return
-    for entry in visible:
-        if entry.is_dir(follow_symlinks=False):
-            yield from files(Path(entry.path), f"{prefix}{entry.name}/", skipped)
-        elif _links_to_folder(entry):
-            skipped.append((prefix + entry.name, "a link to a folder"))
+    if prefix and STORE_INDEX in names and _is_store(folder):
+        skipped.append((prefix, "a store of ptdiff, which is opened by its own path"))
+        return
+    names.sort()
+    for name in names:
+        if name in folders:
+            yield from files(folder / name, f"{prefix}{name}/", skipped)
+        elif name in links:
+            skipped.append((prefix + name, "a link to a folder"))
         else:
-            yield prefix + entry.name, entry
+            yield prefix + name
+
+
+def _is_store(folder: Path) -> bool:
+    try:
+        with (folder / STORE_INDEX).open("rb") as file:
+            return b'"format": "ptdiff-' in file.read(200)
+    except OSError:
+        return False
 
 
 def _links_to_folder(entry: os.DirEntry[str]) -> bool:

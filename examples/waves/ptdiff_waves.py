@@ -21,9 +21,9 @@ KINDS = ("sine", "square", "triangle")
 class Waves(Modality):
     """Sine, square and triangle waves of random amplitude, frequency and phase."""
 
-    count: int = option(3000, "training signals")
-    length: int = option(64, "samples of each signal")
-    width: int = option(64, "channels of the network")
+    count: int = option(3000, "training signals", least=1)
+    length: int = option(64, "samples of each signal", least=2)
+    width: int = option(64, "channels of the network", least=1)
 
     def dataset(self) -> Data:
         """Return labeled training and validation signals, float32 (1, length)."""
@@ -104,7 +104,7 @@ class Plot(Visualizer):
         for i, signal in enumerate(samples):
             axes = figure.add_subplot(rows, columns, i + 1, ylim=(-1.8, 1.8), xticks=[], yticks=[])
             axes.plot(signal[0])
-            axes.set_title(titles[i] if titles else "", fontsize=9)
+            axes.set_title(titles[i] if titles else "", fontsize=9, parse_math=False)
         canvas.draw()
         return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from torch import Tensor, nn
 
+    from ptdiff.machine.engines import Engine
     from ptdiff.modality import Array, Mesh
     from ptdiff.modality.data import Condition
 
@@ -201,6 +202,7 @@ class PointCloud(Modality):
             comparison.progress,
             comparison.cache,
             comparison.device,
+            comparison.engine,
         )
 
     def nearest(self, samples: Tensor, others: Tensor, progress: Progress | None = None) -> tuple[Tensor, Tensor]:
@@ -296,6 +298,7 @@ class PointCloud(Modality):
         replace: bool,
         together: bool = False,
         progress: Progress | None = None,
+        engine: Engine | None = None,
     ) -> Mapping[str, Any]:
         """Write a folder or file of shapes as a store; see :func:`ptdiff_datasets.clouds.importing.import_data`."""
         from ptdiff_datasets.clouds.importing import import_data
@@ -309,6 +312,7 @@ class PointCloud(Modality):
             progress=progress,
             order=self.layout,
             decimal=self.decimal,
+            engine=engine,
         )
         return {**found.summary.as_dict(), "text": found.summary.text()}
 

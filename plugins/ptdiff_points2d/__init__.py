@@ -67,7 +67,7 @@ class Points2D(Modality):
     )
     count: int = option(50_000, "training points of a toy distribution or an image", least=1, most=10**8)
     seed: int = option(0, "random seed of a toy distribution or an image", least=0)
-    noise: float | None = option(None, "standard deviation of a toy's noise; default: its own")
+    noise: float | None = option(None, "standard deviation of a toy's noise; default: its own", least=0)
     columns: str = option("", "table columns, e.g. x,y; 'all' for every numeric one; default: the first two of those")
     label: str = option("", "column of a table that holds the class")
     where: str = option("", "rows of a table to use, as column=value or the value alone; default: all")
@@ -147,8 +147,9 @@ class Points2D(Modality):
     def visualizer(self) -> Visualizer:
         """Return a visualizer for the width: a scatter plot in 2-D or 3-D, pairs of columns, or a map of the rows.
 
-        Its frame is that of the data, or of the samples if the file is missing.
+        Its frame is that of the data, or of the samples if the file is missing or is not opened.
         """
+        from ptdiff_datasets.directory_scan import expanded
         from ptdiff_datasets.points.toys import TOYS
         from ptdiff_points2d import source
         from ptdiff_points2d.picture import Pictures
@@ -156,7 +157,7 @@ class Points2D(Modality):
         if self.data in TOYS:
             toy = TOYS[self.data]
             return Pictures((*toy.center, toy.reach), toy.classes, total=toy.total)
-        if Path(self.data).expanduser().exists():
+        if expanded(self.data).exists():
             points = self._points()
             return Pictures(source.around(points.train), points.classes, points.columns)
         return Pictures(None, ())
@@ -232,9 +233,10 @@ class Points2D(Modality):
         """Return table writers: csv and tsv, with a header and a line per point, with its class, if any."""
         from functools import partial
 
+        from ptdiff_datasets.directory_scan import expanded
         from ptdiff_points2d.picture import write_table
 
-        there = Path(self.data).expanduser().exists()
+        there = expanded(self.data).exists()
         write = partial(write_table, columns=self._points().columns if there else (), label=self.label or "class")
         return {"csv": partial(write, separator=","), "tsv": partial(write, separator="\t")}
 

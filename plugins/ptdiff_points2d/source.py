@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ptdiff.choices import unknown
+from ptdiff_datasets.directory_scan import expanded
 from ptdiff_datasets.errors import DataError
 from ptdiff_datasets.formats.numerals import Decimal
 from ptdiff_datasets.formats.tables import TextTable, read_table
@@ -51,7 +52,7 @@ def found(data: str) -> Path | None:
     """
     if data in TOYS:
         return None
-    path = Path(data).expanduser()
+    path = expanded(data)
     if path.is_file():
         return path
     if path.is_dir() and path.name in TOYS:

@@ -12,6 +12,7 @@ end_to_end.py     the whole way in float32
 adaptive.py       adaptive solvers
 objectives.py     objectives
 likelihoods.py    likelihoods
+flow_maps.py      flow maps
 overhead.py       the time a solver adds to a call
 side_by_side.py   many tables at once
 figures.py        errors for a number of calls, to choose a solver

@@ -16,6 +16,7 @@ from ptdiff.certify import adaptive, agreement, end_to_end, orders
 from ptdiff.certify.certificate import Certificate
 from ptdiff.certify.choices import choices
 from ptdiff.certify.counterparts import PAIRS, installed
+from ptdiff.certify.flow_maps import flow_map_certificates
 from ptdiff.certify.likelihoods import likelihood_certificates
 from ptdiff.certify.objectives import objective_certificates
 from ptdiff.certify.problem import PROBLEMS
@@ -66,6 +67,10 @@ def _likelihoods() -> list[Certificate]:
     return list(likelihood_certificates())
 
 
+def _flow_maps() -> list[Certificate]:
+    return list(flow_map_certificates())
+
+
 def _each(section: Callable[[str], list[Certificate]], solvers: Sequence[str]) -> list[Part]:
     return [partial(section, name) for name in solvers if name in SOLVERS or section is _orders]
 
@@ -76,6 +81,7 @@ SECTIONS: dict[str, Callable[[Sequence[str]], list[Part]]] = {
     "calls": partial(_each, _calls),
     "objectives": lambda solvers: [_objectives],
     "likelihoods": lambda solvers: [_likelihoods],
+    "flow-maps": lambda solvers: [_flow_maps],
     "agreement": lambda solvers: [partial(_agreement, frozenset(solvers))],
 }
 """The parts of each section for solvers by name; some sections ignore the names."""

@@ -115,9 +115,14 @@ class NetworkDenoiser(nn.Module):
         return size if coded and isinstance(size, int) else 0
 
     def raw(self, x: Tensor, level: Level, cond: Condition) -> Tensor:
-        """y (b, …), the output of the network at x (b, …) and ``level`` () or (b,)."""
+        """y (b, …), the output of the network at x (b, …) and ``level`` () or (b,).
+
+        Raises ValueError for an output of another shape than x, which would broadcast.
+        """
         angle = level.angle.to(x.dtype).expand(len(x))
         y: Tensor = self.net(x / level.like(x).scale, angle, cond)
+        if getattr(y, "shape", None) != x.shape:
+            raise ValueError(f"the network {type(self.net).__name__} returned {_mismatch(y, x)}")
         return y
 
     def forward(self, x: Tensor, level: Level, cond: Condition) -> Tensor:
@@ -141,6 +146,12 @@ class NetworkDenoiser(nn.Module):
         """
         means = self.residual(x0, eps, level, cond).square().flatten(1).mean(dim=1)
         return per_element(means, cond.get("mask"))
+
+
+def _mismatch(y: object, x: Tensor) -> str:
+    if isinstance(y, Tensor):
+        return f"a tensor of shape {tuple(y.shape)}, not the shape of its input, {tuple(x.shape)}"
+    return f"a {type(y).__name__}, not a tensor of the shape of its input, {tuple(x.shape)}"
 
 
 def check_prediction(prediction: str, noisiest: Level) -> None:

@@ -1,4 +1,4 @@
-"""Regular files up to a size, as bytes and text."""
+"""Paths as users type them; regular files up to a size, as bytes and text."""
 
 from __future__ import annotations
 
@@ -6,6 +6,12 @@ import os
 import stat
 from io import BufferedReader
 from pathlib import Path
+
+
+def expanded(path: Path | str) -> Path:
+    """The path with ~ and ~user replaced by their home folders; one of an unknown user is left as it is."""
+    # Path.expanduser raises RuntimeError for an unknown user
+    return Path(os.path.expanduser(path))  # noqa: PTH111
 
 
 def opened(path: Path) -> BufferedReader:

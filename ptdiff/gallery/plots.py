@@ -140,7 +140,10 @@ def _save(path: Path, picture: Any, fps: float) -> None:
 
 def _of_modalities(say: Say) -> Iterator[tuple[str, str, Plot]]:
     """The plots of the installed modalities: name of the modality, of the plot, and function."""
-    for known in registry.modalities():
+    usable, problems = registry.importable()
+    for problem in problems:
+        say(problem)
+    for known in usable:
         try:
             kind = registry.load(known.name)
         except (PluginError, ValueError) as error:

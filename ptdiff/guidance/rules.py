@@ -23,6 +23,7 @@ from ptdiff.denoiser.network import Denoiser
 from ptdiff.denoiser.posterior import dot, total
 from ptdiff.guidance.guided import Guidance, select, within
 from ptdiff.modality.data import Condition
+from ptdiff.plugins.doors import Door
 from ptdiff.process import Level
 
 
@@ -187,5 +188,7 @@ class Mambo(Guidance):
 
 
 GUIDANCE: Catalog[type[Guidance]] = Catalog(
-    "guidance", {"cfg": CFG, "apg": APG, "cfg-zero": CFGZero, "tcfg": TCFG, "mambo": Mambo}
+    "guidance",
+    {"cfg": CFG, "apg": APG, "cfg-zero": CFGZero, "tcfg": TCFG, "mambo": Mambo},
+    Door("guidance", "guidance", Guidance),
 )

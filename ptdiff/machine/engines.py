@@ -2,18 +2,21 @@
 
     for result in engine.map(function, items): ...        in any order, one result for each item
 
-``function`` and ``items`` are pickled to other processes.  A worker may be killed at any moment: its item is done again
-by another one.  So ``function`` should leave its result in a file, atomically, and do nothing twice.
+``function`` is sent to each worker once and may be large; ``items`` are sent one by one.  A worker may be killed at any
+moment: its item is done again by another one.  So ``function`` should leave its result in a file, atomically, and do
+nothing twice.
 """
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from ptdiff.choices import Catalog
 from ptdiff.errors import Unsupported
+from ptdiff.plugins.doors import Door
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -37,7 +40,7 @@ class Processes:
     workers: int = 1
 
     def map(self, function: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
-        """Yield the results; raises RuntimeError if workers die ATTEMPTS times without finishing an item."""
+        """Yield the results; raises ChildProcessError if workers die ATTEMPTS times without finishing an item."""
         if self.workers == 1 or len(items) < 2:
             yield from map(function, items)
             return
@@ -49,9 +52,10 @@ class Processes:
         while left:
             # spawned, because a process with threads cannot be forked safely
             context = multiprocessing.get_context("spawn")
-            pool = ProcessPoolExecutor(min(self.workers, len(left)), mp_context=context)
+            count = min(self.workers, len(left))
+            pool = ProcessPoolExecutor(count, mp_context=context, initializer=_keep, initargs=(function,))
             try:
-                sent: dict[Future[R], int] = {pool.submit(function, item): i for i, item in left.items()}
+                sent: dict[Future[R], int] = {pool.submit(_work, item): i for i, item in left.items()}
                 while sent:
                     done, _ = wait(sent, return_when=FIRST_COMPLETED)
                     for future in done:
@@ -62,7 +66,7 @@ class Processes:
             except BrokenProcessPool as error:
                 idle += 1
                 if idle == ATTEMPTS:
-                    raise RuntimeError(
+                    raise ChildProcessError(
                         f"worker processes died {ATTEMPTS} times in a row: is there enough memory for {self.workers}?"
                     ) from error
             finally:
@@ -79,7 +83,7 @@ class Ray:
     workers: int = 1
 
     def map(self, function: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
-        """Yield the results; Unsupported without the package ray."""
+        """Yield the results; Unsupported without the package ray, ChildProcessError if workers keep dying."""
         ray = _ray()
         started = not ray.is_initialized()
         if started:
@@ -91,10 +95,31 @@ class Ray:
             left = [remote.remote(shared, item) for item in items]
             while left:
                 (done,), left = ray.wait(left, num_returns=1)
-                yield ray.get(done)
+                try:
+                    result = ray.get(done)
+                except ray.exceptions.RayTaskError as error:
+                    # Ray's own exception has the traceback of the worker in its text
+                    raise error.cause from None
+                except ray.exceptions.RayError as error:
+                    raise ChildProcessError(f"a worker of Ray failed: {str(error).strip().splitlines()[0]}") from None
+                yield result
         finally:
             if started:
                 ray.shutdown()
+
+
+_WORK: list[Callable[[Any], Any]] = []
+"""In a worker process: the function that it applies, so that it is not sent with every item."""
+
+
+def _keep(function: Callable[[Any], Any]) -> None:
+    # by default, Python's workers take Ctrl-C for the result of an item and begin the next one
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    _WORK.append(function)
+
+
+def _work(item: Any) -> Any:
+    return _WORK[-1](item)
 
 
 def _apply(function: Callable[[T], R], item: T) -> R:
@@ -108,7 +133,8 @@ def _cluster(workers: int) -> dict[str, Any]:
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
     if os.environ.get("RAY_ADDRESS"):
         return quiet
-    return quiet | {"num_cpus": workers, "include_dashboard": False}
+    # without an address, Ray would join a cluster that somebody else started on this machine
+    return quiet | {"address": "local", "num_cpus": workers, "include_dashboard": False}
 
 
 def _ray() -> Any:
@@ -119,5 +145,7 @@ def _ray() -> Any:
     return ray
 
 
-ENGINES: Catalog[Callable[[int], Engine]] = Catalog("engine", {"processes": Processes, "ray": Ray})
+ENGINES: Catalog[Callable[[int], Engine]] = Catalog(
+    "engine", {"processes": Processes, "ray": Ray}, Door("engines", "engine", methods=("map",), options=False)
+)
 """Engines by name, for a number of workers."""

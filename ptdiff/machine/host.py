@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -142,6 +143,23 @@ def _all_memory() -> int | None:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):
         return None
+
+
+def peak_memory(where: torch.device) -> int | None:
+    """Most memory that this process has held at a time, in bytes: on a CUDA GPU, or else in main memory.
+
+    None if the system does not report it.
+    """
+    import torch
+
+    if where.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(where))
+    try:
+        import resource
+    except ImportError:
+        return None
+    # in bytes on macOS, in KiB elsewhere
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def busy() -> float | None:

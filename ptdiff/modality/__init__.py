@@ -9,8 +9,10 @@ ragged.py       sets of different sizes: padding, masks, RaggedSplit
 set_distances.py  distances between sets of different sizes
 types.py        arrays, writers, meshes, comparisons, options
 overrides.py    refuses plugins whose methods do not match the contract
+streamed.py     StreamedSplit: samples in a litData dataset
 tensors.py      Tensors: plain tensors and a network, given by the caller
 registry.py     installed modalities by name
+backbones.py    networks that plugins bring for other modalities
 fault.py        the plugin in whose code an error was raised
 """
 

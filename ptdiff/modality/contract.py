@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from torch import Tensor, nn
 
+    from ptdiff.machine.engines import Engine
     from ptdiff.modality.types import Array, Image
 
 _COMPARE = "since ptdiff 0.2.0 that is compare(comparison, protocol)"
@@ -214,11 +215,13 @@ class Modality(ABC):
         replace: bool,
         together: bool = False,
         progress: Progress | None = None,
+        engine: Engine | None = None,
     ) -> Mapping[str, Any]:
         """Convert a user's files to a folder ``target`` that loads fast, for ``ptdiff data import``.
 
         ``points``: number to sample from each mesh, and the most to keep of each cloud.
         ``replace``: overwrite an existing target.  ``together``: move duplicates in several splits into one of them.
+        ``engine``: lets workers read the files; the result is the same, bit for bit.
         Returns JSON values, with a readable summary under ``text``.
         """
         raise Unsupported(f"{type(self).__name__} reads its data directly: use --data")

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 import traceback
 
-from ptdiff.modality import registry
 from ptdiff.modality.contract import Modality
-
-OURS = "ptdiff"
-"""The distribution, and the start of the names of all its packages."""
+from ptdiff.plugins.metadata import OURS, declared
 
 
 def plugin_of(error: BaseException) -> str | None:
     """The name and distribution of the plugin whose code raised ``error``; None if that was ptdiff and what it ships.
 
-    The innermost frame of the traceback that belongs to ptdiff or to the package of a modality decides: an error that
+    The innermost frame of the traceback that belongs to ptdiff or to the package of a plugin decides: an error that
     ptdiff raises about what a plugin gave it names the culprit itself.
     """
     plugins = _plugins()
@@ -29,15 +27,15 @@ def plugin_of(error: BaseException) -> str | None:
 
 def _plugins() -> dict[str, str]:
     """What to call the plugins that have been imported, by package."""
-    found = {}
-    listed = {_package(kind.target): kind for kind in registry.modalities()}
+    found: dict[str, str] = {}
+    for plugin in declared():
+        if plugin.module in sys.modules and not plugin.builtin:
+            found.setdefault(_package(plugin.target), f"{plugin.name} ({plugin.origin})")
+    ours = {_package(plugin.target) for plugin in declared() if plugin.builtin}
     for cls in _below(Modality):
         package = _package(cls.__module__)
-        kind = listed.get(package)
-        if kind is None and not package.startswith(OURS):
-            found[package] = f"{cls.__module__}:{cls.__name__}"
-        elif kind is not None and kind.distribution != OURS:
-            found[package] = f"{kind.name} ({kind.distribution} {kind.version})"
+        if package not in ours and not package.startswith(OURS):
+            found.setdefault(package, f"{cls.__module__}:{cls.__name__}")
     return found
 
 

@@ -1,31 +1,33 @@
-"""Registry of modalities: entry points in the group ``ptdiff.modalities.v1``, or explicit ``module:Class`` names.
+"""Registry of modalities: plugins of the door ``modalities``, or explicit ``module:Class`` names.
 
 Listing imports nothing.  Only the named modality is imported, so a broken one does not affect others.  Names may come
 from untrusted files, so ``module:Class`` imports nothing either: it finds classes of modules that the program
-has already imported, or that the user named (:func:`trust`).  For the same reason the metadata of distributions in the
-current folder is not used: the folder may be from someone else.
-The number in the name of the group is the version of the contract in :mod:`ptdiff.modality.contract`.
+has already imported, or that the user named (:func:`trust`).  :mod:`ptdiff.plugins` says which plugins there are, and
+which of them can be used.
 """
 
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import re
 import sys
-import sysconfig
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
-from importlib.metadata import EntryPoint, EntryPoints, distributions
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
 
 from ptdiff.choices import SHOWN, build, unknown
-from ptdiff.errors import PluginError, UnknownName
+from ptdiff.errors import UnknownName
 from ptdiff.modality.contract import Modality
+from ptdiff.plugins.claims import claimant, claimed, claims
+from ptdiff.plugins.doors import Door
+from ptdiff.plugins.loading import checked, imported
+from ptdiff.plugins.loading import load as load_plugin
+from ptdiff.plugins.trial import tried
 
-GROUP = "ptdiff.modalities.v1"
+DOOR = Door("modalities", "modality", Modality, options=False)
+GROUP = DOOR.group
 
 
 @dataclass(frozen=True)
@@ -37,52 +39,69 @@ class Listed:
     distribution: str
     version: str
 
-
-def _entries() -> dict[str, EntryPoint]:
-    # Python adds the current folder for python -c, python -m and notebooks
-    own = {Path(sysconfig.get_path(kind)) for kind in ("purelib", "platlib")}
-    folders = [folder for folder in map(Path, sys.path) if folder.exists()]
-    folders = [folder for folder in folders if folder in own or not folder.samefile(".")]
-    return _of_path(tuple((folder, folder.stat().st_mtime_ns) for folder in folders))
-
-
-@lru_cache(maxsize=1)
-def _of_path(state: tuple[tuple[Path, int], ...]) -> dict[str, EntryPoint]:
-    """Read the entry points of all distributions once, and again after something was installed."""
-    # two distributions may claim one name: the first in alphabetical order of distributions wins, whatever the path
-    # order
-    installed: dict[str, EntryPoints] = {}
-    for each in distributions(path=[str(folder) for folder, _ in state]):
-        if declared := each.entry_points.select(group=GROUP):
-            # of two versions, the first on the path is the one that is imported
-            installed.setdefault(re.sub(r"[-_.]+", "-", each.name).lower(), declared)
-    entries = [entry for declared in installed.values() for entry in declared]
-    found = sorted(entries, key=lambda e: (e.name, e.dist.name if e.dist else ""), reverse=True)
-    return {entry.name: entry for entry in found}
+    @property
+    def builtin(self) -> bool:
+        """True for a modality that ships with ptdiff."""
+        return self.distribution == "ptdiff"
 
 
 def modalities() -> list[Listed]:
-    """All installed modalities, sorted by name."""
-    return [
-        Listed(name, entry.value, entry.dist.name if entry.dist else "?", entry.dist.version if entry.dist else "?")
-        for name, entry in sorted(_entries().items())
+    """All installed modalities that can be used, as far as their metadata tells, sorted by name.
+
+    A modality that ships with ptdiff is among them even if a plugin claims its name too.
+    """
+    usable = [
+        claim.plugin
+        for claim in claims()
+        if claim.plugin.door == DOOR.name and (claim.state == "ok" or (claim.state == "clash" and claim.plugin.builtin))
     ]
+    return [Listed(plugin.name, plugin.target, plugin.distribution, plugin.version) for plugin in usable]
+
+
+def importable() -> tuple[list[Listed], list[str]]:
+    """The modalities that can be imported, and one line for each that cannot.
+
+    Those that do not ship with ptdiff are tried in processes of their own first (:mod:`ptdiff.plugins.trial`).
+    """
+    usable, problems = [], []
+    listed = modalities()
+    found = tried([[_TRY, one.name] for one in listed if not one.builtin])
+    for one in listed:
+        problem = None if one.builtin else next(found)
+        if problem is None:
+            usable.append(one)
+        else:
+            problems.append(problem if one.name in problem else f"modality {one.name!r}: {problem}")
+    return usable, problems
+
+
+_TRY = "from ptdiff.modality.registry import modality_class as use"
 
 
 def package_folder(listed: Listed) -> Path | None:
-    """The folder of the package of a modality, found without importing it; None for a single module.
-
-    If the entry point names a module inside a package, only the parent packages are imported.
-    """
+    """The folder of the package of a modality, found without importing it; None for a single module."""
     module = listed.target.partition(":")[0]
     try:
-        spec = importlib.util.find_spec(module)
+        spec = _spec(module)
     except Exception:
         # 'ptdiff modalities NAME' reports the error
         return None
     if spec is None or spec.origin is None or (spec.submodule_search_locations is None and "." not in module):
         return None
     return Path(spec.origin).parent
+
+
+def _spec(module: str) -> ModuleSpec | None:
+    """What importlib.util.find_spec returns, without importing the parents of the module, which may do anything."""
+    path, spec, name = None, None, ""
+    for part in module.split("."):
+        name = f"{name}.{part}".lstrip(".")
+        finders = (finder for finder in sys.meta_path if hasattr(finder, "find_spec"))
+        spec = next((found for finder in finders if (found := finder.find_spec(name, path)) is not None), None)
+        if spec is None:
+            return None
+        path = spec.submodule_search_locations
+    return spec
 
 
 def modality_class(name: str) -> type[Modality]:
@@ -99,13 +118,12 @@ def modality_class(name: str) -> type[Modality]:
                 f"modality {name[:SHOWN]!r} is not installed, and a file never decides what is imported: add "
                 f"--trust {name[:SHOWN]} if you trust that code"
             )
-        return _checked(f"modality {name!r}", lambda: there[cls])
-    known = _entries()
-    if name not in known:
-        raise unknown("modality", name, sorted(known))
-    entry = known[name]
-    importlib.invalidate_caches()
-    return _checked(f"modality {name!r} ({entry.value})", entry.load)
+        return _checked(name, lambda: there[cls])
+    plugin = claimant(DOOR, name)
+    if plugin is None:
+        raise unknown("modality", name, [listed.name for listed in modalities()])
+    found: type[Modality] = load_plugin(DOOR, plugin)
+    return found
 
 
 def trust(name: str) -> None:
@@ -116,15 +134,13 @@ def trust(name: str) -> None:
     if ":" in name:
         _parts(name)
         importlib.invalidate_caches()
-        _checked(f"modality {name!r}", EntryPoint(name=name, value=name, group=GROUP).load)
+        _checked(name, lambda: imported(name))
 
 
 def origin(name: str) -> dict[str, str]:
     """Distribution and version of an installed modality, for the record of a run; empty for ``module:Class``."""
-    entry = _entries().get(name)
-    return (
-        {} if entry is None or entry.dist is None else {"distribution": entry.dist.name, "version": entry.dist.version}
-    )
+    found = next((one for one in modalities() if one.name == name), None)
+    return {} if found is None else {"distribution": found.distribution, "version": found.version}
 
 
 def missing(name: str, recorded: object) -> str | None:
@@ -132,7 +148,7 @@ def missing(name: str, recorded: object) -> str | None:
 
     ``recorded``: what :func:`origin` returned when the run was made, read from a file; anything else gives None.
     """
-    if ":" in name or name in _entries() or not isinstance(recorded, Mapping):
+    if ":" in name or claimed(DOOR, name) or not isinstance(recorded, Mapping):
         return None
     words = [recorded.get("distribution"), recorded.get("version")]
     # the file may be that of a stranger: nothing that a shell or pip could take for more than a name
@@ -148,21 +164,8 @@ def _parts(name: str) -> tuple[str, str]:
     return module, cls
 
 
-def _checked(label: str, found: Callable[[], Any]) -> type[Modality]:
-    """The class that ``found`` returns; PluginError if it cannot be imported, or is not a complete Modality."""
-    try:
-        cls = found()
-    except PluginError as error:
-        # the class does not match the contract
-        raise PluginError(f"{label}: {error}") from error
-    except (Exception, SystemExit) as error:
-        # importing a third-party module may raise anything
-        raise PluginError(f"{label} cannot be imported: {type(error).__name__}: {error}") from error
-    if not (isinstance(cls, type) and issubclass(cls, Modality)):
-        raise PluginError(f"{label} is not a subclass of ptdiff.modality.Modality")
-    undefined = sorted(getattr(cls, "__abstractmethods__", ()))
-    if undefined:
-        raise PluginError(f"{label} does not define {', '.join(undefined)}")
+def _checked(name: str, find: Callable[[], object]) -> type[Modality]:
+    cls: type[Modality] = checked(f"modality {name!r}", DOOR, find)
     return cls
 
 

@@ -146,7 +146,7 @@ def _panels(figure: Figure, samples: Array, titles: Sequence[str], rows: int, co
         axes.set(xticks=[], yticks=[])
         axes.grid(visible=False)
         if titles:
-            axes.set_title(titles[k], fontsize=7)
+            axes.set_title(titles[k], fontsize=7, parse_math=False)
         if sample.ndim == 1:
             axes.plot(sample, linewidth=1)
             axes.set_ylim(low, high)

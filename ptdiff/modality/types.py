@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from ptdiff.machine.engines import Engine
     from ptdiff.metrics import Score
     from ptdiff.modality.data import Condition, Data
 
@@ -62,6 +63,7 @@ class Comparison:
     ``progress``: called with (done, total) by slow metrics.
     ``cache``: folder for intermediate results, with which an interrupted comparison continues; None for no folder.
     ``device``: of metrics that use a GPU, by name, see :func:`ptdiff.machine.host.device`; the tensors are on the CPU.
+    ``engine``: lets workers compute slow metrics, with intermediate results in ``cache``; None for this process.
     ``conditions``: for which each sample was generated, by name, (n, …) each: those of the reference sample.
     """
 
@@ -73,6 +75,7 @@ class Comparison:
     progress: Progress | None = None
     cache: Path | None = None
     device: str = "auto"
+    engine: Engine | None = None
     conditions: Condition = field(default_factory=dict)
 
 

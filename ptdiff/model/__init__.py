@@ -3,6 +3,7 @@
 arguments.py     plan, shape and labels, checked against a run
 loaded.py        load, Model: sample, states, denoiser, likelihood, evaluate
 sharded.py       many samples by several workers
+estimate.py      the cost of sampling and evaluation before them
 edits/           edit, complete, upsample and interpolate samples
 best_grid.py     the best time grid for few steps
 likelihoods.py   the likelihood of a split of the data

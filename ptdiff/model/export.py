@@ -14,6 +14,7 @@ import torch
 
 from ptdiff.atomic import temporary, write_atomic
 from ptdiff.choices import one_of
+from ptdiff.documents.files import expanded
 from ptdiff.documents.jsons import read_json
 from ptdiff.errors import RunError
 from ptdiff.modality import registry
@@ -60,7 +61,7 @@ def export(
             folder = Path(place) / repository.partition("/")[2]
             save_folder(model, folder, license=license, half=half, samples=samples, say=say)
             return hub.uploaded(folder, to)
-    target = Path(to).expanduser()
+    target = expanded(to)
     if target.suffix.lower() == ".onnx":
         if half or license is not None:
             raise ValueError(f"{target}: a license and float16 are for folders; an .onnx file has the network alone")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
@@ -259,6 +259,7 @@ class Model:
         *,
         n: int | None = None,
         protocol: str | None = None,
+        metrics: Sequence[str] = (),
         reference: Path | str | None = None,
         split: str = "val",
         points: int | None = None,
@@ -276,6 +277,7 @@ class Model:
             self,
             n=n,
             protocol=protocol,
+            metrics=metrics,
             reference=reference,
             split=split,
             points=points,

@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple, Unpack
@@ -22,10 +22,13 @@ from ptdiff.errors import DataError
 from ptdiff.machine.engines import Engine
 from ptdiff.machine.timing import threads
 from ptdiff.modality.conditions import NOT_GIVEN, is_given
+from ptdiff.modality.contract import Modality
+from ptdiff.modality.data import Data
 from ptdiff.modality.ragged import stacked
 from ptdiff.modality.types import Progress
 from ptdiff.model.arguments import Conditions, Label, Points, conditions_of, mask_for
 from ptdiff.model.loaded import Model, Say, load
+from ptdiff.run.folder import Run
 from ptdiff.sampling.batches import batch_size
 from ptdiff.sampling.files import Stored, read, write
 from ptdiff.sampling.options import Options, facts
@@ -157,6 +160,91 @@ def remove(shards: Path) -> None:
         path.unlink()
     with suppress(OSError):
         shards.rmdir()
+
+
+@dataclass(frozen=True)
+class ShardedModel:
+    """A model whose samples are made by an engine, for :func:`ptdiff.evaluation.evaluate`.
+
+        sharded = ShardedModel(model, engine)
+        evaluate(sharded, n=5000, engine=engine).save()
+        sharded.remove_shards()
+
+    ``name_of_device``: for the workers.  The shards stay until :meth:`remove_shards`, so that an evaluation that was
+    interrupted continues.
+    """
+
+    model: Model
+    engine: Engine
+    name_of_device: str = "auto"
+    _shards: list[Path] = field(default_factory=list)
+
+    @property
+    def run(self) -> Run:
+        """The run folder."""
+        return self.model.run
+
+    @property
+    def modality(self) -> Modality:
+        """The modality with the options of the run."""
+        return self.model.modality
+
+    @property
+    def data(self) -> Data:
+        """The data of the model."""
+        return self.model.data
+
+    @property
+    def weights(self) -> str | float | None:
+        """The weights as requested."""
+        return self.model.weights
+
+    @property
+    def device(self) -> torch.device:
+        """The device of the model in this process."""
+        return self.model.device
+
+    def shape(self, points: Points | None = None) -> tuple[int, ...]:
+        """The shape of one sample, see :meth:`ptdiff.model.Model.shape`."""
+        return self.model.shape(points)
+
+    def sample(
+        self,
+        n: int = 16,
+        *,
+        label: Label | None = None,
+        conditions: Conditions | None = None,
+        points: Points | None = None,
+        seed: int = 0,
+        batch: int | None = None,
+        raw: bool = False,
+        progress: Progress | None = None,
+        say: Say | None = None,
+        **options: Unpack[Options],
+    ) -> Samples:
+        """Generate samples by :func:`sample_in_shards`."""
+        samples, folder = sample_in_shards(
+            self.model,
+            n,
+            self.engine,
+            label=label,
+            conditions=conditions,
+            points=points,
+            seed=seed,
+            batch=batch,
+            raw=raw,
+            device=self.name_of_device,
+            progress=progress,
+            say=say,
+            **options,
+        )
+        self._shards.append(folder)
+        return samples
+
+    def remove_shards(self) -> None:
+        """Delete the shards of all samples generated so far."""
+        for folder in self._shards:
+            remove(folder)
 
 
 def _listed(value: torch.Tensor) -> list[Any]:

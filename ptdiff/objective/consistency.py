@@ -33,6 +33,7 @@ from ptdiff.machine.host import double, exact, kept_randomness
 from ptdiff.modality.data import Condition
 from ptdiff.objective.factors import LogDensity
 from ptdiff.objective.loss import LOSSES, Denoise, Objective
+from ptdiff.plugins.doors import Door
 from ptdiff.process import Level, Process
 from ptdiff.process.continuous import check_positive
 from ptdiff.run.config import Config
@@ -134,7 +135,9 @@ class ConsistencyObjective(Objective):
         return self.loss(residual, torch.ones_like(length), cond.get("mask")) / length
 
 
-OBJECTIVES: Catalog[type[Denoise]] = Catalog("objective", {"denoise": Denoise, "consistency": Consistency})
+OBJECTIVES: Catalog[type[Denoise]] = Catalog(
+    "objective", {"denoise": Denoise, "consistency": Consistency}, Door("objectives", "objective", Denoise)
+)
 
 
 def check_solver(config: Config, chosen: Solver | Adaptive) -> None:

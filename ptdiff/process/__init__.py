@@ -7,6 +7,7 @@ shift.py        processes with a scaled noise-to-signal ratio
 """
 
 from ptdiff.choices import Catalog
+from ptdiff.plugins.doors import Door
 from ptdiff.process.chain import Chain
 from ptdiff.process.continuous import EDM, VE, Flow, SubVP, TrigFlow, VEGeometric, VPCosine, VPLinear
 from ptdiff.process.level import Level, Process, check_reach, prior_error
@@ -47,4 +48,5 @@ PROCESSES: Catalog[type[Process]] = Catalog(
         "shifted": Shifted,
         "interpolated": Interpolated,
     },
+    Door("processes", "process", Process),
 )

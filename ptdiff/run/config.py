@@ -137,6 +137,9 @@ class Training(_Section):
     inner_steps: int = Field(10, ge=1, le=100_000, description="optimizer steps inside one Lightning step")
     save_minutes: float = Field(2.0, gt=0, description="minutes between checkpoints")
     preview_minutes: float = Field(2.0, gt=0, description="minutes between preview images")
+    order: Literal[1, 2] = Field(
+        2, description="order of the samples; 2 needs no memory for them; 1: as in version 0.2, in memory"
+    )
     keep: int = Field(2, ge=1, le=100_000, description="number of checkpoints to keep")
 
     @model_validator(mode="after")
@@ -168,6 +171,7 @@ class Config(_Section):
 
     modality: str
     options: dict[str, Any] = {}
+    backbone: Choice | None = Field(None, description="network of a plugin; null: that of the modality")
     process: Choice = {"name": "flow"}
     prediction: str = "velocity"
     objective: Choice = {"name": "denoise"}
@@ -262,8 +266,20 @@ def read(path: Path) -> dict[str, Any]:
         return {}
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
         raise ValueError(f"{path} is not a configuration: it must be a mapping with string keys")
+    numbered = "format" in values
     check_format(values.pop("format", 1), FORMAT, str(path))
-    return values
+    return _in_its_order(values) if numbered else values
+
+
+def read_run(path: Path) -> Config:
+    """Read the config.yaml of a run, which holds every setting; raises the errors of :func:`read` and `validate`."""
+    return validate(_in_its_order(read(path)))
+
+
+def _in_its_order(values: dict[str, Any]) -> dict[str, Any]:
+    """Give a complete configuration of a version without ``training.order`` the only order that it had."""
+    training = values.get("training")
+    return {**values, "training": {"order": 1, **training}} if isinstance(training, dict) else values
 
 
 def settings(pairs: list[str], what: str = "key=value") -> dict[str, Any]:

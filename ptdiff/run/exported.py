@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ptdiff.atomic import temporary, write_atomic
-from ptdiff.documents.files import opened, read_text
+from ptdiff.documents.files import expanded, opened, read_text
 from ptdiff.documents.jsons import parse_json
 from ptdiff.errors import RunError, check_format
 
@@ -72,7 +72,7 @@ def cache() -> Path:
     base = os.environ.get("PTDIFF_CACHE")
     if base is None:
         base = str(Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ptdiff")
-    return Path(base).expanduser() / "models"
+    return expanded(base) / "models"
 
 
 def is_unpacked(run: Path) -> bool:

@@ -36,12 +36,13 @@ from ptdiff.documents.yamls import parse_yaml, read_yaml
 from ptdiff.errors import CheckpointError, RunError
 from ptdiff.machine import host
 from ptdiff.modality import registry
+from ptdiff.modality.backbones import with_backbone
 from ptdiff.modality.contract import Modality
 from ptdiff.modality.data import Data
 from ptdiff.modality.tensors import NAME
 from ptdiff.run import links
 from ptdiff.run.checkpoint import Checkpoint, latest, lost, save
-from ptdiff.run.config import Config, read, validate
+from ptdiff.run.config import Config, read_run
 from ptdiff.run.exported import is_unpacked
 from ptdiff.run.lock import held
 from ptdiff.run.models import located, near, outputs, ships
@@ -134,7 +135,7 @@ class Run:
         path = located(run, warn)
         if not (path / "config.yaml").is_file():
             raise RunError(f"{path} is not a run folder: it has no config.yaml{near(path)}")
-        config = validate(read(path / "config.yaml"))
+        config = read_run(path / "config.yaml")
         try:
             facts = read_json(path / "data.json")
             data = Data.from_facts(facts)
@@ -234,7 +235,7 @@ class Run:
         and UnknownName if its modality is ``module:Class`` and the user has not named it.
         """
         if self.kind is not None:
-            return self.kind
+            return with_backbone(self.kind, self.config.backbone)
         if self.config.modality == NAME:
             raise RunError(
                 f"{self.path} was trained on tensors with a network that is not stored: open it in Python with "
@@ -243,7 +244,8 @@ class Run:
         needed = registry.missing(self.config.modality, self._recorded("plugin"))
         if needed is not None:
             raise RunError(f"{self.path} needs {needed}")
-        return registry.load(self.config.modality, self.config.options).as_of(self.data)
+        kind = registry.load(self.config.modality, self.config.options).as_of(self.data)
+        return with_backbone(kind, self.config.backbone)
 
     def checkpoint(self, warn: Callable[[str], None] | None = None) -> Checkpoint:
         """The newest checkpoint that verifies; ``warn`` is called about others.  Raises RunError if there is none."""

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ptdiff.documents.files import expanded
 from ptdiff.documents.jsons import read_json
 from ptdiff.errors import RunError
 from ptdiff.modality import registry
@@ -70,7 +71,7 @@ def located(run: Path | str, warn: Callable[[str], None] | None = None) -> Path:
     """
     if hub.is_address(run):
         return hub.downloaded(run, warn)
-    path, name = Path(run).expanduser(), str(run)
+    path, name = expanded(run), str(run)
     if exported.is_exported(path):
         return exported.unpacked(path)
     check_links(path)

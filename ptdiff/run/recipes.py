@@ -6,13 +6,11 @@ first comment line of a recipe states what it reproduces.
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ptdiff.choices import unknown
-from ptdiff.errors import PluginError
 from ptdiff.modality import registry
 from ptdiff.run import config
 
@@ -37,15 +35,19 @@ class Recipe:
 
 
 def recipes(modality: str | None = None) -> list[Recipe]:
-    """Recipes of a modality, sorted by name; with None, of all modalities that are installed and can be imported."""
+    """Recipes of a modality, sorted by name; with None, of all installed modalities.
+
+    A modality that does not ship with ptdiff is imported only if it is named, so with None its recipes are the files
+    recipes/*.yaml of its package, whether or not it lists others.
+    """
     if modality is not None:
         found = registry.modality_class(modality).recipes()
         return [Recipe(name, modality, path) for name, path in sorted(found.items())]
     result: list[Recipe] = []
     for listed in registry.modalities():
-        # a modality that cannot be imported must not break the others; 'ptdiff modalities NAME' shows its error
-        with suppress(PluginError):
-            result += recipes(listed.name)
+        folder = registry.package_folder(listed)
+        paths = [] if folder is None else sorted(folder.glob("recipes/*.yaml"), key=lambda path: path.stem)
+        result += [Recipe(path.stem, listed.name, path) for path in paths]
     return result
 
 

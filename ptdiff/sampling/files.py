@@ -36,11 +36,13 @@ from ptdiff.errors import Unsupported, reading
 from ptdiff.modality.conditions import MOST_CONDITIONS
 from ptdiff.modality.offsets import find_origin, with_origin, without_origin
 from ptdiff.modality.ragged import is_ragged, sets_of, sizes_of
+from ptdiff.sampling.formats import reader, writers
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     from ptdiff.modality.contract import Modality
+    from ptdiff.modality.types import TableWriter
 
 
 NAMES = ("samples", "label", "classes", "modality", "options", "trajectory", "origin", "offsets")
@@ -131,11 +133,19 @@ def read(path: Path, kind: Modality | None = None) -> Stored:
             x = kind.read(path)[None]
         except (Unsupported, ValueError) as error:
             if path.suffix.lower() != ".npz":
-                raise
+                own = reader(kind, path)
+                if own is None:
+                    raise
+                return _single(np.asarray(own(path))[None])
             made = "it has no array 'samples'; 'ptdiff sample' writes files with one"
             raise ValueError(f"{made} (as data: {getattr(error, 'reason', error)})") from error
-        origin = find_origin(x)
-        return Stored(_finite("the sample", without_origin(x, origin), x.ndim), np.full(1, -1), origin=origin)
+        return _single(x)
+
+
+def _single(x: npt.NDArray[np.floating]) -> Stored:
+    """One sample (1, *shape) of a file that says nothing else."""
+    origin = find_origin(x)
+    return Stored(_finite("the sample", without_origin(x, origin), x.ndim), np.full(1, -1), origin=origin)
 
 
 def holds_samples(path: Path) -> bool:
@@ -317,14 +327,18 @@ def check_target(path: Path | None, format: str | None, count: int, kind: Modali
     Raises UnknownName for an unknown format, and ValueError if it does not fit the suffix or the number of samples.
     """
     name = format or (path.suffix[1:] if path is not None and path.suffix else "npz")
-    single, tables = ({}, {}) if name == "npz" else (kind.formats(), kind.tables())
-    if name not in (known := {"npz", *single, *tables}):
-        raise unknown("format", name, sorted(known))
+    tables: Mapping[str, TableWriter] = {} if name == "npz" else kind.tables()
+    single = None if name == "npz" else writers(kind)
+    if single is not None and name not in tables:
+        if name not in single:
+            raise unknown("format", name, sorted({"npz", *single.names(), *tables}))
+        # a plugin that cannot be used is refused before the work
+        single[name]
     if path is None or not path.suffix:
         return name
     if name in tables and path.suffix != f".{name}":
         raise ValueError(f"{path}: a file in the format {name} must end in .{name}")
-    if name in single and (count > 1 or path.suffix != f".{name}"):
+    if single is not None and name in single and (count > 1 or path.suffix != f".{name}"):
         raise ValueError(f"{path}: must be a folder, for {count} samples as {name} files")
     return name
 
@@ -359,14 +373,14 @@ def write(path: Path, stored: Stored, kind: Modality, format: str | None = None)
             **extra,
         )
         return path
-    tables, single = kind.tables(), kind.formats()
+    tables, single = kind.tables(), writers(kind)
     if name in tables:
         target = path if path.suffix else path / f"samples.{name}"
         target.parent.mkdir(parents=True, exist_ok=True)
         tables[name](target, sets_of(stored.world(stored.samples)), stored.titles)
         return target
     if name not in single:
-        raise unknown("format", name, sorted({"npz", *single, *tables}))
+        raise unknown("format", name, sorted({"npz", *single.names(), *tables}))
     for target, x in zip(_targets(path, stored, name), sets_of(stored.world(stored.samples)), strict=True):
         target.parent.mkdir(parents=True, exist_ok=True)
         single[name](target, x)

@@ -7,7 +7,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 
-from ptdiff.choices import described, unknown
+from ptdiff.choices import Catalog, described, unknown
 from ptdiff.grid import SPACINGS, End, Spacing
 from ptdiff.guidance import GUIDANCE, Guidance
 from ptdiff.guidance.threshold import THRESHOLDS, Threshold
@@ -38,7 +38,7 @@ class Options(TypedDict, total=False):
     precision: Literal["auto", "32", "bf16"] | None
 
 
-CATALOGS: Mapping[str, Mapping[str, type[Any]]] = {
+CATALOGS: Mapping[str, Catalog[Any]] = {
     "process": PROCESSES,
     "solver": SOLVERS | ADAPTIVE,
     "spacing": SPACINGS,
@@ -103,7 +103,7 @@ def _is_object(name: str, value: Any) -> bool:
 
 
 def _has_name(name: str, value: Any) -> bool:
-    return value is None or isinstance(value, str) or type(value) in CATALOGS[name].values()
+    return value is None or isinstance(value, str) or CATALOGS[name].name_of(type(value)) is not None
 
 
 def _shortened(name: str, value: Any) -> Any:

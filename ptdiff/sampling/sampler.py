@@ -94,7 +94,7 @@ def solver(choice: Mapping[str, Any]) -> Solver | Adaptive:
     if name in ADAPTIVE:
         return choose("solver", ADAPTIVE, choice)
     if name not in SOLVERS:
-        raise unknown("solver", str(name), [*SOLVERS, *ADAPTIVE])
+        raise unknown("solver", str(name), SOLVERS | ADAPTIVE)
     return choose("solver", SOLVERS, choice)
 
 

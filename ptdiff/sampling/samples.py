@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ptdiff.documents.files import expanded
 from ptdiff.errors import DataError, UnknownName
 from ptdiff.modality import registry
 from ptdiff.modality.contract import Modality
@@ -40,15 +41,17 @@ class Samples:
     source: Path | None = None
 
     @staticmethod
-    def read(path: Path | str, modality: str | Modality = "pointcloud") -> Samples:
+    def read(path: Path | str, modality: str | Modality = "pointcloud", data: str | None = None) -> Samples:
         """Read samples from an .npz file, or a single sample from a file such as .ply or .png.
 
         ``modality``: a name, used if the file does not name its modality; or an object, used in any case.
+        ``data``: the option of that name, for modalities that show samples in the frame of their data.  Default: what
+        the file says, but a file or folder that it names is opened only if the samples lie in a run of that data.
 
         Raises DataError for a file without valid samples, and UnknownName if its modality is not installed; a file
         never decides what is imported.
         """
-        path = Path(path).expanduser()
+        path = expanded(path)
         if path.exists() and not path.is_file():
             raise DataError(f"{path} is a {'folder' if path.is_dir() else 'device or a pipe'}, not a file of samples")
         if isinstance(modality, Modality):
@@ -61,7 +64,7 @@ class Samples:
             raise UnknownName(
                 f"{path} was made by {name}, which is not an installed modality: add -m {name} if you trust it"
             )
-        return Samples(stored, kind or registry.load(name, stored.options), source=path)
+        return Samples(stored, kind or registry.load(name, _options(path, stored, data)), source=path)
 
     def __len__(self) -> int:
         """The number of samples."""
@@ -134,7 +137,7 @@ class Samples:
         A path without a suffix is a folder.  ``format``: default: the suffix; in a folder, the modality's first
         format for single samples, else its first table; see :func:`ptdiff.sampling.files.write`, also for errors.
         """
-        path = Path(path).expanduser()
+        path = expanded(path)
         if format is None and not path.suffix:
             format = next(iter([*self.modality.formats(), *self.modality.tables()]), None)
             path = path if format else path / "samples.npz"
@@ -156,7 +159,7 @@ class Samples:
         """
         from ptdiff.sampling.pictures import colored, save
 
-        path = Path(path).expanduser()
+        path = expanded(path)
         draw = colored(self.modality.visualizer(), color, self.stored.label.tolist())
         save(path, self.stored, draw, turntable=turntable, frames=frames, fps=fps)
         return path
@@ -170,3 +173,39 @@ class Samples:
         from ptdiff.sampling.meshes import default_method
 
         return self.modality.mesh(sets_of(self.numpy())[i], default_method(self.modality, method))
+
+
+def _options(path: Path, stored: Stored, data: str | None) -> dict[str, Any]:
+    """The options in a file of samples, without the name of a file that only this file, perhaps a stranger's, names."""
+    named = stored.options.get("data")
+    if data is not None:
+        return {**stored.options, "data": data}
+    if not isinstance(named, str) or not _exists(named) or named == _data_of_run(path):
+        return dict(stored.options)
+    return {**stored.options, "data": f"not opened: {named}"}
+
+
+def _exists(name: str) -> bool:
+    try:
+        return expanded(name).exists()
+    except (OSError, ValueError):
+        # no name of a file
+        return False
+
+
+def _data_of_run(path: Path) -> object:
+    """The data of the run in which a file lies, in samples/ or beside config.yaml; None if it lies in none."""
+    from ptdiff.run import config
+    from ptdiff.run.models import check_links
+
+    for folder in path.absolute().parents[:2]:
+        # other programs have files of the name config.yaml, too
+        if (folder / "config.yaml").is_file() and (folder / "data.json").is_file():
+            check_links(folder)
+            try:
+                options = config.read(folder / "config.yaml").get("options")
+            except (OSError, ValueError):
+                # a damaged run names nothing
+                return None
+            return options.get("data") if isinstance(options, dict) else None
+    return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ptdiff.choices import Catalog
+from ptdiff.plugins.doors import Door
 from ptdiff.solvers.adaptive import Adaptive
 from ptdiff.solvers.ancestral import DPM2Ancestral, DPMpp2SAncestral, EulerAncestral
 from ptdiff.solvers.churn import Churn
@@ -24,6 +25,8 @@ from ptdiff.solvers.stochastic import DPMpp2MSDE, DPMpp3MSDE, DPMppSDE
 from ptdiff.solvers.table import Solver
 from ptdiff.solvers.tempered import Tempered
 from ptdiff.solvers.unipc import UniPC, UniPC3
+
+DOOR = Door("solvers", "solver", methods=("order", "table"))
 
 SOLVERS: Catalog[type[Solver]] = Catalog(
     "solver",
@@ -75,6 +78,9 @@ SOLVERS: Catalog[type[Solver]] = Catalog(
         "corrector": Corrector,
         "tempered": Tempered,
     },
+    DOOR,
 )
 
-ADAPTIVE: Catalog[type[Adaptive]] = Catalog("adaptive solver", {"dopri5": Dopri5, "dpm-adaptive": DPMAdaptive})
+ADAPTIVE: Catalog[type[Adaptive]] = Catalog(
+    "adaptive solver", {"dopri5": Dopri5, "dpm-adaptive": DPMAdaptive}, DOOR, opens=False
+)

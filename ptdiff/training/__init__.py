@@ -9,7 +9,11 @@ draws.py           the samples, noise and levels of a step
 data_order.py      the order of the data
 gradients.py       the gradient of a step, whole or in parts
 shards.py          parts of a batch on several threads
-ddp.py             parts of a batch on several devices
+hardware.py        devices, and the strategy by which they share a batch
+ranks.py           parts of a batch on several devices, one process (rank) each
+ddp.py             ranks with a replica of the network each
+fsdp.py            ranks that share a sharded network
+sharded.py         sharded tensors: gathered and spread again
 peers.py           the end of another rank
 memory.py          the number of samples that fit into memory
 noise_scale.py     the batch size up to which larger batches pay
@@ -29,6 +33,7 @@ backends.py        how each of them is written to
 arithmetic.py      threads, instruction set and all else that decides the order of sums
 state.py           all that a run needs to resume bit for bit
 snapshots.py       averages kept for later ones of other widths
+estimate.py        the cost of a run before it
 length.py          a new length for a run trained before
 observer.py        the interface for watching a run
 slowness.py        a warning when training becomes much slower
@@ -40,5 +45,4 @@ expectations.py    the scores to expect after a number of steps
 speed.py           training beside a bare loop
 bare_loop.py       the bare loop
 profile.py         the time of a step by kind of operation
-flops.py           floating-point operations
 """

@@ -11,8 +11,11 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
+import sys
 import uuid
 from collections.abc import Mapping
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -145,8 +148,56 @@ class Wandb(WandbLogger):
             self._experiment.finish(exit_code=int(status != "success"))
 
 
+class Trackio:
+    """A run of the project ``ptdiff`` in Trackio's store, which all runs of this machine share, or on a server.
+
+    The store is where TRACKIO_DIR says; TRACKIO_SPACE_ID or TRACKIO_SERVER_URL sends the run to a server instead.
+    """
+
+    def __init__(self, place: Path, run: str, group: str | None = None) -> None:
+        import trackio
+
+        place.mkdir(parents=True, exist_ok=True)
+        kept, self.trackio = place / "trackio-run", trackio
+        if not kept.is_file():
+            kept.write_text(uuid.uuid4().hex[:8], encoding="utf-8")
+        identity = kept.read_text(encoding="utf-8")
+        if not re.fullmatch(r"[0-9a-f]{8}", identity):
+            # it becomes part of the names of files
+            raise OSError(f"{kept} must hold 8 hexadecimal digits, not {identity[:20]!r}")
+        # runs of different folders may have the same name
+        name = f"{run if group is None else f'{group}-{run}'}-{identity}"
+        with redirect_stdout(sys.stderr):
+            self.run = trackio.init(
+                "ptdiff", name=name, group=group, resume="allow", embed=False, auto_log_gpu=False, auto_log_cpu=False
+            )
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
+        """Log the figures of a step."""
+        self.run.log(dict(metrics), step=step)
+
+    def log_hyperparams(self, params: Mapping[str, Any]) -> None:
+        """Log the settings by their dotted keys; they are stored with the first figures."""
+        self.run.config.update({k: v if isinstance(v, (bool, int, float, str)) else str(v) for k, v in params.items()})
+
+    def log_picture(self, name: str, picture: Picture, step: int) -> None:
+        """Log a picture with the figures of its step."""
+        self.run.log({name: self.trackio.Image(picture)}, step=step)
+
+    def save(self) -> None:
+        """Do nothing: Trackio saves on its own."""
+
+    def finalize(self, status: str) -> None:
+        """End the run, so that everything is written; Trackio has no place for ``status``."""
+        with redirect_stdout(sys.stderr):
+            self.trackio.finish()
+
+
 class Aim:
-    """A run of the experiment ``ptdiff`` in an Aim repository (``aim up --repo RUN/logs/aim``)."""
+    """A run of the experiment ``ptdiff`` in an Aim repository (``aim up --repo RUN/logs/aim``).
+
+    Frozen: Aim has had no release since May 2025, so this gets fixes but no new features.
+    """
 
     def __init__(self, place: Path, run: str, group: str | None = None) -> None:
         import aim

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from torch import Tensor
 
 from ptdiff.errors import CheckpointError, Diverged
 from ptdiff.experiments.loss_curves import curves
@@ -24,6 +25,7 @@ from ptdiff.solvers import State
 from ptdiff.training.module import DiffusionModule
 from ptdiff.training.observer import Observer as Observer
 from ptdiff.training.report import report
+from ptdiff.training.sharded import gathered
 from ptdiff.training.slowness import Pace
 from ptdiff.training.state import save_state
 from ptdiff.training.trackers import Trackers
@@ -88,7 +90,7 @@ class Slowness(pl.Callback):
 
 
 class Checkpoints(pl.Callback):
-    """Saves a checkpoint every few minutes and whenever training stops, for any reason.
+    """Saves a checkpoint every few minutes of training and whenever it stops, for any reason.
 
     A failed save is reported and training continues; three failures in a row end it.  A state that may be that of a
     diverging run is not saved: the save waits until a step is good again.
@@ -96,12 +98,18 @@ class Checkpoints(pl.Callback):
 
     def __init__(self, run: Run, observer: Observer, minutes: float) -> None:
         self.run, self.observer, self.seconds = run, observer, 60 * minutes
-        self.last = time.monotonic()
-        self.failed, self.waiting = 0, False
+        self.last, self.failed, self.waiting = 0.0, 0, False
+
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Begin to count."""
+        assert isinstance(module, DiffusionModule)
+        # the time of training, unlike a clock, is the same on all ranks, which save together
+        self.last = module.elapsed
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:
         """Save if it is due."""
-        if time.monotonic() - self.last >= self.seconds:
+        assert isinstance(module, DiffusionModule)
+        if module.elapsed - self.last >= self.seconds:
             self.save(trainer, module)
 
     def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
@@ -109,27 +117,17 @@ class Checkpoints(pl.Callback):
         self.save(trainer, module, final=True)
 
     def save(self, trainer: pl.Trainer, module: pl.LightningModule, *, final: bool = False) -> None:
-        """Write a checkpoint now; only the first rank writes."""
+        """Write a checkpoint now; all ranks take part, and the first one writes."""
         assert isinstance(module, DiffusionModule)
-        if not final and not trainer.is_global_zero:
-            return
-        doubt = module.doubt()
-        if doubt is not None and final and float(module.in_a_row) > 0:
-            # skipped steps leave the weights as they were
-            doubt = module.past.problem(list(module.parameters()), steps=3)
-        if final and trainer.strategy.reduce_boolean_decision(doubt is not None, all=False):
-            # all ranks go back, or none: each has losses of its own
-            doubt = doubt or "another rank has diverged"
-        if doubt is None and not trainer.is_global_zero:
-            return
+        doubt = module.doubt(final=final)
         if doubt is not None:
             if final:
                 raise Diverged(f"{doubt}, at step {module.done}", module.rate)
-            if not self.waiting:
+            if not self.waiting and trainer.is_global_zero:
                 self.observer.say(f"no checkpoint at step {module.done}: {doubt}")
             self.waiting = True
             return
-        self.last, self.waiting = time.monotonic(), False
+        self.last, self.waiting = module.elapsed, False
         self.observer.begin("checkpoint")
         optimizer = module.optimizers(use_pl_optimizer=False)
         assert isinstance(optimizer, torch.optim.Optimizer)
@@ -144,7 +142,7 @@ class Checkpoints(pl.Callback):
 
 
 class Previews(pl.Callback):
-    """Draws samples from the averaged weights every few minutes, into samples/ and to the trackers.
+    """Draws samples from the averaged weights every few minutes of training, into samples/ and to the trackers.
 
     Trackers receive another picture at the end, with the curves of the run.  A stop interrupts a picture in progress.
     """
@@ -160,24 +158,34 @@ class Previews(pl.Callback):
     ) -> None:
         self.run, self.modality, self.observer, self.trackers = run, modality, observer, trackers
         self.seconds, self.ids = 60 * minutes, torch.arange(count)
-        self.last, self.drawn = time.monotonic(), -1
+        self.last, self.drawn, self.failed = 0.0, -1, False
+
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Begin to count."""
+        assert isinstance(module, DiffusionModule)
+        self.last = module.elapsed
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:
         """Draw if it is due."""
-        if time.monotonic() - self.last >= self.seconds and trainer.is_global_zero:
-            self._preview(module)
+        assert isinstance(module, DiffusionModule)
+        if module.elapsed - self.last >= self.seconds:
+            self.last = module.elapsed
+            self._preview(trainer, module)
 
     def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Draw the last pictures for the trackers."""
-        assert isinstance(module, DiffusionModule)
-        if trainer.is_global_zero and self.trackers.take_pictures and self.drawn != module.done:
-            self._preview(module)
+        self._preview(trainer, module, last=True)
 
-    def _preview(self, module: pl.LightningModule) -> None:
+    def _preview(self, trainer: pl.Trainer, module: pl.LightningModule, *, last: bool = False) -> None:
         assert isinstance(module, DiffusionModule)
+        # all ranks gather the weights, and the first one draws
+        weights = gathered(module.averages[0].average)
+        missing = self.trackers.take_pictures and self.drawn != module.done
+        if not trainer.is_global_zero or not (missing if last else not self.failed):
+            return
         self.observer.begin("preview")
         try:
-            picture = self._draw(module)
+            picture = self._draw(module, weights)
             if picture is None:
                 return
             save_image(self.run.path / "samples" / f"step-{module.done:07d}.png", picture)
@@ -188,19 +196,17 @@ class Previews(pl.Callback):
         except Exception as error:
             # a failing picture (a missing library, a full disk) must not end a run
             self.observer.say(f"no preview at step {module.done}: {type(error).__name__}: {error}")
-            self.seconds = float("inf")
-        # drawing counts neither as training nor as waiting
-        self.last = time.monotonic()
+            self.failed = True
 
-    def _draw(self, module: DiffusionModule) -> Picture | None:
+    def _draw(self, module: DiffusionModule, weights: dict[str, Tensor]) -> Picture | None:
         asked = module.stop_requested
-        config, data, average = self.run.config, self.run.data, module.averages[0]
+        config, data = self.run.config, self.run.data
         plan = Plan.chosen(config.process, config.sampling)
         cond = usual(data, self.ids)
         titles = [data.classes[i] for i in cond["label"].tolist()] if "label" in cond else []
         moved = {key: value.to(module.device) for key, value in cond.items()}
         model = self.run.network().to(module.device).eval()
-        model.load_state_dict(average.average)
+        model.load_state_dict(weights)
         last: deque[State] = deque(maxlen=1)
         for state in walk(prepared(model, plan, data), plan, self.ids.to(module.device), data.shape, moved):
             if module.stop_requested and not asked:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,7 +11,9 @@ import torch
 from ptdiff.choices import choose, unknown
 from ptdiff.denoiser.network import PREDICTIONS, check_prediction
 from ptdiff.density import DENSITIES
+from ptdiff.documents.files import expanded
 from ptdiff.modality import registry
+from ptdiff.modality.backbones import with_backbone
 from ptdiff.modality.contract import Modality
 from ptdiff.objective.consistency import OBJECTIVES
 from ptdiff.objective.corruption import NOISES
@@ -52,9 +53,9 @@ def resolve(
             "no kind of data given: name a modality (-m pointcloud, points2d, images …; see 'ptdiff modalities')"
         )
     place = over["options"].get("data")
-    if isinstance(place, str) and Path(place).expanduser().exists():
+    if isinstance(place, str) and expanded(place).exists():
         # so that the run can be resumed from any working directory
-        over["options"]["data"] = str(Path(place).expanduser().resolve())
+        over["options"]["data"] = str(expanded(place).resolve())
     base = {} if source is None else inherited(source, over["options"])
     if kind is None:
         kind = registry.load(over["modality"], merged(base.get("options", {}), over["options"]))
@@ -62,7 +63,7 @@ def resolve(
     base = base or merged(defaults(over["modality"]), kind.recipe())
     config = validate(merged(base, over))
     check(config)
-    return config, kind
+    return config, with_backbone(kind, config.backbone)
 
 
 def check(config: Config) -> None:

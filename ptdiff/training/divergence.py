@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ptdiff.training.sharded import whole
+
 WINDOW = 20
 """Number of steps over which losses are compared: the first of a run, and the last."""
 
@@ -47,11 +49,14 @@ class History:
         return LOSS_FACTOR * min(median(self.first), LOSS_FACTOR * self.first[0])
 
     def problem(self, weights: Sequence[Tensor], steps: int = WINDOW) -> str | None:
-        """A sign of divergence in the last ``steps`` losses or in the weights, in words; None if there is none."""
+        """A sign of divergence in the last ``steps`` losses or in the weights, in words; None if there is none.
+
+        All ranks must call this together if the weights are sharded.
+        """
+        norm = weight_norm(weights)
         recent = self.last[-steps:]
         if len(recent) == steps and (loss := median(recent)) > self.loss_limit():
             return f"the loss is {loss:.3g}, but was {median(self.first):.3g} at first"
-        norm = weight_norm(weights)
         if not math.isfinite(norm):
             return "some weights are not finite"
         if self.norm is None:
@@ -72,8 +77,8 @@ class History:
 
 
 def weight_norm(weights: Sequence[Tensor]) -> float:
-    """Euclidean norm of all weights together."""
+    """Euclidean norm of all weights together; all ranks must call this together if they are sharded."""
     if not weights:
         return 0.0
     norms = torch.stack(torch._foreach_norm([weight.detach().float() for weight in weights]))
-    return float(torch.linalg.vector_norm(norms))
+    return float(whole(torch.linalg.vector_norm(norms)))

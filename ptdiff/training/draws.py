@@ -191,8 +191,8 @@ class Draws:
 
         The conditions of ``hidden`` rows are removed.
         """
-        seed, device = self.config.seed, hidden.device
-        ids = sample_ids(seed, step, self.config.training.batch, len(self.samples))[rows]
+        seed, plan, device = self.config.seed, self.config.training, hidden.device
+        ids = sample_ids(seed, step, plan.batch, len(self.samples), plan.order)[rows]
         x, cond = self.samples.batch(ids, mix(seed, int(Stream.DATA), step))
         x = self.data.normalize(x.to(device, non_blocking=True))
         if (mask := cond.get("mask")) is not None:

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from ptdiff.choices import Catalog, choose
 from ptdiff.run.config import Training
 from ptdiff.run.posthoc import exponent
+from ptdiff.training.sharded import local, spread
 
 
 class Average(Protocol):
@@ -120,8 +121,8 @@ AVERAGES: Catalog[type[Average]] = Catalog(
 class EMA:
     """Averaged copies of a module's parameters and buffers; integer buffers are copied unchanged.
 
-    Create it after the module is on its device: it keeps references to the module's tensors.  A float is short for
-    ``Fixed``.
+    Create it after the module is on its device: it keeps references to the module's tensors.  If those are sharded, so
+    is the average.  A float is short for ``Fixed``.
     """
 
     def __init__(self, module: nn.Module, average: Average | float) -> None:
@@ -130,7 +131,8 @@ class EMA:
         live = {name: value.detach() for name, value in module.state_dict().items()}
         self.average = {name: value.clone() for name, value in live.items()}
         floating = [name for name, value in live.items() if value.is_floating_point()]
-        self._floats = [self.average[name] for name in floating], [live[name] for name in floating]
+        # every element is averaged by itself, so a rank needs only its own
+        self._floats = [local(self.average[name]) for name in floating], [local(live[name]) for name in floating]
         self._others = [(self.average[name], live[name]) for name in live if name not in set(floating)]
 
     @torch.no_grad()
@@ -149,8 +151,8 @@ class EMA:
 
     @torch.no_grad()
     def load(self, average: Mapping[str, Tensor], updates: int) -> None:
-        """Restore a saved average."""
-        for name, value in average.items():
+        """Restore a saved average, whose tensors are whole."""
+        for name, value in spread(average, self.average).items():
             self.average[name].copy_(value)
         self.updates = updates
 

@@ -25,6 +25,7 @@ from ptdiff.training.arithmetic import changed, circumstances
 from ptdiff.training.autotuned import settled
 from ptdiff.training.backends import MetricsTable
 from ptdiff.training.callbacks import HANGUP, SIGNALS, Checkpoints, OrderlyStop, Previews, Reports, Slowness
+from ptdiff.training.hardware import Hardware as Hardware
 from ptdiff.training.module import DiffusionModule
 from ptdiff.training.observer import Observer
 from ptdiff.training.peers import Peers
@@ -35,26 +36,6 @@ from ptdiff.training.validation import Validations
 
 ROLLBACKS = 3
 """Number of returns to the last good checkpoint, each with half the learning rate, before a run is given up."""
-
-
-@dataclass(frozen=True)
-class Hardware:
-    """Devices for training: how many, on how many machines, in Lightning's terms.
-
-    ``device``: the kind of device, see :func:`ptdiff.machine.host.device`; "cuda:1" is that GPU alone, for any
-    ``devices``.
-    """
-
-    devices: int = 1
-    nodes: int = 1
-    strategy: str = "auto"
-    device: str = "auto"
-
-    def trainer(self) -> dict[str, Any]:
-        """Arguments for Lightning's Trainer; ValueError for a device that does not exist."""
-        where = device(self.device)
-        one = [where.index] if where.type == "cuda" and where.index is not None else self.devices
-        return {"accelerator": where.type, "devices": one, "num_nodes": self.nodes, "strategy": self.strategy}
 
 
 @dataclass(frozen=True)
@@ -276,10 +257,12 @@ def _trainer(hardware: Hardware, callbacks: list[pl.Callback]) -> pl.Trainer:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Suppress Lightning's advice on loaders and on loggers that are not its own."""
+    """Suppress Lightning's advice on loaders and on loggers that are not its own, and FSDP's on views."""
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="pytorch_lightning")
+        # the objectives change no output of a network in place
+        warnings.filterwarnings("ignore", message="FSDP2-wrapped module")
         yield
 
 

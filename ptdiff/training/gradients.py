@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from ptdiff.machine import host
-from ptdiff.training.ddp import Ranks
 from ptdiff.training.memory import out_of_memory
 from ptdiff.training.noise_scale import EVERY, NoiseScale
+from ptdiff.training.ranks import Ranks
 from ptdiff.training.shards import Shards, parts
 
 

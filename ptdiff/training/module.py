@@ -18,6 +18,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
+from torch.distributed.device_mesh import DeviceMesh
 from torch.nn.parallel import DistributedDataParallel
 
 from ptdiff.choices import choose
@@ -32,11 +33,12 @@ from ptdiff.objective.corruption import NOISES
 from ptdiff.objective.coupling import COUPLINGS
 from ptdiff.process import PROCESSES, Level
 from ptdiff.run.config import Config
-from ptdiff.training.ddp import Ranks
+from ptdiff.training.ddp import Replicas
 from ptdiff.training.divergence import History
 from ptdiff.training.draws import Draws, Randomness
 from ptdiff.training.early_stopping import best_of
 from ptdiff.training.ema import EMA, averages_of, part_name
+from ptdiff.training.fsdp import Sharded, shard
 from ptdiff.training.gradients import Gradients
 from ptdiff.training.loss_by_level import Bands
 from ptdiff.training.loss_history import LossHistory
@@ -44,6 +46,7 @@ from ptdiff.training.memory import fitting_rows
 from ptdiff.training.observer import Observer
 from ptdiff.training.optimizer import OPTIMIZERS
 from ptdiff.training.schedule import SCHEDULES
+from ptdiff.training.sharded import whole
 from ptdiff.training.shards import Shards
 
 PATIENCE = 10
@@ -88,6 +91,19 @@ class DiffusionModule(pl.LightningModule):
         self.past = History()
         self.recent: deque[Tensor] = deque(maxlen=1000)  # mean losses of the steps since the last look at them
 
+    def configure_model(self) -> None:
+        """Shard the network if the strategy has a mesh of ranks for it (FSDP)."""
+        mesh = self.mesh
+        if mesh is not None:
+            for part in (self.denoiser.net, self.log_variance):
+                if part is not None:
+                    shard(part, mesh)
+
+    @property
+    def mesh(self) -> DeviceMesh | None:
+        """The ranks over which the weights are sharded; None if every rank has all of them."""
+        return self.device_mesh["data_parallel"] if self._trainer and self.device_mesh is not None else None
+
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Build the optimizer of the configuration."""
         return choose("optimizer", OPTIMIZERS, self.plan.optimizer).build(self, self.plan)
@@ -101,8 +117,10 @@ class DiffusionModule(pl.LightningModule):
         # an unsettled configuration (ptdiff.training.autotune) processes the batch in one piece
         shards = 1 if self.plan.shards == "auto" else self.plan.shards
         model, threads = self.trainer.strategy.model, min(shards, torch.get_num_threads(), rows)
-        if isinstance(model, DistributedDataParallel) and self.trainer.world_size > 1:
-            self.gradients.ranks = Ranks(model, self.plan.batch, self.manual_backward)
+        if self.mesh is not None:
+            self.gradients.ranks = Sharded(self, self.plan.batch, self.manual_backward)
+        elif isinstance(model, DistributedDataParallel) and self.trainer.world_size > 1:
+            self.gradients.ranks = Replicas(model, self.plan.batch, self.manual_backward)
         else:
             self.gradients.shards = Shards(threads if self.device.type == "cpu" else 1, self)
 
@@ -221,8 +239,7 @@ class DiffusionModule(pl.LightningModule):
             # ranks decide together: ranks that end at different steps would wait for each other forever
             self.elapsed = self.trainer.strategy.broadcast(self.elapsed)
             stop = self.trainer.strategy.reduce_boolean_decision(stop, all=False)
-            if self.trainer.strategy.reduce_boolean_decision(sign is not None, all=False):
-                sign = sign or "another rank has diverged"
+            sign = self._agreed(sign)
         self.ending = stop or self.progress >= 1
         if sign is not None:
             raise Diverged(f"{sign}, at step {self.done}", self.rate)
@@ -237,18 +254,29 @@ class DiffusionModule(pl.LightningModule):
             return f"no finite gradient in {skipped:.0f} steps in a row"
         return self.past.problem(list(self.parameters()))
 
-    def doubt(self) -> str | None:
-        """A reason not to save the state after this step, in words, or None: the next steps may show a divergence."""
-        if (skipped := float(self.in_a_row)) > 0:
-            return f"the last {skipped:.0f} steps had no finite gradient"
-        return self.past.problem(list(self.parameters()), steps=3)
+    def doubt(self, *, final: bool = False) -> str | None:
+        """A reason not to save the state after this step, in words, or None: the next steps may show a divergence.
+
+        All ranks must call this together, and none of them saves if one has a reason.
+        ``final``: there are no next steps; skipped steps leave the weights as they were.
+        """
+        sign = self.past.problem(list(self.parameters()), steps=3)
+        if not final and (skipped := float(self.in_a_row)) > 0:
+            sign = f"the last {skipped:.0f} steps had no finite gradient"
+        return self._agreed(sign)
+
+    def _agreed(self, sign: str | None) -> str | None:
+        """A sign of divergence on this rank or, failing that, on another; each rank has losses of its own."""
+        if self.world > 1 and self.trainer.strategy.reduce_boolean_decision(sign is not None, all=False):
+            return sign or "another rank has diverged"
+        return sign
 
     def take_step(self, step: int, random: Randomness, optimizer: torch.optim.Optimizer) -> None:
         """Take one optimizer step: gradients, clipping, update of the weights and their averages."""
         for group in optimizer.param_groups:
             group["lr"] = self.learning_rate()
         losses = self._gradients_of(step, random)
-        self.norm = torch.nn.utils.clip_grad_norm_(self.parameters(), self.plan.clip)
+        self.norm = whole(torch.nn.utils.clip_grad_norm_(self.parameters(), self.plan.clip))
         # the fused optimizer changes nothing if found_inf is set, so nothing waits for the device to decide
         optimizer.found_inf = bad = (~torch.isfinite(self.norm)).float()  # type: ignore[attr-defined]
         # the fused optimizer of mps ignores found_inf

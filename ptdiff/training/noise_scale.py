@@ -4,7 +4,7 @@
 
 G: true gradient.   S: trace of the covariance of one sample's gradient.   B_simple = S / |G|^2.
 
-The parts of a batch, on threads (ptdiff.training.shards) or ranks (ptdiff.training.ddp), and their mean have two
+The parts of a batch, on threads (ptdiff.training.shards) or ranks (ptdiff.training.ranks), and their mean have two
 values of b, which gives unbiased estimates of S and |G|^2.  Both are noisy and averaged over the steps before they are
 divided.  Noise levels are spread evenly over a batch and over each of its parts, and S is the remaining variance.
 """

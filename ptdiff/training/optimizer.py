@@ -9,15 +9,17 @@ G: the gradient of a matrix.   M: its running mean.   O: the orthogonal matrix c
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor, Shard, distribute_tensor
 
 from ptdiff.choices import Catalog
 from ptdiff.run.config import Training
+from ptdiff.training.sharded import local, whole
 
 NARROWEST = 16
 """A matrix with fewer rows or columns is an input or output layer, for which AdamW is better."""
@@ -106,19 +108,20 @@ class Orthogonal(torch.optim.AdamW):
                 if not self.state[p]:
                     # AdamW expects a step count in every state that it loads
                     self.state[p].update(step=torch.zeros((), device=p.device), momentum=torch.zeros_like(p))
-            grad = torch.stack([p.grad.flatten(1) for p in weights if p.grad is not None])
-            mean = torch.stack([self.state[p]["momentum"].flatten(1) for p in weights])
+            grad = torch.stack([local(p.grad).flatten(1) for p in weights if p.grad is not None])
+            mean = torch.stack([local(self.state[p]["momentum"]).flatten(1) for p in weights])
             good = 1 - getattr(self, "found_inf", torch.zeros((), device=grad.device))
             grad = torch.where(good > 0, grad, 0)
             mean = mean + (grad - mean) * ((1 - group["momentum"]) * good)
             # Nesterov momentum; the factor gives the entries the mean square of AdamW's (Liu et al. 2025, eq. 4)
-            ahead = orthogonal(grad + (mean - grad) * group["momentum"])
+            ahead = _by_rows(orthogonal, grad + (mean - grad) * group["momentum"], weights[0])
             rate = group["lr"] * good
             move = ahead * (0.2 * max(shape) ** 0.5 * rate)
             for p, m, d in zip(weights, mean, move, strict=True):
-                self.state[p]["momentum"].copy_(m.view_as(p))
+                here = local(p)
+                local(self.state[p]["momentum"]).copy_(m.view_as(here))
                 self.state[p]["step"] += good
-                p.mul_(1 - rate * group["weight_decay"]).sub_(d.view_as(p))
+                here.mul_(1 - rate * group["weight_decay"]).sub_(d.view_as(here))
                 p.grad = None
 
 
@@ -141,6 +144,15 @@ def orthogonal(g: Tensor) -> Tensor:
     x = whole @ x
     out: Tensor = x.mT if tall else x
     return out.to(g.dtype)
+
+
+def _by_rows(function: Callable[[Tensor], Tensor], rows: Tensor, weight: Tensor) -> Tensor:
+    """The ``rows`` (k, r, m) of this rank of ``function`` of whole matrices, which are sharded like ``weight``."""
+    if not isinstance(weight, DTensor):
+        return function(rows)
+    shape, place = torch.Size([len(rows), *weight.flatten(1).shape]), [Shard(1)]
+    there = DTensor.from_local(rows, weight.device_mesh, place, shape=shape, stride=(shape[1] * shape[2], shape[2], 1))
+    return local(distribute_tensor(function(whole(there)), weight.device_mesh, place, src_data_rank=None))
 
 
 def _by_shape(weights: list[nn.Parameter]) -> list[dict[str, Any]]:

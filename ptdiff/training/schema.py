@@ -8,15 +8,15 @@ names, types and declared ranges.  It cannot know what depends on several values
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, get_type_hints
 
 from pydantic import TypeAdapter
 from pydantic.errors import PydanticSchemaGenerationError
 
+from ptdiff.choices import Catalog
 from ptdiff.denoiser.network import PREDICTIONS
 from ptdiff.density import DENSITIES
-from ptdiff.errors import PluginError
 from ptdiff.grid import SPACINGS
 from ptdiff.guidance import GUIDANCE
 from ptdiff.guidance.threshold import THRESHOLDS
@@ -34,7 +34,7 @@ from ptdiff.training.ema import AVERAGES
 from ptdiff.training.optimizer import OPTIMIZERS
 from ptdiff.training.schedule import SCHEDULES
 
-CATALOGS: Mapping[str, Mapping[str, type[Any]]] = {
+CATALOGS: Mapping[str, Catalog[type[Any]]] = {
     "process": PROCESSES,
     "objective": OBJECTIVES,
     "density": DENSITIES,
@@ -66,8 +66,12 @@ def schema(modalities: Mapping[str, type[Modality]] | None = None) -> Node:
     """The JSON Schema (draft 2020-12) of a configuration file, as plain values.
 
     ``modalities``: those whose options it describes; by default all that are installed and can be imported.
+    Names of solvers, processes and others that plugins bring are among the choices.
     """
-    known = dict(_installed()) if modalities is None else modalities
+    known = modalities
+    if known is None:
+        # one that cannot be imported must not hide the others; 'ptdiff modalities NAME' shows its error
+        known = {listed.name: registry.modality_class(listed.name) for listed in registry.importable()[0]}
     root: Node = _untitled(Config.model_json_schema())
     definitions: Node = root["$defs"]
     for section, keys in PLACES.items():
@@ -86,6 +90,8 @@ def schema(modalities: Mapping[str, type[Modality]] | None = None) -> Node:
     root["properties"]["options"]["type"] = ["object", "null"]
     root["properties"] |= {
         "format": {"type": "integer", "minimum": 1, "maximum": FORMAT, "description": "format of the file"},
+        # all of them are plugins, whose options are not known
+        "backbone": root["properties"]["backbone"] | {"anyOf": [{"type": ["string", "object"]}, {"type": "null"}]},
         "prediction": {"enum": list(PREDICTIONS), "default": "velocity", "description": "output of the network"},
         "modality": {"anyOf": [{"enum": list(known)}, {"type": "string", "pattern": r"^[\w.]+:[\w.]+$"}]},
     }
@@ -103,15 +109,6 @@ def schema(modalities: Mapping[str, type[Modality]] | None = None) -> Node:
     return head | root
 
 
-def _installed() -> Iterator[tuple[str, type[Modality]]]:
-    for listed in registry.modalities():
-        try:
-            yield listed.name, registry.modality_class(listed.name)
-        except PluginError:
-            # one that cannot be imported must not hide the others; 'ptdiff modalities NAME' shows its error
-            continue
-
-
 def _untitled(node: Any) -> Any:
     """The schema without the titles that pydantic makes of names, and without what it says about choices."""
     if isinstance(node, dict):
@@ -127,9 +124,15 @@ def _refer(properties: Node, key: str, kind: str, *others: Node) -> None:
     properties[key] = kept | ({"anyOf": [place, *others]} if others else place)
 
 
-def _choice(kind: str, catalog: Mapping[str, type[Any]]) -> Node:
-    """A name, or a mapping with a name and options, or options for the name that a recipe gives."""
-    named: list[Node] = [{"enum": list(catalog)}]
+def _choice(kind: str, catalog: Catalog[type[Any]]) -> Node:
+    """A name, or a mapping with a name and options, or options for the name that a recipe gives.
+
+    The options of a choice that a plugin brings are not described, because nothing is imported for that.
+    """
+    names = catalog.names()
+    named: list[Node] = [{"enum": names}]
+    if more := names[len(catalog) :]:
+        named.append({"type": "object", "properties": {"name": {"enum": more}}, "required": ["name"]})
     every: Node = {}
     for name, cls in catalog.items():
         options = _fields(cls, kind)

@@ -16,6 +16,7 @@ from ptdiff.run.folder import Run
 from ptdiff.training.ema import profiles
 from ptdiff.training.module import DiffusionModule
 from ptdiff.training.observer import Observer
+from ptdiff.training.sharded import gathered
 
 
 class Snapshots(pl.Callback):
@@ -40,14 +41,16 @@ class Snapshots(pl.Callback):
         if passed == self.taken:
             return
         self.taken = passed
-        if not trainer.is_global_zero:
-            return
         if (doubt := module.doubt()) is not None:
-            self.observer.say(f"no snapshot at step {module.done}: {doubt}")
+            if trainer.is_global_zero:
+                self.observer.say(f"no snapshot at step {module.done}: {doubt}")
             return
         found = profiles(module.averages)
         by_name = module.averages_by_name()
-        parts = {name: by_name[name].average for name in found}
+        # all ranks gather the averages, and the first one writes
+        parts = {name: gathered(by_name[name].average) for name in found}
+        if not trainer.is_global_zero:
+            return
         try:
             save(self.run.averages, module.done, parts, {"profiles": found}, keep=self.count + 1)
         except CheckpointError as error:

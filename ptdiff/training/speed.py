@@ -19,6 +19,7 @@ from tempfile import TemporaryDirectory
 import torch
 
 from ptdiff.machine import host, timing
+from ptdiff.machine.flops import operations
 from ptdiff.machine.host import gemm_peak, keep_freed_memory, synchronize
 from ptdiff.modality.contract import Modality
 from ptdiff.modality.data import Data
@@ -27,7 +28,6 @@ from ptdiff.run.folder import Run
 from ptdiff.training.bare_loop import Bare
 from ptdiff.training.callbacks import Observer
 from ptdiff.training.fit import Hardware, fit
-from ptdiff.training.flops import operations
 from ptdiff.training.shards import has_dropout
 
 PRECISIONS = {"32": torch.float32, "bf16": torch.bfloat16}

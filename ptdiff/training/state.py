@@ -15,10 +15,14 @@ from ptdiff.run.checkpoint import Checkpoint, save
 from ptdiff.training.arithmetic import circumstances
 from ptdiff.training.ema import profiles
 from ptdiff.training.module import DiffusionModule
+from ptdiff.training.sharded import gathered, like, spread
 
 
-def save_state(module: DiffusionModule, optimizer: torch.optim.Optimizer, folder: Path) -> Checkpoint:
-    """Write the module's current state as a checkpoint."""
+def save_state(module: DiffusionModule, optimizer: torch.optim.Optimizer, folder: Path) -> Checkpoint | None:
+    """Write the module's current state as a checkpoint, which is the same for every strategy.
+
+    All ranks must call this together.  The first one gathers what is sharded and writes it; the others return None.
+    """
     assert module.averages
     moments = {
         f"{index}.{key}": value if isinstance(value, Tensor) else torch.tensor(value)
@@ -47,6 +51,9 @@ def save_state(module: DiffusionModule, optimizer: torch.optim.Optimizer, folder
         state["best"] = module.best.facts()
         if module.best.weights:
             parts["best"] = module.best.weights
+    parts = {name: gathered(tensors) for name, tensors in parts.items()}
+    if module.rank > 0:
+        return None
     return save(folder, module.done, parts, state, keep=module.plan.keep)
 
 
@@ -67,20 +74,23 @@ def load_state(module: DiffusionModule, optimizer: torch.optim.Optimizer, checkp
 
 
 def _load(module: DiffusionModule, optimizer: torch.optim.Optimizer, checkpoint: Checkpoint) -> None:
-    module.denoiser.load_state_dict(checkpoint.tensors("model"))
+    module.denoiser.load_state_dict(spread(checkpoint.tensors("model"), module.denoiser.state_dict()))
     for name, average in module.averages_by_name().items():
         average.load(checkpoint.tensors(name), int(checkpoint.state["ema_updates"]))
     if module.log_variance is not None:
-        module.log_variance.load_state_dict(checkpoint.tensors("log_variance"))
+        found = spread(checkpoint.tensors("log_variance"), module.log_variance.state_dict())
+        module.log_variance.load_state_dict(found)
     if module.history is not None:
         module.history.sums.copy_(checkpoint.tensors("loss_history")["sums"])
     if module.best is not None and "best" in checkpoint.state:
         facts = checkpoint.state["best"]
-        module.best.load(facts, {} if facts["loss"] is None else checkpoint.tensors("best"))
+        best = {} if facts["loss"] is None else checkpoint.tensors("best")
+        module.best.load(facts, spread(best, module.averages[0].average))
     moments: dict[int, dict[str, Tensor]] = {}
+    parameters = dict(enumerate(each for group in optimizer.param_groups for each in group["params"]))
     for name, value in checkpoint.tensors("optimizer").items():
         index, _, key = name.partition(".")
-        moments.setdefault(int(index), {})[key] = value
+        moments.setdefault(int(index), {})[key] = like(value, parameters[int(index)])
     optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
     module.done, module.elapsed = checkpoint.step, checkpoint.elapsed
     module.rate = float(checkpoint.state["rate"])

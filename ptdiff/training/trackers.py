@@ -7,12 +7,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from ptdiff.choices import Catalog, unknown
+from ptdiff.choices import Catalog
 from ptdiff.errors import Unsupported
 from ptdiff.pictures.files import Picture
+from ptdiff.plugins.doors import Door
 from ptdiff.run.config import flattened
 from ptdiff.run.links import separate
-from ptdiff.training.backends import Aim, MLflow, TensorBoard, Wandb
+from ptdiff.training.backends import Aim, MLflow, TensorBoard, Trackio, Wandb
 
 LOGGERS: Catalog[Callable[[Path, str, str | None], Any]] = Catalog(
     "logger",
@@ -20,17 +21,25 @@ LOGGERS: Catalog[Callable[[Path, str, str | None], Any]] = Catalog(
         "tensorboard": TensorBoard,
         "mlflow": MLflow,
         "wandb": Wandb,
+        "trackio": Trackio,
         "aim": Aim,
     },
+    Door("trackers", "logger", methods=("log_metrics", "log_hyperparams", "save", "finalize"), options=False),
 )
+"""Trackers by name, called with the folder for their files, the name of the run, and that of its set of runs or None.
+
+Further attributes: :mod:`ptdiff.training.backends`."""
 
 
 def check_loggers(names: list[str]) -> None:
-    """Raise UnknownName for an unknown logger, Unsupported if its package is missing; writes nothing."""
+    """Raise UnknownName for an unknown logger, Unsupported if its package is missing; writes nothing.
+
+    A logger of a plugin is imported, and PluginError raised if that fails.
+    """
+    builtin = set(LOGGERS)
     for name in names:
-        if name not in LOGGERS:
-            raise unknown("logger", name, LOGGERS)
-        if find_spec(name) is None:
+        LOGGERS[name]
+        if name in builtin and find_spec(name) is None:
             raise Unsupported(f"--logger {name} needs a package: pip install 'ptdiff[{name}]'")
 
 

@@ -35,6 +35,7 @@ from ptdiff.run.folder import Run
 from ptdiff.training.module import DiffusionModule
 from ptdiff.training.observer import Observer
 from ptdiff.training.regret import is_small_and_fixed, posterior_mean
+from ptdiff.training.sharded import gathered
 
 ANGLES = tuple(math.pi / 2 * (k + 0.5) / 4 for k in range(4))
 """Centers of the bands for which the training loss is reported."""
@@ -117,8 +118,9 @@ class Validations(pl.Callback):
         if passed == self.passed:
             return
         self.passed = passed
-        # one rank measures, and all ranks decide by its figures
-        measured = self._measure(module) if trainer.is_global_zero else None
+        # all ranks gather the weights, one of them measures, and all decide by its figures
+        weights = gathered(module.denoiser.state_dict()), gathered(module.averages[0].average)
+        measured = self._measure(module, *weights) if trainer.is_global_zero else None
         if trainer.world_size > 1:
             measured = trainer.strategy.broadcast(measured)
         assert measured is not None
@@ -131,13 +133,13 @@ class Validations(pl.Callback):
                     f"no improvement in {module.best.stale} validations: the best is at step {module.best.step}"
                 )
 
-    def _measure(self, module: DiffusionModule) -> dict[str, Any]:
+    def _measure(
+        self, module: DiffusionModule, weights: Mapping[str, Tensor], average: Mapping[str, Tensor]
+    ) -> dict[str, Any]:
         self.observer.begin("validation")
         if self.held_out is None:
             self.held_out = HeldOut(self.run, self.data, module.device)
-        raw, averaged = (
-            self.held_out.loss(weights) for weights in (module.denoiser.state_dict(), module.averages[0].average)
-        )
+        raw, averaged = (self.held_out.loss(each) for each in (weights, average))
         found: dict[str, Any] = {
             "validation_loss": _number(averaged.mean()),
             "validation_by_angle": [_number(value) for value in averaged],

@@ -28,12 +28,16 @@ CALLS = {
 FOLDERS = ("/dev/", "/etc/", "/home/", "/proc/", "/tmp", "/usr/", "/var/")
 
 BRANCHES = {
-    ("cli/ptdiff_cli/shared/dry_run.py", "resource"): "except ImportError",
+    ("ptdiff/machine/host.py", "resource"): "except ImportError",
     ("ptdiff/machine/host.py", "os.sched_getaffinity"): 'hasattr(os, "sched_getaffinity")',
     ("ptdiff/machine/host.py", "os.sysconf"): "except (AttributeError",
     ("ptdiff/machine/host.py", "os.getloadavg"): "except (AttributeError",
     ("ptdiff/machine/host.py", "/proc/cpuinfo"): "except OSError",
     ("ptdiff/machine/host.py", "/proc/meminfo"): "except OSError",
+    ("ptdiff/testing/probe.py", "/dev/"): '.startswith("/dev/")',
+    ("ptdiff/plugins/trial.py", "os.sched_getaffinity"): 'hasattr(os, "sched_getaffinity")',
+    ("ptdiff/plugins/trial.py", "os.killpg"): 'hasattr(os, "killpg")',
+    ("ptdiff/plugins/trial.py", "signal.SIGKILL"): 'hasattr(os, "killpg")',
     ("ptdiff/run/lock.py", "fcntl"): 'sys.platform == "win32"',
 }
 """Where they stand, and the words in the same function that are their branch."""

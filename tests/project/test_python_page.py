@@ -29,6 +29,14 @@ def test_every_block_runs_and_writes_what_it_says(tmp_path: Path, monkeypatch: p
     assert names["points"].isfinite().all()
 
 
+def test_the_blocks_on_flow_maps_run() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "few-step.md").read_text(encoding="utf-8")
+    names: dict[str, Any] = {}
+    for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        exec(compile(block, "docs/few-step.md", "exec"), names)
+    assert (names["one_call"] - names["two_calls"]).abs().max() < 1e-3
+
+
 def test_the_table_names_every_option() -> None:
     (table,) = re.findall(r"\| argument .*?\n\n", PAGE, re.DOTALL)
     rows = re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)

@@ -41,8 +41,11 @@ ALLOWED = {
     "ptdiff/certify/peers": {"imports a name"},
     # libraries of the system, by names that are constants, to say which one is missing
     "ptdiff/machine/libraries.py": {"loads a library"},
-    # what -m and --trust name, and entry points
-    "ptdiff/modality/registry.py": {"finds entry points"},
+    # what --trust names, and what installed distributions declare: a file chooses among those names
+    "ptdiff/plugins/loading.py": {"imports a name"},
+    # the installed package that is being checked, in a process of its own
+    "ptdiff/testing/package_checks.py": {"finds entry points"},
+    "ptdiff/testing/probe.py": {"imports a name"},
 }
 
 
@@ -208,9 +211,13 @@ WRITERS = {
     "ptdiff/run/evaluations.py": "evaluations of a run, which was looked at when it was opened",
     "ptdiff/training/backends.py": "identities of trackers in logs/ of a run, which was looked at when it was opened",
     "ptdiff/sampling/files.py": "a temporary file of the atomic door",
+    "ptdiff/testing/file_checks.py": "spoiled files in a temporary folder of its own",
+    "ptdiff/testing/probe.py": "a report into the pipe of the process that checks",
+    "cli/ptdiff_cli/shared/scaffold.py": "a new plugin, into a folder that is new or empty",
     "plugins/ptdiff_images/metrics/classifier.py": "a temporary file of the atomic door",
     "plugins/ptdiff_pointcloud/meshing/surface.py": "a temporary file of the atomic door",
     "plugins/ptdiff_pointcloud/metrics/matrix_store.py": "a temporary file of the atomic door",
+    "plugins/ptdiff_pointcloud/metrics/tiles.py": "tiles in distances/ of a run, looked at when it was opened",
 }
 """The modules that write, each with what it writes; data sets have a door of their own, in the cache."""
 

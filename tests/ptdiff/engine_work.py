@@ -5,23 +5,24 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ptdiff.machine.engines import Engine
-from ptdiff.model.sharded import Shard
 
 
 @dataclass(frozen=True)
 class Deadly:
-    """Squares a number; the process is killed at its first ``deaths`` calls, by the count of files in ``folder``."""
+    """Squares a number; its first ``deaths`` calls end the process by a signal, by the count of files in ``folder``."""
 
     folder: str
     deaths: int
+    signal: str = "SIGKILL"
 
     def __call__(self, number: int) -> int:
         place = Path(self.folder)
         if len(list(place.iterdir())) < self.deaths:
             (place / f"{number}-{os.getpid()}").touch()
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), signal.Signals[self.signal])
         return number * number
 
 
@@ -32,20 +33,20 @@ class DeadlyEngine:
     engine: Engine
     folder: str
 
-    def map(self, function: Callable[[Shard], Shard], items: Sequence[Shard]) -> Iterator[Shard]:
-        return self.engine.map(DeadlyMaker(function, Deadly(self.folder, 2)), items)
+    def map(self, function: Callable[[Any], Any], items: Sequence[Any]) -> Iterator[Any]:
+        return self.engine.map(DeadlyWork(function, Deadly(self.folder, 2)), items)
 
 
 @dataclass(frozen=True)
-class DeadlyMaker:
-    """Makes shards; the process is killed twice on the way."""
+class DeadlyWork:
+    """A function whose process is killed twice on the way."""
 
-    maker: Callable[[Shard], Shard]
+    function: Callable[[Any], Any]
     deadly: Deadly
 
-    def __call__(self, shard: Shard) -> Shard:
-        self.deadly(shard.first)
-        return self.maker(shard)
+    def __call__(self, item: Any) -> Any:
+        self.deadly(0)
+        return self.function(item)
 
 
 def failing(number: int) -> int:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from ptdiff import atomic
 from ptdiff.atomic import check_writable, whole, write_atomic
 from ptdiff_datasets.writing import replacing
 
@@ -126,3 +127,16 @@ def test_a_folder_without_the_right_to_write_is_refused(tmp_path: Path) -> None:
 def test_a_file_system_that_takes_no_files_is_refused_also_for_root() -> None:
     with pytest.raises(OSError, match="cannot be written"):
         check_writable(Path("/proc/self/a.npz"))
+
+
+def test_a_temporary_file_has_no_name_to_guess_and_is_never_one_that_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert len({atomic.temporary(tmp_path) for _ in range(100)}) == 100
+    victim, guessed = tmp_path / "victim", tmp_path / "guessed"
+    victim.write_text("mine")
+    guessed.symlink_to(victim)
+    monkeypatch.setattr(atomic, "temporary", lambda folder: guessed)
+    with pytest.raises(FileExistsError):
+        atomic.write_atomic(tmp_path / "new", "theirs")
+    assert victim.read_text() == "mine" and not (tmp_path / "new").exists()

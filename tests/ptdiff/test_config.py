@@ -173,7 +173,7 @@ def test_a_configuration_cannot_be_changed() -> None:
 def test_yaml_says_everything_and_is_read_back_equal(tmp_path_factory: Any, **values: Any) -> None:
     training = {key: values.pop(key) for key in ("lr", "minutes", "steps")}
     config = validate(values | {"training": training})
-    path = tmp_path_factory.getbasetemp() / "config.yaml"
+    path = tmp_path_factory.mktemp("yaml") / "config.yaml"
     path.write_text(config.to_yaml(), encoding="utf-8")
     assert validate(read(path)) == config
     assert validate(read(path)).to_yaml() == config.to_yaml()

@@ -2,6 +2,8 @@
 mean."""
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -108,3 +110,41 @@ def test_eps_prediction_is_refused_at_pure_noise() -> None:
 def test_an_unknown_prediction_is_refused() -> None:
     with pytest.raises(ValueError, match="prediction must be one of"):
         NetworkDenoiser(Recording(), "noise")
+
+
+class Returning(nn.Module):
+    """Returns any function of x."""
+
+    def __init__(self, result: Callable[[Tensor], Any]) -> None:
+        super().__init__()
+        self.result = result
+
+    def forward(self, x: Tensor, angle: Tensor, cond: dict[str, Tensor]) -> Any:
+        return self.result(x)
+
+
+@pytest.mark.parametrize(
+    ("result", "said"),
+    [
+        # the first four broadcast to the shape of x
+        (lambda x: x[..., :1], "a tensor of shape (5, 3, 1), not the shape of its input, (5, 3, 2)"),
+        (lambda x: x[:1], "a tensor of shape (1, 3, 2), not"),
+        (lambda x: x[0], "a tensor of shape (3, 2), not"),
+        (lambda x: x.sum(), "a tensor of shape (), not"),
+        (lambda x: x[None], "a tensor of shape (1, 5, 3, 2), not"),
+        (lambda x: (x,), "a tuple, not a tensor of the shape of its input, (5, 3, 2)"),
+        (lambda x: None, "a NoneType, not a tensor of"),
+    ],
+)
+def test_a_network_of_the_wrong_shape_is_refused_at_its_first_call(result: Callable[[Tensor], Any], said: str) -> None:
+    denoiser, x = NetworkDenoiser(Returning(result)), torch.randn(5, 3, 2)
+    level = PROCESSES["flow"]().level(torch.full((5,), 0.5))
+    calls = [
+        lambda: denoiser(x, level, {}),
+        lambda: denoiser.raw(x, level, {}),
+        lambda: denoiser.loss(x, x, level, {}),
+    ]
+    for call in calls:
+        with pytest.raises(ValueError, match="the network Returning returned") as caught:
+            call()
+        assert said in str(caught.value)

@@ -162,3 +162,16 @@ def test_a_grid_takes_names_as_well_as_objects() -> None:
         grid("fow", 5)
     with pytest.raises(UnknownName, match="unknown spacing 'karas': did you mean 'karras'"):
         grid("ve", 5, "karas")
+
+
+def test_nan_is_out_of_every_range() -> None:
+    from ptdiff.modality import option
+
+    @dataclass(frozen=True)
+    class Ranged:
+        low: float = option(0.5, "share", least=0)
+        high: float = option(0.5, "share", most=1)
+
+    for name, end in (("low", "at least 0"), ("high", "at most 1")):
+        with pytest.raises(ValueError, match=f"{name} must be {end}, not nan"):
+            build("thing", Ranged, {name: float("nan")})

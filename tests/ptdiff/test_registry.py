@@ -138,18 +138,31 @@ def test_a_broken_plugin_is_reported_and_the_others_still_load(
     assert registry.load("points2d") is not None
 
 
-def test_of_two_claims_to_one_name_the_same_always_wins(install: Install) -> None:
+@pytest.mark.skipif(sys.platform == "win32", reason="os.kill ends the process there")
+def test_ctrl_c_while_a_plugin_is_imported_stays_an_interrupt(install: Install) -> None:
+    interrupt = "threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()"
+    wait = "while True:\n    time.sleep(0.01)"
+    install("slow", f"import os, signal, threading, time\n{interrupt}\n{wait}", slow="slow:Good")
+    with pytest.raises(KeyboardInterrupt):
+        registry.modality_class("slow")
+
+
+def test_two_claims_to_one_name_are_refused_with_both_origins(install: Install) -> None:
     install("b-plugin", GOOD, shared="b_plugin:Good")
     install("a-plugin", GOOD, shared="a_plugin:Good")
-    assert registry.modality_class("shared").__module__ == "a_plugin"
-    assert [m.distribution for m in registry.modalities() if m.name == "shared"] == ["a-plugin"]
+    with pytest.raises(PluginError, match=r"'shared' is claimed by a-plugin 1.2 and by b-plugin 1.2: uninstall"):
+        registry.modality_class("shared")
+    assert "shared" not in {m.name for m in registry.modalities()}
+    assert not {"a_plugin", "b_plugin"} & set(sys.modules)
 
 
-def test_another_version_of_the_contract_is_another_group(install: Install, tmp_path: Path) -> None:
+def test_a_plugin_for_another_contract_is_named_with_the_version_it_needs(install: Install, tmp_path: Path) -> None:
     install("good-plugin", GOOD, good="good_plugin:Good")
     file = tmp_path / "good_plugin-1.2.dist-info" / "entry_points.txt"
     file.write_text(file.read_text().replace("v1", "v2"))
     assert "good" not in {item.name for item in registry.modalities()}
+    with pytest.raises(PluginError, match=r"'good' of good-plugin 1.2 needs ptdiff with contract v2 of modalities"):
+        registry.modality_class("good")
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -182,6 +184,18 @@ def test_a_file_does_not_decide_what_is_imported(tmp_path: Path) -> None:
         Samples.read(tmp_path / "a.npz")
     # with a modality of the caller's nothing of the file's is loaded
     assert len(Samples.read(tmp_path / "a.npz", registry.load("pointcloud"))) == 2
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
+def test_a_config_of_another_program_around_the_file_is_none_of_a_run(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("theme: dark\n")
+    (tmp_path / "environment").symlink_to("/")
+    data = tmp_path / "table.csv"
+    data.write_text("x,y\n" + "".join(f"{i},{i * i}\n" for i in range(20)))
+    options = np.array(json.dumps({"data": str(data)}))
+    np.savez(tmp_path / "x.npz", samples=np.zeros((3, 2)), modality=np.array("points2d"), options=options)
+    with pytest.raises(FileNotFoundError, match="not opened"):
+        Samples.read(tmp_path / "x.npz").modality.dataset()
 
 
 def test_samples_of_a_file_are_what_was_saved(tmp_path: Path) -> None:

@@ -78,3 +78,12 @@ def test_threads_are_as_before_outside() -> None:
     with threads(1):
         assert torch.get_num_threads() == 1
     assert torch.get_num_threads() == 2
+
+
+def test_one_way_needs_no_trial() -> None:
+    class Untouched:
+        def __call__(self, x: Tensor, level: Level, cond: Condition, /) -> Tensor:
+            raise AssertionError("nothing is left to choose")
+
+    with threads(1):
+        assert quickest(Untouched(), Plan(Flow()), torch.arange(4), (2,), {}, 2000) == Way("32", 1)

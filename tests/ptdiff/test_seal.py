@@ -1,5 +1,6 @@
 """The seal of a run: no cut and no flip of config.yaml or data.json is taken for another run without a word."""
 
+import contextlib
 import errno
 import io
 import json
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from ptdiff.documents.yamls import read_yaml
+from ptdiff.atomic import write_atomic
 from ptdiff.errors import CheckpointError, RunError
 from ptdiff.experiments.compare_runs import summary
 from ptdiff.run import checkpoint as checkpoints
@@ -116,25 +117,29 @@ def test_a_damaged_seal_is_said(run: Path) -> None:
     assert found is not None and "seal.json is damaged" in said[0]
 
 
-def test_a_crash_while_settings_are_written_is_no_edit(trained: Path, run: Path) -> None:
-    opened_run = Run.open(run)
-    new = opened_run.config.model_copy(update={"seed": 5})
-    before = (run / "config.yaml").read_bytes()
-    opened_run.settled(new, {})
-    after = (run / "config.yaml").read_bytes()
-    assert opened(run)[1] == []
-    # as after the first of the three writes
-    both = [read_yaml(run / "config.yaml")]
-    (run / "config.yaml").write_bytes(before)
-    both.insert(0, read_yaml(run / "config.yaml"))
-    from ptdiff.run.seal import write_seal
+@pytest.mark.parametrize("written", range(5))
+def test_a_crash_while_settings_are_written_is_no_edit(
+    run: Path, monkeypatch: pytest.MonkeyPatch, written: int
+) -> None:
+    opened_run, real, count = Run.open(run), write_atomic, iter(range(9))
 
-    write_seal(run, both, json.loads((run / "data.json").read_text()))
-    assert opened(run)[1] == []
-    (run / "config.yaml").write_bytes(after)
-    assert opened(run)[1] == []
+    def crashing(path: Path, text: str) -> None:
+        if next(count) == written:
+            raise KeyboardInterrupt
+        real(path, text)
+
+    with monkeypatch.context() as patch:
+        for module in ("seal", "folder"):
+            patch.setattr(f"ptdiff.run.{module}.write_atomic", crashing)
+        # env.json, the seal of both, config.yaml, the seal of the new one
+        with contextlib.suppress(KeyboardInterrupt):
+            opened_run.settled(opened_run.config.model_copy(update={"seed": 5}), {})
+            assert written == 4
+    found, said = opened(run)
+    assert found is not None and said == []
+    assert found.config.seed == (5 if written > 2 else opened_run.config.seed)
     sealed = read_seal(run)
-    assert sealed is not None and len(sealed["config"]) == 2
+    assert sealed is not None and len(sealed["config"]) == (2 if written in (2, 3) else 1)
 
 
 @pytest.mark.parametrize(

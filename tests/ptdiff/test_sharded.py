@@ -110,6 +110,8 @@ def test_files_of_others_stay(model: Model) -> None:
     (folder / "notes.txt").write_text("mine")
     remove(folder)
     assert [path.name for path in folder.iterdir()] == ["notes.txt"]
+    (folder / "notes.txt").unlink()
+    folder.rmdir()
 
 
 def test_what_workers_cannot_do_alike_is_refused(model: Model) -> None:
@@ -134,10 +136,17 @@ def test_items_of_a_killed_worker_are_done_by_another(tmp_path: Path) -> None:
         if deaths == 2:
             assert sorted(found) == [0, 1, 4, 9, 16, 25]
         else:
-            with pytest.raises(RuntimeError, match=f"died {ATTEMPTS} times in a row"):
+            with pytest.raises(ChildProcessError, match=f"died {ATTEMPTS} times in a row"):
                 list(found)
     with pytest.raises(ValueError, match="three"):
         list(Processes(2).map(failing, range(5)))
+
+
+@no_kill
+@pytest.mark.slow
+def test_ctrl_c_ends_the_workers_and_is_not_the_result_of_an_item(tmp_path: Path) -> None:
+    # to the workers alone: with the command, which ends too, nothing would be left to look at
+    assert sorted(Processes(2).map(Deadly(str(tmp_path), 1, "SIGINT"), range(4))) == [0, 1, 4, 9]
 
 
 @no_kill

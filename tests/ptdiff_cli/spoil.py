@@ -51,7 +51,7 @@ WORDS = [
     "é\x1b[31m",
     "../..",
     "/",
-    "~nobody/x",
+    "~no-such-user/x",
     "none",
     "label=7",
     "solver.eta=x",
@@ -59,8 +59,16 @@ WORDS = [
 ]
 """Values of options."""
 
-LONG = {"certify", "doctor", "bench solvers", "bench train"}
-"""Commands that measure for long: only their options are spoiled."""
+UNKNOWN = ["--no-such-option", "--sede", "\x1b[31m"]
+
+LONG = {
+    "certify": ["--only=x", "--only=\x1b[31m", "--solver=huen", "--workers=0", "--workers=nan", "--out=."],
+    "doctor": ["--json=x", "x"],
+    "plan": ["--samples=0", "--count=1", "--machines=x", "--gpu=h2o", "--peak=nan", "--price=-1", "--device=x"],
+    "bench solvers": ["--rounds=0", "--rounds=1e999", "--out=."],
+    "bench train": ["--modality=imges", "--device=x", "--seconds=nan", "--seconds=inf", "--threads=0", "--threads=x"],
+}
+"""Commands that measure for long, with options that they refuse before they do."""
 
 
 @dataclass
@@ -269,7 +277,7 @@ def call(verb: Verb, place: Path, rng: random.Random) -> list[str]:
     files = [word for word in words if word and (place / word).exists() and word != "."] or ["run"]
     way = rng.randrange(6)
     if verb.name in LONG:
-        return [*verb.words, *words, rng.choice(["--no-such-option", "--sede", "\x1b[31m"])]
+        return [*verb.words, *words, rng.choice([*UNKNOWN, *LONG[verb.name]])]
     if way == 0 and words:
         words[rng.randrange(len(words))] = rng.choice(WORDS)
     elif way == 1:

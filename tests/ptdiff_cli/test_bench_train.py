@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ptdiff.training.flops import operations
+from ptdiff.machine.flops import operations
 
 TINY = "tiny_modality:Tiny"
 

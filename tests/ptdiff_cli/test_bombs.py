@@ -22,6 +22,12 @@ HARMLESS = {
 }
 """Bombs that do not go off: the command ends well, within the limits."""
 
+BY_MEMORY = {
+    "option: as large as it may be": "a machine with more memory trains it",
+    "render: a cloud of a tebibyte": "a cloud in text is read whole, as large as the memory allows",
+}
+"""Bombs that the limit on memory ends; every other one is refused before it needs any."""
+
 
 def names() -> list[str]:
     spec = spec_from_file_location("bombs", SCRIPT)
@@ -50,13 +56,14 @@ def check(found: list[dict[str, Any]]) -> None:
             assert result["code"] == 0, result
         else:
             assert result["code"] in (1, 2, 3), result
+            assert ("not enough memory" in result["said"]) == (result["bomb"] in BY_MEMORY), result
             assert result["said"].splitlines()[-1].startswith("error: ") or len(result["said"]) == 400, result
             # at most a word about reading the data, or about a checkpoint, before the error
             assert result["lines"] <= 3, result
 
 
 def test_there_are_at_least_thirty() -> None:
-    assert len(names()) >= 30 and set(HARMLESS) <= set(names())
+    assert len(names()) >= 30 and set(HARMLESS) | set(BY_MEMORY) <= set(names())
 
 
 def test_some_of_the_bombs_do_not_go_off() -> None:

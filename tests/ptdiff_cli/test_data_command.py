@@ -54,12 +54,12 @@ def test_text_for_people_says_what_to_do_next(ptdiff: Callable, folder: Path, tm
 
 def test_what_is_broken_ends_with_exit_code_3(ptdiff: Callable, folder: Path, tmp_path: Path) -> None:  # type: ignore[type-arg]
     ptdiff("data", "import", folder, tmp_path / "store")
-    data = bytearray((tmp_path / "store" / "points.npy").read_bytes())
+    data = bytearray((tmp_path / "store" / "points-00000.npy").read_bytes())
     data[-5] ^= 1
-    (tmp_path / "store" / "points.npy").write_bytes(data)
+    (tmp_path / "store" / "points-00000.npy").write_bytes(data)
     done = ptdiff("data", "check", tmp_path / "store", "--json")
     assert done.returncode == 3
-    assert json.loads(done.stdout)["damaged"] == ["points.npy"]
+    assert json.loads(done.stdout)["damaged"] == ["points-00000.npy"]
     (folder / "flat" / "bad.ply").write_text("no")
     done = ptdiff("data", "check", folder)
     assert done.returncode == 3
@@ -218,3 +218,18 @@ def test_the_option_that_an_unclear_number_asks_for_works(  # type: ignore[type-
     assert "-o decimal=," in asked.stderr
     read = ptdiff("data", "check", str(path), "-m", "pointcloud", "-o", f"decimal={mark}")
     assert f" {first} " in read.stdout
+
+
+def test_workers_import_the_same_store(ptdiff: Callable, folder: Path, tmp_path: Path) -> None:  # type: ignore[type-arg]
+    assert ptdiff("data", "import", folder, tmp_path / "plain").returncode == 0
+    done = ptdiff("data", "import", folder, tmp_path / "store", "--workers", 1)
+    assert done.returncode == 0, done.stderr
+    assert "12 shapes in 2 classes" in done.stdout
+    for path in (tmp_path / "plain").iterdir():
+        assert (tmp_path / "store" / path.name).read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize(("engine", "said"), [("ray", "--workers N"), ("rai", "did you mean 'ray'")])
+def test_an_engine_needs_workers(ptdiff: Callable, folder: Path, tmp_path: Path, engine: str, said: str) -> None:  # type: ignore[type-arg]
+    done = ptdiff("data", "import", folder, tmp_path / "store", "--engine", engine)
+    assert done.returncode == 2 and said in done.stderr

@@ -105,3 +105,74 @@ def test_a_file_cannot_name_what_is_imported(ptdiff, tmp_path: Path, monkeypatch
     assert done.returncode == 2
     assert "add -m stranger:Thing if you trust it" in done.stderr
     assert not (tmp_path / "x.png").exists()
+
+
+UNKNOWN_HOME = [
+    ["render", "HOME"],
+    ["mesh", "HOME"],
+    ["sample", "HOME"],
+    ["resume", "HOME"],
+    ["eval", "RUN", "-n", 4, "--steps", 2, "--reference", "HOME"],
+    ["edit", "RUN", "HOME"],
+    ["interpolate", "RUN", "HOME", "HOME"],
+    ["export", "HOME", "--to", "out"],
+    ["train", "-m", "points2d", "--data", "HOME", "--steps", 1],
+    ["train", "-m", "images", "--data", "HOME", "--steps", 1],
+    ["train", "-m", "pointcloud", "--data", "HOME", "--steps", 1],
+    ["train", "-m", "points2d", "-c", "HOME", "--steps", 1],
+    ["data", "check", "HOME"],
+    ["data", "import", "HOME", "HOME"],
+    ["config", "validate", "HOME"],
+]
+
+
+@pytest.mark.parametrize("arguments", UNKNOWN_HOME, ids=lambda arguments: " ".join(map(str, arguments)))
+def test_the_home_of_a_user_who_does_not_exist_is_a_name_like_any_other(
+    ptdiff, run: Path, arguments, tmp_path: Path
+) -> None:  # type: ignore[no-untyped-def]
+    words = {"HOME": "~no-such-user/x.npz", "RUN": run}
+    done = ptdiff(*[words.get(word, word) for word in arguments], cwd=tmp_path)
+    assert done.returncode in (2, 3), done.stderr
+    assert "no-such-user" in done.stderr and "bug of ptdiff" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_width_of_zero_columns_is_an_unknown_width(ptdiff) -> None:  # type: ignore[no-untyped-def]
+    for columns in ("0", "00"):
+        done = ptdiff("list", "solver", env={"COLUMNS": columns})
+        assert done.returncode == 0 and "heun" in done.stdout
+        done = ptdiff("render", "nowhere.npz", env={"COLUMNS": columns})
+        assert done.returncode == 3 and "nowhere.npz does not exist" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "left"),
+    [
+        ([], "the samples so far are lost; those of --workers are kept, and a repeated command continues"),
+        (["--trajectory"], "the samples so far are lost\n"),
+        (["--workers", 1], "the same command continues after the last finished batch"),
+    ],
+)
+def test_ctrl_c_says_what_is_left_of_the_samples(  # type: ignore[no-untyped-def]
+    ptdiff, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[object], left: str
+) -> None:
+    import ptdiff.model.loaded as loaded
+
+    real, batches = loaded.walk, []
+
+    def walk(*arguments, **more):  # type: ignore[no-untyped-def]
+        batches.append(1)
+        if len(batches) == 3:
+            raise KeyboardInterrupt
+        return real(*arguments, **more)
+
+    words = ["sample", run, "-n", 40, "--batch", 10, "--steps", 2, "--out", tmp_path / "x.npz", *options]
+    with monkeypatch.context() as patch:
+        patch.setattr(loaded, "walk", walk)
+        done = ptdiff(*words)
+    assert done.returncode == 130 and f"error: stopped: {left}" in done.stderr
+    assert not (tmp_path / "x.npz").exists()
+    done = ptdiff(*words)
+    assert done.returncode == 0 and ("20 of 40 samples are there from before" in done.stderr) == (
+        "--workers" in options
+    )

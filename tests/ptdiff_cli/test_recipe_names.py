@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 import ptdiff_points2d
+from ptdiff.modality import registry
 from ptdiff.training.configuration import resolve
 from ptdiff_cli.shared.configuration import overrides
 
@@ -19,12 +20,18 @@ RECIPES = {
 @pytest.fixture(autouse=True)
 def _recipes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two recipes of points2d, and no others."""
-    folder = tmp_path / "shelf"
-    folder.mkdir()
+    folder = tmp_path / "shelf" / "recipes"
+    folder.mkdir(parents=True)
     for name, text in RECIPES.items():
         (folder / f"{name}.yaml").write_text(text)
     found = {path.stem: path for path in folder.iterdir()}
     monkeypatch.setattr(ptdiff_points2d.Points2D, "recipes", classmethod(lambda cls: found))
+    real = registry.package_folder
+    monkeypatch.setattr(
+        registry,
+        "package_folder",
+        lambda listed: folder.parent if listed.name == "points2d" else real(listed),
+    )
 
 
 def test_a_recipe_names_the_modality_and_its_settings() -> None:

@@ -8,6 +8,7 @@ import random
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
@@ -64,6 +65,30 @@ def test_every_command_is_called_with_its_own_options(spoil: ModuleType) -> None
     assert {name.partition(" ")[0] for name in found} == set(COMMANDS)
     assert "--json" in dict(found["runs list"].options) and "--points" in found["upsample"].required
     assert [name for name, _ in found["sample"].arguments] == ["run"]
+
+
+def test_every_command_is_among_the_five_hundred_and_meets_spoiled_files(
+    spoil: ModuleType, run: Path, tmp_path: Path
+) -> None:
+    whole, known = spoil.materials(tmp_path, run), spoil.verbs()
+    before = {path: path.read_bytes() for path in whole.rglob("*") if path.is_file()}
+    called, spoiled = Counter(), set()
+    for number in range(500):
+        verb, place = known[number % len(known)], tmp_path / "here"
+        shutil.copytree(whole, place)
+        arguments = spoil.call(verb, place, random.Random(f"{SEED + 1} {number}"))
+        assert arguments[: len(verb.words)] == verb.words
+        called[verb.name] += 1
+        kept = {whole / path.relative_to(place): path for path in place.rglob("*")}
+        if any(
+            path not in kept or not kept[path].is_file() or kept[path].read_bytes() != before[path] for path in before
+        ):
+            spoiled.add(verb.name)
+        shutil.rmtree(place)
+    assert len(called) == len(known) and min(called.values()) >= 500 // len(known) >= 15
+    # those whose arguments name files, except the long ones, of which only the options are spoiled
+    short = {verb.name for verb in known if verb.arguments} - set(spoil.LONG)
+    assert short - {"list", "modalities", "solvers", "processes"} <= spoiled
 
 
 def test_what_counts_as_a_fault_is_found(spoil: ModuleType) -> None:

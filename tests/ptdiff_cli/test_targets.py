@@ -47,10 +47,11 @@ CALLS: Mapping[str, list[object]] = {
     "config show --out": ["config", "show", "swissroll"],
     "config schema --out": ["config", "schema"],
     "data check --render": ["data", "check", "FILE"],
+    "plugin new --out": ["plugin", "new", "molecules"],
 }
 """A call of every command that writes, without the output path; a new command must be added here."""
 
-FOLDERS = {"train --out", "mesh --out", "data import target"}
+FOLDERS = {"train --out", "mesh --out", "data import target", "plugin new --out"}
 SUFFIX = {
     "data check --render": ".png",
     "render --out": ".png",
@@ -67,8 +68,8 @@ def outputs(found: typer.Typer, path: tuple[str, ...] = ()) -> Iterator[tuple[st
             said = next(iter(getattr(hint, "__metadata__", ())), None)
             option = isinstance(said, typer.models.OptionInfo)
             if "Path" in str(hint) and ((option and name not in INPUTS) or name == "target"):
-                assert command.name is not None
-                yield " ".join([*path, command.name, f"--{name}" if option else name]), said
+                word = command.name or command.callback.__name__
+                yield " ".join([*path, word, f"--{name}" if option else name]), said
     for group in found.registered_groups:
         assert group.typer_instance is not None and isinstance(group.name, str)
         yield from outputs(group.typer_instance, (*path, group.name))

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from ptdiff_cli.shared.errors import explained
-from ptdiff_cli.shared.terminal import printable
+from ptdiff_cli.shared.terminal import counter, printable, progress
 
 ROOT = Path(__file__).parents[2]
 EVIL = "\x1b]0;owned\x07\x1b[2J\u202e[bold][/]:smile:\r"
@@ -128,7 +128,7 @@ def test_a_bug_says_that_it_is_one_and_where(ptdiff, run: Path, monkeypatch: pyt
     from ptdiff.run import folder
 
     # raised by ptdiff's own code, because this module may belong to a plugin that another test defined
-    monkeypatch.setattr(folder, "validate", itemgetter("no such key"))
+    monkeypatch.setattr(folder, "read_run", lambda path: itemgetter("no such key")({}))
     done = ptdiff("sample", run)
     assert done.returncode == 1
     assert "a bug of ptdiff, please report it: KeyError: 'no such key' (tests" not in done.stderr
@@ -158,3 +158,9 @@ def test_a_file_name_that_is_not_text_does_not_end_with_a_traceback(tmp_path: Pa
     (tmp_path / "\udcff\x1b[2J.npz").write_bytes(b"no archive")
     done = subprocess.run([sys.executable, "-m", "ptdiff_cli.main", "render", name], capture_output=True, cwd=tmp_path)
     assert done.returncode == 3 and harmless(done.stderr.decode()) and rb"\udcff\x1b[2J.npz" in done.stderr
+
+
+def test_names_on_progress_bars_do_not_reach_the_terminal() -> None:
+    with progress("files") as bar:
+        counter(bar, EVIL)
+        assert harmless(bar.tasks[0].description)

@@ -46,7 +46,9 @@ def test_the_second_time_nothing_is_read_and_everything_is_equal(load: Load, tmp
     first = load()
     second = load(progress=lambda done, total: pytest.fail("a file was read"))
     assert (first.summary.cached, second.summary.cached) == (False, True)
-    for name in ("points", "normals", "starts", "counts", "labels", "centers", "scales"):
+    for name in ("points", "normals"):
+        np.testing.assert_array_equal(first.store.shards[0][name], second.store.shards[0][name])
+    for name in ("counts", "labels", "centers", "scales"):
         np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
     assert (first.ids, first.splits, first.classes) == (second.ids, second.splits, second.classes)
     ignored = {"seconds", "cached"}
@@ -55,13 +57,16 @@ def test_the_second_time_nothing_is_read_and_everything_is_equal(load: Load, tmp
     assert sorted(p.name for p in entries(tmp_path)[0].iterdir()) == [
         "SHA256SUMS",
         "index.json",
-        "normals.npy",
-        "points.npy",
+        "names.npy",
+        "normals-00000.npy",
+        "points-00000.npy",
+        "shapes.npy",
+        "splits.npy",
     ]
 
 
 def test_the_points_are_mapped_read_only(load: Load) -> None:
-    points = load().points
+    points = load().store.shards[0]["points"]
     assert isinstance(points.base, np.memmap)
     assert not points.flags.writeable
 
@@ -89,13 +94,13 @@ def test_an_entry_takes_the_place_of_its_forerunner_only(load: Load, root: Path,
     load(classes=["box"])
     before = set(entries(tmp_path))
     assert len(before) == 3
-    points = np.array(first.points)
+    points = np.array(first.store.shards[0]["points"])
     (root / "box/8.stl").write_bytes(box("stl", (5, 5, 5)))
     load()
     after = set(entries(tmp_path))
     assert len(after) == 3
     assert len(before - after) == 1
-    np.testing.assert_array_equal(first.points, points)  # still mapped
+    np.testing.assert_array_equal(first.store.shards[0]["points"], points)  # still mapped
 
 
 def test_another_version_of_the_parser_reads_anew(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,7 +121,7 @@ def test_what_could_not_be_opened_is_tried_again(load: Load, tmp_path: Path, mon
         partly = load()
     assert partly.summary.skipped == (("box/2.stl", "Input/output error"),)
     assert (len(partly), partly.summary.cache) == (3, "")
-    assert np.isfinite(partly.points).all()
+    assert np.isfinite(partly.store.shards[0]["points"]).all()
     assert entries(tmp_path) == []
     assert len(load()) == 4
     assert load().summary.cache == str(tmp_path / "cache" / "clouds")
@@ -150,23 +155,29 @@ def test_equal_looking_files_of_another_root_are_another_entry(load: Load, root:
 
 
 def truncate(entry: Path) -> None:
-    os.truncate(entry / "points.npy", (entry / "points.npy").stat().st_size - 4)
+    os.truncate(entry / "points-00000.npy", (entry / "points-00000.npy").stat().st_size - 4)
 
 
 def lengthen(entry: Path) -> None:
-    with (entry / "points.npy").open("ab") as file:
+    with (entry / "points-00000.npy").open("ab") as file:
         file.write(b"more")
 
 
-def wrong_counts(entry: Path) -> None:
-    index = json.loads((entry / "index.json").read_text())
-    index["counts"][0] += 1
-    (entry / "index.json").write_text(json.dumps(index))
+def rewritten(field: str, value: int) -> Callable[[Path], None]:
+    """A store whose second shape has another value in a field of its record."""
+
+    def damage(entry: Path) -> None:
+        shapes = np.load(entry / "shapes.npy")
+        shapes[field][1] += value
+        whole = (entry / "shapes.npy").read_bytes()
+        (entry / "shapes.npy").write_bytes(whole[: -shapes.nbytes] + shapes.tobytes())
+
+    return damage
 
 
-def lost_label(entry: Path) -> None:
+def lost_shape(entry: Path) -> None:
     index = json.loads((entry / "index.json").read_text())
-    index["labels"].pop()
+    index["shapes"] -= 1
     (entry / "index.json").write_text(json.dumps(index))
 
 
@@ -183,30 +194,38 @@ def file_in_its_place(entry: Path) -> None:
 DAMAGE: dict[str, Callable[[Path], object]] = {
     "points truncated": truncate,
     "points too long": lengthen,
-    "points empty": lambda entry: os.truncate(entry / "points.npy", 0),
-    "points gone": lambda entry: (entry / "points.npy").unlink(),
-    "points of another type": lambda entry: np.save(entry / "points.npy", np.zeros((256, 3))),
+    "points empty": lambda entry: os.truncate(entry / "points-00000.npy", 0),
+    "points gone": lambda entry: (entry / "points-00000.npy").unlink(),
+    "points of another type": lambda entry: np.save(entry / "points-00000.npy", np.zeros((256, 3))),
     "index gone": lambda entry: (entry / "index.json").unlink(),
     "index cut": lambda entry: os.truncate(entry / "index.json", 100),
     "index no mapping": lambda entry: (entry / "index.json").write_text("[1, 2]"),
     "index of strangers": lambda entry: (entry / "index.json").write_text('{"version": 2, "total": 256}'),
     "index of a later version": newer,
-    "wrong counts": wrong_counts,
-    "a label lost": lost_label,
+    "wrong counts": rewritten("count", 1),
+    "no such shard": rewritten("shard", 1),
+    "before the shard": rewritten("start", -65),
+    "no such class": rewritten("label", 1),
+    "names out of order": rewritten("name", -100),
+    "a shape lost": lost_shape,
+    "names gone": lambda entry: (entry / "names.npy").unlink(),
+    "names cut": lambda entry: os.truncate(entry / "names.npy", 1030),
+    "shapes cut": lambda entry: os.truncate(entry / "shapes.npy", 1500),
+    "splits of another type": lambda entry: np.save(entry / "splits.npy", np.zeros(4)),
     "a file in its place": file_in_its_place,
 }
 
 
 @pytest.mark.parametrize("kind", DAMAGE)
 def test_a_damaged_entry_is_rebuilt(load: Load, tmp_path: Path, kind: str) -> None:
-    whole = np.array(load().points)
+    whole = np.array(load().store.shards[0]["points"])
     (entry,) = entries(tmp_path)
     DAMAGE[kind](entry)
     clouds = load()
     assert not clouds.summary.cached
     assert clouds.summary.damaged
     assert "damaged cache was rebuilt" in clouds.summary.text()
-    np.testing.assert_array_equal(clouds.points, whole)
+    np.testing.assert_array_equal(clouds.store.shards[0]["points"], whole)
     assert load().summary.cached
     assert entries(tmp_path) == [entry]
 
@@ -224,7 +243,7 @@ def test_an_interrupted_reading_leaves_nothing(load: Load, tmp_path: Path) -> No
 
 def _load(root: Path, cache: Path, barrier: object, results: object) -> None:
     barrier.wait()  # type: ignore[attr-defined]
-    results.put(float(np.abs(load_folder(root, points=64, cache=cache).points).sum()))  # type: ignore[attr-defined]
+    results.put(float(np.abs(load_folder(root, points=64, cache=cache).store.shards[0]["points"]).sum()))  # type: ignore[attr-defined]
 
 
 def test_processes_may_read_the_same_folder_at_once(root: Path, tmp_path: Path) -> None:

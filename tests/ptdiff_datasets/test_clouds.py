@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 
 from ptdiff_datasets.clouds.cloud_set import CloudSet
+from ptdiff_datasets.clouds.names import Names
+from ptdiff_datasets.clouds.splits import SPLITS
+from ptdiff_datasets.clouds.store_format import SHAPE, Index, Store
 from ptdiff_datasets.clouds.summary import Summary
 
 
@@ -27,19 +30,17 @@ def cloud_set(counts: list[int], splits: list[str] | None = None) -> CloudSet:
         0.0,
         False,
     )
-    return CloudSet(
-        points=points.astype(np.float32),
-        starts=np.cumsum([0, *counts[:-1]], dtype=np.int64),
-        counts=np.array(counts),
-        origins=np.zeros((m, 3)),
-        labels=np.arange(m),
-        classes=tuple(f"class {i}" for i in range(m)),
-        ids=tuple(f"{i}.npy" for i in range(m)),
-        splits=tuple(splits or ["train"] * m),
-        centers=np.zeros((m, 3)),
-        scales=np.ones(m),
-        summary=summary,
-    )
+    shapes = np.zeros(m, SHAPE)
+    shapes["count"] = counts
+    shapes["start"][1:] = np.cumsum(counts)[:-1]
+    shapes["label"] = np.arange(m)
+    names = Names.of(f"{i}.npy" for i in range(m))
+    shapes["name"] = names.ends
+    places = np.array([SPLITS.index(split) for split in splits or ["train"] * m], np.uint8)
+    classes = [f"class {i}" for i in range(m)]
+    index = Index(channels=["points"], shards=[sum(counts)], classes=classes)
+    store = Store([{"points": points.astype(np.float32)}], shapes, names, places, index)
+    return CloudSet(store, np.arange(m), tuple(classes), np.array([*range(m), -1]), "none", summary)
 
 
 def test_each_cloud_is_a_view_of_its_own_points() -> None:
@@ -48,7 +49,7 @@ def test_each_cloud_is_a_view_of_its_own_points() -> None:
     for i, k in enumerate([3, 1, 5]):
         assert clouds.cloud(i).shape == (k, 3)
         assert (clouds.cloud(i)[:, 0] == i).all()
-        assert np.shares_memory(clouds.cloud(i), clouds.points)
+        assert np.shares_memory(clouds.cloud(i), clouds.store.shards[0]["points"])
     for i in (-1, 3):
         with pytest.raises(IndexError, match="of 3"):
             clouds.cloud(i)
@@ -57,8 +58,8 @@ def test_each_cloud_is_a_view_of_its_own_points() -> None:
 def test_a_split_shares_the_points_and_keeps_what_belongs_to_them() -> None:
     clouds = cloud_set([3, 1, 5, 2], ["train", "train", "val", "test"])
     val = clouds.split("val")
-    assert (len(val), val.ids, val.labels.tolist(), val.counts.tolist()) == (1, ("2.npy",), [2], [5])
-    assert np.shares_memory(val.points, clouds.points)
+    assert (len(val), [*val.ids], val.labels.tolist(), val.counts.tolist()) == (1, ["2.npy"], [2], [5])
+    assert np.shares_memory(val.cloud(0), clouds.store.shards[0]["points"])
     np.testing.assert_array_equal(val.cloud(0), clouds.cloud(2))
     assert len(clouds.split("train")) == 2
     assert clouds.split("test").cloud(0)[0, 0] == 3

@@ -58,12 +58,11 @@ def test_a_store_holds_what_the_files_hold(source: Path, tmp_path: Path) -> None
             np.testing.assert_array_equal(clouds.cloud(i), read_cloud(source / id).points.astype(np.float32))
         else:
             assert clouds.counts[i] == 100
-    assert clouds.normals is not None
-    assert clouds.colors is None
+    assert clouds.channels == ("xyz", "normals")
     assert clouds.summary.lacking == {"colors": 4}
     assert [path for path, _ in clouds.summary.skipped] == ["scan/broken.ply"]
     assert clouds.summary.other == 1
-    assert isinstance(clouds.points.base, np.memmap)
+    assert isinstance(clouds.store.shards[0]["points"].base, np.memmap)
     assert "from the store" in clouds.summary.text()
 
 
@@ -115,11 +114,13 @@ def test_checksums_are_those_of_sha256sum(source: Path, tmp_path: Path) -> None:
     assert store.verified(tmp_path / "store") == []
 
 
-@pytest.mark.parametrize("name", ["points.npy", "normals.npy", "index.json"])
+@pytest.mark.parametrize(
+    "name", ["points-00000.npy", "normals-00000.npy", "shapes.npy", "names.npy", "splits.npy", "index.json"]
+)
 def test_a_flipped_bit_is_found(source: Path, tmp_path: Path, name: str) -> None:
     import_data(source, tmp_path / "store", points=50)
     data = bytearray((tmp_path / "store" / name).read_bytes())
-    data[len(data) - 9] ^= 1 if name != "index.json" else 0
+    data[len(data) - 3] ^= 1 if name != "index.json" else 0
     if name == "index.json":
         data[-3:-3] = b" "
     (tmp_path / "store" / name).write_bytes(data)
@@ -131,9 +132,9 @@ def test_a_flipped_bit_is_found(source: Path, tmp_path: Path, name: str) -> None
 
 def test_a_cut_store_is_refused_when_it_is_opened(source: Path, tmp_path: Path) -> None:
     import_data(source, tmp_path / "store", points=50)
-    os.truncate(tmp_path / "store" / "points.npy", 1000)
+    os.truncate(tmp_path / "store" / "points-00000.npy", 1000)
     for read in (load_folder, check):
-        with pytest.raises(DataError, match="damaged store"):
+        with pytest.raises(DataError, match=r"damaged store: points-00000\.npy has 1,000 bytes"):
             read(tmp_path / "store")
 
 

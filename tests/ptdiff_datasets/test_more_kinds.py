@@ -53,9 +53,10 @@ def test_normals_and_colors_are_found_in_upper_and_lower_case(
     clouds = load()
     assert len(clouds) == 12 and clouds.classes == ("000", "001", "002")
     assert np.bincount(clouds.labels).tolist() == [4, 4, 4]
-    assert clouds.normals is not None and clouds.colors is not None
-    np.testing.assert_allclose(clouds.normals.reshape(NORMALS.shape), NORMALS, atol=1e-6)
-    assert (clouds.colors == [255, 128, 7]).all()
+    assert clouds.channels == ("xyz", "normals", "colors")
+    arrays = clouds.store.shards[0]
+    np.testing.assert_allclose(arrays["normals"].reshape(NORMALS.shape), NORMALS, atol=1e-6)
+    assert (arrays["colors"] == [255, 128, 7]).all()
 
 
 def test_what_lies_beside_the_clouds_of_an_hdf5_file_is_left_out_by_name(load: Load) -> None:
@@ -194,7 +195,7 @@ def test_a_second_array_behind_the_first_is_not_dropped(tmp_path: Path) -> None:
 def test_normals_that_say_nothing_are_left_out(load: Load, factor: float, said: str) -> None:
     write(load.root / "a.npz", {"points": POINTS, "normals": NORMALS * factor})
     clouds = load()
-    assert clouds.normals is None
+    assert clouds.channels == ("xyz",)
     assert {text for _, text in clouds.summary.remarks} == {said}
 
 
@@ -203,8 +204,7 @@ def test_normals_have_length_one_and_those_that_are_zero_are_counted(load: Load)
     given[:, :4] = 0
     write(load.root / "a.npz", {"points": POINTS, "normals": given})
     clouds = load()
-    assert clouds.normals is not None
-    lengths = np.linalg.norm(clouds.normals, axis=1).reshape(12, 40)
+    lengths = np.linalg.norm(clouds.store.shards[0]["normals"], axis=1).reshape(12, 40)
     np.testing.assert_allclose(lengths, np.where(np.arange(40) < 4, 0, 1) + 0 * lengths, atol=1e-6)
     assert {text for _, text in clouds.summary.remarks} == {"4 of 40 normals are zero"}
 

@@ -256,8 +256,7 @@ NO_VAL = ("modelnet_hdf5", "modelnet_resampled", "modelnet_off", "modelnet_pc15k
 def test_normals_of_the_files_are_read(name: str, tmp_path: Path) -> None:
     LAYOUTS[name](tmp_path / "data")
     clouds = loaded(tmp_path / "data", tmp_path / "cache")
-    assert clouds.normals is not None
-    np.testing.assert_allclose(np.linalg.norm(clouds.normals, axis=1), 1, atol=2e-3)
+    np.testing.assert_allclose(np.linalg.norm(clouds.store.shards[0]["normals"], axis=1), 1, atol=2e-3)
 
 
 def test_clouds_of_a_file_are_those_of_its_arrays(tmp_path: Path) -> None:

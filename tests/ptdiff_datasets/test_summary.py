@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ptdiff_datasets.clouds.summary import Summary
@@ -74,6 +74,7 @@ anything = st.text(max_size=200)
     value=st.floats(allow_nan=False, allow_infinity=False),
     damaged=st.none() | st.just("x" * 200),
 )
+@example(root="", names=["train"], skipped=[], value=1.7e308, damaged=None)
 def test_no_line_is_longer_than_80_columns_whatever_the_names(
     root: str, names: list[str], skipped: list[tuple[str, str]], value: float, damaged: str | None
 ) -> None:

@@ -332,15 +332,7 @@ def test_options_of_networks_are_options_of_the_modality() -> None:
 
 @pytest.mark.parametrize("network_options", [{"network": "dit"}, {"self_conditioning": True, "augment": 0.2}], ids=str)
 def test_the_networks_conform(network_options: dict[str, Any]) -> None:
-    from ptdiff.testing import Subject, backbone_checks
+    from ptdiff.testing import Subject, findings
 
-    subject = Subject(Images(size="tiny", **network_options))
-    for check in (
-        backbone_checks.the_backbone_keeps_shapes_and_stays_finite,
-        backbone_checks.samples_do_not_see_each_other,
-        backbone_checks.not_given_is_said_in_two_ways,
-        backbone_checks.no_estimate_is_said_in_two_ways,
-        backbone_checks.the_backbone_listens_to_the_noise_level,
-        backbone_checks.every_parameter_learns,
-    ):
-        check(subject)
+    found = findings(Subject(Images(size="tiny", **network_options)), ["network", "conditions", "training"])
+    assert [(finding.check, finding.problem) for finding in found if finding.problem] == []

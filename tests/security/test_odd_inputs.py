@@ -72,6 +72,35 @@ def test_a_samples_file_that_names_a_device_as_its_data_does_not_hang(ptdiff, tm
     assert time.monotonic() - begin < 20 and "bug of ptdiff" not in done.stderr and "Traceback" not in done.stderr
 
 
+def test_a_samples_file_opens_no_data_but_that_of_the_run_around_it(  # type: ignore[no-untyped-def]
+    ptdiff, theirs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ptdiff_points2d import source
+
+    read: list[Path] = []
+    real = source.read_table
+    monkeypatch.setattr(
+        source, "read_table", lambda path, *rest, **more: [read.append(path), real(path, *rest, **more)][1]
+    )
+    secret = tmp_path / "home" / "secret.csv"
+    secret.write_text("a,b\n" + "".join(f"{i},{i * i}\n" for i in range(20)))
+    options = np.array(json.dumps({"data": str(secret)}))
+    for place in (tmp_path / "x.npz", theirs / "samples" / "x.npz", theirs / "x.npz"):
+        np.savez(place, samples=POINTS, modality=np.array("points2d"), options=options)
+        done = ptdiff("render", place)
+        assert done.returncode == 0 and not read, done.stderr
+    # the user may say so, and the run may have been trained on it
+    assert ptdiff("render", tmp_path / "x.npz", "--data", secret).returncode == 0 and set(read) == {secret}
+    read.clear()
+    config = theirs / "config.yaml"
+    config.write_text(config.read_text().replace("data: moons", f"data: {secret}"))
+    assert ptdiff("render", theirs / "samples" / "x.npz").returncode == 0 and set(read) == {secret}
+    # a damaged run says nothing
+    read.clear()
+    config.write_text("[")
+    assert ptdiff("render", theirs / "samples" / "x.npz").returncode == 0 and not read
+
+
 @pytest.mark.parametrize("data", ["/dev/zero", "FIFO", "LINK"])
 def test_a_sweep_over_devices_does_not_hang(ptdiff, tmp_path: Path, data: str) -> None:  # type: ignore[no-untyped-def]
     os.mkfifo(tmp_path / "pipe.csv")

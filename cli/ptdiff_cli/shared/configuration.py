@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 
@@ -41,9 +40,10 @@ def overrides(
 
 def _values(file: str, modality: str | None) -> dict[str, Any]:
     """The values of a -c argument: a YAML file, or a recipe if it is a name without suffix and not a file."""
+    from ptdiff.documents.files import expanded
     from ptdiff.run.config import read
     from ptdiff.run.recipes import recipe
 
-    path = Path(file).expanduser()
+    path = expanded(file)
     by_name = not path.is_file() and path.suffix not in (".yaml", ".yml") and path.name == file
     return recipe(file, modality).values() if by_name else read(path)

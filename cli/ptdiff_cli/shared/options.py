@@ -50,6 +50,11 @@ Device = Annotated[
     typer.Option(help="Device: auto (GPU if available), cpu, cuda, cuda:1 or mps.", metavar="NAME", callback=_there),
 ]
 """The name of a device, for :func:`ptdiff.machine.host.device`."""
+Workers = Annotated[
+    int | None, typer.Option(min=1, help="Number of workers, one thread each; a repeated command continues.")
+]
+Engine = Annotated[str, typer.Option(help="Engine of the workers: processes, ray or a plugin's.")]
+"""The name of an engine, in :data:`ptdiff.machine.engines.ENGINES`."""
 Raw = Annotated[
     bool, typer.Option("--raw", help="Keep the raw values; do not round or clip them to those of the data.")
 ]
@@ -78,6 +83,7 @@ SamplesOut = Annotated[
     ),
 ]
 ResultsOut = Annotated[Path | None, typer.Option(callback=writable, help="Output file (.json) for the results.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the cost; compute and write nothing.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 # a configuration

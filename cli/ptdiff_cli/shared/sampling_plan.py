@@ -67,12 +67,12 @@ def named_as_options() -> Iterator[None]:
         raise
 
 
-def read_samples(path: Path, modality: str) -> Samples:
-    """The samples of a file; ``modality`` is used if the file does not name one.  DataError if it has no samples."""
+def read_samples(path: Path, modality: str, data: str | None = None) -> Samples:
+    """The samples of a file; arguments: see :meth:`ptdiff.sampling.samples.Samples.read`."""
     from ptdiff.errors import DataError
     from ptdiff.run.models import near
     from ptdiff.sampling.samples import Samples
 
     if not path.exists():
         raise DataError(f"{path} does not exist{near(path)}")
-    return Samples.read(path, modality)
+    return Samples.read(path, modality, data)

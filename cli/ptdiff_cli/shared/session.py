@@ -6,7 +6,7 @@ import os
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,17 +18,34 @@ if TYPE_CHECKING:
     from ptdiff.modality.data import Data
     from ptdiff.run.config import Config
     from ptdiff.run.folder import Run, Start
-    from ptdiff.training.fit import Hardware
+    from ptdiff.training.fit import Outcome
+    from ptdiff.training.hardware import Hardware
+
+
+def _known_strategy(name: str) -> str:
+    """Return the name unchanged; raise UnknownName for another than STRATEGIES, before a command does any work."""
+    from ptdiff.choices import one_of
+    from ptdiff.training.hardware import STRATEGIES
+
+    return one_of("strategy", name, STRATEGIES)
+
 
 Devices = Annotated[int, typer.Option(min=1, help="Number of devices.")]
 Nodes = Annotated[int, typer.Option(min=1, help="Number of machines.")]
-Strategy = Annotated[Literal["auto", "ddp"], typer.Option(help="Strategy for several devices.")]
+Strategy = Annotated[
+    str,
+    typer.Option(
+        help="Strategy for several devices: ddp (a network on each), fsdp (a sharded network) or auto.",
+        callback=_known_strategy,
+    ),
+]
 Compile = Annotated[
     bool | None,
     typer.Option("--compile/--no-compile", help="Compile the network; default: if it saves time."),
 ]
 Logger = Annotated[
-    list[str] | None, typer.Option(metavar="NAME", help="Also log to tensorboard, mlflow, wandb or aim; repeatable.")
+    list[str] | None,
+    typer.Option(metavar="NAME", help="Also log to tensorboard, mlflow, wandb, trackio or aim; repeatable."),
 ]
 Threads = Annotated[int | None, typer.Option(min=1, help="Number of CPU threads; default: the fastest here.")]
 
@@ -95,7 +112,7 @@ def run_path(out: Path | None, name: str) -> Path:
 def make_hardware(device: str, devices: int, nodes: int, strategy: str, batch: int) -> Hardware:
     """The hardware for training; ValueError for more devices than available, or than samples in a batch."""
     from ptdiff.machine import host
-    from ptdiff.training.fit import Hardware
+    from ptdiff.training.hardware import Hardware
 
     there = host.count(device)
     if there is not None and devices > there:
@@ -189,5 +206,24 @@ def execute(
             say(f"stopped after step {outcome.steps}; continue with: ptdiff resume {run.path}")
         raise typer.Exit(128 + outcome.signal)
     if first:
+        if (line := _off(run, outcome)) is not None:
+            say(line)
         say(f"{outcome.steps} steps in {outcome.seconds / 60:.1f} min; the run is {run.path}")
         say(f"next: ptdiff sample {run.path} · ptdiff eval {run.path} · ptdiff render {run.path}")
+
+
+def _off(run: Run, outcome: Outcome) -> str | None:
+    """Compare the length of a run with the rate that its trial measured; None for short runs and without a trial."""
+    from ptdiff.machine.cost import difference, duration, off
+    from ptdiff_cli.shared.costs import LONG
+
+    rate, plan = run.expected_rate, run.config.training
+    if not rate or outcome.seconds < LONG:
+        return None
+    if plan.minutes is None or outcome.steps == plan.steps:
+        return off(outcome.steps / rate, outcome.seconds)
+    planned = plan.minutes * 60 * rate
+    return (
+        f"planned {planned:,.0f} steps in {duration(plan.minutes * 60)}, made {outcome.steps:,}: "
+        f"{difference(planned, outcome.steps, 'more', 'fewer')}"
+    )

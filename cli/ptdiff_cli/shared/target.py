@@ -34,8 +34,9 @@ def writable_either(path: Path | None) -> Path | None:
 def _tried(path: Path | None, kind: Kind) -> Path | None:
     if path is not None:
         from ptdiff.atomic import check_writable
+        from ptdiff.documents.files import expanded
 
-        check_writable(path.expanduser(), kind=kind)
+        check_writable(expanded(path), kind=kind)
     return path
 
 
@@ -46,7 +47,9 @@ def check_format(path: Path | None, kind: Modality) -> None:
     """
     if path is None or not path.suffix:
         return
-    known = ["npz", *kind.formats(), *kind.tables()]
+    from ptdiff.sampling.formats import writers
+
+    known = ["npz", *writers(kind).names(), *kind.tables()]
     if path.suffix[1:] not in known:
         from ptdiff.choices import unknown
 
@@ -61,9 +64,10 @@ def check_space(target: Path, count: int, shape: tuple[int, ...], format: str = 
     ``format``: npz or a suffix.  ``states``: number of states of a trajectory that are saved too.
     """
     from ptdiff.atomic import check_writable
+    from ptdiff.documents.files import expanded
 
     size = count * (1 + states) * prod(shape) * _NUMBER.get(format, _TEXT)
-    check_writable(target.expanduser(), max(size, _BLOCK))
+    check_writable(expanded(target), max(size, _BLOCK))
 
 
 def save(samples: Samples, target: Path, format: str | None = None) -> Path:
@@ -72,10 +76,12 @@ def save(samples: Samples, target: Path, format: str | None = None) -> Path:
     Raises OSError if that fails, after saving them as .npz beside the target, or in a temporary folder if that fails
     too; the message names the file.
     """
+    from ptdiff.documents.files import expanded
+
     try:
         return samples.save(target, format)
     except OSError as error:
-        spare = _kept(samples, target.expanduser())
+        spare = _kept(samples, expanded(target))
         raise OSError(
             f"{target} could not be written ({error.strerror or error}); the samples are in {spare}"
         ) from None

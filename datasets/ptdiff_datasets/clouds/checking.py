@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from ptdiff_datasets.clouds import screen, store
 from ptdiff_datasets.clouds.cloud_set import CloudSet
+from ptdiff_datasets.clouds.cloud_set import diagonals as box_diagonals
 from ptdiff_datasets.clouds.duplicates import twins
 from ptdiff_datasets.clouds.folder import Progress, build, load_folder, nothing
 from ptdiff_datasets.clouds.layout import Layout, existing, scan
@@ -199,26 +200,25 @@ def _empty(layout: Layout, counts: Mapping[str, object]) -> tuple[str, ...]:
 
 def _checked(kind: str, folder: Path, damaged: tuple[str, ...], progress: Progress | None) -> Check:
     clouds = load_folder(folder)
-    index = store.load(folder)[1]
-    failed = [(id, reason) for id, reason in index.skipped]
+    failed = [(id, reason) for id, reason in clouds.store.index.skipped]
     copies = [(id, reason) for id, reason in failed if reason.startswith(COPY)]
     names, splits = clouds.ids, dict(zip(clouds.ids, clouds.splits, strict=True))
-    degenerate = []
+    degenerate = {}
     for i, id in enumerate(names):
         if (reason := _degenerate(clouds.stored(i))) is not None:
-            degenerate.append((id, reason))
-    whole = [i for i in range(len(names)) if names[i] not in dict(degenerate)]
+            degenerate[id] = reason
+    whole = [i for i, id in enumerate(names) if id not in degenerate]
     same, near = twins(len(whole), lambda i: clouds.stored(whole[i]), progress)
     equal = [tuple(names[whole[i]] for i in group) for group in same]
     alike = [tuple(names[whole[i]] for i in group) for group in near]
-    boxes = np.array(index.boxes, np.float64).reshape(-1, 2, 3)
-    diagonals = np.linalg.norm(boxes[:, 1] - boxes[:, 0], axis=1)
+    diagonals = box_diagonals(clouds.store.shapes)
+    root = str(folder) if kind == "store" else str(clouds.store.index.source["root"])
     return Check(
         kind=kind,
-        summary=replace(clouds.summary, root=str(folder) if kind == "store" else str(index.source["root"])),
+        summary=replace(clouds.summary, root=root),
         damaged=damaged,
         unreadable=tuple(item for item in failed if item not in copies),
-        degenerate=tuple(degenerate),
+        degenerate=tuple(degenerate.items()),
         equal=(*equal, *((reason.removeprefix(COPY), id) for id, reason in copies)),
         near=tuple(alike),
         leaks=tuple(group for group in (*equal, *alike) if len({splits[id] for id in group}) > 1),
@@ -235,15 +235,15 @@ def _checked(kind: str, folder: Path, damaged: tuple[str, ...], progress: Progre
 
 def _rows(clouds: CloudSet) -> tuple[str, ...]:
     """Show the first points of the first shape, so that a wrong reading is seen."""
-    start, origin = int(clouds.starts[0]), clouds.origins[0]
-    count = min(3, int(clouds.counts[0]))
-    points = clouds.points[start : start + count] + origin
+    shape, count = clouds.store.shapes[0], min(3, int(clouds.counts[0]))
+    rows, arrays = slice(int(shape["start"]), int(shape["start"]) + count), clouds.store.shards[shape["shard"]]
+    points = arrays["points"][rows] + shape["origin"]
     most = max(screen.digits(low, high) for low, high in zip(clouds.summary.low, clouds.summary.high, strict=True))
     parts = [(points, f"{{:.{most + 2}g}}", "x y z")]
-    if clouds.normals is not None:
-        parts.append((clouds.normals[start : start + count], "{:.3g}", "nx ny nz"))
-    if clouds.colors is not None:
-        parts.append((clouds.colors[start : start + count], "{:d}", "red green blue"))
+    if "normals" in arrays:
+        parts.append((arrays["normals"][rows], "{:.3g}", "nx ny nz"))
+    if "colors" in arrays:
+        parts.append((arrays["colors"][rows], "{:d}", "red green blue"))
     head = " ".join(names for _, _, names in parts)
     lines = [" ".join(form.format(v) for part, form, _ in parts for v in part[i].tolist()) for i in range(count)]
     return (f"  {printable(clouds.ids[0])[-40:]}: {head}", *(f"    {line}" for line in lines))

@@ -7,8 +7,7 @@ halves to each other, as two samples of one surface do. Differences below the sp
 """
 
 import hashlib
-from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -46,30 +45,69 @@ def twins(
 
     cloud(i) returns the points (n, 3) of shape i; progress(done, count) is called for each.
     """
-    equal: dict[bytes, list[int]] = defaultdict(list)
-    for i in range(count):
-        equal[fingerprint(cloud(i))].append(i)
-    buckets: dict[bytes, list[int]] = defaultdict(list)
-    group: dict[int, list[int]] = {}
-    sides: dict[int, npt.NDArray[np.float64]] = {}
-    for i in (members[0] for members in equal.values()):
+    same, first = _equal(count, cloud)
+    kept: npt.NDArray[np.int64] = np.flatnonzero(first)
+    keys = np.zeros((len(kept), BANDS), np.uint64)
+    sides = np.zeros((len(kept), 3))
+    leads = np.zeros(len(kept), np.bool_)  # shapes that are not twins of earlier ones
+    for place, i in enumerate(kept.tolist()):
         if progress is not None:
             progress(i + 1, count)
         points = _thinned(cloud(i))
-        if len(points) < LEAST or np.ptp(points, axis=0).max() == 0:
+        if len(points) >= LEAST and np.ptp(points, axis=0).max() > 0:
+            keys[place], sides[place], leads[place] = _bands(points), np.ptp(_unit(points), axis=0), True
+    before = _earlier(keys, leads)
+    del keys
+    group: dict[int, list[int]] = {}
+    for place, i in enumerate(kept.tolist()):
+        if (before[place] < 0).all():
             continue
-        keys, mine = _bands(points), np.ptp(_unit(points), axis=0)
-        alike = {j for key in keys for j in buckets[key] if np.abs(sides[j] - mine).max() < ROOM}
-        seen = sorted(alike, key=lambda j: float(np.abs(sides[j] - mine).max()))[:MOST]
-        twin = next((j for j in seen if _near(_unit(_thinned(cloud(j))), _unit(points))), None)
-        if twin is None:
-            for key in keys:
-                buckets[key].append(i)
-            group[i], sides[i] = [i], mine
-        else:
-            group[twin].append(i)
-    same = [members for members in equal.values() if len(members) > 1]
-    return same, [members for members in group.values() if len(members) > 1]
+        alike = {j for j in _chain(before, place) if leads[j] and np.abs(sides[j] - sides[place]).max() < ROOM}
+        seen = sorted(sorted(alike), key=lambda j: float(np.abs(sides[j] - sides[place]).max()))[:MOST]
+        points = _unit(_thinned(cloud(i)))
+        twin = next((j for j in seen if _near(_unit(_thinned(cloud(int(kept[j])))), points)), None)
+        if twin is not None:
+            leads[place] = False
+            group.setdefault(twin, [int(kept[twin])]).append(i)
+    return same, [group[leader] for leader in sorted(group)]
+
+
+def _equal(count: int, cloud: Callable[[int], Floats]) -> tuple[list[list[int]], npt.NDArray[np.bool_]]:
+    """Group the shapes with equal points; also mark each shape that is not equal to an earlier one, (count,)."""
+    prints = np.empty((count, 2), np.uint64)
+    for i in range(count):
+        prints[i] = np.frombuffer(fingerprint(cloud(i))[:16], np.uint64)  # 128 bits are enough to tell shapes apart
+    order = np.lexsort((prints[:, 1], prints[:, 0]))  # stable: equal ones in the order of their places
+    repeats = np.zeros(count, np.bool_)
+    repeats[1:] = (prints[order[1:]] == prints[order[:-1]]).all(axis=1)
+    first = np.ones(count, np.bool_)
+    first[order[repeats]] = False
+    same: list[list[int]] = []
+    for place in np.flatnonzero(repeats).tolist():
+        if not repeats[place - 1]:
+            same.append([int(order[place - 1])])
+        same[-1].append(int(order[place]))
+    return sorted(same), first
+
+
+def _earlier(keys: npt.NDArray[np.uint64], used: npt.NDArray[np.bool_]) -> npt.NDArray[np.int32]:
+    """Return for each row and each of its keys the last row before it with the same key, -1 for none; (n, BANDS)."""
+    before = np.full(keys.shape, -1, np.int32)
+    rows = np.flatnonzero(used)
+    for band in range(keys.shape[1]):
+        order = rows[np.argsort(keys[rows, band], kind="stable")]
+        same = keys[order[1:], band] == keys[order[:-1], band]
+        before[order[1:][same], band] = order[:-1][same]
+    return before
+
+
+def _chain(before: npt.NDArray[np.int32], place: int) -> Iterator[int]:
+    """Yield the earlier rows that share a key with ``place``, some more than once."""
+    for band in range(before.shape[1]):
+        row = int(before[place, band])
+        while row >= 0:
+            yield row
+            row = int(before[row, band])
 
 
 def _thinned(points: Floats) -> Floats:
@@ -84,11 +122,11 @@ def _unit(points: Floats) -> npt.NDArray[np.float64]:
     return placed
 
 
-def _bands(points: Floats) -> list[bytes]:
+def _bands(points: Floats) -> npt.NDArray[np.uint64]:
     cells = np.clip(((_unit(points) + 0.5) * CELLS).astype(np.int64), 0, CELLS - 1)
     occupied = np.unique(cells @ np.array([CELLS * CELLS, CELLS, 1]))
     least = _RANKS[:, occupied].min(axis=1).reshape(BANDS, ROWS)
-    return [bytes([band]) + row.tobytes() for band, row in enumerate(least)]
+    return np.ascontiguousarray(least).view(np.uint64)[:, 0]
 
 
 _RANKS = np.stack([np.random.default_rng(i).permutation(CELLS**3).astype(np.int16) for i in range(BANDS * ROWS)])

@@ -8,9 +8,10 @@ import hashlib
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from contextlib import closing, suppress
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from itertools import groupby
 from pathlib import Path
@@ -20,10 +21,13 @@ import numpy.typing as npt
 
 from ptdiff_datasets import cache as caches
 from ptdiff_datasets.clouds import store
-from ptdiff_datasets.clouds.cloud_set import CloudSet
+from ptdiff_datasets.clouds.cloud_set import CloudSet, diagonals
+from ptdiff_datasets.clouds.first_seen import FirstSeen
 from ptdiff_datasets.clouds.layout import Layout, Shape, chosen, existing, only, scan
 from ptdiff_datasets.clouds.reading import Dense, read_shapes
 from ptdiff_datasets.clouds.splits import RULE, SPLITS, Rule, splits
+from ptdiff_datasets.clouds.store_format import Store
+from ptdiff_datasets.clouds.store_writing import Writing
 from ptdiff_datasets.clouds.summary import Summary
 from ptdiff_datasets.errors import DataError, FormatError, printable
 from ptdiff_datasets.formats.arrays import AxisOrder
@@ -82,56 +86,55 @@ def load_folder(
     if not layout.shapes:
         raise DataError(nothing(layout, layout.skipped))
     base = Path(cache) if cache is not None else caches.default_cache()
-    entry = base / "clouds" / _entry(root, layout, points, classes, split)
-    damaged, cached = None, False
+    entry = base / "clouds" / request(root, layout, points, classes, split)
+    damaged, cached, found = None, False, None
     try:
-        arrays, index = store.load(entry)
+        found = store.load(entry)
         cached = True
     except FileNotFoundError:
         pass
     except store.DamagedError as error:
         damaged = str(error)
-    if not cached:
+    if found is None:
         with caches.workplace(entry) as folder:
             whole = build(root, layout, folder, points, progress, rule=split)
             if whole:
                 caches.keep(folder, entry)
             # an incomplete store is not cached; its mapping outlives the temporary files
-            arrays, index = store.load(entry if whole else folder)
+            found = store.load(entry if whole else folder)
     place = str(entry.parent) if entry.exists() else ""
     left_out = (layout.skipped, layout.other)
-    return _assembled(root, normalize, arrays, index, started, left_out, cached, damaged, place, offset)
+    return _assembled(root, normalize, found, started, left_out, cached, damaged, place, offset)
 
 
 def _opened(root: Path, normalize: str, classes: Sequence[str] | None, started: float, offset: bool) -> CloudSet:
     try:
-        arrays, index = store.load(root)
+        found = store.load(root)
     except (store.DamagedError, FileNotFoundError) as error:
         raise DataError(f"{printable(root)} is a damaged store: {error}; import it again") from None
-    left_out = tuple((path, reason) for path, reason in index.source["left_out"])
-    left = (left_out, int(index.source["other"]))
-    clouds = _assembled(root, normalize, arrays, index, started, left, True, None, str(root), offset)
+    source = found.index.source
+    left = (tuple((path, reason) for path, reason in source["left_out"]), int(source["other"]))
+    clouds = _assembled(root, normalize, found, started, left, True, None, str(root), offset)
     if classes is None:
         return clouds
-    names = [clouds.classes[label] if label >= 0 else "" for label in clouds.labels.tolist()]
-    wanted = chosen(set(names), classes, root)
-    part = clouds.subset([i for i, name in enumerate(names) if name in wanted])
-    kept = tuple(name for name in clouds.classes if name in wanted)
-    labels = np.array([kept.index(clouds.classes[label]) for label in part.labels.tolist()], np.int64)
-    counts = {name: row for name, row in clouds.summary.counts.items() if name in wanted}
-    return replace(part, labels=labels, classes=kept, summary=replace(clouds.summary, counts=counts))
+    part = clouds.of_classes(sorted(chosen({*clouds.classes, *clouds.summary.counts}, classes, root)))
+    counts = {name: row for name, row in clouds.summary.counts.items() if name in part.classes}
+    return replace(part, summary=replace(clouds.summary, counts=counts))
 
 
-def _entry(root: Path, layout: Layout, points: int, classes: Sequence[str] | None, rule: Rule) -> str:
+def request(
+    root: Path, layout: Layout, points: int, classes: Sequence[str] | None = None, rule: Rule = "stratified"
+) -> str:
     """Return the cache key: hashes of root and options, and of all files' sizes, times and modes and the readers."""
     asked_for = [str(root.resolve()), points, sorted(classes) if classes is not None else None]
     asked_for += [layout.order, layout.decimal, rule]
-    files = [
-        (s.id, s.label, s.split, *s.stamp, *(o.stamp for o in s.instead), *_buffers(layout.root, s))
-        for s in layout.shapes
-    ]
-    found = [store.VERSION, RULE, version("trimesh"), files]
-    return "-".join(hashlib.sha256(json.dumps(part).encode()).hexdigest()[:32] for part in (asked_for, found))
+    request, state = (
+        hashlib.sha256(json.dumps(part).encode()) for part in (asked_for, [store.VERSION, RULE, version("trimesh")])
+    )
+    for s in layout.shapes:
+        file = (s.id, s.label, s.split, *s.stamp, *(o.stamp for o in s.instead), *_buffers(layout.root, s))
+        state.update(json.dumps(file).encode())
+    return f"{request.hexdigest()[:32]}-{state.hexdigest()[:32]}"
 
 
 def _buffers(root: Path, shape: Shape) -> list[tuple[int, int]]:
@@ -163,40 +166,41 @@ def build(
     progress: Progress | None,
     joined: bool = False,
     rule: Rule = "stratified",
+    found: Iterable[tuple[Shape, Dense | Exception]] | None = None,
 ) -> bool:
     """Read every file once and write a store into the empty ``folder``.
 
+    found: what ``read_shapes`` yielded for all shapes, in order, if they have been read already.
     Duplicates are put into one split if no folder names a validation split, and always if ``joined``. Returns False if
     a file could not be opened, because the next attempt may succeed. DataError if nothing can be read.
     """
     given: list[str | None] = []
-    first: dict[bytes, str] = {}
-    sizes = Counter(shape.stamp[0] for shape in layout.shapes)
+    repeated = _repeated(layout)
     closed, done = False, 0
-    with store.Writing(folder) as out:
-        for _, group in groupby(layout.shapes, lambda shape: shape.file):
-            for shape, dense in read_shapes(layout.root, group, points, layout.order, layout.decimal):
-                done += 1
-                try:
-                    if isinstance(dense, Exception):
-                        raise dense
-                    if sizes[shape.stamp[0]] > 1:
-                        _no_copy(layout.root / shape.file, shape, dense, first)
-                except FormatError as error:
-                    where = "" if error.offset is None else f" (byte {error.offset})"
-                    out.index.skipped.append((shape.id, error.reason + where))
-                except OSError as error:
-                    closed = True
-                    out.index.skipped.append((shape.id, error.strerror or str(error)))
-                else:
-                    out.add(shape.id, shape.label, dense)
-                    given.append(shape.split)
-                if progress is not None:
-                    progress(done, len(layout.shapes))
+    with Writing(folder) as out, closing(FirstSeen()) as first:
+        for shape, dense in _read(layout, points) if found is None else found:
+            done += 1
+            try:
+                if isinstance(dense, Exception):
+                    raise dense
+                if shape.stamp[0] in repeated:
+                    _no_copy(layout.root / shape.file, shape, dense, first)
+            except FormatError as error:
+                where = "" if error.offset is None else f" (byte {error.offset})"
+                out.index.skipped.append((shape.id, error.reason + where))
+            except OSError as error:
+                closed = True
+                out.index.skipped.append((shape.id, error.strerror or str(error)))
+            else:
+                out.add(shape.id, shape.label, dense)
+                given.append(shape.split)
+            if progress is not None:
+                progress(done, len(layout.shapes))
         index = out.index
-        if not index.ids:
+        if not len(out):
             raise DataError(nothing(layout, index.skipped))
-        index.splits = splits(index.ids, index.labels, given, out.clouds(), joined, rule)
+        stored = out.stored()
+        chosen_splits = splits(stored.names, stored.labels(), given, stored.cloud, joined, rule)
         arrays = all(shape.file.lower().endswith((".npy", ".npz", ".h5", ".hdf5")) for shape in layout.shapes)
         index.source = {
             "root": str(root),
@@ -207,11 +211,24 @@ def build(
             "other": layout.other,
             "left_out": layout.skipped,
         }
-        out.finish()
+        out.finish(chosen_splits)
     return not closed
 
 
-def _no_copy(path: Path, shape: Shape, dense: Dense, first: dict[bytes, str]) -> None:
+def _read(layout: Layout, points: int) -> Iterator[tuple[Shape, Dense | Exception]]:
+    for _, group in groupby(layout.shapes, lambda shape: shape.file):
+        yield from read_shapes(layout.root, group, points, layout.order, layout.decimal)
+
+
+def _repeated(layout: Layout) -> AbstractSet[int]:
+    """Sizes that several files have, which may be copies of each other."""
+    sizes, times = np.unique(
+        np.fromiter((shape.stamp[0] for shape in layout.shapes), np.int64, len(layout.shapes)), return_counts=True
+    )
+    return frozenset(sizes[times > 1].tolist())
+
+
+def _no_copy(path: Path, shape: Shape, dense: Dense, first: FirstSeen) -> None:
     """Raise FormatError if the shape is a bitwise copy of an earlier one, which would leak between splits."""
     if shape.place is None and path.suffix.lower() != ".gltf":  # whose geometry may lie in other files
         with path.open("rb") as file:
@@ -223,21 +240,10 @@ def _no_copy(path: Path, shape: Shape, dense: Dense, first: dict[bytes, str]) ->
         raise FormatError(path, f"a copy of {earlier}")
 
 
-def frames(index: store.Index, normalize: str) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Return the centers (m, 3) that a normalization subtracts and the scales (m,) that it divides by."""
-    boxes = np.array(index.boxes, np.float64).reshape(-1, 2, 3)
-    if normalize == "box":
-        return boxes.mean(axis=1), np.linalg.norm(boxes[:, 1] - boxes[:, 0], axis=1)
-    if normalize == "per-shape":
-        return np.array(index.means, np.float64), np.array(index.deviations, np.float64)
-    return np.zeros((len(boxes), 3)), np.ones(len(boxes))
-
-
 def _assembled(
     root: Path,
     normalize: str,
-    arrays: store.Arrays,
-    index: store.Index,
+    found: Store,
     started: float,
     left_out: tuple[tuple[tuple[str, str], ...], int],
     cached: bool,
@@ -245,31 +251,30 @@ def _assembled(
     place: str,
     offset: bool,
 ) -> CloudSet:
+    index = found.index
     if normalize == "auto":
         normalize = str(index.source["normalize"])
-    classes = tuple(sorted(set(index.labels) - {""}))
-    boxes = np.array(index.boxes, np.float64).reshape(-1, 2, 3)
-    centers, scales = frames(index, normalize)
-    origin = np.zeros(3)
-    if offset and normalize in ("global", "none") and np.any(index.origins):
-        origin = np.rint(boxes.reshape(-1, 3).min(axis=0) / 2 + boxes.reshape(-1, 3).max(axis=0) / 2)
-        centers = centers + origin
+    facts = _measured(found)
+    classes = tuple(sorted(set(index.classes)))
+    low, high, origin = facts.low, facts.high, np.zeros(3)
+    if offset and normalize in ("global", "none") and facts.moved:
+        origin = np.rint(low / 2 + high / 2)
     if offset and normalize in ("global", "none"):
-        _check_distances(root, index.ids, boxes, origin, normalize)
-    pairs = Counter(zip(index.labels, index.splits, strict=True))
-    counts = np.array(index.counts, np.int64)
-    there = set(index.ids)  # some of which are read because their twins cannot be
+        _check_distances(root, found, origin, normalize)
+    skipped = [*left_out[0], *index.skipped]
+    ids = {id for id, _ in skipped}
+    there = {id for id in found.names if id in ids} if ids else set()  # read because their twins cannot be
     summary = Summary(
         root=str(root),
         layout=index.source["layout"],
         normalize=normalize,
-        counts={c: {s: pairs[c, s] for s in SPLITS if pairs[c, s]} for c in sorted(set(index.labels))},
-        skipped=tuple(sorted((id, why) for id, why in (*left_out[0], *index.skipped) if id not in there)),
+        counts=facts.counts,
+        skipped=tuple(sorted((id, why) for id, why in skipped if id not in there)),
         other=left_out[1],
-        low=_triple(boxes[:, 0].min(axis=0)),
-        high=_triple(boxes[:, 1].max(axis=0)),
-        diagonal=float(np.median(np.linalg.norm(boxes[:, 1] - boxes[:, 0], axis=1))),
-        points=len(arrays["points"]),
+        low=_triple(low),
+        high=_triple(high),
+        diagonal=facts.diagonal,
+        points=sum(index.shards),
         seconds=time.perf_counter() - started,
         cached=cached,
         damaged=damaged,
@@ -280,38 +285,60 @@ def _assembled(
         sha256=index.content,
     )
     return CloudSet(
-        points=arrays["points"],
-        starts=np.cumsum(counts) - counts,
-        counts=counts,
-        origins=np.array(index.origins, np.float64),
-        labels=np.array([classes.index(c) if c else -1 for c in index.labels], np.int64),
+        store=found,
+        rows=np.arange(len(found.shapes)),
         classes=classes,
-        ids=tuple(index.ids),
-        splits=tuple(index.splits),
-        centers=centers,
-        scales=scales,
+        numbers=np.array([*(classes.index(name) for name in index.classes), -1], np.int64),
+        normalize=normalize,
         summary=summary,
-        normals=arrays.get("normals"),
-        colors=arrays.get("colors"),
         origin=origin,
     )
 
 
-def _check_distances(
-    root: Path, ids: Sequence[str], boxes: npt.NDArray[np.float64], origin: npt.NDArray[np.float64], normalize: str
-) -> None:
+@dataclass(frozen=True)
+class _Measured:
+    """Bounding box of a store, median diagonal, shapes by class and split; moved: if some are far from the origin."""
+
+    low: npt.NDArray[np.float64]
+    high: npt.NDArray[np.float64]
+    diagonal: float
+    counts: dict[str, dict[str, int]]
+    moved: bool
+
+
+def _measured(found: Store) -> _Measured:
+    names = [*found.index.classes, ""]
+    low, high, moved, first = np.full(3, np.inf), np.full(3, -np.inf), False, 0
+    sizes, pairs = np.empty(len(found.shapes)), Counter[tuple[str, str]]()
+    for shapes in found.blocks():
+        part = slice(first, first + len(shapes))
+        low = np.minimum(low, shapes["box"][:, 0].min(axis=0))
+        high = np.maximum(high, shapes["box"][:, 1].max(axis=0))
+        moved = moved or bool(shapes["origin"].any())
+        sizes[part] = diagonals(shapes)
+        labels, splits = shapes["label"].tolist(), found.splits[part].tolist()
+        pairs.update((names[label], SPLITS[split]) for label, split in zip(labels, splits, strict=True))
+        first = part.stop
+    labels = sorted({label for label, _ in pairs})
+    counts = {label: {split: pairs[label, split] for split in SPLITS if pairs[label, split]} for label in labels}
+    return _Measured(low, high, float(np.median(sizes)), counts, moved)
+
+
+def _check_distances(root: Path, found: Store, origin: npt.NDArray[np.float64], normalize: str) -> None:
     """Raise DataError, naming the shape farthest from the others, if float32 loses a shape so far from ``origin``."""
-    middles, diagonals = boxes.mean(axis=1), np.linalg.norm(boxes[:, 1] - boxes[:, 0], axis=1)
-    lost = np.abs(middles - origin).max(axis=1) > FARTHEST * diagonals
-    if lost.any():
+    lost = sum(
+        int((np.abs(shapes["box"].mean(axis=1) - origin).max(axis=1) > FARTHEST * diagonals(shapes)).sum())
+        for shapes in found.blocks()
+    )
+    if lost:
+        middles = found.shapes["box"].mean(axis=1)
         away = np.linalg.norm(middles - np.median(middles, axis=0), axis=1)
         far = int(away.argmax())
-        where = (
-            f"{printable(ids[far])} lies {away[far]:.3g} from the other shapes, and {int(lost.sum()):,} of {len(ids):,}"
-        )
+        where = f"{printable(found.names[far])} lies {away[far]:.3g} from the other shapes"
         raise DataError(
-            f"{printable(root)}: {where} are more than {FARTHEST:,} times their size from a common origin, where "
-            f"float32 blurs them; use normalize=box instead of {normalize}, or move them"
+            f"{printable(root)}: {where}, and {lost:,} of {len(middles):,} are more than {FARTHEST:,} times their "
+            f"size from a common origin, where float32 blurs them; use normalize=box instead of {normalize}, or move "
+            "them"
         )
 
 

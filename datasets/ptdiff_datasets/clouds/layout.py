@@ -6,15 +6,22 @@ class folders. They may lie ``inside`` a wrapping folder. Lists of names (``list
 files of many clouds (``containers``) their own classes and splits.
 """
 
+import json
 import re
-from collections.abc import Callable, Sequence
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from itertools import takewhile
 from pathlib import Path, PurePosixPath
+from typing import Any, overload
 
-from ptdiff_datasets.clouds.files import one_format, whole_shapes
+import numpy as np
+
+from ptdiff_datasets.clouds.files import in_order, one_format, whole_shapes
 from ptdiff_datasets.clouds.lists import FOLDERS, Lists, is_list, read_lists
+from ptdiff_datasets.clouds.names import Names
 from ptdiff_datasets.clouds.synsets import SHAPENET, class_name
 from ptdiff_datasets.directory_scan import Stamp, existing, files, stamp
 from ptdiff_datasets.errors import DataError, FormatError, printable
@@ -48,13 +55,52 @@ class Shape:
     instead: tuple["Shape", ...] = ()
 
 
+class Shapes(Sequence[Shape]):
+    """Shapes, packed into about a hundred bytes each and, if they are many, mapped from a temporary file."""
+
+    def __init__(self, shapes: Iterable[Shape]) -> None:
+        self._records = Names.of(json.dumps(_record(shape)) for shape in shapes)
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    @overload
+    def __getitem__(self, place: int) -> Shape: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> "Shapes": ...
+
+    def __getitem__(self, place: int | slice) -> "Shape | Shapes":
+        if isinstance(place, slice):
+            part = Shapes(())
+            part._records = self._records[place]
+            return part
+        return _shape(json.loads(self._records[place]))
+
+
+def _record(shape: Shape) -> list[Any]:
+    file = "" if shape.file == shape.id else shape.file
+    plain = [shape.id, shape.label, shape.split, shape.stamp]
+    if not (file or shape.inside or shape.instead) and shape.place is None:
+        return plain
+    return [*plain, file, shape.inside, shape.place, [_record(other) for other in shape.instead]]
+
+
+def _shape(record: list[Any]) -> Shape:
+    id, label, split, (size, changed, mode), *rest = record
+    if not rest:
+        return Shape(id, label, split, (size, changed, mode), id)
+    file, inside, place, instead = rest
+    return Shape(id, label, split, (size, changed, mode), file or id, inside, place, tuple(map(_shape, instead)))
+
+
 @dataclass(frozen=True)
 class Layout:
     """The shapes below a root and the layout in which they were found."""
 
     root: Path
     kind: str  # "flat", "classes", "splits", "lists" or "sets"
-    shapes: tuple[Shape, ...]
+    shapes: Shapes
     skipped: tuple[tuple[str, str], ...]  # path below the root, reason
     other: int  # files of other kinds
     inside: str = ""  # the folder below the root that holds the class folders, if not the root itself
@@ -73,66 +119,89 @@ def scan(root: Path, order: AxisOrder = "auto", decimal: Decimal | None = None) 
             raise DataError(f"{printable(root)} does not have the suffix of a mesh or point cloud ({known})")
         return replace(_scanned(root.parent, [(root.name, root)], [], order, named=True), decimal=decimal)
     skipped: list[tuple[str, str]] = []
-    there = [(id, Path(entry.path)) for id, entry in files(root, "", skipped)]
+    there = ((id, root / id) for id in files(root, "", skipped))
     return replace(_scanned(root, there, skipped, order), decimal=decimal)
 
 
 def _scanned(
-    root: Path, there: Sequence[tuple[str, Path]], skipped: list[tuple[str, str]], order: AxisOrder, named: bool = False
+    root: Path, there: Iterable[tuple[str, Path]], skipped: list[tuple[str, str]], order: AxisOrder, named: bool = False
 ) -> Layout:
     """List the shapes in the files ``there``; a file that the user ``named`` is a shape whatever it holds."""
     prose: list[tuple[str, str]] = []
-    found: dict[str, Stamp] = {}
+    stamps = array("q")
     lists: list[str] = []
     other = 0
-    for id, path in there:
-        if (listed := is_list(path.name)) or path.suffix.lower() in SUFFIXES:
-            try:
-                marked = stamp(path, root)
-                looked_at = not named and path.name.lower().endswith((*PROSE, ".lst", ".json"))
-                reason = why_no_points(path) if looked_at else None
-            except OSError as error:
-                skipped.append((id, error.strerror or str(error)))
-                continue
-            except (ValueError, RuntimeError) as error:  # RuntimeError: a loop of symbolic links
-                skipped.append((id, str(error)))
-                continue
-            if reason is None and path.suffix.lower() in SUFFIXES:
-                found[id] = marked
-                continue
-            if listed:
-                lists.append(id)
-                continue
-            prose.append((id, str(reason)))
-        other += 1
-    if not found:
+
+    def found() -> Iterator[str]:
+        nonlocal other
+        for id, path in there:
+            if (listed := is_list(path.name)) or path.suffix.lower() in SUFFIXES:
+                try:
+                    marked = stamp(path, root)
+                    looked_at = not named and path.name.lower().endswith((*PROSE, ".lst", ".json"))
+                    reason = why_no_points(path) if looked_at else None
+                except OSError as error:
+                    skipped.append((id, error.strerror or str(error)))
+                    continue
+                except (ValueError, RuntimeError) as error:  # RuntimeError: a loop of symbolic links
+                    skipped.append((id, str(error)))
+                    continue
+                if reason is None and path.suffix.lower() in SUFFIXES:
+                    stamps.extend(marked)
+                    yield id
+                    continue
+                if listed:
+                    lists.append(id)
+                    continue
+                prose.append((id, str(reason)))
+            other += 1
+
+    names = Names.of(found())
+    if not names:
         # somebody's points, if there is nothing else
         skipped += prose
         other -= len(prose)
-    kept, alike = one_format(found, skipped)
-    stamps = found
-    found, views = whole_shapes(kept)
-    parts = {id: tuple(id.split("/")) for id in sorted(found)}
-    wrapper = _wrapper(list(parts.values()))
-    parts = {id: _without_complete(names[len(wrapper) :]) for id, names in parts.items()}
-    kind, place = _place(wrapper[-1] if wrapper else root.resolve().name, list(parts.values()))
-    said = read_lists(root, lists, found)
-    shapes: list[Shape] = []
-    for id, names in parts.items():
-        try:
-            label, split = place(names)
-            others = tuple(Shape(o, label, split or said.split(o), stamps[o], o) for o in alike.get(id, ()))
-            shape = Shape(id, label, split or said.split(id), found[id], id, instead=others)
-            shapes += _expanded(root, shape, said, len(parts), order)
-        except OSError as error:
-            skipped.append((id, error.strerror or str(error)))
-        except ValueError as error:
-            skipped.append((id, str(error)))
-    if kind in ("flat", "classes") and any(shape.split for shape in shapes):
+    first, alike = one_format(names, skipped)
+    whole = whole_shapes(names, first)
+    views, rows = int(first.sum() - whole.sum()), in_order(names, np.flatnonzero(whole))
+
+    def paths() -> Iterator[Parts]:
+        return (tuple(names[row].split("/")) for row in rows)
+
+    wrapper = _wrapper(paths)
+
+    def inner() -> Iterator[Parts]:
+        return (_without_complete(path[len(wrapper) :]) for path in paths())
+
+    kind, place = _place(wrapper[-1] if wrapper else root.resolve().name, inner)
+    said = read_lists(root, lists, (names[row] for row in rows))
+    split, many = False, False
+
+    def shape_of(row: int, label: str, named: str | None, instead: tuple[Shape, ...] = ()) -> Shape:
+        size, changed, mode = stamps[3 * row : 3 * row + 3]
+        id = names[row]
+        return Shape(id, label, named or said.split(id), (size, changed, mode), id, instead=instead)
+
+    def shapes() -> Iterator[Shape]:
+        nonlocal split, many
+        for row, parts in zip(rows.tolist(), inner(), strict=True):
+            try:
+                label, named = place(parts)
+                others = tuple(shape_of(other, label, named) for other in alike.get(row, ()))
+                for shape in _expanded(root, shape_of(row, label, named, others), said, len(rows), order):
+                    split, many = split or bool(shape.split), many or shape.place is not None
+                    yield shape
+            except OSError as error:
+                skipped.append((names[row], error.strerror or str(error)))
+            except ValueError as error:
+                skipped.append((names[row], str(error)))
+
+    packed = Shapes(shapes())
+    if kind in ("flat", "classes") and split:
         kind = "lists"
-    if any(shape.place is not None for shape in shapes):
+    if many:
         kind = "sets"
-    return Layout(root, kind, tuple(shapes), tuple(sorted(skipped)), other + views, "/".join(wrapper), order)
+    return Layout(root, kind, packed, tuple(sorted(skipped)), other + views, "/".join(wrapper), order)
 
 
 def _expanded(root: Path, shape: Shape, said: Lists, count: int, order: AxisOrder) -> list[Shape]:
@@ -177,45 +246,66 @@ def _without_complete(parts: Parts) -> Parts:
     return (parts[0], *parts[2:]) if len(parts) > 3 and parts[1] == "complete" and parts[0] in FOLDERS else parts
 
 
-def _wrapper(paths: Sequence[Parts]) -> Parts:
+def _wrapper(paths: Callable[[], Iterable[Parts]]) -> Parts:
     """Return the folders that wrap all class or split folders, () if there are none.
 
     Class folders differ from the folders inside a single class by holding two or more shapes each: ShapeNet has one
     folder per shape.
     """
-    folders = [p[:-1] for p in paths]
-    shared: Parts = tuple(
-        names[0] for names in takewhile(lambda names: len(set(names)) == 1, zip(*folders, strict=False))
-    )
-    for depth, folder in enumerate(shared):
-        if folder in SHAPENET or _are_splits({folder}):
+    shared: Parts | None = None
+    for path in paths():
+        folder = path[:-1]
+        pairs = zip(folder if shared is None else shared, folder, strict=False)
+        shared = tuple(one for one, _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+        if not shared:
+            break
+    shared = shared or ()
+    for depth, name in enumerate(shared):
+        if name in SHAPENET or _are_splits({name}):
             return shared[:depth]
-    inner = {folder[len(shared)] for folder in folders if len(folder) > len(shared)}
+    inner, count, loose = set[str](), 0, False
+    for path in paths():
+        count += 1
+        if len(path) - 1 > len(shared):
+            inner.add(path[len(shared)])
+        else:
+            loose = True
     if _are_splits(inner):
         return shared[:-1]
-    return shared if len(shared) not in map(len, folders) and len(paths) >= 2 * len(inner) else ()
+    return shared if not loose and count >= 2 * len(inner) else ()
 
 
-def _place(name: str, paths: Sequence[Parts]) -> tuple[str, Place]:
+def _place(name: str, paths: Callable[[], Iterable[Parts]]) -> tuple[str, Place]:
     """Choose the layout of the paths; ``name`` is the folder that holds them."""
-    top = {p[0] for p in paths if len(p) > 1}
-    inner: dict[str, set[str]] = {folder: set() for folder in top}
-    for p in paths:
-        if len(p) > 2:
-            inner[p[0]].add(p[1])
+    top: dict[str, set[str | None]] = {}  # the kinds of folders in each
+    loose, nested = 0, 0
+    for path in paths():
+        if len(path) == 1:
+            loose += 1
+            continue
+        nested += 1
+        kinds = top.setdefault(path[0], set())
+        if len(path) > 2:
+            kinds.add(_split_named(path[1]))
     if _are_splits(top):
-        named = any(inner.values())
+        named = any(top.values())
         return "splits", lambda p: _in_split(p, 0, class_name(p[1]) if len(p) > 2 else "", named, name)
-    if any(_are_splits(folders) for folders in inner.values()):
+    if any(_have_splits(kinds) for kinds in top.values()):
         return "splits", lambda p: _in_split(p, 1, class_name(p[0]), True, name)
-    loose = sum(len(p) == 1 for p in paths)
-    return ("classes", _in_class) if loose <= len(paths) - loose and top else ("flat", _in_flat)
+    return ("classes", _in_class) if loose <= nested and top else ("flat", _in_flat)
 
 
-def _are_splits(names: set[str]) -> bool:
+def _split_named(folder: str) -> str | None:
+    return FOLDERS.get(folder.lower())
+
+
+def _are_splits(names: Iterable[str]) -> bool:
     """True if the names are split folders. A class may be called train: a split only with val or test, or alone."""
-    splits = {FOLDERS.get(name.lower()) for name in names}
-    return "train" in splits and (bool(splits & {"val", "test"}) or None not in splits)
+    return _have_splits({_split_named(name) for name in names})
+
+
+def _have_splits(kinds: AbstractSet[str | None]) -> bool:
+    return "train" in kinds and (bool(kinds & {"val", "test"}) or None not in kinds)
 
 
 def _in_flat(parts: Parts) -> tuple[str, None]:
@@ -242,7 +332,7 @@ def _in_split(parts: Parts, depth: int, label: str, named: bool, name: str) -> t
 def only(layout: Layout, classes: Sequence[str]) -> Layout:
     """Keep only the shapes of these classes, by name or by folder (a synset id). DataError for an unknown class."""
     wanted = chosen({shape.label for shape in layout.shapes}, classes, layout.root)
-    return replace(layout, shapes=tuple(shape for shape in layout.shapes if shape.label in wanted))
+    return replace(layout, shapes=Shapes(shape for shape in layout.shapes if shape.label in wanted))
 
 
 def chosen(labels: set[str], classes: Sequence[str], root: Path) -> set[str]:

@@ -60,8 +60,10 @@ def _folder(path: PurePosixPath) -> str:
     return "" if str(path) == "." else str(path)
 
 
-def read_lists(root: Path, ids: Iterable[str], shapes: Iterable[str]) -> Lists:
+def read_lists(root: Path, ids: Sequence[str], shapes: Iterable[str]) -> Lists:
     """Read the lists ``ids`` below ``root`` for the files ``shapes``; a list that cannot be read is ignored."""
+    if not ids:
+        return Lists()
     folders = {_folder(folder) for shape in shapes for folder in PurePosixPath(shape).parents}
     splits: dict[tuple[str, str], str] = {}
     classes: Sequence[str] = ()

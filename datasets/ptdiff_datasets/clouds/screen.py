@@ -41,7 +41,8 @@ def cut(line: str) -> str:
 
 def digits(low: float, high: float) -> int:
     """Number of digits that show numbers from low to high to a thousandth of their range, 4 to 12."""
-    largest, spread = max(abs(low), abs(high)), high - low
+    # halves, because the range of float64 numbers may be infinite
+    largest, spread = max(abs(low), abs(high)) / 2, high / 2 - low / 2
     return min(12, 4 + max(0, int(np.log10(largest / spread)))) if spread > 0 else 4
 
 

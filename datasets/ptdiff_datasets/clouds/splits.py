@@ -8,7 +8,8 @@ by which runs of theirs are read, because a shape that they trained on must not 
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
 from pathlib import PurePosixPath
 from typing import Literal
 
@@ -62,20 +63,25 @@ def assign_splits(
     """
     if "val" in given:
         return [split or "train" for split in given]
-    free = {i for i, split in enumerate(given) if split in (None, "train")}
-    groups = [sorted(free.intersection(group), key=lambda i: ids[i]) for group in twins]
-    units = [group for group in groups if group]
-    units += [[i] for i in sorted(free.difference(*units))]
-    place = {unit[0]: fraction("split", str(PurePosixPath(ids[unit[0]]).with_suffix(""))) for unit in units}
-    left = Counter(labels[i] for i in free)
+    free = np.fromiter((split in (None, "train") for split in given), np.bool_, len(given))
+    groups: dict[int, list[int]] = {}  # twins by the first of them
+    alone = free.copy()
+    for twin in twins:
+        if members := sorted((i for i in twin if free[i]), key=lambda i: ids[i]):
+            groups[members[0]] = members
+            alone[members] = False
+    alone[list(groups)] = True
+    leaders = np.flatnonzero(alone)
+    place = np.fromiter((_place(ids[i]) for i in leaders.tolist()), np.float64, len(leaders))
+    left = Counter(labels[i] for i in np.flatnonzero(free).tolist())
     splits = [split or "train" for split in given]
     chosen = 0
-    ordered = sorted(units, key=lambda unit: (place[unit[0]], ids[unit[0]]))
     size, held = Counter(left), Counter[str]()
-    for unit in ordered:
+    for at in _by_place(leaders, place, ids):
+        unit = groups.get(int(leaders[at]), [int(leaders[at])])
         here = {labels[i] for i in unit}
         wanted = rule == "stratified" and any(size[name] >= STRATIFIED and not held[name] for name in here)
-        if chosen and place[unit[0]] >= VALIDATION and not wanted:
+        if chosen and place[at] >= VALIDATION and not wanted:
             if rule == "hashed":
                 break
             continue
@@ -88,6 +94,17 @@ def assign_splits(
             held += taken
             chosen += 1
     return splits
+
+
+def _place(id: str) -> float:
+    return fraction("split", str(PurePosixPath(id).with_suffix("")))
+
+
+def _by_place(leaders: npt.NDArray[np.int64], place: npt.NDArray[np.float64], ids: Sequence[str]) -> Iterator[int]:
+    """Yield the indices of ``place`` in rising order; equal ones, which have equal stems, in the order of their ids."""
+    order = np.argsort(place, kind="stable")
+    for _, equal in groupby(order.tolist(), lambda at: float(place[at])):
+        yield from sorted(equal, key=lambda at: ids[int(leaders[at])])
 
 
 def together(given: Sequence[str], twins: Sequence[Sequence[int]]) -> list[str]:

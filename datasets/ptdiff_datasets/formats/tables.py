@@ -168,8 +168,11 @@ class TextTable:
             if len(bad := np.flatnonzero(~np.isfinite(column)).tolist()):
                 where = f"line {self.lines[bad[0]]}, column {name!r}"
                 raise FormatError(self.path, f"{where}: {cells[bad[0]]!r} is not finite")
-            if len(column) and np.abs(column).max() > _EXACT and len(np.unique(column)) < len(set(cells)):
-                kept = f"doubles keep {len(np.unique(column)):,} of its {len(set(cells)):,} values"
+            # of cells that are exact, such as 0 and 0.0, several may be one number
+            large = np.abs(column) > _EXACT
+            texts, values = len({cells[row] for row in np.flatnonzero(large)}), len(np.unique(column[large]))
+            if values < texts:
+                kept = f"doubles keep {values:,} of its {texts:,} values"
                 raise FormatError(self.path, f"column {name!r} holds numbers beyond 2**53, and {kept}")
         return table
 

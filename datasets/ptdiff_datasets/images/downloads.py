@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ptdiff_datasets import cache
+from ptdiff_datasets.directory_scan import expanded
 from ptdiff_datasets.errors import DataError, FormatError, printable
 
 _LARGEST = 2 << 30  # bytes an archive may unpack to; the largest published one needs a sixth of that
@@ -121,7 +122,7 @@ PUBLISHED: Mapping[str, Published] = {
 
 def data_folder() -> Path:
     """Return ``$PTDIFF_DATA``, else ``data`` in the cache."""
-    return Path(os.environ.get("PTDIFF_DATA") or cache.default_cache() / "data").expanduser()
+    return expanded(os.environ.get("PTDIFF_DATA") or cache.default_cache() / "data")
 
 
 def fetch(name: str, published: Published, root: Path) -> tuple[Path, tuple[str, ...]]:

@@ -54,7 +54,7 @@ def scan(root: Path, frames: int | None = None) -> Layout:
     found: list[Picture] = []
     other = Counter[str]()
     wanted = SUFFIXES if frames is None else FILMS
-    for id, _ in files(root, "", skipped):
+    for id in files(root, "", skipped):
         suffix = PurePosixPath(id).suffix.lower()
         if suffix in wanted:
             _add(found, skipped, root, id, "", None)
@@ -90,7 +90,7 @@ def scan(root: Path, frames: int | None = None) -> Layout:
 
 def has_films(root: Path) -> bool:
     """True if there are files below ``root`` that may be videos."""
-    return any(PurePosixPath(id).suffix.lower() in FILMS for id, _ in files(root, "", []))
+    return any(PurePosixPath(id).suffix.lower() in FILMS for id in files(root, "", []))
 
 
 def flowers(root: Path) -> Layout:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,6 +12,7 @@ from torch import Tensor
 from ptdiff.choices import unknown
 from ptdiff.errors import UnknownName
 from ptdiff.modality.data import Condition, Data, Split
+from ptdiff_datasets.directory_scan import expanded
 from ptdiff_datasets.images import by_name as image_sets
 from ptdiff_datasets.images.sets import ImageSet, ImageSplit
 from ptdiff_images.data.films import Motion, moving
@@ -97,7 +97,7 @@ def unlabeled(data: Data) -> Data:
 def _films(source: str, motion: Motion, size: int | None, gray: bool) -> ImageSet | None:
     if source in image_sets.NAMES:
         return None
-    found = image_sets.films(Path(source).expanduser(), motion.frames, size, gray=gray)
+    found = image_sets.films(expanded(source), motion.frames, size, gray=gray)
     if found is not None and motion.velocity is not None:
         raise ValueError(f"velocity has no effect on {source}, which holds videos; leave it out")
     return found
@@ -106,7 +106,7 @@ def _films(source: str, motion: Motion, size: int | None, gray: bool) -> ImageSe
 def _found(source: str, size: int | None, gray: bool) -> ImageSet:
     if source in image_sets.NAMES:
         return image_sets.named(source, size, gray=gray)
-    path = Path(source).expanduser()
+    path = expanded(source)
     if not (path.exists() or path.suffix or path.name != source):
         if (still := source.removeprefix("moving-")) in image_sets.NAMES:
             raise UnknownName(f"unknown image set {source!r}: {still} moves if frames is set (-o frames=4)")

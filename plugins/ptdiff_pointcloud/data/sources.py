@@ -129,7 +129,7 @@ class FolderSamples:
     def batch(self, ids: Tensor, seed: int) -> tuple[Tensor, Condition]:
         """Return points (b, points, 3 per channel), and labels if the folder has classes."""
         rows = ids.numpy()
-        label = {"label": torch.from_numpy(self.clouds.labels[rows])} if self.clouds.classes else {}
+        label = {"label": torch.from_numpy(self.clouds.labels_of(rows))} if self.clouds.classes else {}
         x = turned_cloud(self.clouds.draw(rows, self.points, seed, self.channels), self.channels, self.up)
         return torch.from_numpy(x), label
 
@@ -169,7 +169,7 @@ def folder(
             offset=offset,
         )
     for name in channels[1:]:
-        if getattr(clouds, name) is None:
+        if name not in clouds.channels:
             lacking, count = clouds.summary.lacking.get(name, 0), clouds.summary.total()
             zero = [id for id, text in clouds.summary.remarks if name == "normals" and text == ZERO_NORMALS]
             reason = f" (in {len(zero):,} they are all zero, in {zero[0]} first)" if zero else ""

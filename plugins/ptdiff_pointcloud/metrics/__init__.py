@@ -12,4 +12,5 @@ trees.py          nearest points by k-d trees
 bounds.py         cheap lower bounds
 matrix.py         matrices of distances, pruned and in threads
 matrix_store.py   matrices on disk
+tiles.py          matrices by several workers
 """

@@ -15,7 +15,7 @@ from ptdiff.metrics import Array, tensors
 from ptdiff.modality import Progress
 from ptdiff_pointcloud.metrics import bounds, emd
 from ptdiff_pointcloud.metrics.chamfer import chamfer_pairs
-from ptdiff_pointcloud.metrics.matrix import Pairs, matrix
+from ptdiff_pointcloud.metrics.matrix import Pairs, completed, is_finished, matrix
 from ptdiff_pointcloud.metrics.matrix_store import Matrix, content_hash
 from ptdiff_pointcloud.metrics.quality import density_aware_pairs
 
@@ -87,21 +87,34 @@ def all_distances(
     device = host.exact(x.device) if distance.card else torch.device("cpu")
     left = x.to(device)
     right = left if among else other.to(device)
-    bound = distance.bound(left, right) if nearest and distance.bound is not None else None
-    kept = None
+    shape, kept = (len(left), len(right)), None
     if cache is not None:
-        part = "all" if bound is None else "nearest" if columns else "rows"
-        kept = Matrix(cache, f"{kind}-{part}", content_hash(left), content_hash(right))
+        kept = stored_distances(kind, left, right, nearest=nearest, columns=columns, cache=cache)
+        known = kept.read(shape)
+        if known is not None and is_finished(known, among=among, symmetric=distance.symmetric):
+            if progress is not None:
+                progress(1, 1)
+            return completed(known, among=among, symmetric=distance.symmetric)
     return matrix(
         distance.pairs(left, right),
-        (len(left), len(right)),
+        shape,
         among=among,
         symmetric=distance.symmetric,
-        bound=bound,
+        bound=distance.bound(left, right) if nearest and distance.bound is not None else None,
         columns=columns,
         kept=kept,
         progress=progress,
     )
+
+
+def stored_distances(
+    kind: str, x: Tensor, y: Tensor | None = None, *, nearest: bool = False, columns: bool = True, cache: Path
+) -> Matrix:
+    """Return the storage of a matrix in the folder ``cache``; the arguments are those of ``all_distances``."""
+    pruned = nearest and DISTANCES[kind].bound is not None
+    part = "all" if not pruned else "nearest" if columns else "rows"
+    digest = content_hash(x)
+    return Matrix(cache, f"{kind}-{part}", digest, digest if y is None or y is x else content_hash(y))
 
 
 def nearest_clouds(x: Array, y: Array, points: int = 512, progress: Progress | None = None) -> tuple[Tensor, Tensor]:

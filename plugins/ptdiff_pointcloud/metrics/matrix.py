@@ -136,10 +136,23 @@ def matrix(
             saved = time.monotonic()
     if kept is not None and (before is None or not known.all()):
         kept.write(out)
-    if half:
-        out = out.triu(1)
-        out = out + out.T
-    return out.fill_diagonal_(0) if among else out
+    return completed(out, among=among, symmetric=symmetric)
+
+
+def is_finished(stored: Tensor, *, among: bool, symmetric: bool) -> bool:
+    """True if a stored matrix (k, l) lacks no distance; of a symmetric one among a set, only the upper half counts."""
+    unknown = stored.isnan()
+    if among:
+        unknown = unknown.triu(1) if symmetric else unknown.fill_diagonal_(False)
+    return not bool(unknown.any())
+
+
+def completed(stored: Tensor, *, among: bool, symmetric: bool) -> Tensor:
+    """Fill the lower half and the diagonal of a finished matrix (k, l) among one set."""
+    if among and symmetric:
+        stored = stored.triu(1)
+        stored = stored + stored.T
+    return stored.fill_diagonal_(0) if among else stored
 
 
 class _Best:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ptdiff.choices import Catalog
 from ptdiff.machine import host
+from ptdiff.machine.engines import Engine
 from ptdiff.metrics import Array, Score, bootstrap, tensors
 from ptdiff.modality import EvaluationProtocol, Measurement, Progress
 from ptdiff_pointcloud.metrics import occupancy
@@ -25,6 +26,7 @@ from ptdiff_pointcloud.metrics.distances import DISTANCES, all_distances
 from ptdiff_pointcloud.metrics.matrix_store import content_hash
 from ptdiff_pointcloud.metrics.quality import matched
 from ptdiff_pointcloud.metrics.set_metrics import Distances, Outcomes, each_alone, grouped, outcomes
+from ptdiff_pointcloud.metrics.tiles import Wanted, compute_matrices
 
 
 @dataclass(frozen=True)
@@ -90,18 +92,30 @@ def compare(
     progress: Progress | None = None,
     cache: Path | None = None,
     device: str = "auto",
+    engine: Engine | None = None,
 ) -> Measurement:
     """Score ``samples`` against ``reference``; for the floor ``training`` takes the place of the samples.
 
     (n, points, 3) each, in world units. The smallest n and the smallest number of points of the sets are used: the
     scores depend on both. Without ``training`` the floors are NaN. ``progress(done, total)`` counts pairs of clouds;
     ``cache`` is a folder for distance matrices. ``device``, by name, computes the distances that are fast on a GPU.
-    ValueError for fewer than two clouds, or too few points for the protocol.
+    ``engine`` lets workers compute the distances, by way of ``cache``. The scores are the same, bit for bit, except for
+    approximate earth mover's distances, whose last digits depend on how pairs are batched.
+    ValueError for fewer than two clouds, too few points for the protocol, or an engine without a cache.
     """
     way, where = PROTOCOLS[protocol], host.device(device)
     sets = _alike(way, *tensors(samples, reference, *([] if training is None else [training])))
     reference, n = sets[1], len(sets[1])
     compared = [sets[0], *sets[2:]]
+    if engine is not None:
+        if cache is None:
+            raise ValueError("workers need a folder for the distances: give a cache")
+        others = [0, *range(2, len(sets))]
+        parts = [(1, None), *((k, None) for k in others), *((1, k) for k in others)]
+        wanted = [Wanted(kind, *part) for kind in way.distances for part in parts]
+        nearest = way.group is None
+        compute_matrices(sets, wanted, engine, nearest=nearest, cache=cache, device=str(where), progress=progress)
+        progress = None
     count = _Count(way, n, len(compared), progress)
     found: list[dict[str, Outcomes]] = [{} for _ in compared]
     for kind in way.distances:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ptdiff.modality import Category, Data, Modality, Number, TensorSplit, Vector, Visualizer
+from ptdiff.modality import Category, Data, Modality, Number, TensorSplit, Vector, Visualizer, option
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -19,7 +19,7 @@ class Dots(Visualizer):
         import numpy as np
 
         image = np.full((8, 8, 3), 255, dtype=np.uint8)
-        image[:4] = 0
+        image[:4] = np.clip(100 + 10 * np.mean(samples), 0, 200)
         return image
 
 
@@ -27,9 +27,9 @@ class Dots(Visualizer):
 class Placed(Modality):
     """Points around (atoms / 4, color), shifted by a vector."""
 
-    count: int = 400
-    labeled: bool = False
-    deaf: str = ""
+    count: int = option(400, "number of points", least=50)
+    labeled: bool = option(False, "give every point a class")
+    deaf: str = option("", "condition that the network does not read")
 
     def dataset(self) -> Data:
         import torch

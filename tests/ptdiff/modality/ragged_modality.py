@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ptdiff.modality import Data, Modality, RaggedSplit, Visualizer
+from ptdiff.modality import Data, Modality, RaggedSplit, Visualizer, option
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
 class Dots(Visualizer):
-    """An image with one row for each set, as wide as the set."""
+    """An image with one row for each set, as wide as the set, and darker to the left."""
 
     def sheet(self, samples: Any, titles: Any) -> Any:
         import numpy as np
@@ -21,7 +21,7 @@ class Dots(Visualizer):
         assert all(np.isfinite(one).all() for one in samples)
         image = np.full((len(samples), max(len(one) for one in samples) + 1, 3), 255, dtype=np.uint8)
         for row, one in zip(image, samples, strict=True):
-            row[: len(one)] = 0
+            row[: len(one)] = np.clip(100 + 10 * one[:, :1], 0, 200)
         return image
 
 
@@ -29,8 +29,8 @@ class Dots(Visualizer):
 class Sets(Modality):
     """Few points around (-4, 1), or many around (4, 3)."""
 
-    count: int = 300
-    ignores_mask: bool = False
+    count: int = option(300, "number of sets", least=50)
+    ignores_mask: bool = option(False, "read the padding too")
 
     def dataset(self) -> Data:
         import torch

@@ -156,6 +156,19 @@ def test_a_snapshot_that_cannot_be_written_costs_no_run(start: Start) -> None:
     assert latest(trial.run.checkpoints) is not None
 
 
+def test_folders_of_the_user_beside_snapshots_survive_training(start: Start) -> None:
+    trial = start(**POWERS)
+    for name in ("mine", "999"):
+        (trial.run.averages / name).mkdir(parents=True)
+        (trial.run.averages / name / "thesis.txt").write_text("years of work")
+    (trial.run.averages / ".DS_Store").write_bytes(b"mac")
+    assert trial.fit().steps == 40
+    assert len(list(trial.run.averages.glob("*/MANIFEST.sha256"))) == 8
+    for name in ("mine", "999"):
+        assert (trial.run.averages / name / "thesis.txt").read_text() == "years of work"
+    assert (trial.run.averages / ".DS_Store").exists()
+
+
 @pytest.mark.parametrize("parts", [1, 3, 7, 40, 60])
 def test_a_block_of_steps_ends_where_a_part_of_the_run_does(parts: int) -> None:
     marks = _marks(40, parts)

@@ -149,6 +149,15 @@ def test_no_checkpoint_is_written_during_a_streak_of_skipped_steps(start: Start)
     assert recorder.lines == ["no checkpoint at step 11: the last 1 steps had no finite gradient"]
 
 
+def test_no_snapshot_is_written_during_a_streak_of_skipped_steps(start: Start) -> None:
+    trial = start(steps=40, inner_steps=1, averages=["power"], snapshots=4)
+    poison(trial, range(18, 21))
+    recorder = Recorder()
+    trial.fit(recorder)
+    assert sorted(int(path.name) for path in trial.run.averages.iterdir()) == [10, 30, 40]
+    assert recorder.lines == ["no snapshot at step 20: the last 2 steps had no finite gradient"]
+
+
 def test_a_run_that_ends_in_a_skipped_step_is_saved(start: Start) -> None:
     trial = start(steps=20, inner_steps=1)
     poison(trial, range(19, 20))

@@ -80,3 +80,11 @@ def test_a_stray_best_file_is_never_taken(start: Start) -> None:
     shutil.copy(place / "model.safetensors", place / "best.safetensors")
     after = trial.run.denoiser().state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_a_run_that_another_process_trains_is_not_trained_here(start: Start) -> None:
+    trial, recorder = start(steps=5), Recorder()
+    with trial.run.locked(), pytest.raises(RunError, match="is being trained by another process"):
+        trial.fit(recorder)
+    assert not recorder.steps and not list(trial.run.checkpoints.iterdir())
+    assert trial.fit().steps == 5

@@ -1,15 +1,21 @@
 """Figures, settings and pictures reach every tracker; read back from the real ones where they are installed.
 
-Weights & Biases and Aim are not needed for the tests: modules with the part of their interfaces that is used stand in.
+Weights & Biases, Trackio and Aim are not needed for the tests: modules with the part of their interfaces that is used
+stand in.  Trackio itself is tested too where it is installed.
 """
 
 from __future__ import annotations
 
 import csv
 import json
+import os
+import sqlite3
+import subprocess
 import sys
 import types
+from contextlib import closing
 from importlib.machinery import ModuleSpec
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -208,6 +214,100 @@ def test_wandb_is_offline_and_has_the_figures_the_settings_and_the_pictures(star
     assert settings["training.lr"] == 0.01
     assert wandb.calls[-1] == ("finish", given["id"], 0)
     assert given["group"] is None
+
+
+@pytest.fixture
+def trackio(monkeypatch: pytest.MonkeyPatch) -> StandIn:
+    """A module with the part of Trackio's interface that is used: init, finish, Image, and a run with log, config."""
+    module = StandIn("trackio")
+
+    class Run:
+        def __init__(self, project: str, *, name: str, group: str | None, resume: str, **more: Any) -> None:
+            print("* Trackio project initialized")
+            assert set(more) <= {"embed", "auto_log_gpu", "auto_log_cpu"} and not any(more.values())
+            module.calls.append(("init", project, name, group, resume))
+            self.config: dict[str, Any] = {}
+
+        def log(self, metrics: dict[str, Any], step: int) -> None:
+            module.calls.append(("log", metrics, step, dict(self.config)))
+
+    def finish() -> None:
+        print("* Run finished")
+        module.calls.append(("finish",))
+
+    module.finish = finish  # type: ignore[attr-defined]
+    module.init, module.Image = Run, lambda picture: ("image", picture.shape)  # type: ignore[attr-defined]
+    module.__spec__ = ModuleSpec(module.__name__, None)
+    monkeypatch.setitem(sys.modules, "trackio", module)
+    return module
+
+
+def test_trackio_has_the_figures_the_settings_and_the_pictures(
+    start: Start, trackio: StandIn, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trial, recorder = start("run", {"held": 8}, steps=12, validations=3), Recorder()
+    trial.fit(recorder, loggers=make_loggers(["trackio"], trial.run.path))
+    assert not [line for line in recorder.lines if "switched off" in line]
+    logged = [c for c in trackio.calls if c[0] == "log"]
+    assert {name for call in logged for name in call[1]} >= FIGURES | {"samples", "curves"}
+    # stored with the first figures
+    assert logged[0][3]["training.lr"] == 0.01
+    assert [c[1]["samples"][0] for c in logged if "samples" in c[1] and c[2] == 12] == ["image"]
+    assert trackio.calls[-1] == ("finish",)
+    identity = (trial.run.path / "logs" / "trackio-run").read_text()
+    make_loggers(["trackio"], trial.run.path)
+    # the second time the run of the first is taken up
+    assert [c for c in trackio.calls if c[0] == "init"] == [("init", "ptdiff", f"run-{identity}", None, "allow")] * 2
+    assert capsys.readouterr().out == ""
+
+
+def test_every_trial_of_a_set_is_a_run_of_its_own_in_trackio(tmp_path: Path, trackio: StandIn) -> None:
+    trials = a_set(tmp_path)
+    log_trials("trackio", trials)
+    assert [c[0] for c in trackio.calls] == ["init", "log", "finish"] * 2
+    names = [f"rates-{trial.name}-{(trial / 'logs' / 'trackio-run').read_text()}" for trial in trials]
+    assert [c[2:4] for c in trackio.calls if c[0] == "init"] == [(name, "rates") for name in names]
+
+
+def test_the_identity_of_a_run_in_trackio_is_no_path(tmp_path: Path, trackio: StandIn) -> None:
+    (tmp_path / "run" / "logs").mkdir(parents=True)
+    (tmp_path / "run" / "logs" / "trackio-run").write_text("../../stolen")
+    with pytest.raises(OSError, match="must hold 8 hexadecimal digits"):
+        make_loggers(["trackio"], tmp_path / "run")
+    assert trackio.calls == []
+
+
+REAL = """
+import sys
+from pathlib import Path
+import numpy as np
+from ptdiff.training.trackers import Trackers, make_loggers
+
+run = Path(sys.argv[1])
+for step in (1, 2):
+    trackers = Trackers(make_loggers(["trackio"], run), sys.exit)
+    trackers.settings({"training": {"lr": 0.01, "betas": [0.9, 0.99]}})
+    trackers.log({"loss": 1.5 / step}, step)
+    trackers.picture("samples", np.full((8, 9, 3), 40, np.uint8), step)
+    trackers.close("success")
+"""
+
+
+def test_trackio_itself_has_one_run_that_was_resumed(tmp_path: Path) -> None:
+    if find_spec("trackio") is None:
+        pytest.skip("trackio is not installed: it needs Pillow 12 or older, and constraints.txt pins 13")
+    # in a process of its own, because the place of the store is read at import
+    environment = os.environ | {"TRACKIO_DIR": str(tmp_path / "store")}
+    command = [sys.executable, "-c", REAL, str(tmp_path / "run")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0 and done.stdout == "", done.stderr
+    with closing(sqlite3.connect(tmp_path / "store" / "ptdiff.db")) as store:
+        rows = store.execute("select distinct run_name, step from metrics order by step").fetchall()
+        (config,) = store.execute("select config from configs").fetchone()
+    identity = (tmp_path / "run" / "logs" / "trackio-run").read_text()
+    assert rows == [(f"run-{identity}", 1), (f"run-{identity}", 2)]
+    assert json.loads(config)["training.lr"] == 0.01
+    assert len(list((tmp_path / "store" / "media").rglob("*.png"))) == 2
 
 
 def a_set(folder: Path) -> list[Path]:

@@ -1,10 +1,12 @@
-"""Floating-point operations of a computation, from torch's counter."""
+"""Floating-point operations and calls of operators in a computation, counted by torch."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
 
@@ -20,3 +22,19 @@ def operations(work: Callable[[], object]) -> int:
     with FlopCounterMode(display=False, custom_mapping=attention) as counter:
         work()
     return int(counter.get_total_flops())
+
+
+def operator_calls(work: Callable[[], object]) -> int:
+    """Calls of torch's operators in ``work()`` that compute something, each at least one kernel on a GPU."""
+    counter = _Calls()  # type: ignore[no-untyped-call]
+    with counter:
+        work()
+    return int(counter.count)
+
+
+class _Calls(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    count: int = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += not func.is_view
+        return func(*args, **(kwargs or {}))
