@@ -29,6 +29,7 @@ from torch import Tensor, nn
 
 from ptdiff.choices import Catalog
 from ptdiff.modality.data import Condition
+from ptdiff.modality.ragged import masked, per_element
 from ptdiff.process import Level
 
 
@@ -122,7 +123,8 @@ class NetworkDenoiser(nn.Module):
     def forward(self, x: Tensor, level: Level, cond: Condition) -> Tensor:
         """E[x_0 | x] = skip x + out y, in the shape and dtype of x."""
         numbers = PREDICTIONS[self.prediction](level.like(x))
-        return numbers.skip * x + numbers.out * self.raw(x, level, cond).to(x.dtype)
+        # in this order, in which gradients with respect to x are summed
+        return numbers.skip * x + numbers.out * masked(self.raw(x, level, cond).to(x.dtype), cond.get("mask"))
 
     def residual(self, x0: Tensor, eps: Tensor, level: Level, cond: Condition) -> Tensor:
         """y - target at x = alpha x_0 + sigma eps, shaped like ``x0``; the error D - x_0 is ``out`` times this."""
@@ -130,14 +132,15 @@ class NetworkDenoiser(nn.Module):
         numbers = PREDICTIONS[self.prediction](wide)
         target = numbers.data * x0 + numbers.noise * eps
         y = self.raw(wide.alpha * x0 + wide.sigma * eps, level, cond)
-        return y.to(target.dtype) - target
+        return masked(y.to(target.dtype), cond.get("mask")) - target
 
     def loss(self, x0: Tensor, eps: Tensor, level: Level, cond: Condition) -> Tensor:
         """Mean squared error of y for each sample, (b,), at levels (b,), minimized by the posterior mean.
 
         The error is that of y; relative to the error of x_0 its weight is 1 / out^2.
         """
-        return self.residual(x0, eps, level, cond).square().flatten(1).mean(dim=1)
+        means = self.residual(x0, eps, level, cond).square().flatten(1).mean(dim=1)
+        return per_element(means, cond.get("mask"))
 
 
 def _mismatch(y: object, x: Tensor) -> str:

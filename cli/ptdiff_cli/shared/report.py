@@ -115,14 +115,16 @@ def _figures(result: dict[str, Any]) -> str:
 def _pictures(
     visualizer: Visualizer, samples: Array, titles: Sequence[str], training: Nearest, reference: Nearest
 ) -> list[str]:
+    from ptdiff.modality.ragged import sets_of
+
     many = min(visualizer.many, len(samples))
-    first = visualizer.sheet(samples[:many], titles[:many])
+    first = visualizer.sheet(sets_of(samples[:many]), titles[:many])
     sections = [_section("Samples", _image(first), f"The first {many}.")]
     near, far = _order(training), _order(reference)[::-1]
     if visualizer.many > ALONE:
-        neighbors = _image(visualizer.sheet(training.samples[:many].numpy(), []))
+        neighbors = _image(visualizer.sheet(sets_of(training.samples[:many].numpy()), []))
         farthest = far[: max(2, len(far) // 20)]
-        failures = _image(visualizer.sheet(samples[farthest], []))
+        failures = _image(visualizer.sheet(sets_of(samples[farthest]), []))
         about = ("The nearest training sample of each.", "The 5 % farthest from the reference.")
     else:
         neighbors = _image(_pairs(visualizer, samples, training, near[:SHOWN], "training"))
@@ -153,11 +155,21 @@ def _pairs(visualizer: Visualizer, samples: Array, near: Nearest, chosen: Sequen
     """Plot each chosen sample beside its nearest neighbor; sets of different sizes are cut to the smaller one."""
     import numpy as np
 
+    from ptdiff.modality.ragged import is_ragged
+
     nearest = near.samples.numpy()
+    if is_ragged(samples) or is_ragged(nearest):
+        whole = [x[i][~np.isnan(x[i]).reshape(x.shape[1], -1).all(1)] for i in chosen for x in (samples, nearest)]
+        pairs = np.empty(len(whole), dtype=object)
+        pairs[:] = whole
+        return visualizer.sheet(pairs, _beside(near, chosen, what))
     size = min(samples.shape[1], nearest.shape[1])
     both = [x for i in chosen for x in (samples[i, :size], nearest[i, :size])]
-    titles = [t for i in chosen for t in (f"sample {i}", f"{what}, {near.distance[i]:.3g}")]
-    return visualizer.sheet(np.stack(both), titles)
+    return visualizer.sheet(np.stack(both), _beside(near, chosen, what))
+
+
+def _beside(near: Nearest, chosen: Sequence[int], what: str) -> list[str]:
+    return [title for i in chosen for title in (f"sample {i}", f"{what}, {near.distance[i]:.3g}")]
 
 
 def _image(picture: Any) -> str:
