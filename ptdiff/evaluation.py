@@ -32,7 +32,7 @@ from ptdiff.modality import registry
 from ptdiff.modality.contract import Modality
 from ptdiff.modality.data import Condition, Data, Split, unaugmented
 from ptdiff.modality.offsets import with_origin, without_origin
-from ptdiff.modality.ragged import padded
+from ptdiff.modality.ragged import is_ragged, padded
 from ptdiff.modality.types import Comparison, Progress
 from ptdiff.noise import mix
 from ptdiff.plugins.doors import Door
@@ -63,6 +63,8 @@ def _general(name: str, summary: str) -> Metric:
     """One of the scores of any data, :func:`ptdiff.metrics.compare`."""
 
     def metric(sets: Comparison) -> Score:
+        if any(is_ragged(x) for x in (sets.samples, sets.reference, sets.training)):
+            raise ValueError(f"metric {name} compares samples of one shape, not sets of different sizes")
         found = compare(sets.samples, sets.reference, sets.training, sets.seed)
         if name not in found:
             raise ValueError(f"metric {name} is not defined for reference samples that are all equal")

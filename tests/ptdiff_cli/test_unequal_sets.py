@@ -58,6 +58,14 @@ def test_workers_evaluate_to_the_same_scores(ptdiff: Callable, sets: Path) -> No
         assert found["metrics"][name]["value"] == pytest.approx(score["value"], rel=0.01)
 
 
+def test_a_metric_that_needs_one_shape_is_refused(ptdiff: Callable, sets: Path) -> None:  # type: ignore[type-arg]
+    command = ("eval", sets, "-n", 10, "--steps", 2, "--metric")
+    done = ptdiff(*command, "mmd_squared")
+    assert done.returncode != 0 and "metric mmd_squared compares samples of one shape" in " ".join(done.stderr.split())
+    # the protocol has a score of this name that knows the sizes
+    assert ptdiff(*command, "energy").returncode == 0
+
+
 def test_their_cost_is_planned(ptdiff: Callable, sets: Path) -> None:  # type: ignore[type-arg]
     for command in (
         ("sample", sets, *ASKED, "--condition", "lift=11", "--points", "2..7", "--dry-run"),

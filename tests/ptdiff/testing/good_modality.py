@@ -49,7 +49,8 @@ class Network(nn.Module):
         if "mask" not in cond:
             return x.mean(dim=1)
         mask = cond["mask"][..., None]
-        return torch.where(mask, x, 0).sum(dim=1) / mask.sum(dim=1)
+        found: Tensor = torch.where(mask, x, 0).sum(dim=1) / mask.sum(dim=1)
+        return found
 
     def forward(self, x: Tensor, angle: Tensor, cond: Any) -> Tensor:
         return self.out(self.hidden(x, angle, cond))  # type: ignore[no-any-return]

@@ -20,7 +20,7 @@ ALSO = {
     "Python's random state": "metrics",
     "a count of the calls": "conditions",
     "a list of the calls": "conditions",
-    "a weight that must be given": "network",
+    "a weight that must be given": "network files",
     "a loss that cannot fall": "network conditions",
     "a cache of the first call": "network",
     "random numbers of Python's in training": "network",
