@@ -60,7 +60,7 @@ class BallsAndSticks(Visualizer):
             _balls(axes, one, at, reach)
             label = titles[i] if i < len(titles) and titles[i] else one.formula.translate(BELOW)
             # a title may be any text, so none of it is mathematics
-            below = {"transform": axes.transAxes, "ha": "center", "parse_math": False}
+            below: dict[str, Any] = {"transform": axes.transAxes, "ha": "center", "parse_math": False}
             axes.text(0.5, 0.09, label, fontsize=8, color=INK, **below)
             if not one.valid:
                 axes.text(0.5, 0.015, fault(one), fontsize=6, color=REFUSED, **below)
