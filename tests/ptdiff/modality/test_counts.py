@@ -20,6 +20,7 @@ from ptdiff.model.loaded import Model
 from ptdiff.model.sharded import sample_in_shards
 from ptdiff.testing import Subject
 from ptdiff.testing.sampling_checks import samples_have_any_number_of_elements
+from ptdiff_cli.shared.costs import sampling_costs
 
 COUNTS = Number(least=1, whole=True, counts=True)
 
@@ -124,3 +125,8 @@ def test_the_kit_finds_samples_that_have_another_number_of_elements(monkeypatch:
     monkeypatch.setattr("ptdiff.model.loaded.mask_for", lambda *given: mask(*given[:4], {}))
     with pytest.raises(AssertionError, match="samples for the condition size"):
         samples_have_any_number_of_elements(subject)
+
+
+def test_the_command_line_knows_the_work_for_the_sizes_that_were_asked_for(model: Model) -> None:
+    small, large = (sampling_costs(model, 4, None, {"size": size}, None, None)[0] for size in ("3", "8"))
+    assert small != large
