@@ -54,7 +54,7 @@ polyline.s3 { stroke: var(--d); } .key { margin-right: 1rem; } .k0 { color: var(
 
 def write_report(path: Path, evaluation: Evaluation, call: str) -> None:
     """Write the page of an evaluation to ``path``; ``call`` is the command line shown on it."""
-    from ptdiff.atomic import write_atomic
+    from ptdiff.documents.atomic import write_atomic
 
     run, result = evaluation.run, evaluation.to_json()
     samples, titles = evaluation.samples.stored.samples, evaluation.samples.stored.titles
