@@ -30,6 +30,7 @@ from ptdiff.modality.types import (
     option,
 )
 from ptdiff.modality.visualizer import Visualizer
+from ptdiff.pictures.media import Media
 
 if TYPE_CHECKING:
     from ptdiff.modality.types import Array as Array
@@ -41,6 +42,7 @@ __all__ = [
     "Data",
     "EvaluationProtocol",
     "Measurement",
+    "Media",
     "Mesh",
     "Modality",
     "Progress",
