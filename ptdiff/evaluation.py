@@ -317,6 +317,8 @@ def evaluate(
     labels = sets.labels if same_classes else spread_labels(torch.arange(count), len(classes)).get("label")
     labels = labels if classes else None
     asked = {name: value for name, value in sets.conditions.items() if name in model.data.conditions}
+    if points is not None and model.data.counted is not None:
+        del asked[model.data.counted]
     generated = model.sample(
         count,
         label="none" if labels is None else labels,

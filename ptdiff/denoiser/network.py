@@ -87,13 +87,18 @@ class NetworkDenoiser(nn.Module):
     """A backbone ``net(x, angle, cond) -> y`` with a prediction type, as a denoiser.
 
     ``net``: takes x (b, …) of unit variance, angle (b,) in [0, pi/2] and a condition; y has the shape of x.
-    ``prediction``: a name in PREDICTIONS.  Raises ValueError for any other name.
+    ``prediction``: a name in PREDICTIONS.  Raises ValueError for any other name, and for one that differs from the
+    attribute ``prediction`` of a network that computes a part of it exactly.
     """
 
     def __init__(self, net: nn.Module, prediction: str = "velocity") -> None:
         super().__init__()
         if prediction not in PREDICTIONS:
             raise ValueError(f"prediction must be one of {', '.join(PREDICTIONS)}, not {prediction!r}")
+        own = getattr(net, "prediction", None)
+        # of other networks it may be a layer
+        if isinstance(own, str) and own != prediction:
+            raise ValueError(f"prediction must be {own} for the network {type(net).__name__}, not {prediction}")
         self.net = net
         self.prediction = prediction
 

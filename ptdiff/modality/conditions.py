@@ -75,6 +75,7 @@ class Number:
     """A number.
 
     ``least``, ``most``: its range; other numbers are refused.  ``whole``: True for whole numbers only.
+    ``counts``: True for the number of elements of a set: a sample for which it is given has that many.
     ``mean``, ``scale``, ``seen``: mean, standard deviation, and lowest and highest value of the training data, measured
     by :meth:`ptdiff.modality.data.Data.measured`.
     """
@@ -85,6 +86,7 @@ class Number:
     mean: float = 0.0
     scale: float = 1.0
     seen: tuple[float, float] | None = None
+    counts: bool = False
     kind: ClassVar[str] = "number"
 
     def __post_init__(self) -> None:
@@ -93,6 +95,10 @@ class Number:
             raise ValueError(f"a condition needs finite numbers and a positive scale, not {self}")
         if self.seen is not None and len(self.seen) != 2:
             raise ValueError(f"seen must be the lowest and the highest value, not {self.seen}")
+        if self.counts and not (self.whole and self.least is not None and self.least >= 1):
+            raise ValueError(
+                "a number of elements must be whole and at least 1: Number(least=1, whole=True, counts=True)"
+            )
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -182,6 +188,8 @@ def check_names(conditions: Mapping[str, Kind]) -> None:
     """Raise ValueError unless the names of conditions are identifiers without another meaning."""
     if len(conditions) > MOST_CONDITIONS:
         raise ValueError(f"data has at most {MOST_CONDITIONS} conditions, not {len(conditions)}")
+    if sum(isinstance(kind, Number) and kind.counts for kind in conditions.values()) > 1:
+        raise ValueError("only one condition can be the number of elements")
     for name, kind in conditions.items():
         if not isinstance(name, str) or not name.isidentifier() or name in RESERVED:
             raise ValueError(f"a condition cannot be named {str(name)[:80]!r}")
@@ -215,7 +223,10 @@ def hide(value: Tensor, rows: Tensor) -> Tensor:
 
 def to_facts(kind: Kind) -> dict[str, Any]:
     """A kind as JSON values; the inverse of :func:`from_facts`."""
-    return {"kind": kind.kind, **{k: v for k, v in dataclasses.asdict(kind).items() if v is not None}}
+    values = {k: v for k, v in dataclasses.asdict(kind).items() if v is not None}
+    if not values.get("counts", True):
+        del values["counts"]  # so that earlier versions can read all others
+    return {"kind": kind.kind, **values}
 
 
 def from_facts(name: str, facts: Any) -> Kind:

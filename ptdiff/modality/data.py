@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ptdiff.errors import check_format
-from ptdiff.modality.conditions import Category, Kind, check_names, from_facts, to_facts
+from ptdiff.modality.conditions import Category, Kind, Number, check_names, from_facts, to_facts
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -116,6 +116,11 @@ class Data:
         label = {"label": Category(self.classes)} if self.classes else {}
         return {**label, **self.conditions}
 
+    @property
+    def counted(self) -> str | None:
+        """The name of the condition that is the number of elements of a set, a Number with ``counts``; None without."""
+        return next((name for name, kind in self.conditions.items() if isinstance(kind, Number) and kind.counts), None)
+
     def normalize(self, x: Tensor) -> Tensor:
         """Convert ``x`` (b, *shape) from world units to model units: (x - mean) / scale."""
         mean, scale = self._constants(x)
@@ -161,6 +166,10 @@ class Data:
         axes = [axis for axis in range(-rank, 0) if axis not in keep and axis + rank not in keep]
         if "mask" in cond:
             return self._measured_sets(x, cond, axes)
+        if self.counted is not None:
+            raise ValueError(
+                f"condition {self.counted} counts elements, but batches have no mask: all sets have the same size"
+            )
         mean = x.mean(dim=[0, *axes], keepdim=True)[0]
         scale = float((x - mean).square().mean().sqrt())
         if not scale > 0 or not torch.isfinite(mean).all():
@@ -185,6 +194,8 @@ class Data:
         if not scale > 0 or not torch.isfinite(mean).all():
             raise ValueError(f"the data is constant or not finite (scale {scale})")
         counts = mask.sum(dim=1)
+        if self.counted is not None and not torch.equal(cond[self.counted].double(), counts.double()):
+            raise ValueError(f"condition {self.counted} must be the number of elements of each set")
         label = cond.get("label", torch.full_like(counts, -1))
         rows = Counter(zip(counts.tolist(), label.tolist(), strict=True))
         z = torch.where(mask.reshape(*mask.shape, *[1] * (rank - 1)), (x - mean) / scale, 0.0)

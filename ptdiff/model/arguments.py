@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ptdiff.choices import unknown
 from ptdiff.modality.conditions import Kind, Number, absent, is_given
+from ptdiff.modality.data import Condition
 from ptdiff.modality.ragged import mask_of
 from ptdiff.objective.consistency import check_solver
 from ptdiff.run.folder import Run
@@ -67,18 +68,25 @@ def range_of(points: Points) -> tuple[int, int]:
     return numbers[0], numbers[-1]
 
 
-def mask_for(
-    run: Run, count: int, points: Points | None, seed: int, labels: Tensor | None = None, first: int = 0
-) -> Tensor | None:
+def mask_for(run: Run, count: int, points: Points | None, seed: int, given: Condition, first: int = 0) -> Tensor | None:
     """The elements, bool (count, n), of sets ``first`` … first + count - 1; None if all have the same number.
 
-    Sizes are as in the training data, or each number in the range ``points`` is equally likely.
+    Sizes are as in the training data, or each number in the range ``points`` is equally likely.  ``given``: the
+    conditions of the sets, among them the number of elements if the data declares it and it is given.
+
+    Raises ValueError if the number of elements is given twice.
     """
+    asked = given.get(run.data.counted or "") if run.data.sizes else None
+    if asked is not None and points is not None:
+        raise ValueError(f"points: the number of elements is given twice, as points and as {run.data.counted}")
     low, high = (0, 0) if points is None else range_of(points)
     if low == high and (points is not None or not run.data.sizes):
         return None
     ids = torch.arange(first, first + count)
-    sizes = drawn_sizes(run.data, ids, seed, None if points is None else (low, high), labels)
+    sizes = drawn_sizes(run.data, ids, seed, None if points is None else (low, high), given.get("label"))
+    if asked is not None:
+        asked = asked.cpu()
+        sizes = torch.where(is_given(asked), asked.nan_to_num(nan=1.0).long(), sizes)
     return mask_of(sizes, int(sizes.max()))
 
 

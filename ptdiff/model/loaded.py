@@ -199,7 +199,7 @@ class Model:
             raise ValueError(f"first must be at least 0, not {first}")
         say = say or _silent
         given = conditions_of(self.run, n, label, conditions, first, say)
-        mask = mask_for(self.run, n, points, seed, given.get("label"), first)
+        mask = mask_for(self.run, n, points, seed, given, first)
         if mask is not None:
             given["mask"], shape = mask, (mask.shape[1], *shape[1:])
         if trajectory and isinstance(plan.solver, Adaptive):
@@ -418,7 +418,7 @@ class Model:
         """
         plan, shape = self.planned(seed, **options), self.shape(points)
         cond = {name: value.to(self.device) for name, value in conditions_of(self.run, n, label, conditions).items()}
-        mask = mask_for(self.run, n, points, seed, cond.get("label"))
+        mask = mask_for(self.run, n, points, seed, cond)
         if mask is not None:
             cond["mask"], shape = mask.to(self.device), (mask.shape[1], *shape[1:])
         return self.walk(torch.arange(n, device=self.device), cond, plan, shape)

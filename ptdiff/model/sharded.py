@@ -131,7 +131,7 @@ def sample_in_shards(
         )
         for first in range(0, n, size)
     ]
-    sizes = mask_for(model.run, n, points, seed, labels)
+    sizes = mask_for(model.run, n, points, seed, given)
     if sizes is not None:
         shape = shape[1:]  # the largest set of a shard is smaller than that of all
     missing = [shard for shard in every if _read(shard, shape) is None]
