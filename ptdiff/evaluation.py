@@ -22,8 +22,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ptdiff.atomic import write_atomic
 from ptdiff.choices import Catalog, one_of
+from ptdiff.documents.atomic import write_atomic
 from ptdiff.documents.files import expanded
 from ptdiff.errors import DataError, PluginError, reading
 from ptdiff.machine import host
@@ -32,6 +32,7 @@ from ptdiff.modality import registry
 from ptdiff.modality.contract import Modality
 from ptdiff.modality.data import Condition, Data, Split, unaugmented
 from ptdiff.modality.offsets import with_origin, without_origin
+from ptdiff.modality.ragged import is_ragged, padded
 from ptdiff.modality.types import Comparison, Progress
 from ptdiff.noise import mix
 from ptdiff.plugins.doors import Door
@@ -62,6 +63,8 @@ def _general(name: str, summary: str) -> Metric:
     """One of the scores of any data, :func:`ptdiff.metrics.compare`."""
 
     def metric(sets: Comparison) -> Score:
+        if any(is_ragged(x) for x in (sets.samples, sets.reference, sets.training)):
+            raise ValueError(f"metric {name} compares samples of one shape, not sets of different sizes")
         found = compare(sets.samples, sets.reference, sets.training, sets.seed)
         if name not in found:
             raise ValueError(f"metric {name} is not defined for reference samples that are all equal")
@@ -102,6 +105,7 @@ class EvaluatedModel(Protocol):
         n: int = 16,
         *,
         label: Any = None,
+        conditions: Mapping[str, Any] | None = None,
         points: int | None = None,
         seed: int = 0,
         batch: int | None = None,
@@ -312,9 +316,13 @@ def evaluate(
         sets = reference_sets(training, target, count, seed, match=same_classes)
     labels = sets.labels if same_classes else spread_labels(torch.arange(count), len(classes)).get("label")
     labels = labels if classes else None
+    asked = {name: value for name, value in sets.conditions.items() if name in model.data.conditions}
+    if points is not None and model.data.counted is not None:
+        del asked[model.data.counted]
     generated = model.sample(
         count,
         label="none" if labels is None else labels,
+        conditions=asked,
         points=points,
         seed=seed,
         batch=batch,
@@ -325,7 +333,9 @@ def evaluate(
     )
     tell(f"comparing {count} samples with {count} of the {split} split")
     x, cache = generated.samples, model.run.outputs / "distances"
-    whole = Comparison(x, sets.reference, sets.training, labels, seed, progress, cache, str(model.device), engine)
+    whole = Comparison(
+        x, sets.reference, sets.training, labels, seed, progress, cache, str(model.device), engine, asked
+    )
     found = own.compare(whole, way)
     scores = dict(found.scores)
     for name, metric in added.items():
@@ -371,16 +381,21 @@ def _other(modality: str, settings: Mapping[str, Any], reference: Path | str) ->
 def _some(training: Split, seed: int) -> Tensor:
     """Up to ``TRAINING`` random training samples, in world units."""
     order = torch.randperm(len(training), generator=torch.Generator().manual_seed(mix(seed, 2)))
-    return training.batch(order[:TRAINING].sort().values, mix(seed, 3))[0]
+    x, cond = training.batch(order[:TRAINING].sort().values, mix(seed, 3))
+    return padded(x, cond.get("mask"))
 
 
 @dataclass(frozen=True)
 class ReferenceSets:
-    """n reference samples with their labels (n,) (None without classes), and n training samples, in world units."""
+    """n reference samples with their labels (n,) (None without classes), and n training samples, in world units.
+
+    ``conditions``: all conditions of the reference samples by name, (n, …) each.
+    """
 
     reference: Tensor
     labels: Tensor | None
     training: Tensor
+    conditions: Condition = field(default_factory=dict)
 
 
 def reference_sets(training: Split, target: Split, n: int, seed: int = 0, *, match: bool = True) -> ReferenceSets:
@@ -397,10 +412,11 @@ def reference_sets(training: Split, target: Split, n: int, seed: int = 0, *, mat
     order = _shuffled(len(target), seed)
     chosen = order[:n].sort().values
     reference, cond = target.batch(chosen, mix(seed, 0))
+    reference = padded(reference, cond.get("mask"))
     labels = cond.get("label")
     rest = order[n:] if same else _shuffled(len(training), seed + 1)
     wanted = Counter(labels.tolist()) if match and labels is not None else None
-    return ReferenceSets(reference, labels, with_labels(training, rest, n, wanted, mix(seed, 1)))
+    return ReferenceSets(reference, labels, with_labels(training, rest, n, wanted, mix(seed, 1)), cond)
 
 
 def largest(training: Split, target: Split, limit: int) -> int:
@@ -418,13 +434,14 @@ def with_labels(samples: Split, ids: Tensor, n: int, wanted: Counter[int] | None
     ``wanted``: number of samples of each label; None for any labels.  Fewer than n if there are fewer ids.
     """
     if wanted is None:
-        return samples.batch(ids[:n], seed)[0]
+        x, cond = samples.batch(ids[:n], seed)
+        return padded(x, cond.get("mask"))
     missing = Counter(wanted)
     taken: list[Tensor] = []
     spare: list[Tensor] = []
     for block in torch.split(ids, n):
         x, cond = samples.batch(block, seed)
-        for row, label in zip(x, _labels(cond, len(block)), strict=True):
+        for row, label in zip(padded(x, cond.get("mask")), _labels(cond, len(block)), strict=True):
             if missing[label] > 0:
                 missing[label] -= 1
                 taken.append(row)

@@ -42,6 +42,7 @@ class Stream(IntEnum):
     VALIDATION = 11
     ESTIMATE = 12
     CODE = 13
+    SIZE = 14
 
 
 def mix(*words: int) -> int:

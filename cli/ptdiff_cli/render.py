@@ -91,7 +91,7 @@ def render(
         shown = shown.first(count or shown.modality.visualizer().many)
     draw = colored(shown.modality.visualizer(), color, shown.stored.label.tolist())
     if show:
-        draw.show(shown.stored.samples, shown.stored.titles)
+        draw.show(shown.stored.sets, shown.stored.titles)
         if out is None:
             return
     target = out or (outputs(path) / "samples" / "samples.png" if path.is_dir() else path.with_suffix(".png"))

@@ -16,6 +16,7 @@ from ptdiff_cli.shared.terminal import Failure, counted, say
 if TYPE_CHECKING:
     from ptdiff.machine.engines import Engine
     from ptdiff.model.loaded import Model
+    from ptdiff.sampling.samples import Samples
 
 
 def sample(
@@ -28,11 +29,15 @@ def sample(
     label: Annotated[
         str | None, typer.Option(help="Class name or number, or none; default: all classes in turn.")
     ] = None,
+    condition: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="Condition of all samples, such as atoms=12, or none; repeatable."),
+    ] = None,
     guidance: options.Guidance = None,
     weak: Annotated[Path | None, typer.Option(help="Weaker run or model to guide away from (autoguidance).")] = None,
     weights: options.Weights = None,
     precision: options.Precision = None,
-    points: options.Points = None,
+    points: options.PointsOrRange = None,
     seed: options.Seed = 0,
     trajectory: Annotated[bool, typer.Option("--trajectory", help="Also save all states from noise to data.")] = False,
     raw: options.Raw = False,
@@ -59,11 +64,12 @@ def sample(
     the last bit for any number of workers.
     """
     from ptdiff.machine.cost import costs
+    from ptdiff.model.arguments import conditions_of
     from ptdiff.model.loaded import Model
     from ptdiff.run.folder import Run
     from ptdiff.sampling.files import check_target
     from ptdiff_cli.shared.costs import LONG, compared, sampling_costs, show_costs
-    from ptdiff_cli.shared.sampling_plan import make_plan, named_as_options, scale
+    from ptdiff_cli.shared.sampling_plan import make_plan, named_as_options, scale, spoken
     from ptdiff_cli.shared.workers import chosen_engine
 
     by = chosen_engine(workers, engine)
@@ -76,13 +82,16 @@ def sample(
     given: dict[str, Any] = {"solver": solver, "steps": steps, "process": process, "spacing": spacing}
     given |= {"guidance": scale(guidance), "precision": precision}
     plan = make_plan(found, given, set_, seed)
+    conditions = spoken(condition or [])
+    with named_as_options():
+        conditions_of(found, count, label, conditions)  # refused before the weights are read
     other = None if weak is None else Run.open(weak, say)
     model = Model.of(found, plan, weights=weights, device=device, warn=say)
     if dry_run:
         if weak is not None or workers is not None:
             raise ValueError("--dry-run cannot be combined with --weak or --workers; see 'ptdiff plan --help'")
         with named_as_options():
-            works = sampling_costs(model, count, label, points, batch)
+            works = sampling_costs(model, count, label, conditions, points, batch)
         show_costs([cost for work in works for cost in costs(work)])
         return
     tables = {} if kind == "npz" else model.modality.tables()
@@ -93,12 +102,12 @@ def sample(
             raise ValueError("--workers cannot be combined with --trajectory or --weak")
         with named_as_options():
             check_space(target, count, model.shape(points), kind, 0)
-        _by_workers(model, count, by, target, kind, label, points, seed, batch, raw, device)
+        _by_workers(model, count, by, target, kind, label, conditions, points, seed, batch, raw, device)
         return
     advice = "" if trajectory or weak is not None else "; those of --workers are kept, and a repeated command continues"
     with named_as_options():
         check_space(target, count, model.shape(points), kind, plan.steps + 1 if trajectory else 0)
-    planned = [] if weak is not None else sampling_costs(model, count, label, points, batch, LONG)
+    planned = [] if weak is not None else sampling_costs(model, count, label, conditions, points, batch, LONG)
     with (
         _interruptible(f"the samples so far are lost{advice}"),
         compared(planned),
@@ -108,6 +117,7 @@ def sample(
         samples = model.sample(
             count,
             label=label,
+            conditions=conditions,
             points=points,
             seed=seed,
             batch=batch,
@@ -118,7 +128,7 @@ def sample(
             say=say,
         )
     target = save(samples, target, kind)
-    say(f"{count} samples of shape {tuple(samples.samples.shape[1:])}: {target}")
+    say(f"{count} samples of {_shape(samples)}: {target}")
     if kind == "npz":
         say(f"next: ptdiff render {target}" + (f" · ptdiff mesh {target}" if model.modality.meshing() else ""))
 
@@ -139,7 +149,8 @@ def _by_workers(
     target: Path,
     kind: str,
     label: str | None,
-    points: int | None,
+    conditions: dict[str, str],
+    points: str | None,
     seed: int,
     batch: int | None,
     raw: bool,
@@ -155,6 +166,7 @@ def _by_workers(
             count,
             engine,
             label=label,
+            conditions=conditions,
             points=points,
             seed=seed,
             batch=batch,
@@ -165,4 +177,11 @@ def _by_workers(
         )
     place = save(samples, target, kind)
     remove(shards)
-    say(f"{count} samples of shape {tuple(samples.samples.shape[1:])}: {place}")
+    say(f"{count} samples of {_shape(samples)}: {place}")
+
+
+def _shape(samples: Samples) -> str:
+    sizes = [len(one) for one in samples.sets]
+    if len(set(sizes)) == 1:
+        return f"shape {tuple(samples.samples.shape[1:])}"
+    return f"{min(sizes)} to {max(sizes)} elements of shape {tuple(samples.samples.shape[2:])}"

@@ -29,6 +29,7 @@ from torch import Tensor, nn
 
 from ptdiff.choices import Catalog
 from ptdiff.modality.data import Condition
+from ptdiff.modality.ragged import masked, per_element
 from ptdiff.process import Level
 
 
@@ -86,13 +87,18 @@ class NetworkDenoiser(nn.Module):
     """A backbone ``net(x, angle, cond) -> y`` with a prediction type, as a denoiser.
 
     ``net``: takes x (b, …) of unit variance, angle (b,) in [0, pi/2] and a condition; y has the shape of x.
-    ``prediction``: a name in PREDICTIONS.  Raises ValueError for any other name.
+    ``prediction``: a name in PREDICTIONS.  Raises ValueError for any other name, and for one that differs from the
+    attribute ``prediction`` of a network that computes a part of it exactly.
     """
 
     def __init__(self, net: nn.Module, prediction: str = "velocity") -> None:
         super().__init__()
         if prediction not in PREDICTIONS:
             raise ValueError(f"prediction must be one of {', '.join(PREDICTIONS)}, not {prediction!r}")
+        own = getattr(net, "prediction", None)
+        # of other networks it may be a layer
+        if isinstance(own, str) and own != prediction:
+            raise ValueError(f"prediction must be {own} for the network {type(net).__name__}, not {prediction}")
         self.net = net
         self.prediction = prediction
 
@@ -122,7 +128,8 @@ class NetworkDenoiser(nn.Module):
     def forward(self, x: Tensor, level: Level, cond: Condition) -> Tensor:
         """E[x_0 | x] = skip x + out y, in the shape and dtype of x."""
         numbers = PREDICTIONS[self.prediction](level.like(x))
-        return numbers.skip * x + numbers.out * self.raw(x, level, cond).to(x.dtype)
+        # in this order, in which gradients with respect to x are summed
+        return numbers.skip * x + numbers.out * masked(self.raw(x, level, cond).to(x.dtype), cond.get("mask"))
 
     def residual(self, x0: Tensor, eps: Tensor, level: Level, cond: Condition) -> Tensor:
         """y - target at x = alpha x_0 + sigma eps, shaped like ``x0``; the error D - x_0 is ``out`` times this."""
@@ -130,14 +137,15 @@ class NetworkDenoiser(nn.Module):
         numbers = PREDICTIONS[self.prediction](wide)
         target = numbers.data * x0 + numbers.noise * eps
         y = self.raw(wide.alpha * x0 + wide.sigma * eps, level, cond)
-        return y.to(target.dtype) - target
+        return masked(y.to(target.dtype), cond.get("mask")) - target
 
     def loss(self, x0: Tensor, eps: Tensor, level: Level, cond: Condition) -> Tensor:
         """Mean squared error of y for each sample, (b,), at levels (b,), minimized by the posterior mean.
 
         The error is that of y; relative to the error of x_0 its weight is 1 / out^2.
         """
-        return self.residual(x0, eps, level, cond).square().flatten(1).mean(dim=1)
+        means = self.residual(x0, eps, level, cond).square().flatten(1).mean(dim=1)
+        return per_element(means, cond.get("mask"))
 
 
 def _mismatch(y: object, x: Tensor) -> str:

@@ -18,11 +18,12 @@ from ptdiff.denoiser.network import NetworkDenoiser
 from ptdiff.errors import Unsupported
 from ptdiff.modality.contract import Modality
 from ptdiff.modality.data import Condition, Data, Split
+from ptdiff.modality.ragged import masked, sets_of
 from ptdiff.modality.visualizer import Visualizer
 from ptdiff.model import Model
 from ptdiff.noise import mix
 from ptdiff.run.folder import Run
-from ptdiff.sampling.sampler import Plan, spread_labels
+from ptdiff.sampling.sampler import Plan, usual
 from ptdiff.solvers import State
 
 if TYPE_CHECKING:
@@ -135,8 +136,8 @@ class Scene:
         return torch.arange(count, device=self.device)
 
     def labels(self, ids: Tensor) -> Condition:
-        """Labels of samples, cycling through the classes; an empty mapping for data without classes."""
-        return spread_labels(ids, len(self.data.classes))
+        """Labels of samples, cycling through the classes, and the sizes of sets if they differ; may be empty."""
+        return usual(self.data, ids, self.seed)
 
     def needs_means(self) -> None:
         """Raise Unsupported if the denoiser's estimates are samples and not means."""
@@ -160,12 +161,15 @@ class Scene:
         generator = torch.Generator().manual_seed(mix(self.seed, 1))
         chosen = torch.randperm(len(samples), generator=generator)[:count]
         x, cond = samples.batch(chosen, self.seed)
-        return self.data.normalize(x.to(self.device)), {key: value.to(self.device) for key, value in cond.items()}
+        cond = {key: value.to(self.device) for key, value in cond.items()}
+        return masked(self.data.normalize(x.to(self.device)), cond.get("mask")), cond
 
     def states(
         self, ids: Tensor, cond: Condition, plan: Plan | None = None, shape: tuple[int, ...] | None = None
     ) -> Iterator[State]:
         """States of samples ``ids`` from noise to data, in model units; ``shape`` gives point sets another size."""
+        if shape is not None and shape != self.data.shape:
+            cond = {name: value for name, value in cond.items() if name != "mask"}
         return self.model.walk(ids, cond, plan, shape)
 
     def samples(
@@ -182,7 +186,7 @@ class Scene:
 
     def tile(self, x: Tensor, cond: Condition, side: int) -> Image:
         """One small picture of samples ``x`` (n, *shape) in world units."""
-        return self.visualizer.tile(x.float().cpu().numpy(), self.titles(cond), side)
+        return self.visualizer.tile(sets_of(x.float().cpu().numpy()), self.titles(cond), side)
 
     def cells(self, x: Tensor, cond: Condition) -> list[Image]:
         """Small pictures of samples ``x`` (n, *shape) in world units: one of all points, or one per sample."""

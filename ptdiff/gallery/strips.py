@@ -16,6 +16,7 @@ from ptdiff.errors import Unsupported
 from ptdiff.gallery.scene import Scene
 from ptdiff.machine.host import exact
 from ptdiff.modality.data import Condition
+from ptdiff.modality.ragged import sets_of
 from ptdiff.noise import Stream, normal
 from ptdiff.pictures.files import Picture
 from ptdiff.pictures.page import page
@@ -125,4 +126,4 @@ def samples(scene: Scene) -> Picture:
 
 
 def _sheet(scene: Scene, x: Tensor, cond: Condition) -> Picture:
-    return scene.visualizer.sheet(x.float().cpu().numpy(), scene.titles(cond))
+    return scene.visualizer.sheet(sets_of(x.float().cpu().numpy()), scene.titles(cond))

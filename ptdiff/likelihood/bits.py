@@ -32,8 +32,8 @@ def world_nats(nats: Tensor, data: Data, shape: tuple[int, ...]) -> Tensor:
     return nats - float(torch.tensor(data.scale, dtype=torch.float64).expand(shape).log().sum())
 
 
-def bits_per_dimension(nats: Tensor, size: int, bin_width: float | None = None) -> Tensor:
-    """Convert log densities (b,) in nats and world units, of data of ``size`` numbers, to bits per dimension.
+def bits_per_dimension(nats: Tensor, size: int | Tensor, bin_width: float | None = None) -> Tensor:
+    """Convert log densities (b,) in nats and world units, of data of ``size`` numbers, or (b,), to bits per dimension.
 
     ``bin_width``: of quantized values, in world units; None for continuous data.
 

@@ -34,6 +34,7 @@ from ptdiff.denoiser.network import Denoiser
 from ptdiff.likelihood.divergence import mean_and_error
 from ptdiff.machine.host import double
 from ptdiff.modality.data import Condition
+from ptdiff.modality.ragged import refuse_padding
 from ptdiff.noise import Stream, mix, normal
 from ptdiff.process import Level
 
@@ -133,6 +134,7 @@ def variational_bound(
     if len(found) < 2 or found[-1][1] != 0 or not all(s[1] * t[0] > t[1] * s[0] for s, t in pairwise(found)):
         raise ValueError("levels must fall strictly, from the noisiest to the clean level (alpha, 0)")
     cond = {} if cond is None else cond
+    refuse_padding(cond)
     ids = torch.arange(len(x), device=x.device) if ids is None else ids
     decoder = Decoder() if decoder is None else decoder
     shape, terms = tuple(x.shape[1:]), []

@@ -32,6 +32,7 @@ from ptdiff.likelihood.chain import prior_term
 from ptdiff.likelihood.divergence import Divergence, Hutchinson, mean_and_error, value_and_divergence
 from ptdiff.machine.host import double, exact
 from ptdiff.modality.data import Condition
+from ptdiff.modality.ragged import refuse_padding
 from ptdiff.process import Flow, Level, Process
 
 _POWER = 1.5
@@ -130,6 +131,7 @@ def log_likelihood(
     cond = {} if cond is None else cond
     ids = torch.arange(len(x), device=x.device) if ids is None else ids
     refuse(denoiser)
+    refuse_padding(cond)
     if isinstance(denoiser, NetworkDenoiser):
         check_prediction(denoiser.prediction, path.last)
     flow = _Flow(denoiser, cond, kind, kind.directions(x, seed, ids))

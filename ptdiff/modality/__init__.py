@@ -2,8 +2,11 @@
 
 contract.py     Modality: one kind of data, its backbone, metrics and files
 visualizer.py   Visualizer: samples to images
+conditions.py   kinds of conditions: categories, numbers, vectors
 data.py         Data and Split: a data set with its splits
 offsets.py      numbers far from zero: subtracts their origin and restores it
+ragged.py       sets of different sizes: padding, masks, RaggedSplit
+set_distances.py  distances between sets of different sizes
 types.py        arrays, writers, meshes, comparisons, options
 overrides.py    refuses plugins whose methods do not match the contract
 streamed.py     StreamedSplit: samples in a litData dataset
@@ -16,8 +19,10 @@ fault.py        the plugin in whose code an error was raised
 from typing import TYPE_CHECKING
 
 from ptdiff.errors import Unsupported
+from ptdiff.modality.conditions import Category, Number, Vector
 from ptdiff.modality.contract import Modality
 from ptdiff.modality.data import Condition, Data, Split, TensorSplit
+from ptdiff.modality.ragged import RaggedSplit
 from ptdiff.modality.types import (
     Comparison,
     EvaluationProtocol,
@@ -37,6 +42,7 @@ if TYPE_CHECKING:
     from ptdiff.modality.types import Image as Image
 
 __all__ = [
+    "Category",
     "Comparison",
     "Condition",
     "Data",
@@ -45,12 +51,15 @@ __all__ = [
     "Media",
     "Mesh",
     "Modality",
+    "Number",
     "Progress",
+    "RaggedSplit",
     "Split",
     "TableWriter",
     "TensorSplit",
     "TrainedModel",
     "Unsupported",
+    "Vector",
     "Visualizer",
     "Writer",
     "option",

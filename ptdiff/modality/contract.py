@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from ptdiff.errors import Unsupported
 from ptdiff.modality.data import Condition, Data
 from ptdiff.modality.overrides import check_overrides
+from ptdiff.modality.ragged import is_ragged
 from ptdiff.modality.types import (
     Comparison,
     EvaluationProtocol,
@@ -72,6 +73,8 @@ class Modality(ABC):
         """Build a network ``forward(x, angle, cond) -> y`` for samples of this data.
 
         ``x``: (b, *data.shape), unit variance at every noise level.
+        Sets of different sizes come with ``cond["mask"]``, bool (b, n): the padding of x is zero, that of y is ignored,
+        and neither may change y elsewhere.
         ``angle``: (b,), the noise level as atan2(sigma, alpha) in [0, pi/2].
         ``cond``: see :data:`ptdiff.modality.data.Condition`; a missing key and -1 both mean "not given".  A network
         that reads ``cond["estimate"]``, its last estimate, needs an attribute ``self_conditioning = True``.
@@ -99,7 +102,8 @@ class Modality(ABC):
         """Compare generated samples with held-out ones: scores with intervals and floors.
 
         ``protocol``: one of :meth:`protocols`, the first if None.  The default suits any data: sliced Wasserstein,
-        energy and kernel distances of the flattened samples.
+        energy and kernel distances of the flattened samples; for sets of different sizes, the energy distance of
+        :mod:`ptdiff.modality.set_distances` and the distance of their sizes.
 
         Raises UnknownName for an unknown protocol, and ValueError if the protocol does not apply to these samples, for
         example to too few of them.
@@ -109,16 +113,25 @@ class Modality(ABC):
 
         one_of("protocol", protocol, self.protocols())
         sets = comparison
+        if any(is_ragged(x) for x in (sets.samples, sets.reference, sets.training)):
+            from ptdiff.modality.set_distances import compare_sets
+
+            return Measurement(compare_sets(sets.samples, sets.reference, sets.training, sets.seed))
         return Measurement(compare(sets.samples, sets.reference, sets.training, sets.seed))
 
     def nearest(self, samples: Tensor, others: Tensor, progress: Progress | None = None) -> tuple[Tensor, Tensor]:
         """The distance of each sample (n, *shape) to the nearest of ``others`` (m, *shape), and its index: (n,) each.
 
-        In world units, by a distance that suits the data; default: the Euclidean distance of flattened samples.
+        In world units, by a distance that suits the data; default: the Euclidean distance of flattened samples, for
+        sets of different sizes that of :mod:`ptdiff.modality.set_distances`.
         ``progress``: called with (done, total).
         """
         from ptdiff.metrics import nearest
 
+        if is_ragged(samples) or is_ragged(others):
+            from ptdiff.modality.set_distances import nearest_sets
+
+            return nearest_sets(samples, others, progress)
         return nearest(samples, others, progress)
 
     @property
@@ -131,6 +144,8 @@ class Modality(ABC):
 
     def postprocess(self, samples: Tensor, data: Data) -> Tensor:
         """Clip or round generated samples (n, *shape) in world units to values that the data can have.
+
+        Sets of different sizes come in groups of one size.
 
         ``data``: the data of the run, usually without its samples.
         """

@@ -13,19 +13,22 @@ random state, so a resumed run is the same, bit for bit.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ptdiff.errors import check_format
+from ptdiff.modality.conditions import Category, Kind, Number, check_names, from_facts, to_facts
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-FORMAT, WITHOUT_ORIGIN = 3, 2
+FORMAT, WITH_ORIGIN, PLAIN = 4, 3, 2
 """Format of data.json; files without a number have format 1 (ptdiff 0.1) and are read the same way.
 
-Format 3 has an ``origin``. Data without one is written in format 2, which earlier versions read too.
+Format 4 has ``conditions`` or ``sizes``, format 3 an ``origin``. Data without them is written in an earlier format,
+which earlier versions read too.
 """
 
 MOST_AXES, MOST_NUMBERS = 8, 1 << 30
@@ -33,21 +36,24 @@ MOST_AXES, MOST_NUMBERS = 8, 1 << 30
 a network needs many times the memory of a sample."""
 
 Condition = Mapping[str, "Tensor"]
-"""Conditions of a batch: tensors by name, with the batch as the first axis.  The empty mapping means unconditional, and
-an entry of -1 in an integer tensor such as a class label means "not given" for that sample.
+"""Conditions of a batch: tensors by name, with the batch as the first axis.  The empty mapping means unconditional.  An
+entry of -1 in an integer tensor such as a class label, and NaN in a declared number or vector
+(:attr:`Data.conditions`), mean "not given" for that sample.
 
     label      int64 (b,), the class
     augment    float (b, k), parameters of the augmentation; absent or zero for a sample without augmentation
+    mask       bool (b, n), the elements of sets of different sizes (ptdiff.modality.ragged); absent if all have n
     estimate   float (b, *shape), model units, the denoiser's own last estimate of x_0, for networks that read it
                (ptdiff.denoiser.self_conditioning); absent or zero if there is none
     code       float (b, k), a latent code of the sample, for networks that read one (ptdiff.denoiser.latent_code)
 
-Modalities add their own names.  Estimate and code belong to the trajectory; they do not specify the desired sample."""
+Data declares further ones (:mod:`ptdiff.modality.conditions`).  Estimate and code belong to the trajectory and the
+mask to the shape; they do not specify the desired sample."""
 
 
 def unconditional(cond: Condition) -> Condition:
-    """The entries of ``cond`` that an unconditional call keeps: the estimate and the code."""
-    return {name: cond[name] for name in ("estimate", "code") if name in cond}
+    """The entries of ``cond`` that an unconditional call keeps: the estimate, the code and the mask."""
+    return {name: cond[name] for name in ("estimate", "code", "mask") if name in cond}
 
 
 Broadcast = float | tuple[Any, ...]
@@ -82,6 +88,10 @@ class Data:
     The noise must exceed this, not the unit variance of a single element: see :func:`ptdiff.process.check_reach`.
     ``origin``: what was subtracted from the numbers of the files, in float64, before they became float32: one number
     for each entry of the last axis, () for nothing. World units lack it; files of samples have it again.
+    ``conditions``: further conditions of a sample by name, besides its class: :class:`~ptdiff.modality.Number`,
+    :class:`~ptdiff.modality.Vector` or :class:`~ptdiff.modality.Category`.  Batches hold a tensor for each.
+    ``sizes``: for sets of different sizes, which have at most ``shape[0]`` elements, rows of a number of elements, a
+    class (-1 for none) and the number of training samples with both; () for samples of one shape.
     """
 
     shape: tuple[int, ...]
@@ -94,6 +104,22 @@ class Data:
     summary: Mapping[str, Any] = field(default_factory=dict)
     spread: float = 1.0
     origin: tuple[float, ...] = ()
+    conditions: Mapping[str, Kind] = field(default_factory=dict)
+    sizes: tuple[tuple[int, int, int], ...] = ()
+
+    def __post_init__(self) -> None:
+        check_names(self.conditions)
+
+    @property
+    def declared(self) -> Mapping[str, Kind]:
+        """All conditions that can be asked for by name: the class as ``label``, and ``conditions``."""
+        label = {"label": Category(self.classes)} if self.classes else {}
+        return {**label, **self.conditions}
+
+    @property
+    def counted(self) -> str | None:
+        """The name of the condition that is the number of elements of a set, a Number with ``counts``; None without."""
+        return next((name for name, kind in self.conditions.items() if isinstance(kind, Number) and kind.counts), None)
 
     def normalize(self, x: Tensor) -> Tensor:
         """Convert ``x`` (b, *shape) from world units to model units: (x - mean) / scale."""
@@ -116,6 +142,9 @@ class Data:
     def measured(self, *, keep: tuple[int, ...] = (), limit: int = 4096) -> Data:
         """The same data with ``mean``, ``scale`` and ``spread`` measured on up to ``limit`` training samples.
 
+        So are the mean, scale and range of numbers and vectors in ``conditions``, and the ``sizes`` of sets whose
+        batches have a mask; their padding counts for nothing.
+
         ``keep``: axes of one datum along which the mean is not averaged; negative numbers count from the end: (-1,) for
         the coordinates of points, (-3,) for the channels of images.  The scale is one number, so axes are not
         distorted.
@@ -129,24 +158,62 @@ class Data:
         count = min(limit, len(self.train))
         # in float64, because float32 cannot represent all integers above 2^24
         ids = torch.linspace(0, len(self.train) - 1, count, dtype=torch.float64).round().long()
-        x = self.train.batch(ids, seed=0)[0].double()
+        x, cond = self.train.batch(ids, seed=0)
+        x = x.double()
         rank = len(self.shape)
         if not all(-rank <= axis < rank for axis in keep):
             raise ValueError(f"axes {keep} must exist in a datum of shape {self.shape}")
         axes = [axis for axis in range(-rank, 0) if axis not in keep and axis + rank not in keep]
+        if "mask" in cond:
+            return self._measured_sets(x, cond, axes)
+        if self.counted is not None:
+            raise ValueError(
+                f"condition {self.counted} counts elements, but batches have no mask: all sets have the same size"
+            )
         mean = x.mean(dim=[0, *axes], keepdim=True)[0]
         scale = float((x - mean).square().mean().sqrt())
         if not scale > 0 or not torch.isfinite(mean).all():
             raise ValueError(f"the data is constant or not finite (scale {scale})")
         spread = _spread((x - mean) / scale, self.unordered)
         mean = mean.reshape(mean.shape[next((i for i, n in enumerate(mean.shape) if n > 1), mean.ndim - 1) :])
-        return replace(self, mean=_nested(mean.tolist()), scale=scale, spread=spread)
+        return replace(self, mean=_nested(mean.tolist()), scale=scale, spread=spread, conditions=self._known(cond))
+
+    def _known(self, cond: Condition) -> dict[str, Kind]:
+        return {name: kind.measured(cond[name]) if name in cond else kind for name, kind in self.conditions.items()}
+
+    def _measured_sets(self, x: Tensor, cond: Condition, axes: list[int]) -> Data:
+        """Measure sets x (n, *shape) of different sizes, without their padding."""
+        import torch
+
+        mask, rank = cond["mask"], len(self.shape)
+        if not self.unordered or mask.dtype != torch.bool or mask.shape != x.shape[:2] or -rank not in axes:
+            raise ValueError("sets of different sizes need unordered=True, a mask (b, n), and no mean per element")
+        elements = x[mask]
+        mean = elements.mean(dim=[0, *(axis for axis in axes if axis != -rank)], keepdim=True)
+        scale = float((elements - mean).square().mean().sqrt())
+        if not scale > 0 or not torch.isfinite(mean).all():
+            raise ValueError(f"the data is constant or not finite (scale {scale})")
+        counts = mask.sum(dim=1)
+        if self.counted is not None and not torch.equal(cond[self.counted].double(), counts.double()):
+            raise ValueError(f"condition {self.counted} must be the number of elements of each set")
+        label = cond.get("label", torch.full_like(counts, -1))
+        rows = Counter(zip(counts.tolist(), label.tolist(), strict=True))
+        z = torch.where(mask.reshape(*mask.shape, *[1] * (rank - 1)), (x - mean) / scale, 0.0)
+        together = z.sum(dim=1) / counts.sqrt().reshape(-1, *[1] * (rank - 1))
+        spread = max(1.0, *(_widest(part.reshape(len(part), -1)) for part in (together, z[mask])))
+        mean = mean.reshape(mean.shape[next((i for i, n in enumerate(mean.shape) if n > 1), mean.ndim - 1) :])
+        sizes = tuple((size, of, n) for (size, of), n in sorted(rows.items()))
+        return replace(
+            self, mean=_nested(mean.tolist()), scale=scale, spread=spread, conditions=self._known(cond), sizes=sizes
+        )
 
     def facts(self) -> dict[str, Any]:
         """Everything except the samples, as JSON values; the inverse of :meth:`from_facts`."""
         return {
-            "format": FORMAT if self.origin else WITHOUT_ORIGIN,
+            "format": FORMAT if self.conditions or self.sizes else WITH_ORIGIN if self.origin else PLAIN,
             **({"origin": list(self.origin)} if self.origin else {}),
+            **({"conditions": {name: to_facts(k) for name, k in self.conditions.items()}} if self.conditions else {}),
+            **({"sizes": [list(row) for row in self.sizes]} if self.sizes else {}),
             "shape": list(self.shape),
             "classes": list(self.classes),
             "mean": self.mean,
@@ -175,7 +242,7 @@ class Data:
             raise ValueError(
                 f"a sample has at most {MOST_AXES} axes and {MOST_NUMBERS:,} numbers, not {len(shape)} axes: {shown}"
             )
-        for name, kind in (("classes", list), ("unordered", bool), ("summary", Mapping), ("origin", list)):
+        for name, kind in _TYPES:
             if name in facts and not isinstance(facts[name], kind):
                 raise TypeError(f"{name} must not be {str(facts[name])[:SHOWN]!r}")
         if not all(isinstance(name, str) for name in facts["classes"]):
@@ -189,7 +256,14 @@ class Data:
             summary=facts.get("summary", {}),
             spread=float(facts.get("spread", 1.0)),
             origin=tuple(float(n) for n in facts.get("origin", ())),
+            conditions={name: from_facts(name, value) for name, value in facts.get("conditions", {}).items()},
+            sizes=tuple(tuple(row) for row in facts.get("sizes", ())),
         )
+        for row in made.sizes:
+            if len(row) != 3 or not all(type(n) is int for n in row) or not made.unordered or not shape:
+                raise ValueError(f"sizes must be rows of three whole numbers, for sets, not {str(row)[:SHOWN]}")
+            if not (1 <= row[0] <= shape[0] and row[1] >= -1 and row[2] >= 1):
+                raise ValueError(f"a set has between 1 and {shape[0]} elements, not {str(row)[:SHOWN]}")
         for name, number in (("mean", made.mean), ("scale", made.scale)):
             extent = _extent(name, number)
             if len(extent) > len(shape) or any(
@@ -202,6 +276,15 @@ class Data:
             raise ValueError(f"origin must hold {shape[-1]} finite numbers, not {str(made.origin)[:SHOWN]}")
         return made
 
+
+_TYPES = (
+    ("classes", list),
+    ("unordered", bool),
+    ("summary", Mapping),
+    ("origin", list),
+    ("conditions", Mapping),
+    ("sizes", list),
+)
 
 SHOWN = 80
 """Maximum number of characters of a value that an error message repeats."""
@@ -283,19 +366,25 @@ class TensorSplit:
 
     ``x``: samples (n, *shape) in world units.
     ``label``: classes, int64 (n,), or None.
+    ``conditions``: other conditions by name, (n, …) each, see :attr:`Data.conditions`.
 
     Raises ValueError if their lengths differ.
     """
 
-    def __init__(self, x: Tensor, label: Tensor | None = None) -> None:
+    def __init__(self, x: Tensor, label: Tensor | None = None, conditions: Mapping[str, Tensor] | None = None) -> None:
         if label is not None and len(label) != len(x):
             raise ValueError(f"{len(x)} samples but {len(label)} labels")
+        for name, value in (conditions or {}).items():
+            if len(value) != len(x):
+                raise ValueError(f"{len(x)} samples but {len(value)} values of {name}")
         self.x = x
         self.label = label
+        self.conditions = dict(conditions or {})
 
     def __len__(self) -> int:
         return len(self.x)
 
     def batch(self, ids: Tensor, seed: int) -> tuple[Tensor, Condition]:
-        """Rows ``ids`` (b,) of the data and their labels; ``seed`` is ignored."""
-        return self.x[ids], {} if self.label is None else {"label": self.label[ids]}
+        """Rows ``ids`` (b,) of the data and their conditions; ``seed`` is ignored."""
+        label = {} if self.label is None else {"label": self.label[ids]}
+        return self.x[ids], {**label, **{name: value[ids] for name, value in self.conditions.items()}}

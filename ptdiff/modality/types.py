@@ -53,6 +53,8 @@ Progress = Callable[[int, int], None]
 class Comparison:
     """Generated samples and the samples for comparison, all in world units.
 
+    Sets of different sizes are padded with NaN (:mod:`ptdiff.modality.ragged`).
+
     ``samples``: (n, *shape), generated; sets may have another number of elements than the others.
     ``reference``: (m, *shape), held-out samples.
     ``training``: (k, *shape), training samples; the floor of a score is its value for them in place of ``samples``.
@@ -62,6 +64,7 @@ class Comparison:
     ``cache``: folder for intermediate results, with which an interrupted comparison continues; None for no folder.
     ``device``: of metrics that use a GPU, by name, see :func:`ptdiff.machine.host.device`; the tensors are on the CPU.
     ``engine``: lets workers compute slow metrics, with intermediate results in ``cache``; None for this process.
+    ``conditions``: for which each sample was generated, by name, (n, …) each: those of the reference sample.
     """
 
     samples: Tensor
@@ -73,6 +76,7 @@ class Comparison:
     cache: Path | None = None
     device: str = "auto"
     engine: Engine | None = None
+    conditions: Condition = field(default_factory=dict)
 
 
 def _nothing() -> None:

@@ -29,7 +29,10 @@ class Visualizer(ABC):
 
     @abstractmethod
     def sheet(self, samples: Array, titles: Sequence[str]) -> Image:
-        """One image of all ``samples`` (n, *shape), each with its title; ``titles`` may be empty."""
+        """One image of all ``samples`` (n, *shape), each with its title; ``titles`` may be empty.
+
+        Sets of different sizes are an object array (n,) of arrays, each with the elements of one set.
+        """
 
     def tile(self, samples: Array, titles: Sequence[str], side: int) -> Image:
         """One image of all ``samples`` (n, *shape), at most ``side`` pixels wide and high, for strips and frames.

@@ -22,11 +22,12 @@ from ptdiff.machine.flops import operations, operator_calls
 from ptdiff.machine.timing import WORDS, Way, threads
 from ptdiff.modality.contract import Modality
 from ptdiff.modality.data import Condition, Data, Split, unaugmented
+from ptdiff.modality.ragged import padded
 from ptdiff.modality.types import Comparison
 from ptdiff.process import Level
 from ptdiff.sampling.autotune import call_seconds, quickest, rate
 from ptdiff.sampling.batches import batch_size
-from ptdiff.sampling.sampler import Plan, in_arithmetic, spread_labels, start
+from ptdiff.sampling.sampler import Plan, in_arithmetic, start, usual
 
 TRIAL = 2.0
 """Seconds after which no larger comparison is tried; the first has FIRST samples, and each next one twice as many."""
@@ -42,14 +43,15 @@ def sampling_workload(
     *,
     device: torch.device,
     batch: int | None = None,
-    conditional: bool = True,
+    asked: Condition | None = None,
 ) -> Workload:
     """Measure the cost of ``n`` samples of ``shape`` with the real network and solver, in one to three seconds.
 
-    ``batch``: see :meth:`ptdiff.model.Model.sample`.  ``conditional``: False for samples without classes.
+    ``batch``: see :meth:`ptdiff.model.Model.sample`.  ``asked``: the condition of at least one batch of samples, with
+    the mask of sets of different sizes; default: each class in turn, and sizes as in the data.
     """
     rows = batch_size(n, shape, batch)
-    ids, cond = _first(rows, data, device, conditional)
+    ids, cond = _first(rows, data, shape, device, asked)
     batches = math.ceil(n / rows)
     way = quickest(denoiser, plan, ids, shape, cond, (plan.cost(denoiser) or plan.steps) * batches)
     plan = replace(plan, precision=way.precision)
@@ -85,17 +87,24 @@ def takes_long(
     *,
     device: torch.device,
     batch: int | None = None,
+    asked: Condition | None = None,
 ) -> bool:
     """Return True if ``n`` samples take at least about ``seconds``, by two network calls on an eighth of a batch."""
-    ids, cond = _first(batch_size(n, shape, batch), data, device)
+    ids, cond = _first(batch_size(n, shape, batch), data, shape, device, asked)
     each = call_seconds(denoiser, plan, ids, shape, cond)
     return each * n * (plan.cost(denoiser) or plan.steps) >= seconds
 
 
-def _first(rows: int, data: Data, device: torch.device, conditional: bool = True) -> tuple[torch.Tensor, Condition]:
-    """The ids of the first batch, and their classes in turn."""
-    ids = torch.arange(rows, device=device)
-    return ids, spread_labels(ids, len(data.classes)) if conditional else {}
+def _first(
+    rows: int, data: Data, shape: tuple[int, ...], device: torch.device, asked: Condition | None
+) -> tuple[torch.Tensor, Condition]:
+    """The ids of the first batch, and their condition."""
+    ids = torch.arange(rows)
+    cond = usual(data, ids) if asked is None else {name: value[:rows] for name, value in asked.items()}
+    if "mask" in cond and cond["mask"].shape[1] != shape[0]:
+        # another number of elements, the same for all
+        cond = {name: value for name, value in cond.items() if name != "mask"}
+    return ids.to(device), {name: value.to(device) for name, value in cond.items()}
 
 
 def _of_a_call(
@@ -159,7 +168,16 @@ def comparison_workload(
             for turn in range(1 if known else 2):
                 # the first comparison includes one-time preparation
                 cache = Path(folder) / f"{few}-{turn}"
-                trial = Comparison(other.training, sets.reference, sets.training, sets.labels, 0, None, cache, device)
+                asked = {name: value for name, value in sets.conditions.items() if name in own.conditions}
+                trial = Comparison(
+                    other.training,
+                    sets.reference,
+                    sets.training,
+                    sets.labels,
+                    cache=cache,
+                    device=device,
+                    conditions=asked,
+                )
                 spent = _spent(lambda: kind.compare(trial, way))  # noqa: B023 - called at once
             known.append((few, spent))
             if few == count or (len(known) > 2 and time.perf_counter() - began > TRIAL):
@@ -193,7 +211,8 @@ def _search(kind: Modality, x: torch.Tensor, training: Split, candidates: int) -
     """Seconds to find the nearest of ``candidates`` training samples for one sample, from searches among ever more."""
     among, began = min(FIRST, candidates), time.perf_counter()
     while True:
-        some = training.batch(torch.arange(among), 0)[0]
+        rows, cond = training.batch(torch.arange(among), 0)
+        some = padded(rows, cond.get("mask"))
         spent = _spent(lambda: kind.nearest(x, some))  # noqa: B023 - called at once
         if among == candidates or time.perf_counter() - began > TRIAL:
             return spent / len(x) * candidates / among
@@ -232,4 +251,9 @@ def evaluation_workloads(
     """
     comparing, count = comparison_workload(kind, own, n, device=device, **choices)
     where = host.device(device)
-    return [sampling_workload(denoiser, plan, own, count, shape, device=where, batch=batch), comparing]
+    # samples of an evaluation have the conditions of reference samples
+    assert own.train is not None
+    rows = batch_size(count, shape, batch)
+    _, cond = own.train.batch(torch.arange(rows) % len(own.train), 0)
+    asked = {**usual(own, torch.arange(rows)), **{name: cond[name] for name in own.conditions}}
+    return [sampling_workload(denoiser, plan, own, count, shape, device=where, batch=batch, asked=asked), comparing]

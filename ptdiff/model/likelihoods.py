@@ -17,6 +17,7 @@ from ptdiff.likelihood.divergence import DIVERGENCES, Divergence, Hutchinson
 from ptdiff.likelihood.flow import FlowPath
 from ptdiff.likelihood.world import WorldLogLikelihood, world_log_likelihood
 from ptdiff.modality.data import Condition
+from ptdiff.modality.ragged import padded
 from ptdiff.modality.types import Progress
 from ptdiff.model.loaded import Model
 from ptdiff.process import PROCESSES
@@ -70,6 +71,8 @@ class SplitLikelihood:
         path, errors = Path(path), self.likelihood.model_units
         arrays = {"nats": self.likelihood.nats, "standard_error": errors.standard_error}
         arrays |= {"step_error": errors.step_error, "start_gap": errors.start_gap, "id": self.ids, **self.cond}
+        if self.likelihood.sizes is not None:
+            arrays["sizes"] = self.likelihood.sizes
         write_npz(path, **{name: value.numpy() for name, value in arrays.items()})
         return path
 
@@ -111,7 +114,8 @@ def split_likelihood(
     ids = torch.randperm(len(target), generator=torch.Generator().manual_seed(seed))[:count].sort().values
     with reading("data"):
         x, cond = target.batch(ids, seed)
-    cond = {} if unconditional else cond
+    x = padded(x, cond.get("mask"))
+    cond = {} if unconditional else {name: value for name, value in cond.items() if name != "mask"}
     path = path or FlowPath(choose("process", PROCESSES, model.run.config.process))
     kind = divergence or Hutchinson()
     found = world_log_likelihood(

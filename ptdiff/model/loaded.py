@@ -17,11 +17,23 @@ from ptdiff.denoiser.cost import Counted
 from ptdiff.denoiser.network import NetworkDenoiser
 from ptdiff.machine import host
 from ptdiff.machine.timing import WORDS, threads
+from ptdiff.modality.conditions import NOT_GIVEN, Category
 from ptdiff.modality.contract import Modality
 from ptdiff.modality.data import Condition, Data
+from ptdiff.modality.ragged import by_size, sizes_of, stacked
 from ptdiff.modality.tensors import NAME, Tensors
 from ptdiff.modality.types import Progress
-from ptdiff.model.arguments import Label, checked, labels_of, planned, shape_of
+from ptdiff.model.arguments import (
+    Conditions,
+    Label,
+    Points,
+    checked,
+    conditions_of,
+    labels_of,
+    mask_for,
+    planned,
+    shape_of,
+)
 from ptdiff.run.folder import Run
 from ptdiff.sampling.autotune import quickest
 from ptdiff.sampling.batches import batch_size, batches
@@ -42,6 +54,9 @@ if TYPE_CHECKING:
 
 Say = Callable[[str], None]
 """Called with a line about the work, such as its cost."""
+
+
+DIVERGED = "sampling diverged: try more steps or another solver"
 
 
 def _warn(line: str) -> None:
@@ -134,8 +149,8 @@ class Model:
         given = {name: value for name, value in options.items() if value is not None}
         return checked(self.run, changed(self.plan, given), seed)
 
-    def shape(self, points: int | None = None) -> tuple[int, ...]:
-        """The shape of one sample, with ``points`` elements for sets; ValueError if the data is not a set."""
+    def shape(self, points: Points | None = None) -> tuple[int, ...]:
+        """The shape of one sample, with ``points`` elements for sets, the largest of a range; ValueError for others."""
         return shape_of(self.run, points)
 
     def labels(self, count: int, label: Label | None = None) -> Tensor | None:
@@ -151,7 +166,8 @@ class Model:
         *,
         first: int = 0,
         label: Label | None = None,
-        points: int | None = None,
+        conditions: Conditions | None = None,
+        points: Points | None = None,
         seed: int = 0,
         batch: int | None = None,
         raw: bool = False,
@@ -165,7 +181,9 @@ class Model:
 
         ``first``: number of the first sample; ``sample(2, first=5)`` are samples 5 and 6.
         ``label``: see :data:`ptdiff.model.arguments.Label`; default: all classes in turn.
-        ``points``: of each sample of a set, any number; default: as in training.
+        ``conditions``: ``{"atoms": 12}``, see :data:`ptdiff.model.arguments.Conditions`; default: not given.
+        ``points``: of each sample of a set, any number, or a range such as "12..20"; default: as in training.
+        Sets of different sizes are padded with NaN in memory, see :attr:`ptdiff.sampling.samples.Samples.sets`.
         ``batch``: samples at a time; changes the last digits.  Default: chosen from their size.
         ``raw``: skip the modality's postprocessing, such as rounding to the values of the data.
         ``trajectory``: keep all states from noise to data.
@@ -179,18 +197,20 @@ class Model:
         plan, shape = self.planned(seed, **options), self.shape(points)
         if first < 0:
             raise ValueError(f"first must be at least 0, not {first}")
-        labels = self.labels(n, label) if label is not None else self.labels(first + n)
-        labels = labels[-n:] if labels is not None else None
+        say = say or _silent
+        given = conditions_of(self.run, n, label, conditions, first, say)
+        mask = mask_for(self.run, n, points, seed, given, first)
+        if mask is not None:
+            given["mask"], shape = mask, (mask.shape[1], *shape[1:])
         if trajectory and isinstance(plan.solver, Adaptive):
             raise ValueError(
                 "an adaptive solver takes different steps for each sample: use another solver to keep a trajectory"
             )
         if weak is not None and weak.data.shape[-1:] != self.data.shape[-1:]:
             raise ValueError(f"weak: the weaker model has data of a different shape, {weak.data.shape}")
-        say = say or _silent
         size = batch_size(n, shape, batch)
         some = torch.arange(first, first + min(size, n), device=self.device)
-        told: Condition = {} if labels is None else {"label": labels[: len(some)].to(self.device)}
+        told = {name: value[: len(some)].to(self.device) for name, value in given.items()}
         calls = (plan.cost(self.denoiser) or plan.steps) * math.ceil(n / size)
         way = quickest(self.denoiser, plan, some, shape, told, calls)
         if plan.precision == "auto":
@@ -199,13 +219,17 @@ class Model:
         network, against = Counted(self.denoiser), None if weak is None else Counted(weak.denoiser)
         denoiser = prepared(network, plan, self.data, against)
         # without a condition, only a weaker model can guide
-        cost = plan.cost(denoiser if labels is not None or weak is not None else network)
+        cost = plan.cost(denoiser if given.keys() - {"mask"} or weak is not None else network)
         say(f"{n} samples, {'an adaptive number of' if cost is None else cost} network calls each")
         out: list[Tensor] = []
         kept: list[list[Tensor]] = []
         with threads(way.threads):
             for rows in batches(n, size, self.device):
-                cond: Condition = {} if labels is None else {"label": labels.to(self.device)[rows]}
+                cond = {name: value.to(self.device)[rows] for name, value in given.items()}
+                if mask is not None:
+                    # as wide as the largest set of the batch
+                    cond["mask"] = cond["mask"][:, : int(cond["mask"].sum(dim=1).max())]
+                    shape = (cond["mask"].shape[1], *shape[1:])
                 states: list[Tensor] = []
                 noisiest = 0.0
                 for state in walk(denoiser, plan, first + rows, shape, cond):
@@ -215,16 +239,19 @@ class Model:
                     noisiest = noisiest or angle
                     if progress is not None:
                         progress(int(rows[0]) + int((1 - angle / noisiest) * len(rows)), n)
+                if mask is not None and not bool(torch.isfinite(state.x).all()):
+                    raise ValueError(DIVERGED)
                 x = finished(state, self.data)
-                out.append((x if raw else self.modality.postprocess(x, self.data)).cpu())
+                out.append((x if raw else by_size(x, self._postprocessed)).cpu())
                 kept.append(states)
         if progress is not None:
             progress(n, n)
         spent = network.rows + (0 if against is None else against.rows)
         if cost is None or spent != n * cost:
             say(f"{spent / n:.4g} network calls for each sample")
-        way_there = [torch.cat(parts) for parts in zip(*kept, strict=True)]
-        stored = self.stored(torch.cat(out), labels, torch.stack(way_there) if way_there else None)
+        way_there = [stacked(parts) for parts in zip(*kept, strict=True)]
+        passed = torch.stack(way_there) if way_there else None
+        stored = self.stored(stacked(out), given.get("label"), passed, given, ragged=mask is not None)
         return Samples(stored, self.modality, plan, spent / n, way.threads)
 
     def evaluate(
@@ -267,6 +294,7 @@ class Model:
         x: Samples | Tensor | npt.NDArray[Any],
         *,
         label: Label | None = None,
+        conditions: Conditions | None = None,
         path: FlowPath | None = None,
         divergence: Divergence | None = None,
         seed: int = 0,
@@ -277,6 +305,7 @@ class Model:
         """Compute log p(x) of x (n, *shape) in world units, by the probability flow.
 
         ``label``: classes of x, see :data:`ptdiff.model.arguments.Label`; default: those of Samples, none for arrays.
+        ``conditions``: of x, see :data:`ptdiff.model.arguments.Conditions`; default: those of Samples, none for arrays.
         ``path``: levels and steps; default: under the process of the plan.
         ``divergence``, ``seed``, ``batch``, ``progress``, ``say``: see
         :func:`ptdiff.likelihood.world.world_log_likelihood`.
@@ -296,10 +325,14 @@ class Model:
             values = torch.from_numpy(without_origin(torch.as_tensor(x).detach().cpu().numpy(), origin)).float()
         if values.ndim != len(self.data.shape) + 1 or not self.takes(tuple(values.shape[1:])):
             raise ValueError(f"x must have the shape (n, *{self.data.shape}), not {tuple(values.shape)}")
-        labels = x.labels if label is None and isinstance(x, Samples) else None
-        if label is not None:
-            labels = self.labels(len(values), label)
-        cond: Condition = {} if labels is None or not self.data.classes else {"label": labels}
+        asked = dict(conditions or {})
+        if isinstance(x, Samples):
+            asked = {name: v for name, v in x.stored.conditions.items() if name in self.data.conditions} | asked
+            if label is None and "label" not in asked and self.data.classes:
+                label = x.labels
+        elif label is None and "label" not in asked:
+            label = "none"
+        cond = conditions_of(self.run, len(values), label, asked)
         return world_log_likelihood(
             self.denoiser,
             self.data,
@@ -337,22 +370,43 @@ class Model:
         own = self.data.shape
         return shape[1:] == own[1:] if self.data.unordered else shape == own
 
-    def stored(self, samples: Tensor, labels: Tensor | None, trajectory: Tensor | None = None) -> Stored:
-        """Samples (n, *shape) in world units with the metadata for files; ValueError if they are not finite."""
+    def stored(
+        self,
+        samples: Tensor,
+        labels: Tensor | None,
+        trajectory: Tensor | None = None,
+        cond: Condition | None = None,
+        *,
+        ragged: bool = False,
+    ) -> Stored:
+        """Samples (n, *shape) in world units with the metadata for files; ValueError if they are not finite.
+
+        ``cond``: the condition of the samples, of which those that the data declares are kept.
+        ``ragged``: True for sets of different sizes, padded with NaN.
+        """
         array = _array(samples)
-        if not np.isfinite(array).all():
-            raise ValueError("sampling diverged: try more steps or another solver")
+        if not (np.isfinite(array).all() or (ragged and len(sizes_of(array)))):
+            raise ValueError(DIVERGED)
         label = np.full(len(array), -1) if labels is None else labels.numpy().astype(np.int64)
         config = self.run.config
         way = None if trajectory is None else _array(trajectory)
-        return Stored(array, label, self.data.classes, config.modality, config.options, way, self.data.origin)
+        told = {name: self._plain(name, value) for name, value in (cond or {}).items() if name in self.data.conditions}
+        return Stored(array, label, self.data.classes, config.modality, config.options, way, self.data.origin, told)
+
+    def _plain(self, name: str, value: Tensor) -> npt.NDArray[Any]:
+        """A condition for a file of samples: numbers, or the names of categories."""
+        kind = self.data.conditions[name]
+        if isinstance(kind, Category):
+            return np.array([kind.names[i] if i >= 0 else NOT_GIVEN for i in value.tolist()], dtype=np.str_)
+        return value.cpu().numpy().astype(np.float32)
 
     def states(
         self,
         n: int = 16,
         *,
         label: Label | None = None,
-        points: int | None = None,
+        conditions: Conditions | None = None,
+        points: Points | None = None,
         seed: int = 0,
         **options: Unpack[Options],
     ) -> Iterator[State]:
@@ -362,8 +416,11 @@ class Model:
         :meth:`finish` converts a state to samples.  The loop may stop at any state.  Options are checked at the call,
         before the first state.
         """
-        plan, shape, labels = self.planned(seed, **options), self.shape(points), self.labels(n, label)
-        cond: Condition = {} if labels is None else {"label": labels.to(self.device)}
+        plan, shape = self.planned(seed, **options), self.shape(points)
+        cond = {name: value.to(self.device) for name, value in conditions_of(self.run, n, label, conditions).items()}
+        mask = mask_for(self.run, n, points, seed, cond)
+        if mask is not None:
+            cond["mask"], shape = mask.to(self.device), (mask.shape[1], *shape[1:])
         return self.walk(torch.arange(n, device=self.device), cond, plan, shape)
 
     def walk(
@@ -375,7 +432,10 @@ class Model:
 
     def finish(self, state: State) -> Tensor:
         """Convert a state to samples (b, *shape) in world units, postprocessed; earlier states keep their noise."""
-        return self.modality.postprocess(finished(state, self.data), self.data)
+        return by_size(finished(state, self.data), self._postprocessed)
+
+    def _postprocessed(self, x: Tensor) -> Tensor:
+        return self.modality.postprocess(x, self.data)
 
 
 def _array(x: Tensor) -> npt.NDArray[np.float32]:

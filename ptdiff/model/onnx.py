@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from ptdiff.atomic import whole
+from ptdiff.documents.atomic import whole
 from ptdiff.errors import Unsupported
 
 if TYPE_CHECKING:
@@ -70,6 +70,10 @@ def save_network(model: NetworkOfRun, path: Path) -> Path:
     except ImportError as error:
         raise Unsupported(f"{path} needs the package {error.name}: pip install 'ptdiff[onnx]'") from None
     data = model.data
+    if data.conditions:
+        raise Unsupported(
+            f"{path}: an ONNX file has the class as its only condition, and this run has {', '.join(data.conditions)}"
+        )
     inputs: dict[str, Tensor] = {"x": torch.randn(3, *data.shape), "angle": torch.tensor([0.3, 0.7, 1.1])}
     if data.classes:
         inputs["label"] = torch.tensor([0, -1, 0])

@@ -9,23 +9,24 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple, Unpack
+from typing import Any, NamedTuple, Unpack
 
-import numpy as np
 import torch
 
 from ptdiff.errors import DataError
 from ptdiff.machine.engines import Engine
 from ptdiff.machine.timing import threads
+from ptdiff.modality.conditions import NOT_GIVEN, is_given
 from ptdiff.modality.contract import Modality
 from ptdiff.modality.data import Data
+from ptdiff.modality.ragged import stacked
 from ptdiff.modality.types import Progress
-from ptdiff.model.arguments import Label
+from ptdiff.model.arguments import Conditions, Label, Points, conditions_of, mask_for
 from ptdiff.model.loaded import Model, Say, load
 from ptdiff.run.folder import Run
 from ptdiff.sampling.batches import batch_size
@@ -39,11 +40,12 @@ ALL = 10**12
 
 
 class Shard(NamedTuple):
-    """Samples ``first`` to ``stop`` - 1, with their classes, and the file they go to."""
+    """Samples ``first`` to ``stop`` - 1, with their classes and conditions, and the file they go to."""
 
     first: int
     stop: int
     labels: tuple[int, ...] | None
+    conditions: Mapping[str, Any]
     target: Path
 
 
@@ -55,7 +57,7 @@ class _Maker:
     weights: str | float | None
     device: str
     plan: Plan
-    points: int | None
+    points: Points | None
     raw: bool
 
     def __call__(self, shard: Shard) -> Shard:
@@ -69,6 +71,7 @@ class _Maker:
                 count,
                 first=shard.first,
                 label=label if model.data.classes else None,
+                conditions=shard.conditions,
                 points=self.points,
                 seed=self.plan.seed,
                 batch=count,
@@ -90,7 +93,8 @@ def sample_in_shards(
     engine: Engine,
     *,
     label: Label | None = None,
-    points: int | None = None,
+    conditions: Conditions | None = None,
+    points: Points | None = None,
     seed: int = 0,
     batch: int | None = None,
     raw: bool = False,
@@ -111,19 +115,25 @@ def sample_in_shards(
         raise ValueError("precision auto depends on the speed of each worker: give 32 or bf16")
     if model.run.kind is not None:
         raise ValueError("the modality of this run is an object in memory, which other processes do not have")
-    size, labels = batch_size(ALL, shape, batch), model.labels(n, label)
+    size, given = batch_size(ALL, shape, batch), conditions_of(model.run, n, label, conditions, say=say)
+    labels = given.get("label")
+    others = {name: _listed(value) for name, value in given.items() if name != "label"}
     maker = _Maker(str(model.run.path.resolve()), model.weights, device, plan, points, raw)
-    folder = model.run.outputs.resolve() / "samples" / f"shards-{_digest(model, maker, label, size)}"
+    folder = model.run.outputs.resolve() / "samples" / f"shards-{_digest(model, maker, label, others, size)}"
     folder.mkdir(parents=True, exist_ok=True)
     every = [
         Shard(
             first,
             stop := min(first + size, n),
             None if labels is None else tuple(labels[first:stop].tolist()),
+            {name: value[first:stop] for name, value in others.items()},
             folder / f"{first:09d}-{stop:09d}.npz",
         )
         for first in range(0, n, size)
     ]
+    sizes = mask_for(model.run, n, points, seed, given)
+    if sizes is not None:
+        shape = shape[1:]  # the largest set of a shard is smaller than that of all
     missing = [shard for shard in every if _read(shard, shape) is None]
     done = n - sum(shard.stop - shard.first for shard in missing)
     if done and say is not None:
@@ -136,7 +146,8 @@ def sample_in_shards(
     if any(part is None for part in parts):
         raise DataError(f"{folder}: a shard was written and cannot be read back")
     stored = [part for part in parts if part is not None]
-    whole = model.stored(torch.from_numpy(np.concatenate([part.samples for part in stored])), labels)
+    x = stacked([torch.from_numpy(part.samples) for part in stored])
+    whole = model.stored(x, labels, None, given, ragged=sizes is not None)
     calls = plan.cost(model.denoiser)
     return Samples(whole, model.modality, plan, None if calls is None else float(calls), 1), folder
 
@@ -193,7 +204,7 @@ class ShardedModel:
         """The device of the model in this process."""
         return self.model.device
 
-    def shape(self, points: int | None = None) -> tuple[int, ...]:
+    def shape(self, points: Points | None = None) -> tuple[int, ...]:
         """The shape of one sample, see :meth:`ptdiff.model.Model.shape`."""
         return self.model.shape(points)
 
@@ -202,7 +213,8 @@ class ShardedModel:
         n: int = 16,
         *,
         label: Label | None = None,
-        points: int | None = None,
+        conditions: Conditions | None = None,
+        points: Points | None = None,
         seed: int = 0,
         batch: int | None = None,
         raw: bool = False,
@@ -216,6 +228,7 @@ class ShardedModel:
             n,
             self.engine,
             label=label,
+            conditions=conditions,
             points=points,
             seed=seed,
             batch=batch,
@@ -234,7 +247,13 @@ class ShardedModel:
             remove(folder)
 
 
-def _digest(model: Model, maker: _Maker, label: Label | None, size: int) -> str:
+def _listed(value: torch.Tensor) -> list[Any]:
+    """A condition (n, …) as a list, with an entry for each sample; "none" for those without."""
+    given = is_given(value)
+    return [one if known else NOT_GIVEN for one, known in zip(value.tolist(), given.tolist(), strict=True)]
+
+
+def _digest(model: Model, maker: _Maker, label: Label | None, others: Mapping[str, Any], size: int) -> str:
     """A name of everything that the samples depend on."""
     checkpoint = model.run.checkpoint()
     plain: Callable[[object], object] = lambda value: value.tolist() if hasattr(value, "tolist") else str(value)  # noqa: E731
@@ -247,6 +266,7 @@ def _digest(model: Model, maker: _Maker, label: Label | None, size: int) -> str:
         maker.raw,
         label,
         size,
+        *([dict(others)] if others else []),
     ]
     return hashlib.sha256(json.dumps(about, default=plain).encode()).hexdigest()[:12]
 
@@ -259,4 +279,5 @@ def _read(shard: Shard, shape: tuple[int, ...]) -> Stored | None:
         found = read(shard.target)
     except DataError:
         return None
-    return found if found.samples.shape == (shard.stop - shard.first, *shape) else None
+    count, *own = found.samples.shape
+    return found if count == shard.stop - shard.first and tuple(own[-len(shape) :]) == shape else None

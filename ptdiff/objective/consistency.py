@@ -132,7 +132,7 @@ class ConsistencyObjective(Objective):
             target = first_estimate(denoiser, _mixed(x0, eps, less), less, cond)
         residual = denoiser(_mixed(x0, eps, noisy), noisy, cond) - target
         length = (torch.tan(ends[0]) - torch.tan(ends[1])).to(x0)
-        return self.loss(residual, torch.ones_like(length)) / length
+        return self.loss(residual, torch.ones_like(length), cond.get("mask")) / length
 
 
 OBJECTIVES: Catalog[type[Denoise]] = Catalog(

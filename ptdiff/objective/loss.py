@@ -24,6 +24,7 @@ from ptdiff.choices import Catalog, choose, described
 from ptdiff.denoiser.network import NetworkDenoiser
 from ptdiff.density import Density
 from ptdiff.modality.data import Condition
+from ptdiff.modality.ragged import per_element
 from ptdiff.objective.factors import LogDensity, Setting, Weighting, out_squared
 from ptdiff.objective.weighting import WEIGHTINGS, Prediction, Uncertainty
 from ptdiff.process import Level, Process
@@ -49,9 +50,12 @@ class Loss(ABC):
             raise ValueError(f"norm_p must be at least 0 and finite, not {self.norm_p}")
         _positive(norm_eps=self.norm_eps)
 
-    def __call__(self, residual: Tensor, weight: Tensor) -> Tensor:
-        """Losses (b,) of residuals y - target (b, …); ``weight``, () or (b,), is the weight of their squares."""
-        losses = self.mean(residual, weight)
+    def __call__(self, residual: Tensor, weight: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Losses (b,) of residuals y - target (b, …); ``weight``, () or (b,), is the weight of their squares.
+
+        ``mask``: the elements (b, n) of sets of different sizes, over which the mean is taken; others have residual 0.
+        """
+        losses = per_element(self.mean(residual, weight), mask)
         if self.norm_p == 0:
             return losses
         return losses / (losses.detach() + self.norm_eps).pow(self.norm_p)
@@ -182,7 +186,7 @@ class Objective:
     def __call__(self, denoiser: NetworkDenoiser, x0: Tensor, eps: Tensor, level: Level, cond: Condition) -> Tensor:
         """Loss of every sample, (b,), for data and noise (b, …) at levels (b,)."""
         residual = denoiser.residual(x0, eps, level, cond)
-        losses = self.loss(residual, self.weight(level, denoiser.prediction))
+        losses = self.loss(residual, self.weight(level, denoiser.prediction), cond.get("mask"))
         if self.log_variance is None:
             return losses
         u: Tensor = self.log_variance(level)

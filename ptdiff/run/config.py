@@ -122,7 +122,7 @@ class Training(_Section):
         None, ge=1, le=MOST_STEPS, description="stop after this many validations without improvement"
     )
     min_delta: float = Field(0.0, ge=0, description="minimum decrease that counts as improvement")
-    condition_dropout: float = Field(0.1, ge=0, le=1, description="fraction of labels hidden, for guidance")
+    condition_dropout: float = Field(0.1, ge=0, le=1, description="fraction of conditions hidden, for guidance")
     precision: Literal["auto", "32", "bf16"] = Field(
         "auto", description="precision of the network; auto: the faster one here"
     )

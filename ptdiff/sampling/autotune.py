@@ -80,7 +80,7 @@ def rate(model: Denoiser, plan: Plan, data: Data, ids: Tensor, shape: tuple[int,
     """
     network = Counted(model)
     denoiser = prepared(network, plan, data)
-    total = plan.cost(denoiser if cond else network)
+    total = plan.cost(denoiser if cond.keys() - {"mask"} else network)
     each, rows = call_seconds(model, plan, ids, shape, cond), max(1, len(ids) // 8)
     rows = min(len(ids), max(rows, int(SECONDS / 2 / each))) if total is not None else min(len(ids), 8)
     some = {key: value[:rows] for key, value in cond.items()}

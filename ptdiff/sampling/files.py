@@ -1,7 +1,10 @@
 """Reading and writing of sample files.
 
-    .npz               samples (n, *shape) float; label (n,) int, -1 for none; classes: names; modality: name;
-                       options: JSON; trajectory (t, n, *shape): states from noise to data, if they were kept
+    .npz               samples (n, *shape) float, or, for sets of different sizes, all their elements (m, …) one set
+                       after the other, and offsets (n + 1,) int: set i is samples[offsets[i]:offsets[i + 1]];
+                       label (n,) int, -1 for none; classes: names; modality: name; options: JSON;
+                       trajectory (t, n, *shape) or (t, m, …): states from noise to data, if they were kept;
+                       condition.NAME (n, …): each condition given, numbers (NaN: none) or names ("none")
     .csv .parquet …    all samples in one file: :meth:`ptdiff.modality.contract.Modality.tables`
     .ply .png …        one sample in each file: :meth:`ptdiff.modality.contract.Modality.formats`
 
@@ -25,12 +28,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ptdiff.atomic import whole
 from ptdiff.choices import unknown
+from ptdiff.documents.atomic import whole
 from ptdiff.documents.files import opened
 from ptdiff.documents.jsons import parse_json
 from ptdiff.errors import Unsupported, reading
+from ptdiff.modality.conditions import MOST_CONDITIONS
 from ptdiff.modality.offsets import find_origin, with_origin, without_origin
+from ptdiff.modality.ragged import is_ragged, sets_of, sizes_of
 from ptdiff.sampling.formats import reader, writers
 
 if TYPE_CHECKING:
@@ -40,8 +45,11 @@ if TYPE_CHECKING:
     from ptdiff.modality.types import TableWriter
 
 
-NAMES = ("samples", "label", "classes", "modality", "options", "trajectory", "origin")
-"""The arrays of an .npz file of samples; others are not read."""
+NAMES = ("samples", "label", "classes", "modality", "options", "trajectory", "origin", "offsets")
+"""The arrays of an .npz file of samples; others are not read, except for conditions."""
+
+CONDITION = "condition."
+"""Prefix of the names of arrays of conditions."""
 
 FREE_EXPANSION, MOST_EXPANSION = 1 << 26, 32
 """Bytes to which any .npz file may expand, and how many times its size a larger one may: samples hardly compress, and
@@ -58,10 +66,12 @@ MOST_HEADER = 10_000
 class Stored:
     """The contents of a file of samples.
 
-    ``samples``: (n, *shape) float32.  ``label``: (n,) int64, index into ``classes``, -1 for none.
+    ``samples``: (n, *shape) float32; sets of different sizes are padded with NaN, see :attr:`sets`.
+    ``label``: (n,) int64, index into ``classes``, -1 for none.
     ``classes``: names.  ``modality``, ``options``: as in a run's config.yaml; "" if the file does not say.
     ``trajectory``: (t, n, *shape) float32, or None.
     ``origin``: what the numbers lack of those in the file, one for each entry of the last axis; () for nothing.
+    ``conditions``: by name, (n, …) each: float32, NaN for none, or the names of categories, "none" for none.
     """
 
     samples: npt.NDArray[np.float32]
@@ -71,6 +81,7 @@ class Stored:
     options: Mapping[str, Any] = field(default_factory=dict)
     trajectory: npt.NDArray[np.float32] | None = None
     origin: tuple[float, ...] = ()
+    conditions: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
 
     def world(self, x: npt.NDArray[np.float32]) -> npt.NDArray[np.floating]:
         """Numbers of ``samples`` or ``trajectory`` as in the file: float64 with the origin, or as they are."""
@@ -85,6 +96,11 @@ class Stored:
         by = tuple((np.zeros(self.samples.shape[-1]) + (origin or 0.0) - np.array(self.origin or 0.0)).tolist())
         way = None if self.trajectory is None else without_origin(self.trajectory, by)
         return replace(self, samples=without_origin(self.samples, by), trajectory=way, origin=origin)
+
+    @property
+    def sets(self) -> npt.NDArray[Any]:
+        """The samples without padding: an object array (n,) of arrays if their sizes differ, else ``samples``."""
+        return sets_of(self.samples)
 
     @property
     def names(self) -> list[str]:
@@ -153,10 +169,10 @@ def _arrays(path: Path) -> dict[str, Any]:
             members: dict[str, zipfile.ZipInfo] = {}
             for info in archive.infolist():
                 name = info.filename.removesuffix(".npy")
-                if name in NAMES and name in members:
+                if _read_too(name) and name in members:
                     raise ValueError(f"the array {name!r} appears twice")
                 members[name] = info
-            wanted = {name: members[name] for name in NAMES if name in members}
+            wanted = {name: info for name, info in members.items() if _read_too(name)}
             stored, packed = sum(info.file_size for info in wanted.values()), path.stat().st_size
             if stored > max(FREE_EXPANSION, MOST_EXPANSION * packed):
                 raise ValueError(
@@ -167,6 +183,10 @@ def _arrays(path: Path) -> dict[str, Any]:
         raise ValueError(f"not a valid .npz file: {error}") from error
     except (KeyError, IndexError, OverflowError, SyntaxError, struct.error) as error:
         raise ValueError(f"not a valid .npz file: {type(error).__name__}: {error}") from error
+
+
+def _read_too(name: str) -> bool:
+    return name in NAMES or (name.startswith(CONDITION) and name[len(CONDITION) :].isidentifier())
 
 
 def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Any:
@@ -191,6 +211,9 @@ def _checked(arrays: Mapping[str, Any]) -> Stored:
     given = arrays["samples"]
     origin = _origin(arrays, given)
     samples = _finite("'samples'", without_origin(given, origin) if origin else given, given.ndim)
+    ends = _offsets(arrays, samples)
+    if ends is not None:
+        samples = _padded(samples, ends)
     names = arrays.get("classes", np.empty(0, np.str_))
     if names.ndim != 1 or (names.size and names.dtype.kind != "U"):
         raise ValueError("'classes' must be a list of names")
@@ -201,7 +224,9 @@ def _checked(arrays: Mapping[str, Any]) -> Stored:
         raise ValueError(f"'label' must lie between -1 and {names.size - 1}, the last class")
     way = arrays.get("trajectory")
     if way is not None:
-        way = _finite("'trajectory'", without_origin(way, origin) if origin else way, samples.ndim + 1)
+        way = _finite("'trajectory'", without_origin(way, origin) if origin else way, given.ndim + 1)
+        if ends is not None and way.shape[1:] == given.shape:
+            way = np.stack([_padded(state, ends) for state in way])
         if way.shape[1:] != samples.shape:
             raise ValueError(
                 f"'trajectory' has the shape {way.shape}, not (steps, {', '.join(map(str, samples.shape))})"
@@ -214,7 +239,45 @@ def _checked(arrays: Mapping[str, Any]) -> Stored:
         _options(arrays),
         way,
         origin,
+        _conditions(arrays, len(samples)),
     )
+
+
+def _conditions(arrays: Mapping[str, Any], count: int) -> dict[str, npt.NDArray[Any]]:
+    found = {name[len(CONDITION) :]: value for name, value in arrays.items() if name.startswith(CONDITION)}
+    if len(found) > MOST_CONDITIONS:
+        raise ValueError(f"a file has at most {MOST_CONDITIONS} conditions, not {len(found)}")
+    for name, value in found.items():
+        rank = (1, 2) if value.dtype.kind == "f" else (1,)
+        if value.dtype.kind not in "fU" or value.ndim not in rank or len(value) != count:
+            raise ValueError(f"'{CONDITION}{name}' must have a number, vector or name for each of {count} samples")
+        if value.dtype.kind == "f" and np.isinf(value).any():
+            raise ValueError(f"'{CONDITION}{name}': some numbers are not finite")
+    return {name: value.astype(np.float32) if value.dtype.kind == "f" else value for name, value in found.items()}
+
+
+def _offsets(arrays: Mapping[str, Any], elements: npt.NDArray[np.float32]) -> npt.NDArray[np.int64] | None:
+    offsets = arrays.get("offsets")
+    if offsets is None:
+        return None
+    if offsets.ndim != 1 or len(offsets) < 2 or offsets.dtype.kind not in "iu" or offsets.dtype.itemsize > 8:
+        raise ValueError("'offsets' must be a list of whole numbers, with one more than there are sets")
+    ends: npt.NDArray[np.int64] = offsets.astype(np.int64)
+    sizes = np.diff(ends)
+    if ends[0] != 0 or ends[-1] != len(elements) or sizes.min() < 1:
+        raise ValueError(f"'offsets' must rise from 0 to {len(elements)}, the number of elements")
+    needed = len(sizes) * int(sizes.max()) * (elements.nbytes // len(elements))
+    if needed > max(FREE_EXPANSION, MOST_EXPANSION * elements.nbytes):
+        raise ValueError(f"the sizes of the sets differ too much: {elements.nbytes:,} bytes would take {needed:,}")
+    return ends
+
+
+def _padded(elements: npt.NDArray[np.float32], ends: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+    sizes = np.diff(ends)
+    mask = np.arange(sizes.max()) < sizes[:, None]
+    made = np.full((*mask.shape, *elements.shape[1:]), np.nan, dtype=np.float32)
+    made[mask] = elements
+    return made
 
 
 def _origin(arrays: Mapping[str, Any], samples: Any) -> tuple[float, ...]:
@@ -291,11 +354,18 @@ def write(path: Path, stored: Stored, kind: Modality, format: str | None = None)
     """
     name = format or path.suffix[1:] or "npz"
     if name == "npz":
-        extra = {} if stored.trajectory is None else {"trajectory": stored.world(stored.trajectory)}
+        samples, way, extra = stored.samples, stored.trajectory, dict[str, Any]()
+        if is_ragged(samples):
+            sizes = sizes_of(samples)
+            mask = np.arange(samples.shape[1]) < sizes[:, None]
+            samples, way = samples[mask], None if way is None else way[:, mask]
+            extra["offsets"] = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+        extra |= {} if way is None else {"trajectory": stored.world(way)}
         extra |= {"origin": np.array(stored.origin)} if stored.origin else {}
+        extra |= {f"{CONDITION}{name}": value for name, value in stored.conditions.items()}
         write_npz(
             path,
-            samples=stored.world(stored.samples),
+            samples=stored.world(samples),
             label=stored.label,
             classes=np.array(stored.classes, dtype=np.str_),
             modality=np.array(stored.modality),
@@ -307,11 +377,11 @@ def write(path: Path, stored: Stored, kind: Modality, format: str | None = None)
     if name in tables:
         target = path if path.suffix else path / f"samples.{name}"
         target.parent.mkdir(parents=True, exist_ok=True)
-        tables[name](target, stored.world(stored.samples), stored.titles)
+        tables[name](target, sets_of(stored.world(stored.samples)), stored.titles)
         return target
     if name not in single:
         raise unknown("format", name, sorted({"npz", *single.names(), *tables}))
-    for target, x in zip(_targets(path, stored, name), stored.world(stored.samples), strict=True):
+    for target, x in zip(_targets(path, stored, name), sets_of(stored.world(stored.samples)), strict=True):
         target.parent.mkdir(parents=True, exist_ok=True)
         single[name](target, x)
     return path

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ptdiff.atomic import write_atomic
 from ptdiff.choices import unknown
+from ptdiff.documents.atomic import write_atomic
+from ptdiff.modality.ragged import sets_of
 from ptdiff.pictures.files import ANIMATION_SUFFIXES, IMAGE_SUFFIXES, save_animation, save_image
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def save(
     """
     moving = turntable or path.suffix.lower() in MOVING
     check_picture(path, moving=moving)
-    samples, titles = stored.samples, stored.titles
+    samples, titles = stored.sets, stored.titles
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix.lower() == ".html":
         write_atomic(path, draw.page(samples, titles, stored.trajectory))
@@ -65,7 +66,7 @@ def save(
     elif draw.plays and not turntable:
         save_animation(path, draw.play(samples, titles), fps)
     elif stored.trajectory is not None and not turntable:
-        pictures = [draw.sheet(state, titles) for state in stored.trajectory]
+        pictures = [draw.sheet(sets_of(state), titles) for state in stored.trajectory]
         # the last image stays for one second
         save_animation(path, pictures + pictures[-1:] * round(fps), fps)
     else:

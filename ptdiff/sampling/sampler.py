@@ -15,16 +15,17 @@ import torch
 from torch import Tensor
 
 from ptdiff.choices import choose, unknown
-from ptdiff.denoiser.cost import Counted, planned
+from ptdiff.denoiser.cost import Counted, calls, planned
 from ptdiff.denoiser.latent_code import drawn
 from ptdiff.denoiser.network import Denoiser, NetworkDenoiser, check_prediction
 from ptdiff.denoiser.self_conditioning import recalling
 from ptdiff.grid import SPACINGS, End, Spacing, grid
 from ptdiff.guidance import CFG, GUIDANCE, Guidance
-from ptdiff.guidance.threshold import THRESHOLDS, Threshold
+from ptdiff.guidance.threshold import THRESHOLDS, Dynamic, Threshold
 from ptdiff.machine.host import exact
 from ptdiff.modality.data import Condition, Data
-from ptdiff.noise import Stream, normal
+from ptdiff.modality.ragged import mask_of, masked, padded
+from ptdiff.noise import Stream, normal, uniform
 from ptdiff.process import PROCESSES, Level, Process, check_reach
 from ptdiff.run.config import Sampling
 from ptdiff.solvers import ADAPTIVE, SOLVERS, Adaptive, Solver, State, Table, trajectory
@@ -146,36 +147,103 @@ def noise(plan: Plan, table: Table, ids: Tensor, shape: tuple[int, ...]) -> Call
     return lambda draw: normal(plan.seed, Stream.SOLVER, ids, draw, shape)
 
 
+@dataclass(frozen=True)
+class Masked:
+    """A denoiser whose estimates are zero outside the elements of sets, ``cond["mask"]`` (b, n)."""
+
+    denoiser: Denoiser
+
+    def __call__(self, x: Tensor, level: Level, cond: Condition, /) -> Tensor:
+        return masked(self.denoiser(x, level, cond), cond.get("mask"))
+
+    def calls_at(self, level: tuple[float, float]) -> int:
+        """Number of evaluations of the denoiser."""
+        return calls(self.denoiser, level)
+
+
+def _check_sizes(plan: Plan) -> None:
+    """Raise ValueError for settings that compare the elements of a sample with each other, padding included."""
+    if isinstance(plan.threshold, Dynamic) or bool(getattr(plan.guidance, "phi", 0.0)):
+        name = "threshold dynamic" if isinstance(plan.threshold, Dynamic) else "guidance with phi"
+        raise ValueError(f"{name} is not defined for sets of different sizes: give the number of elements, or leave it")
+
+
 @torch.inference_mode()
 def walk(denoiser: Denoiser, plan: Plan, ids: Tensor, shape: tuple[int, ...], cond: Condition) -> Iterator[State]:
     """Iterate over all states of samples ``ids`` (b,) in model units, from noise to data; the caller may stop early.
 
     ``denoiser`` is used as it is; see :func:`prepared`.  A network with a latent code gets one from its prior.  A
     network with self-conditioning gets its last estimate, except from adaptive solvers, which may reject steps.
+
+    ``cond["mask"]``, bool (b, shape[0]), are the elements of sets of different sizes: x and noise are zero elsewhere.
     """
-    x, cond = start(plan, ids, shape), drawn(denoiser, cond, plan.seed, ids)
+    mask = cond.get("mask")
+    if mask is not None:
+        _check_sizes(plan)
+        for state in _walk(Masked(denoiser), plan, ids, shape, cond):
+            yield state._replace(mask=mask)
+        return
+    yield from _walk(denoiser, plan, ids, shape, cond)
+
+
+def _walk(denoiser: Denoiser, plan: Plan, ids: Tensor, shape: tuple[int, ...], cond: Condition) -> Iterator[State]:
+    mask = cond.get("mask")
+    x, cond = masked(start(plan, ids, shape), mask), drawn(denoiser, cond, plan.seed, ids)
     if isinstance(plan.solver, Adaptive):
         yield from plan.solver.trajectory(denoiser, x, plan.levels(), cond)
     else:
         table = plan.table()
-        yield from trajectory(recalling(denoiser), x, table, cond, noise(plan, table, ids, shape))
+        numbers = noise(plan, table, ids, shape)
+        yield from trajectory(recalling(denoiser), x, table, cond, lambda draw: masked(numbers(draw), mask))
 
 
 def shown(state: State, data: Data) -> Tensor:
     """The x of a state in world units, scaled to unit variance first, so that all processes look the same."""
     alpha, sigma = state.level
-    return data.world(state.x / math.hypot(alpha, sigma))
+    return padded(data.world(state.x / math.hypot(alpha, sigma)), state.mask)
 
 
 def finished(state: State, data: Data) -> Tensor:
-    """The x of a last state in world units; at a noisy level, noise of width sigma / alpha remains."""
-    return data.world(state.x if state.level[0] == 1 else state.x / state.level[0])
+    """The x of a last state in world units; at a noisy level, noise of width sigma / alpha remains.
+
+    Padding is NaN.
+    """
+    return padded(data.world(state.x if state.level[0] == 1 else state.x / state.level[0]), state.mask)
 
 
 def draw(model: Denoiser, data: Data, plan: Plan, ids: Tensor, cond: Condition, shape: tuple[int, ...]) -> Tensor:
     """Generate samples ``ids`` (b, *shape) in world units, without postprocessing."""
     end = deque(walk(prepared(model, plan, data), plan, ids, shape, cond), maxlen=1)
     return finished(end[0], data)
+
+
+def drawn_sizes(
+    data: Data, ids: Tensor, seed: int, points: tuple[int, int] | None = None, labels: Tensor | None = None
+) -> Tensor:
+    """Numbers of elements (b,) of the sets ``ids`` (b,), a function of seed and id.
+
+    ``points``: lowest and highest number, each in between equally likely; default: as in the training data, for a set
+    with a label in ``labels`` (b,) as in its class.
+    """
+    u = uniform(seed, Stream.SIZE, ids, 0).to(exact(ids.device))
+    if points is not None:
+        low, high = points
+        return low + (u * (high - low + 1)).long().clamp(max=high - low)
+    rows = torch.tensor(data.sizes, device=u.device)
+    weight = rows[:, 2].double().expand(len(ids), -1)
+    if labels is not None:
+        own = weight * (rows[:, 1] == labels.to(u.device)[:, None])
+        weight = torch.where((labels.to(u.device) >= 0)[:, None] & (own.sum(1, keepdim=True) > 0), own, weight)
+    share = weight.cumsum(dim=1) / weight.sum(dim=1, keepdim=True)
+    return rows[(share < u[:, None]).sum(dim=1).clamp(max=len(rows) - 1), 0].to(ids.device)
+
+
+def usual(data: Data, ids: Tensor, seed: int = 0) -> Condition:
+    """The condition of samples ``ids`` (b,) if nothing is asked for: each class in turn, and sizes as in the data."""
+    cond = dict(spread_labels(ids, len(data.classes)))
+    if data.sizes:
+        cond["mask"] = mask_of(drawn_sizes(data, ids, seed, labels=cond.get("label")), data.shape[0])
+    return cond
 
 
 def spread_labels(ids: Tensor, classes: int) -> Condition:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from ptdiff.documents.files import expanded
 from ptdiff.errors import DataError, UnknownName
 from ptdiff.modality import registry
 from ptdiff.modality.contract import Modality
+from ptdiff.modality.ragged import sets_of
 from ptdiff.sampling import files
 from ptdiff.sampling.files import Stored
 
@@ -74,10 +76,20 @@ class Samples:
 
     @property
     def samples(self) -> Tensor:
-        """(n, *shape) float32 in world units, without the data's origin; shares memory with ``stored``."""
+        """(n, *shape) float32 in world units, without the data's origin; shares memory with ``stored``.
+
+        Sets of different sizes are padded with NaN; :attr:`sets` has them one by one.
+        """
         import torch
 
         return torch.from_numpy(self.stored.samples)
+
+    @property
+    def sets(self) -> list[Tensor]:
+        """The samples one by one, each with its own number of elements if they are sets of different sizes."""
+        import torch
+
+        return [torch.from_numpy(one) for one in self.stored.sets]
 
     @property
     def labels(self) -> Tensor:
@@ -90,6 +102,11 @@ class Samples:
     def classes(self) -> tuple[str, ...]:
         """The names of the classes, by label; empty for data without classes."""
         return self.stored.classes
+
+    @property
+    def conditions(self) -> Mapping[str, npt.NDArray[Any]]:
+        """Conditions by name besides the class, (n, …) each: float32, NaN for none, or names, "none" for none."""
+        return self.stored.conditions
 
     @property
     def trajectory(self) -> Tensor | None:
@@ -110,6 +127,7 @@ class Samples:
             samples=self.stored.samples[:count],
             label=self.stored.label[:count],
             trajectory=None if way is None else way[:, :count],
+            conditions={name: value[:count] for name, value in self.stored.conditions.items()},
         )
         return replace(self, stored=some)
 
@@ -154,7 +172,7 @@ class Samples:
         """
         from ptdiff.sampling.meshes import default_method
 
-        return self.modality.mesh(self.numpy()[i], default_method(self.modality, method))
+        return self.modality.mesh(sets_of(self.numpy())[i], default_method(self.modality, method))
 
 
 def _options(path: Path, stored: Stored, data: str | None) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from torch import Tensor
 from ptdiff.denoiser.network import Denoiser
 from ptdiff.grid import RATIO_MIN
 from ptdiff.modality.data import Condition
+from ptdiff.modality.ragged import masked, per_element
 from ptdiff.process import Level
 from ptdiff.solvers.loop import differentiable
 from ptdiff.solvers.table import Pair, State, pairs
@@ -208,7 +209,8 @@ class _Batch:
         y, x0 = _rows(self.y, rows), _rows(self.estimates(), rows)
         reached, error, newest = solver.attempt(lambda at, v: self._call(rows, at, v), y, x0, u, end)
         allowed = solver.atol + solver.rtol * torch.maximum(y.abs(), reached.abs())
-        ratios = _mean((error / allowed).square()).sqrt().tolist()
+        mask = self.cond["mask"][torch.tensor(rows, device=y.device)] if "mask" in self.cond else None
+        ratios = per_element(_mean(masked((error / allowed).square(), mask)), mask).sqrt().tolist()
         taken = []
         for k, (i, ratio) in enumerate(zip(rows, ratios, strict=True)):
             pace = self.paces[i]

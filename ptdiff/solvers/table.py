@@ -153,12 +153,16 @@ class Table:
 
 
 class State(NamedTuple):
-    """State of a run after ``step`` steps: x at ``level``, and the newest estimate of x_0 (None at the start)."""
+    """State of a run after ``step`` steps: x at ``level``, and the newest estimate of x_0 (None at the start).
+
+    ``mask``: the elements (b, n) of sets of different sizes; x is zero elsewhere.  None for samples of one shape.
+    """
 
     step: int
     level: Pair
     x: Tensor
     x0: Tensor | None
+    mask: Tensor | None = None
 
 
 class Solver(Protocol):

@@ -6,6 +6,7 @@ import copy
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from ptdiff.modality.ragged import masked
 from ptdiff.testing.subject import BATCH, Subject, checked, same_random_state, skip
 
 if TYPE_CHECKING:
@@ -48,8 +49,9 @@ def the_backbone_keeps_shapes(subject: Subject) -> None:
 
     _, cond = subject.batch()
     for rows in (1, BATCH):
-        x = subject.noise(rows)
-        y = _output(subject.net, x, subject.angles(rows), _rows(cond, slice(rows)))
+        some = _rows(cond, slice(rows))
+        x = subject.noise(rows, mask=some.get("mask"))
+        y = _output(subject.net, x, subject.angles(rows), some)
         assert y.shape == x.shape, f"the backbone maps {tuple(x.shape)} to {tuple(y.shape)}"
         assert y.dtype == torch.float32, f"the backbone returns {y.dtype} for float32"
 
@@ -62,7 +64,7 @@ def the_backbone_is_finite_at_every_noise_level(subject: Subject) -> None:
 
     _, cond = subject.batch()
     ends = torch.tensor([0.0, 1e-4, 1.2, math.pi / 2])
-    y = _output(subject.net, subject.noise(), ends, cond)
+    y = _output(subject.net, subject.noise(mask=cond.get("mask")), ends, cond)
     bad = [f"{angle:.2g}" for angle, row in zip(ends.tolist(), y, strict=True) if not bool(row.isfinite().all())]
     assert not bad, f"the output of the backbone is not finite at angle {', '.join(bad)}"
 
@@ -92,7 +94,7 @@ def samples_do_not_affect_each_other(subject: Subject) -> None:
     import torch
 
     _, cond = subject.batch()
-    x, angle = subject.noise(), subject.angles()
+    x, angle = subject.noise(mask=cond.get("mask")), subject.angles()
     # training mode, in which batch normalization mixes samples, but without the randomness of dropout
     for net in (subject.net, _learning(subject.net)):
         together = _output(net, x, angle, cond)
@@ -142,7 +144,7 @@ def the_backbone_leaves_its_inputs_alone(subject: Subject) -> None:
     import torch
 
     cond = dict(subject.batch()[1])
-    given = {"x": subject.noise(), "angle": subject.angles(), **cond}
+    given = {"x": subject.noise(mask=cond.get("mask")), "angle": subject.angles(), **cond}
     kept = {name: value.clone() for name, value in given.items()}
     names = set(cond)
     _output(subject.net, given["x"], given["angle"], cond)
@@ -155,7 +157,8 @@ def the_backbone_runs_in_bfloat16(subject: Subject) -> None:
     """Check that the network runs under autocast to bfloat16, with an output close to that of float32."""
     import torch
 
-    x, angle, cond = subject.noise(), subject.angles(), subject.batch()[1]
+    angle, cond = subject.angles(), subject.batch()[1]
+    x = subject.noise(mask=cond.get("mask"))
     exact = _output(subject.net, x, angle, cond)
     try:
         with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -177,7 +180,8 @@ def the_backbone_moves_to_another_device(subject: Subject) -> None:
     try:
         with pretended_mps() as device:
             there = {key: value.to(device) for key, value in cond.items()}
-            y = _output(net.to(device), subject.noise().to(device), subject.angles().to(device), there)
+            x = subject.noise(mask=cond.get("mask")).to(device)
+            y = _output(net.to(device), x, subject.angles().to(device), there)
             assert y.shape == (BATCH, *subject.data.shape)
     except Refused as error:
         if "one operation" not in str(error):
@@ -206,7 +210,8 @@ def weights_alone_make_the_network(subject: Subject) -> None:
     """Check that a new network with the stored weights gives the same output: nothing else is in a checkpoint."""
     import torch
 
-    x, angle, cond = subject.noise(), subject.angles(), subject.batch()[1]
+    angle, cond = subject.angles(), subject.batch()[1]
+    x = subject.noise(mask=cond.get("mask"))
     again = subject.fresh(seed=7)
     again.load_state_dict(subject.net.state_dict(), strict=True)
     same = torch.allclose(_output(again.eval(), x, angle, cond), _output(subject.net, x, angle, cond), atol=1e-5)
@@ -258,6 +263,26 @@ def sets_have_any_number_of_elements(subject: Subject) -> None:
                 f"the backbone does not accept {count} elements in place of {own}: {type(error).__name__}: {error}"
             ) from error
         assert y.shape == x.shape, f"the backbone maps {tuple(x.shape)} to {tuple(y.shape)}"
+
+
+def padding_changes_nothing(subject: Subject) -> None:
+    """Check that the output for each of several sets of different sizes is the same with padding and without."""
+    import torch
+
+    if not subject.data.sizes:
+        skip("all sets have the same size")
+    most = subject.data.shape[0]
+    few = max(1, most // 2)
+    mask = torch.arange(most) < torch.tensor([[few], [most]])
+    x, angle = subject.noise(2, mask=mask), subject.angles(2)
+    together = _output(subject.net, x, angle, {"mask": mask})
+    alone, whole = (_output(subject.net, x[i : i + 1, :n], angle[i : i + 1], {}) for i, n in enumerate((few, most)))
+    assert bool(together.isfinite().all()), "the output of the backbone is not finite for sets with padding"
+    tolerance = 1e-4 * max(1.0, float(masked(together, mask).abs().max()))
+    same = torch.allclose(together[:1, :few], alone, atol=tolerance)
+    assert same and torch.allclose(together[1:], whole, atol=tolerance), (
+        'padding changes the output for the elements of a set: leave it out by cond["mask"]'
+    )
 
 
 def _output(net: nn.Module, x: Tensor, angle: Tensor, cond: Mapping[str, Tensor]) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from ptdiff.modality.conditions import absent, is_given
 from ptdiff.testing.subject import Subject, skip
 
 if TYPE_CHECKING:
@@ -50,14 +51,15 @@ def labels_are_dropped_for_single_samples(subject: Subject) -> None:
 
 
 def every_condition_is_used(subject: Subject) -> None:
-    """Check that the output depends on every other condition of the data."""
+    """Check that the output depends on every other condition, such as one that augmentation adds."""
     import torch
 
     _, cond = subject.batch()
-    others = [key for key in cond if key != "label"]
+    # declared conditions have a check of their own, and so has the padding
+    others = [key for key in cond if key not in ("label", "mask", *subject.data.conditions)]
     if not others:
-        skip("the data has no conditions but the label")
-    x, angle = subject.noise(), subject.angles()
+        skip("the data has no other conditions")
+    x, angle = subject.noise(mask=cond.get("mask")), subject.angles()
     with torch.no_grad():
         known = subject.net(x, angle, cond)
         for key in others:
@@ -67,12 +69,39 @@ def every_condition_is_used(subject: Subject) -> None:
             assert not same, f"the output of the backbone does not depend on the condition {key!r}"
 
 
+def the_backbone_uses_every_declared_condition(subject: Subject) -> None:
+    """Check that each declared condition changes the output, and NaN or -1 gives the same as leaving it out."""
+    import torch
+
+    if not subject.data.conditions:
+        skip("the data declares no conditions")
+    _, cond = subject.batch()
+    for name, kind in subject.data.conditions.items():
+        known = cond[name][is_given(cond[name])][:1]
+        if not len(known):
+            continue
+        given, nothing = known.repeat(2, *[1] * (known.ndim - 1)), absent(kind, 2)
+        missing, neither, both, first = (
+            _told(subject, told)
+            for told in ({}, {name: nothing}, {name: given}, {name: torch.cat([given[:1], nothing[1:]])})
+        )
+        advice = "pass conditions=data.conditions to LevelEmbedding, which takes care of that"
+        assert bool(neither.isfinite().all()), f"NaN for {name!r}, which means not given, reaches the output: {advice}"
+        assert torch.allclose(missing, neither, atol=1e-5), (
+            f"{name!r} given as NaN or -1 must give the same output as no {name!r}: {advice}"
+        )
+        assert not torch.allclose(missing, both), f"the output of the backbone does not depend on {name!r}: {advice}"
+        assert torch.allclose(first[:1], both[:1], atol=1e-4) and torch.allclose(first[1:], missing[1:], atol=1e-4), (
+            f"{name!r} of one sample changes the output for another"
+        )
+
+
 def every_condition_may_be_missing(subject: Subject) -> None:
     """Check that the network works without any condition, as guidance and plain sampling call it."""
     _, cond = subject.batch()
     if not cond:
         skip("the data has no conditions")
-    for keys in ([], *([key] for key in cond)):
+    for keys in ([], *([key] for key in cond if key != "mask")):
         try:
             _told(subject, {key: cond[key][:2] for key in keys})
         except Exception as error:

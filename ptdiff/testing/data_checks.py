@@ -6,8 +6,10 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from ptdiff.modality.conditions import absent, is_given
 from ptdiff.modality.data import Data, Split
-from ptdiff.testing.subject import BATCH, Subject, assert_reported, checked, same_random_state, skip
+from ptdiff.modality.ragged import masked
+from ptdiff.testing.subject import BATCH, Subject, assert_reported, checked, read, same_random_state, skip
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -55,16 +57,17 @@ def classes_have_names(subject: Subject) -> None:
 
 
 def batches_have_the_declared_shape(subject: Subject) -> None:
-    """Check that batches of any size have the shape (b, *shape)."""
+    """Check that batches of any size have the shape (b, *shape), and a mask if their sets have different sizes."""
     import torch
 
     for name, split in _splits(subject):
         for rows in (1, BATCH, 3 * BATCH):
-            x, _ = split.batch(torch.arange(rows) % len(split), 0)
+            x, cond = split.batch(torch.arange(rows) % len(split), 0)
             assert tuple(x.shape) == (rows, *subject.data.shape), (
                 f"a batch of {rows} samples of {name} has the shape {tuple(x.shape)}, but Data declares samples of "
                 f"shape {subject.data.shape}"
             )
+            _assert_mask(name, subject.data, x, cond.get("mask"))
 
 
 def samples_are_finite_float32(subject: Subject) -> None:
@@ -117,13 +120,34 @@ def labels_are_those_of_the_classes(subject: Subject) -> None:
         assert low >= -1 and high < count, f"labels of {name} are {low} … {high}, but there are {count} classes"
 
 
+def conditions_are_as_declared(subject: Subject) -> None:
+    """Check that batches have the conditions that the data declares, with their type, shape and range."""
+    declared = subject.data.conditions
+    if not declared:
+        skip("the data declares no conditions")
+    for split_name, split in _splits(subject):
+        x, cond = _some(split)
+        for name, kind in declared.items():
+            assert name in cond, f"the data declares the condition {name!r}, but {split_name} has none"
+            value, like = cond[name], absent(kind, len(x))
+            assert value.dtype == like.dtype and value.shape == like.shape, (
+                f"condition {name!r} must be {like.dtype} of shape {tuple(like.shape)}, not {value.dtype} of "
+                f"{tuple(value.shape)}"
+            )
+            for row in value[is_given(value)].tolist():
+                try:
+                    kind.parsed(name, row)
+                except ValueError as error:
+                    raise AssertionError(f"a sample of {split_name} has a condition out of range: {error}") from error
+
+
 def every_id_can_be_read(subject: Subject) -> None:
     """Check that every id can be read, also twice in one batch."""
     import torch
 
     for name, split in _splits(subject):
         last = len(split) - 1
-        x, _ = split.batch(torch.tensor([last, 0, last // 2, last, 0]), 0)
+        x, _ = read(split, torch.tensor([last, 0, last // 2, last, 0]))
         assert torch.equal(x[0], x[3]) and torch.equal(x[1], x[4]), (
             f"the same id twice in a batch of {name} gives two different samples"
         )
@@ -158,9 +182,9 @@ def a_sample_does_not_depend_on_its_batch(subject: Subject) -> None:
     x, cond = subject.batch(seed=5)
     order = torch.tensor([2, 0, 3, 1])
     turned = x[order], {key: value[order] for key, value in cond.items()}
-    _assert_same(turned, train.batch(order % len(train), 5), "a sample depends on its place in the batch")
+    _assert_same(turned, read(train, order % len(train), 5), "a sample depends on its place in the batch")
     one = x[2:3], {key: value[2:3] for key, value in cond.items()}
-    _assert_same(one, train.batch(torch.tensor([2 % len(train)]), 5), "a sample depends on other samples in its batch")
+    _assert_same(one, read(train, torch.tensor([2 % len(train)]), 5), "a sample depends on other samples in its batch")
 
 
 def samples_ignore_the_global_random_state(subject: Subject) -> None:
@@ -202,8 +226,8 @@ def samples_do_not_depend_on_threads(subject: Subject) -> None:
     _assert_same(found[0], found[1], "samples depend on the number of threads")
     with ThreadPoolExecutor(4) as pool:
         reads = list(pool.map(lambda i: subject.batch(seed=5, first=i), range(8)))
-    for first, read in enumerate(reads):
-        _assert_same(read, subject.batch(seed=5, first=first), "samples differ when several threads read at once")
+    for first, batch in enumerate(reads):
+        _assert_same(batch, subject.batch(seed=5, first=first), "samples differ when several threads read at once")
 
 
 def changing_a_batch_leaves_the_data_alone(subject: Subject) -> None:
@@ -213,10 +237,10 @@ def changing_a_batch_leaves_the_data_alone(subject: Subject) -> None:
     # a whole range of ids in order, for which a view is tempting
     ids = torch.arange(BATCH)
     x, cond = subject.train.batch(ids, 5)
-    kept = x.clone(), {key: value.clone() for key, value in cond.items()}
+    kept = masked(x, cond.get("mask")).clone(), {key: value.clone() for key, value in cond.items()}
     for value in (x, *cond.values()):
         value.zero_()
-    _assert_same(kept, subject.train.batch(ids, 5), "a batch shares memory with the data: return a copy, x[ids]")
+    _assert_same(kept, read(subject.train, ids, 5), "a batch shares memory with the data: return a copy, x[ids]")
 
 
 def splits_do_not_share_samples(subject: Subject) -> None:
@@ -237,9 +261,10 @@ def splits_do_not_share_samples(subject: Subject) -> None:
 
 def normalized_data_has_unit_variance(subject: Subject) -> None:
     """Check that data in model units has mean near zero and variance near one, as the core assumes."""
-    x = _some(subject.train)[0]
+    x, cond = _some(subject.train)
     z = subject.data.normalize(x).double()
     assert z.shape == x.shape, f"mean and scale do not fit the shape {subject.data.shape}: they make {tuple(z.shape)}"
+    z = _elements(z, cond)
     assert abs(float(z.mean())) < 0.3, f"normalized data has mean {float(z.mean()):.3f}: use Data(...).measured()"
     spread = float(z.square().mean().sqrt())
     assert 0.7 < spread < 1.4, f"normalized data has standard deviation {spread:.3f}: use Data(...).measured()"
@@ -247,7 +272,7 @@ def normalized_data_has_unit_variance(subject: Subject) -> None:
 
 def numbers_keep_their_digits(subject: Subject) -> None:
     """Check that numbers are not so far from zero that float32 rounds away what differs between samples."""
-    x = _some(subject.train)[0].double()
+    x = _elements(*_some(subject.train)).double()
     x = x.flatten(0, -2) if x.ndim > 1 else x[:, None]
     spread, step = x.std(dim=0), x.abs().amax(dim=0) * 2.0**-23
     lost = (spread > 0) & (spread < 1000 * step)
@@ -294,7 +319,28 @@ def _some(split: Split) -> Batch:
     import torch
 
     count = min(MANY, len(split))
-    return split.batch(torch.div(torch.arange(count) * len(split), count, rounding_mode="floor"), 0)
+    return read(split, torch.div(torch.arange(count) * len(split), count, rounding_mode="floor"))
+
+
+def _elements(x: Tensor, cond: Mapping[str, Tensor]) -> Tensor:
+    """The samples without padding: all elements of all sets if these have different sizes, else ``x``."""
+    return x[cond["mask"]] if "mask" in cond else x
+
+
+def _assert_mask(name: str, data: Data, x: Tensor, mask: Tensor | None) -> None:
+    import torch
+
+    assert (mask is None) == (not data.sizes), (
+        f"sets of different sizes need a 'mask' in every batch of {name}, and Data(...).measured(), which counts them"
+    )
+    if mask is None:
+        return
+    assert mask.dtype == torch.bool and mask.shape == x.shape[:2], (
+        f"the mask of {name} must be bool {tuple(x.shape[:2])}, not {mask.dtype} {tuple(mask.shape)}"
+    )
+    assert bool(mask[:, 0].all() and not (mask[:, 1:] & ~mask[:, :-1]).any()), (
+        f"sets of {name} must have at least one element, and padding only after their elements"
+    )
 
 
 def _assert_same(one: Batch, other: Batch, problem: str) -> None:

@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from ptdiff.errors import UnknownName
+from ptdiff.modality.ragged import padded
 from ptdiff.modality.types import Comparison, EvaluationProtocol, Measurement
 from ptdiff.testing.subject import Subject, skip
 
@@ -69,6 +70,8 @@ def metrics_tell_noise_from_data(subject: Subject) -> None:
 
     sets = _sets(subject)
     noise = subject.data.world(torch.randn(sets[0].shape, generator=torch.Generator().manual_seed(0)) * 3)
+    # sets of the same sizes
+    noise = noise.masked_fill(sets[0].isnan(), float("nan"))
     good, bad = _scores(subject), _compared(subject, (noise, *sets[1:])).scores
     right = [name for name in good if _distance(good[name]) < _distance(bad[name])]
     assert right, "no metric distinguishes noise from data"
@@ -96,7 +99,8 @@ def _sets(subject: Subject) -> tuple[Tensor, Tensor, Tensor]:
     if count < FEWEST:
         skip(f"needs at least {3 * FEWEST} training samples")
     # interleaved, because data may be sorted by class
-    one, two, three = (train.batch(torch.arange(i, 3 * count, 3), 0)[0] for i in range(3))
+    batches = (train.batch(torch.arange(i, 3 * count, 3), 0) for i in range(3))
+    one, two, three = (padded(x, cond.get("mask")) for x, cond in batches)
     return one, two, three
 
 

@@ -17,13 +17,15 @@ from unittest import SkipTest
 from ptdiff.errors import Unsupported
 from ptdiff.modality.contract import Modality
 from ptdiff.modality.data import Data
+from ptdiff.modality.ragged import masked, padded, sets_of
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from ptdiff.modality.data import Split
-    from ptdiff.modality.types import Image
+    from ptdiff.modality.types import Array, Image
     from ptdiff.model import Model
+    from ptdiff.sampling.samples import Samples
 
 T = TypeVar("T")
 
@@ -98,7 +100,7 @@ class Subject:
     @cached_property
     def sheet(self) -> Image:
         """The visualizer's image of a batch without titles."""
-        return self.modality.visualizer().sheet(self.batch()[0].numpy(), [])
+        return self.modality.visualizer().sheet(sets_of(self.shown()), [])
 
     def fresh(self, seed: int = 0) -> nn.Module:
         """A new network of ``backbone(data)``, initialized with ``seed``; random states stay as they were."""
@@ -134,23 +136,59 @@ class Subject:
         return found
 
     def batch(self, seed: int = 0, first: int = 0) -> tuple[Tensor, Mapping[str, Tensor]]:
-        """Training samples ``first`` to ``first + BATCH``, wrapping around, and their conditions."""
+        """Training samples ``first`` to ``first + BATCH``, wrapping around, and their conditions.
+
+        Sets of different sizes have zeros in the padding.
+        """
         import torch
 
-        return self.train.batch(torch.arange(first, first + BATCH) % len(self.train), seed)
+        return read(self.train, torch.arange(first, first + BATCH) % len(self.train), seed)
 
-    def noise(self, rows: int = BATCH, elements: int | None = None, seed: int = 0) -> Tensor:
-        """Normal numbers (rows, *shape), the same in every call; ``elements``: of each set, instead of the data's."""
+    def shown(self) -> Array:
+        """The training samples of :meth:`batch` as images and files get them, with NaN in the padding."""
+        x, cond = self.batch()
+        array: Array = padded(x, cond.get("mask")).numpy()
+        return array
+
+    def groups(self) -> list[Tensor]:
+        """The training samples of :meth:`batch`, as one tensor for each size of sets, without padding."""
+        x, cond = self.batch()
+        if "mask" not in cond:
+            return [x]
+        sizes = cond["mask"].sum(dim=1)
+        return [x[sizes == size, :size] for size in sorted(set(sizes.tolist()))]
+
+    def sample(self, n: int, *, first: int = 0, **options: Any) -> Samples:
+        """Samples ``first`` to ``first + n`` of :attr:`model`, with the declared conditions of training samples."""
+        import torch
+
+        _, cond = read(self.train, torch.arange(first, first + n) % len(self.train))
+        asked = {name: cond[name] for name in self.data.conditions}
+        return self.model.sample(n, first=first, conditions=asked, **options)
+
+    def noise(
+        self, rows: int = BATCH, elements: int | None = None, seed: int = 0, mask: Tensor | None = None
+    ) -> Tensor:
+        """Normal numbers (rows, *shape), the same in every call; ``elements``: of each set, instead of the data's.
+
+        ``mask``: bool (rows, n), with zeros in the padding.
+        """
         import torch
 
         shape = self.data.shape if elements is None else (elements, *self.data.shape[1:])
-        return torch.randn(rows, *shape, generator=torch.Generator().manual_seed(seed))
+        return masked(torch.randn(rows, *shape, generator=torch.Generator().manual_seed(seed)), mask)
 
     def angles(self, rows: int = BATCH) -> Tensor:
         """Noise levels (rows,) between almost clean and almost noise."""
         import torch
 
         return torch.linspace(0.1, 1.5, rows)
+
+
+def read(split: Split, ids: Tensor, seed: int = 0) -> tuple[Tensor, Mapping[str, Tensor]]:
+    """Samples ``ids`` of a split and their conditions; sets of different sizes have zeros in the padding."""
+    x, cond = split.batch(ids, seed)
+    return masked(x, cond.get("mask")), cond
 
 
 @contextmanager

@@ -7,6 +7,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ptdiff.modality.conditions import hide
+from ptdiff.modality.ragged import masked
 from ptdiff.testing.subject import BATCH, STEPS, Subject, checked
 
 if TYPE_CHECKING:
@@ -41,8 +43,9 @@ def gradients_reach_the_input(subject: Subject) -> None:
     """Check that y can be differentiated by x, as likelihoods and guided reconstruction need."""
     import torch
 
-    x = subject.noise().requires_grad_()
-    y = subject.net(x, subject.angles(), subject.batch()[1])
+    cond = subject.batch()[1]
+    x = subject.noise(mask=cond.get("mask")).requires_grad_()
+    y = subject.net(x, subject.angles(), cond)
     assert y.requires_grad, "the output of the backbone has no gradient: no torch.no_grad() in forward"
     (slope,) = torch.autograd.grad(y.square().sum(), x, allow_unused=True)
     assert slope is not None and bool(slope.isfinite().all()) and bool(slope.any()), (
@@ -122,24 +125,25 @@ def a_resumed_run_is_the_same_bit_for_bit(subject: Subject) -> None:
 
 
 def _losses(subject: Subject, net: nn.Module, seed: int = 0) -> Tensor:
-    """The losses (b,) of a fixed batch with fixed noise, the first sample without its label."""
+    """The losses (b,) of a fixed batch with fixed noise, the first sample without its conditions."""
     import torch
 
     from ptdiff.denoiser.network import NetworkDenoiser
     from ptdiff.process import Flow
 
     x, cond = subject.batch(first=seed * BATCH)
-    z = subject.data.normalize(x)
+    mask, first = cond.get("mask"), torch.arange(BATCH) < 1
+    z = masked(subject.data.normalize(x), mask)
     hidden = {
-        key: torch.where((torch.arange(BATCH) < 1).reshape(-1, *[1] * (value.ndim - 1)), -1, value)
+        key: hide(value, first)
         for key, value in cond.items()
-        if not value.is_floating_point()
+        if key in subject.data.declared or (key != "mask" and not value.is_floating_point())
     }
     told = {**cond, **hidden}
     if getattr(net, "self_conditioning", False):
         told["estimate"] = subject.noise(seed=seed + 20)
     level = Flow().level(torch.linspace(0.2, 0.9, BATCH))
-    return NetworkDenoiser(net).loss(z, subject.noise(seed=seed + 10), level, told)
+    return NetworkDenoiser(net).loss(z, subject.noise(seed=seed + 10, mask=mask), level, told)
 
 
 def _module(subject: Subject) -> tuple[DiffusionModule, torch.optim.Optimizer]:

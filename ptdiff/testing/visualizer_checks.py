@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ptdiff.errors import Unsupported
+from ptdiff.modality.ragged import padded, sets_of
 from ptdiff.modality.visualizer import Visualizer
 from ptdiff.pictures.media import Media
 from ptdiff.testing.subject import BATCH, Subject, skip
@@ -31,14 +32,15 @@ def the_visualizer_is_one(subject: Subject) -> None:
 def images_are_rgb_arrays(subject: Subject) -> None:
     """Check that sheet returns uint8 (height, width, 3) that is not blank, with and without titles."""
     _assert_image(subject.sheet)
-    _assert_image(_sheet(subject, _some(subject), ["one", "two", "three", "four"]))
+    _assert_image(_sheet(subject, subject.shown(), ["one", "two", "three", "four"]))
 
 
 def images_show_the_samples(subject: Subject) -> None:
     """Check that other samples give another image, and the same samples the same."""
     import numpy as np
 
-    x, other = _some(subject), subject.data.world(subject.noise(seed=3)).numpy()
+    x, noise = subject.shown(), subject.data.world(subject.noise(seed=3)).numpy()
+    other = np.where(np.isnan(x), x, noise)
     image = subject.sheet
     assert np.array_equal(image, _sheet(subject, x, [])), "the same samples give another image the second time"
     assert not np.array_equal(image, _sheet(subject, other, [])), "other samples give the same image"
@@ -49,17 +51,16 @@ def images_have_any_number_of_samples(subject: Subject) -> None:
     import numpy as np
 
     most = min(max(subject.modality.visualizer().many, 1), 64)
-    x = subject.train.batch(_ids(subject, most + 1), 0)[0].numpy()
+    some, cond = subject.train.batch(_ids(subject, most + 1), 0)
+    x = padded(some, cond.get("mask")).numpy()
     for count in (1, 2, most + 1):
         _assert_image(_sheet(subject, np.ascontiguousarray(x[:count]), [f"{i}" for i in range(count)]), count)
 
 
 def images_of_extreme_samples_are_made(subject: Subject) -> None:
     """Check that samples of an untrained or diverging model, constant or very large, do not stop a command."""
-    import numpy as np
-
-    x = _some(subject)
-    for name, extreme in {"zeros": np.zeros_like(x), "a thousand times the data": 1000 * x}.items():
+    x = subject.shown()
+    for name, extreme in {"zeros": 0 * x, "a thousand times the data": 1000 * x}.items():
         try:
             _assert_image(_sheet(subject, extreme[:2], []), blank=True)
         except Exception as error:
@@ -69,7 +70,7 @@ def images_of_extreme_samples_are_made(subject: Subject) -> None:
 def titles_may_be_any_text(subject: Subject) -> None:
     """Check that titles may be empty, long, and contain any character."""
     try:
-        _assert_image(_sheet(subject, _some(subject), TITLES))
+        _assert_image(_sheet(subject, subject.shown(), TITLES))
     except Exception as error:
         raise AssertionError(
             f"sheet fails for unusual titles: {type(error).__name__}: {error}; names of classes may be any text: with "
@@ -83,10 +84,10 @@ def images_leave_samples_and_styles_alone(subject: Subject) -> None:
 
     import numpy as np
 
-    x = _some(subject)[:1]
+    x = subject.shown()[:1]
     kept, before = x.copy(), _matplotlib()
     _sheet(subject, x, [])
-    assert np.array_equal(x, kept), "sheet changes its samples in place: copy them first"
+    assert np.array_equal(x, kept, equal_nan=True), "sheet changes its samples in place: copy them first"
     if "matplotlib" in sys.modules and before is not None:
         after = _matplotlib()
         assert after is not None
@@ -96,7 +97,7 @@ def images_leave_samples_and_styles_alone(subject: Subject) -> None:
 
 def tiles_fit_their_side(subject: Subject) -> None:
     """Check that tile returns an image at most ``side`` pixels wide and high."""
-    image = subject.modality.visualizer().tile(_some(subject), [], 96)
+    image = subject.modality.visualizer().tile(sets_of(subject.shown()), [], 96)
     _assert_image(image)
     assert max(image.shape[:2]) <= 96, f"tile(..., side=96) returns {image.shape[1]} x {image.shape[0]} pixels"
 
@@ -118,7 +119,7 @@ def rendered_files_are_png_images(subject: Subject) -> None:
 
 def optional_views_work(subject: Subject) -> None:
     """Check that turntable, play, page, media and tinted work if the visualizer defines them."""
-    draw, x = subject.modality.visualizer(), _some(subject)
+    draw, x = subject.modality.visualizer(), sets_of(subject.shown())
     defined = [name for name in _VIEWS if getattr(type(draw), name) is not getattr(Visualizer, name)]
     if not defined:
         skip("the visualizer defines none of turntable, play, page, media and tinted")
@@ -186,13 +187,8 @@ def _ids(subject: Subject, count: int) -> Any:
     return torch.arange(count) % len(subject.train)
 
 
-def _some(subject: Subject) -> Array:
-    x: Array = subject.batch()[0].numpy()
-    return x
-
-
 def _sheet(subject: Subject, x: Array, titles: Sequence[str]) -> Image:
-    return subject.modality.visualizer().sheet(x, titles)
+    return subject.modality.visualizer().sheet(sets_of(x), titles)
 
 
 def _assert_image(image: Any, count: int = BATCH, blank: bool = False) -> None:

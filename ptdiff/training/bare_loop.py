@@ -40,7 +40,7 @@ class Bare:
     def loss(self) -> Tensor:
         """Mean loss of the next batch, with new noise."""
         x, cond, random = next(self.batches)
-        random = replace(random, eps=torch.randn_like(x))
+        random = replace(random, eps=torch.randn_like(x)).masked(cond.get("mask"))
         half = self.plan.precision == "bf16"
         with torch.autocast(x.device.type, dtype=torch.bfloat16) if half else nullcontext():
             told, penalty = random.condition(self.module.denoiser, x, cond)

@@ -17,9 +17,10 @@ from torch import Tensor
 from ptdiff.errors import CheckpointError, Diverged
 from ptdiff.experiments.loss_curves import curves
 from ptdiff.modality.contract import Modality
+from ptdiff.modality.ragged import by_size, sets_of
 from ptdiff.pictures.files import Picture, save_image
 from ptdiff.run.folder import Run
-from ptdiff.sampling.sampler import Plan, finished, prepared, spread_labels, walk
+from ptdiff.sampling.sampler import Plan, finished, prepared, usual, walk
 from ptdiff.solvers import State
 from ptdiff.training.module import DiffusionModule
 from ptdiff.training.observer import Observer as Observer
@@ -201,8 +202,8 @@ class Previews(pl.Callback):
         asked = module.stop_requested
         config, data = self.run.config, self.run.data
         plan = Plan.chosen(config.process, config.sampling)
-        cond = spread_labels(self.ids, len(data.classes))
-        titles = [data.classes[i] for i in cond["label"].tolist()] if cond else []
+        cond = usual(data, self.ids)
+        titles = [data.classes[i] for i in cond["label"].tolist()] if "label" in cond else []
         moved = {key: value.to(module.device) for key, value in cond.items()}
         model = self.run.network().to(module.device).eval()
         model.load_state_dict(weights)
@@ -212,7 +213,8 @@ class Previews(pl.Callback):
                 return None
             last.append(state)
         samples = finished(last[0], data)
-        return self.modality.visualizer().sheet(self.modality.postprocess(samples, data).cpu().numpy(), titles)
+        samples = by_size(samples, lambda x: self.modality.postprocess(x, data))
+        return self.modality.visualizer().sheet(sets_of(samples.cpu().numpy()), titles)
 
 
 SIGNALS = tuple(

@@ -19,7 +19,9 @@ from ptdiff.denoiser.network import NetworkDenoiser
 from ptdiff.denoiser.self_conditioning import first_estimate
 from ptdiff.density import LEAST, MOST, Density, stratified
 from ptdiff.machine.host import double
+from ptdiff.modality.conditions import hide
 from ptdiff.modality.data import Condition, Data, Split
+from ptdiff.modality.ragged import masked
 from ptdiff.noise import Stream, mix, normal, uniform
 from ptdiff.objective.corruption import Noise
 from ptdiff.objective.coupling import Coupling, Independent, WithinSets
@@ -33,7 +35,9 @@ RARE = 1e-9
 
 @dataclass(frozen=True)
 class Randomness:
-    """The draws of one step: noise (b, *shape), rows that lose their labels, and levels, (b,) each.
+    """The draws of one step: noise (b, *shape), rows that lose their conditions, and levels, (b,) each.
+
+    ``hidden``: bool (b,), or (b, c) for data that declares c > 1 conditions, a column for each.
 
     ``recall``: True if a network with self-conditioning receives an estimate.
     ``code``: random numbers for latent codes (b, k), if the network reads them.
@@ -61,6 +65,10 @@ class Randomness:
         """The draws of some rows."""
         some = {key: value[rows].contiguous() for key, value in vars(self).items() if isinstance(value, Tensor)}
         return Randomness(**(vars(self) | some))
+
+    def masked(self, mask: Tensor | None) -> Randomness:
+        """The draws with noise only for the elements of ``mask`` (b, n)."""
+        return self if mask is None else replace(self, eps=masked(self.eps, mask))
 
     @property
     def level(self) -> Level:
@@ -95,6 +103,8 @@ class Draws:
     code: int = 0
 
     def __post_init__(self) -> None:
+        if self.data.sizes and not isinstance(self.coupling, Independent):
+            raise ValueError("sets of different sizes need the coupling independent: their noise has different sizes")
         if isinstance(self.coupling, WithinSets) and not self.data.unordered:
             raise ValueError(
                 "the coupling within-sets needs unordered point sets, but the elements of this data are ordered"
@@ -111,10 +121,9 @@ class Draws:
             block = torch.arange(first, min(first + together, steps.stop), device=rows.device)
             ids, at = rows.repeat(len(block)), block.repeat_interleave(len(rows))
             eps = self.noise.draw(seed, ids, at, shape).reshape(len(block), len(rows), *shape)
-            hide = uniform(seed, Stream.CONDITION_DROPOUT, ids, at).reshape(len(block), len(rows))
+            hidden = self._hidden(seed, ids, at).reshape(len(block), len(rows), *self._each)
             offset = uniform(seed, Stream.TRAIN_LEVEL, torch.zeros_like(block), block)
             u = stratified(offset[:, None], plan.batch)[:, rows]
-            hidden = hide < plan.condition_dropout
             recall = [mix(seed, int(Stream.ESTIMATE), step) % 2 == 1 for step in range(first, first + len(block))]
             code: Iterable[Tensor | None] = [None] * len(block)
             if self.code:
@@ -126,6 +135,24 @@ class Draws:
                 for each in zip(eps, hidden, u, recall, code, strict=True):
                     # one at a time, because the levels of a step depend on the losses of the steps before it
                     yield self._by_loss(*each, self.history)
+
+    @property
+    def _each(self) -> tuple[int, ...]:
+        # one column for each condition, if there are several
+        count = len(self.data.declared)
+        return (count,) if count > 1 else ()
+
+    def _hidden(self, seed: int, ids: Tensor, at: Tensor) -> Tensor:
+        """Conditions to hide, bool (b,), or (b, c) for data that declares c > 1 conditions.
+
+        With the probability ``condition_dropout`` all of them together; else each on its own with that probability, so
+        that the network learns every combination.
+        """
+        rate = self.config.training.condition_dropout
+        if not self._each:
+            return uniform(seed, Stream.CONDITION_DROPOUT, ids, at) < rate
+        drawn = uniform(seed, Stream.CONDITION_DROPOUT, ids, at, (1 + self._each[0],)) < rate
+        return drawn[:, :1] | drawn[:, 1:]
 
     def _by_loss(
         self, eps: Tensor, hidden: Tensor, u: Tensor, recall: bool, code: Tensor | None, history: LossHistory
@@ -162,13 +189,26 @@ class Draws:
     def batch(self, step: int, hidden: Tensor, rows: Tensor) -> tuple[Tensor, Condition]:
         """The samples of a step at places ``rows``, in model units on the device of ``hidden``, and their conditions.
 
-        The labels of ``hidden`` rows are removed.
+        The conditions of ``hidden`` rows are removed.
         """
         seed, plan, device = self.config.seed, self.config.training, hidden.device
         ids = sample_ids(seed, step, plan.batch, len(self.samples), plan.order)[rows]
         x, cond = self.samples.batch(ids, mix(seed, int(Stream.DATA), step))
         x = self.data.normalize(x.to(device, non_blocking=True))
-        return x, {key: _hide(value.to(device, non_blocking=True), hidden) for key, value in cond.items()}
+        if (mask := cond.get("mask")) is not None:
+            if not self.data.sizes:
+                raise ValueError("the sizes of the sets are not known: use Data(...).measured()")
+            x = masked(x, mask.to(device))
+        return x, {key: self._hide(key, value.to(device, non_blocking=True), hidden) for key, value in cond.items()}
+
+    def _hide(self, name: str, value: Tensor, rows: Tensor) -> Tensor:
+        if name == "mask":
+            return value
+        names = list(self.data.declared)
+        if rows.ndim > 1:
+            rows = rows[:, names.index(name)] if name in names else rows.all(dim=1)
+        # other continuous conditions carry their own masks
+        return value if value.is_floating_point() and name not in names else hide(value, rows)
 
     def pair(self, step: int, x: Tensor, cond: Condition, random: Randomness, rows: Tensor) -> Randomness:
         """The draws of a step with the noise of this rank's rows rearranged among the samples ``x`` by the coupling.
@@ -179,10 +219,3 @@ class Draws:
             return random
         u = uniform(self.config.seed, Stream.COUPLING, rows, step)
         return replace(random, eps=self.coupling.pair(x, random.eps, cond, u))
-
-
-def _hide(value: Tensor, hidden: Tensor) -> Tensor:
-    # only integers have a value for "not given"; continuous conditions carry their own masks
-    if value.is_floating_point():
-        return value
-    return torch.where(hidden.reshape(-1, *[1] * (value.ndim - 1)), torch.full_like(value, -1), value)

@@ -186,7 +186,7 @@ class DiffusionModule(pl.LightningModule):
         return (each.to(self.device) for each in drawn)
 
     def batch(self, step: int, hidden: Tensor) -> tuple[Tensor, Condition]:
-        """This rank's samples of a step in model units, with the labels of ``hidden`` rows removed."""
+        """This rank's samples of a step in model units, with the conditions of ``hidden`` rows removed."""
         return self.draws.batch(step, hidden, self.rows())
 
     def losses(self, step: int, random: Randomness) -> tuple[Tensor, Level]:
@@ -201,7 +201,7 @@ class DiffusionModule(pl.LightningModule):
 
     def losses_of(self, x: Tensor, cond: Condition, random: Randomness) -> Tensor:
         """The loss of every one of these samples, times its importance, (b,)."""
-        half = self.plan.precision == "bf16"
+        half, random = self.plan.precision == "bf16", random.masked(cond.get("mask"))
         with torch.autocast(x.device.type, dtype=torch.bfloat16) if half else nullcontext():
             told, penalty = random.condition(self.denoiser, x, cond)
             objective = self.objective.at(self.progress)

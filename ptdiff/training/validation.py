@@ -28,6 +28,7 @@ from torch import Tensor
 from ptdiff.denoiser.latent_code import in_training
 from ptdiff.machine.host import double
 from ptdiff.modality.data import Data
+from ptdiff.modality.ragged import masked, per_element
 from ptdiff.noise import Stream, mix, normal
 from ptdiff.process import Level
 from ptdiff.run.folder import Run
@@ -50,14 +51,15 @@ class HeldOut:
         self.run, self.plan, seed = run, run.config.training, mix(run.config.seed, int(Stream.VALIDATION))
         chosen = torch.randperm(len(data.val), generator=torch.Generator().manual_seed(seed))[: self._count(data)]
         x0, cond = data.val.batch(chosen.sort().values, seed)
-        x0, times = data.normalize(x0.to(device)), len(ANGLES)
+        mask = cond.get("mask")
+        x0, times = masked(data.normalize(x0.to(device)), None if mask is None else mask.to(device)), len(ANGLES)
         self.x0 = x0.repeat(times, *[1] * (x0.ndim - 1))
         self.cond = {key: value.to(device).repeat(times, *[1] * (value.ndim - 1)) for key, value in cond.items()}
         self.angle = torch.tensor(ANGLES, device=device).repeat_interleave(len(x0))
         self.level = Level(torch.cos(self.angle), torch.sin(self.angle))
         wide, ids = self.level.like(self.x0), torch.arange(len(self.x0), device=device)
         eps = normal(run.config.seed, Stream.VALIDATION, ids, 0, data.shape)
-        self.x = wide.alpha * self.x0 + wide.sigma * eps
+        self.x = wide.alpha * self.x0 + wide.sigma * masked(eps, self.cond.get("mask"))
         # a separate network: the one in training keeps its mode, its random numbers and its compiled code
         self.model = run.network().to(device).eval()
         self.likeliest = torch.zeros(len(self.x0), self.model.code, device=device)
@@ -73,6 +75,7 @@ class HeldOut:
 
     def _by_angle(self, estimate: Tensor) -> Tensor:
         error = (estimate - self.x0.to(estimate.device)).square().flatten(1).mean(dim=1)
+        error = per_element(error, self.cond.get("mask"))
         return double(error / torch.sin(self.angle).square().to(error.device)).reshape(len(ANGLES), -1).mean(dim=1)
 
     @torch.no_grad()

@@ -172,7 +172,7 @@ def test_samples_of_sets_have_any_number_of_points_and_their_labels(clouds: Mode
         ({"n": -1}, "number of samples must be at least 1, not -1"),
         ({"batch": 0}, "batch must be at least 1, not 0"),
         ({"seed": -1}, "seed must be at least 0, not -1"),
-        ({"points": 2.5}, "points must be a whole number of at least 1, not 2.5"),
+        ({"points": 2.5}, "points must be a whole number of at least 1, or a range such as 12..20, not 2.5"),
         ({"label": True}, "label must be a class name or number, not True"),
         ({"steps": 0}, "steps: should be greater than or equal to 1"),
     ],

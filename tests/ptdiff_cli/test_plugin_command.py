@@ -55,7 +55,7 @@ def test_every_check_is_a_line_under_its_part_and_the_end_counts_them(ptdiff: Ca
     assert lines[0] == "options" and "data" in lines
     assert "  ok    options are a frozen dataclass" in lines
     assert "  skip  plain samples are those without augmentation (the training split has no attribute plain)" in lines
-    assert lines[-1].endswith("26 passed, 0 failed; 1 skipped")
+    assert lines[-1].endswith("26 passed, 0 failed; 2 skipped")
 
 
 def test_a_failure_says_what_to_change_and_ends_with_code_1(ptdiff: Call, faulty: str) -> None:

@@ -28,6 +28,8 @@ MODALITIES = {
 FIXED = [
     *("--precision", "32", "--set", "training.threads=1", "--set", "training.shards=1", "--set", "training.batch=8"),
     *("--set", "training.micro_batch=null", "--set", "training.validations=2"),
+    # AdamW divides by the size of a gradient, so a bias before a normalization walks a step of this size by rounding
+    *("--set", "training.lr=5e-4"),
 ]
 
 
@@ -60,7 +62,8 @@ def _assert_close(folder: Path, other: Path) -> None:
     assert (mine.step, mine.parts) == (theirs.step, theirs.parts)
     for part in mine.parts:
         for name, value in mine.tensors(part).items():
-            torch.testing.assert_close(theirs.tensors(part)[name], value, rtol=0, atol=1e-6, msg=f"{part}.{name}")
+            difference = float((theirs.tensors(part)[name] - value).abs().max()) if value.numel() else 0.0
+            assert difference <= 1e-6, f"{part}.{name}: {difference}"
 
 
 def _torchrun(folder: Path, *out: str) -> subprocess.CompletedProcess[str]:

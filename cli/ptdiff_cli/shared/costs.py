@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from textwrap import fill
 from typing import TYPE_CHECKING
@@ -12,6 +12,7 @@ from ptdiff_cli.shared.terminal import say, show, show_table
 
 if TYPE_CHECKING:
     from ptdiff.machine.cost import Cost, Workload
+    from ptdiff.model.arguments import Points
     from ptdiff.model.loaded import Model
 
 LONG = 30.0
@@ -40,16 +41,27 @@ def show_costs(costs: Sequence[Cost], price: float | None = None) -> None:
 
 
 def sampling_costs(
-    model: Model, count: int, label: str | None, points: int | None, batch: int | None, least: float = 0
+    model: Model,
+    count: int,
+    label: str | None,
+    conditions: Mapping[str, str],
+    points: Points | None,
+    batch: int | None,
+    least: float = 0,
 ) -> list[Workload]:
     """The work of ``ptdiff sample``; empty if it takes fewer than ``least`` seconds."""
+    from ptdiff.model.arguments import conditions_of, mask_for
     from ptdiff.model.estimate import sampling_workload, takes_long
 
-    where, shape = model.device, model.shape(points)
+    where, shape, seed = model.device, model.shape(points), model.plan.seed
+    asked = conditions_of(model.run, count, label, conditions)
+    mask = mask_for(model.run, count, points, seed, asked.get("label"))
+    if mask is not None:
+        asked["mask"], shape = mask, (mask.shape[1], *shape[1:])
     subject = model.denoiser, model.plan, model.data, count, shape
-    if least and not takes_long(*subject, least, device=where, batch=batch):
+    if least and not takes_long(*subject, least, device=where, batch=batch, asked=asked):
         return []
-    return [sampling_workload(*subject, device=where, batch=batch, conditional=label != "none")]
+    return [sampling_workload(*subject, device=where, batch=batch, asked=asked)]
 
 
 def evaluation_costs(
@@ -71,7 +83,7 @@ def evaluation_costs(
     from ptdiff.modality import registry
     from ptdiff.model.estimate import evaluation_workloads
 
-    if least and not sampling_costs(model, count or MOST, None, points, batch, least):
+    if least and not sampling_costs(model, count or MOST, None, {}, points, batch, least):
         return []
     shape, config, kind = model.shape(points), model.run.config, model.modality
     settings = {**config.options, **({} if points is None else {"points": points})}

@@ -21,6 +21,7 @@ def save_sheet(kind: Modality, target: Path) -> str:
     Raises ValueError without training samples, and DataError if the data cannot be read.
     """
     from ptdiff.modality.data import unaugmented
+    from ptdiff.modality.ragged import sets_of
     from ptdiff.pictures.files import save_image
 
     data, draw = kind.dataset(), kind.visualizer()
@@ -28,7 +29,7 @@ def save_sheet(kind: Modality, target: Path) -> str:
         raise ValueError("there are no training samples to show")
     grouped = data.classes if draw.many <= PLOTTED and len(data.classes) <= 2 * SHOWN else ()
     samples, labels = _chosen(unaugmented(data.train), len(grouped), draw.many)
-    save_image(target, draw.sheet(samples, [data.classes[label] for label in labels]))
+    save_image(target, draw.sheet(sets_of(samples), [data.classes[label] for label in labels]))
     of = f" of {len(set(labels))} of {len(data.classes)} classes" if data.classes else ""
     return f"{len(samples):,} training samples{of}, as a model would see them: {target}"
 
@@ -50,15 +51,17 @@ def _chosen(split: Split, classes: int, many: int) -> tuple[Array, list[int]]:
     import numpy as np
     import torch
 
+    from ptdiff.modality.ragged import padded
+
     order = torch.randperm(len(split), generator=torch.Generator().manual_seed(0))[:LOOKED_AT]
     if not classes:
         x, cond = split.batch(order[:many], seed=0)
-        return x.numpy(), cond["label"].tolist() if "label" in cond else []
+        return padded(x, cond.get("mask")).numpy(), cond["label"].tolist() if "label" in cond else []
     each = per_class(classes)
     kept: dict[int, list[Array]] = {label: [] for label in range(classes)}
     for ids in torch.split(order, 64):
         x, cond = split.batch(ids, seed=0)
-        for sample, label in zip(x.numpy(), cond["label"].tolist(), strict=True):
+        for sample, label in zip(padded(x, cond.get("mask")).numpy(), cond["label"].tolist(), strict=True):
             if len(kept[label]) < each:
                 kept[label].append(sample)
         if all(len(samples) == each for samples in kept.values()):

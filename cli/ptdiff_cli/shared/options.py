@@ -62,6 +62,10 @@ Raw = Annotated[
 # what is generated
 Count = Annotated[int, typer.Option("-n", "--count", min=1, help="Number of samples.")]
 Points = Annotated[int | None, typer.Option(help="Points per cloud; default: the run's.")]
+PointsOrRange = Annotated[
+    str | None,
+    typer.Option("--points", metavar="N", help="Points per cloud, or a range such as 100..300; default: the run's."),
+]
 PointsOfRun = Annotated[int | None, typer.Option(help="Runs only: points per cloud; default: the run's.")]
 LabelOfFile = Annotated[str | None, typer.Option(help="Class name or number, or none; default: the file's.")]
 InverseMethod = Annotated[

@@ -52,7 +52,7 @@ polyline.s3 { stroke: var(--d); } .key { margin-right: 1rem; } .k0 { color: var(
 
 def write_report(path: Path, evaluation: Evaluation, call: str) -> None:
     """Write the page of an evaluation to ``path``; ``call`` is the command line shown on it."""
-    from ptdiff.atomic import write_atomic
+    from ptdiff.documents.atomic import write_atomic
 
     run, result = evaluation.run, evaluation.to_json()
     samples, titles = evaluation.samples.stored.samples, evaluation.samples.stored.titles
@@ -105,14 +105,16 @@ def _figures(result: dict[str, Any]) -> str:
 def _pictures(
     visualizer: Visualizer, samples: Array, titles: Sequence[str], training: Nearest, reference: Nearest
 ) -> list[str]:
+    from ptdiff.modality.ragged import sets_of
+
     many = min(visualizer.many, len(samples))
-    first = _shown(visualizer, samples[:many], titles[:many])
+    first = _shown(visualizer, sets_of(samples[:many]), titles[:many])
     sections = [_section("Samples", first, f"The first {many}.")]
     near, far = _order(training), _order(reference)[::-1]
     if visualizer.many > ALONE:
-        neighbors = png(visualizer.sheet(training.samples[:many].numpy(), []))
+        neighbors = png(visualizer.sheet(sets_of(training.samples[:many].numpy()), []))
         farthest = far[: max(2, len(far) // 20)]
-        failures = png(visualizer.sheet(samples[farthest], []))
+        failures = png(visualizer.sheet(sets_of(samples[farthest]), []))
         about = ("The nearest training sample of each.", "The 5 % farthest from the reference.")
     else:
         neighbors = _shown(visualizer, *_pairs(samples, training, near[:SHOWN], "training"))
@@ -146,13 +148,27 @@ def _spread(near: Nearest) -> str:
 
 
 def _pairs(samples: Array, near: Nearest, chosen: Sequence[int], what: str) -> tuple[Any, list[str]]:
-    """Each chosen sample, then its nearest neighbor, with titles; sets of different sizes are cut to the smaller one."""
+    """Each chosen sample, then its nearest neighbor, with titles.
+
+    Clouds of one size next to those of another are cut to the smaller one.
+    """
     import numpy as np
 
+    from ptdiff.modality.ragged import is_ragged
+
     nearest = near.samples.numpy()
+    if is_ragged(samples) or is_ragged(nearest):
+        whole = [x[i][~np.isnan(x[i]).reshape(x.shape[1], -1).all(1)] for i in chosen for x in (samples, nearest)]
+        pairs = np.empty(len(whole), dtype=object)
+        pairs[:] = whole
+        return pairs, _beside(near, chosen, what)
     size = min(samples.shape[1], nearest.shape[1])
     both = [x for i in chosen for x in (samples[i, :size], nearest[i, :size])]
-    return np.stack(both), [t for i in chosen for t in (f"sample {i}", f"{what}, {near.distance[i]:.3g}")]
+    return np.stack(both), _beside(near, chosen, what)
+
+
+def _beside(near: Nearest, chosen: Sequence[int], what: str) -> list[str]:
+    return [title for i in chosen for title in (f"sample {i}", f"{what}, {near.distance[i]:.3g}")]
 
 
 def _losses(path: Path) -> str:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ptdiff.sampling.sampler import Plan
     from ptdiff.sampling.samples import Samples
 
-NAMES = ("points", "label", "spacing", "weak", "out")
+NAMES = ("points", "label", "condition", "spacing", "weak", "out")
 """Arguments of the library that are options of the same name here, and with which its errors begin."""
 
 
@@ -40,6 +40,19 @@ def make_plan(run: Run, over: Mapping[str, Any], settings: list[str] | None = No
 def scale(guidance: float | None) -> dict[str, float] | None:
     """The value of --guidance as the scale of the configured guidance rule; None if not given."""
     return None if guidance is None else {"scale": guidance}
+
+
+def spoken(conditions: list[str]) -> dict[str, str]:
+    """The values of --condition by name; ValueError unless each is NAME=VALUE with a name of its own."""
+    found: dict[str, str] = {}
+    for text in conditions:
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip():
+            raise ValueError(f"--condition must be NAME=VALUE, not {text!r}")
+        if name.strip() in found:
+            raise ValueError(f"--condition {name.strip()} is given twice")
+        found[name.strip()] = value.strip()
+    return found
 
 
 @contextmanager

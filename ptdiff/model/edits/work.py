@@ -15,6 +15,7 @@ from torch import Tensor
 from ptdiff.denoiser.network import Denoiser
 from ptdiff.modality.data import Condition
 from ptdiff.modality.offsets import without_origin
+from ptdiff.modality.ragged import is_ragged
 from ptdiff.modality.types import Progress
 from ptdiff.model.arguments import Label
 from ptdiff.model.loaded import Model, Say
@@ -34,6 +35,8 @@ def given_to(model: Model, given: Given) -> Samples:
     if isinstance(given, (str, Path)):
         given = Samples.read(given, model.modality)
     if isinstance(given, Samples):
+        if is_ragged(given.stored.samples):
+            raise ValueError("the given sets have different sizes, and an edit takes sets of one size")
         # data without an origin lies near zero: a frame brings a file there that lies far away
         return replace(given, stored=given.stored.moved(origin)) if origin else given
     x = given.detach().cpu().numpy() if isinstance(given, Tensor) else np.asarray(given)

@@ -13,17 +13,28 @@ from torch import Tensor, nn
 
 from ptdiff.denoiser.embedding import LevelEmbedding
 from ptdiff.metrics import Score
-from ptdiff.modality import Data, Measurement, Modality, TableWriter, TensorSplit, Visualizer, Writer, option
+from ptdiff.modality import (
+    Data,
+    Measurement,
+    Modality,
+    Number,
+    RaggedSplit,
+    TableWriter,
+    TensorSplit,
+    Visualizer,
+    Writer,
+    option,
+)
 
 COUNT, ELEMENTS = 60, 5
 
 
 class Network(nn.Module):
-    """Permutation-equivariant: every element by itself, and their mean."""
+    """Permutation-equivariant: every element by itself, and their mean without padding."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.level = LevelEmbedding(16, 2)
+        self.level = LevelEmbedding(16, 2, conditions={"lift": Number()})
         self.inside = nn.Linear(2, 16)
         self.context = nn.Linear(2, 16)
         self.weight = nn.Linear(1, 16)
@@ -31,8 +42,15 @@ class Network(nn.Module):
 
     def hidden(self, x: Tensor, angle: Tensor, cond: Any) -> Tensor:
         weight = cond.get("weight", torch.zeros_like(angle))
-        told = self.level(angle, cond) + self.context(x.mean(dim=1)) + self.weight(weight[:, None])
+        told = self.level(angle, cond) + self.context(self.mean(x, cond)) + self.weight(weight[:, None])
         return torch.nn.functional.silu(self.inside(x) + told[:, None])
+
+    def mean(self, x: Tensor, cond: Any) -> Tensor:
+        if "mask" not in cond:
+            return x.mean(dim=1)
+        mask = cond["mask"][..., None]
+        found: Tensor = torch.where(mask, x, 0).sum(dim=1) / mask.sum(dim=1)
+        return found
 
     def forward(self, x: Tensor, angle: Tensor, cond: Any) -> Tensor:
         return self.out(self.hidden(x, angle, cond))  # type: ignore[no-any-return]
@@ -50,11 +68,11 @@ class Dots(Visualizer):
 
 
 class Split(TensorSplit):
-    """Sets of points with a label and a weight; ``plain`` is the split itself."""
+    """Sets of points with a label, a declared number and a weight; ``plain`` is the split itself."""
 
     def batch(self, ids: Tensor, seed: int) -> tuple[Tensor, Any]:
         x, cond = super().batch(ids, seed)
-        return x, {**cond, "weight": 1 + x.mean(dim=(1, 2)) / 100}
+        return x, {**cond, "lift": x[:, 0, 0].clone(), "weight": 1 + x[:, 0].mean(dim=1) / 100}
 
     @property
     def plain(self) -> Split:
@@ -86,7 +104,15 @@ class Good(Modality):
         label = torch.arange(len(x)) % 2
         train, val = (Split(x[part], label[part]) for part in (slice(10, None), slice(10)))
         text = {"text": "points"}
-        data = Data((self.sizes[0], 2), classes=("odd", "even"), unordered=True, train=train, val=val, summary=text)
+        data = Data(
+            (self.sizes[0], 2),
+            classes=("odd", "even"),
+            unordered=True,
+            train=train,
+            val=val,
+            summary=text,
+            conditions={"lift": Number()},
+        )
         return data.measured(keep=(-1,))
 
     @property
@@ -122,6 +148,36 @@ class Good(Modality):
 
     def check_data(self, source: Path, *, progress: Any = None) -> Mapping[str, Any]:
         return {"ok": True, "text": source.read_text()}
+
+
+class Unequal(RaggedSplit):
+    """Sets of different sizes with a label, a declared number and a weight."""
+
+    def batch(self, ids: Tensor, seed: int) -> tuple[Tensor, Any]:
+        x, cond = super().batch(ids, seed)
+        return x, {**cond, "lift": x[:, 0, 0].clone(), "weight": 1 + x[:, 0].mean(dim=1) / 100}
+
+    @property
+    def plain(self) -> Unequal:
+        return self
+
+
+@dataclass(frozen=True)
+class Ragged(Good):
+    """Sets of different sizes."""
+
+    def dataset(self) -> Data:
+        data = super().dataset()
+        return replace(data, train=_cut(data.train), val=_cut(data.val)).measured(keep=(-1,))
+
+    def tables(self) -> Mapping[str, TableWriter]:
+        return {"tsv": lambda path, x, classes: np.savetxt(path, np.concatenate(list(x)))}
+
+
+def _cut(split: Any) -> Unequal:
+    """Every fifth set with one element, the next with two, and so on."""
+    sets = [one[: 1 + i % ELEMENTS] for i, one in enumerate(split.x)]
+    return Unequal(sets, split.label, largest=ELEMENTS)
 
 
 Change = Callable[[Tensor, Any, Tensor, int], tuple[Tensor, Any]]

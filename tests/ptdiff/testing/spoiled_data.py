@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from good_modality import Good, Split, batches_with, data_with, method_with
 
-from ptdiff.modality import Data, Modality, option
+from ptdiff.modality import Data, Modality, Number, option
 
 
 class Undecorated(Good):
@@ -221,6 +221,26 @@ SPOILED: dict[str, tuple[type[Modality], str]] = {
     "labels of another type": (
         batches_with(lambda x, c, *_: (x, {**c, "label": c["label"].int()})),
         "labels_are_those_of_the_classes",
+    ),
+    "a number in another type": (
+        batches_with(lambda x, c, *_: (x, {**c, "lift": c["lift"].double()})),
+        "conditions_are_as_declared",
+    ),
+    "a declared number that is missing": (
+        data_with(lambda d: replace(d, conditions={**d.conditions, "atoms": Number()})),
+        "conditions_are_as_declared",
+    ),
+    "a number out of its range": (
+        data_with(lambda d: replace(d, conditions={"lift": Number(least=100)})),
+        "conditions_are_as_declared",
+    ),
+    "sets of different sizes without a mask": (
+        data_with(lambda d: replace(d, sizes=((3, 0, 25), (5, 1, 25)))),
+        "batches_have_the_declared_shape",
+    ),
+    "a mask that was not measured": (
+        batches_with(lambda x, c, *_: (x, {**c, "mask": torch.ones(x.shape[:2], dtype=torch.bool)})),
+        "batches_have_the_declared_shape",
     ),
     "labels without names": (data_with(lambda d: replace(d, classes=())), "labels_are_those_of_the_classes"),
     "noise in long batches": (

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from good_modality import Good, Network, method_with, network_with
+from good_modality import Good, Network, Ragged, method_with, network_with
 from torch import Tensor, nn
 
 from ptdiff.modality import Data, Modality
@@ -120,6 +120,21 @@ def failing(self: Any, data: Data) -> nn.Module:
     raise RuntimeError("no network today")
 
 
+class Padded(Network):
+    """The mean of elements and padding."""
+
+    def mean(self, x: Tensor, cond: Any) -> Tensor:
+        return x.mean(dim=1)
+
+
+@dataclass(frozen=True)
+class ReadsPadding(Ragged):
+    """A network that reads the padding of small sets."""
+
+    def backbone(self, data: Data) -> nn.Module:
+        return Padded()
+
+
 def positions(net: Any, x: Tensor, a: Tensor, c: Any) -> Tensor:
     return forward(net, x + torch.arange(x.shape[1], device=x.device)[:, None], a, c)
 
@@ -182,6 +197,15 @@ SPOILED: dict[str, tuple[type[Modality], str]] = {
     "a fixed number of elements": (
         network_with(lambda net, x, a, c: forward(net, x, a, c)[:, :5]),
         "sets_have_any_number_of_elements",
+    ),
+    "the mean of elements and padding": (ReadsPadding, "padding_changes_nothing"),
+    "deaf to a declared number": (
+        network_with(lambda net, x, a, c: forward(net, x, a, {k: v for k, v in c.items() if k != "lift"})),
+        "the_backbone_uses_every_declared_condition",
+    ),
+    "a number of NaN let through": (
+        network_with(lambda net, x, a, c: forward(net, x, a, c) + c.get("lift", torch.zeros_like(a))[:, None, None]),
+        "the_backbone_uses_every_declared_condition",
     ),
     "no label as the first class": (
         network_with(lambda net, x, a, c: forward(net, x, a, {"label": torch.zeros(len(x)).long(), **c})),
