@@ -55,7 +55,7 @@ def sampling_costs(
 
     where, shape, seed = model.device, model.shape(points), model.plan.seed
     asked = conditions_of(model.run, count, label, conditions)
-    mask = mask_for(model.run, count, points, seed, asked.get("label"))
+    mask = mask_for(model.run, count, points, seed, asked)
     if mask is not None:
         asked["mask"], shape = mask, (mask.shape[1], *shape[1:])
     subject = model.denoiser, model.plan, model.data, count, shape
