@@ -24,8 +24,9 @@ class Spectrograms(Visualizer):
         """Plot samples (n, 1, length): time to the right, frequency up, loudness as color."""
         from ptdiff.pictures.plot import picture
 
-        rows = -(-len(samples) // COLUMNS)
-        return picture(1.7 * rows)(_plot)(samples, titles, rows)
+        columns = min(COLUMNS, len(samples))
+        rows = -(-len(samples) // columns)
+        return picture(1.7 * rows, 2 * columns)(_plot)(samples, titles, rows, columns)
 
     def media(self, sample: Array) -> Media:
         """Return the sound as a WAV file."""
@@ -34,7 +35,7 @@ class Spectrograms(Visualizer):
         return Media("audio/wav", encode(sample))
 
 
-def _plot(figure: Figure, samples: Array, titles: Sequence[str], rows: int) -> None:
+def _plot(figure: Figure, samples: Array, titles: Sequence[str], rows: int, columns: int) -> None:
     import torch
 
     from ptdiff_audio.notes import RATE, spectra
@@ -43,10 +44,10 @@ def _plot(figure: Figure, samples: Array, titles: Sequence[str], rows: int) -> N
     loud = spectra(torch.from_numpy(samples).float())
     shown = max(2, loud.shape[1] * 2 * HIGHEST // RATE)
     for i, one in enumerate(loud[:, :shown]):
-        axes = figure.add_subplot(rows, COLUMNS, i + 1)
+        axes = figure.add_subplot(rows, columns, i + 1)
         axes.imshow(one, origin="lower", aspect="auto", cmap="magma", vmin=-2, vmax=2, extent=(0, length / RATE, 0, 4))
         axes.grid(visible=False)
         axes.set_title(titles[i] if titles else "", parse_math=False)
-        if i == (rows - 1) * COLUMNS:
+        if i == (rows - 1) * columns:
             axes.set_xlabel("s")
             axes.set_ylabel("kHz")

@@ -45,7 +45,8 @@ def read(path: Path, length: int) -> Array:
             if found != (1, 16, RATE):
                 raise ValueError(f"{path}: {found[0]} channels, {found[1]} bits, {found[2]} Hz; not 1, 16, {RATE}")
             content = file.readframes(length)
-    except (wave.Error, EOFError) as error:
+    # RuntimeError: wave seeks beyond the end of a damaged file
+    except (wave.Error, EOFError, RuntimeError) as error:
         raise ValueError(f"{path}: no WAV file of 16-bit samples: {error or 'it is cut off'}") from error
     if len(content) != 2 * length:
         raise ValueError(f"{path}: {len(content) // 2} samples, fewer than length={length}")
