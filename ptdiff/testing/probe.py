@@ -105,13 +105,13 @@ def hashes(modality: Any) -> dict[str, str]:
     """Hashes of the first samples and of the initial weights of a modality."""
     import torch
 
-    from ptdiff.testing.subject import BATCH
+    from ptdiff.testing.subject import BATCH, read
 
     data = modality.dataset()
     found = {}
     for name, split in (("train", data.train), ("val", data.val)):
         if split is not None and len(split):
-            x, cond = split.batch(torch.arange(BATCH) % len(split), 5)
+            x, cond = read(split, torch.arange(BATCH) % len(split), 5)
             found[name] = digest({"x": x, **cond})
     torch.manual_seed(0)
     found["weights"] = digest(modality.backbone(data).state_dict())

@@ -58,7 +58,7 @@ def every_way_of_sampling_works(subject: Subject) -> None:
 
 
 def samples_have_any_number_of_elements(subject: Subject) -> None:
-    """Check that ``--points`` works for unordered data: samples, their images and their files."""
+    """Check that ``--points``, and a condition that counts, work for unordered data: samples and their images."""
     if not subject.data.unordered:
         skip("the data is ordered")
     own = subject.data.shape[0]
@@ -66,6 +66,11 @@ def samples_have_any_number_of_elements(subject: Subject) -> None:
         found = subject.sample(2, points=count, steps=CALLS)
         assert found.samples.shape == (2, count, *subject.data.shape[1:])
         subject.modality.visualizer().sheet(found.samples.numpy(), [])
+    if (name := subject.data.counted) is not None:
+        counts = [max(1, own // 2), own]
+        sets = subject.model.sample(2, conditions={name: counts}, steps=CALLS).sets
+        sizes = [len(one) for one in sets]
+        assert sizes == counts, f"samples for the condition {name} = {counts} have {sizes} elements"
 
 
 def postprocessing_keeps_what_is_data(subject: Subject) -> None:

@@ -163,7 +163,9 @@ class Subject:
         import torch
 
         _, cond = read(self.train, torch.arange(first, first + n) % len(self.train))
-        asked = {name: cond[name] for name in self.data.conditions}
+        # the number of elements is given once, as points or as a condition
+        counted = self.data.counted if "points" in options else None
+        asked = {name: cond[name] for name in self.data.conditions if name != counted}
         return self.model.sample(n, first=first, conditions=asked, **options)
 
     def noise(

@@ -443,9 +443,17 @@ def test_a_damaged_xyz_file_is_refused(tmp_path: Path, text: str, message: str) 
 # the whole
 
 
+@pytest.fixture(scope="module")
+def subject(tmp_path_factory: pytest.TempPathFactory) -> Subject:
+    """Molecules of a tiny dictionary, as the conformance kit and other processes read them."""
+    path = tmp_path_factory.mktemp("dictionary") / "tiny.bcif"
+    write_dictionary(path, [{"id": f"C{i}", "chain": text} for i, text in enumerate(CHAINS)])
+    return Subject(Molecules(data=str(path), layers=1, width=16))
+
+
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-def test_molecules_conform(check: Any, chains: Selection) -> None:
-    check(Subject(Molecules(layers=1, width=16)))
+def test_molecules_conform(check: Any, subject: Subject) -> None:
+    check(subject)
 
 
 def test_a_model_is_trained_and_makes_as_many_atoms_as_asked_for(

@@ -80,9 +80,11 @@ class Molecules(Modality):
 
     def compare(self, comparison: Comparison, protocol: str | None = None) -> Measurement:
         """Scores of molecules; all training molecules are read, because novelty needs them."""
+        from ptdiff.choices import one_of
         from ptdiff_molecules.scores import scores
         from ptdiff_molecules.sets import constitutions
 
+        one_of("protocol", protocol, self.protocols())
         known = constitutions(self.path, self.heavy)
         found = scores(comparison.samples, comparison.reference, comparison.training, known, comparison.seed)
         return Measurement(found, {"known": len(known)})

@@ -51,9 +51,9 @@ def components(path: Path | None, heavy: int) -> Selection:
     table = _read(path)
     reasons: Counter[str] = Counter()
     kept: dict[str, Component] = {}
-    starts = np.flatnonzero(np.r_[True, table.component[1:] != table.component[:-1]]) if len(table.component) else []
+    starts = np.flatnonzero(np.r_[True, table.component[1:] != table.component[:-1]][: len(table.component)]).tolist()
     for first, last in zip(starts, [*starts[1:], len(table.component)], strict=True):
-        found = _checked(table, slice(int(first), int(last)), heavy)
+        found = _checked(table, slice(first, last), heavy)
         if isinstance(found, Component) and found.identity in kept:
             found = "the constitution of one that was kept, such as its mirror image"
         if isinstance(found, Component):

@@ -24,6 +24,8 @@ COLORS = ("#f4f4f4", "#5c6670", "#2a6fb0", "#c8452f", "#2f9e74", "#e0b01e", "#7c
 INK, FAINT, REFUSED = "#333333", "#8a8a8a", "#c8452f"
 SIDE, DPI = 1.7, 120
 
+BELOW = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
+
 
 class BallsAndSticks(Visualizer):
     """A grid of molecules on one scale, each with its formula; below a molecule that is not valid stands why."""
@@ -56,10 +58,12 @@ class BallsAndSticks(Visualizer):
             axes.set(xlim=(-reach, reach), ylim=(-1.2 * reach, 0.8 * reach), aspect="equal")
             axes.axis("off")
             _balls(axes, one, at, reach)
-            label = titles[i] if i < len(titles) and titles[i] else one.formula
-            axes.text(0.5, 0.09, _subscript(label), transform=axes.transAxes, ha="center", fontsize=8, color=INK)
+            label = titles[i] if i < len(titles) and titles[i] else one.formula.translate(BELOW)
+            # a title may be any text, so none of it is mathematics
+            below: dict[str, Any] = {"transform": axes.transAxes, "ha": "center", "parse_math": False}
+            axes.text(0.5, 0.09, label, fontsize=8, color=INK, **below)
             if not one.valid:
-                axes.text(0.5, 0.015, fault(one), transform=axes.transAxes, ha="center", fontsize=6, color=REFUSED)
+                axes.text(0.5, 0.015, fault(one), fontsize=6, color=REFUSED, **below)
         canvas = FigureCanvasAgg(figure)
         canvas.draw()
         return np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., :3])
@@ -125,12 +129,3 @@ def _stick(axes: Axes, ends: npt.NDArray[np.floating], order: int, points: float
     for place in np.arange(order) - (order - 1) / 2:
         x, y = (ends + 0.13 * place * across).T
         axes.plot(x, y, color=FAINT, linewidth=max(0.6, 0.1 * points), solid_capstyle="round", zorder=2 + depth / 100)
-
-
-def _subscript(formula: str) -> str:
-    """A formula with its numbers below the line; other titles as they are."""
-    import re
-
-    if not re.fullmatch(r"([A-Z][a-z]?\d*)+", formula):
-        return formula
-    return re.sub(r"(\d+)", r"$_{\1}$", formula)

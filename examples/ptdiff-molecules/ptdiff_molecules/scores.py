@@ -24,6 +24,7 @@ import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
@@ -122,9 +123,9 @@ def _heavy(some: Sequence[Molecule]) -> list[int]:
     return [int((one.elements != ELEMENTS.index("H")).sum()) for one in some]
 
 
-def _elements(some: Sequence[Molecule]) -> np.ndarray:
+def _elements(some: Sequence[Molecule]) -> npt.NDArray[np.floating]:
     counts = np.bincount(np.concatenate([one.elements for one in some]), minlength=len(ELEMENTS))
-    return counts / counts.sum()
+    return np.asarray(counts / counts.sum())
 
 
 def _wasserstein(ours: list[int], theirs: list[int]) -> float:

@@ -15,8 +15,11 @@ import ptdiff
 from ptdiff.denoiser.network import NetworkDenoiser
 from ptdiff.modality import Data, Number, RaggedSplit
 from ptdiff.modality.ragged import sizes_of
+from ptdiff.model import arguments
 from ptdiff.model.loaded import Model
 from ptdiff.model.sharded import sample_in_shards
+from ptdiff.testing import Subject
+from ptdiff.testing.sampling_checks import samples_have_any_number_of_elements
 
 COUNTS = Number(least=1, whole=True, counts=True)
 
@@ -112,3 +115,12 @@ def test_a_network_that_computes_one_prediction_refuses_others() -> None:
     assert NetworkDenoiser(Exact(), "velocity").prediction == "velocity"
     with pytest.raises(ValueError, match="prediction must be velocity for the network Exact, not x0"):
         NetworkDenoiser(Exact(), "x0")
+
+
+def test_the_kit_finds_samples_that_have_another_number_of_elements(monkeypatch: pytest.MonkeyPatch) -> None:
+    subject = Subject(Counted())
+    samples_have_any_number_of_elements(subject)
+    mask = arguments.mask_for
+    monkeypatch.setattr("ptdiff.model.loaded.mask_for", lambda *given: mask(*given[:4], {}))
+    with pytest.raises(AssertionError, match="samples for the condition size"):
+        samples_have_any_number_of_elements(subject)
