@@ -12,7 +12,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ptdiff.atomic import write_atomic
+from ptdiff.documents.atomic import write_atomic
 
 RESULTS = Path(__file__).parent / "results" / "demo.json"
 SCORES = ("1nna_cd", "cov_cd", "mmd_cd")

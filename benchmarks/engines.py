@@ -25,7 +25,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import ptdiff
-from ptdiff.atomic import write_atomic
+from ptdiff.documents.atomic import write_atomic
 from ptdiff.machine.engines import Processes
 from ptdiff.machine.timing import threads
 from ptdiff.machine.yardstick import had, yardstick

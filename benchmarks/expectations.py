@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ptdiff.atomic import write_atomic
+from ptdiff.documents.atomic import write_atomic
 from ptdiff.machine import host
 from ptdiff.modality import registry
 from ptdiff.run.folder import Run

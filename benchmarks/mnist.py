@@ -24,7 +24,7 @@ from typing import Any
 
 import torch
 
-from ptdiff.atomic import write_atomic
+from ptdiff.documents.atomic import write_atomic
 from ptdiff.evaluation import reference_sets
 from ptdiff.machine.host import keep_freed_memory
 from ptdiff.machine.yardstick import yardstick

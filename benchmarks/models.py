@@ -25,7 +25,7 @@ from typing import Any
 import torch
 
 import ptdiff
-from ptdiff.atomic import write_atomic
+from ptdiff.documents.atomic import write_atomic
 from ptdiff.experiments.compare_runs import history
 from ptdiff.machine.host import facts
 from ptdiff.model.card import measurement, score_table

@@ -21,7 +21,7 @@ from typing import Any
 
 import torch
 
-from ptdiff.atomic import write_atomic
+from ptdiff.documents.atomic import write_atomic
 from ptdiff.machine import host
 from ptdiff.machine.timing import Way
 from ptdiff.machine.yardstick import yardstick

@@ -22,8 +22,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ptdiff.atomic import write_atomic
 from ptdiff.choices import Catalog, one_of
+from ptdiff.documents.atomic import write_atomic
 from ptdiff.documents.files import expanded
 from ptdiff.errors import DataError, PluginError, reading
 from ptdiff.machine import host

@@ -38,8 +38,8 @@ def solvers(
 
     import torch
 
-    from ptdiff.atomic import write_atomic
     from ptdiff.certify.overhead import SHAPES, overheads
+    from ptdiff.documents.atomic import write_atomic
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -42,7 +42,7 @@ def train(
     # silences the start message of torch's profiler on stderr
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")
 
-    from ptdiff.atomic import write_atomic
+    from ptdiff.documents.atomic import write_atomic
     from ptdiff.machine.yardstick import yardstick
     from ptdiff.training.speed import OVERHEAD_GOAL, PEAK_GOAL
 

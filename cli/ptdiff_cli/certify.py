@@ -73,9 +73,9 @@ def _write(out: Path, certificates: Sequence[Certificate], seconds: float) -> No
     from json import dumps
 
     from ptdiff import __version__
-    from ptdiff.atomic import write_atomic
     from ptdiff.certify.figures import figures
     from ptdiff.certify.suite import worst
+    from ptdiff.documents.atomic import write_atomic
     from ptdiff.solvers import SOLVERS
 
     groups = worst(certificates, lambda certificate: certificate.subject.split(", ")[0])

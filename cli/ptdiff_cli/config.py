@@ -52,7 +52,7 @@ def schema_(out: Out = None) -> None:
 
     It describes the options of the kinds of data that are installed.
     """
-    from ptdiff.atomic import write_atomic
+    from ptdiff.documents.atomic import write_atomic
     from ptdiff.training.schema import schema
 
     if out is None:
@@ -101,7 +101,7 @@ def _schema() -> str:
 
 
 def _write(out: Path, found: Config) -> None:
-    from ptdiff.atomic import write_atomic
+    from ptdiff.documents.atomic import write_atomic
 
     out.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(out.with_name(SCHEMA), _schema())

@@ -40,8 +40,8 @@ def mesh(
     as_json: options.Json = False,
 ) -> None:
     """Turn point clouds into meshes: ptdiff mesh samples.npz --out meshes."""
-    from ptdiff.atomic import check_writable
     from ptdiff.choices import unknown
+    from ptdiff.documents.atomic import check_writable
     from ptdiff.documents.files import expanded
     from ptdiff.run.folder import Run
     from ptdiff.run.links import chosen

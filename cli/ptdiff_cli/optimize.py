@@ -34,7 +34,7 @@ def optimize(
     """
     import yaml
 
-    from ptdiff.atomic import write_atomic
+    from ptdiff.documents.atomic import write_atomic
     from ptdiff.model.best_grid import optimize as optimized
     from ptdiff.model.loaded import Model
     from ptdiff.run.folder import Run

@@ -47,7 +47,7 @@ def run_sweep(
 
     Raises ValueError for an invalid sweep or a folder of another set, and Failure if all trials failed.
     """
-    from ptdiff.atomic import write_atomic
+    from ptdiff.documents.atomic import write_atomic
     from ptdiff.experiments.sweep import nested, read
     from ptdiff.run.links import check_names
     from ptdiff.training.trackers import check_loggers

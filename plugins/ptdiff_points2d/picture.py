@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ptdiff.atomic import write_atomic
+from ptdiff.documents.atomic import write_atomic
 from ptdiff.documents.cells import cell
 from ptdiff.modality import Unsupported, Visualizer
 from ptdiff_points2d import plane, space, wide

@@ -35,6 +35,7 @@ from ptdiff.modality.types import (
     option,
 )
 from ptdiff.modality.visualizer import Visualizer
+from ptdiff.pictures.media import Media
 
 if TYPE_CHECKING:
     from ptdiff.modality.types import Array as Array
@@ -47,6 +48,7 @@ __all__ = [
     "Data",
     "EvaluationProtocol",
     "Measurement",
+    "Media",
     "Mesh",
     "Modality",
     "Number",

@@ -11,6 +11,7 @@ from ptdiff.modality.overrides import check_overrides
 
 if TYPE_CHECKING:
     from ptdiff.modality.types import Array, Image
+    from ptdiff.pictures.media import Media
 
 
 class Visualizer(ABC):
@@ -70,12 +71,28 @@ class Visualizer(ABC):
         """
         raise Unsupported(f"{type(self).__name__} has only one coloring: leave out the color")
 
+    @property
+    def has_media(self) -> bool:
+        """True if samples can be heard or played as films; that is, if a subclass defines :meth:`media`."""
+        return type(self).media is not Visualizer.media
+
+    def media(self, sample: Array) -> Media:
+        """Sound or film of one sample (*shape), for players on pages and reports."""
+        raise Unsupported(f"{type(self).__name__} has neither sound nor film")
+
     def page(self, samples: Array, titles: Sequence[str], trajectory: Array | None = None) -> str:
         """A self-contained HTML page of samples (n, *shape).
 
         ``trajectory``: the states (t, n, *shape) from noise to the samples, in world units.
+
+        The default has a player for each sample with its image, if there is :meth:`media`.
         """
-        raise Unsupported(f"{type(self).__name__} has no HTML page: choose .png or .gif")
+        if not self.has_media:
+            raise Unsupported(f"{type(self).__name__} has no HTML page: choose .png or .gif")
+        from ptdiff.pictures.media import media_page
+
+        images = [self.sheet(samples[i : i + 1], []) for i in range(len(samples))]
+        return media_page([self.media(sample) for sample in samples], titles, images)
 
     def show(self, samples: Array, titles: Sequence[str]) -> None:
         """Open a window that shows the samples."""

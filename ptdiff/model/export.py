@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 
-from ptdiff.atomic import temporary, write_atomic
 from ptdiff.choices import one_of
+from ptdiff.documents.atomic import temporary, write_atomic
 from ptdiff.documents.files import expanded
 from ptdiff.documents.jsons import read_json
 from ptdiff.errors import RunError

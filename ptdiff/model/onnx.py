@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from ptdiff.atomic import whole
+from ptdiff.documents.atomic import whole
 from ptdiff.errors import Unsupported
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
     f(x, level) = x_0 along a trajectory,   f(x, clean) = x         (Song et al. 2023, "Consistency Models", eq. 5)
 
-    f(x, level) = x_0 along a trajectory,   f(x, clean) = x        (Song et al. 2023, "Consistency Models", eq. 5)
+f is a Denoiser whose estimate is a sample, not a mean.  rho = sigma / alpha; 0 = rho_0 < rho_1 < … < rho_n are the
 ends of n intervals.  For each datum an interval is drawn, with the probability that the density gives it, and with the
 same noise at both ends
 

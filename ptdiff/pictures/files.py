@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ptdiff.atomic import whole
+from ptdiff.documents.atomic import whole
 from ptdiff.errors import Unsupported
 
 if TYPE_CHECKING:

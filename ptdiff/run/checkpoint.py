@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ptdiff.atomic import clear, flush, temporary, write_atomic
+from ptdiff.documents.atomic import clear, flush, temporary, write_atomic
 from ptdiff.documents.files import opened, read_bytes
 from ptdiff.documents.jsons import read_json
 from ptdiff.errors import CheckpointError

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ptdiff.atomic import whole, write_atomic
+from ptdiff.documents.atomic import whole, write_atomic
 from ptdiff.documents.jsons import read_json
 from ptdiff.errors import RunError
 from ptdiff.run.folder import Run

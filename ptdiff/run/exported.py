@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ptdiff.atomic import temporary, write_atomic
+from ptdiff.documents.atomic import temporary, write_atomic
 from ptdiff.documents.files import expanded, opened, read_text
 from ptdiff.documents.jsons import parse_json
 from ptdiff.errors import RunError, check_format

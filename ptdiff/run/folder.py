@@ -29,8 +29,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from ptdiff.atomic import clear, write_atomic
 from ptdiff.choices import unknown
+from ptdiff.documents.atomic import clear, write_atomic
 from ptdiff.documents.jsons import read_json
 from ptdiff.documents.yamls import parse_yaml, read_yaml
 from ptdiff.errors import CheckpointError, RunError

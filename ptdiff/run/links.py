@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from ptdiff.atomic import whole
+from ptdiff.documents.atomic import whole
 
 FOLDERS = frozenset({"averages", "checkpoints", "distances", "eval", "gallery", "grids", "logs", "samples", "start"})
 """Names in a run that are folders."""

@@ -20,7 +20,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ptdiff.atomic import write_atomic
+from ptdiff.documents.atomic import write_atomic
 from ptdiff.documents.jsons import read_json
 from ptdiff.documents.yamls import read_yaml
 from ptdiff.errors import check_format

@@ -28,8 +28,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ptdiff.atomic import whole
 from ptdiff.choices import unknown
+from ptdiff.documents.atomic import whole
 from ptdiff.documents.files import opened
 from ptdiff.documents.jsons import parse_json
 from ptdiff.errors import Unsupported, reading

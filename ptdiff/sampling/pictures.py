@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ptdiff.atomic import write_atomic
 from ptdiff.choices import unknown
+from ptdiff.documents.atomic import write_atomic
 from ptdiff.modality.ragged import sets_of
 from ptdiff.pictures.files import ANIMATION_SUFFIXES, IMAGE_SUFFIXES, save_animation, save_image
 

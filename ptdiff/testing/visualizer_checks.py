@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ptdiff.errors import Unsupported
 from ptdiff.modality.ragged import padded, sets_of
 from ptdiff.modality.visualizer import Visualizer
+from ptdiff.pictures.media import Media
 from ptdiff.testing.subject import BATCH, Subject, skip
 
 if TYPE_CHECKING:
@@ -117,11 +118,11 @@ def rendered_files_are_png_images(subject: Subject) -> None:
 
 
 def optional_views_work(subject: Subject) -> None:
-    """Check that turntable, play, page and tinted work if the visualizer defines them."""
+    """Check that turntable, play, page, media and tinted work if the visualizer defines them."""
     draw, x = subject.modality.visualizer(), sets_of(subject.shown())
     defined = [name for name in _VIEWS if getattr(type(draw), name) is not getattr(Visualizer, name)]
     if not defined:
-        skip("the visualizer defines none of turntable, play, page and tinted")
+        skip("the visualizer defines none of turntable, play, page, media and tinted")
     for name in defined:
         # views may need what these samples lack, such as a third coordinate or colors
         with suppress(Unsupported):
@@ -147,6 +148,16 @@ def _page(draw: Visualizer, x: Array) -> None:
     assert isinstance(page, str) and "<html" in page.lower(), "page must return the text of an HTML page"
 
 
+def _media(draw: Visualizer, x: Array) -> None:
+    for sample in (x[0], 1000 * x[0]):
+        one = draw.media(sample)
+        assert isinstance(one, Media), f"media must return a ptdiff.modality.Media, not {type(one).__name__}"
+        marks = _MARKS[one.type]
+        start = one.content[:16]
+        assert any(mark in start for mark in marks), f"media says {one.type}, but its bytes begin with {start!r}"
+    _page(draw, x)
+
+
 def _tinted(draw: Visualizer, x: Array) -> None:
     assert draw.tints, "tinted is defined, but the property tints names no coloring"
     for tint in draw.tints:
@@ -156,8 +167,18 @@ def _tinted(draw: Visualizer, x: Array) -> None:
             _assert_image(other.sheet(x[:2], []))
 
 
-_VIEWS = {"turntable": _turntable, "play": _play, "page": _page, "tinted": _tinted}
+_VIEWS = {"turntable": _turntable, "play": _play, "page": _page, "media": _media, "tinted": _tinted}
 """The optional methods of a visualizer, each with its check."""
+
+_MARKS = {
+    "audio/wav": (b"WAVE",),
+    "audio/flac": (b"fLaC",),
+    "audio/mpeg": (b"ID3", b"\xff\xfb", b"\xff\xf3", b"\xff\xf2"),
+    "audio/ogg": (b"OggS",),
+    "video/mp4": (b"ftyp",),
+    "video/webm": (b"\x1a\x45\xdf\xa3",),
+}
+"""Bytes near the beginning of files of each media type."""
 
 
 def _ids(subject: Subject, count: int) -> Any:

@@ -23,7 +23,7 @@ from urllib.request import url2pathname
 
 from pytorch_lightning.loggers import MLFlowLogger, TensorBoardLogger, WandbLogger
 
-from ptdiff.atomic import write_atomic
+from ptdiff.documents.atomic import write_atomic
 from ptdiff.pictures.files import Picture
 from ptdiff.run.links import appending
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from ptdiff.atomic import clear
+from ptdiff.documents.atomic import clear
 from ptdiff.errors import CheckpointError
 from ptdiff.run.checkpoint import discard_after, save
 from ptdiff.run.folder import Run

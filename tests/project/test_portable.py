@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ptdiff.atomic import write_atomic
+from ptdiff.documents.atomic import write_atomic
 from ptdiff.run.checkpoint import latest, save
 from ptdiff.run.lock import held
 

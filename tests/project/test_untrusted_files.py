@@ -202,7 +202,7 @@ WRITES = frozenset(
 """Methods of paths that change the disk; mkdir is none, because it follows no link in the last part of its path."""
 
 WRITERS = {
-    "ptdiff/atomic.py": "the door: files are written beside their targets and renamed; leftovers are deleted",
+    "ptdiff/documents/atomic.py": "the door: files are written beside their targets and renamed; leftovers are deleted",
     "ptdiff/run/links.py": "the door: files of a run that grow in place",
     "ptdiff/run/checkpoint.py": "checkpoints: new folders with unpredictable names, renamed",
     "ptdiff/run/exported.py": "runs in the cache: new folders with unpredictable names, renamed",

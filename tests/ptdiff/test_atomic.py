@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from ptdiff import atomic
-from ptdiff.atomic import check_writable, whole, write_atomic
+from ptdiff.documents import atomic
+from ptdiff.documents.atomic import check_writable, whole, write_atomic
 from ptdiff_datasets.writing import replacing
 
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="has no such nodes")

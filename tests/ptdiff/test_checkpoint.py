@@ -16,7 +16,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from ptdiff.atomic import temporary, write_atomic
+from ptdiff.documents.atomic import temporary, write_atomic
 from ptdiff.errors import CheckpointError
 from ptdiff.run.checkpoint import COMMITTED, MANIFEST, STATE, latest, problem, save
 
@@ -470,7 +470,7 @@ def test_write_atomic_that_fails_keeps_the_old_text(tmp_path: Path, monkeypatch:
 def test_a_reader_beside_the_writer_never_sees_a_part(tmp_path: Path) -> None:
     path = tmp_path / "state.json"
     script = (
-        "import sys, json, itertools\nfrom pathlib import Path\nfrom ptdiff.atomic import write_atomic\n"
+        "import sys, json, itertools\nfrom pathlib import Path\nfrom ptdiff.documents.atomic import write_atomic\n"
         "for i in itertools.count(): write_atomic(Path(sys.argv[1]), json.dumps([i] * 2000))"
     )
     with subprocess.Popen([sys.executable, "-c", script, str(path)], env=environment()) as writer:

@@ -56,11 +56,11 @@ class Exact(nn.Module):
 
     def __init__(self, wanted: Callable[[Tensor, Level, Condition], Tensor], prediction: str) -> None:
         super().__init__()
-        self.wanted, self.prediction = wanted, prediction
+        self.wanted, self.kind = wanted, prediction
 
     def forward(self, x: Tensor, angle: Tensor, cond: Condition) -> Tensor:
         level = Level(torch.cos(angle), torch.sin(angle))
-        numbers = PREDICTIONS[self.prediction](level.like(x))
+        numbers = PREDICTIONS[self.kind](level.like(x))
         there = numbers.out != 0
         return torch.where(
             there, (self.wanted(x, level, cond) - numbers.skip * x) / torch.where(there, numbers.out, 1), 0

@@ -87,7 +87,7 @@ def test_a_modality_with_the_three_methods_alone_has_a_default_or_a_reason_for_e
     assert kind.bin_width is None and kind.given(Data((3,)), torch.zeros(1), 2) is None
     assert kind.frame(Data((3,)), x[0]) == (0, 1)
     assert torch.equal(kind.postprocess(torch.ones(2, 3), Data((3,))), torch.ones(2, 3))
-    assert not draw.plays and draw.tints == ()
+    assert not draw.plays and not draw.has_media and draw.tints == ()
     refused = {
         "only be read from .npz files": lambda: kind.read(Path("a.txt")),
         "cannot turn its samples": lambda: kind.mesh(x[0]),
@@ -97,6 +97,7 @@ def test_a_modality_with_the_three_methods_alone_has_a_default_or_a_reason_for_e
         "Bare cannot play samples": lambda: draw.play(x, []),
         "leave out the color": lambda: draw.tinted("label", [0, 0]),
         "has no HTML page": lambda: draw.page(x, []),
+        "neither sound nor film": lambda: draw.media(x[0]),
         "cannot open a window": lambda: draw.show(x, []),
     }
     for said, call in refused.items():

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ptdiff.atomic import clear, temporary
+from ptdiff.documents.atomic import clear, temporary
 from ptdiff.errors import RunError
 from ptdiff.experiments.compare_runs import history, summary
 from ptdiff.modality.data import Data, TensorSplit

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from ptdiff.atomic import write_atomic
+from ptdiff.documents.atomic import write_atomic
 from ptdiff.errors import CheckpointError, RunError
 from ptdiff.experiments.compare_runs import summary
 from ptdiff.run import checkpoint as checkpoints

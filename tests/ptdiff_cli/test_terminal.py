@@ -125,10 +125,10 @@ def test_an_exception_of_a_plugin_is_one_line_with_its_name(  # type: ignore[no-
 
 
 def test_a_bug_says_that_it_is_one_and_where(ptdiff, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
-    from ptdiff.run import folder
+    from ptdiff.run import config
 
     # raised by ptdiff's own code, because this module may belong to a plugin that another test defined
-    monkeypatch.setattr(folder, "read_run", lambda path: itemgetter("no such key")({}))
+    monkeypatch.setattr(config, "validate", itemgetter("no such key"))
     done = ptdiff("sample", run)
     assert done.returncode == 1
     assert "a bug of ptdiff, please report it: KeyError: 'no such key' (tests" not in done.stderr

@@ -29,7 +29,7 @@ import torch
 from failing import failing
 from whole_runs import NUMBERS, faults, kills
 
-from ptdiff.atomic import write_atomic
+from ptdiff.documents.atomic import write_atomic
 from ptdiff.errors import CheckpointError, RunError
 from ptdiff.experiments.compare_runs import summary
 from ptdiff.machine import host

@@ -6,9 +6,6 @@ visualizer and nearest neighbors of a modality, so it works for all of them.
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import io
 import json
 import math
 from collections.abc import Callable, Sequence
@@ -17,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ptdiff.documents.jsons import json_lines
+from ptdiff.pictures.media import STYLE, html_page, players, png
 from ptdiff_cli.shared.charts import interval, lines
 
 if TYPE_CHECKING:
@@ -54,16 +52,14 @@ polyline.s3 { stroke: var(--d); } .key { margin-right: 1rem; } .k0 { color: var(
 
 def write_report(path: Path, evaluation: Evaluation, call: str) -> None:
     """Write the page of an evaluation to ``path``; ``call`` is the command line shown on it."""
-    from ptdiff.atomic import write_atomic
+    from ptdiff.documents.atomic import write_atomic
 
     run, result = evaluation.run, evaluation.to_json()
     samples, titles = evaluation.samples.stored.samples, evaluation.samples.stored.titles
     visualizer = run.modality().visualizer()
-    digest = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
-    policy = f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
-    name = escape(run.path.resolve().name)
+    name = run.path.resolve().name
     body = [
-        f"<h1>{name}</h1>",
+        f"<h1>{escape(name)}</h1>",
         f"<p>{escape(run.config.modality)}, step {result['step']:,}; {result['n']} samples against "
         f"{result['n']} of the {escape(result['reference']['split'])} split, by the protocol "
         f"{escape(result['protocol'])}: {escape(result['measures'])}.</p>",
@@ -75,14 +71,8 @@ def write_report(path: Path, evaluation: Evaluation, call: str) -> None:
         _section("How it was made", _pre(call) + _pre(_json({k: v for k, v in result.items() if k != "metrics"}))),
         _section("Configuration", _pre(run.config.to_yaml()) + _pre(_text(run.path / "env.json"))),
     ]
-    page = (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{escape(policy)}">'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1"><title>{name}</title>'
-        f"<style>{_STYLE}</style></head>\n<body>\n{chr(10).join(body)}\n</body></html>\n"
-    )
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, page)
+    write_atomic(path, html_page(name, _STYLE + STYLE, chr(10).join(body)))
 
 
 def _section(title: str, body: str, text: str = "") -> str:
@@ -118,17 +108,17 @@ def _pictures(
     from ptdiff.modality.ragged import sets_of
 
     many = min(visualizer.many, len(samples))
-    first = visualizer.sheet(sets_of(samples[:many]), titles[:many])
-    sections = [_section("Samples", _image(first), f"The first {many}.")]
+    first = _shown(visualizer, sets_of(samples[:many]), titles[:many])
+    sections = [_section("Samples", first, f"The first {many}.")]
     near, far = _order(training), _order(reference)[::-1]
     if visualizer.many > ALONE:
-        neighbors = _image(visualizer.sheet(sets_of(training.samples[:many].numpy()), []))
+        neighbors = png(visualizer.sheet(sets_of(training.samples[:many].numpy()), []))
         farthest = far[: max(2, len(far) // 20)]
-        failures = _image(visualizer.sheet(sets_of(samples[farthest]), []))
+        failures = png(visualizer.sheet(sets_of(samples[farthest]), []))
         about = ("The nearest training sample of each.", "The 5 % farthest from the reference.")
     else:
-        neighbors = _image(_pairs(visualizer, samples, training, near[:SHOWN], "training"))
-        failures = _image(_pairs(visualizer, samples, reference, far[:SHOWN], "reference"))
+        neighbors = _shown(visualizer, *_pairs(samples, training, near[:SHOWN], "training"))
+        failures = _shown(visualizer, *_pairs(samples, reference, far[:SHOWN], "reference"))
         about = (
             "The samples nearest to a training sample, each beside it; copies would show here.",
             "The samples farthest from the reference, each beside its nearest reference sample.",
@@ -138,6 +128,12 @@ def _pictures(
         _section("Nearest training samples", neighbors, f"{about[0]} {_spread(training)}"),
         _section("Failures", failures, f"{about[1]} {_spread(reference)}"),
     ]
+
+
+def _shown(visualizer: Visualizer, samples: Array, titles: Sequence[str]) -> str:
+    """The image of samples, and players if they can be heard or played."""
+    image = png(visualizer.sheet(samples, titles))
+    return image + players([visualizer.media(x) for x in samples], titles) if visualizer.has_media else image
 
 
 def _order(near: Nearest) -> list[int]:
@@ -151,8 +147,11 @@ def _spread(near: Nearest) -> str:
     return f"Distances: minimum {ranked[0]:.3g}, median {at(0.5):.3g}, maximum {ranked[-1]:.3g}."
 
 
-def _pairs(visualizer: Visualizer, samples: Array, near: Nearest, chosen: Sequence[int], what: str) -> Any:
-    """Plot each chosen sample beside its nearest neighbor; sets of different sizes are cut to the smaller one."""
+def _pairs(samples: Array, near: Nearest, chosen: Sequence[int], what: str) -> tuple[Any, list[str]]:
+    """Each chosen sample, then its nearest neighbor, with titles.
+
+    Clouds of one size next to those of another are cut to the smaller one.
+    """
     import numpy as np
 
     from ptdiff.modality.ragged import is_ragged
@@ -162,22 +161,14 @@ def _pairs(visualizer: Visualizer, samples: Array, near: Nearest, chosen: Sequen
         whole = [x[i][~np.isnan(x[i]).reshape(x.shape[1], -1).all(1)] for i in chosen for x in (samples, nearest)]
         pairs = np.empty(len(whole), dtype=object)
         pairs[:] = whole
-        return visualizer.sheet(pairs, _beside(near, chosen, what))
+        return pairs, _beside(near, chosen, what)
     size = min(samples.shape[1], nearest.shape[1])
     both = [x for i in chosen for x in (samples[i, :size], nearest[i, :size])]
-    return visualizer.sheet(np.stack(both), _beside(near, chosen, what))
+    return np.stack(both), _beside(near, chosen, what)
 
 
 def _beside(near: Nearest, chosen: Sequence[int], what: str) -> list[str]:
     return [title for i in chosen for title in (f"sample {i}", f"{what}, {near.distance[i]:.3g}")]
-
-
-def _image(picture: Any) -> str:
-    from PIL import Image
-
-    buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, "PNG")
-    return f'<img alt="" src="data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}">'
 
 
 def _losses(path: Path) -> str:

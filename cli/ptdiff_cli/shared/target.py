@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ptdiff.atomic import Kind
+    from ptdiff.documents.atomic import Kind
     from ptdiff.modality.contract import Modality
     from ptdiff.sampling.samples import Samples
 
@@ -33,7 +33,7 @@ def writable_either(path: Path | None) -> Path | None:
 
 def _tried(path: Path | None, kind: Kind) -> Path | None:
     if path is not None:
-        from ptdiff.atomic import check_writable
+        from ptdiff.documents.atomic import check_writable
         from ptdiff.documents.files import expanded
 
         check_writable(expanded(path), kind=kind)
@@ -63,7 +63,7 @@ def check_space(target: Path, count: int, shape: tuple[int, ...], format: str = 
 
     ``format``: npz or a suffix.  ``states``: number of states of a trajectory that are saved too.
     """
-    from ptdiff.atomic import check_writable
+    from ptdiff.documents.atomic import check_writable
     from ptdiff.documents.files import expanded
 
     size = count * (1 + states) * prod(shape) * _NUMBER.get(format, _TEXT)

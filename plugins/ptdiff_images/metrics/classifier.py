@@ -21,7 +21,7 @@ from safetensors.torch import save
 from torch import Tensor
 from torch.nn import functional
 
-from ptdiff.atomic import whole
+from ptdiff.documents.atomic import whole
 from ptdiff.modality import Progress
 from ptdiff.modality.data import Data, Split, unaugmented
 from ptdiff_datasets.cache import default_cache

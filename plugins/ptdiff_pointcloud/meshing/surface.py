@@ -80,7 +80,7 @@ class Surface:
 
 def write_exact(path: Path, kind: str, vertices: Floats, triangles: Any) -> None:
     """Write triangles with their vertices (n, 3) in float64 as obj, stl (text) or ply (binary, doubles)."""
-    from ptdiff.atomic import whole
+    from ptdiff.documents.atomic import whole
 
     faces = triangles.faces
     if kind == "ply":

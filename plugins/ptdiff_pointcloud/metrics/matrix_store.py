@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ptdiff.atomic import whole
+from ptdiff.documents.atomic import whole
 
 _DIGITS = 64
 

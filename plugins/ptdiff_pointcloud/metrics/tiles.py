@@ -20,7 +20,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from ptdiff.atomic import clear
+from ptdiff.documents.atomic import clear
 from ptdiff.errors import DataError
 from ptdiff.machine import host
 from ptdiff.machine.engines import Engine

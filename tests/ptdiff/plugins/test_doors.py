@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -82,6 +83,16 @@ def example(heading: str) -> str:
     """The code of a section of docs/plugins.md."""
     section = PAGE[PAGE.index(f"\n## {heading}\n") + 1 :].partition("\n## ")[0]
     return section.partition("```python\n")[2].partition("```")[0]
+
+
+def test_every_section_with_code_is_tried_by_a_test_of_this_file() -> None:
+    sections = re.split(r"^## ", PAGE, flags=re.MULTILINE)[1:]
+    with_code = {section.splitlines()[0] for section in sections if "```python" in section}
+    assert all(section.count("```python") <= 1 for section in sections)
+    here = Path(__file__).read_text(encoding="utf-8")
+    tried = set(re.findall(r"example\(\"([^\"]+)\"\)", here))
+    four = {"Solvers", "Processes", "Objectives", "Guidance"}  # in test_the_examples_of_the_page_can_be_chosen
+    assert with_code == tried | four
 
 
 CATALOGS: dict[str, Catalog[Any]] = {

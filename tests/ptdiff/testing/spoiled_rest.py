@@ -10,7 +10,7 @@ import torch
 from good_modality import Dots, Good, method_with, scores_with, sheets_with
 
 from ptdiff.metrics import Score
-from ptdiff.modality import EvaluationProtocol, Measurement, Modality
+from ptdiff.modality import EvaluationProtocol, Measurement, Media, Modality
 
 
 def image(made: Any) -> type[Modality]:
@@ -52,6 +52,16 @@ def in_math(self: Any, samples: Any, titles: Any) -> Any:
 class OneFrame(Dots):
     def play(self, samples: Any, titles: Any) -> Any:
         return [self.sheet(samples, titles)]
+
+
+class NoHeader(Dots):
+    def media(self, sample: Any) -> Any:
+        return Media("audio/wav", sample.tobytes())
+
+
+class BareBytes(Dots):
+    def media(self, sample: Any) -> Any:
+        return sample.tobytes()
 
 
 class NoPage(Dots):
@@ -158,6 +168,8 @@ SPOILED: dict[str, tuple[type[Modality], str]] = {
     "an image that cannot be saved": (method_with(visualizer=lambda self: Palette()), "rendered_files_are_png_images"),
     "an animation of one image": (method_with(visualizer=lambda self: OneFrame()), "optional_views_work"),
     "a page of bytes": (method_with(visualizer=lambda self: NoPage()), "optional_views_work"),
+    "sound as bare numbers": (method_with(visualizer=lambda self: NoHeader()), "optional_views_work"),
+    "sound without its type": (method_with(visualizer=lambda self: BareBytes()), "optional_views_work"),
     "a format with a dot": (
         method_with(formats=lambda self: {".txt": lambda path, x: np.savetxt(path, x)}),
         "formats_have_names",

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from trial import Recorder, Start, Trial, assert_bit_equal
 
-from ptdiff.atomic import temporary
+from ptdiff.documents.atomic import temporary
 from ptdiff.errors import RunError, UnknownName
 from ptdiff.run.checkpoint import COMMITTED, latest, problem, save
 from ptdiff.run.config import validate
