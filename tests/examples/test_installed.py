@@ -71,9 +71,8 @@ class Environment:
         subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder / "env")], check=True)
         self.python = folder / "env" / "bin" / "python"
         self.site = Path(self.output("-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip())
-        # the path alone: the .pth files of editable installs there, such as ptdiff's own, are not followed
+        # the path alone: .pth files there are not followed, and a ptdiff there comes after the wheel
         (self.site / "libraries.pth").write_text(sysconfig.get_path("purelib") + "\n")
-        # its ptdiff, if it has one, comes after the wheel
 
     def call(self, *arguments: str | Path) -> CompletedProcess[str]:
         outside = ("PYTHONPATH", "PYTHONHOME", "PTDIFF_PLUGINS")
@@ -130,7 +129,9 @@ def test_an_example_is_installed_used_and_removed(fresh: Environment, example: P
     about = project(example)
     (name,) = about["entry-points"]["ptdiff.modalities.v1"]
     before = fresh.files()
-    built = wheel(example, fresh.folder, [path.name for path in example.iterdir()])
+    left = ("__pycache__", "build", "dist")
+    names = [path.name for path in example.iterdir() if path.name not in left and path.suffix != ".egg-info"]
+    built = wheel(example, fresh.folder, names)
     fresh.pip("install", "--no-index", "--no-deps", built)
 
     listed = {one["name"]: one for one in json.loads(fresh.ptdiff("modalities", "--json"))}

@@ -73,3 +73,14 @@ def test_samples_are_rendered_to_such_a_page(tmp_path: Path) -> None:
     stored = Stored(np.zeros((2, 40), np.float32), np.full(2, -1))
     save(tmp_path / "x.html", stored, Sounds())
     assert (tmp_path / "x.html").read_text(encoding="utf-8").count("<audio") == 2
+
+
+def test_samples_in_a_report_have_players_if_they_can_be_heard() -> None:
+    from ptdiff_cli.shared.report import _shown
+
+    class Silent(Visualizer):
+        sheet = Sounds.sheet
+
+    x, titles = np.zeros((2, 40), np.float32), ["one", "two"]
+    assert _shown(Sounds(), x, titles).count("<audio controls") == 2
+    assert "<audio" not in _shown(Silent(), x, titles) and "<img" in _shown(Silent(), x, titles)
