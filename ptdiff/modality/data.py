@@ -331,7 +331,7 @@ def _scale(centered: Tensor, groups: tuple[int, ...]) -> Tensor:
     """Root mean square of ``centered`` (…, c), or of each group, repeated to (c,); ValueError if it is no scale."""
     import torch
 
-    parts = centered.split(groups, dim=-1) if groups else (centered,)
+    parts = torch.split(centered, list(groups), dim=-1) if groups else (centered,)
     scales = [part.square().mean().sqrt() for part in parts]
     first = 0
     for size, scale in zip(groups or (0,), scales, strict=True):
