@@ -139,17 +139,19 @@ class Data:
 
         return constant(self.mean), constant(self.scale)
 
-    def measured(self, *, keep: tuple[int, ...] = (), limit: int = 4096) -> Data:
+    def measured(self, *, keep: tuple[int, ...] = (), groups: tuple[int, ...] = (), limit: int = 4096) -> Data:
         """The same data with ``mean``, ``scale`` and ``spread`` measured on up to ``limit`` training samples.
 
         So are the mean, scale and range of numbers and vectors in ``conditions``, and the ``sizes`` of sets whose
         batches have a mask; their padding counts for nothing.
 
         ``keep``: axes of one datum along which the mean is not averaged; negative numbers count from the end: (-1,) for
-        the coordinates of points, (-3,) for the channels of images.  The scale is one number, so axes are not
-        distorted.
+        the coordinates of points, (-3,) for the channels of images.
+        ``groups``: numbers of neighboring entries of the last axis that share a scale: (3, 1) for positions and a
+        charge, (1, 1, 1) for three unrelated columns.  Default: all share one, so axes are not distorted.
 
-        Raises ValueError without training samples, for an axis out of range, and if the data is constant or not finite.
+        Raises ValueError without training samples, for an axis out of range, for groups that do not add up to the last
+        axis, and if the data, or one group of it, is constant or not finite.
         """
         import torch
 
@@ -163,25 +165,31 @@ class Data:
         rank = len(self.shape)
         if not all(-rank <= axis < rank for axis in keep):
             raise ValueError(f"axes {keep} must exist in a datum of shape {self.shape}")
+        if groups and (min(groups) < 1 or sum(groups) != (self.shape or (0,))[-1]):
+            raise ValueError(f"groups {groups} must add up to the last axis of a datum of shape {self.shape}")
         axes = [axis for axis in range(-rank, 0) if axis not in keep and axis + rank not in keep]
         if "mask" in cond:
-            return self._measured_sets(x, cond, axes)
+            return self._measured_sets(x, cond, axes, groups)
         if self.counted is not None:
             raise ValueError(
                 f"condition {self.counted} counts elements, but batches have no mask: all sets have the same size"
             )
         mean = x.mean(dim=[0, *axes], keepdim=True)[0]
-        scale = float((x - mean).square().mean().sqrt())
-        if not scale > 0 or not torch.isfinite(mean).all():
-            raise ValueError(f"the data is constant or not finite (scale {scale})")
+        scale = _scale(x - mean, groups)
         spread = _spread((x - mean) / scale, self.unordered)
         mean = mean.reshape(mean.shape[next((i for i, n in enumerate(mean.shape) if n > 1), mean.ndim - 1) :])
-        return replace(self, mean=_nested(mean.tolist()), scale=scale, spread=spread, conditions=self._known(cond))
+        return replace(
+            self,
+            mean=_nested(mean.tolist()),
+            scale=_nested(scale.tolist()),
+            spread=spread,
+            conditions=self._known(cond),
+        )
 
     def _known(self, cond: Condition) -> dict[str, Kind]:
         return {name: kind.measured(cond[name]) if name in cond else kind for name, kind in self.conditions.items()}
 
-    def _measured_sets(self, x: Tensor, cond: Condition, axes: list[int]) -> Data:
+    def _measured_sets(self, x: Tensor, cond: Condition, axes: list[int], groups: tuple[int, ...]) -> Data:
         """Measure sets x (n, *shape) of different sizes, without their padding."""
         import torch
 
@@ -190,9 +198,7 @@ class Data:
             raise ValueError("sets of different sizes need unordered=True, a mask (b, n), and no mean per element")
         elements = x[mask]
         mean = elements.mean(dim=[0, *(axis for axis in axes if axis != -rank)], keepdim=True)
-        scale = float((elements - mean).square().mean().sqrt())
-        if not scale > 0 or not torch.isfinite(mean).all():
-            raise ValueError(f"the data is constant or not finite (scale {scale})")
+        scale = _scale(elements - mean, groups)
         counts = mask.sum(dim=1)
         if self.counted is not None and not torch.equal(cond[self.counted].double(), counts.double()):
             raise ValueError(f"condition {self.counted} must be the number of elements of each set")
@@ -204,7 +210,12 @@ class Data:
         mean = mean.reshape(mean.shape[next((i for i, n in enumerate(mean.shape) if n > 1), mean.ndim - 1) :])
         sizes = tuple((size, of, n) for (size, of), n in sorted(rows.items()))
         return replace(
-            self, mean=_nested(mean.tolist()), scale=scale, spread=spread, conditions=self._known(cond), sizes=sizes
+            self,
+            mean=_nested(mean.tolist()),
+            scale=_nested(scale.tolist()),
+            spread=spread,
+            conditions=self._known(cond),
+            sizes=sizes,
         )
 
     def facts(self) -> dict[str, Any]:
@@ -314,6 +325,23 @@ def _extent(name: str, value: Broadcast) -> tuple[int, ...]:
     if len(inner) != 1:
         raise ValueError(f"{name} must be a full array of numbers")
     return (len(value), *inner.pop())
+
+
+def _scale(centered: Tensor, groups: tuple[int, ...]) -> Tensor:
+    """Root mean square of ``centered`` (…, c), or of each group, repeated to (c,); ValueError if it is no scale."""
+    import torch
+
+    parts = torch.split(centered, list(groups), dim=-1) if groups else (centered,)
+    scales = [part.square().mean().sqrt() for part in parts]
+    first = 0
+    for size, scale in zip(groups or (0,), scales, strict=True):
+        if not 0 < float(scale) < math.inf:
+            place = f"entries {first} ... {first + size - 1} of the last axis: " if groups else ""
+            raise ValueError(f"{place}the data is constant or not finite (scale {float(scale)})")
+        first += size
+    if not groups:
+        return scales[0]
+    return torch.cat([scale.repeat(size) for size, scale in zip(groups, scales, strict=True)])
 
 
 def _spread(z: Tensor, unordered: bool, limit: int = 512) -> float:
