@@ -43,6 +43,7 @@ class Stream(IntEnum):
     ESTIMATE = 12
     CODE = 13
     SIZE = 14
+    WAY = 15
 
 
 def mix(*words: int) -> int:

@@ -127,7 +127,7 @@ def _measured(
     if samples is None and count is None:
         return works
     # the time does not depend on the values of the weights
-    denoiser = built(kind, data, config.prediction) if run is None else run.denoiser()
+    denoiser = built(kind, data, config.prediction, flow_map=config.is_flow_map) if run is None else run.denoiser()
     denoiser = denoiser.to(where).requires_grad_(False).eval()
     plan = Plan.chosen(config.process, config.sampling)
     if samples is not None:

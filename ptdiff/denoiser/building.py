@@ -10,6 +10,7 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 from torch.nn.parameter import UninitializedParameter
 
 from ptdiff.denoiser.network import NetworkDenoiser
+from ptdiff.denoiser.target_level import read_target
 from ptdiff.machine import host
 
 if TYPE_CHECKING:
@@ -27,13 +28,14 @@ MOST_TENSORS = 100_000
 seconds."""
 
 
-def built(kind: Modality, data: Data, prediction: str, copies: int = USE) -> NetworkDenoiser:
-    """The untrained denoiser of a modality; ``copies``: USE or TRAIN.
+def built(kind: Modality, data: Data, prediction: str, copies: int = USE, *, flow_map: bool = False) -> NetworkDenoiser:
+    """The untrained denoiser of a modality; ``copies``: USE or TRAIN; ``flow_map``: it reads a second level.
 
     Raises ValueError if its weights do not fit the memory that is free, before they fill it.
     """
     with within_memory(copies):
-        return NetworkDenoiser(kind.backbone(data), prediction)
+        net = kind.backbone(data)
+        return NetworkDenoiser(read_target(net) if flow_map else net, prediction)
 
 
 @contextmanager

@@ -11,6 +11,10 @@ angle in a warped coordinate that stretches the low-noise end, and f are the fre
 
 Each condition adds a vector: a class its row of a table; numbers and vectors, scaled to unit variance, pass through two
 layers with the sines and cosines of their first octaves.  "Not given" is a row of the table, or the bias of the layers.
+
+A flow map (:mod:`ptdiff.denoiser.target_level`) also reads the angle it walks to, ``cond["to"]`` (b,) in [0, theta].
+Its features, and those of the way between both, pass through two layers, the second of which begins at zero.  Without
+``cond["to"]``, the map stays where it is: the angle is theta.
 """
 
 from __future__ import annotations
@@ -29,6 +33,8 @@ Frequencies = Literal["positional", "fourier", "learned"]
 
 _COUNT, _DEVIATION = 64, 16
 """Number of ``fourier`` frequencies, and their standard deviation in turns."""
+_WAY = 5
+"""Number of octaves of the angle that a flow map walks to, and of the way there."""
 
 
 class _ValueEmbedding(nn.Module):
@@ -83,6 +89,8 @@ class LevelEmbedding(nn.Module):
             # not in checkpoints: post-hoc averages, whose coefficients sum to 1 only roughly, would change it
             self.register_buffer("frequency", frequency, persistent=False)
         self.mlp = nn.Sequential(nn.Linear(2 * len(frequency) + 2, width), nn.SiLU(), nn.Linear(width, width))
+        self.width = width
+        self.target: nn.Sequential | None = None
         self.label = nn.Embedding(classes + 1, width) if classes else None
         self.kinds = dict(conditions or {})
         self.others = nn.ModuleDict(
@@ -94,6 +102,22 @@ class LevelEmbedding(nn.Module):
             }
         )
 
+    def read_target(self) -> None:
+        """Add the layers that read ``cond["to"]``; the output stays the same until they are trained."""
+        last = nn.Linear(self.width, self.width)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        self.target = nn.Sequential(nn.Linear(3 + 4 * _WAY, self.width), nn.SiLU(), last)
+        self.target.to(next(self.mlp.parameters()).device)
+
+    def _way(self, u: Tensor, to: Tensor | None) -> Tensor:
+        # smooth in ``to`` up to zero, because losses of flow maps differentiate it
+        s = u if to is None else to.float() * (2 / math.pi)
+        octaves = math.pi * 2.0 ** torch.arange(_WAY, device=u.device)
+        phase = torch.cat([s[:, None] * octaves, (u - s)[:, None] * octaves], dim=-1)
+        ends = torch.stack([2 * s - 1, u - s, torch.log1p(50 * s)], dim=-1)
+        return torch.cat([ends, phase.sin(), phase.cos()], dim=-1)
+
     def forward(self, angle: Tensor, cond: Condition) -> Tensor:
         """Embed ``angle`` (b,) in [0, pi/2] and the given conditions as (b, width)."""
         u = angle.float() * (2 / math.pi)
@@ -101,6 +125,8 @@ class LevelEmbedding(nn.Module):
         base = torch.stack([u, u.sqrt().sqrt()], dim=-1)
         phase = base[:, 1:] * (math.pi * self.frequency)
         out: Tensor = self.mlp(torch.cat([2 * base - 1, phase.sin(), phase.cos()], dim=-1))
+        if self.target is not None:
+            out = out + self.target(self._way(u, cond.get("to")))
         if self.label is not None:
             label = cond.get("label")
             given = torch.full(u.shape, -1, device=u.device) if label is None else label

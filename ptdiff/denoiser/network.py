@@ -108,6 +108,11 @@ class NetworkDenoiser(nn.Module):
         return bool(getattr(self.net, "self_conditioning", False))
 
     @property
+    def is_flow_map(self) -> bool:
+        """True if the network reads ``cond["to"]`` (:mod:`ptdiff.denoiser.target_level`)."""
+        return any(getattr(part, "target", None) is not None for part in self.net.modules())
+
+    @property
     def code(self) -> int:
         """Size of ``cond["code"]`` if the network reads one (:mod:`ptdiff.denoiser.latent_code`); 0 otherwise."""
         size = getattr(self.net, "code", 0)

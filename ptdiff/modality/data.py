@@ -52,8 +52,8 @@ mask to the shape; they do not specify the desired sample."""
 
 
 def unconditional(cond: Condition) -> Condition:
-    """The entries of ``cond`` that an unconditional call keeps: the estimate, the code and the mask."""
-    return {name: cond[name] for name in ("estimate", "code", "mask") if name in cond}
+    """The entries of ``cond`` that an unconditional call keeps: all that is no property of the data."""
+    return {name: cond[name] for name in ("estimate", "code", "mask", "to") if name in cond}
 
 
 Broadcast = float | tuple[Any, ...]

@@ -32,6 +32,7 @@ from ptdiff.density import Density, Truncated
 from ptdiff.machine.host import double, exact, kept_randomness
 from ptdiff.modality.data import Condition
 from ptdiff.objective.factors import LogDensity
+from ptdiff.objective.flow_map import FlowMapTraining
 from ptdiff.objective.loss import LOSSES, Denoise, Objective
 from ptdiff.plugins.doors import Door
 from ptdiff.process import Level, Process
@@ -136,7 +137,9 @@ class ConsistencyObjective(Objective):
 
 
 OBJECTIVES: Catalog[type[Denoise]] = Catalog(
-    "objective", {"denoise": Denoise, "consistency": Consistency}, Door("objectives", "objective", Denoise)
+    "objective",
+    {"denoise": Denoise, "consistency": Consistency, "flow-map": FlowMapTraining},
+    Door("objectives", "objective", Denoise),
 )
 
 

@@ -184,6 +184,11 @@ class Config(_Section):
     training: Training = Training()
     sampling: Sampling = Sampling()
 
+    @property
+    def is_flow_map(self) -> bool:
+        """True if the network is a flow map, which reads a second level (:mod:`ptdiff.denoiser.target_level`)."""
+        return bool(self.objective["name"] == "flow-map")
+
     def to_yaml(self) -> str:
         """The complete configuration as YAML, with its format number; :func:`read` reads it."""
         return yaml_text({"format": FORMAT, **self.model_dump(mode="json")})

@@ -286,7 +286,7 @@ class Run:
         """
         from ptdiff.denoiser.building import built
 
-        model = built(self.modality(), self.data, self.config.prediction)
+        model = built(self.modality(), self.data, self.config.prediction, flow_map=self.config.is_flow_map)
         if (self.path / "start").is_dir():
             found = latest(self.path / "start")
             if found is None:

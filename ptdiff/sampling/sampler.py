@@ -19,6 +19,7 @@ from ptdiff.denoiser.cost import Counted, calls, planned
 from ptdiff.denoiser.latent_code import drawn
 from ptdiff.denoiser.network import Denoiser, NetworkDenoiser, check_prediction
 from ptdiff.denoiser.self_conditioning import recalling
+from ptdiff.denoiser.target_level import Towards
 from ptdiff.grid import SPACINGS, End, Spacing, grid
 from ptdiff.guidance import CFG, GUIDANCE, Guidance
 from ptdiff.guidance.threshold import THRESHOLDS, Dynamic, Threshold
@@ -30,6 +31,8 @@ from ptdiff.process import PROCESSES, Level, Process, check_reach
 from ptdiff.run.config import Sampling
 from ptdiff.solvers import ADAPTIVE, SOLVERS, Adaptive, Solver, State, Table, trajectory
 from ptdiff.solvers.brownian import BrownianPath
+from ptdiff.solvers.consistency import MultistepConsistency
+from ptdiff.solvers.exponential import DDIM
 from ptdiff.solvers.runge_kutta import Heun
 
 
@@ -101,6 +104,8 @@ def solver(choice: Mapping[str, Any]) -> Solver | Adaptive:
 def prepared(model: Denoiser, plan: Plan, data: Data, weak: Denoiser | None = None) -> Denoiser:
     """``model`` with the guidance, threshold and precision of the plan; ``weak`` is a weaker model for autoguidance.
 
+    A flow map walks from level to level with solver ddim, and to clean data with solver consistency.
+
     Raises ValueError if the first level of the plan is too clean to start from noise, or if the model's prediction is
     undefined there.
     """
@@ -114,7 +119,13 @@ def prepared(model: Denoiser, plan: Plan, data: Data, weak: Denoiser | None = No
     weak = None if weak is None else in_arithmetic(weak, plan.precision)
     idle = isinstance(plan.guidance, CFG) and plan.guidance.scale == 1
     guided = model if idle else plan.guidance.guide(model, weak)
-    return guided if plan.threshold is None else plan.threshold.limit(guided, data)
+    limited = guided if plan.threshold is None else plan.threshold.limit(guided, data)
+    if not isinstance(network, NetworkDenoiser) or not network.is_flow_map:
+        return limited
+    # other solvers take the diagonal of the map, which is a denoiser
+    if isinstance(plan.solver, DDIM) and plan.solver.eta == 0:
+        return Towards.next_of(limited, levels)
+    return Towards.clean(limited, levels) if isinstance(plan.solver, MultistepConsistency) else limited
 
 
 @dataclass(frozen=True)

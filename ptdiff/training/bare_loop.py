@@ -14,7 +14,7 @@ from itertools import cycle
 import torch
 from torch import Tensor
 
-from ptdiff.denoiser.network import NetworkDenoiser
+from ptdiff.denoiser.building import TRAIN, built
 from ptdiff.modality.contract import Modality
 from ptdiff.modality.data import Data
 from ptdiff.run.config import Config
@@ -29,7 +29,9 @@ class Bare:
     def __init__(self, kind: Modality, data: Data, config: Config, device: torch.device) -> None:
         torch.manual_seed(config.seed)
         self.plan = config.training
-        self.module = DiffusionModule(NetworkDenoiser(kind.backbone(data), config.prediction), data, config).to(device)
+        self.module = DiffusionModule(
+            built(kind, data, config.prediction, TRAIN, flow_map=config.is_flow_map), data, config
+        ).to(device)
         self.optimizer = self.module.configure_optimizers()
         self.objective = self.module.objective.at(0)
         self.weights = [p for p in self.module.parameters() if p.requires_grad]

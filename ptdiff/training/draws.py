@@ -41,6 +41,7 @@ class Randomness:
 
     ``recall``: True if a network with self-conditioning receives an estimate.
     ``code``: random numbers for latent codes (b, k), if the network reads them.
+    ``way``: uniform numbers (b, 3) for the ways of a flow map (:mod:`ptdiff.objective.flow_map`), if it is one.
     ``place``: quantile in (0, 1) of each level in a density that learns from the losses.
     ``importance``: factor that keeps the mean loss unbiased under that density.
     """
@@ -51,6 +52,7 @@ class Randomness:
     sigma: Tensor
     recall: bool
     code: Tensor | None = None
+    way: Tensor | None = None
     place: Tensor | None = None
     importance: Tensor | None = None
 
@@ -58,8 +60,8 @@ class Randomness:
         """The draws on a device; ``place`` stays in float64 where it was drawn."""
         importance = None if self.importance is None else self.importance.to(where)
         eps, hidden, alpha, sigma = (each.to(where) for each in (self.eps, self.hidden, self.alpha, self.sigma))
-        code = None if self.code is None else self.code.to(where)
-        return Randomness(eps, hidden, alpha, sigma, self.recall, code, self.place, importance)
+        code, way = (None if each is None else each.to(where) for each in (self.code, self.way))
+        return Randomness(eps, hidden, alpha, sigma, self.recall, code, way, self.place, importance)
 
     def part(self, rows: slice) -> Randomness:
         """The draws of some rows."""
@@ -81,6 +83,8 @@ class Randomness:
         These are its code of ``x0`` and, in a recall step, its own estimate from the noisy x.
         """
         cond, penalty = in_training(denoiser, x0, cond, self.code)
+        if self.way is not None:
+            cond = {**cond, "way": self.way}
         if not (self.recall and denoiser.self_conditioning):
             return cond, penalty
         wide = self.level.like(x0)
@@ -101,6 +105,7 @@ class Draws:
     history: LossHistory | None
     coupling: Coupling
     code: int = 0
+    ways: bool = False
 
     def __post_init__(self) -> None:
         if self.data.sizes and not isinstance(self.coupling, Independent):
@@ -128,13 +133,16 @@ class Draws:
             code: Iterable[Tensor | None] = [None] * len(block)
             if self.code:
                 code = normal(seed, Stream.CODE, ids, at, (self.code,)).reshape(len(block), len(rows), self.code)
+            way: Iterable[Tensor | None] = [None] * len(block)
+            if self.ways:
+                way = uniform(seed, Stream.WAY, ids, at, (3,)).float().reshape(len(block), len(rows), 3)
             if self.history is None:
                 level = self.density.levels(u, self.process)
-                yield from map(Randomness, eps, hidden, level.alpha.float(), level.sigma.float(), recall, code)
+                yield from map(Randomness, eps, hidden, level.alpha.float(), level.sigma.float(), recall, code, way)
             else:
-                for each in zip(eps, hidden, u, recall, code, strict=True):
+                for each in zip(eps, hidden, u, recall, code, way, strict=True):
                     # one at a time, because the levels of a step depend on the losses of the steps before it
-                    yield self._by_loss(*each, self.history)
+                    yield self._by_loss(self.history, *each)
 
     @property
     def _each(self) -> tuple[int, ...]:
@@ -155,12 +163,19 @@ class Draws:
         return drawn[:, :1] | drawn[:, 1:]
 
     def _by_loss(
-        self, eps: Tensor, hidden: Tensor, u: Tensor, recall: bool, code: Tensor | None, history: LossHistory
+        self,
+        history: LossHistory,
+        eps: Tensor,
+        hidden: Tensor,
+        u: Tensor,
+        recall: bool,
+        code: Tensor | None,
+        way: Tensor | None,
     ) -> Randomness:
         place, importance = history.aim(u)
         level = self.density.levels(place, self.process)
         return Randomness(
-            eps, hidden, level.alpha.float(), level.sigma.float(), recall, code, place, importance.float()
+            eps, hidden, level.alpha.float(), level.sigma.float(), recall, code, way, place, importance.float()
         )
 
     def extremes(self) -> Level:

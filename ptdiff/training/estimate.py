@@ -49,7 +49,7 @@ class TrainingEstimate:
 def training_estimate(config: Config, kind: Modality, data: Data, device: torch.device) -> TrainingEstimate:
     """Measure the cost of training with ``config``, in a few seconds; nothing is written."""
     torch.manual_seed(config.seed)
-    denoiser = built(kind, data, config.prediction, TRAIN)
+    denoiser = built(kind, data, config.prediction, TRAIN, flow_map=config.is_flow_map)
     rows = min(ROWS, config.training.batch)
     plan = config.training.model_copy(update={"batch": rows})
     module = DiffusionModule(denoiser, data, config.model_copy(update={"training": plan})).to(device)

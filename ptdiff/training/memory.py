@@ -43,8 +43,13 @@ def kept_bytes(network: nn.Module, losses_of: Callable[[int], Tensor], rows: int
     kept: dict[int, Tensor] = {}
 
     def pack(tensor: Tensor) -> Tensor:
+        try:
+            place = tensor.untyped_storage().data_ptr()
+        except RuntimeError:
+            # tangents of forward derivatives that are zero have no storage
+            return tensor
         # held until the end, so that no other tensor can get its address
-        if (place := tensor.untyped_storage().data_ptr()) not in seen:
+        if place not in seen:
             kept[place] = tensor
         return tensor
 

@@ -70,7 +70,10 @@ class DiffusionModule(pl.LightningModule):
         noise, coupling = choose("noise", NOISES, config.noise), choose("coupling", COUPLINGS, config.coupling)
         self.history = LossHistory(density) if isinstance(density, LossAware) else None
         drawn = goal.density(density, self.process)
-        self.draws = Draws(config, data, data.train, self.process, drawn, noise, self.history, coupling, denoiser.code)
+        self.draws = Draws(
+            config, data, data.train, self.process, drawn, noise, self.history, coupling, denoiser.code,
+            denoiser.is_flow_map,
+        )  # fmt: skip
         self.objective = goal.objective(config, self.draws.log_density)
         self.objective.check(self.draws.extremes(), denoiser.prediction)
         # its parameters, if any, are trained with the network's but are not part of the denoiser

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ptdiff.denoiser.network import NetworkDenoiser
+from ptdiff.denoiser.building import TRAIN, built
 from ptdiff.machine import host
 from ptdiff.machine.timing import Way
 from ptdiff.training.memory import FEW, fitting_rows
@@ -39,7 +39,7 @@ class Steps:
         self.rows = rows
         plan = self.config.training.model_copy(update={"batch": rows})
         torch.manual_seed(self.config.seed)
-        denoiser = NetworkDenoiser(self.kind.backbone(self.data), self.config.prediction)
+        denoiser = built(self.kind, self.data, self.config.prediction, TRAIN, flow_map=self.config.is_flow_map)
         self.module = DiffusionModule(denoiser, self.data, self.config.model_copy(update={"training": plan}))
         self.module.to(self.device)
         self.module.begin()

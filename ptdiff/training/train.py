@@ -119,7 +119,9 @@ def train_run(
     data = modality.dataset()
     weights = None
     if source is not None:
-        weights = begun(source, config, built(modality, data, config.prediction, TRAIN), data)
+        weights = begun(
+            source, config, built(modality, data, config.prediction, TRAIN, flow_map=config.is_flow_map), data
+        )
     run = Run.create(Path(out), config, data, weights, kind)
     fit(run, modality, data, hardware=Hardware(device=device), observer=observer)
     # as it was settled for this machine

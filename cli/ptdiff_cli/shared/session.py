@@ -62,7 +62,7 @@ def check_trainable(
     from ptdiff.training.module import DiffusionModule
     from ptdiff.training.trackers import check_loggers
 
-    denoiser = built(kind, data, config.prediction, TRAIN)
+    denoiser = built(kind, data, config.prediction, TRAIN, flow_map=config.is_flow_map)
     DiffusionModule(denoiser, data, config)
     check_loggers(loggers)
     if source is None:
