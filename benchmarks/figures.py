@@ -230,8 +230,8 @@ def few_step(result: dict[str, Any]) -> str:
             "",
             f"Sliced Wasserstein distance of {result['n']:,} samples to held-out points of the swiss roll, floor "
             f"{floor:.3f}. The map started from the shipped model `swissroll` and trained for {result['steps']:,} "
-            f"steps, {took['processor']:.0f} s of processor time; the solvers sample the shipped model. One training; mean "
-            f"of {result['seeds']} seeds of the samples, and their widest 95 % interval.",
+            f"steps, {took['processor']:.0f} s of processor time; the solvers sample the shipped model. One training; "
+            f"mean of {result['seeds']} seeds of the samples, and their widest 95 % interval.",
         ]
     )
 
