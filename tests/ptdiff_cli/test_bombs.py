@@ -48,7 +48,8 @@ def met(some: list[str]) -> list[dict[str, Any]]:
 
 def check(found: list[dict[str, Any]]) -> None:
     for result in found:
-        assert result["seconds"] <= 2, result
+        # two seconds of a core of its own; one whose other half works takes up to half as long again
+        assert result["seconds"] <= 3, result
         assert 0 <= result["MiB"] <= 512, result
         assert not result["left"], result
         assert "Traceback" not in result["said"] and "a bug of ptdiff" not in result["said"], result
