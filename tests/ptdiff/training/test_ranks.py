@@ -200,8 +200,9 @@ def test_two_ranks_that_diverge_end_in_one_line_each(start: Start, strategy: str
     assert code == 1, out
     assert "Traceback" not in out
     assert out.count("back to the beginning") == 2 * ROLLBACKS
-    lines = [line for line in out.splitlines() if line.startswith("Diverged: ")]
-    assert len(lines) == 2 and all("there is no checkpoint" in line for line in lines), out
+    # both ranks write to one stream, where their lines may run into each other
+    said = out.split("Diverged: ")[1:]
+    assert len(said) == 2 and all("there is no checkpoint" in each for each in said), out
 
 
 NAN = """
